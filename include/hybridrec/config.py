@@ -1,0 +1,82 @@
+"""The options of a night; a run's manifest keeps the effective ones.
+
+A model's, rule's or strategy's own options are the fields of its file's `Config`, not of this one. Both are
+overridden in `<home>/hybridrec.toml`:
+
+    [night]
+    k = 20
+    [models.als]
+    factors = 128
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TypeVar
+
+from hybridrec.errors import BadData
+
+Options = dict[str, bool | int | float | str]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options of the night that belong to no single member of an extension folder.
+
+    k: items a user gets. pool_k: nominees per source and user. rules_depth: ranked items per user that rules choose from.
+    label_share, label_days_max: a fold's label window is the newest share of the events, at most so many days.
+    half_life_days: an event's weight halves with this age. max_events_per_day: more of one user are a robot's.
+    light_max_items: longest history that counts as light.
+    gate_tolerance: NDCG that a challenger may lose against the champion, as the interval's lower end.
+    min_live_overlap, min_coverage, max_fallback_share, max_item_share: thresholds on the table before it is published.
+    keep_versions: published versions that stay for a rollback.
+    """
+
+    seed: int = 20261122
+    k: int = 20
+    pool_k: int = 100
+    rules_depth: int = 200
+    label_share: float = 0.2
+    label_days_max: int = 60
+    half_life_days: float = 180.0
+    max_events_per_day: int = 10_000
+    light_max_items: int = 20
+    bootstrap_samples: int = 1_000
+    gate_tolerance: float = 0.02
+    min_live_overlap: float = 0.02
+    min_coverage: float = 0.02
+    max_fallback_share: float = 0.5
+    max_item_share: float = 0.9
+    keep_versions: int = 5
+    event_weights: dict[str, float] = field(
+        default_factory=lambda: {"view": 0.2, "click": 0.5, "add_to_cart": 0.8, "purchase": 1.0, "rating": 1.0}
+    )
+    members: dict[str, dict[str, Options]] = field(default_factory=dict)
+
+    def options(self, folder: str, name: str) -> Options:
+        """Overrides for a member of an extension folder."""
+        return self.members.get(folder, {}).get(name, {})
+
+
+def read_config(path: Path) -> Config:
+    """The defaults with the overrides of a TOML file, if there is one; BadData names an unknown option."""
+    if not path.exists():
+        return Config()
+    raw = tomllib.loads(path.read_text())
+    night = raw.pop("night", {})
+    return replace(with_options(Config(), night, f"{path} [night]"), members=raw)
+
+
+def with_options(default: T, options: Options, where: str) -> T:
+    """A copy of a config dataclass with some fields replaced; BadData names an unknown field or a wrong type."""
+    known = {f.name: getattr(default, f.name) for f in fields(default)}  # type: ignore[arg-type]
+    for name, value in options.items():
+        if name not in known:
+            raise BadData(f"{where}: there is no option {name!r}; choose from {', '.join(sorted(known))}")
+        number = isinstance(known[name], float) and isinstance(value, int) and not isinstance(value, bool)
+        if not number and type(value) is not type(known[name]):
+            raise BadData(f"{where}: {name} is {value!r}, expected {type(known[name]).__name__}")
+    return replace(default, **options)  # type: ignore[type-var]

@@ -1,0 +1,61 @@
+"""Members of an extension folder, found by file name.
+
+models, strategies, rules, sources, targets and tables are packages whose every public module is a member; the
+file name is the member's name everywhere. HYBRIDREC_EXTENSIONS may name further folders of the same layout
+(`<folder>/models/als2.py`), so a member can be added without touching this package.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from hybridrec.errors import BadData
+from hybridrec.settings import Settings
+
+PACKAGE = "hybridrec"
+FOLDERS = ("tables", "sources", "models", "strategies", "rules", "targets")
+
+
+def names(folder: str) -> tuple[str, ...]:
+    """Names of the members of an extension folder, sorted, without those that Settings.skip switches off."""
+    found = {path.stem for root in _roots() for path in (root / folder).glob("*.py") if path.stem[0] != "_"}
+    skip = Settings.from_env().skip
+    return tuple(sorted(name for name in found if f"{folder}.{name}" not in skip))
+
+
+def member(folder: str, name: str) -> ModuleType:
+    """The module of one member; BadData names the choices when there is none of that name."""
+    if name not in names(folder):
+        raise BadData(f"{folder}: there is no {name!r}; choose from {', '.join(names(folder))}")
+    builtin = Path(__file__).parent / folder / f"{name}.py"
+    if builtin.exists():
+        return importlib.import_module(f"{PACKAGE}.{folder}.{name}")
+    return _load_extension(folder, name)
+
+
+def members(folder: str) -> dict[str, ModuleType]:
+    """All members of an extension folder by name."""
+    return {name: member(folder, name) for name in names(folder)}
+
+
+def _roots() -> list[Path]:
+    extensions = os.environ.get("HYBRIDREC_EXTENSIONS", "")
+    return [Path(__file__).parent, *(Path(part) for part in extensions.split(os.pathsep) if part)]
+
+
+def _load_extension(folder: str, name: str) -> ModuleType:
+    qualified = f"{PACKAGE}.{folder}.{name}"
+    if qualified in sys.modules:
+        return sys.modules[qualified]
+    path = next(root / folder / f"{name}.py" for root in _roots() if (root / folder / f"{name}.py").exists())
+    spec = importlib.util.spec_from_file_location(qualified, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[qualified] = module
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,206 @@
+"""How a job starts and ends: its Params are its command line, its exit code is the class of its failure.
+
+Exit codes: 0 done; 2 the command line is wrong; 3 BadData, permanent; 4 skipped on purpose; 1 anything else, may be retried.
+Each attempt leaves a record of time and memory beside the run, which the report and the benchmarks read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import logging
+import os
+import resource
+import sys
+import time
+import traceback
+import types
+import typing
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import MISSING, Field, asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import psutil
+
+from hybridrec import store
+from hybridrec.errors import BadData
+from hybridrec.run import run_folder
+from hybridrec.settings import Settings
+
+P = TypeVar("P")
+EXIT_BAD_DATA = 3
+EXIT_SKIPPED = 4
+log = logging.getLogger("hybridrec")
+
+
+class Skip(Exception):
+    """The job has nothing to do, by request; the message says whose."""
+
+
+@dataclass
+class TaskRecord:
+    """Cost of one attempt at a job: seconds of wall and CPU time, MiB at the peak of resident memory.
+
+    startup_seconds: from process start to main, interpreter and imports. spark_seconds: spent waiting for Spark.
+    """
+
+    job: str
+    part: str
+    state: str = "running"
+    started_at: float = 0.0
+    startup_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    spark_seconds: float = 0.0
+    peak_mib: float = 0.0
+
+
+_record = TaskRecord("", "")
+
+
+def start(main: Callable[[P], None], params_type: type[P], argv: list[str] | None = None) -> typing.NoReturn:
+    """Run a job from the command line and exit with the code of its outcome."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO, stream=sys.stderr)
+    for noisy in ("py4j", "pyspark", "alembic", "great_expectations", "matplotlib"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    module = sys.modules[main.__module__]
+    name = module.__spec__.name.rsplit(".", 1)[-1] if module.__spec__ else Path(sys.argv[0]).stem
+    params = parse(params_type, sys.argv[1:] if argv is None else argv, module.__doc__ or "")
+    sys.exit(_run(main, params, name))
+
+
+def _run(main: Callable[[P], None], params: P, name: str) -> int:
+    values = asdict(params)  # type: ignore[call-overload]
+    _record.job, _record.part = name, ".".join(str(values[key]) for key in ("model", "fold", "table") if key in values)
+    _record.started_at = psutil.Process().create_time()
+    _record.startup_seconds = time.time() - _record.started_at
+    code, _record.state = _outcome(main, params, name)
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    _record.wall_seconds = time.time() - _record.started_at
+    _record.cpu_seconds = usage.ru_utime + usage.ru_stime
+    _record.peak_mib = usage.ru_maxrss / 1024
+    log.info(
+        "%s %s %s: %.1f s, of them start-up %.1f, Spark %.1f; %.0f MiB",
+        name,
+        _record.part,
+        _record.state,
+        _record.wall_seconds,
+        _record.startup_seconds,
+        _record.spark_seconds,
+        _record.peak_mib,
+    )
+    _write_record(values)
+    return code
+
+
+def _outcome(main: Callable[[P], None], params: P, name: str) -> tuple[int, str]:
+    try:
+        main(params)
+    except BadData as error:
+        sys.stderr.write(f"BadData in {name}: {error}\n")
+        return EXIT_BAD_DATA, "bad_data"
+    except Skip as reason:
+        log.info("skipped: %s", reason)
+        return EXIT_SKIPPED, "skipped"
+    except OSError as error:
+        sys.stderr.write(f"{traceback.format_exc()}{name} failed: {explain_os_error(error)}\n")
+        return 1, "failed"
+    except Exception as error:
+        sys.stderr.write(
+            f"{traceback.format_exc()}{name} failed: {type(error).__name__}: {str(error).splitlines()[:1]}; it may be retried\n"
+        )
+        return 1, "failed"
+    return 0, "done"
+
+
+def explain_os_error(error: OSError) -> str:
+    """One sentence that says what to do about a failed file or network operation."""
+    where = error.filename or "the disk"
+    sentences = {
+        errno.ENOSPC: f"no space left for {where}; free some space or move HYBRIDREC_HOME to a larger disk, then rerun the task",
+        errno.EACCES: f"no permission for {where}; give this user the right to write there or move HYBRIDREC_HOME",
+        errno.EROFS: f"{where} is on a read-only file system; move HYBRIDREC_HOME to a place that can be written",
+        errno.EADDRINUSE: f"the port is taken ({error}); stop the process that holds it or configure another port",
+    }
+    return sentences.get(error.errno or 0, f"{type(error).__name__}: {error}; it may be retried")
+
+
+@contextmanager
+def spark_time() -> Iterator[None]:
+    """Count the seconds of the block as time spent in Spark."""
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        _record.spark_seconds += time.perf_counter() - started
+
+
+def read_records(folder: Path) -> list[TaskRecord]:
+    """The task records below a run's or a warehouse's folder, in the order of their start."""
+    found = [TaskRecord(**json.loads(path.read_text())) for path in (folder / "tasks").glob("*.json")]
+    return sorted(found, key=lambda record: record.started_at)
+
+
+def _write_record(values: dict[str, Any]) -> None:
+    settings = Settings.from_env()
+    if "run_id" in values:
+        folder = run_folder(settings, values["run_id"])
+    elif values.get("source"):
+        folder = settings.warehouse(values["source"])
+    else:
+        return
+    name = f"{_record.job}.{_record.part}" if _record.part else _record.job
+    try:
+        if folder.exists():
+            store.write_json(folder / "tasks" / f"{name}.json", asdict(_record))
+    except OSError as error:  # the record is a courtesy: it must not turn a success into a failure
+        log.warning("no task record: %s", explain_os_error(error))
+
+
+def parse(params_type: type[P], argv: list[str], doc: str = "") -> P:
+    """Params from a command line: one flag a field, nothing abbreviated, nothing else accepted."""
+    parser = argument_parser(params_type, doc)
+    return params_type(**vars(parser.parse_args(argv)))
+
+
+def argument_parser(params_type: type[Any], doc: str = "") -> argparse.ArgumentParser:
+    """The command line of a Params dataclass; a field without default is a required flag."""
+    parser = argparse.ArgumentParser(description=doc, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+    hints = typing.get_type_hints(params_type)
+    for field in fields(params_type):
+        parser.add_argument(f"--{field.name.replace('_', '-')}", **_argument(hints[field.name], field))
+    return parser
+
+
+def _argument(hint: Any, field: Field[Any]) -> dict[str, Any]:
+    options: dict[str, Any] = {"required": True}
+    if field.default is not MISSING:
+        options = {"default": field.default}
+    optional = [arg for arg in typing.get_args(hint) if arg is not type(None)]
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return options | {"type": optional[0]}
+    if typing.get_origin(hint) is Literal:
+        return options | {"choices": typing.get_args(hint)}
+    if typing.get_origin(hint) is tuple:
+        return options | {"type": _names}
+    if hint is bool:
+        return options | {"action": argparse.BooleanOptionalAction}
+    return options | {"type": hint}
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def environment() -> dict[str, str]:
+    """Environment that a job's process needs beyond its parent's."""
+    return {
+        "PYTHONUNBUFFERED": "1",
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "PYTHONPATH": str(Path.cwd()),
+    }

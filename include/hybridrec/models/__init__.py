@@ -1,0 +1,87 @@
+"""Base models: one file each, found by file name, trained once a fold.
+
+A member has `DOC` (one line), `BECAUSE` (the sentence a person reads when this source nominated an item),
+`REQUIRED` (True: without it there is no night), a frozen `Config` with its options, and `Model`, a Retriever.
+
+    python -m jobs.train_model --run-id R --model als --fold final
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Ints = NDArray[np.int32]
+Floats = NDArray[np.float32]
+NO_ITEM = -1  # pads lists that are shorter than k; its score is -inf
+
+
+class Neighbours(NamedTuple):
+    """The best items of some users.
+
+    items: int32 (n_users, k), NO_ITEM where a list ends early. scores: float32 (n_users, k), falling, ties by item.
+    """
+
+    items: Ints
+    scores: Floats
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a model may learn from: the events before the fold's cut, and the catalogue.
+
+    matrix: decayed weights, csr float32 (n_users, n_items), sorted indices.
+    last_event_day: day of each stored pair's newest event, float64, days before the cut, aligned with matrix.data.
+    items: model_items, row number = item_idx. item_age_days: float32 (n_items,), NaN without events.
+    """
+
+    matrix: csr_array
+    last_event_day: NDArray[np.float64]
+    items: pd.DataFrame
+    item_age_days: Floats
+    seed: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class UserBlock:
+    """Some users to recommend for.
+
+    user_idx: int32 (n,). history: csr float32 (n, n_items), their rows of the fold's matrix; these items are never returned.
+    """
+
+    user_idx: Ints
+    history: csr_array
+
+
+class Retriever(Protocol):
+    """Fits on interactions and content; returns the best unseen items and scores given pairs."""
+
+    def __init__(self, config: Any) -> None: ...
+
+    def fit(self, data: TrainingData) -> dict[str, float]:
+        """Learn; returns metrics of the fit worth keeping (loss, seconds)."""
+
+    def top_k(self, users: UserBlock, k: int) -> Neighbours:
+        """The k best items of each user that the history does not hold.
+
+        A user without history gets an all-padding row from a personalised model. k may exceed the catalogue.
+        """
+
+    def score_pairs(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
+        """Scores of pairs (users.user_idx[rows[i]], items[i]), on the scale of top_k; NaN where there is none."""
+
+    def save(self, folder: Path) -> None:
+        """Write arrays, safetensors or LightGBM text; nothing whose loading could run code."""
+
+    @classmethod
+    def load(cls, folder: Path, config: Any) -> Retriever:
+        """The saved model; arrays are mapped, not read."""

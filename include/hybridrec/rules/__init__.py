@@ -1,0 +1,51 @@
+"""Business rules: one file each, applied to every user's ranked list before it is published.
+
+A member has `KIND`, optionally a frozen `Config`, and
+
+    def apply(ranked: pd.DataFrame, context: RuleContext, config: Config) -> pd.DataFrame
+
+ranked: user_idx, item_idx, score (higher is better); sorted by user_idx, then score falling, then item_idx.
+Kinds run in a fixed order: FILTER removes rows, BOOST changes scores (finite), CAP limits groups within a list and
+removes rows, DIVERSIFY reorders by changing scores. Within a kind the order of rules must not matter; a test
+permutes them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from scipy.sparse import csr_array
+
+
+class Kind(IntEnum):
+    """Kinds of rule in the order in which they run."""
+
+    FILTER = 1
+    BOOST = 2
+    CAP = 3
+    DIVERSIFY = 4
+
+
+@dataclass(frozen=True)
+class RuleContext:
+    """What rules may look at.
+
+    items: model_items, row number = item_idx, with item_age_days (NaN when unknown) added.
+    seen: history before as_of for the block's users, csr (n_users_in_block, n_items); row i belongs to users[i].
+    users: user_idx of the block, sorted.
+    vectors: content vectors of the items, rows of length 1 (or 0 when an item has no content), csr (n_items, n_terms).
+    k: length of the published list.
+    """
+
+    items: pd.DataFrame
+    seen: csr_array
+    users: np.ndarray
+    vectors: csr_array
+    k: int
+    as_of: datetime

@@ -1,0 +1,188 @@
+"""A night: its manifest, its folds and its tables.
+
+`runs/<run_id>/run.json` holds whatever could differ between two attempts at the same night: as_of, the effective
+options, the seed, the code version, the exact input files. Every job of the night reads it, so a rerun of any of
+them gives the same output.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from hybridrec import store
+from hybridrec.config import Config
+from hybridrec.errors import BadData
+from hybridrec.settings import Settings
+from hybridrec.tables import Table, table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame, SparkSession
+
+FoldName = Literal["rank", "eval", "final"]
+FOLDS: tuple[FoldName, ...] = ("rank", "eval", "final")
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Base models see events before `cut`; labels are events from `cut` to `label_end` (none for fold final)."""
+
+    name: FoldName
+    cut: datetime
+    label_end: datetime | None
+
+
+@dataclass(frozen=True)
+class Input:
+    """One core table as the run found it."""
+
+    files: tuple[str, ...]
+    rows: int
+    content_hash: str
+
+
+@dataclass(frozen=True)
+class RunManifest:
+    """All that a run has resolved; see the module."""
+
+    run_id: str
+    source: str
+    as_of: datetime
+    models: tuple[str, ...]
+    publish: bool
+    code_version: str
+    folds: dict[str, Fold]
+    inputs: dict[str, Input]
+    config: Config
+
+
+class Run:
+    """Access to one run's tables and artefact folders."""
+
+    def __init__(self, manifest: RunManifest, settings: Settings) -> None:
+        self.manifest = manifest
+        self.settings = settings
+        self.folder = run_folder(settings, manifest.run_id)
+
+    @classmethod
+    def open(cls, run_id: str) -> Run:
+        """The run of that id; BadData when open_run has not made it."""
+        settings = Settings.from_env()
+        path = run_folder(settings, run_id) / "run.json"
+        if not path.exists():
+            raise BadData(f"run {run_id!r}: {path} does not exist; start with python -m jobs.open_run")
+        return cls(_parse_manifest(json.loads(path.read_text())), settings)
+
+    @classmethod
+    def create(cls, manifest: RunManifest, settings: Settings) -> Run:
+        """Write the manifest, unless the run exists: the first attempt has resolved it for all later ones."""
+        path = run_folder(settings, manifest.run_id) / "run.json"
+        if not path.exists():
+            store.write_json(path, asdict(manifest))
+        return cls.open(manifest.run_id)
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self.manifest.run_id
+
+    @property
+    def config(self) -> Config:
+        """The night's effective options."""
+        return self.manifest.config
+
+    def fold(self, name: str) -> Fold:
+        """A fold by name; BadData names the choices."""
+        if name not in self.manifest.folds:
+            raise BadData(f"fold {name!r}: choose from {', '.join(self.manifest.folds)}")
+        return self.manifest.folds[name]
+
+    def dataset(self, name: str, part: str = "") -> Path:
+        """Folder of a table or artefact of this run; part is a fold's name where it is kept by fold."""
+        folder = self.folder / name
+        return folder / f"fold={part}" if part else folder
+
+    def read(self, name: str, part: str = "", columns: list[str] | None = None) -> pa.Table:
+        """A committed table of this run, whole; or a core table, just as it stood when the run was opened."""
+        import pyarrow.parquet as pq
+
+        files = self.files(name, part)
+        schema = None if columns else pq.read_schema(files[0])
+        return pq.ParquetDataset(files, schema=schema, partitioning=None).read(columns=columns)
+
+    def files(self, name: str, part: str = "") -> list[str]:
+        """The Parquet files of a table: this run's own, or the pinned ones of a core table."""
+        if name not in self.manifest.inputs:
+            return [str(path) for path in store.committed_files(self.dataset(name, part))]
+        folder = self.settings.warehouse(self.manifest.source) / name
+        paths = [folder / file for file in self.manifest.inputs[name].files]
+        gone = [path for path in paths if not path.exists()]
+        if gone:
+            raise BadData(f"{name}: {len(gone)} of {len(paths)} files of run {self.run_id} are gone, as {gone[0]}; open a new run")
+        return [str(path) for path in paths]
+
+    def write(self, name: str, rows: pa.Table, part: str = "") -> None:
+        """Conform rows to the table's definition, sort them by key and commit them as the table's content."""
+        import pyarrow.parquet as pq
+
+        definition = table(name)
+        conformed = definition.conform(rows).sort_by([(column, "ascending") for column in definition.key])
+        if conformed.num_rows < definition.min_rows:
+            raise BadData(f"{name} {part}: {conformed.num_rows} rows, expected at least {definition.min_rows}")
+        folder = self.dataset(name, part)
+        attempt = store.new_attempt(folder)
+        pq.write_table(conformed, attempt / "part-0.parquet", compression="zstd")
+        self._commit(folder, attempt, conformed.num_rows)
+
+    def read_spark(self, spark: SparkSession, name: str, part: str = "") -> DataFrame:
+        """A committed table as a Spark frame."""
+        return spark.read.parquet(*self.files(name, part))
+
+    def write_spark(self, name: str, frame: DataFrame, part: str = "") -> None:
+        """Write a Spark frame into an attempt folder and commit it as the table's content."""
+        import pyarrow.parquet as pq
+
+        definition: Table = table(name)
+        folder = self.dataset(name, part)
+        attempt = store.new_attempt(folder)
+        frame.write.mode("overwrite").parquet(str(attempt))
+        rows = sum(pq.read_metadata(path).num_rows for path in attempt.glob("*.parquet"))
+        if rows < definition.min_rows:
+            raise BadData(f"{name} {part}: {rows} rows, expected at least {definition.min_rows}")
+        self._commit(folder, attempt, rows)
+
+    def staged(self, name: str, part: str = "") -> AbstractContextManager[Path]:
+        """An artefact folder (a model, a ranker, a report) that is committed when the block succeeds."""
+        return store.staged(self.dataset(name, part))
+
+    def artefact(self, name: str, part: str = "") -> Path:
+        """The committed artefact folder of that name."""
+        return store.committed_folder(self.dataset(name, part))
+
+    def _commit(self, folder: Path, attempt: Path, rows: int) -> None:
+        files = store.files_below(folder, attempt)
+        digest = hashlib.sha256()
+        for file in files:
+            digest.update((folder / file).read_bytes())
+        store.commit(folder, store.Manifest(files, rows, digest.hexdigest()))
+
+
+def run_folder(settings: Settings, run_id: str) -> Path:
+    """Folder of a run; BadData for an id that could leave the runs folder."""
+    if not RUN_ID.fullmatch(run_id) or ".." in run_id:
+        raise BadData(f"run id {run_id!r}: letters, digits, '_', '.' and '-' only, at most 128")
+    return settings.runs / run_id
+
+
+def _parse_manifest(raw: dict[str, object]) -> RunManifest:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(RunManifest).validate_python(raw)

@@ -1,0 +1,68 @@
+"""Where things are and how this machine is used, from the environment; nothing about a run."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One field for each HYBRIDREC_* variable.
+
+    home: everything that hybridrec writes lies below it.
+    spark: "connect" (one server a night), or a Spark master for sessions of their own ("local[2]").
+    target: name of the publish target, a file under `targets/`.
+    skip: members of extension folders that are switched off, as "models.two_tower".
+    threads: compute threads of one process.
+    """
+
+    home: Path
+    spark: str
+    spark_memory: str
+    target: str
+    skip: frozenset[str]
+    threads: int
+
+    @classmethod
+    def from_env(cls) -> Settings:
+        """Read the environment; the defaults are the embedded set-up that needs no server."""
+        env = os.environ
+        return cls(
+            home=Path(env.get("HYBRIDREC_HOME") or Path.cwd() / "var").absolute(),
+            spark=env.get("HYBRIDREC_SPARK", "connect"),
+            spark_memory=env.get("HYBRIDREC_SPARK_MEMORY", "2g"),
+            target=env.get("HYBRIDREC_TARGET", "sqlite"),
+            skip=frozenset(filter(None, env.get("HYBRIDREC_SKIP", "").split(","))),
+            threads=int(env.get("HYBRIDREC_THREADS", "2")),
+        )
+
+    @property
+    def runs(self) -> Path:
+        """One folder a run."""
+        return self.home / "runs"
+
+    @property
+    def published(self) -> Path:
+        """The embedded publish target's folder."""
+        return self.home / "published"
+
+    @property
+    def downloads(self) -> Path:
+        """What was fetched once and is checked by hash."""
+        return self.home / "downloads"
+
+    def warehouse(self, source: str) -> Path:
+        """The raw and core tables of one source."""
+        return self.home / "warehouse" / source
+
+    @property
+    def mlflow_uri(self) -> str:
+        """Address of the MLflow tracking store and registry."""
+        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.home}/mlflow/mlflow.db"
+
+    @property
+    def mlflow_artifacts(self) -> Path:
+        """Folder of the MLflow artefacts."""
+        return self.home / "mlflow" / "artifacts"

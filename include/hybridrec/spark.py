@@ -1,0 +1,232 @@
+"""The Spark session of a job, and the one Spark Connect server that the jobs of a night share.
+
+A job calls `session()` and keeps to the DataFrame API, so the same file runs in three ways:
+attached to the night's Connect server on one machine (some 4 s a job instead of 20), started by spark-submit on a
+cluster, or with a session of its own (`HYBRIDREC_SPARK=local[2]`) in tests and from a shell.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from hybridrec import store
+from hybridrec.errors import BadData
+from hybridrec.job import spark_time
+from hybridrec.settings import Settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+log = logging.getLogger(__name__)
+SESSION_VARIABLE = "HYBRIDREC_SPARK_SESSION"  # name of the night's server, set by the task that runs the job
+START_SECONDS = 120.0
+CONF = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.shuffle.partitions": "4",  # adaptive execution splits what is larger
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "20000",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+}
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running Connect server."""
+
+    pid: int
+    started_at: float
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Address for clients; loopback only, since the server knows no authentication."""
+        return f"sc://127.0.0.1:{self.port}"
+
+
+def session() -> SparkSession:
+    """The session of this job: the cluster's under spark-submit, the night's server's, or its own."""
+    from pyspark.sql import SparkSession
+
+    settings = Settings.from_env()
+    with spark_time():
+        if os.environ.get("PYSPARK_GATEWAY_PORT"):  # set by spark-submit: master and resources are its flags
+            return SparkSession.builder.getOrCreate()
+        require_java()
+        name = os.environ.get(SESSION_VARIABLE)
+        if name and settings.spark == "connect":
+            return SparkSession.builder.remote(start_server(settings, name).url).getOrCreate()
+        return _own_session(settings)
+
+
+def _own_session(settings: Settings) -> SparkSession:
+    from pyspark.sql import SparkSession
+
+    master = f"local[{settings.threads}]" if settings.spark == "connect" else settings.spark
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    builder = SparkSession.builder.master(master).config("spark.driver.memory", settings.spark_memory)
+    for key, value in CONF.items():
+        builder = builder.config(key, value)
+    found = builder.getOrCreate()
+    found.sparkContext.setLogLevel("ERROR")
+    return found
+
+
+def require_java() -> None:
+    """BadData with the remedy unless Java 17 or newer can be started."""
+    home = os.environ.get("JAVA_HOME")
+    java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
+    remedy = "Spark needs Java 17 or newer; install it, on Debian or Ubuntu: apt-get install openjdk-17-jre-headless"
+    if not java or not Path(java).exists():
+        raise BadData(f"no Java found (JAVA_HOME={home or 'unset'}, none on PATH). {remedy}")
+    text = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    match = re.search(r'version "(\d+)', text)
+    if not match or int(match[1]) < 17:
+        raise BadData(f"{java} is {match[1] if match else 'no Java'}: {text.splitlines()[:1]}. {remedy}")
+
+
+def start_server(settings: Settings, name: str) -> Server:
+    """The Connect server of that name, started if it is not running; many jobs may ask at once."""
+    state = _state_path(settings, name)
+    with _locked(state):
+        running = running_server(settings, name)
+        if running:
+            return running
+        server = _launch(settings, state.with_suffix(".log"))
+        store.write_json(state, asdict(server))
+        return server
+
+
+def running_server(settings: Settings, name: str) -> Server | None:
+    """The server of that name if its process lives."""
+    try:
+        server = Server(**json.loads(_state_path(settings, name).read_text()))
+        process = psutil.Process(server.pid)
+    except (FileNotFoundError, psutil.NoSuchProcess):
+        return None
+    same = abs(process.create_time() - server.started_at) < 1 and process.status() != psutil.STATUS_ZOMBIE
+    return server if same else None
+
+
+def stop_server(settings: Settings, name: str) -> float:
+    """Stop the server if it runs; returns its peak resident memory with its workers in MiB, 0 when none ran."""
+    server = running_server(settings, name)
+    if not server:
+        return 0.0
+    peak = _peak_mib(server.pid)
+    os.killpg(server.pid, signal.SIGTERM)
+    try:
+        psutil.Process(server.pid).wait(timeout=20)
+    except psutil.TimeoutExpired:
+        os.killpg(server.pid, signal.SIGKILL)
+    except psutil.NoSuchProcess:
+        pass
+    _state_path(settings, name).unlink(missing_ok=True)
+    return peak
+
+
+def _launch(settings: Settings, log_path: Path) -> Server:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    conf = CONF | {
+        "spark.connect.grpc.binding.address": "127.0.0.1",
+        "spark.connect.grpc.binding.port": str(port),
+        "spark.connect.grpc.maxInboundMessageSize": str(512 * 2**20),
+        "spark.pyspark.python": sys.executable,
+        "spark.driver.memory": settings.spark_memory,
+        "spark.local.dir": str(settings.home / "spark" / "scratch"),
+        "spark.sql.warehouse.dir": str(settings.home / "spark" / "warehouse"),
+        "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",  # two cores: half the start-up
+    }
+    flags = [part for key, value in conf.items() for part in ("--conf", f"{key}={value}")]
+    master = f"local[{settings.threads}]"
+    bin_folder = Path(_spark_home()) / "bin"
+    command = [
+        str(bin_folder / "spark-class"),
+        "org.apache.spark.deploy.SparkSubmit",
+        "--master",
+        master,
+        *flags,
+        "--class",
+        "org.apache.spark.sql.connect.service.SparkConnectServer",
+        "spark-internal",
+    ]
+    environment = os.environ | {
+        "SPARK_HOME": _spark_home(),
+        "PYSPARK_PYTHON": sys.executable,
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(Path.cwd()), os.environ.get("PYTHONPATH")))),
+    }
+    with log_path.open("wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=environment, start_new_session=True)
+    _wait_until_listening(process, port, log_path)
+    return Server(process.pid, psutil.Process(process.pid).create_time(), port)
+
+
+def _wait_until_listening(process: subprocess.Popen[bytes], port: int, log_path: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.2)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    tail = log_path.read_text(errors="replace").splitlines()[-5:]
+    raise RuntimeError(f"the Spark Connect server did not start within {START_SECONDS:.0f} s; the end of {log_path}: {tail}")
+
+
+def _spark_home() -> str:
+    import pyspark
+
+    return str(Path(pyspark.__file__).parent)
+
+
+def _peak_mib(pid: int) -> float:
+    peak = 0.0
+    with contextlib.suppress(psutil.NoSuchProcess):
+        root = psutil.Process(pid)
+        for process in [root, *root.children(recursive=True)]:
+            with contextlib.suppress(OSError, psutil.NoSuchProcess):
+                status = Path(f"/proc/{process.pid}/status").read_text()
+                match = re.search(r"VmHWM:\s+(\d+) kB", status)
+                peak += int(match[1]) / 1024 if match else 0.0
+    return peak
+
+
+def _state_path(settings: Settings, name: str) -> Path:
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,160}", name):
+        raise BadData(f"Spark session name {name!r}: letters, digits, '_', '.' and '-' only")
+    folder = settings.home / "spark"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{name}.json"
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.with_suffix(".lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,158 @@
+"""Folders that are visible all at once or not at all.
+
+A *dataset* is a folder with a manifest, `_committed.json`, that names the files which count. A writer puts its
+files into an attempt folder of its own beside the manifest and commits by replacing the manifest, the one atomic
+step. Readers read what the manifest names, so a killed writer leaves nothing visible, and of two writers of the
+same dataset the last to commit wins whole. The same protocol needs no rename of folders, so it holds on object
+stores.
+
+    model_candidates/fold=final/_committed.json
+    model_candidates/fold=final/attempt-6f1c.../part-0.parquet
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+MANIFEST = "_committed.json"
+ORPHAN_SECONDS = 86_400  # an attempt older than a day was killed: no job of ours runs that long
+
+
+class NotCommitted(Exception):
+    """The dataset has no committed state: its job has not run, or not to the end."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a dataset consists of.
+
+    files: paths below the dataset's folder, sorted.
+    rows: number of rows, 0 for folders that are no table.
+    content_hash: the same for equal content, whatever the files are called.
+    superseded: the file lists of earlier states that are kept for their readers, newest first.
+    """
+
+    files: tuple[str, ...]
+    rows: int = 0
+    content_hash: str = ""
+    superseded: tuple[tuple[str, ...], ...] = field(default=())
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The committed state of a dataset; NotCommitted when there is none."""
+    try:
+        raw = json.loads((folder / MANIFEST).read_text())
+    except FileNotFoundError:
+        raise NotCommitted(f"{folder}: nothing is committed here; run the job that writes it") from None
+    return Manifest(tuple(raw["files"]), raw["rows"], raw["content_hash"], tuple(tuple(files) for files in raw["superseded"]))
+
+
+def is_committed(folder: Path) -> bool:
+    """Whether the dataset has a committed state."""
+    return (folder / MANIFEST).exists()
+
+
+def committed_files(folder: Path, suffix: str = ".parquet") -> list[Path]:
+    """The files of a dataset that count, as absolute paths in a fixed order."""
+    return [folder / name for name in read_manifest(folder).files if name.endswith(suffix)]
+
+
+def committed_folder(folder: Path) -> Path:
+    """The one attempt folder that a dataset without partitions consists of."""
+    attempts = {name.split("/", 1)[0] for name in read_manifest(folder).files}
+    if len(attempts) != 1:
+        raise NotCommitted(f"{folder}: expected one attempt, found {sorted(attempts)}")
+    return folder / attempts.pop()
+
+
+def new_attempt(folder: Path) -> Path:
+    """An empty folder of this attempt's own beside the manifest."""
+    attempt = folder / f"attempt-{uuid.uuid4().hex[:12]}"
+    attempt.mkdir(parents=True)
+    return attempt
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """Yield an attempt folder; commit all files in it when the block succeeds, drop them when it fails."""
+    attempt = new_attempt(folder)
+    try:
+        yield attempt
+    except BaseException:
+        shutil.rmtree(attempt, ignore_errors=True)
+        raise
+    commit(folder, Manifest(files_below(folder, attempt), content_hash=hash_files(attempt)))
+
+
+def files_below(folder: Path, attempt: Path) -> tuple[str, ...]:
+    """Paths, relative to the dataset, of the data files in an attempt; engines' marker files are left out."""
+    found = (path for path in attempt.rglob("*") if path.is_file() and path.name[0] not in "._")
+    return tuple(sorted(path.relative_to(folder).as_posix() for path in found))
+
+
+def hash_files(attempt: Path) -> str:
+    """SHA-256 over names and bytes of the files below a folder."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in attempt.rglob("*") if path.is_file()):
+        digest.update(path.relative_to(attempt).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def commit(folder: Path, manifest: Manifest, keep: int = 0) -> None:
+    """Make `manifest` the dataset's state; keep the files of the last `keep` states, delete older ones."""
+    previous = (read_manifest(folder),) if is_committed(folder) else ()
+    history = [state for old in previous for state in (old.files, *old.superseded) if set(state) != set(manifest.files)]
+    for name in manifest.files:
+        _flush_to_disk(folder / name)
+    state = asdict(manifest) | {"superseded": history[:keep]}
+    write_json(folder / MANIFEST, state)
+    kept = set(manifest.files).union(*history[:keep])
+    _remove_files(folder, set().union(*history[keep:]) - kept)
+    _remove_orphans(folder, kept)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a small JSON file so that readers see the old one or the new one, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        beside.write_text(json.dumps(value, indent=1, sort_keys=True, default=str))
+        _flush_to_disk(beside)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _flush_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_files(folder: Path, names: set[str]) -> None:
+    for name in names:
+        path = folder / name
+        path.unlink(missing_ok=True)
+    for attempt in {name.split("/", 1)[0] for name in names}:
+        if (folder / attempt).is_dir() and not any(p.is_file() for p in (folder / attempt).rglob("[!._]*")):
+            shutil.rmtree(folder / attempt, ignore_errors=True)
+
+
+def _remove_orphans(folder: Path, kept: set[str]) -> None:
+    """Remove what killed writers left behind; a living writer's attempt is young and stays."""
+    live = {name.split("/", 1)[0] for name in kept}
+    for attempt in folder.glob("attempt-*"):
+        if attempt.name not in live and time.time() - attempt.stat().st_mtime > ORPHAN_SECONDS:
+            shutil.rmtree(attempt, ignore_errors=True)

@@ -1,0 +1,128 @@
+"""What a table is: one file per table in this folder, each with one `TABLE`.
+
+Names are `<layer>_<noun>`: raw (as it came), core (cleaned), model (inside a run), out (what a person or a
+service reads). Definitions are data: the Arrow and Spark schemas, the Great Expectations suite, the publish
+target's DDL and the documentation page are derived from them. Nothing heavy is imported here, since DAGs read
+these files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hybridrec import discover
+from hybridrec.errors import BadData
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ARROW_TYPES = {
+    "string": "string",
+    "bool": "bool",
+    "int16": "int16",
+    "int32": "int32",
+    "int64": "int64",
+    "float32": "float",
+    "float64": "double",
+    "date": "date32",
+    "timestamp": "timestamp",
+}
+SPARK_TYPES = {
+    "string": "string",
+    "bool": "boolean",
+    "int16": "smallint",
+    "int32": "int",
+    "int64": "bigint",
+    "float32": "float",
+    "float64": "double",
+    "date": "date",
+    "timestamp": "timestamp",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    type: a name from ARROW_TYPES or "list<name>"; time stamps are microseconds, UTC.
+    one_of, minimum, maximum: what a value may be; a row outside goes to quarantine.
+    mostly: share of rows that must have a value, for columns that may be null.
+    """
+
+    name: str
+    type: str
+    doc: str
+    nullable: bool = False
+    one_of: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    mostly: float = 0.0
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table.
+
+    key: columns that together identify a row.
+    partition_by: leading folders, as `event_date=2026-01-31`.
+    open_prefixes: further float columns are allowed when their name starts so ("score_", "rank_").
+    min_rows: fewer rows than this are an error.
+    """
+
+    name: str
+    doc: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    partition_by: tuple[str, ...] = ()
+    open_prefixes: tuple[str, ...] = ()
+    min_rows: int = 0
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Names of the fixed columns, in order."""
+        return tuple(column.name for column in self.columns)
+
+    def arrow_schema(self) -> pa.Schema:
+        """The fixed columns as an Arrow schema."""
+        import pyarrow as pa
+
+        return pa.schema([pa.field(c.name, arrow_type(c.type), nullable=c.nullable) for c in self.columns])
+
+    def spark_ddl(self) -> str:
+        """The fixed columns as a Spark schema string."""
+        return ", ".join(f"`{column.name}` {spark_type(column.type)}" for column in self.columns)
+
+    def conform(self, table: pa.Table) -> pa.Table:
+        """The same rows with columns ordered and cast as declared; BadData names what is missing or unknown."""
+        missing = [name for name in self.column_names if name not in table.column_names]
+        extra = [name for name in table.column_names if name not in self.column_names]
+        unknown = [name for name in extra if not name.startswith(self.open_prefixes or ("\0",))]
+        if missing or unknown:
+            raise BadData(f"{self.name}: columns missing {missing}, unknown {unknown}; expected {self.column_names}")
+        fixed = table.select(list(self.column_names)).cast(self.arrow_schema())
+        for name in extra:
+            fixed = fixed.append_column(table.schema.field(name), table.column(name))
+        return fixed
+
+
+def arrow_type(name: str) -> pa.DataType:
+    """The Arrow type of a column type's name."""
+    import pyarrow as pa
+
+    if name.startswith("list<"):
+        return pa.list_(arrow_type(name[5:-1]))
+    if name == "timestamp":
+        return pa.timestamp("us", tz="UTC")
+    return pa.type_for_alias(ARROW_TYPES[name])
+
+
+def spark_type(name: str) -> str:
+    """The Spark type of a column type's name."""
+    return f"array<{spark_type(name[5:-1])}>" if name.startswith("list<") else SPARK_TYPES[name]
+
+
+def table(name: str) -> Table:
+    """The definition of the table of that name."""
+    found: Table = discover.member("tables", name).TABLE
+    return found

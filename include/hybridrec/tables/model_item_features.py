@@ -1,0 +1,18 @@
+"""Item features as of a fold's cut."""
+
+from hybridrec.tables import Column, Table
+
+TABLE = Table(
+    name="model_item_features",
+    doc="One row per item that had an event before the fold's cut; others have no row.",
+    columns=(
+        Column("item_idx", "int32", "Item.", minimum=0),
+        Column("item_n_users", "int32", "Users who turned to it.", minimum=1),
+        Column("item_n_events", "int32", "Positive events.", minimum=1),
+        Column("item_n_events_30d", "int32", "Positive events in the 30 days before the cut.", minimum=0),
+        Column("item_n_events_7d", "int32", "Positive events in the 7 days before the cut.", minimum=0),
+        Column("item_age_days", "float32", "Days from the item's first event to the cut.", minimum=0),
+        Column("item_recency_days", "float32", "Days from the item's newest event to the cut.", minimum=0),
+    ),
+    key=("item_idx",),
+)

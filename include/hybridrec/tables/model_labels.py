@@ -1,0 +1,15 @@
+"""What users did in a fold's label window."""
+
+from hybridrec.tables import Column, Table
+
+TABLE = Table(
+    name="model_labels",
+    doc="New positive pairs in the label window of fold rank or eval: not in the history before the cut.",
+    columns=(
+        Column("user_idx", "int32", "User.", minimum=0),
+        Column("item_idx", "int32", "Item that the user turned to.", minimum=0),
+        Column("gain", "float32", "Graded relevance: the largest event weight of the pair; above 0."),
+    ),
+    key=("user_idx", "item_idx"),
+    min_rows=1,
+)

@@ -1,0 +1,19 @@
+"""The ranked pool of the final fold, before rules."""
+
+from hybridrec.tables import Column, Table
+
+TABLE = Table(
+    name="model_ranked",
+    doc="The best candidates of every user by the strategy that the user's segment publishes, before rules.",
+    columns=(
+        Column("user_idx", "int32", "User.", minimum=0),
+        Column("item_idx", "int32", "Item.", minimum=0),
+        Column("score", "float32", "Score of the strategy, higher is better."),
+        Column("rank", "int32", "Position in the user's list, 1 is best.", minimum=1),
+        Column("strategy", "string", "Strategy or source that ranked the row."),
+        Column("sources", "list<string>", "Sources that nominated the pair, best rank first."),
+        Column("top_features", "list<string>", "Features that moved the score most, largest first; empty without ranker."),
+    ),
+    key=("user_idx", "item_idx"),
+    min_rows=1,
+)

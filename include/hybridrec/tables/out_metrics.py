@@ -1,0 +1,20 @@
+"""Quality of every source and strategy on the evaluation fold."""
+
+from hybridrec.tables import Column, Table
+
+TABLE = Table(
+    name="out_metrics",
+    doc="One row per list, segment and metric: mean over users with a 95 % bootstrap interval.",
+    columns=(
+        Column("kind", "string", "source, strategy or pool.", one_of=("source", "strategy", "pool")),
+        Column("name", "string", "Model or strategy."),
+        Column("segment", "string", "all, none, light or heavy history.", one_of=("all", "none", "light", "heavy")),
+        Column("metric", "string", "As ndcg@10; the docs say range and meaning."),
+        Column("value", "float64", "Mean over the segment's users."),
+        Column("low", "float64", "Lower end of the interval."),
+        Column("high", "float64", "Upper end of the interval."),
+        Column("n_users", "int32", "Users with labels in the segment.", minimum=0),
+    ),
+    key=("kind", "name", "segment", "metric"),
+    min_rows=1,
+)

@@ -1,0 +1,26 @@
+"""The lists that are published."""
+
+from hybridrec.tables import Column, Table
+
+TABLE = Table(
+    name="out_recommendations",
+    doc="One row per user with ordered arrays; position 0 is the best.",
+    columns=(
+        Column("user_id", "string", "Identifies the user."),
+        Column("item_ids", "list<string>", "Items, best first."),
+        Column("scores", "list<float32>", "Scores, falling."),
+        Column("reasons", "list<string>", "Why each item is there, a sentence for a person."),
+        Column("sources", "list<string>", "Sources that nominated each item, joined by '+'; the fallback's name for filled places."),
+        Column(
+            "reason",
+            "string",
+            "How the row came about: ranked, filled (some places from the fallback) or fallback.",
+            one_of=("ranked", "filled", "fallback"),
+        ),
+        Column("strategy", "string", "Strategy that ranked the row."),
+        Column("segment", "string", "History segment of the user.", one_of=("none", "light", "heavy")),
+        Column("shortfall", "string", "Why there are fewer than k items, null when there are k.", nullable=True),
+    ),
+    key=("user_id",),
+    min_rows=1,
+)

@@ -1,0 +1,16 @@
+"""Similar items, for anonymous sessions and item pages."""
+
+from hybridrec.tables import Column, Table
+
+TABLE = Table(
+    name="out_similar_items",
+    doc="One row per item with ordered arrays of its neighbours.",
+    columns=(
+        Column("item_id", "string", "Identifies the item."),
+        Column("item_ids", "list<string>", "Neighbours, most similar first."),
+        Column("scores", "list<float32>", "Similarities, falling."),
+        Column("reason", "string", "Where the neighbours come from.", one_of=("item_knn", "content")),
+    ),
+    key=("item_id",),
+    min_rows=1,
+)

@@ -1,0 +1,28 @@
+"""Stop the night's Spark Connect server and note its peak memory; does nothing where none runs."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from hybridrec import job, spark, store
+from hybridrec.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Params:
+    session: str
+
+
+def main(params: Params) -> None:
+    settings = Settings.from_env()
+    peak = spark.stop_server(settings, params.session)
+    log.info("Spark Connect server %s stopped; it and its workers peaked at %.0f MiB", params.session, peak)
+    if peak and (settings.runs / params.session).is_dir():
+        store.write_json(settings.runs / params.session / "spark_server.json", {"peak_mib": peak})
+
+
+if __name__ == "__main__":
+    job.start(main, Params)
