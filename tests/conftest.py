@@ -15,6 +15,8 @@ import jobs  # noqa: F401  sets the thread counts before numpy is imported
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from hybridrec.run import Run
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -27,6 +29,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("HYBRIDREC_EXTENSIONS", raising=False)
     monkeypatch.delenv("HYBRIDREC_SKIP", raising=False)
     return folder
+
+
+@pytest.fixture
+def small_run(home: Path) -> Run:
+    """A committed run over the small world: model_* base tables of all folds, no candidates yet."""
+    import small_world
+
+    return small_world.make_run()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,164 @@
+"""A world small enough to reason about, and its run tables computed with pandas.
+
+60 users and 40 items in two taste groups: users u00..u29 choose among items i00..i19, the others among i20..i39.
+Item i39 is in the catalogue and has no event; i38 is out of stock; users u58 and u59 have no event. Every user
+with events has some before the rank fold's cut, some between the cuts and some after the eval fold's cut, apart
+from u29, who appears only after the eval fold's cut. The pandas arithmetic here is a second implementation that
+the Spark jobs are checked against.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from hybridrec.config import Config
+from hybridrec.run import Fold, Input, Run, RunManifest
+from hybridrec.settings import Settings
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+AS_OF = START + timedelta(days=100)
+CUTS = {"rank": START + timedelta(days=60), "eval": START + timedelta(days=80), "final": AS_OF}
+N_USERS, N_ITEMS, GROUP = 60, 40, 20
+
+
+def events() -> pd.DataFrame:
+    """user_id, item_id, event_type, event_at: one event a pair, popular items are the low numbers of each group."""
+    rng = np.random.default_rng(7)
+    rows = []
+    for user in range(N_USERS - 2):
+        group = 0 if user < N_USERS // 2 else 1
+        n_choices = GROUP if group == 0 else GROUP - 1  # i39 stays without events
+        popularity = 1.0 / np.arange(1, n_choices + 1) ** 0.5
+        chosen = rng.choice(n_choices, size=14, replace=False, p=popularity / popularity.sum()) + group * GROUP
+        days = np.concatenate([rng.uniform(0, 60, 7), rng.uniform(60, 80, 3), rng.uniform(80, 100, 4)])
+        if user == 29:
+            chosen, days = chosen[:4], days[10:]
+        for item, day in zip(chosen, days, strict=True):
+            at = START + timedelta(seconds=int(day * 86_400))
+            rows.append((f"u{user:02d}", f"i{item:02d}", "purchase", at))
+    return pd.DataFrame(rows, columns=["user_id", "item_id", "event_type", "event_at"])
+
+
+def items() -> pd.DataFrame:
+    """The catalogue in the columns of core_items."""
+    numbers = range(N_ITEMS)
+    return pd.DataFrame(
+        {
+            "item_id": [f"i{n:02d}" for n in numbers],
+            "title": [f"{'Space' if n < GROUP else 'Love'} story number {n}" for n in numbers],
+            "description": [f"{'rocket planet star' if n < GROUP else 'heart kiss wedding'} tale" for n in numbers],
+            "categories": [["Sci-Fi", "Drama"] if n < GROUP else ["Romance", "Drama"] for n in numbers],
+            "brand": [f"studio{n % 4}" for n in numbers],
+            "provider": ["house"] * N_ITEMS,
+            "price": np.array([5.0 + n % 7 for n in numbers], dtype=np.float32),
+            "is_available": [n != 38 for n in numbers],
+            "is_promoted": [n % 10 == 0 for n in numbers],
+            "released_at": [START - timedelta(days=10 * n) for n in numbers],
+        }
+    )
+
+
+def users() -> pd.DataFrame:
+    """The users in the columns of core_users."""
+    numbers = range(N_USERS)
+    return pd.DataFrame(
+        {
+            "user_id": [f"u{n:02d}" for n in numbers],
+            "age_years": np.array([20 + n for n in numbers], dtype=np.int32),
+            "gender": ["F" if n % 2 else "M" for n in numbers],
+            "occupation": ["engineer"] * N_USERS,
+            "region": [str(n % 3) for n in numbers],
+            "joined_at": [START] * N_USERS,
+        }
+    )
+
+
+def make_run(run_id: str = "small", config: Config | None = None) -> Run:
+    """A committed run with model_users, model_items, model_interactions, model_labels and the features."""
+    settings = Settings.from_env()
+    folds = {
+        "rank": Fold("rank", CUTS["rank"], CUTS["eval"]),
+        "eval": Fold("eval", CUTS["eval"], AS_OF),
+        "final": Fold("final", AS_OF, None),
+    }
+    models = ("als", "content", "item_knn", "popularity", "recent_popularity", "two_tower")
+    inputs: dict[str, Input] = {}
+    manifest = RunManifest(
+        run_id, "small", AS_OF, models, True, "test", folds, inputs, config or Config(k=10, pool_k=20, bootstrap_samples=200)
+    )
+    run = Run.create(manifest, settings)
+    run.write("model_users", pa.Table.from_pandas(users().drop(columns="joined_at").reset_index(names="user_idx"), preserve_index=False))
+    run.write("model_items", pa.Table.from_pandas(items().reset_index(names="item_idx"), preserve_index=False))
+    for fold in folds.values():
+        _write_fold(run, fold)
+    return run
+
+
+def _write_fold(run: Run, fold: Fold) -> None:
+    pairs = interactions(fold, run.config)
+    run.write("model_interactions", pa.Table.from_pandas(pairs, preserve_index=False), fold.name)
+    run.write("model_user_features", pa.Table.from_pandas(user_features(fold), preserve_index=False), fold.name)
+    run.write("model_item_features", pa.Table.from_pandas(item_features(fold), preserve_index=False), fold.name)
+    if fold.label_end is not None:
+        run.write("model_labels", pa.Table.from_pandas(labels(fold, run.config), preserve_index=False), fold.name)
+
+
+def numbered_events() -> pd.DataFrame:
+    """Events with user_idx and item_idx."""
+    rows = events()
+    rows["user_idx"] = rows.user_id.str[1:].astype(np.int32)
+    rows["item_idx"] = rows.item_id.str[1:].astype(np.int32)
+    return rows
+
+
+def interactions(fold: Fold, config: Config) -> pd.DataFrame:
+    """model_interactions of a fold."""
+    seen = numbered_events().query("event_at < @fold.cut")
+    age_days = (fold.cut - seen.event_at).dt.total_seconds() / 86_400
+    seen = seen.assign(weight=config.event_weights["purchase"] * 0.5 ** (age_days / config.half_life_days))
+    grouped = seen.groupby(["user_idx", "item_idx"])
+    return grouped.agg(weight=("weight", "sum"), n_events=("weight", "size"), last_event_at=("event_at", "max")).reset_index()
+
+
+def labels(fold: Fold, config: Config) -> pd.DataFrame:
+    """model_labels of a fold; every pair of this world occurs once, so none is in the history."""
+    rows = numbered_events().query("event_at >= @fold.cut and event_at < @fold.label_end")
+    return rows.assign(gain=np.float32(config.event_weights["purchase"]))[["user_idx", "item_idx", "gain"]]
+
+
+def user_features(fold: Fold) -> pd.DataFrame:
+    """model_user_features of a fold."""
+    seen = numbered_events().query("event_at < @fold.cut")
+    log_popularity = np.log1p(seen.groupby("item_idx").user_idx.transform("nunique"))
+    grouped = seen.assign(log_popularity=log_popularity).groupby("user_idx")
+    first, last = grouped.event_at.min(), grouped.event_at.max()
+    return pd.DataFrame(
+        {
+            "user_n_items": grouped.item_idx.nunique(),
+            "user_n_events": grouped.size(),
+            "user_recency_days": (fold.cut - last).dt.total_seconds() / 86_400,
+            "user_span_days": (last - first).dt.total_seconds() / 86_400,
+            "user_mean_log_popularity": grouped.log_popularity.mean(),
+        }
+    ).reset_index()
+
+
+def item_features(fold: Fold) -> pd.DataFrame:
+    """model_item_features of a fold."""
+    seen = numbered_events().query("event_at < @fold.cut")
+    age_days = (fold.cut - seen.event_at).dt.total_seconds() / 86_400
+    grouped = seen.assign(age_days=age_days, recent=age_days <= 30, week=age_days <= 7).groupby("item_idx")
+    return pd.DataFrame(
+        {
+            "item_n_users": grouped.user_idx.nunique(),
+            "item_n_events": grouped.size(),
+            "item_n_events_30d": grouped.recent.sum(),
+            "item_n_events_7d": grouped.week.sum(),
+            "item_age_days": grouped.age_days.max(),
+            "item_recency_days": grouped.age_days.min(),
+        }
+    ).reset_index()
