@@ -14,10 +14,13 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from hybridrec import store
 from hybridrec.config import Config
 from hybridrec.run import Fold, Input, Run, RunManifest
 from hybridrec.settings import Settings
+from hybridrec.tables import table
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 AS_OF = START + timedelta(days=100)
@@ -162,3 +165,16 @@ def item_features(fold: Fold) -> pd.DataFrame:
             "item_recency_days": grouped.age_days.min(),
         }
     ).reset_index()
+
+
+def write_core_tables(source: str = "files") -> None:
+    """Commit the world's core tables to a source's warehouse, as ingest would."""
+    events_table = events().assign(event_date=lambda rows: rows.event_at.dt.date, event_id=lambda rows: rows.user_id + rows.item_id)
+    for name, frame in (("core_events", events_table), ("core_items", items()), ("core_users", users())):
+        definition = table(name)
+        missing = {column: None for column in definition.column_names if column not in frame.columns}
+        rows = definition.conform(pa.Table.from_pandas(frame.assign(**missing), preserve_index=False))
+        folder = Settings.from_env().warehouse(source) / name
+        attempt = store.new_attempt(folder)
+        pq.write_table(rows, attempt / "part-0.parquet")
+        store.commit(folder, store.Manifest(store.files_below(folder, attempt), rows.num_rows, store.hash_files(attempt)))

@@ -8,3 +8,7 @@ class BadData(Exception):
 
     The message says which table or parameter, how many rows, what was expected and what to do.
     """
+
+
+class Leak(Exception):
+    """A leak alarm went off: something past a fold's cut reached training or scoring. The night must not go on."""

@@ -1,0 +1,120 @@
+"""Dense numbers, interaction matrix and labels of a run, as Spark frames.
+
+Sums of weights are taken over integers (billionths), because the order in which Spark adds floats changes from
+attempt to attempt and a rerun must give the same bytes.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from hybridrec.run import Fold, Run
+from hybridrec.tables import Table, spark_type, table
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+RATING_SCALE = 5.0  # a rating event weighs in proportion to its stars
+UNIT = 1e9
+ROWS_PER_FILE = 2_000_000
+DAY_SECONDS = 86_400.0
+
+
+def number_users(events: DataFrame, users: DataFrame) -> DataFrame:
+    """model_users: all users with an event or in the user table, numbered in the order of user_id."""
+    known = events.select("user_id").union(users.select("user_id")).distinct()
+    numbered = known.select(_dense_number("user_id").alias("user_idx"), "user_id")
+    return as_declared(numbered.join(users, "user_id", "left"), table("model_users"))
+
+
+def number_items(events: DataFrame, items: DataFrame) -> DataFrame:
+    """model_items: all items with an event or in the catalogue, numbered in the order of item_id.
+
+    An item without a catalogue row has no content, counts as available and is not promoted.
+    """
+    known = events.select("item_id").union(items.select("item_id")).distinct()
+    numbered = known.select(_dense_number("item_id").alias("item_idx"), "item_id")
+    joined = numbered.join(items, "item_id", "left")
+    filled = joined.withColumns(
+        {
+            "categories": F.coalesce("categories", F.array().cast("array<string>")),
+            "is_available": F.coalesce("is_available", F.lit(True)),
+            "is_promoted": F.coalesce("is_promoted", F.lit(False)),
+        }
+    )
+    return as_declared(filled, table("model_items"))
+
+
+def positive_events(spark: SparkSession, run: Run) -> DataFrame:
+    """Events before as_of that speak for an item: user_idx, item_idx, event_at, weight (undecayed, above 0)."""
+    events = run.read_spark(spark, "core_events").where(F.col("event_at") < F.lit(run.manifest.as_of))
+    weighted = events.withColumn("weight", event_weight(run.config.event_weights)).where("weight > 0")
+    users = run.read_spark(spark, "model_users").select("user_idx", "user_id")
+    items = run.read_spark(spark, "model_items").select("item_idx", "item_id")
+    return weighted.join(users, "user_id").join(items, "item_id").select("user_idx", "item_idx", "event_at", "weight")
+
+
+def event_weight(weights: dict[str, float]) -> Column:
+    """Weight of an event by its type; a rating's is scaled by its stars, other types weigh nothing."""
+    pairs = chain.from_iterable((F.lit(name), F.lit(value)) for name, value in sorted(weights.items()))
+    by_type = F.coalesce(F.create_map(*pairs)[F.col("event_type")], F.lit(0.0))
+    stars = F.coalesce(F.col("rating").cast("double"), F.lit(RATING_SCALE)) / RATING_SCALE
+    # a rating of 0 stars is still a choice of the user's: it keeps a tenth of the weight
+    return F.when(F.col("event_type") == "rating", by_type * F.greatest(stars, F.lit(0.1))).otherwise(by_type)
+
+
+def interactions(events: DataFrame, fold: Fold, half_life_days: float) -> DataFrame:
+    """model_interactions of a fold: one row per pair, weights decayed by their age at the cut."""
+    decayed = F.col("weight") * F.pow(F.lit(0.5), age_days(fold) / F.lit(half_life_days))
+    seen = events.where(F.col("event_at") < F.lit(fold.cut))
+    pairs = seen.groupBy("user_idx", "item_idx").agg(
+        (F.sum(_as_integer(decayed)) / UNIT).alias("weight"),
+        F.count("*").alias("n_events"),
+        F.max("event_at").alias("last_event_at"),
+    )
+    # an event many half-lives old would round to 0, and a stored 0 is no interaction
+    return as_declared(pairs.withColumn("weight", F.greatest("weight", F.lit(1e-6))), table("model_interactions"))
+
+
+def labels(events: DataFrame, fold: Fold) -> DataFrame:
+    """model_labels of a fold: pairs in the label window that are not in the history before the cut."""
+    before = F.col("event_at") < F.lit(fold.cut)
+    window = events.where(~before & (F.col("event_at") < F.lit(fold.label_end)))
+    pairs = window.groupBy("user_idx", "item_idx").agg(F.max("weight").alias("gain"))
+    fresh = pairs.join(events.where(before).select("user_idx", "item_idx").distinct(), ["user_idx", "item_idx"], "left_anti")
+    return as_declared(fresh, table("model_labels"))
+
+
+def age_days(fold: Fold) -> Column:
+    """Days from an event to the fold's cut."""
+    micros = F.unix_micros(F.lit(fold.cut)) - F.unix_micros(F.col("event_at"))
+    return micros / F.lit(DAY_SECONDS * 1e6)
+
+
+def in_files(frame: DataFrame, by: str, run: Run) -> DataFrame:
+    """The frame hashed by a column into as many files as the events fill, each sorted, for identical reruns."""
+    n_files = 1 + run.manifest.inputs["core_events"].rows // ROWS_PER_FILE
+    keys = [name for name in ("user_idx", "item_idx") if name in frame.columns]
+    return frame.repartition(n_files, by).sortWithinPartitions(*keys)
+
+
+def exact_mean(column: Column) -> Column:
+    """Mean that does not depend on the order of rows."""
+    return F.sum(_as_integer(column)) / F.count(column) / UNIT
+
+
+def _as_integer(column: Column) -> Column:
+    return F.round(column * UNIT).cast("bigint")
+
+
+def _dense_number(column: str) -> Column:
+    return F.row_number().over(Window.orderBy(column)) - F.lit(1)
+
+
+def as_declared(frame: DataFrame, definition: Table) -> DataFrame:
+    """The columns of the table's definition in its types and order."""
+    return frame.select([F.col(column.name).cast(spark_type(column.type)) for column in definition.columns])

@@ -1,0 +1,113 @@
+"""How a night begins: everything that could differ between two attempts is resolved once."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from hybridrec import discover, store
+from hybridrec.config import Config, read_config
+from hybridrec.errors import BadData
+from hybridrec.folds import HOUR, cut_folds, positive_events_per_hour
+from hybridrec.run import Input, Run, RunManifest, run_folder
+from hybridrec.settings import Settings
+
+log = logging.getLogger(__name__)
+CORE_TABLES = ("core_events", "core_items", "core_users")
+MAX_K = 200
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person or the schedule asked for; None and empty mean the default."""
+
+    run_id: str
+    source: str
+    as_of: str | None = None
+    models: tuple[str, ...] = ()
+    k: int | None = None
+    publish: bool = True
+
+
+def open_run(request: Request, settings: Settings) -> Run:
+    """The run of that id; made from the request unless an earlier attempt has made it."""
+    if (run_folder(settings, request.run_id) / "run.json").exists():
+        return Run.open(request.run_id)
+    config = _config(request, settings)
+    models = _models(request.models)
+    inputs = _inputs(request.source, settings)
+    files = [str(settings.warehouse(request.source) / "core_events" / name) for name in inputs["core_events"].files]
+    hours, counts = positive_events_per_hour(files, config)
+    as_of = _as_of(request.as_of, files)
+    before = hours < (as_of.timestamp() // 3600) + 1
+    folds = cut_folds(hours[before], counts[before], as_of, config)
+    manifest = RunManifest(request.run_id, request.source, as_of, models, request.publish, code_version(), folds, inputs, config)
+    return Run.create(manifest, settings)
+
+
+def _config(request: Request, settings: Settings) -> Config:
+    config = read_config(settings.home / "hybridrec.toml")
+    config = config if request.k is None else replace(config, k=request.k)
+    if not 1 <= config.k <= MAX_K:
+        raise BadData(f"k is {config.k}, expected 1 to {MAX_K}: the number of items that a user gets")
+    return config
+
+
+def _models(asked: tuple[str, ...]) -> tuple[str, ...]:
+    known = discover.names("models")
+    unknown = sorted(set(asked) - set(known))
+    if unknown:
+        raise BadData(f"models: there is no {', '.join(unknown)}; choose from {', '.join(known)}")
+    required = {name for name in known if discover.member("models", name).REQUIRED}
+    return tuple(sorted(set(asked) | required)) if asked else known
+
+
+def _inputs(source: str, settings: Settings) -> dict[str, Input]:
+    discover.member("sources", source)
+    found = {}
+    for name in CORE_TABLES:
+        folder = settings.warehouse(source) / name
+        if not store.is_committed(folder):
+            raise BadData(f"{name} of source {source}: nothing ingested yet; run the DAG ingest with this source first")
+        manifest = store.read_manifest(folder)
+        found[name] = Input(manifest.files, manifest.rows, manifest.content_hash)
+    return found
+
+
+def _as_of(asked: str | None, files: list[str]) -> datetime:
+    """The end of what the run may see: what was asked, but not later than just behind the newest event."""
+    import pyarrow.compute as pc
+    import pyarrow.dataset as ds
+
+    extremes = [pc.min_max(batch.column(0)) for batch in ds.dataset(files).to_batches(columns=["event_at"]) if batch.num_rows]
+    first: datetime = min(extreme["min"].as_py() for extreme in extremes)
+    latest: datetime = max(extreme["max"].as_py() for extreme in extremes)
+    newest = latest.replace(microsecond=0) + timedelta(seconds=1)
+    if asked is None:
+        return newest
+    try:
+        wanted = datetime.fromisoformat(asked)
+    except ValueError:
+        raise BadData(f"as_of is {asked!r}, expected a date or time as 2026-01-31 or 2026-01-31T04:00:00+00:00") from None
+    wanted = wanted.replace(tzinfo=UTC) if wanted.tzinfo is None else wanted.astimezone(UTC)
+    if wanted <= first + HOUR:
+        raise BadData(
+            f"as_of is {wanted.isoformat()}, but the first event is of {first.isoformat()}; choose a later time, at most {newest.isoformat()}"
+        )
+    if wanted > newest:
+        log.info("as_of %s is behind the newest event; the run uses %s", wanted.isoformat(), newest.isoformat())
+    return min(wanted, newest)
+
+
+def code_version() -> str:
+    """SHA-256 of the library's and the jobs' source text, shortened; needs no version control at run time."""
+    library = Path(__file__).parent
+    digest = hashlib.sha256()
+    for folder in (library, Path.cwd() / "jobs"):
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(path.relative_to(folder.parent).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,37 @@
+"""Number users and items and build each fold's interaction matrix and labels from the core tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyspark.sql import functions as F
+
+from hybridrec import interactions, job, spark
+from hybridrec.run import Run
+
+
+@dataclass(frozen=True)
+class Params:
+    run_id: str
+
+
+def main(params: Params) -> None:
+    run = Run.open(params.run_id)
+    session = spark.session()
+    with job.spark_time():
+        known = run.read_spark(session, "core_events").where(F.col("event_at") < F.lit(run.manifest.as_of))
+        users = interactions.number_users(known, run.read_spark(session, "core_users"))
+        items = interactions.number_items(known, run.read_spark(session, "core_items"))
+        run.write_spark("model_users", users.coalesce(1).sortWithinPartitions("user_idx"))
+        run.write_spark("model_items", items.coalesce(1).sortWithinPartitions("item_idx"))
+        events = interactions.positive_events(session, run).persist()
+        for fold in run.manifest.folds.values():
+            pairs = interactions.interactions(events, fold, run.config.half_life_days)
+            run.write_spark("model_interactions", interactions.in_files(pairs, "user_idx", run), fold.name)
+            if fold.label_end is not None:
+                found = interactions.labels(events, fold)
+                run.write_spark("model_labels", interactions.in_files(found, "user_idx", run), fold.name)
+
+
+if __name__ == "__main__":
+    job.start(main, Params)

@@ -1,0 +1,96 @@
+"""Interactions, labels and features by Spark against the small world's own arithmetic; the truncation alarm."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import small_world
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from hybridrec import features, interactions
+from hybridrec.errors import Leak
+from hybridrec.features import features_must_not_change
+from hybridrec.nights import Request, open_run
+from hybridrec.run import Fold, Run
+from hybridrec.settings import Settings
+from jobs import build_features, build_interactions
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def run(home: Path, monkeypatch: pytest.MonkeyPatch, spark: SparkSession) -> Run:
+    monkeypatch.setenv("HYBRIDREC_SPARK", "local[2]")
+    small_world.write_core_tables()
+    return open_run(Request("night", "files", k=10), Settings.from_env())
+
+
+def _frame(run: Run, name: str, fold: str) -> pd.DataFrame:
+    frame = run.read(name, fold).to_pandas()
+    keys = [key for key in ("user_idx", "item_idx") if key in frame]
+    return frame.sort_values(keys).reset_index(drop=True)
+
+
+def test_jobs_agree_with_a_second_implementation(run: Run) -> None:
+    build_interactions.main(build_interactions.Params("night"))
+    build_features.main(build_features.Params("night"))
+    assert run.read("model_users").column("user_id").to_pylist() == small_world.users().user_id.tolist()
+    assert run.read("model_items").column("title").to_pylist() == small_world.items().title.tolist()
+    for fold in run.manifest.folds.values():
+        expected = {
+            "model_interactions": small_world.interactions(fold, run.config),
+            "model_user_features": small_world.user_features(fold),
+            "model_item_features": small_world.item_features(fold),
+        }
+        if fold.label_end is not None:
+            expected["model_labels"] = small_world.labels(fold, run.config)
+        for name, frame in expected.items():
+            wanted = frame.sort_values(list(frame.columns[:2])).reset_index(drop=True)
+            pd.testing.assert_frame_equal(
+                _frame(run, name, fold.name), wanted, check_dtype=False, rtol=1e-5, check_like=True, obj=f"{name} {fold.name}"
+            )
+
+
+def test_a_rerun_gives_the_same_bytes(run: Run) -> None:
+    def digest() -> str:
+        files = [file for fold in ("rank", "final") for file in run.files("model_interactions", fold)]
+        return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()
+
+    build_interactions.main(build_interactions.Params("night"))
+    first = digest()
+    build_interactions.main(build_interactions.Params("night"))
+    assert digest() == first
+
+
+def _numbered(spark: SparkSession) -> DataFrame:
+    return spark.createDataFrame(small_world.numbered_events()[["user_idx", "item_idx", "event_at"]])
+
+
+def test_features_do_not_read_past_the_cut(spark: SparkSession) -> None:
+    fold = Fold("rank", small_world.CUTS["rank"], small_world.CUTS["eval"])
+    events = _numbered(spark)
+    features_must_not_change(features.user_features, events, fold)
+    features_must_not_change(features.item_features, events, fold)
+
+
+def test_the_truncation_alarm_goes_off_when_a_feature_reads_ahead(spark: SparkSession) -> None:
+    fold = Fold("rank", small_world.CUTS["rank"], small_world.CUTS["eval"])
+
+    def leaky(events: DataFrame, fold: Fold) -> DataFrame:
+        return events.groupBy("item_idx").agg(F.count("*").alias("item_n_events"))
+
+    with pytest.raises(Leak, match="item_n_events"):
+        features_must_not_change(leaky, _numbered(spark), fold)
+
+
+def test_a_rating_weighs_by_its_stars(spark: SparkSession) -> None:
+    rows = [("rating", 5.0), ("rating", 1.0), ("rating", 0.0), ("purchase", None), ("impression", None)]
+    events = spark.createDataFrame(rows, "event_type string, rating float")
+    weight = interactions.event_weight({"rating": 1.0, "purchase": 0.9})
+    found = [row[0] for row in events.select(weight).collect()]
+    np.testing.assert_allclose(found, [1.0, 0.2, 0.1, 0.9, 0.0])

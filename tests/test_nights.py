@@ -1,0 +1,84 @@
+"""Opening a night: folds by time, and requests that are refused."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small_world
+
+from hybridrec.config import Config
+from hybridrec.errors import BadData
+from hybridrec.folds import EPOCH, HOUR, cut_folds
+from hybridrec.nights import Request, open_run
+from hybridrec.run import Run
+from hybridrec.settings import Settings
+
+
+def test_cuts_leave_the_newest_share_for_labels() -> None:
+    hours, counts = np.arange(100), np.full(100, 10)
+    folds = cut_folds(hours, counts, EPOCH + 100 * HOUR, Config(label_share=0.2))
+    assert folds["eval"].cut == EPOCH + 79 * HOUR
+    assert folds["rank"].cut == EPOCH + 63 * HOUR
+    assert folds["rank"].label_end == folds["eval"].cut
+    assert folds["final"].cut == folds["eval"].label_end == EPOCH + 100 * HOUR
+
+
+def test_a_label_window_is_never_longer_than_its_limit() -> None:
+    hours, counts = np.arange(0, 24 * 1000, 24), np.full(1000, 1)
+    folds = cut_folds(hours, counts, EPOCH + 1000 * 24 * HOUR, Config(label_days_max=30))
+    assert folds["final"].cut - folds["eval"].cut == timedelta(days=30)
+
+
+def test_too_little_history_says_so() -> None:
+    with pytest.raises(BadData, match="no positive event before 1970-01-01 05:00; load more history"):
+        cut_folds(np.array([5]), np.array([100]), EPOCH + 10 * HOUR, Config())
+
+
+@pytest.fixture
+def ingested(home: Path) -> Settings:
+    small_world.write_core_tables()
+    return Settings.from_env()
+
+
+def test_the_first_attempt_resolves_for_all_later_ones(ingested: Settings) -> None:
+    first = open_run(Request("night", "files", k=7), ingested)
+    assert first.config.k == 7
+    assert open_run(Request("night", "files", k=9), ingested).manifest == first.manifest
+    assert Run.open("night").manifest == first.manifest
+
+
+def test_as_of_behind_the_newest_event_is_the_newest_event(ingested: Settings) -> None:
+    newest = small_world.events().event_at.max().replace(microsecond=0) + timedelta(seconds=1)
+    assert open_run(Request("a", "files"), ingested).manifest.as_of == newest
+    assert open_run(Request("b", "files", as_of="2030-01-01"), ingested).manifest.as_of == newest
+    assert (
+        open_run(Request("c", "files", as_of="2026-03-01T02:00:00+02:00"), ingested).manifest.as_of.isoformat()
+        == "2026-03-01T00:00:00+00:00"
+    )
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (Request("n", "files", k=-1), "k is -1, expected 1 to 200"),
+        (Request("n", "files", k=1000), "k is 1000"),
+        (Request("n", "files", models=("nonsense",)), r"models: there is no nonsense; choose from .*"),
+        (Request("n", "files", as_of="1990-01-01"), "the first event is of 2026"),
+        (Request("n", "files", as_of="tomorrow"), "as_of is 'tomorrow', expected a date"),
+        (Request("n", "movielens_100k"), "nothing ingested yet; run the DAG ingest"),
+        (Request("n", "nowhere"), "sources: there is no 'nowhere'; choose from"),
+    ],
+)
+def test_a_bad_request_is_refused_with_the_remedy(ingested: Settings, request_: Request, message: str) -> None:
+    with pytest.raises(BadData, match=message):
+        open_run(request_, ingested)
+    assert not (ingested.runs / "n").exists()
+
+
+def test_an_unknown_option_is_refused(ingested: Settings) -> None:
+    (ingested.home / "hybridrec.toml").write_text("[night]\nkay = 3\n")
+    with pytest.raises(BadData, match=r"there is no option .kay.; choose from .*label_share"):
+        open_run(Request("n", "files"), ingested)
