@@ -1,0 +1,30 @@
+"""A member of an extension folder is one file, found by its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hybridrec import discover
+from hybridrec.errors import BadData
+
+
+def test_names_are_the_files(home: Path) -> None:
+    assert "core_events" in discover.names("tables")
+    assert all(discover.member("tables", name).TABLE.name == name for name in discover.names("tables"))
+
+
+def test_a_file_in_an_extension_folder_is_a_member(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "toy_rule.py").write_text('"""Toy."""\nKIND = "toy"\n')
+    monkeypatch.setenv("HYBRIDREC_EXTENSIONS", str(tmp_path))
+    assert "toy_rule" in discover.names("rules")
+    assert discover.member("rules", "toy_rule").KIND == "toy"
+
+
+def test_a_member_can_be_switched_off(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYBRIDREC_SKIP", "tables.core_users")
+    assert "core_users" not in discover.names("tables")
+    with pytest.raises(BadData, match=r"there is no 'core_users'; choose from .*core_events"):
+        discover.member("tables", "core_users")

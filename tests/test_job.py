@@ -1,0 +1,82 @@
+"""A job's command line, its exit codes and what it prints when it fails."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import small_world
+
+from hybridrec import job
+from hybridrec.errors import BadData
+
+
+@dataclass(frozen=True)
+class Params:
+    run_id: str
+    models: tuple[str, ...] = ()
+    k: int | None = None
+    publish: bool = True
+    fold: Literal["rank", "final"] = "final"
+
+
+def test_params_are_the_command_line() -> None:
+    assert job.parse(Params, ["--run-id", "r"]) == Params("r")
+    argv = ["--run-id", "r", "--models", "als, content", "--k", "5", "--no-publish", "--fold", "rank"]
+    assert job.parse(Params, argv) == Params("r", ("als", "content"), 5, False, "rank")
+
+
+@pytest.mark.parametrize(
+    "argv", [[], ["--run", "r"], ["--run-id", "r", "--k", "x"], ["--run-id", "r", "--fold", "x"], ["--run-id", "r", "x"]]
+)
+def test_a_wrong_command_line_exits_2(argv: list[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        job.parse(Params, argv)
+    assert stopped.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (BadData("core_items: 3 rows repeat item_id"), 3, "BadData in toy: core_items: 3 rows repeat item_id"),
+        (OSError(errno.ENOSPC, "No space left on device", "/x"), 1, "no space left for /x; free some space"),
+        (PermissionError(errno.EACCES, "Permission denied", "/x"), 1, "no permission for /x; give this user the right"),
+        (ValueError("odd"), 1, "ValueError: .*odd.*may be retried"),
+        (job.Skip("publish is off"), 4, ""),
+    ],
+)
+def test_every_failure_ends_in_its_code_and_a_sentence(
+    home: Path, capsys: pytest.CaptureFixture[str], error: Exception, code: int, message: str
+) -> None:
+    def main(params: Params) -> None:
+        raise error
+
+    assert job._run(main, Params("r"), "toy") == code
+    printed = capsys.readouterr().err.strip().splitlines()
+    if message:
+        import re
+
+        assert re.search(message, printed[-1])
+
+
+def test_a_job_from_a_shell_leaves_a_record_of_its_cost(home: Path) -> None:
+    small_world.write_core_tables()
+    command = [sys.executable, "-m", "jobs.open_run", "--run-id", "night", "--source", "files", "--k", "5"]
+    subprocess.run(command, check=True, capture_output=True)
+    (record,) = job.read_records(home / "runs" / "night")
+    assert (record.job, record.state) == ("open_run", "done")
+    assert 0 < record.startup_seconds < record.wall_seconds
+    assert 20 < record.peak_mib < 4096
+
+
+def test_a_refused_request_exits_3_and_says_why(home: Path) -> None:
+    command = [sys.executable, "-m", "jobs.open_run", "--run-id", "night", "--source", "files", "--k", "-1"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 3
+    assert "BadData in open_run: k is -1, expected 1 to 200" in done.stderr
+    assert "Traceback" not in done.stderr
