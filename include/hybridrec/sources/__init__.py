@@ -7,4 +7,22 @@ A member has `DOC` (one line for the form and the docs) and
 which writes the raw data as it came into `folder / "events"`, `"items"`, `"users"`: Parquet files whose columns are
 named as in core_events, core_items and core_users (text or typed; absent optional columns are fine). It raises
 BadData when the data cannot be had or read. It runs in one process and holds no more than one file in memory.
+
+A member with a frozen `Config` reads its overrides, `[sources.<name>]` in `<home>/hybridrec.toml`, by `options`.
 """
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from hybridrec.config import read_config, with_options
+from hybridrec.settings import Settings
+
+T = TypeVar("T")
+PARTS = ("events", "items", "users")  # raw folders; core_<part> is made of each
+
+
+def options(settings: Settings, name: str, default: T) -> T:
+    """A source's config with the overrides of `<home>/hybridrec.toml`; BadData names an unknown option."""
+    path = settings.home / "hybridrec.toml"
+    return with_options(default, read_config(path).options("sources", name), f"{path} [sources.{name}]")

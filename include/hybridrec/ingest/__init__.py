@@ -1,0 +1,1 @@
+"""From a source's raw files to the core tables: land, clean, check."""

@@ -1,0 +1,73 @@
+"""Raw data: what a source gave, when, in one committed dataset per source.
+
+warehouse/<source>/raw/attempt-.../landing.json
+warehouse/<source>/raw/attempt-.../events/*.parquet
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from hybridrec import discover, store
+from hybridrec.errors import BadData
+from hybridrec.settings import Settings
+from hybridrec.sources import PARTS
+
+log = logging.getLogger(__name__)
+RECORD = "landing.json"
+
+
+@dataclass(frozen=True)
+class Landing:
+    """One delivery of a source.
+
+    landed_at: when it arrived; a later event_at is in the future. folder: the committed attempt.
+    """
+
+    source: str
+    seed: int
+    landed_at: datetime
+    folder: Path
+
+    def files(self, part: str) -> list[Path]:
+        """The raw Parquet files of events, items or users, sorted; empty when the source has none."""
+        return sorted((self.folder / part).glob("*.parquet"))
+
+
+def land(settings: Settings, source: str, seed: int, landed_at: datetime) -> Landing:
+    """Let a source write its raw data and commit it with a record of the landing; BadData when there are no events."""
+    module = discover.member("sources", source)
+    with store.staged(raw_folder(settings, source)) as folder:
+        module.land(settings, folder, seed)
+        if not any((folder / "events").glob("*.parquet")):
+            raise BadData(f"source {source}: it wrote no events; expected Parquet files in events/")
+        store.write_json(folder / RECORD, {"source": source, "seed": seed, "landed_at": landed_at.isoformat()})
+    landing = read_landing(settings, source)
+    log.info("landed %s: %s", source, {part: count_rows(landing.files(part)) for part in PARTS})
+    return landing
+
+
+def read_landing(settings: Settings, source: str) -> Landing:
+    """The newest committed delivery of a source."""
+    try:
+        folder = store.committed_folder(raw_folder(settings, source))
+    except store.NotCommitted:
+        raise BadData(f"source {source}: nothing has landed; run python -m jobs.land_source --source {source} first") from None
+    record = json.loads((folder / RECORD).read_text())
+    return Landing(record["source"], record["seed"], datetime.fromisoformat(record["landed_at"]), folder)
+
+
+def raw_folder(settings: Settings, source: str) -> Path:
+    """Dataset of a source's raw data."""
+    return settings.warehouse(source) / "raw"
+
+
+def count_rows(files: list[Path]) -> int:
+    """Rows of Parquet files, from their footers."""
+    import pyarrow.parquet as pq
+
+    return sum(pq.read_metadata(path).num_rows for path in files)
