@@ -53,6 +53,11 @@ class Settings:
         """What was fetched once and is checked by hash."""
         return self.home / "downloads"
 
+    @property
+    def data_docs(self) -> Path:
+        """The site with Great Expectations' results; its index.html is the entrance."""
+        return self.home / "data_docs"
+
     def warehouse(self, source: str) -> Path:
         """The raw and core tables of one source."""
         return self.home / "warehouse" / source
