@@ -29,6 +29,8 @@ class Config:
     k: items a user gets. pool_k: nominees per source and user. rules_depth: ranked items per user that rules choose from.
     label_share, label_days_max: a fold's label window is the newest share of the events, at most so many days.
     half_life_days: an event's weight halves with this age. max_events_per_day: more of one user are a robot's.
+    max_bad_share: of a delivery's rows, robots apart, that may be refused; more and the table is bad.
+    max_event_age_days: age of the newest event at landing; 0 allows any, for data sets that do not grow.
     light_max_items: longest history that counts as light.
     gate_tolerance: NDCG that a challenger may lose against the champion, as the interval's lower end.
     min_live_overlap, min_coverage, max_fallback_share, max_item_share: thresholds on the table before it is published.
@@ -43,6 +45,8 @@ class Config:
     label_days_max: int = 60
     half_life_days: float = 180.0
     max_events_per_day: int = 10_000
+    max_bad_share: float = 0.5
+    max_event_age_days: int = 0
     light_max_items: int = 20
     bootstrap_samples: int = 1_000
     gate_tolerance: float = 0.02

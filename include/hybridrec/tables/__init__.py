@@ -48,6 +48,7 @@ class Column:
     type: a name from ARROW_TYPES or "list<name>"; time stamps are microseconds, UTC.
     one_of, minimum, maximum: what a value may be; a row outside goes to quarantine.
     mostly: share of rows that must have a value, for columns that may be null.
+    default: what a missing value becomes, for columns that may not be null and need not be given.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Column:
     minimum: float | None = None
     maximum: float | None = None
     mostly: float = 0.0
+    default: bool | tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,20 @@ def arrow_type(name: str) -> pa.DataType:
 def spark_type(name: str) -> str:
     """The Spark type of a column type's name."""
     return f"array<{spark_type(name[5:-1])}>" if name.startswith("list<") else SPARK_TYPES[name]
+
+
+def quarantine_of(name: str) -> Table:
+    """The table of the rows that ingest refused for the core table of that name; replaced by every ingest."""
+    return Table(
+        name=f"quarantine_{name}",
+        doc=f"Rows of the last ingest that are not in {name}, each with a reason.",
+        columns=(
+            Column("reason", "string", "Why the row was refused."),
+            Column("row", "string", "The row as it came, JSON."),
+            Column("source_file", "string", "Raw file that it came in."),
+        ),
+        key=(),  # the same bad row may come twice
+    )
 
 
 def table(name: str) -> Table:

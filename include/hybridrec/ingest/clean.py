@@ -1,0 +1,92 @@
+"""Clean one core table of a source: what has landed, judged row by row, merged into what is there."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from hybridrec import store
+from hybridrec.config import Config
+from hybridrec.errors import BadData
+from hybridrec.ingest import cleaning, partitions
+from hybridrec.ingest.landing import Landing, read_landing
+from hybridrec.settings import Settings
+from hybridrec.tables import Table, spark_type, table
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+log = logging.getLogger(__name__)
+CORE_TABLES = ("core_items", "core_users", "core_events")  # in this order: events are held against the catalogue
+
+
+def clean_table(spark: SparkSession, settings: Settings, source: str, name: str, config: Config) -> store.Manifest:
+    """Raw to core for one table; refused rows go to quarantine_<name>.
+
+    core_events are merged by day; core_items and core_users are replaced, being tables as they stand. Without item
+    or user files the ids that events name are the table. BadData leaves the core table as it was.
+    """
+    if name not in CORE_TABLES:
+        raise BadData(f"table {name!r}: choose from {', '.join(CORE_TABLES)}")
+    spark.conf.set("spark.sql.session.timeZone", "UTC")  # a cluster's own zone would shift naive time stamps
+    landing = read_landing(settings, source)
+    definition = table(name)
+    if name != "core_events" and not landing.files(name.removeprefix("core_")):
+        rows = _named_by_events(spark, settings, landing, definition)
+        return partitions.replace_all(settings.warehouse(source) / name, definition, rows)
+    judged = _judge(spark, settings, landing, definition, config)
+    try:
+        return _keep(spark, settings, landing, definition, judged, config)
+    finally:
+        judged.unpersist()
+
+
+def _judge(spark: SparkSession, settings: Settings, landing: Landing, definition: Table, config: Config) -> DataFrame:
+    files = landing.files(definition.name.removeprefix("core_"))
+    frame = cleaning.read_raw(spark, files, definition)
+    if definition.name == "core_events":
+        frame = cleaning.judge_events(spark, frame, _event_rules(settings, landing, config))
+    return cleaning.refuse_duplicates(frame, definition.key).persist()
+
+
+def _keep(
+    spark: SparkSession, settings: Settings, landing: Landing, definition: Table, judged: DataFrame, config: Config
+) -> store.Manifest:
+    """Commit the quarantine, then, if enough is good, the core table."""
+    name, warehouse = definition.name, settings.warehouse(landing.source)
+    events = name == "core_events"
+    frame = cleaning.refuse_robots(judged, config.max_events_per_day) if events else judged
+    reasons = cleaning.count_reasons(frame)
+    log.info("%s: %d good, refused %s", name, reasons.get("", 0), {key: n for key, n in reasons.items() if key})
+    quarantine = table(f"quarantine_{name}")
+    partitions.replace_all(warehouse / quarantine.name, quarantine, cleaning.quarantined(frame))
+    cleaning.require_mostly_good(name, reasons, config.max_bad_share)
+    good = cleaning.good_rows(frame, definition)
+    if events:
+        return partitions.merge_days(spark, warehouse / name, definition, good)
+    return partitions.replace_all(warehouse / name, definition, good)
+
+
+def _event_rules(settings: Settings, landing: Landing, config: Config) -> cleaning.EventRules:
+    catalogue: tuple[str, ...] = ()
+    if landing.files("items"):
+        folder = settings.warehouse(landing.source) / "core_items"
+        if not store.is_committed(folder):
+            raise BadData("core_events: events are held against core_items, which is not there; clean core_items first")
+        catalogue = tuple(str(path) for path in store.committed_files(folder))
+    return cleaning.EventRules(landing.landed_at, catalogue, config.max_events_per_day)
+
+
+def _named_by_events(spark: SparkSession, settings: Settings, landing: Landing, definition: Table) -> DataFrame:
+    """Ids that events have named, in this delivery or before, as a table of users or items; an item's title is its id."""
+    from pyspark.sql import functions as F
+
+    key, events = definition.key[0], table("core_events")
+    ids = cleaning.read_raw(spark, landing.files("events"), events).select(key)
+    folder = settings.warehouse(landing.source) / definition.name
+    if store.is_committed(folder):
+        ids = ids.union(spark.read.parquet(*[str(path) for path in store.committed_files(folder)]).select(key))
+    values = {column.name: cleaning.default_of(column).cast(spark_type(column.type)) for column in definition.columns}
+    values |= {key: F.col(key)} | ({"title": F.col(key)} if "title" in values else {})
+    found = ids.where(F.col(key).isNotNull()).distinct()
+    return found.select(*[values[column.name].alias(column.name) for column in definition.columns])

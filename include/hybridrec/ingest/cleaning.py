@@ -1,0 +1,196 @@
+"""Raw rows to core rows: types, the rules of the table's definition, and what only events need.
+
+Every raw row ends either in the core table or in quarantine with one reason, the first rule that it broke. Only the
+DataFrame API is used, so this runs in a session of its own, under Spark Connect and by spark-submit.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import reduce
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hybridrec.errors import BadData
+from hybridrec.ingest.casting import as_declared, as_text
+from hybridrec.tables import Column as Declared
+from hybridrec.tables import Table, spark_type
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+DERIVED = ("event_date",)  # made here, never taken from a source
+DUPLICATE, ROBOT = "duplicate", "robot"
+ID_DIGITS = 32  # 128 bits of SHA-256
+
+
+@dataclass(frozen=True)
+class EventRules:
+    """What an event is held against besides its table.
+
+    landed_at: a later event is in the future. catalogue: files of core_items when the source has a catalogue.
+    max_per_day: more events of one user on one day are a robot's.
+    """
+
+    landed_at: datetime
+    catalogue: tuple[str, ...]
+    max_per_day: int
+
+
+def read_raw(spark: SparkSession, files: list[Path], table: Table) -> DataFrame:
+    """Raw files in the declared types; files may differ in their columns and types.
+
+    Returns the table's columns, `_raw` (struct of the values as text), `_file` and `_reason` (null for a good row).
+    """
+    import pyarrow.parquet as pq
+
+    groups: dict[str, list[str]] = defaultdict(list)
+    for path in files:
+        groups[pq.read_schema(path).remove_metadata().to_string()].append(str(path))
+    frames = [_typed(spark.read.parquet(*paths), table) for _, paths in sorted(groups.items())]
+    return reduce(lambda left, right: left.unionByName(right), frames)
+
+
+def _typed(raw: DataFrame, table: Table) -> DataFrame:
+    from pyspark.sql import functions as F
+
+    declared = [column for column in table.columns if column.name not in DERIVED]
+    types = {field.name: field.dataType for field in raw.schema.fields}
+    present = [column for column in declared if column.name in types]
+    texts = [as_text(F.col(f"`{column.name}`"), types[column.name]).alias(f"_text_{column.name}") for column in present]
+    values = [F.col(f"`{column.name}`") for column in present]
+    staged = raw.select(*values, *texts, F.col("_metadata.file_name").alias("_file"))
+    text = {c.name: F.col(f"_text_{c.name}") if c in present else F.lit(None).cast("string") for c in declared}
+    typed = {
+        c.name: as_declared(text[c.name], F.col(c.name), types[c.name], c) if c in present else F.lit(None).cast(spark_type(c.type))
+        for c in declared
+    }
+    shape = F.struct(*[text[column.name].alias(column.name) for column in declared]).alias("_raw")
+    frame = staged.select(*[typed[c.name].alias(c.name) for c in declared], shape, "_file")
+    judged = frame.withColumn("_reason", _first([rule for column in declared for rule in _column_rules(column)]))
+    filled = [F.coalesce(F.col(c.name), default_of(c)).alias(c.name) for c in declared]
+    return judged.select(*filled, "_raw", "_file", "_reason")
+
+
+def default_of(column: Declared) -> Column:
+    """What a missing value becomes: the declared default, or null."""
+    from pyspark.sql import functions as F
+
+    if isinstance(column.default, tuple):
+        return F.array(*[F.lit(part) for part in column.default]).cast(spark_type(column.type))
+    return F.lit(column.default)
+
+
+def _column_rules(column: Declared) -> list[Column]:
+    """A reason, or null, for each way in which a value can break its column's definition."""
+    from pyspark.sql import functions as F
+
+    value, text = F.col(column.name), F.col(f"_raw.{column.name}")
+    rules = [_reason(text.isNotNull() & value.isNull(), f"{column.name} is not of type {column.type}")]
+    if not column.nullable and column.default is None and column.name != "event_id":
+        rules.append(_reason(value.isNull(), f"{column.name} is missing"))
+    if column.one_of:
+        rules.append(_reason(~value.isin(*column.one_of), f"{column.name} is none of {', '.join(column.one_of)}"))
+    if column.type.startswith("float"):
+        rules.append(_reason(value.isin(float("inf"), float("-inf")), f"{column.name} is not finite"))
+    if column.minimum is not None:
+        rules.append(_reason(value < column.minimum, f"{column.name} is below {column.minimum:g}"))
+    if column.maximum is not None:
+        rules.append(_reason(value > column.maximum, f"{column.name} is above {column.maximum:g}"))
+    return rules
+
+
+def _reason(broken: Column, sentence: str) -> Column:
+    from pyspark.sql import functions as F
+
+    return F.when(broken, F.lit(sentence))
+
+
+def _first(reasons: list[Column]) -> Column:
+    from pyspark.sql import functions as F
+
+    return F.coalesce(*reasons)
+
+
+def judge_events(spark: SparkSession, frame: DataFrame, rules: EventRules) -> DataFrame:
+    """Add event_id where the source has none and event_date; refuse impossible times, unknown items and repetitions."""
+    from pyspark.sql import functions as F
+
+    content = F.concat_ws("\x1f", "user_id", "item_id", "event_type", F.unix_micros("event_at").cast("string"))
+    made = F.substring(F.sha2(content, 256), 1, ID_DIGITS)
+    frame = frame.withColumns({"event_id": F.coalesce("event_id", made), "event_date": F.to_date("event_at")})
+    landed_at = F.timestamp_micros(F.lit(int(rules.landed_at.timestamp() * 1_000_000)))
+    times = [
+        _reason(F.col("event_at") > landed_at, "event_at is in the future: after the data landed"),
+        _reason(F.col("event_at") < F.timestamp_seconds(F.lit(0)), "event_at is before 1970"),
+    ]
+    frame = frame.withColumn("_reason", _first([F.col("_reason"), *times]))
+    if rules.catalogue:
+        known = spark.read.parquet(*rules.catalogue).select("item_id", F.lit(True).alias("_known"))
+        frame = frame.join(known, "item_id", "left").withColumn(
+            "_reason", _first([F.col("_reason"), _reason(F.col("_known").isNull(), "item_id is not in the catalogue")])
+        )
+    return frame.drop("_known")
+
+
+def refuse_duplicates(frame: DataFrame, key: tuple[str, ...]) -> DataFrame:
+    """Of good rows with the same key keep one: the last file's, then by content; the others are duplicates."""
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
+    content = [name for name in frame.columns if name[0] != "_"]
+    window = Window.partitionBy(*key, F.col("_reason").isNull()).orderBy(F.col("_file").desc(), F.xxhash64(*content))
+    repeated = F.col("_reason").isNull() & (F.row_number().over(window) > 1)
+    return frame.withColumn("_reason", _first([F.col("_reason"), _reason(repeated, f"{DUPLICATE} {', '.join(key)}")]))
+
+
+def refuse_robots(frame: DataFrame, max_per_day: int) -> DataFrame:
+    """Refuse all events of a user on a day with more than so many; frame is read twice and should be persisted."""
+    from pyspark.sql import functions as F
+
+    counts = frame.where("_reason is null").groupBy("user_id", "event_date").count()
+    robots = counts.where(F.col("count") > max_per_day).select("user_id", "event_date", F.lit(True).alias("_robot"))
+    if robots.isEmpty():
+        return frame
+    sentence = f"{ROBOT}: more than {max_per_day} events of one user on one day"
+    marked = frame.join(F.broadcast(robots), ["user_id", "event_date"], "left")
+    return marked.withColumn("_reason", _first([F.col("_reason"), _reason(F.col("_robot"), sentence)])).drop("_robot")
+
+
+def good_rows(frame: DataFrame, table: Table) -> DataFrame:
+    """The rows that no rule refuses, with the declared columns only."""
+    return frame.where("_reason is null").select(*table.column_names)
+
+
+def quarantined(frame: DataFrame) -> DataFrame:
+    """The refused rows as (reason, row, source_file)."""
+    from pyspark.sql import functions as F
+
+    row = F.to_json("_raw").alias("row")
+    return frame.where("_reason is not null").select(F.col("_reason").alias("reason"), row, F.col("_file").alias("source_file"))
+
+
+def count_reasons(frame: DataFrame) -> dict[str, int]:
+    """Rows by reason; the good ones stand under the empty text."""
+    rows = frame.groupBy("_reason").count().collect()
+    return {row["_reason"] or "": row["count"] for row in rows}
+
+
+def require_mostly_good(table: str, reasons: Mapping[str, int], max_bad_share: float) -> None:
+    """BadData when no row is good, or when too many are bad; robots do not count, since they say nothing about the rest."""
+    total, good = sum(reasons.values()), reasons.get("", 0)
+    if not total:
+        raise BadData(f"{table}: the source delivered no rows; the table stays as it was; look at the delivery and land it again")
+    robots = sum(n for reason, n in reasons.items() if reason.startswith(ROBOT))
+    bad = total - good - robots
+    if good and bad <= max_bad_share * (total - robots):
+        return
+    worst = sorted(((n, reason) for reason, n in reasons.items() if reason), reverse=True)[:3]
+    raise BadData(
+        f"{table}: {total - good} of {total} rows are bad ({'; '.join(f'{reason}: {n}' for n, reason in worst)}); "
+        f"expected a good row and at most {max_bad_share:.0%} bad ones; the table stays as it was; look at "
+        f"quarantine_{table}, then correct the source or raise max_bad_share, land and clean again"
+    )

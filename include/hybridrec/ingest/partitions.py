@@ -1,0 +1,142 @@
+"""Core tables on storage: day folders of content-addressed files, replaced in one step.
+
+A file is named by the hash of its bytes and rows are written in the order of the key, so a day whose content has not
+changed keeps its file, and ingesting the same data again changes nothing.
+
+    core_events/attempt-6f1c.../event_date=2026-01-31/8d2f....parquet
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hybridrec import store
+from hybridrec.ingest.landing import count_rows
+from hybridrec.tables import Table
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+log = logging.getLogger(__name__)
+KEEP_STATES = 2  # runs that were opened before the newest ingest still find their files
+
+
+def replace_all(dataset: Path, table: Table, rows: DataFrame) -> store.Manifest:
+    """Make rows the whole table."""
+    with _locked(dataset):
+        return _commit(dataset, _write(dataset, rows.coalesce(1).sortWithinPartitions(*rows.columns), ()), [])
+
+
+def merge_days(spark: SparkSession, dataset: Path, table: Table, rows: DataFrame) -> store.Manifest:
+    """Merge events into the table: new rows win over old ones of the same key, untouched days keep their files."""
+    column = table.partition_by[0]
+    with _locked(dataset):
+        old = _files_by_day(dataset)
+        touched = _touched_days(spark, dataset, table, rows)
+        before = [str(dataset / file) for day, files in old.items() if day in touched for file in files]
+        if before:
+            kept = spark.read.schema(table.spark_ddl()).parquet(*before).join(rows.select(*table.key), list(table.key), "left_anti")
+            rows = rows.unionByName(kept)
+        carried = [file for day, files in old.items() if day not in touched for file in files]
+        placed = rows.withColumn("day", rows[column]).repartition("day").sortWithinPartitions("day", *table.key)
+        return _commit(dataset, _write(dataset, placed, ("day",), column), carried)
+
+
+def _touched_days(spark: SparkSession, dataset: Path, table: Table, rows: DataFrame) -> set[str]:
+    """Days of the new rows, and days that hold an older version of one of them."""
+    column = table.partition_by[0]
+    days = rows.select(column)
+    if store.is_committed(dataset):
+        files = [str(path) for path in store.committed_files(dataset)]
+        old = spark.read.schema(table.spark_ddl()).parquet(*files).select(column, *table.key)
+        days = days.union(old.join(rows.select(*table.key), list(table.key), "left_semi").select(column))
+    return {_folder(column, row[0]) for row in days.distinct().collect()}
+
+
+def _folder(column: str, day: date) -> str:
+    return f"{column}={day.isoformat()}"
+
+
+def _files_by_day(dataset: Path) -> dict[str, list[str]]:
+    if not store.is_committed(dataset):
+        return {}
+    days: dict[str, list[str]] = {}
+    for file in store.read_manifest(dataset).files:
+        days.setdefault(file.split("/")[1], []).append(file)
+    return days
+
+
+def _write(dataset: Path, rows: DataFrame, by: tuple[str, ...], column: str = "") -> list[str]:
+    """Write into an attempt folder and name each file by its content; returns paths below the dataset."""
+    attempt = store.new_attempt(dataset)
+    try:
+        rows.write.mode("overwrite").option("compression", "zstd").partitionBy(*by).parquet(str(attempt))
+        files = [_address(dataset, attempt, file, column) for file in store.files_below(dataset, attempt)]
+    except Exception as error:
+        shutil.rmtree(attempt, ignore_errors=True)
+        if "No space left on device" in str(error):  # Spark wraps it in an exception of its own
+            raise OSError(errno.ENOSPC, "no space left on device", str(dataset)) from error
+        raise
+    for marker in [path for path in attempt.iterdir() if path.name[0] in "._"]:
+        marker.unlink()  # Spark's checksums and success marker speak of names that are gone
+    return files
+
+
+def _address(dataset: Path, attempt: Path, file: str, column: str) -> str:
+    """Rename `attempt/day=D/part-....parquet` to `attempt/<column>=D/<hash>.parquet`; the column stays in the file."""
+    with (dataset / file).open("rb") as handle:
+        digest = hashlib.file_digest(handle, "sha256").hexdigest()[:32]
+    parent = (dataset / file).parent
+    folder = attempt / parent.name.replace("day=", f"{column}=", 1) if column else attempt
+    folder.mkdir(exist_ok=True)
+    (dataset / file).rename(folder / f"{digest}.parquet")
+    if column:
+        shutil.rmtree(parent)
+    return (folder / f"{digest}.parquet").relative_to(dataset).as_posix()
+
+
+def _commit(dataset: Path, written: list[str], carried: list[str]) -> store.Manifest:
+    """Commit written and carried files; a file that is there already under an older attempt keeps its place."""
+    previous = store.read_manifest(dataset).files if store.is_committed(dataset) else ()
+    placed = {_content(file): file for file in previous}
+    files = tuple(sorted([placed.get(_content(file), file) for file in written] + carried))
+    _drop_unused(dataset, set(written) - set(files))
+    if set(files) == set(previous):
+        log.info("%s: unchanged, %d files", dataset.name, len(files))
+        return store.read_manifest(dataset)
+    rows = count_rows([dataset / file for file in files])
+    digest = hashlib.sha256("\n".join(sorted(map(_content, files))).encode()).hexdigest()
+    store.commit(dataset, store.Manifest(files, rows, digest), keep=KEEP_STATES)
+    log.info("%s: %d rows in %d files, %d of them new", dataset.name, rows, len(files), len(set(files) - set(previous)))
+    return store.read_manifest(dataset)
+
+
+def _content(file: str) -> str:
+    """A file's path without the attempt: day and hash."""
+    return file.split("/", 1)[1]
+
+
+def _drop_unused(dataset: Path, files: set[str]) -> None:
+    for file in files:
+        (dataset / file).unlink()
+    for attempt in {dataset / file.split("/")[0] for file in files}:
+        if not any(attempt.rglob("*.parquet")):
+            shutil.rmtree(attempt, ignore_errors=True)
+
+
+@contextmanager
+def _locked(dataset: Path) -> Iterator[None]:
+    """One writer at a time: a merge reads what it replaces."""
+    dataset.mkdir(parents=True, exist_ok=True)
+    with (dataset / ".lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,5 @@
+"""Users that ingest refused."""
+
+from hybridrec.tables import quarantine_of
+
+TABLE = quarantine_of("core_users")

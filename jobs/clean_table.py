@@ -1,0 +1,30 @@
+"""Clean one core table of a source; refused rows go to its quarantine table with a reason each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hybridrec import spark
+from hybridrec.config import read_config
+from hybridrec.ingest.clean import clean_table
+from hybridrec.job import spark_time, start
+from hybridrec.settings import Settings
+
+
+@dataclass(frozen=True)
+class Params:
+    source: str
+    table: Literal["core_items", "core_users", "core_events"]
+
+
+def main(params: Params) -> None:
+    settings = Settings.from_env()
+    config = read_config(settings.home / "hybridrec.toml")
+    session = spark.session()
+    with spark_time():
+        clean_table(session, settings, params.source, params.table, config)
+
+
+if __name__ == "__main__":
+    start(main, Params)
