@@ -1,0 +1,1 @@
+"""Judging lists on held-out time: metrics, intervals, comparisons, the decision what is published, leak alarms."""

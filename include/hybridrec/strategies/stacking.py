@@ -1,0 +1,55 @@
+"""The learnt hybrid: LightGBM LambdaRank over all sources' scores and ranks, user, item and pair features."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from hybridrec.errors import BadData
+from hybridrec.ranking.groups import Floats, Rows
+from hybridrec.ranking.pool import Pool
+from hybridrec.ranking.ranker import Config, Ranker, fit_ranker
+
+__all__ = ["DOC", "Config", "Strategy"]
+DOC = "LightGBM LambdaRank over all columns of the pool, mixed with the equal-weight blend as far as labels carry it."
+
+
+class Strategy:
+    """See hybridrec.ranking.ranker."""
+
+    def __init__(self, config: Config, ranker: Ranker | None = None) -> None:
+        self.config = config
+        self._ranker = ranker
+
+    @property
+    def ranker(self) -> Ranker:
+        """The fitted ranker."""
+        if self._ranker is None:
+            raise BadData("stacking: not fitted; run python -m jobs.train_ranker for this run first")
+        return self._ranker
+
+    def fit(self, pool: Pool, gains: Floats, seed: int, threads: int) -> dict[str, float]:
+        """Fit on fold rank; returns the chosen rounds and mix with what cross-fitting saw."""
+        self._ranker, metrics = fit_ranker(pool, gains, self.config, seed, threads)
+        return metrics
+
+    def unfitted(self) -> Strategy:
+        """One with rounds and mix as this one chose them."""
+        return Strategy(replace(self.config, rounds=self.ranker.rounds, mix=self.ranker.mix))
+
+    def score(self, pool: Pool) -> Floats:
+        """The ranker's scores; BadData unless the pool has just the columns that it was fitted on."""
+        return self.ranker.score(pool)
+
+    def top_features(self, pool: Pool, rows: Rows) -> list[list[str]]:
+        """Names of the columns that moved each row's score most."""
+        return self.ranker.top_features(pool, rows)
+
+    def save(self, folder: Path) -> None:
+        """Write ranker.txt (LightGBM) and columns.json."""
+        self.ranker.save(folder)
+
+    @classmethod
+    def load(cls, folder: Path, config: Config) -> Strategy:
+        """The fitted strategy from its folder."""
+        return cls(config, Ranker.load(folder))

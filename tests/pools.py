@@ -1,0 +1,81 @@
+"""Pools and candidate tables for tests: three numpy sources over a run's interactions, and pools written by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from hybridrec.evaluation.metrics import Labels
+from hybridrec.ranking.groups import starts_of
+from hybridrec.ranking.pool import Pool
+from hybridrec.run import Run
+
+SOURCES = ("content", "item_knn", "popularity")
+
+
+def hand_pool(users: list[int], items: list[int], n_history: list[int] | None = None, **columns: list[float]) -> Pool:
+    """A pool of rows sorted by user and item; columns become float32 features."""
+    row_users = np.array(users, dtype=np.int32)
+    starts = starts_of(row_users)
+    distinct = row_users[starts[:-1]]
+    history = np.array(n_history or [0] * len(distinct), dtype=np.int32)
+    features = {name: np.array(values, dtype=np.float32) for name, values in columns.items()}
+    return Pool(distinct, starts, np.array(items, dtype=np.int32), history, features)
+
+
+def hand_labels(rows: list[tuple[int, int, float]]) -> Labels:
+    """Labels from (user, item, gain), sorted by user and item."""
+    users = np.array([row[0] for row in rows], dtype=np.int32)
+    starts = starts_of(users)
+    items = np.array([row[1] for row in rows], dtype=np.int32)
+    return Labels(users[starts[:-1]], starts, items, np.array([row[2] for row in rows], dtype=np.float32))
+
+
+def candidates(run: Run, fold: str, top: int = 12) -> pd.DataFrame:
+    """model_candidates of a fold from three dense numpy sources; fold final for all users, others for those with labels."""
+    pairs = run.read("model_interactions", fold).to_pandas()
+    catalogue = run.read("model_items").to_pandas()
+    n_users, n_items = run.read("model_users").num_rows, len(catalogue)
+    history = np.zeros((n_users, n_items))
+    history[pairs.user_idx, pairs.item_idx] = pairs.weight
+    users = np.arange(n_users) if fold == "final" else np.unique(run.read("model_labels", fold)["user_idx"].to_numpy())
+    scores = {name: matrix[users] for name, matrix in _scores(history, catalogue).items()}
+    nominated = {name: _ranks(matrix, history[users] > 0, top) for name, matrix in scores.items()}
+    rows, items = np.nonzero(np.any([ranks > 0 for ranks in nominated.values()], axis=0))
+    frame = pd.DataFrame({"user_idx": users[rows].astype(np.int32), "item_idx": items.astype(np.int32)})
+    frame["n_sources"] = np.sum([ranks[rows, items] > 0 for ranks in nominated.values()], axis=0).astype(np.int16)
+    for name in SOURCES:
+        ranks = nominated[name][rows, items].astype(np.float32)
+        frame[f"score_{name}"] = scores[name][rows, items].astype(np.float32)
+        frame[f"rank_{name}"] = np.where(ranks > 0, ranks, np.nan).astype(np.float32)
+    return frame
+
+
+def add_candidates(run: Run) -> Run:
+    """Commit model_candidates of all folds."""
+    for fold in ("rank", "eval", "final"):
+        run.write("model_candidates", pa.Table.from_pandas(candidates(run, fold), preserve_index=False), fold)
+    return run
+
+
+def _scores(history: np.ndarray, catalogue: pd.DataFrame) -> dict[str, np.ndarray]:
+    seen = (history > 0).astype(float)
+    lengths = np.linalg.norm(seen, axis=0) + 1e-9
+    similarity = seen.T @ seen / np.outer(lengths, lengths)
+    np.fill_diagonal(similarity, 0)
+    words = sorted({name for names in catalogue.categories for name in names})
+    content = np.array([[word in names for word in words] for names in catalogue.categories], dtype=float)
+    none = seen.sum(axis=1) == 0
+    found = {"item_knn": seen @ similarity, "content": (seen @ content) @ content.T}
+    found = {name: np.where(none[:, None], np.nan, matrix) for name, matrix in found.items()}
+    return found | {"popularity": np.tile(seen.sum(axis=0), (len(history), 1))}
+
+
+def _ranks(scores: np.ndarray, seen: np.ndarray, top: int) -> np.ndarray:
+    """1 is best, 0 beyond `top`, for seen items and for users without scores; ties by item."""
+    masked = np.where(seen | np.isnan(scores), -np.inf, scores)
+    order = np.argsort(-masked, axis=1, kind="stable")
+    ranks = np.empty_like(order)
+    np.put_along_axis(ranks, order, np.arange(1, scores.shape[1] + 1)[None, :], axis=1)
+    return np.where((ranks <= top) & np.isfinite(masked), ranks, 0)

@@ -1,0 +1,108 @@
+"""The ranker learns what labels carry, shrinks to the blend without, and refuses other columns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pools
+import pytest
+from numpy.testing import assert_array_equal
+
+from hybridrec.errors import BadData
+from hybridrec.ranking.pool import Pool
+from hybridrec.ranking.ranker import Config, Ranker, fit_ranker, mixed, nearest_to_blend
+
+CONFIG = Config(max_rounds=40, min_rows_in_leaf=10, k=5)
+
+
+def world(n_users: int, signal: float, seed: int = 1) -> tuple[Pool, np.ndarray]:
+    """Users with 20 candidates each; gains follow column `hidden` with strength `signal`, scores are noise."""
+    rng = np.random.default_rng(seed)
+    n = n_users * 20
+    hidden, noise = rng.normal(size=n), rng.normal(size=n)
+    chance = 1 / (1 + np.exp(3 - signal * hidden))
+    gains = (rng.random(n) < chance).astype(np.float32)
+    users = np.repeat(np.arange(n_users), 20).tolist()
+    pool = pools.hand_pool(users, list(range(20)) * n_users, score_a=noise, mean_z=noise, rank_a=noise, hidden=hidden, n_sources=[1] * n)
+    return pool, gains
+
+
+def test_learns_a_signal_that_the_blend_lacks() -> None:
+    pool, gains = world(150, signal=4.0)
+    ranker, metrics = fit_ranker(pool, gains, CONFIG, seed=5, threads=1)
+    assert ranker.mix > 0
+    assert metrics["ndcg"] > metrics["blend_ndcg"] + 0.2
+    scores = ranker.score(pool)
+    assert scores[gains > 0].mean() > scores[gains == 0].mean() + 0.5
+
+
+def test_shrinks_to_the_blend_when_nothing_can_be_learnt() -> None:
+    pool, gains = world(8, signal=0.0)
+    ranker, _ = fit_ranker(pool, gains, CONFIG, seed=5, threads=1)
+    assert ranker.mix == 0
+    assert_array_equal(ranker.score(pool), mixed(pool, np.zeros(len(gains)), 0.0))
+    assert ranker.top_features(pool, np.array([0, 3])) == [["mean_z"], ["mean_z"]]
+
+
+def test_one_labelled_user_gives_the_blend() -> None:
+    pool, gains = world(1, signal=4.0)
+    gains[:2] = 1.0
+    ranker, _ = fit_ranker(pool, gains, CONFIG, seed=5, threads=1)
+    assert ranker.mix == 0
+
+
+def test_no_label_in_the_pool_is_bad_data() -> None:
+    pool, gains = world(5, signal=1.0)
+    with pytest.raises(BadData, match="no candidate is a label of its user"):
+        fit_ranker(pool, np.zeros_like(gains), CONFIG, seed=5, threads=1)
+
+
+def test_same_seed_same_text_and_load_equals_save(tmp_path: Path) -> None:
+    pool, gains = world(60, signal=4.0)
+    texts = []
+    for attempt in ("first", "second"):
+        folder = tmp_path / attempt
+        folder.mkdir()
+        ranker, _ = fit_ranker(pool, gains, CONFIG, seed=5, threads=1)
+        ranker.save(folder)
+        texts.append([(folder / name).read_bytes() for name in ("ranker.txt", "columns.json")])
+    assert texts[0] == texts[1]
+    assert_array_equal(Ranker.load(tmp_path / "first").score(pool), ranker.score(pool))
+
+
+def test_refuses_missing_and_unknown_columns() -> None:
+    pool, gains = world(60, signal=4.0)
+    ranker, _ = fit_ranker(pool, gains, CONFIG, seed=5, threads=1)
+    renamed = {("hidden2" if name == "hidden" else name): values for name, values in pool.features.items()}
+    with pytest.raises(BadData, match=r"missing \['hidden'\], unknown \['hidden2'\]"):
+        ranker.score(replace(pool, features=renamed))
+
+
+def test_a_users_scores_depend_on_this_user_only() -> None:
+    pool, gains = world(60, signal=4.0)
+    ranker, _ = fit_ranker(pool, gains, CONFIG, seed=5, threads=1)
+    some = np.arange(10, 25, dtype=np.int32)
+    assert_array_equal(ranker.score(pool.rows_of(some)), ranker.score(pool)[np.isin(pool.row_users, some)])
+
+
+def test_names_the_feature_that_moved_the_score() -> None:
+    pool, gains = world(150, signal=4.0)
+    ranker, _ = fit_ranker(pool, gains, CONFIG, seed=5, threads=1)
+    best = np.argsort(-pool.features["hidden"])[:5]
+    assert all(names[0] == "hidden" for names in ranker.top_features(pool, best))
+    assert max(ranker.importances(), key=ranker.importances().get) == "hidden"
+
+
+def test_nearest_to_blend_wants_more_than_one_standard_error() -> None:
+    blend = np.array([0.1, 0.2, 0.3, 0.4])
+    assert nearest_to_blend({(0, 0.0): blend, (40, 0.5): blend + 0.1}) == (40, 0.5)  # the same gain for everyone: no error
+    assert nearest_to_blend({(0, 0.0): blend, (40, 0.5): blend + np.array([0.4, -0.2, 0, 0])}) == (0, 0.0)  # carried by one user
+
+
+def test_max_rows_samples_whole_users() -> None:
+    pool, gains = world(60, signal=4.0)
+    _, metrics = fit_ranker(pool, gains, replace(CONFIG, max_rows=200), seed=5, threads=1)
+    assert metrics["n_rows"] == 200
+    assert metrics["n_users"] == 10
