@@ -1,0 +1,246 @@
+"""Great Expectations on the core tables: the suite follows from the table's definition, the results are Data Docs.
+
+All sources and tables share one file context below `<home>/gx`, so the Data Docs site lists them all; a lock lets
+one process at a time write there. What the nightly report needs stands in the dataset `checks_<table>`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hybridrec import store
+from hybridrec.config import Config
+from hybridrec.errors import BadData
+from hybridrec.ingest import datadocs
+from hybridrec.ingest.landing import read_landing
+from hybridrec.settings import Settings
+from hybridrec.tables import Table, table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+log = logging.getLogger(__name__)
+MAX_ROWS = 2_000_000  # of larger tables every n-th row is checked: 2 million rows take some 400 MB
+MIN_VOLUME = 0.5  # a table that loses more than half its rows from one check to the next is taken for a mistake
+KEEP_RESULTS = 30  # validation results of a suite that stay in the Data Docs
+RECORD = "checks.json"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One expectation: a class of great_expectations.expectations and its arguments."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One expectation's outcome; unexpected_count is null where the expectation is about the column as a whole."""
+
+    expectation: str
+    column: str | None
+    success: bool
+    expected: dict[str, Any]
+    observed: str | None
+    unexpected_count: int | None
+    unexpected_percent: float | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Checks:
+    """The newest checkpoint of one core table; no time in it, so equal data has equal checks.
+
+    rows: of the whole table; checked_rows: that were looked at. quarantined: refused rows of the last ingest by reason.
+    """
+
+    source: str
+    table: str
+    success: bool
+    rows: int
+    checked_rows: int
+    quarantined: dict[str, int]
+    statistics: dict[str, float]
+    checks: list[Check]
+
+
+def check_table(settings: Settings, source: str, name: str, config: Config) -> Checks:
+    """Run the checkpoint of a core table, write the Data Docs and the record; BadData when an expectation fails."""
+    definition = table(name)
+    dataset = settings.warehouse(source) / name
+    if not store.is_committed(dataset):
+        raise BadData(f"{name}: source {source} has no such table yet; run python -m jobs.clean_table --source {source} --table {name}")
+    rows = store.read_manifest(dataset).rows
+    stride = max(1, ceil(rows / MAX_ROWS))
+    sample = sample_rows(store.committed_files(dataset), stride)
+    rules = suite_rules(definition, least_rows(settings, source, definition) // stride)
+    if name == "core_events":
+        rules.append(freshness_rule(read_landing(settings, source).landed_at, config.max_event_age_days))
+    result = run_checkpoint(settings, f"{source}-{name}", sample, rules)
+    checks = _summarise(settings, source, name, rows, sample.num_rows, result)
+    _record(settings, checks)
+    _raise_failed(settings, checks)
+    log.info("%s: %d expectations hold on %d of %d rows", name, len(checks.checks), checks.checked_rows, rows)
+    return checks
+
+
+def read_checks(settings: Settings, source: str, name: str) -> Checks:
+    """The record of the newest checkpoint of a core table."""
+    from pydantic import TypeAdapter
+
+    folder = store.committed_folder(_checks_folder(settings, source, name))
+    return TypeAdapter(Checks).validate_json((folder / RECORD).read_text())
+
+
+def suite_rules(definition: Table, min_rows: int) -> list[Rule]:
+    """What a table's definition promises: columns, volume, completeness, ranges, sets, key."""
+    rules = [
+        Rule("ExpectTableColumnsToMatchOrderedList", {"column_list": list(definition.column_names)}),
+        Rule("ExpectTableRowCountToBeBetween", {"min_value": min_rows}),
+    ]
+    for column in definition.columns:
+        named = {"column": column.name}
+        if not column.nullable or column.mostly:
+            mostly = column.mostly if column.nullable else 1.0
+            rules.append(Rule("ExpectColumnValuesToNotBeNull", named | {"mostly": mostly}))
+        if column.minimum is not None or column.maximum is not None:
+            limits = {"min_value": column.minimum, "max_value": column.maximum}
+            rules.append(Rule("ExpectColumnValuesToBeBetween", named | {key: value for key, value in limits.items() if value is not None}))
+        if column.one_of:
+            rules.append(Rule("ExpectColumnValuesToBeInSet", named | {"value_set": list(column.one_of)}))
+    if len(definition.key) == 1:
+        return [*rules, Rule("ExpectColumnValuesToBeUnique", {"column": definition.key[0]})]
+    return [*rules, Rule("ExpectCompoundColumnsToBeUnique", {"column_list": list(definition.key)})] if definition.key else rules
+
+
+def freshness_rule(landed_at: datetime, max_age_days: int) -> Rule:
+    """The newest event lies before the landing, and, if an age is set, not longer before it."""
+    oldest = {"min_value": landed_at - timedelta(days=max_age_days)} if max_age_days else {}
+    return Rule("ExpectColumnMaxToBeBetween", {"column": "event_at", "max_value": landed_at, **oldest})
+
+
+def least_rows(settings: Settings, source: str, definition: Table) -> int:
+    """Fewest rows that are believed: the definition's, or half of the last check that passed."""
+    if not store.is_committed(_checks_folder(settings, source, definition.name)):
+        return definition.min_rows
+    last = read_checks(settings, source, definition.name)
+    return max(definition.min_rows, int(MIN_VOLUME * last.rows)) if last.success else definition.min_rows
+
+
+def sample_rows(files: list[Path], stride: int) -> pa.Table:
+    """Every n-th row of Parquet files, one file at a time."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tables = [pq.ParquetFile(path).read() for path in files]
+    return pa.concat_tables(part.take(np.arange(0, part.num_rows, stride)) if stride > 1 else part for part in tables)
+
+
+def run_checkpoint(settings: Settings, suite_name: str, rows: pa.Table, rules: list[Rule]) -> dict[str, Any]:
+    """Validate rows in the shared context and bring the Data Docs up to date; returns the validation result as JSON."""
+    import great_expectations as gx
+    import pandas as pd
+    from great_expectations import expectations
+
+    frame: pd.DataFrame = rows.to_pandas(types_mapper=pd.ArrowDtype)  # a quarter of the memory of Python strings
+    with _locked(settings):
+        context = datadocs.open_context(settings)
+        suite = gx.ExpectationSuite(name=suite_name)
+        for rule in rules:
+            suite.add_expectation(getattr(expectations, rule.name)(**rule.arguments))
+        suite = context.suites.add_or_update(suite)
+        asset = context.data_sources.add_or_update_pandas(name=suite_name).add_dataframe_asset("core")
+        definition = gx.ValidationDefinition(name=suite_name, data=asset.add_batch_definition_whole_dataframe("whole"), suite=suite)
+        definition = context.validation_definitions.add_or_update(definition)
+        actions = [gx.checkpoint.UpdateDataDocsAction(name="data_docs")]
+        checkpoint = gx.Checkpoint(
+            name=suite_name, validation_definitions=[definition], actions=actions, result_format={"result_format": "SUMMARY"}
+        )
+        outcome = context.checkpoints.add_or_update(checkpoint).run(batch_parameters={"dataframe": frame})
+        datadocs.prune(context, suite_name, KEEP_RESULTS)
+        datadocs.make_offline(settings.data_docs)
+    return json.loads(json.dumps(next(iter(outcome.run_results.values())).to_json_dict(), default=str))  # type: ignore[no-any-return]
+
+
+def _summarise(settings: Settings, source: str, name: str, rows: int, checked_rows: int, result: dict[str, Any]) -> Checks:
+    statistics = {key: float(value) for key, value in result["statistics"].items() if value is not None}
+    checks = sorted((_check(one) for one in result["results"]), key=lambda check: (check.expectation, check.column or ""))
+    return Checks(source, name, bool(result["success"]), rows, checked_rows, _count_quarantined(settings, source, name), statistics, checks)
+
+
+def _check(result: dict[str, Any]) -> Check:
+    arguments = {key: value for key, value in result["expectation_config"]["kwargs"].items() if key != "batch_id"}
+    outcome, failure = result["result"], result.get("exception_info") or {}
+    observed = outcome.get("observed_value")
+    return Check(
+        expectation=result["expectation_config"]["type"],
+        column=arguments.pop("column", None),
+        success=bool(result["success"]),
+        expected=arguments,
+        observed=None if observed is None else str(observed),
+        unexpected_count=outcome.get("unexpected_count"),
+        unexpected_percent=outcome.get("unexpected_percent"),
+        error=failure.get("exception_message"),
+    )
+
+
+def _count_quarantined(settings: Settings, source: str, name: str) -> dict[str, int]:
+    import pyarrow.parquet as pq
+
+    folder = settings.warehouse(source) / f"quarantine_{name}"
+    if not store.is_committed(folder):
+        return {}
+    counts: dict[str, int] = {}
+    for path in store.committed_files(folder):
+        for batch in pq.ParquetFile(path).iter_batches(columns=["reason"]):
+            for entry in batch.column("reason").value_counts().to_pylist():
+                counts[entry["values"]] = counts.get(entry["values"], 0) + entry["counts"]
+    return dict(sorted(counts.items()))
+
+
+def _record(settings: Settings, checks: Checks) -> None:
+    with store.staged(_checks_folder(settings, checks.source, checks.table)) as folder:
+        store.write_json(folder / RECORD, asdict(checks))
+
+
+def _raise_failed(settings: Settings, checks: Checks) -> None:
+    failed = [check for check in checks.checks if not check.success]
+    if not failed:
+        return
+    raise BadData(
+        f"{checks.table} of {checks.source}: {len(failed)} of {len(checks.checks)} expectations failed: "
+        f"{'; '.join(describe(check) for check in failed)}. Look at {settings.data_docs / 'index.html'}, "
+        "correct the source, land and clean it again"
+    )
+
+
+def describe(check: Check) -> str:
+    """A failed expectation in one line: its name, column, what it expected, what it found."""
+    expected = ", ".join(f"{key} {value}" for key, value in check.expected.items())
+    found = f"found {check.observed}" if check.unexpected_count is None else f"{check.unexpected_count} rows do not hold"
+    return f"{check.expectation}({check.column or 'table'}; {expected}): {check.error or found}"
+
+
+def _checks_folder(settings: Settings, source: str, name: str) -> Path:
+    return settings.warehouse(source) / f"checks_{name}"
+
+
+@contextmanager
+def _locked(settings: Settings) -> Iterator[None]:
+    folder = datadocs.project_folder(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,26 @@
+"""Check one core table of a source with Great Expectations and bring the Data Docs up to date."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hybridrec import job
+from hybridrec.config import read_config
+from hybridrec.ingest import quality
+from hybridrec.settings import Settings
+
+
+@dataclass(frozen=True)
+class Params:
+    source: str
+    table: Literal["core_items", "core_users", "core_events"]
+
+
+def main(params: Params) -> None:
+    settings = Settings.from_env()
+    quality.check_table(settings, params.source, params.table, read_config(settings.home / "hybridrec.toml"))
+
+
+if __name__ == "__main__":
+    job.start(main, Params)
