@@ -1,0 +1,130 @@
+"""The text form of published rows, and the hash over it.
+
+Targets without arrays store the text; every target hashes it. So a version has the same hash wherever it is published,
+however its rows were batched, and whenever it was computed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from hybridrec.errors import BadData
+from hybridrec.tables import Table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def as_text(batch: pa.RecordBatch, definition: Table) -> pa.RecordBatch:
+    """The batch with every column as text: lists as JSON arrays, numbers in their shortest exact form.
+
+    BadData for a null where the definition allows none, a null inside a list, or a float that is not finite.
+    """
+    import pyarrow as pa
+
+    columns = [batch.column(name) for name in definition.column_names]
+    for column, values in zip(definition.columns, columns, strict=True):
+        if values.null_count and not column.nullable:
+            raise BadData(f"{definition.name}: {values.null_count} of {len(values)} rows have no {column.name}")
+    texts = [_column_text(values, definition.name) for values in columns]
+    return pa.RecordBatch.from_arrays(texts, names=list(definition.column_names))
+
+
+def _column_text(values: pa.Array, table_name: str) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_list(values.type):
+        return _list_text(values, table_name)
+    if pa.types.is_floating(values.type):
+        return _float_text(values, table_name)
+    if pa.types.is_boolean(values.type):
+        values = pc.cast(values, pa.int8())
+    return pc.cast(values, pa.string())
+
+
+def _list_text(values: pa.ListArray, table_name: str) -> pa.Array:
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    flat = values.flatten()
+    if flat.null_count:
+        raise BadData(f"{table_name}: {flat.null_count} list elements are null; a list holds values only")
+    quoted = _float_text(flat, table_name) if pa.types.is_floating(flat.type) else _quoted(flat)
+    lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy(zero_copy_only=False)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+    inner = pc.binary_join(pa.ListArray.from_arrays(offsets, quoted), ",")
+    return pc.binary_join_element_wise("[", inner, "]", "")
+
+
+def _quoted(flat: pa.Array) -> pa.Array:
+    """Each string as a JSON string; a list column repeats few different strings, so only those are quoted."""
+    import pyarrow as pa
+
+    encoded = flat.dictionary_encode()
+    quoted = pa.array([json.dumps(text, ensure_ascii=False) for text in encoded.dictionary.to_pylist()], pa.string())
+    return quoted.take(encoded.indices)
+
+
+def _float_text(values: pa.Array, table_name: str) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    odd = pc.sum(pc.invert(pc.is_finite(values))).as_py()
+    if odd:
+        raise BadData(f"{table_name}: {odd} of {len(values)} numbers are NaN or infinite; expected finite scores")
+    return pc.cast(pc.cast(values, pa.float32()), pa.string())
+
+
+class TableHash:
+    """Row count of a table and SHA-256 over its rows in the order of its key; batch borders do not matter."""
+
+    def __init__(self, definition: Table) -> None:
+        self._definition = definition
+        self._digest = hashlib.sha256()
+        self._last_key: tuple[str | int, ...] | None = None
+        self.rows = 0
+
+    def add(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Add the next rows and return them as text; BadData when one repeats a key or comes out of order."""
+        self._require_order(batch)
+        texts = as_text(batch, self._definition)
+        self.add_text(texts)
+        return texts
+
+    def add_text(self, texts: pa.RecordBatch) -> None:
+        """Add rows that are text already. Each field counts with its length, so no two rows look alike."""
+        import pyarrow.compute as pc
+
+        fields = []
+        for column in texts.columns:
+            length = pc.cast(pc.binary_length(column), "string")
+            fields.append(pc.fill_null(pc.binary_join_element_wise(length, column, ":"), "-"))
+        rows = pc.binary_join_element_wise(*fields, "\n", "")
+        self._digest.update("".join(rows.to_pylist()).encode())
+        self.rows += texts.num_rows
+
+    def hexdigest(self) -> str:
+        """The hash of all rows so far."""
+        return self._digest.hexdigest()
+
+    def _require_order(self, batch: pa.RecordBatch) -> None:
+        key = self._definition.key
+        keys = list(zip(*(batch.column(name).to_pylist() for name in key), strict=True))
+        before = [self._last_key, *keys[:-1]]
+        for previous, current in zip(before, keys, strict=True) if keys else ():
+            if previous is not None and not previous < current:
+                raise BadData(
+                    f"{self._definition.name}: row {current} comes after {previous}; rows must be unique and in the order of {key}"
+                )
+        self._last_key = keys[-1] if keys else self._last_key
+
+
+def combined_hash(tables: Mapping[str, TableHash]) -> str:
+    """One hash of several tables, whatever order they were written in."""
+    lines = "".join(f"{name} {tables[name].rows} {tables[name].hexdigest()}\n" for name in sorted(tables))
+    return hashlib.sha256(lines.encode()).hexdigest()

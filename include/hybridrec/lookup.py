@@ -1,0 +1,39 @@
+"""What a service does with the published tables: one user's list, or the popular items for a user who is not known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hybridrec import discover
+from hybridrec.settings import Settings
+from hybridrec.targets import Answer, Target
+
+
+def open_target(settings: Settings) -> Target:
+    """The publish target that the settings name."""
+    target: Target = discover.member("targets", settings.target).connect(settings)
+    return target
+
+
+def recommend(target: Target, user_id: str, k: int) -> Answer:
+    """The user's first k places; the popular items of late, with reason unknown_user, when the user has no row."""
+    found = target.read_user(user_id)
+    if found is None:
+        return replace(target.read_popular("recent", k), user_id=user_id)
+    return replace(found, entries=found.entries[:k])
+
+
+def as_lines(answer: Answer) -> list[str]:
+    """The answer as aligned lines for a person."""
+    heads = {
+        "ranked": f"Recommendations for user {answer.user_id}",
+        "filled": f"Recommendations for user {answer.user_id}; the last places are filled from the popular items",
+        "fallback": f"User {answer.user_id} has no list of their own yet; these are popular items",
+        "unknown_user": f"User {answer.user_id} is not known; these are popular items",
+    }
+    rows = [("rank", "score", "item", "title", "why", "source")]
+    rows += [(str(e.rank), f"{e.score:.3f}", e.item_id, e.title or "(no title)", e.reason, e.source) for e in answer.entries]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    body = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    origin = f"run {answer.run_id}, version {answer.version}, made {answer.generated_at}, valid until {answer.valid_until}"
+    return [heads[answer.reason], *([answer.shortfall] if answer.shortfall else []), "", *body, "", origin]

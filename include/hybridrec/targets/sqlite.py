@@ -1,0 +1,439 @@
+"""The embedded publish target: one SQLite file that services open read-only.
+
+`<home>/published/recommendations.db` holds for each version its own tables, named by the version and the attempt
+that wrote them, and for readers views of the live version. A killed attempt leaves tables that no publication names;
+the next one drops them. Write-ahead logging lets readers go on while a version is staged.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import re
+import sqlite3
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+from urllib.parse import quote
+
+from hybridrec.content_hash import TableHash, combined_hash
+from hybridrec.errors import BadData
+from hybridrec.settings import Settings
+from hybridrec.tables import Column, Table
+from hybridrec.targets import PUBLISHED, Answer, Entry, Publication, State, definition
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DOC = "SQLite file below the home folder, for services on the same machine."
+VERSION = re.compile(r"[a-z0-9_]{1,40}")
+BUSY_SECONDS = 30.0  # a switch holds the write lock for milliseconds, a batch of rows for less than a second
+STAGE_WAIT_SECONDS = 600.0
+READ_ROWS = 5_000
+PAGE_BYTES = 16_384  # a row of 20 items has some 2 kB: with the default of 4096 each one spills to an overflow page
+
+PUBLICATIONS = """
+CREATE TABLE IF NOT EXISTS publications (
+    version TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, run_id TEXT NOT NULL, source TEXT NOT NULL, as_of TEXT NOT NULL,
+    model_version TEXT NOT NULL, generated_at TEXT NOT NULL, valid_until TEXT NOT NULL, counts TEXT NOT NULL,
+    content_hash TEXT NOT NULL, state TEXT NOT NULL, notes TEXT NOT NULL, storage TEXT NOT NULL
+) WITHOUT ROWID
+"""
+FIELDS = "version, run_id, source, as_of, model_version, generated_at, valid_until, counts, content_hash, state, notes"
+ORIGIN = "p.run_id, p.version, p.model_version, p.generated_at, p.valid_until"
+
+
+def connect(settings: Settings) -> SqliteTarget:
+    """The published file of this home folder; nothing is opened or made before the first use."""
+    return SqliteTarget(settings.published / "recommendations.db")
+
+
+class SqliteTarget:
+    """See the module; the Target protocol says what each method promises."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._read_connection: sqlite3.Connection | None = None
+
+    def stage(self, publication: Publication, tables: Mapping[str, Iterable[pa.RecordBatch]]) -> Publication:
+        """Fill tables of this attempt's own, then make the version's row point to them."""
+        require_version(publication.version)
+        storage = f"{publication.version}_{uuid.uuid4().hex[:8]}"
+        with self._only_stager(), self._writer() as db:
+            _drop_unreferenced(db)
+            try:
+                hashes = {name: _fill(db, name, storage, tables[name]) for name in PUBLISHED}
+                _require_counts(publication, hashes)
+            except BaseException:
+                _drop_tables(db, storage)
+                raise
+            counts = {name: hashed.rows for name, hashed in hashes.items()}
+            staged = replace(publication, counts=counts, content_hash=combined_hash(hashes), state="staged")
+            return _record(db, staged, storage)
+
+    def check(self, version: str) -> None:
+        """Read the version back; a version that fails is rejected for good, unless it is live or was."""
+        with self._writer() as db:
+            found, storage = _find(db, version)
+            hashes = {name: _read_back(db, name, storage) for name in PUBLISHED}
+            counts = {name: hashed.rows for name, hashed in hashes.items()}
+            if counts == found.counts and combined_hash(hashes) == found.content_hash:
+                return
+            db.execute("UPDATE publications SET state = 'rejected' WHERE version = ? AND state = 'staged'", (version,))
+        raise BadData(
+            f"{self.path}: version {version} as stored has rows {counts} and hash {combined_hash(hashes)[:12]}, expected {found.counts}"
+            f" and {found.content_hash[:12]}; stage it again with python -m jobs.publish_table --run-id {found.run_id}"
+        )
+
+    def switch_to(self, version: str, keep: int) -> None:
+        """Replace the readers' views in one transaction, then prune."""
+        with self._writer() as db:
+            with _transaction(db):
+                found, storage = _find(db, version)
+                if found.state in ("rejected", "dropped"):
+                    raise BadData(f"{self.path}: version {version} is {found.state}; choose a staged or kept one")
+                if found.state != "live":
+                    _make_live(db, version, storage)
+            _prune(db, keep)
+
+    def versions(self) -> list[Publication]:
+        """All rows of `publications`, newest first."""
+        if not self.path.exists():
+            return []
+        with self._reader() as db:
+            return [_publication(row) for row in db.execute(f"SELECT {FIELDS} FROM publications ORDER BY number DESC")]  # noqa: S608
+
+    def read_live(self, name: str, columns: tuple[str, ...] = ()) -> Iterator[pa.RecordBatch]:
+        """The view of a published table, batch by batch, all from one snapshot."""
+        shape = definition(name)
+        chosen = [column for column in shape.columns if not columns or column.name in columns]
+        with self._reader() as db:
+            names = ", ".join(_quoted(column.name) for column in chosen)
+            key = ", ".join(_quoted(column) for column in shape.key)
+            cursor = db.execute(f"SELECT {names} FROM {_quoted(name)} ORDER BY {key}")  # noqa: S608  names come from definitions
+            while rows := cursor.fetchmany(READ_ROWS):
+                yield _decoded(rows, chosen)
+
+    def read_user(self, user_id: str) -> Answer | None:
+        """The user's row with the items' titles."""
+        with self._reader() as db:
+            row = db.execute(READ_USER, (user_id,)).fetchone()
+        if row is None:
+            return None
+        item_ids, scores, reasons, sources, titles = (json.loads(text) for text in row[:5])
+        entries = tuple(
+            Entry(place + 1, item, titles.get(item), scores[place], reasons[place], sources[place]) for place, item in enumerate(item_ids)
+        )
+        return Answer(user_id, entries, *row[5:])
+
+    def read_popular(self, window: str, k: int) -> Answer:
+        """The first places of a window of popular_items."""
+        with self._reader() as db:
+            rows = db.execute(READ_POPULAR, (window, k)).fetchall()
+        if not rows:
+            raise BadData(f"{self.path}: popular_items has no rows of window {window!r}; choose recent or all_time")
+        sentence = "popular with everyone lately" if window == "recent" else "popular with everyone"
+        source = f"popular_{window}"
+        entries = tuple(Entry(rank, item_id, title, score, sentence, source) for rank, item_id, title, score, *_ in rows)
+        return Answer("", entries, "unknown_user", None, *rows[0][4:])
+
+    def close(self) -> None:
+        """Close the reading connection, if one is open."""
+        if self._read_connection is not None:
+            self._read_connection.close()
+            self._read_connection = None
+
+    @contextmanager
+    def _reader(self) -> Iterator[sqlite3.Connection]:
+        if self._read_connection is None and not self.path.exists():
+            raise BadData(_nothing_published(self.path))
+        with _in_sentences(self.path):
+            if self._read_connection is None:
+                self._read_connection = _open_read_only(self.path)
+            yield self._read_connection
+
+    @contextmanager
+    def _writer(self) -> Iterator[sqlite3.Connection]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with _in_sentences(self.path):
+            db = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
+            try:
+                db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+                db.execute("PRAGMA journal_mode = WAL")
+                db.execute(PUBLICATIONS)
+                yield db
+                self._keep_log_files(db)
+            finally:
+                db.close()
+
+    def _keep_log_files(self, db: sqlite3.Connection) -> None:
+        """Leave the -wal and -shm files behind: a reader who may not write in the folder cannot make them.
+
+        The last connection to close removes them, unless it is read-only.
+        """
+        db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        last = _open_read_only(self.path)
+        try:
+            last.execute("SELECT COUNT(*) FROM publications").fetchone()
+            db.close()
+        finally:
+            last.close()
+
+    @contextmanager
+    def _only_stager(self) -> Iterator[None]:
+        """One attempt at a time fills tables, so those that no publication names are a killed attempt's."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        deadline = time.monotonic() + STAGE_WAIT_SECONDS
+        with self.path.with_suffix(".lock").open("w") as handle:
+            while True:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise TimeoutError(f"{self.path}: another job has been staging for {STAGE_WAIT_SECONDS:.0f} s") from None
+                    time.sleep(0.2)
+            yield
+
+
+READ_USER = """
+SELECT r.item_ids, r.scores, r.reasons, r.sources,
+       (SELECT json_group_object(i.item_id, i.title) FROM json_each(r.item_ids) AS e JOIN items AS i ON i.item_id = e.value),
+       r.reason, r.shortfall, r.run_id, r.version, r.generated_at, r.valid_until
+FROM recommendations AS r WHERE r.user_id = ?
+"""
+READ_POPULAR = """
+SELECT l.rank, l.item_id, (SELECT i.title FROM items AS i WHERE i.item_id = l.item_id), l.score,
+       l.run_id, l.version, l.generated_at, l.valid_until
+FROM popular_items AS l WHERE l."window" = ? AND l.rank <= ? ORDER BY l.rank
+"""
+
+
+def require_version(version: str) -> str:
+    """The version, if it may be part of a table's name; BadData otherwise."""
+    if not VERSION.fullmatch(version):
+        raise BadData(f"version {version!r}: lower-case letters, digits and '_' only, at most 40")
+    return version
+
+
+def _open_read_only(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+
+
+def _nothing_published(path: Path) -> str:
+    return f"{path}: nothing has been published yet; run the DAG nightly_retrain, or python -m jobs.publish_table --run-id R"
+
+
+@contextmanager
+def _in_sentences(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into ones that say what to do."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        text = str(error)
+        if "no such table" in text:
+            raise BadData(_nothing_published(path)) from error
+        if "full" in text:
+            raise OSError(errno.ENOSPC, text, str(path)) from error
+        if "readonly" in text or "unable to open" in text:
+            raise PermissionError(errno.EACCES, text, str(path)) from error
+        raise TimeoutError(f"{path}: {text}; another program holds the file for more than {BUSY_SECONDS:.0f} s") from error
+    except sqlite3.DatabaseError as error:
+        raise BadData(f"{path}: {error}; move the file away and publish again, older versions are lost") from error
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+
+
+def _quoted(identifier: str) -> str:
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def _table(name: str, storage: str) -> str:
+    return _quoted(f"{name}_{storage}")
+
+
+def _column_ddl(column: Column) -> str:
+    kind = "REAL" if column.type.startswith("float") else "INTEGER" if column.type.startswith(("int", "bool")) else "TEXT"
+    return f"{_quoted(column.name)} {kind}{'' if column.nullable else ' NOT NULL'}"
+
+
+def _fill(db: sqlite3.Connection, name: str, storage: str, batches: Iterable[pa.RecordBatch]) -> TableHash:
+    """Write the rows, a transaction a batch: the log stays small, and a switch can come in between."""
+    shape = definition(name)
+    columns = ", ".join(_column_ddl(column) for column in shape.columns)
+    key = ", ".join(_quoted(column) for column in shape.key)
+    db.execute(f"CREATE TABLE {_table(name, storage)} ({columns}, PRIMARY KEY ({key})) WITHOUT ROWID")
+    insert = f"INSERT INTO {_table(name, storage)} VALUES ({', '.join('?' * len(shape.columns))})"  # noqa: S608  checked identifiers
+    hashed = TableHash(shape)
+    for batch in batches:
+        texts = hashed.add(batch)
+        with _transaction(db):
+            db.executemany(insert, zip(*(column.to_pylist() for column in texts.columns), strict=True))
+    return hashed
+
+
+def _require_counts(publication: Publication, hashes: Mapping[str, TableHash]) -> None:
+    for name, expected in publication.counts.items():
+        if hashes[name].rows != expected:
+            raise BadData(f"{name}: {hashes[name].rows} rows came, the run wrote {expected}; publish again")
+
+
+def _record(db: sqlite3.Connection, staged: Publication, storage: str) -> Publication:
+    """Let the version's row point to the new tables, unless the version is or was live: that one never changes."""
+    with _transaction(db):
+        row = db.execute(f"SELECT {FIELDS}, storage FROM publications WHERE version = ?", (staged.version,)).fetchone()  # noqa: S608
+        before = _publication(row[:-1]) if row else None
+        was_live = before is not None and before.state in ("live", "kept")
+        if not was_live:
+            _write_row(db, staged, storage)
+        _drop_tables(db, storage if was_live else row[-1] if row else "")
+    if before is None or not was_live:
+        return staged
+    if before.content_hash != staged.content_hash:
+        raise BadData(
+            f"version {staged.version} is {before.state} with hash {before.content_hash[:12]}, its run now gives"
+            f" {staged.content_hash[:12]}; a published version never changes: open a new run"
+        )
+    return before
+
+
+def _write_row(db: sqlite3.Connection, publication: Publication, storage: str) -> None:
+    values = (
+        publication.version,
+        publication.run_id,
+        publication.source,
+        publication.as_of.isoformat(),
+        publication.model_version,
+        publication.generated_at.isoformat(),
+        publication.valid_until.isoformat(),
+        json.dumps(dict(publication.counts), sort_keys=True),
+        publication.content_hash,
+        publication.state,
+        publication.notes,
+        storage,
+    )
+    number = "(SELECT COALESCE(MAX(number), 0) + 1 FROM publications)"
+    places = ", ".join("?" * len(values))
+    db.execute(f"INSERT OR REPLACE INTO publications ({FIELDS}, storage, number) VALUES ({places}, {number})", values)  # noqa: S608
+
+
+def _publication(row: tuple[str, ...]) -> Publication:
+    version, run_id, source, as_of, model_version, generated_at, valid_until, counts, content_hash, state, notes = row
+    return Publication(
+        version,
+        run_id,
+        source,
+        datetime.fromisoformat(as_of),
+        model_version,
+        datetime.fromisoformat(generated_at),
+        datetime.fromisoformat(valid_until),
+        json.loads(counts),
+        content_hash,
+        cast(State, state),
+        notes,
+    )
+
+
+def _find(db: sqlite3.Connection, version: str) -> tuple[Publication, str]:
+    row = db.execute(f"SELECT {FIELDS}, storage FROM publications WHERE version = ?", (version,)).fetchone()  # noqa: S608
+    if row is None:
+        known = [found for (found,) in db.execute("SELECT version FROM publications WHERE state IN ('staged', 'live', 'kept')")]
+        raise BadData(f"there is no version {version!r}; choose from {', '.join(known) or 'none: nothing is published'}")
+    return _publication(row[:-1]), row[-1]
+
+
+def _read_back(db: sqlite3.Connection, name: str, storage: str) -> TableHash:
+    shape = definition(name)
+    key = ", ".join(_quoted(column) for column in shape.key)
+    hashed = TableHash(shape)
+    try:
+        cursor = db.execute(f"SELECT * FROM {_table(name, storage)} ORDER BY {key}")  # noqa: S608  checked identifiers
+    except sqlite3.OperationalError:  # the table is gone: nobody but a person with a tool can have done that
+        return hashed
+    while rows := cursor.fetchmany(READ_ROWS):
+        hashed.add_text(_as_stored_text(rows, shape))
+    return hashed
+
+
+def _as_stored_text(rows: list[tuple[object, ...]], shape: Table) -> pa.RecordBatch:
+    """Rows as SQLite gives them, back in the text form that was hashed: only numbers need turning."""
+    import pyarrow as pa
+
+    columns = []
+    for column, values in zip(shape.columns, zip(*rows, strict=True), strict=True):
+        if column.type.startswith("float"):
+            columns.append(pa.array(values, pa.float64()).cast(pa.float32()).cast(pa.string()))
+        else:
+            columns.append(pa.array([value if value is None or isinstance(value, str) else str(value) for value in values], pa.string()))
+    return pa.RecordBatch.from_arrays(columns, names=list(shape.column_names))
+
+
+def _decoded(rows: list[tuple[object, ...]], columns: list[Column]) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    from hybridrec.tables import arrow_type
+
+    arrays = []
+    for column, values in zip(columns, zip(*rows, strict=True), strict=True):
+        decoded = [json.loads(str(value)) for value in values] if column.type.startswith("list") else list(values)
+        turned = [None if value is None else bool(value) for value in decoded] if column.type == "bool" else decoded
+        arrays.append(pa.array(turned, arrow_type(column.type)))
+    return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in columns])
+
+
+def _make_live(db: sqlite3.Connection, version: str, storage: str) -> None:
+    origin = f"JOIN publications AS p ON p.version = '{require_version(version)}'"
+    for name in PUBLISHED:
+        columns = ", ".join(f"t.{_quoted(column)}" for column in definition(name).column_names)
+        db.execute(f"DROP VIEW IF EXISTS {_quoted(name)}")
+        db.execute(f"CREATE VIEW {_quoted(name)} AS SELECT {columns}, {ORIGIN} FROM {_table(name, storage)} AS t {origin}")  # noqa: S608
+    parallel = (("scores", "score"), ("reasons", "reason"), ("sources", "source"))
+    values = ", ".join(f"json_extract(t.{array}, '$[' || e.key || ']') AS {value}" for array, value in parallel)
+    db.execute("DROP VIEW IF EXISTS recommendations_unnested")
+    db.execute(
+        f"CREATE VIEW recommendations_unnested AS SELECT t.user_id, e.key + 1 AS rank, e.value AS item_id, {values}, {ORIGIN}"  # noqa: S608
+        f" FROM {_table('recommendations', storage)} AS t {origin} JOIN json_each(t.item_ids) AS e"
+    )
+    db.execute("UPDATE publications SET state = 'kept' WHERE state = 'live'")
+    db.execute("UPDATE publications SET state = 'live' WHERE version = ?", (version,))
+
+
+def _prune(db: sqlite3.Connection, keep: int) -> None:
+    found = db.execute("SELECT storage, state FROM publications WHERE state <> 'dropped' ORDER BY number DESC").fetchall()
+    for storage, state in found[keep:]:
+        if state != "live":
+            with _transaction(db):
+                db.execute("UPDATE publications SET state = 'dropped' WHERE storage = ? AND state <> 'live'", (storage,))
+                if db.execute("SELECT changes()").fetchone()[0]:
+                    _drop_tables(db, storage)
+
+
+def _drop_unreferenced(db: sqlite3.Connection) -> None:
+    """Drop what a killed attempt left; the caller is the only stager."""
+    with _transaction(db):
+        referenced = {storage for (storage,) in db.execute("SELECT storage FROM publications WHERE state <> 'dropped'")}
+        prefixes = tuple(f"{name}_" for name in PUBLISHED)
+        tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'") if name.startswith(prefixes)]
+        for name in tables:
+            if not any(name.endswith(f"_{storage}") for storage in referenced):
+                db.execute(f"DROP TABLE {_quoted(name)}")
+
+
+def _drop_tables(db: sqlite3.Connection, storage: str) -> None:
+    for name in PUBLISHED if storage else ():
+        db.execute(f"DROP TABLE IF EXISTS {_table(name, storage)}")

@@ -1,0 +1,27 @@
+"""Print what a service would show a user: titles, scores and reasons, from the live published tables."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+from hybridrec import job, lookup
+from hybridrec.errors import BadData
+from hybridrec.settings import Settings
+
+
+@dataclass(frozen=True)
+class Params:
+    user_id: str
+    k: int = 20
+
+
+def main(params: Params) -> None:
+    if params.k < 1:
+        raise BadData(f"k is {params.k}, expected 1 or more")
+    answer = lookup.recommend(lookup.open_target(Settings.from_env()), params.user_id, params.k)
+    sys.stdout.write("\n".join(lookup.as_lines(answer)) + "\n")
+
+
+if __name__ == "__main__":
+    job.start(main, Params)
