@@ -53,10 +53,12 @@ def test_one_labelled_user_gives_the_blend() -> None:
     assert ranker.mix == 0
 
 
-def test_no_label_in_the_pool_is_bad_data() -> None:
+def test_no_label_in_the_pool_gives_the_blend(tmp_path: Path) -> None:
     pool, gains = world(5, signal=1.0)
-    with pytest.raises(BadData, match="no candidate is a label of its user"):
-        fit_ranker(pool, np.zeros_like(gains), CONFIG, seed=5, threads=1)
+    ranker, _ = fit_ranker(pool, np.zeros_like(gains), CONFIG, seed=5, threads=1)
+    ranker.save(tmp_path)
+    assert_array_equal(Ranker.load(tmp_path).score(pool), mixed(pool, np.zeros(len(gains)), 0.0))
+    assert ranker.importances() == {}
 
 
 def test_same_seed_same_text_and_load_equals_save(tmp_path: Path) -> None:

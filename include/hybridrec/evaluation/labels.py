@@ -1,20 +1,26 @@
-"""The labels of a fold, and the segments its users belong to."""
+"""The labels of a fold with the pool of the labelled users, and how long each one's history is."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hybridrec.evaluation.metrics import Labels
 from hybridrec.ranking.groups import starts_of
-from hybridrec.ranking.pool import Ints
+from hybridrec.ranking.pool import Ints, Pool, load_pool
 
 if TYPE_CHECKING:
     from hybridrec.run import Run
 
-SEGMENTS = ("none", "light", "heavy")
+MAX_ROWS = 4_000_000  # of a pool at a time: some 600 MB of columns
+
+
+class LabelledPool(NamedTuple):
+    """A pool with the labels of its users; a user of the labels need not be in the pool."""
+
+    pool: Pool
+    labels: Labels
 
 
 def load_labels(run: Run, fold: str) -> Labels:
@@ -44,6 +50,15 @@ def history_lengths(run: Run, fold: str, users: Ints) -> Ints:
     return found[users]
 
 
-def segments_of(lengths: Ints, light_max_items: int) -> NDArray[np.str_]:
-    """none, light or heavy for each length of history."""
-    return np.select([lengths == 0, lengths <= light_max_items], ["none", "light"], default="heavy")
+def labelled_pool(run: Run, fold: str, max_rows: int = MAX_ROWS) -> LabelledPool:
+    """The pool and labels of fold rank or eval; of a pool with more rows, users are sampled by the run's seed.
+
+    Users with labels stay in the labels when no source nominated anything for them.
+    """
+    labels = load_labels(run, fold)
+    candidates = run.read("model_candidates", fold, ["user_idx"])["user_idx"].to_numpy()
+    drawn = np.random.default_rng(run.config.seed).permutation(labels.users)
+    sizes = np.bincount(candidates, minlength=int(labels.users.max()) + 1)[drawn]
+    n = max(1, int((np.cumsum(sizes) <= max_rows).sum()))
+    users = np.sort(drawn[:n])
+    return LabelledPool(load_pool(run, fold, users), labels_of(labels, users))

@@ -68,6 +68,11 @@ def judge(pool: Pool, scores: Floats, labels: Labels, depth: int) -> Judged:
     return Judged(items, gains, _ideal(labels, depth), np.diff(labels.starts).astype(np.int32))
 
 
+def rows_of(judged: Judged, users: NDArray[np.bool_]) -> Judged:
+    """The judged lists of some of the users."""
+    return Judged(judged.items[users], judged.gains[users], judged.ideal[users], judged.n_relevant[users])
+
+
 def precision(judged: Judged, k: int) -> Doubles:
     """Share of the first k places that hold a relevant item; 0 to 1. Missing places count as misses."""
     return np.asarray((judged.gains[:, :k] > 0).sum(axis=1) / k, dtype=np.float64)

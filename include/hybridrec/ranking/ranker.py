@@ -12,6 +12,7 @@ The ranker keeps the names of its columns and refuses a pool with other ones.
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -28,6 +29,7 @@ from hybridrec.ranking.pool import Pool
 if TYPE_CHECKING:
     import lightgbm
 
+log = logging.getLogger(__name__)
 TREES, COLUMNS = "ranker.txt", "columns.json"
 LEVELS = 30  # LambdaRank wants whole relevance levels: gains are rounded to thirtieths of the largest
 MIXES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -55,7 +57,7 @@ class Config:
 
 
 class Choice(NamedTuple):
-    """What cross-fitting has chosen; ndcg and blend_ndcg are out-of-fold means of the choice and of the plain blend."""
+    """What cross-fitting has chosen; ndcg and blend_ndcg are out-of-fold means of the choice and of the blend, 0 if it was fixed."""
 
     rounds: int
     mix: float
@@ -64,9 +66,9 @@ class Choice(NamedTuple):
 
 
 class Ranker:
-    """A fitted ranker."""
+    """A fitted ranker; without trees it is the blend."""
 
-    def __init__(self, trees: lightgbm.Booster, columns: tuple[str, ...], rounds: int, mix: float) -> None:
+    def __init__(self, trees: lightgbm.Booster | None, columns: tuple[str, ...], rounds: int, mix: float) -> None:
         self._trees = trees
         self.columns = columns
         self.rounds = rounds
@@ -75,14 +77,14 @@ class Ranker:
     def score(self, pool: Pool) -> Floats:
         """Scores, float32 (n_rows,); BadData unless the pool's columns are just those of the fit."""
         require_columns(pool, self.columns)
-        if self.mix == 0 or not len(pool.items):
+        if self._trees is None or self.mix == 0 or not len(pool.items):
             return mixed(pool, np.zeros(len(pool.items)), 0.0)
         return mixed(pool, _predict(self._trees, _matrix(pool, self.columns), self.rounds), self.mix)
 
     def top_features(self, pool: Pool, rows: Rows, n: int = 3) -> list[list[str]]:
         """The columns that moved the trees' score of each row most, upwards or downwards, largest first."""
         require_columns(pool, self.columns)
-        if self.mix == 0 or not len(rows):
+        if self._trees is None or self.mix == 0 or not len(rows):
             return [["mean_z"]] * len(rows)
         matrix = _matrix(pool, self.columns, rows)
         moved = np.abs(np.asarray(self._trees.predict(matrix, pred_contrib=True, num_threads=1))[:, :-1])
@@ -90,13 +92,16 @@ class Ranker:
         return [[self.columns[c] for c in of_row if moved[row, c] > 0] for row, of_row in enumerate(largest)]
 
     def importances(self) -> dict[str, float]:
-        """Total gain of each column's splits, as shares of all."""
+        """Total gain of each column's splits, as shares of all; empty without trees."""
+        if self._trees is None:
+            return {}
         gains = self._trees.feature_importance("gain")
         return {name: float(gain / max(gains.sum(), 1e-12)) for name, gain in zip(self.columns, gains, strict=True)}
 
     def save(self, folder: Path) -> None:
-        """Write the trees as LightGBM text and the columns as JSON."""
-        (folder / TREES).write_text(self._trees.model_to_string())
+        """Write the trees, if there are any, as LightGBM text and the columns as JSON."""
+        if self._trees is not None:
+            (folder / TREES).write_text(self._trees.model_to_string())
         store.write_json(folder / COLUMNS, {"columns": self.columns, "rounds": self.rounds, "mix": self.mix})
 
     @classmethod
@@ -105,7 +110,8 @@ class Ranker:
         import lightgbm
 
         stored = json.loads((folder / COLUMNS).read_text())
-        trees = lightgbm.Booster(model_str=(folder / TREES).read_text())
+        path = folder / TREES
+        trees = lightgbm.Booster(model_str=path.read_text()) if path.exists() else None
         return cls(trees, tuple(stored["columns"]), stored["rounds"], stored["mix"])
 
 
@@ -122,10 +128,11 @@ def require_columns(pool: Pool, columns: tuple[str, ...]) -> None:
 
 
 def fit_ranker(pool: Pool, gains: Floats, config: Config, seed: int, threads: int) -> tuple[Ranker, dict[str, float]]:
-    """Fit on the users of the pool who turned to one of their candidates; BadData when there are none."""
+    """Fit on the users of the pool who turned to one of their candidates; where nobody did, the ranker is the blend."""
     found = np.add.reduceat(gains, pool.starts[:-1]) > 0 if len(gains) else np.zeros(0, dtype=bool)
     if not found.any():
-        raise BadData("model_candidates fold rank: no candidate is a label of its user; widen label_share or pool_k, or add sources")
+        log.warning("no candidate is a label of its user: the ranker is the plain blend; widen label_share or pool_k, or add sources")
+        return Ranker(None, tuple(sorted(pool.features)), 0, 0.0), {"rounds": 0.0, "mix": 0.0, "n_users": 0.0}
     users = _sample(pool.users[found], pool, config.max_rows, seed)
     kept = np.isin(pool.row_users, users)
     pool, gains = pool.rows_of(users), gains[kept]
@@ -147,7 +154,7 @@ def mixed(pool: Pool, trees: NDArray[np.float64], mix: float) -> Floats:
 def _choose(pool: Pool, gains: Floats, columns: tuple[str, ...], config: Config, seed: int, threads: int) -> Choice:
     """Rounds and mix by cross-fitting over users; what the options fix is not searched."""
     if config.rounds > 0 and config.mix >= 0:
-        return Choice(config.rounds, config.mix, np.nan, np.nan)
+        return Choice(config.rounds, config.mix, 0.0, 0.0)
     all_rounds = (config.rounds,) if config.rounds > 0 else tuple(max(1, config.max_rounds // part) for part in (8, 4, 2, 1))
     mixes = (config.mix,) if config.mix >= 0 else MIXES
     labels = _labels(pool, gains)

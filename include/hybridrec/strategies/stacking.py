@@ -35,7 +35,7 @@ class Strategy:
 
     def unfitted(self) -> Strategy:
         """One with rounds and mix as this one chose them."""
-        return Strategy(replace(self.config, rounds=self.ranker.rounds, mix=self.ranker.mix))
+        return Strategy(replace(self.config, rounds=max(1, self.ranker.rounds), mix=self.ranker.mix))
 
     def score(self, pool: Pool) -> Floats:
         """The ranker's scores; BadData unless the pool has just the columns that it was fitted on."""

@@ -1,0 +1,33 @@
+"""Judge every source and strategy on held-out time, with intervals, and decide which list each segment gets."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from hybridrec import job
+from hybridrec.evaluation.night import evaluate
+from hybridrec.ranking.policy import DECISION, write_choices
+from hybridrec.run import Run
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Params:
+    run_id: str
+
+
+def main(params: Params) -> None:
+    run = Run.open(params.run_id)
+    found = evaluate(run, run.settings.threads)
+    run.write("out_metrics", found.metrics)
+    run.write("out_comparisons", found.comparisons)
+    with run.staged("decision") as folder:
+        write_choices(folder / DECISION, found.choices, {"metric": f"ndcg@{run.config.k}"})
+    for segment, choice in found.choices.items():
+        log.info("%s histories get %s: %s", segment, choice.name, choice.reason)
+
+
+if __name__ == "__main__":
+    job.start(main, Params)

@@ -1,0 +1,36 @@
+"""Fit every strategy that learns on fold rank, whose labels no base model of that fold has seen."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from hybridrec import discover, job, store, strategies
+from hybridrec.evaluation.labels import labelled_pool
+from hybridrec.evaluation.metrics import row_gains
+from hybridrec.run import Run
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Params:
+    run_id: str
+
+
+def main(params: Params) -> None:
+    run = Run.open(params.run_id)
+    pool, labels = labelled_pool(run, "rank")
+    gains = row_gains(pool, labels)
+    for name in filter(strategies.learns, discover.names(strategies.FOLDER)):
+        strategy = strategies.create(name, run.config)
+        assert isinstance(strategy, strategies.LearntStrategy)
+        metrics = strategy.fit(pool, gains, run.config.seed, run.settings.threads)
+        with run.staged(strategies.artefact_name(name)) as folder:
+            strategy.save(folder)
+            store.write_json(folder / "fit.json", {"metrics": metrics})
+        log.info("fitted %s on %d users, %d rows, %d of them hits: %s", name, len(pool.users), len(gains), int((gains > 0).sum()), metrics)
+
+
+if __name__ == "__main__":
+    job.start(main, Params)

@@ -1,0 +1,166 @@
+"""A night's evaluation over the small world, and the decision by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pools
+import pytest
+
+from hybridrec import strategies
+from hybridrec.config import Config
+from hybridrec.errors import BadData
+from hybridrec.evaluation import comparisons as cmp
+from hybridrec.evaluation.comparisons import Comparison, Resampling, compare_lists, decide
+from hybridrec.evaluation.labels import history_lengths, labelled_pool
+from hybridrec.evaluation.lists import Catalogue, JudgedLists, judge_lists, metric_rows
+from hybridrec.evaluation.metrics import Labels
+from hybridrec.evaluation.night import evaluate
+from hybridrec.ranking.policy import read_choices, segments_of
+from hybridrec.ranking.pool import Pool
+from hybridrec.run import Run
+from jobs import evaluate as evaluate_job
+from jobs import train_ranker
+
+HOW = Resampling(samples=200, seed=1)
+
+
+class Fixed:
+    """A strategy that scores by one column of the pool."""
+
+    def __init__(self, column: str) -> None:
+        self.column = column
+
+    def score(self, pool: Pool) -> np.ndarray:
+        return pool.features[self.column]
+
+
+def two_lists(n_users: int, n_history: int, better: str) -> JudgedLists:
+    """Every user has two candidates, the first is the label; stacking and weighted disagree which is best."""
+    users = np.repeat(np.arange(n_users), 2)
+    pool = pools.hand_pool(
+        users.tolist(),
+        [1, 2] * n_users,
+        [n_history] * n_users,
+        right=[2, 1] * n_users,
+        wrong=[1, 2] * n_users,
+        rank_popularity=[2, 1] * n_users,
+        n_sources=[1, 1] * n_users,
+    )
+    labels = pools.hand_labels([(u, 1, 1.0) for u in range(n_users)])
+    ready = {name: Fixed("right" if name == better else "wrong") for name in ("stacking", "weighted")}
+    segments = segments_of(pool.n_history, 20)
+    return judge_lists(pool, labels, ready, (1, 2), segments, Catalogue(np.array([0.0, 1.0, 2.0]), 2))
+
+
+def choice_of(lists: JudgedLists, segment: str) -> tuple[str, str]:
+    choice = decide(lists, compare_lists(lists, HOW), k=1)[segment]
+    return choice.name, choice.reason
+
+
+def test_default_stays_unless_another_list_is_better() -> None:
+    name, reason = choice_of(two_lists(50, n_history=5, better="stacking"), "light")
+    assert name == "stacking"
+    assert "no list is better" in reason
+
+
+def test_better_list_of_a_segment_is_published() -> None:
+    lists = two_lists(50, n_history=5, better="weighted")
+    name, reason = choice_of(lists, "light")
+    assert name == "weighted"
+    assert "weighted - stacking: ndcg@1 +1.0000 [+1.0000, +1.0000], 50 users" in reason
+    assert choice_of(lists, "heavy") == (
+        "stacking",
+        "the default: 0 users with labels in this segment are too few to overrule it, 20 are needed",
+    )
+
+
+def test_too_few_users_cannot_overrule_the_default() -> None:
+    assert choice_of(two_lists(19, n_history=5, better="weighted"), "light")[0] == "stacking"
+
+
+def test_equal_list_does_not_replace_the_default() -> None:
+    assert choice_of(two_lists(50, n_history=0, better="neither"), "none")[0] == "stacking"
+
+
+def test_model_and_strategy_of_one_name_are_refused() -> None:
+    pool = pools.hand_pool([1], [1], rank_weighted=[1], n_sources=[1])
+    labels = pools.hand_labels([(1, 1, 1.0)])
+    with pytest.raises(BadData, match=r"\['weighted'\]: a model and a strategy have the same name"):
+        judge_lists(pool, labels, {"weighted": Fixed("n_sources")}, (1,), np.array(["none"]), Catalogue(np.ones(2), 1))
+
+
+def test_user_without_candidates_counts_zero() -> None:
+    pool = pools.hand_pool([1], [1], rank_popularity=[1], n_sources=[1])
+    labels = pools.hand_labels([(1, 1, 1.0), (2, 1, 1.0)])
+    lists = judge_lists(pool, labels, {"weighted": Fixed("n_sources")}, (1,), np.array(["none", "light"]), Catalogue(np.ones(2), 1))
+    rows = metric_rows(lists, samples=50, seed=1).to_pandas().set_index(["kind", "name", "segment", "metric"])
+    assert rows.loc["source", "popularity", "all", "ndcg@1"].value.item() == 0.5
+    assert rows.loc["source", "popularity", "light", "ndcg@1"].value.item() == 0
+    assert rows.loc["pool", "pool", "all", "recall@pool"].value.item() == 0.5
+    assert rows.loc["source", "popularity", "all", "unique_recall@pool"].value.item() == 0.5
+    assert rows.loc["pool", "pool", "all", "n_candidates"].value.item() == 0.5
+    assert set(rows.index.get_level_values("segment")) == {"all", "none", "light"}
+
+
+def test_ablation_of_a_source_says_what_it_brought(small_run: Run) -> None:
+    run = pools.add_candidates(small_run)
+    train_ranker.main(train_ranker.Params(run.run_id))
+    found = evaluate(run, threads=1).comparisons.to_pandas()
+    left_out = found[(found.question == "ablation") & (found.segment == "all") & (found.metric == "ndcg@10")]
+    assert set(zip(left_out.name, left_out.against, strict=True)) == {(s, a) for s in pools.SOURCES for a in ("stacking", "weighted")}
+    content = left_out.set_index(["name", "against"]).loc[("content", "weighted")]
+    assert content.high < 0  # tastes are categories here: without content the blend is worse
+
+
+def test_jobs_write_the_tables_and_the_decision_and_repeat_themselves(small_run: Run) -> None:
+    run = pools.add_candidates(small_run)
+    hashes = []
+    for _ in range(2):
+        train_ranker.main(train_ranker.Params(run.run_id))
+        evaluate_job.main(evaluate_job.Params(run.run_id))
+        hashes.append([_hash(run, name) for name in ("strategies/stacking", "out_metrics", "out_comparisons", "decision")])
+    assert hashes[0] == hashes[1]
+    choices = read_choices(run.artefact("decision") / "decision.json")
+    assert set(choices) == {"none", "light", "heavy"}
+    metrics = run.read("out_metrics").to_pandas()
+    assert ((metrics.low <= metrics.value + 1e-9) & (metrics.value <= metrics.high + 1e-9)).mean() > 0.95
+    assert set(metrics.kind) == {"source", "strategy", "pool"}
+
+
+def test_default_list_without_stacking(monkeypatch: pytest.MonkeyPatch) -> None:
+    lists = two_lists(30, 5, better="weighted")
+    without = replace(lists, judged={key: value for key, value in lists.judged.items() if key[1] != "stacking"})
+    assert cmp.default_list(without) == ("strategy", "weighted")
+
+
+def test_sampled_pool_keeps_whole_users_and_their_labels(small_run: Run) -> None:
+    run = pools.add_candidates(small_run)
+    pool, labels = labelled_pool(run, "eval", max_rows=100)
+    whole, _ = labelled_pool(run, "eval")
+    assert 0 < len(pool.items) <= 100
+    assert set(pool.users) <= set(labels.users)
+    assert isinstance(labels, Labels)
+    np.testing.assert_array_equal(pool.items, whole.rows_of(pool.users).items)
+
+
+def test_history_lengths_of_users_without_row(small_run: Run) -> None:
+    np.testing.assert_array_equal(history_lengths(small_run, "eval", np.array([0, 29, 59], dtype=np.int32)), [10, 0, 0])
+
+
+def test_comparison_reads_as_a_sentence() -> None:
+    row = Comparison("strategy", "a", "b", "all", "ndcg@10", 0.00311, -0.01, 0.02, 7)
+    assert row.text() == "a - b: ndcg@10 +0.0031 [-0.0100, +0.0200], 7 users"
+
+
+def test_learns_is_known_without_a_run() -> None:
+    assert strategies.learns("stacking")
+    assert not strategies.learns("weighted")
+    assert strategies.create("weighted", Config()) is not None
+
+
+def _hash(run: Run, name: str) -> str:
+    from hybridrec import store
+
+    return store.read_manifest(run.dataset(name)).content_hash
