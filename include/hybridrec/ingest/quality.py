@@ -168,9 +168,11 @@ def run_checkpoint(settings: Settings, suite_name: str, rows: pa.Table, rules: l
         checkpoint = gx.Checkpoint(
             name=suite_name, validation_definitions=[definition], actions=actions, result_format={"result_format": "SUMMARY"}
         )
-        outcome = context.checkpoints.add_or_update(checkpoint).run(batch_parameters={"dataframe": frame})
+        outcome = context.checkpoints.add_or_update(checkpoint).run(
+            batch_parameters={"dataframe": frame}, run_id=gx.RunIdentifier(run_name="checkpoint")
+        )
         datadocs.prune(context, suite_name, KEEP_RESULTS)
-        datadocs.make_offline(settings.data_docs)
+        datadocs.finish_site(settings)
     return json.loads(json.dumps(next(iter(outcome.run_results.values())).to_json_dict(), default=str))  # type: ignore[no-any-return]
 
 
@@ -221,7 +223,7 @@ def _raise_failed(settings: Settings, checks: Checks) -> None:
         return
     raise BadData(
         f"{checks.table} of {checks.source}: {len(failed)} of {len(checks.checks)} expectations failed: "
-        f"{'; '.join(describe(check) for check in failed)}. Look at {settings.data_docs / 'index.html'}, "
+        f"{'; '.join(describe(check) for check in failed)}. Look at {datadocs.index_page(settings)}, "
         "correct the source, land and clean it again"
     )
 
