@@ -146,6 +146,12 @@ def stop_server(settings: Settings, name: str) -> float:
     return peak
 
 
+def server_peak_mib(settings: Settings, name: str) -> float:
+    """Peak resident memory of the running server with its workers in MiB; 0 when none runs."""
+    server = running_server(settings, name)
+    return _peak_mib(server.pid) if server else 0.0
+
+
 def _launch(settings: Settings, log_path: Path) -> Server:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -1,0 +1,129 @@
+"""Read a run into the facts of its report; whatever a night that stopped early has not written is named, not guessed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hybridrec import store
+from hybridrec.lookup import open_target
+from hybridrec.report import story
+from hybridrec.report.costs import steps
+from hybridrec.report.facts import Check, Choice, Comparison, Facts, Gate, Metric, Version
+from hybridrec.report.lists import describe_lists
+from hybridrec.report.pool import pool_hits
+from hybridrec.report.quality import table_quality
+from hybridrec.spark import server_peak_mib
+
+if TYPE_CHECKING:
+    from hybridrec.run import Run
+
+T = TypeVar("T")
+
+
+def collect(run: Run, durations: Mapping[str, float] | None = None) -> Facts:
+    """All that the report says about a run.
+
+    durations: seconds of whole tasks as the scheduler measured them, by step name.
+    """
+    absent: list[str] = []
+
+    def read(what: str, job: str, read_it: Callable[[Run], T]) -> T | None:
+        try:
+            return read_it(run)
+        except store.NotCommitted:
+            absent.append(f"{what}: {job} has not run to its end")
+            return None
+
+    facts = _frame(run)
+    facts = replace(
+        facts,
+        metrics=read("metrics", "evaluate", _metrics) or (),
+        comparisons=read("comparisons", "evaluate", _comparisons) or (),
+        choices=read("decision", "evaluate", _choices) or (),
+        gate=read("the gate's verdict", "promote_model", _gate),
+        pool=read("the pool's hits", "generate_candidates", pool_hits),
+        lists=read("published lists", "apply_rules", describe_lists),
+        output_checks=read("checks of the output", "check_output", _output_checks) or (),
+        version=_version(run),
+        quality=table_quality(run),
+        steps=steps(run.folder, durations or {}),
+        ingest_steps=steps(run.settings.warehouse(run.manifest.source), durations or {}),
+        spark_peak_mib=_spark_peak_mib(run),
+    )
+    facts = replace(facts, absent=tuple(absent))
+    facts = replace(facts, warnings=story.warnings(facts, _trained(run)))
+    return replace(facts, headline=story.headline(facts))
+
+
+def _frame(run: Run) -> Facts:
+    manifest = run.manifest
+    folds = {
+        name: f"trains before {fold.cut:%Y-%m-%d %H:%M}" + (f", judged until {fold.label_end:%Y-%m-%d %H:%M}" if fold.label_end else "")
+        for name, fold in manifest.folds.items()
+    }
+    options = {name: str(value) for name, value in asdict(run.config).items()}
+    return Facts(
+        run_id=run.run_id,
+        source=manifest.source,
+        as_of=f"{manifest.as_of:%Y-%m-%d %H:%M:%S} UTC",
+        code_version=manifest.code_version,
+        models=manifest.models,
+        k=run.config.k,
+        publish=manifest.publish,
+        folds=folds,
+        options=options,
+    )
+
+
+def _metrics(run: Run) -> tuple[Metric, ...]:
+    return tuple(Metric(**row) for row in run.read("out_metrics").to_pylist())
+
+
+def _comparisons(run: Run) -> tuple[Comparison, ...]:
+    return tuple(Comparison(**row) for row in run.read("out_comparisons").to_pylist())
+
+
+def _choices(run: Run) -> tuple[Choice, ...]:
+    raw = _read_json(run, "decision", "decision.json")
+    return tuple(Choice(segment, choice["strategy"], choice["reason"]) for segment, choice in raw["segments"].items())
+
+
+def _gate(run: Run) -> Gate:
+    raw = _read_json(run, "promotion", "promotion.json")
+    return Gate(bool(raw["promoted"]), str(raw["model_version"]), tuple(raw["reasons"]))
+
+
+def _output_checks(run: Run) -> tuple[Check, ...]:
+    raw = _read_json(run, "output_checks", "checks.json")
+    return tuple(Check(check["name"], bool(check["passed"]), str(check["detail"])) for check in raw["checks"])
+
+
+def _version(run: Run) -> Version | None:
+    """What the target has of this run; asked only where the night was to publish and got that far."""
+    if not run.manifest.publish or not store.is_committed(run.dataset("out_recommendations")):
+        return None
+    for found in open_target(run.settings).versions():
+        if found.run_id == run.run_id:
+            at = f"{found.generated_at:%Y-%m-%d %H:%M} UTC"
+            return Version(found.version, found.state, found.content_hash, at, found.notes, dict(found.counts))
+    return None
+
+
+def _trained(run: Run) -> frozenset[str]:
+    """Sources whose final model is there."""
+    return frozenset(name for name in run.manifest.models if store.is_committed(run.dataset(f"models/{name}", "final")))
+
+
+def _spark_peak_mib(run: Run) -> float | None:
+    """What stop_spark noted, or what the night's server has used so far: it is still up when the report is written."""
+    noted = run.folder / "spark_server.json"
+    if noted.exists():
+        return float(json.loads(noted.read_text())["peak_mib"])
+    return server_peak_mib(run.settings, run.run_id) or None
+
+
+def _read_json(run: Run, name: str, file: str) -> Any:
+    return json.loads((run.artefact(name) / file).read_text())

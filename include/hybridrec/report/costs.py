@@ -1,0 +1,36 @@
+"""What each task cost, from the records that jobs leave."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from hybridrec import job
+from hybridrec.report.facts import Step
+
+
+def steps(folder: Path, durations: Mapping[str, float]) -> tuple[Step, ...]:
+    """The tasks of a run or of a source's ingest, in the order of their start, the report itself apart.
+
+    durations: seconds that the scheduler states for a task, by step name; what exceeds the process is its overhead.
+    """
+    return tuple(_step(record, durations) for record in job.read_records(folder) if record.job != "write_report")
+
+
+def _step(record: job.TaskRecord, durations: Mapping[str, float]) -> Step:
+    name = step_name(record)
+    around = durations[name] - record.wall_seconds if name in durations else None
+    return Step(
+        name=name,
+        state=record.state,
+        startup_seconds=round(record.startup_seconds, 3),
+        spark_seconds=round(record.spark_seconds, 3),
+        compute_seconds=round(max(record.wall_seconds - record.startup_seconds - record.spark_seconds, 0.0), 3),
+        airflow_seconds=None if around is None else round(max(around, 0.0), 3),
+        peak_mib=round(record.peak_mib, 1),
+    )
+
+
+def step_name(record: job.TaskRecord) -> str:
+    """A task's name in the report: the job and what tells its tasks apart, as `train_model als final`."""
+    return f"{record.job} {record.part.replace('.', ' ')}".strip()

@@ -1,0 +1,35 @@
+"""How evenly places are spread over items."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridrec.evaluation.metrics import gini
+from hybridrec.report.facts import Exposure
+
+CURVE_POINTS = 61
+
+
+def exposure(name: str, counts: NDArray[np.int64]) -> Exposure:
+    """Measure the spread of `counts`, one number of places an item, zeros included."""
+    rising = np.sort(counts)  # (n_items,)
+    total = max(int(rising.sum()), 1)
+    cumulated = np.concatenate([[0.0], np.cumsum(rising) / total])  # (n_items + 1,)
+    n_items = len(rising)
+    at = np.unique(np.linspace(0, n_items, CURVE_POINTS).round().astype(int))
+    curve = tuple((round(int(i) / max(n_items, 1), 4), round(float(cumulated[i]), 4)) for i in at)
+    return Exposure(
+        name=name,
+        n_items=n_items,
+        n_shown=int((rising > 0).sum()),
+        gini=round(gini(counts), 4),
+        top_1_percent=_top_share(rising, 0.01, total),
+        top_10_percent=_top_share(rising, 0.10, total),
+        curve=curve,
+    )
+
+
+def _top_share(rising: NDArray[np.int64], share: float, total: int) -> float:
+    n_top = max(1, round(len(rising) * share))
+    return round(float(rising[-n_top:].sum()) / total, 4)

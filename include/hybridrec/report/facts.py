@@ -1,0 +1,221 @@
+"""What the report states, as data: `report.json` is these fields, `report.html` is drawn from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A row of out_metrics."""
+
+    kind: str
+    name: str
+    segment: str
+    metric: str
+    value: float
+    low: float
+    high: float
+    n_users: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A row of out_comparisons: name minus against."""
+
+    question: str
+    name: str
+    against: str
+    segment: str
+    metric: str
+    difference: float
+    low: float
+    high: float
+    n_users: int
+
+
+@dataclass(frozen=True)
+class PoolHits:
+    """How many of the eval fold's labels a source nominated, and how many it alone did."""
+
+    source: str
+    n_nominated: int
+    n_hits: int
+    n_unique_hits: int
+
+
+@dataclass(frozen=True)
+class Pool:
+    """How well the eval fold's pool covers its labels."""
+
+    n_labels: int
+    n_hits: int
+    sources: tuple[PoolHits, ...]
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """How evenly places are spread over the catalogue.
+
+    curve: (share of the catalogue, share of the places), items with the fewest places first.
+    gini: 0 when every item has the same number, near 1 when one item has all.
+    top_1_percent, top_10_percent: share of all places that the most shown items take.
+    """
+
+    name: str
+    n_items: int
+    n_shown: int
+    gini: float
+    top_1_percent: float
+    top_10_percent: float
+    curve: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts between edges; len(edges) = len(counts) + 1."""
+
+    name: str
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+    best_counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ShownItem:
+    """An item in a sample user's list or history."""
+
+    item_id: str
+    title: str
+    categories: tuple[str, ...] = ()
+    score: float | None = None
+    reason: str = ""
+    sources: str = ""
+
+
+@dataclass(frozen=True)
+class SampleUser:
+    """One user with the newest part of the history and the published list."""
+
+    user_id: str
+    segment: str
+    strategy: str
+    how: str
+    shortfall: str
+    n_history: int
+    history: tuple[ShownItem, ...]
+    items: tuple[ShownItem, ...]
+
+
+@dataclass(frozen=True)
+class Lists:
+    """The published lists in numbers; counts are users by value of the column."""
+
+    n_users: int
+    n_places: int
+    by_how: dict[str, int]
+    by_segment: dict[str, int]
+    by_strategy: dict[str, int]
+    by_shortfall: dict[str, int]
+    exposures: tuple[Exposure, ...]
+    scores: tuple[Histogram, ...]
+    samples: tuple[SampleUser, ...]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One statement about a table, from Great Expectations or from the check of the output."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class TableQuality:
+    """A core table: its rows, its quarantine by reason, and its checks; checked is False when none ran."""
+
+    table: str
+    rows: int
+    quarantined: dict[str, int]
+    checked: bool
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """Cost of one task. compute_seconds is the wall time without start-up and Spark.
+
+    airflow_seconds: what the scheduler added around the process, None when not measured.
+    """
+
+    name: str
+    state: str
+    startup_seconds: float
+    spark_seconds: float
+    compute_seconds: float
+    airflow_seconds: float | None
+    peak_mib: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a segment of users is served with, and why."""
+
+    segment: str
+    strategy: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Outcome of the promotion gate."""
+
+    promoted: bool
+    model_version: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Version:
+    """The published version that came out of this run."""
+
+    version: str
+    state: str
+    content_hash: str
+    generated_at: str
+    notes: str
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything on the page. None and empty mean that the step which would have said it did not run to its end.
+
+    absent: what is missing, each with the job that would have written it.
+    """
+
+    run_id: str
+    source: str
+    as_of: str
+    code_version: str
+    models: tuple[str, ...]
+    k: int
+    publish: bool
+    folds: dict[str, str]
+    options: dict[str, str]
+    headline: str = ""
+    warnings: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    version: Version | None = None
+    gate: Gate | None = None
+    choices: tuple[Choice, ...] = ()
+    metrics: tuple[Metric, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    pool: Pool | None = None
+    lists: Lists | None = None
+    quality: tuple[TableQuality, ...] = ()
+    output_checks: tuple[Check, ...] = ()
+    steps: tuple[Step, ...] = ()
+    ingest_steps: tuple[Step, ...] = ()
+    spark_peak_mib: float | None = None

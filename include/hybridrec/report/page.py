@@ -1,0 +1,149 @@
+"""Draw the facts as one self-contained page."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from hybridrec.evaluation import metrics as definitions
+from hybridrec.report import story
+from hybridrec.report.charts import histogram_chart, lorenz_chart
+from hybridrec.report.facts import Facts, Metric, Step
+from hybridrec.report.forest import difference_forest, metric_forest
+
+HERE = Path(__file__).parent
+SEGMENTS = ("all", "heavy", "light", "none")
+
+
+@dataclass(frozen=True)
+class MetricTable:
+    """Metrics as a table: one row a list, one column a metric; None where there is no value."""
+
+    segment: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, str, tuple[Metric | None, ...]], ...]  # kind, name, cells
+
+
+def render(facts: Facts) -> str:
+    """The page as HTML."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"number": number, "percent": percent, "seconds": seconds}
+    published = story.published_list(facts)
+    metric = story.headline_metric(facts)
+    by_question = {q: [c for c in facts.comparisons if c.question == q] for q in ("strategy", "ablation", "champion")}
+    return environment.get_template("page.html").render(
+        facts=facts,
+        style=Markup((HERE / "page.css").read_text()),  # noqa: S704  a file of this package
+        tiles=tiles(facts),
+        published=published,
+        metric=metric,
+        forest=metric_forest(story.overall(facts), published),
+        tables=metric_tables(facts.metrics),
+        glossary=glossary(facts.metrics),
+        comparisons=[
+            (segment, difference_forest(found))
+            for segment in SEGMENTS
+            if (found := [c for c in by_question["strategy"] + by_question["champion"] if c.segment == segment])
+        ],
+        ablation=difference_forest([c for c in by_question["ablation"] if c.segment == "all"], sign=-1),
+        lorenz=lorenz_chart(facts.lists.exposures) if facts.lists else "",
+        histograms=[(h.name, histogram_chart(h)) for h in facts.lists.scores] if facts.lists else [],
+        longest=max([total_seconds(step) for step in (*facts.steps, *facts.ingest_steps)], default=1.0) or 1.0,
+        largest=max([step.peak_mib for step in (*facts.steps, *facts.ingest_steps)], default=1.0) or 1.0,
+        total_seconds=total_seconds,
+    )
+
+
+def report_json(facts: Facts) -> str:
+    """The same figures for machines; NaN becomes null, since JSON has none."""
+    return json.dumps(_without_nan(asdict(facts)), indent=1, sort_keys=True)
+
+
+def tiles(facts: Facts) -> list[tuple[str, str, str]]:
+    """The figures at the top: label, value, remark."""
+    found = []
+    ours = {m.name: m for m in story.overall(facts)}
+    name = story.published_list(facts)
+    if facts.lists:
+        share = facts.lists.exposures[0].n_shown / max(facts.lists.exposures[0].n_items, 1)
+        found.append(("Users served", number(facts.lists.n_users), f"{number(facts.lists.n_places)} places"))
+        found.append(("Catalogue shown", percent(share), f"{number(facts.lists.exposures[0].n_shown)} items"))
+    if name in ours:
+        found.append((f"{ours[name].metric}, {name}", f"{ours[name].value:.4f}", f"{ours[name].low:.4f} to {ours[name].high:.4f}"))
+    sources = [m for m in ours.values() if m.kind == "source"]
+    if sources:
+        best = max(sources, key=lambda m: (m.value, m.name))
+        found.append(("Best single source", f"{best.value:.4f}", best.name))
+    if facts.gate:
+        found.append(("Gate", "promoted" if facts.gate.promoted else "not promoted", f"model version {facts.gate.model_version}"))
+    if facts.steps:
+        found.append(("Time in tasks", seconds(sum(total_seconds(step) for step in facts.steps)), f"{len(facts.steps)} tasks so far"))
+    return found
+
+
+def metric_tables(metrics: Sequence[Metric]) -> list[MetricTable]:
+    """One table a segment, lists in the order of kind and name, metrics in the order of their definition."""
+    tables = []
+    for segment in SEGMENTS:
+        cells = {(m.kind, m.name, m.metric): m for m in metrics if m.segment == segment}
+        columns = tuple(sorted({metric for _, _, metric in cells}, key=metric_order))
+        lists = sorted({(kind, name) for kind, name, _ in cells}, key=lambda pair: (pair[0] != "strategy", pair[0] == "pool", pair))
+        rows = tuple((kind, name, tuple(cells.get((kind, name, metric)) for metric in columns)) for kind, name in lists)
+        if rows:
+            tables.append(MetricTable(segment, columns, rows))
+    return tables
+
+
+def metric_order(metric: str) -> tuple[int, int, str]:
+    """Place of a metric in a table: as defined, then by k."""
+    name, _, k = metric.partition("@")
+    names = [*definitions.METRICS, "novelty", "coverage", "gini"]
+    return (names.index(name) if name in names else len(names), int(k) if k.isdigit() else 0, name)
+
+
+def glossary(metrics: Sequence[Metric]) -> list[tuple[str, str]]:
+    """What each metric means, in the words of its definition."""
+    names = sorted({m.metric.partition("@")[0] for m in metrics}, key=metric_order)
+    found = []
+    for name in names:
+        definition = definitions.METRICS.get(name) or getattr(definitions, name, None)
+        if definition and (doc := inspect.getdoc(definition)):
+            found.append((name, " ".join(doc.split())))
+    return found
+
+
+def total_seconds(step: Step) -> float:
+    """Wall time of a task, with what the scheduler added where that is known."""
+    return step.startup_seconds + step.spark_seconds + step.compute_seconds + (step.airflow_seconds or 0.0)
+
+
+def number(value: float) -> str:
+    """A count with separators."""
+    return f"{value:,.0f}"
+
+
+def percent(share: float) -> str:
+    """A share as per cent."""
+    return f"{share:.1%}"
+
+
+def seconds(value: float) -> str:
+    """A duration for a person."""
+    return f"{value:.1f} s" if value < 60 else f"{int(value // 60)} min {value % 60:02.0f} s"
+
+
+def _without_nan(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

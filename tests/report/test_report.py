@@ -1,0 +1,158 @@
+"""The report of a finished night, and of nights that stopped early, over the small world."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import finished_night
+import pytest
+
+from hybridrec.report.collect import collect
+from hybridrec.report.lists import sample_positions
+from hybridrec.report.page import render, report_json
+from hybridrec.run import Run
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def night(small_run: Run) -> Run:
+    finished_night.finish(small_run)
+    return small_run
+
+
+class _Outline(HTMLParser):
+    """Sections by id, addresses, and whether every element is closed."""
+
+    VOID = frozenset({"meta", "br", "line", "rect", "polyline"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.addresses: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.ids += [values["id"] or ""] if "id" in values else []
+        self.addresses += [values[key] or "" for key in ("href", "src") if key in values]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_one_file_and_whole(night: Run) -> None:
+    page = render(collect(night))
+    outline = _Outline()
+    outline.feed(page)
+    assert outline.open == []
+    assert all(address.startswith("#") and address[1:] in outline.ids for address in outline.addresses)
+    assert not re.search(r"https?:|url\(|<script|@import", page)
+    assert len(page) < 300_000
+
+
+def test_the_summary_says_what_a_person_must_know(night: Run) -> None:
+    facts = collect(night)
+    assert "60 users with up to 10 items each" in facts.headline
+    assert "stacking reaches ndcg@10 0.3800 against popularity's 0.1800" in facts.headline
+    text = " ".join(facts.warnings)
+    assert "train_model two_tower final ended as failed" in text
+    assert "Source two_tower dropped out" in text
+    assert "1 user has fewer than 10 items: only 4 unseen items are left" in text
+    assert facts.absent == ()
+
+
+def test_the_lists_are_counted(night: Run) -> None:
+    lists = collect(night).lists
+    assert lists is not None
+    rows = night.read("out_recommendations").to_pylist()
+    assert lists.n_places == sum(len(row["item_ids"]) for row in rows)
+    assert lists.by_how == {"fallback": 2, "ranked": 58}
+    published, history = lists.exposures
+    assert published.n_items == history.n_items == 39  # i38 is out of stock
+    assert published.n_shown == len({item for row in rows for item in row["item_ids"]})
+    assert {h.name: sum(h.counts) for h in lists.scores} == Counter(r["strategy"] for r in rows for _ in r["item_ids"])
+    assert {h.name: sum(h.best_counts) for h in lists.scores} == {"stacking": 40, "weighted": 18, "popularity": 2}
+
+
+def test_sample_users_show_titles_reasons_and_history(night: Run) -> None:
+    lists = collect(night).lists
+    assert lists is not None
+    assert [(user.user_id, user.segment) for user in lists.samples] == [("u20", "heavy"), ("u49", "light"), ("u59", "none")]
+    heavy, _, none = lists.samples
+    assert heavy.n_history == 14
+    assert len(heavy.history) == 10
+    assert heavy.items[0].title.startswith("Space story")
+    assert none.n_history == 0
+    assert "&lt;too&gt;" in render(collect(night))
+
+
+def test_hits_of_the_pool_by_source(night: Run) -> None:
+    pool = collect(night).pool
+    assert pool is not None
+    labels = night.read("model_labels", "eval").to_pandas()
+    assert (pool.n_labels, pool.n_hits) == (len(labels), len(labels))
+    assert sum(source.n_unique_hits for source in pool.sources) == len(labels)
+    assert {source.source: source.n_unique_hits for source in pool.sources}["als"] == (labels.user_idx % 4 == 0).sum()
+
+
+@pytest.mark.parametrize(
+    ("steps", "missing"),
+    [
+        ((), ["metrics", "the pool's hits", "published lists", "the gate's verdict"]),
+        (("pool", "judge"), ["published lists", "the gate's verdict"]),
+        (("pool", "judge", "promote", "lists"), ["checks of the output"]),
+    ],
+)
+def test_a_night_that_stopped_early_says_what_is_missing(small_run: Run, steps: tuple[str, ...], missing: list[str]) -> None:
+    finished_night.finish(small_run, steps)
+    facts = collect(small_run)
+    assert [any(line.startswith(name) for line in facts.absent) for name in missing] == [True] * len(missing)
+    page = render(facts)
+    assert "the night did not get there" in page
+    assert ("stopped before it had lists" in page) == ("lists" not in steps)
+
+
+def test_a_night_without_publishing_is_called_a_trial(night: Run) -> None:
+    night.manifest = replace(night.manifest, publish=False)
+    assert collect(night).headline.startswith("A trial: lists for 60 users")
+
+
+def test_the_same_run_gives_the_same_page(night: Run) -> None:
+    assert render(collect(night)) == render(collect(night))
+    assert report_json(collect(night)) == report_json(collect(night))
+
+
+def test_what_the_scheduler_added_is_shown(night: Run) -> None:
+    steps = collect(night, {"open_run": 4.0}).steps
+    assert {step.name: step.airflow_seconds for step in steps}["open_run"] == 2.5
+    assert {step.name: step.airflow_seconds for step in steps}["train_model als final"] is None
+
+
+def test_sample_positions_fill_up_from_the_largest_segment() -> None:
+    assert sample_positions(Counter(heavy=10, light=4, none=1)) == {"heavy": (5,), "light": (2,), "none": (0,)}
+    assert sample_positions(Counter(heavy=3, light=60)) == {"heavy": (1,), "light": (15, 45)}
+    assert sample_positions(Counter(light=2)) == {"light": (0, 1)}
+    assert sample_positions(Counter()) == {}
+
+
+def test_the_job_commits_page_and_figures(night: Run) -> None:
+    command = [sys.executable, "-m", "jobs.write_report", "--run-id", night.run_id]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    folder = night.artefact("report")
+    figures = json.loads((folder / "report.json").read_text())
+    assert figures["lists"]["n_users"] == 60
+    assert (folder / "report.html").read_text().startswith("<!doctype html>")
