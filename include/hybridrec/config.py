@@ -33,8 +33,8 @@ class Config:
     max_event_age_days: age of the newest event at landing; 0 allows any, for data sets that do not grow.
     light_max_items: longest history that counts as light.
     gate_tolerance: NDCG that a challenger may lose against the champion, as the interval's lower end.
-    min_live_overlap, min_coverage, max_fallback_share, max_item_share: thresholds on the table before it is published.
-    keep_versions: published versions that stay for a rollback.
+    min_live_overlap, max_lost_share, min_coverage, max_fallback_share, max_item_share: thresholds on the table before it is published.
+    keep_versions: published versions that stay for a rollback. valid_days: how long readers may trust a version.
     """
 
     seed: int = 20261122
@@ -51,10 +51,12 @@ class Config:
     bootstrap_samples: int = 1_000
     gate_tolerance: float = 0.02
     min_live_overlap: float = 0.02
+    max_lost_share: float = 0.1
     min_coverage: float = 0.02
     max_fallback_share: float = 0.5
     max_item_share: float = 0.9
     keep_versions: int = 5
+    valid_days: float = 2.0
     event_weights: dict[str, float] = field(
         default_factory=lambda: {"view": 0.2, "click": 0.5, "add_to_cart": 0.8, "purchase": 1.0, "rating": 1.0}
     )

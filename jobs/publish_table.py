@@ -1,0 +1,34 @@
+"""Publish a run's checked tables: stage a version, check it as stored, switch the readers to it.
+
+A rerun publishes the same version: nothing changes when it is live already. Exit code 4 when the run was opened
+with --no-publish.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from hybridrec import job, lookup, publishing
+from hybridrec.run import Run
+from hybridrec.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Params:
+    run_id: str
+
+
+def main(params: Params) -> None:
+    run = Run.open(params.run_id)
+    if not run.manifest.publish:
+        raise job.Skip(f"run {run.run_id} was opened with --no-publish")
+    done = publishing.publish_run(run, lookup.open_target(Settings.from_env()), datetime.now(UTC))
+    log.info("version %s is live: %s, content hash %s", done.version, dict(done.counts), done.content_hash)
+
+
+if __name__ == "__main__":
+    job.start(main, Params)
