@@ -1,0 +1,73 @@
+"""
+### nightly_retrain: core tables to a published table and a report
+
+Builds interactions and features, trains every base model on three folds, merges their candidates, trains and judges the
+rankers, registers the night's stack, ranks and publishes. Until `publish_table` has switched, last night's table is
+live; nothing that fails before it harms a reader. Every task may be cleared and gives the same result again.
+
+**When it fails** read the last lines of the task's log: they say what was wrong and what to do.
+
+- `open_run`: the form asks for something that is not there (a model, a time before the data), or `ingest` has not run.
+- `train_model`: the night goes on without a model that fails, unless it is a required one; the report names it.
+- `promote_model` succeeds also when the gate says no: the reasons are on the model version and in the report.
+- `check_output`: the table differs too much from what is live. Read the report's checks; nothing was published.
+- `publish_table` is pink (skipped) when the form's *Publish* was off.
+
+*Late*: an alert is written four hours after the start. To undo a publication run `rollback_publication`.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, TaskGroup
+
+from hybridrec.run import FOLDS
+from hybridrec_airflow import defaults, forms
+from hybridrec_airflow.assets import CORE, RECOMMENDATIONS
+from hybridrec_airflow.operators import RUN_ID, python_job, spark_job, spark_server
+from hybridrec_airflow.tasks import chosen_models
+
+with DAG(
+    "nightly_retrain",
+    doc_md=__doc__,
+    schedule=defaults.daily_at("0 2 * * *"),
+    params={"source": forms.source(), "as_of": forms.as_of(), "models": forms.models(), "k": forms.k(), "publish": forms.publish()},
+    tags=["training", "publishing", "daily"],
+    deadline=defaults.deadline(hours=4),
+    **defaults.DAG,
+):
+    choices = {"source": "{{ params.source }}", "as_of": forms.AS_OF, "models": forms.MODELS}
+    choices |= {"k": "{{ params.k }}", "publish": "{{ params.publish }}"}
+    start_spark = spark_server("start")
+    stop_spark = spark_server("stop").as_teardown(setups=start_spark)
+
+    with TaskGroup("prepare", prefix_group_id=False):
+        open_run = python_job("open_run", inlets=CORE.values(), run_id=RUN_ID, **choices)
+        models = chosen_models(RUN_ID)
+        build_interactions = spark_job("build_interactions", run_id=RUN_ID)
+        build_features = spark_job("build_features", run_id=RUN_ID)
+
+    with TaskGroup("train", prefix_group_id=False):
+        train_model = python_job("train_model", over={"model": models, "fold": list(FOLDS)}, run_id=RUN_ID)
+        # A model that failed is left out by the job; without a single fit there is nothing to merge.
+        generate_candidates = spark_job(
+            "generate_candidates", over={"fold": list(FOLDS)}, trigger_rule="all_done_min_one_success", run_id=RUN_ID
+        )
+        train_ranker = python_job("train_ranker", run_id=RUN_ID)
+        evaluate = python_job("evaluate", run_id=RUN_ID)
+        register_model = python_job("register_model", run_id=RUN_ID)
+        promote_model = python_job("promote_model", run_id=RUN_ID)
+
+    with TaskGroup("rank", prefix_group_id=False):
+        rank_candidates = spark_job("rank_candidates", run_id=RUN_ID)
+        apply_rules = spark_job("apply_rules", run_id=RUN_ID)
+        check_output = python_job("check_output", run_id=RUN_ID)
+
+    with TaskGroup("publish", prefix_group_id=False):
+        publish_table = python_job("publish_table", outlets=[RECOMMENDATIONS], run_id=RUN_ID)
+        write_report = python_job("write_report", trigger_rule="none_failed", run_id=RUN_ID)  # also when nothing was to be published
+
+    open_run >> [models, build_interactions]
+    start_spark >> build_interactions >> build_features >> train_model >> generate_candidates
+    generate_candidates >> train_ranker >> evaluate >> register_model >> promote_model
+    promote_model >> rank_candidates >> apply_rules >> check_output >> publish_table >> write_report
+    apply_rules >> stop_spark

@@ -1,0 +1,54 @@
+"""The fields of the forms that start a DAG by hand, and how a task reads them.
+
+A field's JSON schema refuses a wrong value before anything runs; what only the data can tell, the first task refuses.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import Param
+
+from hybridrec import discover
+
+DATE = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:?\d{2})?)?$"
+# A scheduled run sees the world as of its slot; a manual one as of the field, or of the newest event where it is empty.
+AS_OF = "{{ params.as_of or (dag_run.run_after.isoformat() if dag_run.run_type == 'scheduled' else '') }}"
+MODELS = "{{ params.models | join(',') }}"
+
+
+def source() -> Param:
+    """Choice of the input data set."""
+    found = discover.names("sources")
+    default = "movielens_100k" if "movielens_100k" in found else next(iter(found), None)
+    text = "Which data: a file below sources/. `files` reads your own events, items and users from a folder."
+    return Param(default, type="string", enum=list(found), title="Source", description=text)
+
+
+def as_of() -> Param:
+    """Optional point in time that the run must not look past."""
+    text = "Date or date and time (UTC unless it says otherwise) that the run must not look past. Empty: the newest event."
+    return Param(None, type=["null", "string"], pattern=DATE, title="As of", description=text)
+
+
+def models() -> Param:
+    """Choice of base models."""
+    found = list(discover.names("models"))
+    text = "Base models of this night. One that is left out is missing from candidates, ranker and report."
+    items = {"type": "string", "enum": found}
+    return Param(found, type="array", items=items, examples=found, minItems=1, uniqueItems=True, title="Models", description=text)
+
+
+def k() -> Param:
+    """Length of a user's list."""
+    return Param(20, type="integer", minimum=1, maximum=200, title="k", description="Items that each user gets, 1 to 200.")
+
+
+def publish() -> Param:
+    """Whether the table goes live."""
+    text = "Off: everything is computed, checked and reported, and what is live stays live."
+    return Param(True, type="boolean", title="Publish", description=text)
+
+
+def version() -> Param:
+    """Choice of the version to go back to."""
+    text = "A kept version, as the table `publications` names it. Empty: the one before the live version."
+    return Param(None, type=["null", "string"], pattern=r"^[A-Za-z0-9_.-]{1,160}$", title="Version", description=text)

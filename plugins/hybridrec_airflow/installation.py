@@ -1,0 +1,149 @@
+"""Airflow's own folder, <home>/airflow: its settings, its secrets, its users.
+
+Everything stands in one airflow.cfg that only this user may read, so no secret is in an environment that jobs inherit,
+and `AIRFLOW_HOME=<home>/airflow .venv/bin/airflow ...` works from a shell.
+"""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from hybridrec.settings import Settings
+from hybridrec_airflow.process import ROOT
+
+USERS = ("admin", "viewer")
+PARALLEL_TASKS = 4
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Where this machine's Airflow and MLflow live and listen."""
+
+    settings: Settings
+    airflow_port: int
+    mlflow_port: int
+
+    @classmethod
+    def from_env(cls) -> Installation:
+        """Ports from HYBRIDREC_AIRFLOW_PORT and HYBRIDREC_MLFLOW_PORT, folders from HYBRIDREC_HOME."""
+        ports = (int(os.environ.get(f"HYBRIDREC_{name}_PORT", port)) for name, port in (("AIRFLOW", 8080), ("MLFLOW", 5000)))
+        return cls(Settings.from_env(), *ports)
+
+    @property
+    def home(self) -> Path:
+        """AIRFLOW_HOME."""
+        return self.settings.home / "airflow"
+
+    @property
+    def logs(self) -> Path:
+        """Logs of the services themselves; those of the tasks are beside it."""
+        return self.home / "logs" / "services"
+
+    @property
+    def passwords(self) -> Path:
+        """User names and passwords of the UI, readable by this user only."""
+        return self.home / "passwords.json"
+
+    @property
+    def airflow_url(self) -> str:
+        """Address of the Airflow UI."""
+        return f"http://127.0.0.1:{self.airflow_port}"
+
+    @property
+    def mlflow_url(self) -> str:
+        """Address of the MLflow UI."""
+        return f"http://127.0.0.1:{self.mlflow_port}"
+
+    def password(self, user: str) -> str:
+        """The password of a user of the UI."""
+        return str(json.loads(self.passwords.read_text())[user])
+
+    def write(self) -> None:
+        """Write airflow.cfg and, once, the secrets."""
+        for folder in (self.logs, self.settings.home / "mlflow" / "artifacts"):
+            folder.mkdir(parents=True, exist_ok=True)
+        _write_private(self.home / "airflow.cfg", _render(_options(self, _secrets(self.home / "secrets.json"))))
+        if not self.passwords.exists():
+            _write_private(self.passwords, json.dumps({user: secrets.token_urlsafe(12) for user in USERS}))
+
+    def environment(self) -> dict[str, str]:
+        """Environment of the services, which the tasks inherit."""
+        quiet = {"SCARF_NO_ANALYTICS": "true", "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONUNBUFFERED": "1"}
+        hosts = ",".join(filter(None, (os.environ.get("NO_PROXY", ""), "127.0.0.1,localhost")))
+        own = {"AIRFLOW_HOME": str(self.home), "HYBRIDREC_HOME": str(self.settings.home), "HYBRIDREC_MLFLOW_URL": self.mlflow_url}
+        return dict(os.environ) | quiet | own | {"NO_PROXY": hosts, "no_proxy": hosts}
+
+    def is_migrated(self, package: str) -> bool:
+        """Whether the database of airflow or mlflow has been brought to the installed version."""
+        return self._stamp(package).exists()
+
+    def note_migrated(self, package: str) -> None:
+        """Remember that the database is at the installed version: the check itself takes ten seconds."""
+        self._stamp(package).touch()
+
+    def _stamp(self, package: str) -> Path:
+        return self.home / f"migrated-{package}-{version(package)}"
+
+
+def _options(installation: Installation, keys: dict[str, str]) -> dict[str, dict[str, object]]:
+    home, url = installation.home, installation.airflow_url
+    return {
+        "core": {
+            "dags_folder": ROOT / "dags",
+            "plugins_folder": ROOT / "plugins",
+            "load_examples": False,
+            "executor": "LocalExecutor",
+            "parallelism": PARALLEL_TASKS,
+            "max_active_tasks_per_dag": PARALLEL_TASKS,
+            "fernet_key": "",
+            "dagbag_import_timeout": 120,
+            "execution_api_server_url": f"{url}/execution/",
+            "simple_auth_manager_users": ",".join(f"{user}:{user}" for user in USERS),
+            "simple_auth_manager_passwords_file": installation.passwords,
+        },
+        "database": {"sql_alchemy_conn": f"sqlite:///{home}/airflow.db"},
+        "api": {
+            "host": "127.0.0.1",
+            "port": installation.airflow_port,
+            "base_url": url,
+            "workers": 1,
+            "secret_key": keys["api"],
+            "instance_name": "hybridrec",
+        },
+        "api_auth": {"jwt_secret": keys["jwt"]},
+        "logging": {"base_log_folder": home / "logs"},
+        "dag_processor": {"parsing_processes": 1, "dag_file_processor_timeout": 180},
+        "usage_data_collection": {"enabled": False},
+    }
+
+
+def _render(options: dict[str, dict[str, object]]) -> str:
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read_dict(options)
+    lines = ["# Written at every start; put lasting changes into AIRFLOW__SECTION__KEY variables."]
+    for section in parser.sections():
+        lines += ["", f"[{section}]", *(f"{key} = {value.replace('%', '%%')}" for key, value in parser.items(section))]
+    return "\n".join(lines) + "\n"
+
+
+def _secrets(path: Path) -> dict[str, str]:
+    """The keys that sign tokens and sessions, made on first use."""
+    if not path.exists():
+        _write_private(path, json.dumps({"jwt": secrets.token_hex(64), "api": secrets.token_hex(32)}))
+    return dict(json.loads(path.read_text()))
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that only this user can read, from its first byte on."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(".new")
+    beside.unlink(missing_ok=True)
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        out.write(text)
+    beside.replace(path)

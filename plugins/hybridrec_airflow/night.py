@@ -1,0 +1,111 @@
+"""A DAG run followed from the command line: start, progress in one line, the cause of a failure, the result."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from hybridrec import discover, store
+from hybridrec.settings import Settings
+from hybridrec_airflow.process import ROOT, environment
+from hybridrec_airflow.rest import AirflowApi, Refused, TaskState
+
+POLL_SECONDS = 1.5
+PARSE_SECONDS = 120.0
+LOG_LINES = 20
+ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
+Say = Callable[[str], None]
+
+
+def run_dag(api: AirflowApi, dag_id: str, conf: dict[str, object], say: Say) -> bool:
+    """Trigger a DAG, follow it to its end, leave it paused if it was; returns whether it succeeded."""
+    was_paused = wait_for_dag(api, dag_id)
+    api.pause(dag_id, False)
+    try:
+        try:
+            run_id = api.trigger(dag_id, conf)
+        except Refused as refusal:
+            say(f"{dag_id} does not accept {conf}: {refusal}")
+            return False
+        return follow(api, dag_id, run_id, say)
+    finally:
+        if was_paused:
+            api.pause(dag_id, True)
+
+
+def wait_for_dag(api: AirflowApi, dag_id: str) -> bool:
+    """Wait until Airflow has parsed a DAG; returns whether it is paused. RuntimeError tells why it cannot be parsed."""
+    deadline = time.monotonic() + PARSE_SECONDS
+    while dag_id not in (dags := api.dags()):
+        if time.monotonic() > deadline:
+            errors = "\n".join(api.import_errors()) or "Airflow names no error"
+            raise RuntimeError(f"Airflow has no DAG {dag_id} after {PARSE_SECONDS:.0f} s:\n{errors}")
+        time.sleep(POLL_SECONDS)
+    return dags[dag_id]
+
+
+def follow(api: AirflowApi, dag_id: str, run_id: str, say: Say) -> bool:
+    """Show a run's progress until it ends; an interrupt ends the run too."""
+    started, last = time.monotonic(), ""
+    try:
+        while (state := api.state(dag_id, run_id)) not in ("success", "failed"):
+            tasks = api.tasks(dag_id, run_id)
+            line = progress(tasks)
+            if line != last:
+                say(f"{time.monotonic() - started:6.0f} s  {dag_id:<16} {line}")
+            last = line
+            time.sleep(POLL_SECONDS)
+    except (KeyboardInterrupt, SystemExit):
+        api.fail(dag_id, run_id)
+        raise
+    tasks = api.tasks(dag_id, run_id)
+    say(f"{time.monotonic() - started:6.0f} s  {dag_id:<16} {state}: {_counts(tasks)}")
+    _show_failures(api, dag_id, run_id, tasks, say)
+    return state == "success"
+
+
+def progress(tasks: list[TaskState]) -> str:
+    """How many tasks have ended and which run now, as "7/34  train_model[als rank], train_model[als eval]"."""
+    ended = sum(task.state in ENDED for task in tasks)
+    now = ", ".join(f"{task.label}{_again(task)}" for task in tasks if task.state in ("running", "up_for_retry"))
+    return f"{ended}/{len(tasks)}  {now}"
+
+
+def _again(task: TaskState) -> str:
+    return " (to be retried)" if task.state == "up_for_retry" else f" (attempt {task.try_number})" if task.try_number > 1 else ""
+
+
+def _counts(tasks: list[TaskState]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in sorted(Counter(task.state for task in tasks).items()))
+
+
+def _show_failures(api: AirflowApi, dag_id: str, run_id: str, tasks: list[TaskState], say: Say) -> None:
+    for task in tasks:
+        if task.state == "failed":
+            say(f"--- {task.label} failed after {task.try_number} attempts; the end of its log:")
+            for line in api.log(dag_id, run_id, task)[-LOG_LINES:]:
+                say(f"    {line}")
+
+
+def show_result(settings: Settings, user_id: str, say: Say) -> None:
+    """Say which version is live, where the report is, and show one user's list."""
+    target = discover.member("targets", settings.target).connect(settings)
+    live = next((found for found in target.versions() if found.state == "live"), None)
+    if live is None:
+        say("nothing is published yet")
+        return
+    counts = ", ".join(f"{count} {table}" for table, count in sorted(live.counts.items()))
+    say(f"\npublished version {live.version}: {counts}; content {live.content_hash[:16]}")
+    say(f"report {_report(settings, live.run_id)}\n")
+    command = [sys.executable, "-m", "jobs.lookup", f"--user-id={user_id}"]
+    found = subprocess.run(command, cwd=ROOT, env=environment(""), capture_output=True, text=True, check=False)
+    say(found.stdout if found.returncode == 0 else found.stderr)
+
+
+def _report(settings: Settings, run_id: str) -> Path | str:
+    folder = settings.runs / run_id / "report"
+    return store.committed_folder(folder) / "report.html" if store.is_committed(folder) else "was not written"

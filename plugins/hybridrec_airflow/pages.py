@@ -1,0 +1,110 @@
+"""Pages beside the Airflow UI: reports, Data Docs, the way into MLflow; behind Airflow's own login.
+
+/hybridrec/                   the runs, newest first
+/hybridrec/reports/<run_id>   a run's report
+/hybridrec/docs/...           Data Docs
+/hybridrec/mlflow/<run_id>    leads to the run in MLflow
+
+Only files below the two folders are served: a name is resolved first and compared after. Report and Data Docs show
+text from the data, so the browser is told to treat them as strangers (`sandbox`): a script in a title cannot act as
+the person who reads it.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import urllib.request
+from pathlib import Path
+
+from airflow.api_fastapi.core_api.security import get_user
+from fastapi import Depends, FastAPI, HTTPException
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
+
+from hybridrec import store
+from hybridrec.errors import BadData
+from hybridrec.run import run_folder
+from hybridrec.settings import Settings
+from hybridrec_airflow.links import PREFIX
+
+# style, images and scripts of the page itself; nothing from elsewhere, no requests, no forms
+POLICY = (
+    "sandbox allow-scripts allow-popups; default-src 'none'; style-src 'unsafe-inline' *; "
+    "img-src * data:; font-src *; script-src 'unsafe-inline' *"
+)
+HEADERS = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+MLFLOW_SECONDS = 5.0
+
+app = FastAPI(title="hybridrec", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(get_user)])
+
+
+@app.get("/", response_class=HTMLResponse)
+def runs() -> str:
+    """The runs with their reports, newest first."""
+    folders = sorted(Settings.from_env().runs.glob("*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    rows = "".join(
+        f"<tr><td>{_report_cell(path.parent)}</td><td><a href='{PREFIX}/mlflow/{path.parent.name}'>MLflow</a></td></tr>" for path in folders
+    )
+    return PAGE.format(rows=rows or "<tr><td>No run yet: start <code>ingest</code>, then <code>nightly_retrain</code>.</td></tr>")
+
+
+@app.get("/reports/{run_id}")
+def report(run_id: str) -> FileResponse:
+    """A run's report."""
+    try:
+        folder = store.committed_folder(run_folder(Settings.from_env(), run_id) / "report")
+    except (BadData, store.NotCommitted) as error:
+        raise HTTPException(404, f"There is no report of run {run_id!r} yet; the task write_report makes it.") from error
+    return FileResponse(folder / "report.html", headers=HEADERS)
+
+
+@app.get("/docs/{path:path}")
+def data_docs(path: str) -> FileResponse:
+    """A page of the Data Docs."""
+    root = Settings.from_env().data_docs.resolve()
+    wanted = (root / (path or "index.html")).resolve()
+    if not wanted.is_relative_to(root) or not wanted.is_file():
+        raise HTTPException(404, "There is no such page in the Data Docs; the task check_table makes them.")
+    return FileResponse(wanted, headers=HEADERS)
+
+
+@app.get("/mlflow/{run_id}")
+def mlflow_run(run_id: str) -> RedirectResponse:
+    """Leads to the run's page in MLflow, or to the list of experiments where the run is not registered yet."""
+    server = os.environ.get("HYBRIDREC_MLFLOW_URL", "http://127.0.0.1:5000")
+    try:
+        experiment, parent = _mlflow_ids(server, run_id)
+    except (OSError, LookupError):
+        return RedirectResponse(server)
+    return RedirectResponse(f"{server}/#/experiments/{experiment}/runs/{parent}")
+
+
+def _mlflow_ids(server: str, run_id: str) -> tuple[str, str]:
+    """MLflow's ids of the experiment and the run that carries our run's name."""
+    run_folder(Settings.from_env(), run_id)  # refuses a name that is none before it stands in a query
+    experiments = _ask(server, "experiments/search", {"max_results": 1000})["experiments"]
+    query = {"experiment_ids": [found["experiment_id"] for found in experiments], "filter": f"attributes.run_name = '{run_id}'"}
+    found = _ask(server, "runs/search", query)["runs"][0]["info"]
+    return found["experiment_id"], found["run_id"]
+
+
+def _ask(server: str, method: str, body: dict[str, object]) -> dict[str, list[dict[str, dict[str, str]]]]:
+    request = urllib.request.Request(  # noqa: S310  the address is ours
+        f"{server}/api/2.0/mlflow/{method}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(request, timeout=MLFLOW_SECONDS) as answer:
+        return json.load(answer)
+
+
+def _report_cell(folder: Path) -> str:
+    name = html.escape(folder.name)
+    return f"<a href='{PREFIX}/reports/{name}'>{name}</a>" if store.is_committed(folder / "report") else f"{name} (no report)"
+
+
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>hybridrec: runs</title>
+<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:50rem;margin:2rem auto;padding:0 1rem}}
+td{{padding:.3rem 1rem .3rem 0;border-bottom:1px solid #8884}}</style>
+<h1>Runs of nightly_retrain</h1><p><a href="/hybridrec/docs/">Data Docs</a> &middot; <a href="/dags/nightly_retrain">Airflow</a></p>
+<table>{rows}</table></html>"""

@@ -1,0 +1,26 @@
+"""What Airflow loads: links for task pages, our own pages, an entry in the menu."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar
+
+from airflow.plugins_manager import AirflowPlugin
+
+from hybridrec_airflow.links import PREFIX, DataDocsLink, MlflowLink, ReportLink
+
+
+async def pages(scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
+    """The pages' application, imported by the first request: only the API server needs it, yet every task loads plugins."""
+    from hybridrec_airflow.pages import app
+
+    await app(scope, receive, send)
+
+
+class HybridrecPlugin(AirflowPlugin):
+    """Registers links and pages."""
+
+    name = "hybridrec"
+    operator_extra_links: ClassVar[list[Any]] = [ReportLink(), DataDocsLink(), MlflowLink()]
+    fastapi_apps: ClassVar[list[Any]] = [{"app": pages, "url_prefix": PREFIX, "name": "hybridrec"}]
+    external_views: ClassVar[list[Any]] = [{"name": "Reports", "href": f"{PREFIX}/", "destination": "nav", "category": "browse"}]

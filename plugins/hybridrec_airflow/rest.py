@@ -1,0 +1,112 @@
+"""The few calls to Airflow's REST API that a run from the command line needs."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+
+TIMEOUT = 30.0
+# Services listen on this machine only; a proxy from the environment would be asked for a stranger's 127.0.0.1.
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class Refused(Exception):
+    """The server answers with an error; the message is what it says."""
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """One task of a run. label: its id, with the map index's name where it is mapped."""
+
+    task_id: str
+    map_index: int
+    label: str
+    state: str
+    try_number: int
+
+
+class AirflowApi:
+    """A session with one Airflow server."""
+
+    def __init__(self, url: str, user: str, password: str) -> None:
+        self.url = url
+        self._token = ""
+        self._token = self._call("POST", "/auth/token", {"username": user, "password": password})["access_token"]
+
+    def dags(self) -> dict[str, bool]:
+        """Ids of the DAGs that are parsed, and whether each is paused."""
+        return {dag["dag_id"]: dag["is_paused"] for dag in self._call("GET", "/api/v2/dags?limit=100")["dags"]}
+
+    def import_errors(self) -> list[str]:
+        """What is wrong with DAG files that cannot be parsed."""
+        return [error["stack_trace"] for error in self._call("GET", "/api/v2/importErrors")["import_errors"]]
+
+    def pause(self, dag_id: str, paused: bool) -> None:
+        """Pause a DAG or let it go."""
+        self._call("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": paused})
+
+    def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
+        """Start a run with the form's fields; returns its id. Refused when a field's value is not allowed."""
+        answer = self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
+        return str(answer["dag_run_id"])
+
+    def state(self, dag_id: str, run_id: str) -> str:
+        """State of a run: queued, running, success or failed."""
+        return str(self._call("GET", self._run_path(dag_id, run_id))["state"])
+
+    def fail(self, dag_id: str, run_id: str) -> None:
+        """End a run."""
+        self._call("PATCH", self._run_path(dag_id, run_id), {"state": "failed"})
+
+    def tasks(self, dag_id: str, run_id: str) -> list[TaskState]:
+        """The tasks of a run in the order of their start, those that have not started last."""
+        found = self._call("GET", f"{self._run_path(dag_id, run_id)}/taskInstances?limit=1000")["task_instances"]
+        found.sort(key=lambda task: task["start_date"] or "9")
+        return [_task(task) for task in found]
+
+    def log(self, dag_id: str, run_id: str, task: TaskState) -> list[str]:
+        """Lines of the log of a task's last attempt."""
+        path = f"{self._run_path(dag_id, run_id)}/taskInstances/{task.task_id}/logs/{max(task.try_number, 1)}?map_index={task.map_index}"
+        content = self._call("GET", path)["content"]
+        return [text for line in content for text in _log_text(line) if not text.startswith("::")]
+
+    def _run_path(self, dag_id: str, run_id: str) -> str:
+        return f"/api/v2/dags/{dag_id}/dagRuns/{urllib.parse.quote(run_id, safe='')}"
+
+    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, headers, method=method)  # noqa: S310  the address is ours
+        try:
+            with DIRECT.open(request, timeout=TIMEOUT) as answer:
+                return dict(json.loads(answer.read() or b"{}"))
+        except urllib.error.HTTPError as error:
+            raise Refused(f"{method} {path}: {error.code} {_detail(error)}") from None
+
+
+def _detail(error: urllib.error.HTTPError) -> str:
+    text = error.read().decode(errors="replace")
+    try:
+        return str(json.loads(text)["detail"])
+    except (ValueError, KeyError, TypeError):
+        return text[:500]
+
+
+def _log_text(line: dict[str, Any] | str) -> list[str]:
+    """A structured log line as text; an exception's message follows without its frames."""
+    if isinstance(line, str):
+        return [line]
+    errors = [f"{error['exc_type']}: {error['exc_value']}" for error in line.get("error_detail") or ()]
+    return [part for text in (str(line.get("event", "")), *errors) for part in text.splitlines()]
+
+
+def _task(raw: dict[str, Any]) -> TaskState:
+    name = raw.get("rendered_map_index") or (str(raw["map_index"]) if raw["map_index"] >= 0 else "")
+    label = f"{raw['task_id']}[{name}]" if name else str(raw["task_id"])
+    return TaskState(raw["task_id"], raw["map_index"], label, raw["state"] or "waiting", raw["try_number"])

@@ -1,0 +1,311 @@
+"""Start, stop and use Airflow and MLflow on this machine: `python -m hybridrec_airflow.services up|down|status|run`.
+
+Airflow is four processes and MLflow one, each with a log and a pid file below <home>/airflow. They listen on 127.0.0.1
+only; HYBRIDREC_AIRFLOW_PORT and HYBRIDREC_MLFLOW_PORT move them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from hybridrec import discover, store
+from hybridrec.errors import BadData
+from hybridrec.spark import require_java
+from hybridrec_airflow import night
+from hybridrec_airflow.installation import Installation
+from hybridrec_airflow.process import ROOT
+from hybridrec_airflow.rest import DIRECT, AirflowApi
+
+START_SECONDS = 240.0
+TERM_SECONDS = 20.0
+MLFLOW = "mlflow"
+AIRFLOW = ("scheduler", "dag-processor", "triggerer", "api-server")  # the order in which they stop
+STOP_ORDER = (*AIRFLOW, MLFLOW)
+
+
+class CannotStart(Exception):
+    """The services cannot start; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """One of the processes, whether it runs or not."""
+
+    name: str
+    installation: Installation
+
+    @property
+    def log(self) -> Path:
+        """Where it writes what it has to say."""
+        return self.installation.logs / f"{self.name}.log"
+
+    @property
+    def pid_file(self) -> Path:
+        """Process id and start time, so that a recycled id is never taken for ours."""
+        return self.installation.home / f"{self.name}.pid"
+
+    @property
+    def port(self) -> int | None:
+        """The port that it listens on."""
+        return {"api-server": self.installation.airflow_port, MLFLOW: self.installation.mlflow_port}.get(self.name)
+
+    def process(self) -> psutil.Process | None:
+        """Its process if that lives and is ours."""
+        try:
+            saved = json.loads(self.pid_file.read_text())
+            process = psutil.Process(saved["pid"])
+        except (FileNotFoundError, psutil.NoSuchProcess):
+            return None
+        same = abs(process.create_time() - saved["started_at"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
+        return process if same else None
+
+    def start(self) -> None:
+        """Start it unless it runs."""
+        if self.process():
+            return
+        with self.log.open("ab") as out:
+            child = subprocess.Popen(
+                self._command(),
+                cwd=ROOT,
+                env=self.installation.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+        store.write_json(self.pid_file, {"pid": child.pid, "started_at": psutil.Process(child.pid).create_time()})
+
+    def _command(self) -> list[str]:
+        if self.name != MLFLOW:
+            return [sys.executable, "-m", "airflow", self.name]
+        settings = self.installation.settings
+        store_flags = ["--backend-store-uri", settings.mlflow_uri, "--default-artifact-root", settings.mlflow_artifacts.as_uri()]
+        address = ["--host", "127.0.0.1", "--port", str(self.installation.mlflow_port), "--workers", "1"]
+        return [sys.executable, "-m", "mlflow", "server", *store_flags, *address, "--no-serve-artifacts"]
+
+
+def start_services(installation: Installation, names: Sequence[str] = STOP_ORDER) -> None:
+    """Start those services that do not run and wait until all answer; CannotStart says what is in the way."""
+    services = [Service(name, installation) for name in reversed(names)]
+    for service in services:
+        if service.port and not service.process():
+            _require_free_port(service.port, service.name)
+    installation.write()
+    _migrate(installation)
+    for service in services:
+        service.start()
+    _wait_until(lambda: all(_is_healthy(service) for service in services), services)
+
+
+def stop_services(installation: Installation, names: Sequence[str] = STOP_ORDER) -> list[str]:
+    """Stop what runs of them, the scheduler first so that no new task starts; returns the names."""
+    stopped = []
+    for name in STOP_ORDER:
+        service = Service(name, installation)
+        process = service.process() if name in names else None
+        if process:
+            stop_process(process)
+            stopped.append(name)
+        if name in names:
+            service.pid_file.unlink(missing_ok=True)
+    return stopped
+
+
+def stop_process(process: psutil.Process) -> None:
+    """End a process and all that it started: asked, asked again, killed."""
+    family = [*process.children(recursive=True), process]
+    for _ in range(2):  # Airflow's processes have been seen to need a second SIGTERM
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+        if not psutil.wait_procs([process], timeout=TERM_SECONDS / 2)[1]:
+            break
+    left = [member for member in family if member.is_running() and member.status() != psutil.STATUS_ZOMBIE]
+    for act, seconds in (("terminate", 3.0), ("kill", 5.0)):
+        for member in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                getattr(member, act)()
+        left = psutil.wait_procs(left, timeout=seconds)[1]
+
+
+def running(installation: Installation) -> list[str]:
+    """Names of the services that run."""
+    return [name for name in STOP_ORDER if Service(name, installation).process()]
+
+
+def connect(installation: Installation) -> AirflowApi:
+    """A session as admin with the running Airflow."""
+    return AirflowApi(installation.airflow_url, "admin", installation.password("admin"))
+
+
+def _require_free_port(port: int, name: str) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            variable = "HYBRIDREC_MLFLOW_PORT" if name == MLFLOW else "HYBRIDREC_AIRFLOW_PORT"
+            advice = f"stop it, or set {variable} to a free port"
+            raise CannotStart(f"port {port}, which {name} needs, is taken by {_holder(port)} ({error.strerror}); {advice}") from None
+
+
+def _holder(port: int) -> str:
+    with contextlib.suppress(psutil.AccessDenied, psutil.NoSuchProcess):
+        for connection in psutil.net_connections("tcp"):
+            if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN and connection.pid:
+                return f"process {connection.pid} ({psutil.Process(connection.pid).name()})"
+    return "another process"
+
+
+def _migrate(installation: Installation) -> None:
+    """Bring both databases to the installed versions, side by side, unless that was done before."""
+    uri = installation.settings.mlflow_uri
+    commands = {"apache-airflow": ["airflow", "db", "migrate"]}
+    if uri.startswith("sqlite"):
+        commands["mlflow"] = ["mlflow", "db", "upgrade", uri]
+    started = {}
+    for package, command in commands.items():
+        if not installation.is_migrated(package):
+            out = (installation.logs / f"migrate-{package}.log").open("wb")
+            started[package] = subprocess.Popen(
+                [sys.executable, "-m", *command], cwd=ROOT, env=installation.environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=out
+            )
+    for package, child in started.items():
+        if child.wait() != 0:
+            path = installation.logs / f"migrate-{package}.log"
+            raise CannotStart(f"the database of {package} cannot be prepared; the end of {path}:\n{_tail(path)}")
+        installation.note_migrated(package)
+
+
+def _is_healthy(service: Service) -> bool:
+    path = {"api-server": "/api/v2/monitor/health", MLFLOW: "/health"}.get(service.name)
+    if path is None:
+        return service.process() is not None
+    with contextlib.suppress(OSError, urllib.error.URLError), DIRECT.open(f"http://127.0.0.1:{service.port}{path}", timeout=5) as answer:
+        return bool(answer.status == 200)
+    return False
+
+
+def _wait_until(ready: Callable[[], bool], services: list[Service]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not ready():
+        dead = [service for service in services if not service.process()]
+        if dead or time.monotonic() > deadline:
+            service = (dead or services)[0]
+            raise CannotStart(f"{service.name} does not come up; the end of {service.log}:\n{_tail(service.log)}")
+        time.sleep(0.5)
+
+
+def _tail(path: Path, lines: int = 12) -> str:
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+
+
+@contextmanager
+def _airflow_for_a_run(installation: Installation, keep: bool) -> Iterator[AirflowApi]:
+    """Airflow as it runs, or started for this run only and stopped after it."""
+    found = running(installation)
+    needed = [name for name in AIRFLOW if name not in found]
+    # Ours starts nothing by the clock; MLflow's server is only for looking, jobs write to its database directly.
+    os.environ.setdefault("HYBRIDREC_SCHEDULE", "off")
+    try:
+        start_services(installation, [*AIRFLOW])
+        yield connect(installation)
+    finally:
+        if needed and not keep:
+            say("stopping Airflow")
+            stop_services(installation, needed)
+
+
+def say(text: str) -> None:
+    """Write a line to the person at the terminal."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def up(installation: Installation) -> int:
+    """Start everything and say where it is."""
+    say("starting Airflow and MLflow (half a minute)")
+    start_services(installation)
+    say(f"Airflow  {installation.airflow_url}   user admin, password {installation.password('admin')}")
+    say(f"         read only: user viewer, password {installation.password('viewer')}   (both in {installation.passwords})")
+    say(f"Reports  {installation.airflow_url}/hybridrec/")
+    say(f"MLflow   {installation.mlflow_url}")
+    say("Stop them with `make stop`.")
+    return 0
+
+
+def down(installation: Installation) -> int:
+    """Stop everything."""
+    say(f"stopped: {', '.join(stop_services(installation)) or 'nothing was running'}")
+    return 0
+
+
+def status(installation: Installation) -> int:
+    """Say what runs; exit code 1 unless everything does."""
+    alive = running(installation)
+    for name in STOP_ORDER:
+        service = Service(name, installation)
+        address = f"   http://127.0.0.1:{service.port}" if service.port else ""
+        say(f"{name:<14} {'running' if name in alive else 'stopped'}{address}   log {service.log}")
+    return 0 if len(alive) == len(STOP_ORDER) else 1
+
+
+def run(installation: Installation, options: argparse.Namespace) -> int:
+    """Ingest a source and run a night through Airflow; exit code 1 when either fails."""
+    require_java()
+    started = time.monotonic()
+    conf = {"source": options.source} | ({"k": options.k} if options.k is not None else {})
+    with _airflow_for_a_run(installation, options.keep) as api:
+        say(f"Airflow is up after {time.monotonic() - started:.0f} s: {installation.airflow_url}")
+        done = night.run_dag(api, "ingest", {"source": options.source}, say) and night.run_dag(api, "nightly_retrain", conf, say)
+        if done:
+            night.show_result(installation.settings, options.user_id, say)
+    say(f"{'done' if done else 'FAILED'} after {time.monotonic() - started:.0f} s; `make ui` shows runs, reports and models in the browser")
+    return 0 if done else 1
+
+
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="services", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    actions = parser.add_subparsers(dest="action", required=True)
+    for action, function in (("up", up), ("down", down), ("status", status)):
+        actions.add_parser(action, help=function.__doc__)
+    parser_run = actions.add_parser("run", help=run.__doc__)
+    parser_run.add_argument("--source", default="movielens_100k", choices=discover.names("sources"))
+    parser_run.add_argument("--k", type=int, default=None, help="items a user gets")
+    parser_run.add_argument("--user-id", default="196", help="whose list to show at the end")
+    parser_run.add_argument("--keep", action="store_true", help="leave Airflow running")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Do what the command line says."""
+    options = _arguments(argv)
+    installation = Installation.from_env()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
+    try:
+        if options.action == "run":
+            return run(installation, options)
+        return {"up": up, "down": down, "status": status}[options.action](installation)
+    except (CannotStart, BadData) as error:
+        say(str(error))
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

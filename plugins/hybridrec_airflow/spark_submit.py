@@ -1,0 +1,61 @@
+"""Spark jobs on a cluster: the same job files and flags, started by spark-submit (HYBRIDREC_SPARK=submit).
+
+The cluster is an Airflow connection, named by HYBRIDREC_SPARK_CONNECTION. Imported only in that mode, since the
+provider's operator costs every parse of every DAG.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from airflow.exceptions import AirflowException
+from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+
+from hybridrec_airflow.operators import job_doc, raise_for_exit_code
+from hybridrec_airflow.process import ROOT, Flag, environment, flag_arguments
+
+if TYPE_CHECKING:
+    from airflow.sdk import Asset, Context
+    from airflow.sdk.definitions.mappedoperator import MappedOperator
+
+
+class SubmittedJobOperator(SparkSubmitOperator):
+    """spark-submit whose exit code, which is the job's, decides about the retry."""
+
+    def execute(self, context: Context) -> None:
+        """Submit the job and wait for its end."""
+        try:
+            super().execute(context)
+        except AirflowException as error:
+            process = getattr(self._hook, "_submit_sp", None)
+            raise_for_exit_code(self.name, process.returncode if process else 1, [str(error)])
+
+
+def submitted_job(
+    name: str,
+    *,
+    task_id: str = "",
+    over: Mapping[str, Collection[str]] | None = None,
+    trigger_rule: str = "all_success",
+    inlets: Sequence[Asset] = (),
+    outlets: Sequence[Asset] = (),
+    **flags: Flag,
+) -> SubmittedJobOperator | MappedOperator:
+    """A task that submits jobs/<name>.py, or, with `over`, one for each combination of the given folds."""
+    options = {"task_id": task_id or name, "trigger_rule": trigger_rule, "inlets": list(inlets), "outlets": list(outlets)}
+    options |= {
+        "name": name,
+        "application": str(ROOT / "jobs" / f"{name}.py"),
+        "conn_id": os.environ.get("HYBRIDREC_SPARK_CONNECTION", "spark_default"),
+        "env_vars": {"PYTHONPATH": str(ROOT), "PYSPARK_PYTHON": environment("")["PYSPARK_PYTHON"]},
+        "doc_md": job_doc(name),
+    }
+    if not over:
+        return SubmittedJobOperator(**options, application_args=flag_arguments(flags))
+    choices = [dict(zip(over, values, strict=True)) for values in itertools.product(*over.values())]
+    return SubmittedJobOperator.partial(**options, map_index_template="{{ task.application_args[-1] }}").expand(
+        application_args=[flag_arguments({**flags, **choice}) for choice in choices]
+    )

@@ -1,0 +1,13 @@
+"""Tasks that are no jobs: they hand names from one task to the next."""
+
+from __future__ import annotations
+
+from airflow.sdk import task
+
+from hybridrec.run import Run
+
+
+@task(doc_md="The base models that `open_run` has settled on; the training tasks are made from this list.")
+def chosen_models(night: str) -> list[str]:
+    """Names of the run's base models; the argument is the run's id (Airflow keeps the name run_id for its own)."""
+    return list(Run.open(night).manifest.models)
