@@ -11,6 +11,7 @@ import pyarrow as pa
 import small_world
 
 from hybridrec import store
+from hybridrec.ranking.policy import DECISION, Choice, write_choices
 from hybridrec.run import Run
 
 SOURCES = ("als", "content", "item_knn", "popularity")
@@ -44,7 +45,14 @@ def judge(run: Run) -> None:
     for kind, names in (("source", SOURCES), ("strategy", STRATEGIES)):
         for name in names:
             for segment, factor, n_users in (("all", 1.0, 58), ("light", 0.8, 20), ("heavy", 1.1, 38)):
-                for metric, scale in (("ndcg@10", 1.0), ("recall@10", 0.9), ("map@10", 0.6), ("hit_rate@10", 2.0)):
+                for metric, scale in (
+                    ("ndcg@10", 1.0),
+                    ("recall@10", 0.9),
+                    ("map@10", 0.6),
+                    ("hit_rate@10", 2.0),
+                    ("recall@20", 1.2),
+                    ("recall@pool", 1.9),
+                ):
                     value = LEVEL[name] * factor * scale
                     rows.append((kind, name, segment, metric, value, value * 0.85, value * 1.15, n_users))
     columns = ["kind", "name", "segment", "metric", "value", "low", "high", "n_users"]
@@ -56,11 +64,11 @@ def judge(run: Run) -> None:
     ]
     columns = ["question", "name", "against", "segment", "metric", "difference", "low", "high", "n_users"]
     run.write("out_comparisons", pa.Table.from_pandas(pd.DataFrame(rows, columns=columns), preserve_index=False))
-    reason = "best ndcg@10 of all lists, 0.0500 above item_knn with the interval above 0"
-    segments = {"heavy": ("stacking", reason), "light": ("stacking", reason), "none": ("popularity", "no history to learn from")}
+    reason = "the default: no list is better with its whole 95 % interval above 0. Nearest: weighted - stacking: ndcg@10 -0.0300"
+    choices = {"heavy": Choice("strategy", "stacking", reason), "light": Choice("strategy", "weighted", reason)}
+    choices["none"] = Choice("source", "popularity", "the default: 0 users with labels in this segment")
     with run.staged("decision") as folder:
-        raw = {segment: {"strategy": strategy, "reason": why} for segment, (strategy, why) in segments.items()}
-        (folder / "decision.json").write_text(json.dumps({"segments": raw}))
+        write_choices(folder / DECISION, choices, {"metric": "ndcg@10"})
 
 
 def promote(run: Run) -> None:

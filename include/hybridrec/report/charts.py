@@ -43,7 +43,7 @@ def lorenz_chart(exposures: Sequence[Exposure]) -> Markup:
 def histogram_chart(histogram: Histogram) -> Markup:
     """Counts of all scores, and of every list's best score in front, both as a share of their own total."""
     shares = [_shares(histogram.counts), _shares(histogram.best_counts)]
-    top = max(max(values) for values in shares) or 1.0
+    top = max(max(values) for values in shares) * 1.05 or 1.0
     x = Axis(histogram.edges[0], histogram.edges[-1], LEFT, WIDTH - RIGHT)
     y = Axis(0, top, HEIGHT - BOTTOM, TOP)
     lines = [_grid(x, y, "score", "share")]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from hybridrec import store
 from hybridrec.lookup import open_target
+from hybridrec.ranking.policy import DECISION, read_choices
 from hybridrec.report import story
 from hybridrec.report.costs import steps
 from hybridrec.report.facts import Check, Choice, Comparison, Facts, Gate, Metric, Version
@@ -38,11 +39,13 @@ def collect(run: Run, durations: Mapping[str, float] | None = None) -> Facts:
             return None
 
     facts = _frame(run)
+    metric, choices = read("decision", "evaluate", _decision) or ("", ())
     facts = replace(
         facts,
+        metric=metric,
+        choices=choices,
         metrics=read("metrics", "evaluate", _metrics) or (),
         comparisons=read("comparisons", "evaluate", _comparisons) or (),
-        choices=read("decision", "evaluate", _choices) or (),
         gate=read("the gate's verdict", "promote_model", _gate),
         pool=read("the pool's hits", "generate_candidates", pool_hits),
         lists=read("published lists", "apply_rules", describe_lists),
@@ -86,9 +89,11 @@ def _comparisons(run: Run) -> tuple[Comparison, ...]:
     return tuple(Comparison(**row) for row in run.read("out_comparisons").to_pylist())
 
 
-def _choices(run: Run) -> tuple[Choice, ...]:
-    raw = _read_json(run, "decision", "decision.json")
-    return tuple(Choice(segment, choice["strategy"], choice["reason"]) for segment, choice in raw["segments"].items())
+def _decision(run: Run) -> tuple[str, tuple[Choice, ...]]:
+    """The metric that lists are compared by, and each segment's choice."""
+    chosen = read_choices(run.artefact("decision") / DECISION)
+    choices = tuple(Choice(segment, choice.name, choice.reason) for segment, choice in sorted(chosen.items()))
+    return str(_read_json(run, "decision", DECISION)["metric"]), choices
 
 
 def _gate(run: Run) -> Gate:

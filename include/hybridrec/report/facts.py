@@ -192,6 +192,7 @@ class Version:
 class Facts:
     """Everything on the page. None and empty mean that the step which would have said it did not run to its end.
 
+    metric: the one by which lists are compared, as ndcg@20.
     absent: what is missing, each with the job that would have written it.
     """
 
@@ -204,6 +205,7 @@ class Facts:
     publish: bool
     folds: dict[str, str]
     options: dict[str, str]
+    metric: str = ""
     headline: str = ""
     warnings: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ from hybridrec.evaluation import metrics as definitions
 from hybridrec.report import story
 from hybridrec.report.charts import histogram_chart, lorenz_chart
 from hybridrec.report.facts import Facts, Metric, Step
-from hybridrec.report.forest import difference_forest, metric_forest
+from hybridrec.report.forest import Forest, difference_forest, metric_forest
 
 HERE = Path(__file__).parent
 SEGMENTS = ("all", "heavy", "light", "none")
@@ -27,6 +27,7 @@ class MetricTable:
     """Metrics as a table: one row a list, one column a metric; None where there is no value."""
 
     segment: str
+    depth: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, str, tuple[Metric | None, ...]], ...]  # kind, name, cells
 
@@ -38,23 +39,17 @@ def render(facts: Facts) -> str:
     )
     environment.filters |= {"number": number, "percent": percent, "seconds": seconds}
     published = story.published_list(facts)
-    metric = story.headline_metric(facts)
-    by_question = {q: [c for c in facts.comparisons if c.question == q] for q in ("strategy", "ablation", "champion")}
     return environment.get_template("page.html").render(
         facts=facts,
         style=Markup((HERE / "page.css").read_text()),  # noqa: S704  a file of this package
         tiles=tiles(facts),
         published=published,
-        metric=metric,
         forest=metric_forest(story.overall(facts), published),
-        tables=metric_tables(facts.metrics),
+        tables=metric_tables(facts),
         glossary=glossary(facts.metrics),
-        comparisons=[
-            (segment, difference_forest(found))
-            for segment in SEGMENTS
-            if (found := [c for c in by_question["strategy"] + by_question["champion"] if c.segment == segment])
-        ],
-        ablation=difference_forest([c for c in by_question["ablation"] if c.segment == "all"], sign=-1),
+        comparisons=comparison_plots(facts),
+        ablations=ablation_plots(facts),
+        recall={(m.name, m.metric): m for m in facts.metrics if m.segment == "all" and m.metric.endswith("@pool")},
         lorenz=lorenz_chart(facts.lists.exposures) if facts.lists else "",
         histograms=[(h.name, histogram_chart(h)) for h in facts.lists.scores] if facts.lists else [],
         longest=max([total_seconds(step) for step in (*facts.steps, *facts.ingest_steps)], default=1.0) or 1.0,
@@ -90,17 +85,37 @@ def tiles(facts: Facts) -> list[tuple[str, str, str]]:
     return found
 
 
-def metric_tables(metrics: Sequence[Metric]) -> list[MetricTable]:
-    """One table a segment, lists in the order of kind and name, metrics in the order of their definition."""
-    tables = []
+def comparison_plots(facts: Facts) -> list[tuple[str, Forest]]:
+    """Lists against each other, by segment, in the metric that decides."""
+    plots = []
     for segment in SEGMENTS:
-        cells = {(m.kind, m.name, m.metric): m for m in metrics if m.segment == segment}
-        columns = tuple(sorted({metric for _, _, metric in cells}, key=metric_order))
-        lists = sorted({(kind, name) for kind, name, _ in cells}, key=lambda pair: (pair[0] != "strategy", pair[0] == "pool", pair))
-        rows = tuple((kind, name, tuple(cells.get((kind, name, metric)) for metric in columns)) for kind, name in lists)
-        if rows:
-            tables.append(MetricTable(segment, columns, rows))
-    return tables
+        found = [c for c in facts.comparisons if c.question != "ablation" and c.segment == segment and c.metric == facts.metric]
+        if found:
+            plots.append((segment, difference_forest(found)))
+    return plots
+
+
+def ablation_plots(facts: Facts) -> list[tuple[str, Forest]]:
+    """What each source brings to a strategy over all users; the published strategy first."""
+    found = [c for c in facts.comparisons if c.question == "ablation" and c.segment == "all" and c.metric == facts.metric]
+    names = sorted({c.against for c in found}, key=lambda name: (name != story.published_list(facts), name))
+    return [(name, difference_forest([c for c in found if c.against == name], sign=-1)) for name in names]
+
+
+def metric_tables(facts: Facts) -> list[MetricTable]:
+    """One table a segment and length of list, that of the deciding metric first; strategies before sources."""
+    depth = facts.metric.partition("@")[2]
+    depths = sorted({m.metric.partition("@")[2] for m in facts.metrics if m.metric.partition("@")[2].isdigit()}, key=int)
+    ordered = sorted(depths, key=lambda k: (k != depth, int(k)))
+    return [table for k in ordered for segment in SEGMENTS if (table := _metric_table(facts.metrics, segment, k)).rows]
+
+
+def _metric_table(metrics: Sequence[Metric], segment: str, depth: str) -> MetricTable:
+    cells = {(m.kind, m.name, m.metric): m for m in metrics if m.segment == segment and m.metric.partition("@")[2] == depth}
+    columns = tuple(sorted({metric for _, _, metric in cells}, key=metric_order))
+    lists = sorted({(kind, name) for kind, name, _ in cells}, key=lambda pair: (pair[0] != "strategy", pair))
+    rows = tuple((kind, name, tuple(cells.get((kind, name, metric)) for metric in columns)) for kind, name in lists)
+    return MetricTable(segment, depth, columns, rows)
 
 
 def metric_order(metric: str) -> tuple[int, int, str]:

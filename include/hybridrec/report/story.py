@@ -69,15 +69,6 @@ def published_list(facts: Facts) -> str:
     return facts.choices[0].strategy if facts.choices else ""
 
 
-def headline_metric(facts: Facts) -> str:
-    """The metric that decides: the one that lists are compared by, else NDCG."""
-    if facts.comparisons:
-        return facts.comparisons[0].metric
-    names = sorted({m.metric for m in facts.metrics})
-    return next((name for name in names if name.startswith("ndcg@")), names[0] if names else "")
-
-
-def overall(facts: Facts, metric: str = "") -> tuple[Metric, ...]:
-    """Sources and strategies over all users by one metric, the headline's unless named."""
-    wanted = metric or headline_metric(facts)
-    return tuple(m for m in facts.metrics if m.segment == "all" and m.metric == wanted and m.kind != "pool")
+def overall(facts: Facts) -> tuple[Metric, ...]:
+    """Sources and strategies over all users by the metric that lists are compared by."""
+    return tuple(m for m in facts.metrics if m.segment == "all" and m.metric == facts.metric and m.kind != "pool")
