@@ -7,8 +7,8 @@ however its rows were batched, and whenever it was computed.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
+from json.encoder import encode_basestring
 from typing import TYPE_CHECKING
 
 from hybridrec.errors import BadData
@@ -66,7 +66,7 @@ def _quoted(flat: pa.Array) -> pa.Array:
     import pyarrow as pa
 
     encoded = flat.dictionary_encode()
-    quoted = pa.array([json.dumps(text, ensure_ascii=False) for text in encoded.dictionary.to_pylist()], pa.string())
+    quoted = pa.array([encode_basestring(text) for text in encoded.dictionary.to_pylist()], pa.string())
     return quoted.take(encoded.indices)
 
 

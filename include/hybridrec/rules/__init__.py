@@ -1,13 +1,17 @@
 """Business rules: one file each, applied to every user's ranked list before it is published.
 
-A member has `KIND`, optionally a frozen `Config`, and
+A member has `DOC` (one line), `KIND`, optionally a frozen `Config`, and
 
     def apply(ranked: pd.DataFrame, context: RuleContext, config: Config) -> pd.DataFrame
 
-ranked: user_idx, item_idx, score (higher is better); sorted by user_idx, then score falling, then item_idx.
+or, without a Config, `apply(ranked, context)`.
+
+ranked: user_idx, item_idx (int32), score (float64, higher is better); sorted by user_idx, then score falling, then item_idx.
 Kinds run in a fixed order: FILTER removes rows, BOOST changes scores (finite), CAP limits groups within a list and
-removes rows, DIVERSIFY reorders by changing scores. Within a kind the order of rules must not matter; a test
-permutes them.
+removes rows, DIVERSIFY reorders by changing scores. A rule only does what its kind says, and keeps the order of rows.
+
+Within a kind the order of rules cannot matter: all of them see the same rows and scores; a row that one removes is gone,
+and changes of scores add up. A rule that must see what another one did is a kind of its own, or the same rule.
 """
 
 from __future__ import annotations
@@ -36,8 +40,9 @@ class Kind(IntEnum):
 class RuleContext:
     """What rules may look at.
 
-    items: model_items, row number = item_idx, with item_age_days (NaN when unknown) added.
-    seen: history before as_of for the block's users, csr (n_users_in_block, n_items); row i belongs to users[i].
+    items: model_items, row number = item_idx, with item_age_days added: days at as_of since the item came into being, or since
+    its first event where that is not known; NaN when neither is.
+    seen: history before as_of for the block's users, csr (n_users_in_block, n_items), sorted indices; row i belongs to users[i].
     users: user_idx of the block, sorted.
     vectors: content vectors of the items, rows of length 1 (or 0 when an item has no content), csr (n_items, n_terms).
     k: length of the published list.

@@ -1,0 +1,34 @@
+"""Keep one category from taking the whole list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from hybridrec.rules import Kind, RuleContext
+
+DOC = "Limits the share of a list that one main category may take."
+KIND = Kind.CAP
+
+
+@dataclass(frozen=True)
+class Config:
+    """max_share: of the k places; at least one place stays."""
+
+    max_share: float = 0.5
+
+
+def apply(ranked: pd.DataFrame, context: RuleContext, config: Config) -> pd.DataFrame:
+    """Each user's best items of every main category, as many as the cap lets through; no category, no cap."""
+    most = max(int(config.max_share * context.k), 1)
+    category = _main_categories(context.items)[ranked["item_idx"].to_numpy()]
+    place = ranked.groupby([ranked["user_idx"].to_numpy(), category]).cumcount().to_numpy()
+    return ranked.loc[(place < most) | (category < 0)]
+
+
+def _main_categories(items: pd.DataFrame) -> np.ndarray:
+    """Number of each item's first category, -1 for an item without any."""
+    codes, _ = pd.factorize(np.array([next(iter(categories), None) for categories in items["categories"]], dtype=object))
+    return codes

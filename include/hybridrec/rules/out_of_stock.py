@@ -1,0 +1,16 @@
+"""Never recommend what cannot be had."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from hybridrec.rules import Kind, RuleContext
+
+DOC = "Drops items that the catalogue marks as not available."
+KIND = Kind.FILTER
+
+
+def apply(ranked: pd.DataFrame, context: RuleContext) -> pd.DataFrame:
+    """The rows whose item is available."""
+    available = context.items["is_available"].to_numpy(dtype=bool)
+    return ranked.loc[available[ranked["item_idx"].to_numpy()]]
