@@ -73,7 +73,7 @@ def _apply_kind(ranked: pd.DataFrame, context: RuleContext, rules: Sequence[Rule
     kept = np.logical_and.reduce([ranked.index.isin(after.index) for after in results])
     before = ranked["score"].to_numpy(dtype=np.float64)
     change = np.sum([after["score"].reindex(ranked.index).to_numpy(dtype=np.float64) - before for after in results], axis=0)
-    return ranked.assign(score=before + change).loc[kept]
+    return ranked.assign(score=before + change).take(np.flatnonzero(kept))
 
 
 def _rule(name: str, module: Any, config: Config) -> Rule:

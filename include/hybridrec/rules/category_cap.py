@@ -25,7 +25,7 @@ def apply(ranked: pd.DataFrame, context: RuleContext, config: Config) -> pd.Data
     most = max(int(config.max_share * context.k), 1)
     category = _main_categories(context.items)[ranked["item_idx"].to_numpy()]
     place = ranked.groupby([ranked["user_idx"].to_numpy(), category]).cumcount().to_numpy()
-    return ranked.loc[(place < most) | (category < 0)]
+    return ranked.take(np.flatnonzero((place < most) | (category < 0)))
 
 
 def _main_categories(items: pd.DataFrame) -> np.ndarray:

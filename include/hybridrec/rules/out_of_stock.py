@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from hybridrec.rules import Kind, RuleContext
@@ -13,4 +14,4 @@ KIND = Kind.FILTER
 def apply(ranked: pd.DataFrame, context: RuleContext) -> pd.DataFrame:
     """The rows whose item is available."""
     available = context.items["is_available"].to_numpy(dtype=bool)
-    return ranked.loc[available[ranked["item_idx"].to_numpy()]]
+    return ranked.take(np.flatnonzero(available[ranked["item_idx"].to_numpy()]))

@@ -19,4 +19,4 @@ def apply(ranked: pd.DataFrame, context: RuleContext) -> pd.DataFrame:
     asked = np.searchsorted(context.users, ranked["user_idx"]) * n_items + ranked["item_idx"].to_numpy()
     place = np.minimum(np.searchsorted(had, asked), max(len(had) - 1, 0))
     is_seen = had[place] == asked if len(had) else np.zeros(len(asked), dtype=bool)
-    return ranked.loc[~is_seen]
+    return ranked.take(np.flatnonzero(~is_seen))
