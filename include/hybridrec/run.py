@@ -144,7 +144,10 @@ class Run:
 
     def read_spark(self, spark: SparkSession, name: str, part: str = "") -> DataFrame:
         """A committed table as a Spark frame."""
-        return spark.read.parquet(*self.files(name, part))
+        definition = table(name)
+        # a table of fixed columns states its schema, so that Spark need not open the files to learn it
+        reader = spark.read if definition.open_prefixes else spark.read.schema(definition.spark_ddl())
+        return reader.parquet(*self.files(name, part))
 
     def write_spark(self, name: str, frame: DataFrame, part: str = "") -> None:
         """Write a Spark frame into an attempt folder and commit it as the table's content."""

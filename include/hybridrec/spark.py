@@ -42,6 +42,8 @@ CONF = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.session.timeZone": "UTC",
+    # a year of daily files is listed by the driver; as a distributed job it costs seconds
+    "spark.sql.sources.parallelPartitionDiscovery.threshold": "4096",
     "spark.sql.shuffle.partitions": "4",  # adaptive execution splits what is larger
     "spark.sql.execution.arrow.maxRecordsPerBatch": "20000",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",

@@ -1,0 +1,183 @@
+"""One night on MovieLens 100K, job by job: what it publishes, and that killing any job anywhere changes nothing.
+
+The DAG's own order is used, without a scheduler; tests/airflow runs the same night under the real one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nightly
+import numpy as np
+import pytest
+
+from hybridrec import store
+from hybridrec.job import read_records
+from hybridrec.lookup import open_target
+from hybridrec.run import Run
+from hybridrec.settings import Settings
+from hybridrec.spark import running_server
+from hybridrec_airflow.steps import steps
+
+pytestmark = pytest.mark.slow
+PARAMS: dict[str, object] = {"source": "movielens_100k", "k": 20}
+N_USERS = 943
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("night")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HYBRIDREC_HOME", str(folder))
+        patch.delenv("HYBRIDREC_EXTENSIONS", raising=False)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(home: Path) -> Run:
+    """The run `undisturbed`: ingested, trained and published."""
+    nightly.run_dag("ingest", "ingest1", PARAMS, home)
+    nightly.run_dag("nightly_retrain", "undisturbed", PARAMS, home)
+    return Run.open("undisturbed")
+
+
+def test_every_user_has_a_whole_list_or_a_stated_reason(undisturbed: Run) -> None:
+    rows = undisturbed.read("out_recommendations").to_pylist()
+    catalogue = undisturbed.read("model_items").to_pandas()
+    available = set(catalogue.item_id[catalogue.is_available])
+    history = undisturbed.read("model_interactions", "final").to_pandas()
+    user_ids = undisturbed.read("model_users").column("user_id").to_pylist()
+    seen: dict[str, set[str]] = {user: set() for user in user_ids}
+    for user, item in zip(history.user_idx, history.item_idx, strict=True):
+        seen[user_ids[user]].add(catalogue.item_id[item])
+    assert len(rows) == N_USERS
+    assert {row["user_id"] for row in rows} == set(user_ids)
+    for row in rows:
+        assert len(row["item_ids"]) == 20 or row["shortfall"]
+        assert len(set(row["item_ids"])) == len(row["item_ids"]) == len(row["reasons"]) == len(row["scores"])
+        assert set(row["item_ids"]) <= available - seen[row["user_id"]]
+        assert all(np.diff(row["scores"]) <= 0)
+        assert all(row["reasons"])
+
+
+def test_the_report_names_popularity_every_source_and_the_stack_with_intervals(undisturbed: Run) -> None:
+    metrics = undisturbed.read("out_metrics").to_pandas().query("metric == 'ndcg@10' and segment == 'all'")
+    listed = set(zip(metrics.kind, metrics.name, strict=True))
+    assert {("source", model) for model in undisturbed.manifest.models} <= listed
+    assert {("strategy", name) for name in ("stacking", "weighted", "switching")} <= listed
+    assert ((metrics.low <= metrics.value) & (metrics.value <= metrics.high)).all()
+    assert (metrics.high > metrics.low).all()
+    page = (undisturbed.artefact("report") / "report.html").read_text()
+    assert all(name in page for name in (*undisturbed.manifest.models, "stacking", "weighted", "switching"))
+
+
+def test_personalised_quality_is_real(undisturbed: Run) -> None:
+    """The published strategy is not below popularity on the held-out fold; a broken join or a shifted id would be."""
+    metrics = undisturbed.read("out_metrics").to_pandas().query("metric == 'ndcg@10' and segment == 'all'").set_index("name").value
+    assert metrics["stacking"] > metrics["popularity"]
+
+
+def test_memory_stays_below_its_limit(undisturbed: Run) -> None:
+    records = read_records(undisturbed.folder)
+    server = json.loads((undisturbed.folder / "spark_server.json").read_text())["peak_mib"]
+    heaviest = max(records, key=lambda record: record.peak_mib)
+    assert heaviest.peak_mib + server < 4096, f"{heaviest.job} {heaviest.part} {heaviest.peak_mib:.0f} MiB beside Spark's {server:.0f} MiB"
+
+
+@dataclass
+class Poller:
+    """Reads the live table as a service would, again and again, and notes what no service should ever see."""
+
+    path: Path
+    versions: set[str] = field(default_factory=set)
+    faults: list[str] = field(default_factory=list)
+    n_reads: int = 0
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> Poller:
+        self._thread = threading.Thread(target=self._poll)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _poll(self) -> None:
+        while not self._stop.wait(0.02):
+            try:
+                with sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=30) as db:
+                    found = db.execute("SELECT version, COUNT(*) FROM recommendations GROUP BY version").fetchall()
+            except sqlite3.Error as error:
+                self.faults.append(repr(error))
+                continue
+            self.n_reads += 1
+            self.versions.update(version for version, _ in found)
+            if [count for _, count in found] != [N_USERS]:
+                self.faults.append(f"saw {found}")
+
+
+def kill_points(folder: Path) -> dict[str, list[float]]:
+    """Seconds after which to kill each task: 24 points spread over the night, the publish step at four of them."""
+    seconds = {f"{record.job}.{record.part}".rstrip("."): record.wall_seconds for record in read_records(folder)}
+    shares = np.random.default_rng(3).uniform(0.35, 0.98, size=len(seconds)).tolist()
+    fits = sorted(name for name in seconds if name.startswith("train_model"))
+    passed_over = {"stop_spark", "start_spark", *(name for number, name in enumerate(fits) if number % 3)}
+    points = {name: [share * seconds[name]] for name, share in zip(seconds, shares, strict=True) if name not in passed_over}
+    points["publish_table"] = [share * seconds["publish_table"] for share in (0.5, 0.7, 0.85, 0.95)]
+    return points
+
+
+def test_a_night_killed_at_25_points_publishes_the_same_table(undisturbed: Run, home: Path) -> None:
+    points = kill_points(undisturbed.folder)
+    killed = []
+    with Poller(home / "published" / "recommendations.db") as reader:
+        for step in steps("nightly_retrain", "disturbed", PARAMS):
+            for seconds in points.get(step.task, []):
+                killed += [step.task] * nightly.run_killed(step, home, seconds)
+            if step.task == "rank_candidates":
+                server = running_server(Settings.from_env(), step.session)
+                assert server is not None
+                os.killpg(server.pid, signal.SIGKILL)
+                killed.append("the Spark server")
+            assert nightly.run(step, home) == 0, nightly.tail(step, home)
+    assert len(killed) >= 25, f"only {len(killed)} of the kills hit a living process: {killed}"
+    assert not reader.faults, reader.faults[:3]
+    assert reader.n_reads > 50
+    hashes = {publication.run_id: publication.content_hash for publication in open_target(Settings.from_env()).versions()}
+    assert hashes["disturbed"] == hashes["undisturbed"]
+    assert len(reader.versions) == 2
+
+
+def test_the_same_spark_job_submitted_twice_at_once_leaves_one_result(undisturbed: Run, home: Path) -> None:
+    (step,) = [step for step in steps("nightly_retrain", "undisturbed", PARAMS) if step.task == "generate_candidates.final"]
+    before = store.read_manifest(undisturbed.dataset("model_candidates", "final"))
+    both = [nightly.start(step, home) for _ in range(2)]
+    assert [process.wait(timeout=nightly.STEP_SECONDS) for process in both] == [0, 0], nightly.tail(step, home)
+    after = store.read_manifest(undisturbed.dataset("model_candidates", "final"))
+    assert (after.rows, after.content_hash) == (before.rows, before.content_hash)
+    assert len({name.split("/")[0] for name in after.files}) == 1
+    (stop,) = [step for step in steps("nightly_retrain", "undisturbed", PARAMS) if step.task == "stop_spark"]
+    assert nightly.run(stop, home) == 0
+
+
+def test_lookup_prints_a_known_users_list_and_tells_an_unknown_user(undisturbed: Run, home: Path) -> None:
+    import subprocess
+    import sys
+
+    def look(user: str) -> str:
+        return subprocess.run([sys.executable, "-m", "jobs.lookup", "--user-id", user], capture_output=True, text=True, check=True).stdout
+
+    started = time.monotonic()
+    known = look("196")
+    assert time.monotonic() - started < 20
+    assert len([line for line in known.splitlines() if line[:1].isdigit()]) == 20
+    assert "User nobody is not known" in look("nobody")
