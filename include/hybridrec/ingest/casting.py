@@ -37,6 +37,8 @@ def as_declared(text: Column, value: Column, raw_type: DataType, declared: Decla
     Time stamps: a zone in the text is honoured, none means UTC; 9 to 11 digits are seconds, 12 to 14 milliseconds
     since 1970. Lists: JSON, or parts with '|' between them.
     """
+    from pyspark.sql import functions as F
+
     wanted = spark_type(declared.type)
     if raw_type.simpleString() == wanted and wanted not in ("string", *FLOATS):
         return value
@@ -46,6 +48,8 @@ def as_declared(text: Column, value: Column, raw_type: DataType, declared: Decla
         return _list_of_text(text)
     if declared.type in INTEGERS:
         return _whole_number(text, wanted)
+    if wanted in FLOATS:
+        return F.nanvl(text.try_cast(wanted), F.lit(None))
     return text.try_cast(wanted)
 
 
