@@ -1,0 +1,54 @@
+# make run: from nothing to a published table. make test: from nothing to a green suite. make ui / make stop: the web pages.
+SHELL := /bin/bash
+PY := .venv/bin/python
+SOURCE ?= movielens_100k
+TESTS ?= tests
+
+# Two libraries that spin on the same two cores slow each other down sevenfold.
+export OMP_WAIT_POLICY = PASSIVE
+export OPENBLAS_NUM_THREADS = 1
+export PYTHONPATH = plugins
+
+.PHONY: install run ui stop status test test-fast test-slow lint golden docs bench clean
+
+install:
+	@.ci/install
+
+run: install  ## ingest and a whole night on SOURCE through Airflow, then the table
+	@$(PY) -m hybridrec_airflow.services run --source $(SOURCE)
+
+ui: install  ## Airflow, the reports and MLflow in the browser
+	@$(PY) -m hybridrec_airflow.services up
+
+stop:
+	@$(PY) -m hybridrec_airflow.services down
+
+status:
+	@$(PY) -m hybridrec_airflow.services status
+
+test: test-fast test-slow
+
+test-fast: install
+	$(PY) -m pytest $(TESTS) -m "not slow"
+
+test-slow:
+	@.ci/install chromium
+	$(PY) -m pytest $(TESTS) -m slow
+
+lint: install
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+
+golden: install  ## write the DAGs' renderings anew; look at the difference before you commit it
+	HYBRIDREC_GOLDEN=write $(PY) -m pytest tests/airflow/test_dag_files.py -k on_record
+
+docs: install  ## write docs/tables.md anew
+	$(PY) -m docs.generate_tables
+
+bench: install
+	$(PY) -m benchmarks.night
+
+clean:  ## remove everything that runs have written; .venv stays
+	@[ ! -x $(PY) ] || $(MAKE) -s stop
+	rm -rf var .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,69 @@
+"""Our pages beside the Airflow UI: behind the login, and nothing but reports and Data Docs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hybridrec import store
+
+if TYPE_CHECKING:
+    from fastapi.testclient import TestClient
+
+
+@pytest.fixture
+def client(home: Path, airflow_home: Path) -> Iterator[TestClient]:
+    from airflow.api_fastapi.core_api.security import get_user
+    from fastapi.testclient import TestClient
+
+    from hybridrec_airflow.pages import app
+
+    app.dependency_overrides[get_user] = lambda: "somebody"
+    yield TestClient(app)
+    app.dependency_overrides.clear()
+
+
+@pytest.fixture
+def report(home: Path) -> Path:
+    run = home / "runs" / "night-1"
+    with store.staged(run / "report") as folder:
+        (folder / "report.html").write_text("<h1>night-1</h1>")
+    (run / "run.json").write_text("{}")
+    return run
+
+
+def test_shows_a_report_as_a_stranger(client: TestClient, report: Path) -> None:
+    answer = client.get("/reports/night-1")
+    assert (answer.status_code, answer.text) == (200, "<h1>night-1</h1>")
+    assert "sandbox" in answer.headers["content-security-policy"]
+    assert "night-1" in client.get("/").text
+
+
+def test_a_run_without_report_is_told_apart(client: TestClient, report: Path) -> None:
+    assert "write_report" in client.get("/reports/night-2").json()["detail"]
+
+
+@pytest.mark.parametrize("name", ["..%2f..%2fetc", "a%2fb", "%2e%2e%2fx", "a..b"])
+def test_a_run_id_cannot_leave_the_runs(name: str, client: TestClient, report: Path) -> None:
+    assert client.get(f"/reports/{name}").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["../secret.txt", "..%2fsecret.txt", "%2e%2e/secret.txt", "a/../../secret.txt", "/etc/passwd", "link.txt"])
+def test_data_docs_serve_nothing_outside(path: str, client: TestClient, home: Path) -> None:
+    docs = home / "data_docs"
+    docs.mkdir()
+    (docs / "index.html").write_text("docs")
+    (home / "secret.txt").write_text("secret")
+    (docs / "link.txt").symlink_to(home / "secret.txt")
+    assert client.get("/docs/").text == "docs"
+    answer = client.get(f"/docs/{path}")
+    assert answer.status_code == 404 and "secret" not in answer.text.replace("secret.txt", "")
+
+
+def test_without_mlflow_the_link_leads_to_its_entrance(client: TestClient, report: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYBRIDREC_MLFLOW_URL", "http://127.0.0.1:9")
+    answer = client.get("/mlflow/night-1", follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (307, "http://127.0.0.1:9")

@@ -1,0 +1,105 @@
+"""Services: secrets stay private, foreign processes are left alone, what is in the way is named."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+
+@pytest.fixture
+def installation(home: Path, airflow_home: Path, monkeypatch: pytest.MonkeyPatch):
+    from hybridrec_airflow.installation import Installation
+
+    monkeypatch.setenv("HYBRIDREC_AIRFLOW_PORT", "18999")
+    return Installation.from_env()
+
+
+def test_secrets_are_made_once_and_only_this_user_reads_them(installation) -> None:
+    installation.write()
+    secrets, password = (installation.home / "secrets.json").read_text(), installation.password("admin")
+    installation.write()
+    assert (installation.home / "secrets.json").read_text() == secrets
+    assert installation.password("admin") == password != installation.password("viewer")
+    assert len(json.loads(secrets)["jwt"]) >= 64
+    for name in ("secrets.json", "passwords.json", "airflow.cfg"):
+        assert (installation.home / name).stat().st_mode & 0o777 == 0o600
+    inherited = "".join(installation.environment().values())
+    assert json.loads(secrets)["jwt"] not in inherited and password not in inherited
+
+
+def test_settings_survive_a_percent_sign(installation) -> None:
+    from hybridrec_airflow.installation import _render
+
+    assert "key = 100%% sure" in _render({"section": {"key": "100% sure"}})
+
+
+def test_a_taken_port_is_named_with_its_holder_and_the_way_out(installation) -> None:
+    from hybridrec_airflow.services import CannotStart, start_services
+
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        busy = type(installation)(installation.settings, port, 0)
+        with pytest.raises(CannotStart, match=rf"port {port}.*process {os.getpid()} .*HYBRIDREC_AIRFLOW_PORT"):
+            start_services(busy, ["api-server"])
+
+
+def test_a_recycled_process_id_is_not_ours(installation) -> None:
+    from hybridrec_airflow.services import Service, stop_services
+
+    service = Service("scheduler", installation)
+    installation.write()
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as stranger:
+        service.pid_file.write_text(json.dumps({"pid": stranger.pid, "started_at": 1.0}))
+        assert service.process() is None
+        assert stop_services(installation) == []
+        assert stranger.poll() is None
+        stranger.kill()
+    assert not service.pid_file.exists()
+
+
+def test_stopping_ends_the_whole_family() -> None:
+    from hybridrec_airflow.services import stop_process
+
+    sleep = "import time; time.sleep(600)"
+    code = f"""
+import subprocess, sys, time
+print(subprocess.Popen([sys.executable, "-c", {sleep!r}], start_new_session=True).pid, flush=True)
+time.sleep(600)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True) as parent:
+        assert parent.stdout is not None
+        child = psutil.Process(int(parent.stdout.readline()))
+        stop_process(psutil.Process(parent.pid))
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+def test_progress_is_one_line() -> None:
+    from hybridrec_airflow.night import progress
+    from hybridrec_airflow.rest import TaskState
+
+    tasks = [
+        TaskState("open_run", -1, "open_run", "success", 1),
+        TaskState("train_model", 0, "train_model[als rank]", "running", 2),
+        TaskState("evaluate", -1, "evaluate", "up_for_retry", 1),
+        TaskState("publish_table", -1, "publish_table", "waiting", 0),
+    ]
+    assert progress(tasks) == "1/4  train_model[als rank] (attempt 2), evaluate (to be retried)"
+
+
+def test_a_late_night_leaves_a_line(home: Path) -> None:
+    from hybridrec_airflow.deadlines import note_missed_deadline
+
+    note_missed_deadline(4.0, {"dag_run": {"dag_id": "nightly_retrain", "dag_run_id": "r1"}})
+    note_missed_deadline(4.0)
+    lines = (home / "airflow" / "missed_deadlines.log").read_text().splitlines()
+    assert lines[0] == "nightly_retrain r1: not done 4 hours after it was queued"
+    assert len(lines) == 2
