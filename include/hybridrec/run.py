@@ -73,9 +73,9 @@ class Run:
         self.folder = run_folder(settings, manifest.run_id)
 
     @classmethod
-    def open(cls, run_id: str) -> Run:
-        """The run of that id; BadData when open_run has not made it."""
-        settings = Settings.from_env()
+    def open(cls, run_id: str, settings: Settings | None = None) -> Run:
+        """The run of that id, in this machine's home unless settings name another; BadData when open_run has not made it."""
+        settings = settings or Settings.from_env()
         path = run_folder(settings, run_id) / "run.json"
         if not path.exists():
             raise BadData(f"run {run_id!r}: {path} does not exist; start with python -m jobs.open_run")
