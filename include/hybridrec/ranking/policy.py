@@ -125,12 +125,12 @@ def fitted_strategies(run: Run) -> tuple[str, ...]:
 def read_choices(path: Path) -> dict[str, Choice]:
     """The choices of a decision.json."""
     segments = json.loads(path.read_text())["segments"]
-    return {name: Choice(raw["kind"], raw["name"], raw["reason"]) for name, raw in segments.items()}
+    return {name: Choice(raw["kind"], raw["strategy"], raw["reason"]) for name, raw in segments.items()}
 
 
 def write_choices(path: Path, choices: dict[str, Choice], figures: dict[str, object]) -> None:
     """Write a decision.json; figures are kept beside the choices for the report."""
-    segments = {name: {"kind": choice.kind, "name": choice.name, "reason": choice.reason} for name, choice in choices.items()}
+    segments = {name: {"kind": choice.kind, "strategy": choice.name, "reason": choice.reason} for name, choice in choices.items()}
     store.write_json(path, {"segments": segments} | figures)
 
 

@@ -1,0 +1,37 @@
+"""What the gate leaves for the rest of the night: promotion.json and the policy that ranks tonight's lists.
+
+promotion/promotion.json    model_version, promoted, serving, reasons, comparisons
+promotion/policy/           the serving policy, so that ranking needs no registry
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hybridrec import store
+from hybridrec.evaluation.gate import Champion, Verdict, stand_in_choices
+from hybridrec.ranking.policy import DECISION, read_choices, save_policy
+
+if TYPE_CHECKING:
+    from hybridrec.run import Run
+
+
+def write_policy_of(run: Run, folder: Path) -> None:
+    """Tonight's policy as a folder of its own: evaluate's decision and the fitted strategies."""
+    save_policy(run, read_choices(run.artefact("decision") / DECISION), folder)
+
+
+def write_promotion(run: Run, verdict: Verdict, version: str, champion: Champion | None) -> None:
+    """Commit the artefact `promotion`."""
+    with run.staged("promotion") as folder:
+        if verdict.serving == "tonight":
+            write_policy_of(run, folder / "policy")
+        elif verdict.serving == "champion" and champion is not None and champion.folder is not None:
+            shutil.copytree(champion.folder, folder / "policy")
+        else:
+            save_policy(run, stand_in_choices(verdict.serving, verdict.reasons[-1]), folder / "policy")
+        serving_version = champion.version if verdict.serving == "champion" and champion else version
+        record = verdict.as_json() | {"model_version": serving_version, "candidate_version": version}
+        store.write_json(folder / "promotion.json", record | {"champion_before": champion.version if champion else None})

@@ -1,0 +1,120 @@
+"""Ranked lists of blocks of users, and the policy that ranks them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pools
+import pyarrow as pa
+import pytest
+
+from hybridrec.config import Config
+from hybridrec.errors import BadData
+from hybridrec.ranking.lists import Depth, rank_batches, rank_pool, sources_by_rank, user_blocks
+from hybridrec.ranking.policy import Choice, Policy, load_policy, read_choices, save_policy, write_choices
+from hybridrec.ranking.pool import feature_files, load_pool
+from hybridrec.run import Run
+from hybridrec.strategies import create
+from jobs import train_ranker
+
+NAN = np.nan
+CHOICES = {
+    "none": Choice("source", "popularity", "nothing else knows them"),
+    "light": Choice("strategy", "stacking", "the default"),
+    "heavy": Choice("strategy", "weighted", "better"),
+}
+
+
+@pytest.fixture
+def policy_folder(small_run: Run, tmp_path: Path) -> Path:
+    """A policy with a list for each segment, its ranker fitted on the small world."""
+    run = pools.add_candidates(small_run)
+    train_ranker.main(train_ranker.Params(run.run_id))
+    save_policy(run, CHOICES, tmp_path / "policy")
+    return tmp_path / "policy"
+
+
+def test_sources_are_ordered_by_rank_then_name() -> None:
+    pool = pools.hand_pool([1, 1], [4, 5], rank_a=[3, NAN], rank_b=[1, 2], rank_c=[1, NAN], n_sources=[3, 1])
+    assert sources_by_rank(pool, np.array([0, 1])).to_pylist() == [["b", "c", "a"], ["b"]]
+
+
+def test_each_segment_gets_its_list() -> None:
+    pool = pools.hand_pool(
+        [1, 1, 2, 2], [4, 5, 4, 5], [0, 9], rank_popularity=[1, 2, 1, NAN], score_popularity=[2, 1, 2, 1], z_popularity=[-1, 1, -1, 1],
+        n_sources=[1, 1, 1, 1],
+    )  # fmt: skip
+    policy = Policy(CHOICES | {"light": Choice("strategy", "weighted", "")}, {"weighted": create("weighted", Config())}, 20)
+    ranked = rank_pool(pool, policy, Depth(10, 10)).to_pydict()
+    assert ranked["user_idx"] == [1, 1, 2, 2]
+    assert ranked["item_idx"] == [4, 5, 5, 4]
+    assert ranked["strategy"] == ["popularity", "popularity", "weighted", "weighted"]
+    assert ranked["score"] == [1.0, 0.5, 1.0, -1.0]
+    assert ranked["rank"] == [1, 2, 1, 2]
+    assert ranked["sources"] == [["popularity"], ["popularity"], [], ["popularity"]]
+
+
+def test_blocks_do_not_change_the_lists(small_run: Run, policy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = rank_pool(load_pool(small_run, "final"), load_policy(policy_folder), Depth(5, 3))
+    monkeypatch.setattr("hybridrec.ranking.lists.BLOCK_USERS", 7)
+    table = small_run.read("model_candidates", "final").sort_by([("user_idx", "ascending"), ("item_idx", "ascending")])
+    batches = iter(table.to_batches(max_chunksize=53))
+    parts = list(rank_batches(batches, feature_files(small_run, "final"), policy_folder, Depth(5, 3)))
+    assert len(parts) == 9
+    assert pa.Table.from_batches(parts).equals(whole)
+
+
+def test_lists_are_cut_and_explained_to_their_depth(small_run: Run, policy_folder: Path) -> None:
+    ranked = rank_pool(load_pool(small_run, "final"), load_policy(policy_folder), Depth(5, 3)).to_pandas()
+    assert ranked["rank"].max() == 5
+    assert set(ranked.user_idx[ranked.strategy == "popularity"]) == {58, 59}
+    stacked = ranked[ranked.strategy == "stacking"]
+    assert (stacked.top_features.str.len() > 0).equals(stacked["rank"] <= 3)
+    assert (ranked.groupby("user_idx").score.diff().dropna() <= 0).all()
+
+
+def test_user_blocks_hold_all_rows_of_a_user() -> None:
+    users = np.repeat(np.arange(0, 1000, 100, dtype=np.int32), 3)
+    batches = pa.table({"user_idx": users}).to_batches(max_chunksize=4)
+    blocks = [block["user_idx"].to_pylist() for block in user_blocks(iter(batches))]
+    assert [sorted(set(block)) for block in blocks] == [[0, 100, 200], [300, 400], [500, 600, 700], [800, 900]]
+    assert sum(map(len, blocks)) == 30
+
+
+def test_policy_folder_needs_nothing_beside_it(small_run: Run, policy_folder: Path, tmp_path: Path) -> None:
+    expected = load_policy(policy_folder).score(load_pool(small_run, "final"))
+    moved = Path(shutil.move(policy_folder, tmp_path / "elsewhere"))
+    shutil.rmtree(small_run.dataset("strategies"))
+    np.testing.assert_array_equal(load_policy(moved).score(load_pool(small_run, "final")), expected)
+
+
+def test_policy_refuses_a_pool_without_its_columns(small_run: Run, policy_folder: Path) -> None:
+    pool = load_pool(small_run, "final")
+    with pytest.raises(BadData, match=r"missing \['rank_popularity'"):
+        load_policy(policy_folder).require_fit(pool.without("popularity"))
+
+
+def test_choices_survive_their_file(tmp_path: Path) -> None:
+    write_choices(tmp_path / "decision.json", CHOICES, {"metric": "ndcg@10"})
+    assert read_choices(tmp_path / "decision.json") == CHOICES
+    assert json.loads((tmp_path / "decision.json").read_text())["metric"] == "ndcg@10"
+
+
+@pytest.mark.slow
+def test_spark_ranks_as_one_process_does_and_repeats_itself(spark: object, small_run: Run, policy_folder: Path) -> None:
+    from hybridrec import store
+    from jobs import rank_candidates
+
+    with small_run.staged("promotion") as folder:
+        shutil.copytree(policy_folder, folder / "policy")
+    hashes = []
+    for _ in range(2):
+        rank_candidates.main(rank_candidates.Params(small_run.run_id))
+        hashes.append(store.read_manifest(small_run.dataset("model_ranked")).content_hash)
+    assert hashes[0] == hashes[1]
+    found = small_run.read("model_ranked").sort_by([("user_idx", "ascending"), ("rank", "ascending")])
+    expected = rank_pool(load_pool(small_run, "final"), load_policy(policy_folder), Depth(200, 10))
+    assert found.to_pydict() == expected.to_pydict()
