@@ -33,7 +33,23 @@ def main(params: Params) -> None:
     with run.staged("report") as folder:
         (folder / "report.html").write_text(page)
         (folder / "report.json").write_text(report_json(facts))
-    log.info("%s/report.html: %d KiB, %d warnings", run.artefact("report"), len(page) // 1024, len(facts.warnings))
+    path = run.artefact("report") / "report.html"
+    log.info("%s: %d KiB, %d warnings", path, len(page) // 1024, len(facts.warnings))
+    if facts.gate:  # a night that came to the gate is registered, others have no MLflow run
+        log_to_mlflow(run, path)
+
+
+def log_to_mlflow(run: Run, page: Path) -> None:
+    """Add the page to the night's MLflow run; a tracking store that does not answer costs a warning, not the report."""
+    from mlflow.exceptions import MlflowException
+
+    from hybridrec import registry
+
+    try:
+        found = registry.log_report(run, page)
+        log.info("added to the MLflow run" if found else "MLflow has no run of this night")
+    except (MlflowException, OSError) as error:
+        log.warning("the page was not added to MLflow: %s", error)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import pytest
 from hybridrec.report.collect import collect
 from hybridrec.report.lists import sample_positions
 from hybridrec.report.page import render, report_json
+from hybridrec.report.story import warnings
 from hybridrec.run import Run
 
 ROOT = Path(__file__).parents[2]
@@ -125,6 +126,16 @@ def test_a_night_that_stopped_early_says_what_is_missing(small_run: Run, steps: 
     assert ("stopped before it had lists" in page) == ("lists" not in steps)
 
 
+def test_the_gate_says_who_serves_and_why(night: Run) -> None:
+    facts = collect(night)
+    assert facts.gate is not None
+    assert (facts.gate.promoted, facts.gate.candidate, facts.gate.champion_before, facts.gate.serving) == (True, "1", "", "tonight")
+    assert facts.gate.comparisons[0].difference == 0.2
+    assert {choice.segment: choice.strategy for choice in facts.choices} == {"heavy": "stacking", "light": "weighted", "none": "popularity"}
+    refused = replace(facts, gate=replace(facts.gate, promoted=False, reasons=("a", "refused; tonight's lists are ranked by champion")))
+    assert "refused; tonight's lists are ranked by champion." in " ".join(warnings(refused, frozenset()))
+
+
 def test_a_night_without_publishing_is_called_a_trial(night: Run) -> None:
     night.manifest = replace(night.manifest, publish=False)
     assert collect(night).headline.startswith("A trial: lists for 60 users")
@@ -148,11 +159,33 @@ def test_sample_positions_fill_up_from_the_largest_segment() -> None:
     assert sample_positions(Counter()) == {}
 
 
-def test_the_job_commits_page_and_figures(night: Run) -> None:
-    command = [sys.executable, "-m", "jobs.write_report", "--run-id", night.run_id]
+def write_report(run: Run) -> str:
+    """Run the job as a process; returns what it logged."""
+    command = [sys.executable, "-m", "jobs.write_report", "--run-id", run.run_id]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    folder = night.artefact("report")
+    return done.stderr
+
+
+def test_the_job_commits_page_and_figures(small_run: Run) -> None:
+    finished_night.finish(small_run, ("pool", "judge", "lists"))
+    write_report(small_run)
+    folder = small_run.artefact("report")
     figures = json.loads((folder / "report.json").read_text())
     assert figures["lists"]["n_users"] == 60
     assert (folder / "report.html").read_text().startswith("<!doctype html>")
+
+
+@pytest.mark.slow
+def test_the_page_is_added_to_the_nights_mlflow_run(night: Run) -> None:
+    from hybridrec import registry
+
+    assert "MLflow has no run of this night" in write_report(night)
+    client = registry.connect(night.settings)
+    experiment = client.get_experiment_by_name(registry.NAME).experiment_id
+    parent = client.create_run(experiment, tags={registry.RUN_TAG: night.run_id}).info.run_id
+    tags = {registry.RUN_TAG: night.run_id, "mlflow.parentRunId": parent}
+    child = client.create_run(experiment, tags=tags).info.run_id
+    assert "added to the MLflow run" in write_report(night)
+    assert [found.path for found in client.list_artifacts(parent, "report")] == ["report/report.html"]
+    assert client.list_artifacts(child, "report") == []

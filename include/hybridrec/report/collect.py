@@ -90,15 +90,25 @@ def _comparisons(run: Run) -> tuple[Comparison, ...]:
 
 
 def _decision(run: Run) -> tuple[str, tuple[Choice, ...]]:
-    """The metric that lists are compared by, and each segment's choice."""
-    chosen = read_choices(run.artefact("decision") / DECISION)
-    choices = tuple(Choice(segment, choice.name, choice.reason) for segment, choice in sorted(chosen.items()))
-    return str(_read_json(run, "decision", DECISION)["metric"]), choices
+    """The metric that lists are compared by, and what each segment is served with: by the gate's policy once it has one."""
+    folder = run.artefact("decision")
+    metric = str(json.loads((folder / DECISION).read_text())["metric"])
+    if store.is_committed(run.dataset("promotion")):
+        folder = run.artefact("promotion") / "policy"
+    chosen = read_choices(folder / DECISION)
+    return metric, tuple(Choice(segment, choice.name, choice.reason) for segment, choice in sorted(chosen.items()))
 
 
 def _gate(run: Run) -> Gate:
     raw = _read_json(run, "promotion", "promotion.json")
-    return Gate(bool(raw["promoted"]), str(raw["model_version"]), tuple(raw["reasons"]))
+    return Gate(
+        promoted=bool(raw["promoted"]),
+        candidate=str(raw["candidate_version"]),
+        champion_before=str(raw["champion_before"] or ""),
+        serving=str(raw["serving"]),
+        reasons=tuple(raw["reasons"]),
+        comparisons=tuple(Comparison(**row) for row in raw["comparisons"]),
+    )
 
 
 def _output_checks(run: Run) -> tuple[Check, ...]:

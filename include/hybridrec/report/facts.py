@@ -169,11 +169,18 @@ class Choice:
 
 @dataclass(frozen=True)
 class Gate:
-    """Outcome of the promotion gate."""
+    """Outcome of the promotion gate.
+
+    candidate: tonight's model version. champion_before: the version it was up against, empty for none.
+    serving: whose policy ranked the lists: tonight, champion, blend or popularity.
+    """
 
     promoted: bool
-    model_version: str
+    candidate: str
+    champion_before: str
+    serving: str
     reasons: tuple[str, ...]
+    comparisons: tuple[Comparison, ...]
 
 
 @dataclass(frozen=True)

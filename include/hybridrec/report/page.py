@@ -48,6 +48,7 @@ def render(facts: Facts) -> str:
         tables=metric_tables(facts),
         glossary=glossary(facts.metrics),
         comparisons=comparison_plots(facts),
+        gate=difference_forest([c for c in facts.gate.comparisons if c.metric == facts.metric]) if facts.gate else None,
         ablations=ablation_plots(facts),
         recall={(m.name, m.metric): m for m in facts.metrics if m.segment == "all" and m.metric.endswith("@pool")},
         lorenz=lorenz_chart(facts.lists.exposures) if facts.lists else "",
@@ -79,7 +80,7 @@ def tiles(facts: Facts) -> list[tuple[str, str, str]]:
         best = max(sources, key=lambda m: (m.value, m.name))
         found.append(("Best single source", f"{best.value:.4f}", best.name))
     if facts.gate:
-        found.append(("Gate", "promoted" if facts.gate.promoted else "not promoted", f"model version {facts.gate.model_version}"))
+        found.append(("Gate", "promoted" if facts.gate.promoted else "not promoted", f"model version {facts.gate.candidate}"))
     if facts.steps:
         found.append(("Time in tasks", seconds(sum(total_seconds(step) for step in facts.steps)), f"{len(facts.steps)} tasks so far"))
     return found

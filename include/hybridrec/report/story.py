@@ -41,7 +41,7 @@ def warnings(facts: Facts, trained: frozenset[str]) -> tuple[str, ...]:
         found += [f"Source {name} dropped out: it has no final model, so no list holds its nominees." for name in lost]
     found += [f"Output check failed: {check.name} ({check.detail})." for check in facts.output_checks if not check.passed]
     if facts.gate and not facts.gate.promoted:
-        found.append("The gate did not promote this night's stack: " + "; ".join(facts.gate.reasons))
+        found.append("The gate did not promote this night's stack: " + f"{facts.gate.reasons[-1]}.")
     for table in facts.quality:
         failed = [check.name for check in table.checks if not check.passed]
         found += [f"{table.table}: {len(failed)} checks failed, as {failed[0]}."] if failed else []
