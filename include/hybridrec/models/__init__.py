@@ -1,7 +1,9 @@
 """Base models: one file each, found by file name, trained once a fold.
 
 A member has `DOC` (one line), `BECAUSE` (the sentence a person reads when this source nominated an item),
-`REQUIRED` (True: without it there is no night), a frozen `Config` with its options, and `Model`, a Retriever.
+`REQUIRED` (True: without it there is no night), a frozen `Config` with its options, and `Model`, a Retriever. It may have
+`BECAUSE_OF`, the sentence when one item of the history stands out: `{title}` names it, `{categories}` what both share; and
+its `Model` may be one that KnowsSimilarItems, which also finds that item.
 
     python -m jobs.train_model --run-id R --model als --fold final
 """
@@ -10,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,3 +87,11 @@ class Retriever(Protocol):
     @classmethod
     def load(cls, folder: Path, config: Any) -> Retriever:
         """The saved model; arrays are mapped, not read."""
+
+
+@runtime_checkable
+class KnowsSimilarItems(Protocol):
+    """A model that can also say which items are alike."""
+
+    def similar(self, items: Ints, k: int) -> Neighbours:
+        """The k most alike other items of each given item, best first."""

@@ -1,0 +1,78 @@
+"""Models whose scores are the product of two sparse matrices: item-item neighbours, content profiles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from hybridrec.models import Floats, Ints, Neighbours
+from hybridrec.retrieval.select import NOT_ELIGIBLE, contenders, empty_lists, leave_out, rank_pairs, row_blocks, row_numbers
+
+PARTS = ("data", "indices", "indptr", "shape")
+
+
+def top_k_sparse(left: csr_array, right: csr_array, seen: csr_array, k: int) -> Neighbours:
+    """The k items of the highest product for each row of `left`, exact; an item that shares nothing is not returned.
+
+    left: csr float32 (n_users, n). right: csr float32 (n, n_items). seen: csr (n_users, n_items), never returned.
+    """
+    found = empty_lists(left.shape[0], k)
+    for rows in row_blocks(left.shape[0], right.shape[1]):
+        product = left[rows] @ right
+        scores = np.full(product.shape, NOT_ELIGIBLE, dtype=np.float32)
+        scores[row_numbers(product), product.indices] = product.data
+        leave_out(scores, seen[rows])
+        pairs = contenders(scores, k)
+        block = rank_pairs(pairs, scores[pairs], scores.shape[0], k)
+        found.items[rows], found.scores[rows] = block.items, block.scores
+    return found
+
+
+def score_sparse(left: csr_array, right: csr_array, rows: NDArray[np.integer], columns: NDArray[np.integer]) -> Floats:
+    """Products of row rows[i] of `left` and column columns[i] of `right`; 0 where they share nothing."""
+    scores = np.empty(len(rows), dtype=np.float32)
+    for block in row_blocks(left.shape[0], right.shape[1]):
+        asked = np.flatnonzero((rows >= block.start) & (rows < block.stop))
+        dense = (left[block] @ right).toarray()
+        scores[asked] = dense[rows[asked] - block.start, columns[asked]]
+    return scores
+
+
+def one_hot(columns: Ints, n_columns: int) -> csr_array:
+    """A matrix with a single 1 in each row."""
+    ends = np.arange(len(columns) + 1, dtype=np.int32)
+    return csr_array((np.ones(len(columns), np.float32), columns, ends), shape=(len(columns), n_columns))
+
+
+def as_csr(matrix: Any) -> csr_array:
+    """Any sparse or dense matrix as csr float32 with sorted indices."""
+    found: csr_array = csr_array(matrix, dtype=np.float32)
+    found.sort_indices()
+    return found
+
+
+def empty_csr() -> csr_array:
+    """The matrix of a model that is not fitted."""
+    return without_columns(0)
+
+
+def without_columns(n_rows: int) -> csr_array:
+    """A matrix of no columns."""
+    return as_csr(np.zeros((n_rows, 0), dtype=np.float32))
+
+
+def save_csr(matrix: csr_array, folder: Path, name: str) -> None:
+    """Write a sparse matrix as .npy files."""
+    for part in PARTS:
+        np.save(folder / f"{name}.{part}.npy", np.asarray(getattr(matrix, part)), allow_pickle=False)
+
+
+def load_csr(folder: Path, name: str) -> csr_array:
+    """A saved sparse matrix; its arrays are mapped."""
+    arrays = {part: np.load(folder / f"{name}.{part}.npy", mmap_mode="r", allow_pickle=False) for part in PARTS}
+    n_rows, n_columns = (int(size) for size in arrays.pop("shape"))
+    return csr_array((arrays["data"], arrays["indices"], arrays["indptr"]), shape=(n_rows, n_columns), copy=False)

@@ -1,0 +1,110 @@
+"""What a base model of a fold learns from, and how its fit is kept.
+
+A fitted model is an artefact folder: the model's own arrays, and `fit.json` with its options and metrics, so the
+folder alone is enough to load it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from hybridrec import discover
+from hybridrec.config import with_options
+from hybridrec.errors import BadData
+from hybridrec.models import Ints, Retriever, TrainingData, UserBlock
+from hybridrec.run import Run
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DAY_MICROS = 86_400e6
+FIT_FILE = "fit.json"
+
+
+def training_data(run: Run, fold: str, model: str = "") -> TrainingData:
+    """The events before the fold's cut as a matrix, the catalogue, and the seed of this model's fit."""
+    cut = run.fold(fold).cut
+    pairs = run.read("model_interactions", fold, ["user_idx", "item_idx", "weight", "last_event_at"])
+    pairs = pairs.sort_by([("user_idx", "ascending"), ("item_idx", "ascending")])
+    items = run.read("model_items").sort_by("item_idx").to_pandas()
+    n_users = run.read("model_users", columns=["user_idx"]).num_rows
+    last_micros = pairs["last_event_at"].cast("int64").to_numpy()
+    return TrainingData(
+        matrix=_csr(pairs, n_users, len(items)),
+        last_event_day=(cut.timestamp() * 1e6 - last_micros) / DAY_MICROS,
+        items=items,
+        item_age_days=_item_ages(run, fold, len(items)),
+        seed=model_seed(run.config.seed, model, fold),
+        threads=run.settings.threads,
+    )
+
+
+def user_block(run: Run, fold: str, user_idx: Ints) -> UserBlock:
+    """Some users with their history before the fold's cut, in the order given; only their rows are read."""
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+    n_items = run.read("model_items", columns=["item_idx"]).num_rows
+    wanted = ds.field("user_idx").isin(pa.array(user_idx, pa.int32()))
+    columns = ["user_idx", "item_idx", "weight"]
+    pairs = ds.dataset(run.files("model_interactions", fold)).to_table(columns=columns, filter=wanted)
+    pairs = pairs.sort_by([("user_idx", "ascending"), ("item_idx", "ascending")])
+    known, compact = np.unique(pairs["user_idx"].to_numpy(), return_inverse=True)
+    row_of = np.full(int(max(user_idx.max(initial=-1), known.max(initial=-1))) + 1, len(known))
+    row_of[known] = np.arange(len(known))
+    # one empty row behind the known ones serves everybody without history
+    history = _csr(pairs.set_column(0, "user_idx", pa.array(compact)), len(known) + 1, n_items)
+    return UserBlock(user_idx.astype(np.int32), history[row_of[user_idx]])
+
+
+def _csr(pairs: pa.Table, n_users: int, n_items: int) -> csr_array:
+    """Sorted triplets user_idx, item_idx, weight as a matrix."""
+    indptr = np.searchsorted(pairs["user_idx"].to_numpy(), np.arange(n_users + 1)).astype(np.int64)
+    indices = pairs["item_idx"].to_numpy().astype(np.int32)
+    if len(indices) < np.iinfo(np.int32).max:
+        indptr = indptr.astype(np.int32)  # scipy copies an index array whose type is not its partner's
+    return csr_array((pairs["weight"].to_numpy().astype(np.float32), indices, indptr), shape=(n_users, n_items))
+
+
+def _item_ages(run: Run, fold: str, n_items: int) -> np.ndarray:
+    features = run.read("model_item_features", fold, ["item_idx", "item_age_days"])
+    ages = np.full(n_items, np.nan, dtype=np.float32)
+    ages[features["item_idx"].to_numpy()] = features["item_age_days"].to_numpy()
+    return ages
+
+
+def model_seed(seed: int, model: str, fold: str) -> int:
+    """A seed of its own for each model and fold, the same in every process."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{model}:{fold}".encode()).digest()[:4], "big") >> 1
+
+
+def config_of(model: str, options: Mapping[str, Any]) -> Any:
+    """The model's Config with the night's overrides; BadData for an unknown model or option."""
+    return with_options(discover.member("models", model).Config(), dict(options), f"[models.{model}]")
+
+
+def fit_model(model: str, data: TrainingData, options: Mapping[str, Any], folder: Path) -> dict[str, float]:
+    """Fit a model and leave it with its fit.json in the folder; returns the fit's metrics."""
+    config = config_of(model, options)
+    if data.matrix.nnz == 0:
+        raise BadData(f"models.{model}: the interaction matrix is empty; expected at least one positive event before the fold's cut")
+    fitted = discover.member("models", model).Model(config)
+    metrics: dict[str, float] = fitted.fit(data)
+    fitted.save(folder)
+    record = {"model": model, "config": asdict(config), "seed": data.seed, "metrics": metrics}
+    (folder / FIT_FILE).write_text(json.dumps(record, indent=1, sort_keys=True))
+    return metrics
+
+
+def load_fit(model: str, folder: Path) -> Retriever:
+    """The model that fit_model left in the folder, with the options it was fitted with."""
+    config = config_of(model, json.loads((folder / FIT_FILE).read_text())["config"])
+    return cast(Retriever, discover.member("models", model).Model.load(folder, config))
