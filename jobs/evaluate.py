@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 
 from hybridrec import job
+from hybridrec.evaluation.leaks import require_past
 from hybridrec.evaluation.night import evaluate
 from hybridrec.ranking.policy import DECISION, write_choices
 from hybridrec.run import Run
@@ -20,6 +21,7 @@ class Params:
 
 def main(params: Params) -> None:
     run = Run.open(params.run_id)
+    require_past(run, "eval")
     found = evaluate(run, run.settings.threads)
     run.write("out_metrics", found.metrics)
     run.write("out_comparisons", found.comparisons)

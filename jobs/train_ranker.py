@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from hybridrec import discover, job, store, strategies
 from hybridrec.evaluation.labels import labelled_pool
+from hybridrec.evaluation.leaks import require_past
 from hybridrec.evaluation.metrics import row_gains
 from hybridrec.run import Run
 
@@ -20,6 +21,7 @@ class Params:
 
 def main(params: Params) -> None:
     run = Run.open(params.run_id)
+    require_past(run, "rank")
     pool, labels = labelled_pool(run, "rank")
     gains = row_gains(pool, labels)
     for name in filter(strategies.learns, discover.names(strategies.FOLDER)):

@@ -32,15 +32,16 @@ def hand_labels(rows: list[tuple[int, int, float]]) -> Labels:
     return Labels(users[starts[:-1]], starts, items, np.array([row[2] for row in rows], dtype=np.float32))
 
 
-def candidates(run: Run, fold: str, top: int = 12) -> pd.DataFrame:
-    """model_candidates of a fold from three dense numpy sources; fold final for all users, others for those with labels."""
-    pairs = run.read("model_interactions", fold).to_pandas()
+def candidates(run: Run, fold: str, top: int = 12, learn_from: str = "") -> pd.DataFrame:
+    """model_candidates of a fold from three dense numpy sources; fold final for all users, others for those with labels.
+
+    learn_from: another fold whose interactions the sources see, which is a leak when that fold is later.
+    """
     catalogue = run.read("model_items").to_pandas()
-    n_users, n_items = run.read("model_users").num_rows, len(catalogue)
-    history = np.zeros((n_users, n_items))
-    history[pairs.user_idx, pairs.item_idx] = pairs.weight
+    history, learnt = _history(run, fold), _history(run, learn_from or fold)
+    n_users = len(history)
     users = np.arange(n_users) if fold == "final" else np.unique(run.read("model_labels", fold)["user_idx"].to_numpy())
-    scores = {name: matrix[users] for name, matrix in _scores(history, catalogue).items()}
+    scores = {name: matrix[users] for name, matrix in _scores(learnt, catalogue).items()}
     nominated = {name: _ranks(matrix, history[users] > 0, top) for name, matrix in scores.items()}
     rows, items = np.nonzero(np.any([ranks > 0 for ranks in nominated.values()], axis=0))
     frame = pd.DataFrame({"user_idx": users[rows].astype(np.int32), "item_idx": items.astype(np.int32)})
@@ -50,6 +51,13 @@ def candidates(run: Run, fold: str, top: int = 12) -> pd.DataFrame:
         frame[f"score_{name}"] = scores[name][rows, items].astype(np.float32)
         frame[f"rank_{name}"] = np.where(ranks > 0, ranks, np.nan).astype(np.float32)
     return frame
+
+
+def _history(run: Run, fold: str) -> np.ndarray:
+    pairs = run.read("model_interactions", fold).to_pandas()
+    history = np.zeros((run.read("model_users").num_rows, run.read("model_items").num_rows))
+    history[pairs.user_idx, pairs.item_idx] = pairs.weight
+    return history
 
 
 def add_candidates(run: Run) -> Run:
