@@ -1,0 +1,56 @@
+"""Java is looked for with a remedy; the night's Connect server is one, comes back when it died, and goes when told."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hybridrec.errors import BadData
+from hybridrec.settings import Settings
+from hybridrec.spark import require_java, running_server, start_server, stop_server
+
+
+def test_no_java_names_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    with pytest.raises(BadData, match=r"no Java found.*apt-get install openjdk-17-jre-headless"):
+        require_java()
+
+
+def test_an_old_java_is_refused_by_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    java = tmp_path / "bin" / "java"
+    java.parent.mkdir()
+    java.write_text("#!/bin/sh\necho 'openjdk version \"11.0.2\" 2019-01-15' >&2\n")
+    java.chmod(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    with pytest.raises(BadData, match=r"java is 11: .*Java 17 or newer"):
+        require_java()
+
+
+START = """
+from hybridrec.settings import Settings
+from hybridrec.spark import start_server
+print(start_server(Settings.from_env(), "t").pid)
+"""
+
+
+@pytest.mark.slow
+def test_jobs_that_ask_at_once_share_one_server_and_a_dead_one_is_replaced(home: Path) -> None:
+    settings = Settings.from_env()
+    try:
+        both = [subprocess.Popen([sys.executable, "-c", START], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+        pids = {int(process.communicate(timeout=120)[0]) for process in both}
+        assert len(pids) == 1
+        os.killpg(pids.pop(), signal.SIGKILL)
+        replaced = start_server(settings, "t")
+        assert running_server(settings, "t") == replaced
+    finally:
+        peak = stop_server(settings, "t")
+    assert peak > 100
+    assert running_server(settings, "t") is None
+    assert stop_server(settings, "t") == 0.0
