@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from hybridrec.rules import Kind, RuleContext
 
@@ -13,10 +15,16 @@ KIND = Kind.FILTER
 
 def apply(ranked: pd.DataFrame, context: RuleContext) -> pd.DataFrame:
     """The rows whose pair is not in the history."""
-    n_items = np.int64(context.seen.shape[1])
-    rows = np.repeat(np.arange(len(context.users), dtype=np.int64), np.diff(context.seen.indptr))
-    had = rows * n_items + context.seen.indices  # sorted: rows rise, indices rise within a row
-    asked = np.searchsorted(context.users, ranked["user_idx"]) * n_items + ranked["item_idx"].to_numpy()
-    place = np.minimum(np.searchsorted(had, asked), max(len(had) - 1, 0))
-    is_seen = had[place] == asked if len(had) else np.zeros(len(asked), dtype=bool)
-    return ranked.take(np.flatnonzero(~is_seen))
+    rows = np.searchsorted(context.users, ranked["user_idx"].to_numpy())
+    return ranked.take(np.flatnonzero(~in_history(context.seen, rows, ranked["item_idx"].to_numpy())))
+
+
+def in_history(seen: csr_array, rows: NDArray[np.integer], items: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Whether each pair (row of `seen`, item) is stored in it; the arrays may have any, equal shape."""
+    n_items = np.int64(seen.shape[1])
+    stored = np.repeat(np.arange(seen.shape[0], dtype=np.int64), np.diff(seen.indptr)) * n_items + seen.indices
+    if not len(stored):
+        return np.zeros(items.shape, dtype=bool)
+    asked = rows * n_items + items
+    place = np.searchsorted(stored, asked)  # stored is sorted: rows rise, indices rise within a row
+    return np.asarray(stored[np.minimum(place, len(stored) - 1)] == asked)

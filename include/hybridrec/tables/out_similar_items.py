@@ -4,7 +4,7 @@ from hybridrec.tables import Column, Table
 
 TABLE = Table(
     name="out_similar_items",
-    doc="One row per item with ordered arrays of its neighbours.",
+    doc="One row per item that has neighbours, with ordered arrays of the available ones.",
     columns=(
         Column("item_id", "string", "Identifies the item."),
         Column("item_ids", "list<string>", "Neighbours, most similar first."),
@@ -12,5 +12,4 @@ TABLE = Table(
         Column("reason", "string", "Where the neighbours come from.", one_of=("item_knn", "content")),
     ),
     key=("item_id",),
-    min_rows=1,
 )

@@ -1,0 +1,104 @@
+"""What every block of users needs to get its lists; made once a run, loaded once a partition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridrec import store
+from hybridrec.final_lists.popular import Ladder, ladder, popularity
+from hybridrec.models import Ints, KnowsSimilarItems, Neighbours
+from hybridrec.models.content import Config as ContentConfig
+from hybridrec.models.content import Model as ContentModel
+from hybridrec.models.content import item_vectors
+from hybridrec.reranking import Rule, active_rules
+from hybridrec.retrieval.sparse import load_csr, save_csr
+from hybridrec.rules import RuleContext
+from hybridrec.run import Run
+from hybridrec.training import load_fit, user_block
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NEIGHBOURS = 50  # per item: enough that an available one is among them, and that a history item is among a list's
+BLOCK_ITEMS = 4_096
+
+
+@dataclass(frozen=True)
+class ListInputs:
+    """See the module. neighbours: by model, int32 (n_items, NEIGHBOURS), nearest first, NO_ITEM pads."""
+
+    run: Run
+    items: pd.DataFrame
+    content: Path
+    neighbours: dict[str, Ints]
+    ladder: Ladder
+    rules: tuple[Rule, ...]
+
+    def context(self, users: Ints) -> RuleContext:
+        """What rules may look at for these users, which are sorted."""
+        history = user_block(self.run, "final", users).history
+        return RuleContext(self.items, history, users, load_csr(self.content, "vectors"), self.run.config.k, self.run.manifest.as_of)
+
+
+def write_inputs(run: Run, folder: Path) -> dict[str, Neighbours]:
+    """Put the item vectors and the neighbours of all models that know similar items into the folder; returns the latter."""
+    items = read_items(run)
+    content = _content_model(run, items)
+    save_csr(content.vectors, folder, "vectors")
+    everything = np.arange(len(items), dtype=np.int32)
+    found = {}
+    knowing: Iterable[tuple[str, KnowsSimilarItems]] = [("content", content), *_others_with_similar(run)]
+    for name, model in knowing:
+        blocks = [model.similar(everything[at : at + BLOCK_ITEMS], NEIGHBOURS) for at in range(0, len(items), BLOCK_ITEMS)]
+        found[name] = Neighbours(np.concatenate([b.items for b in blocks]), np.concatenate([b.scores for b in blocks]))
+        np.save(folder / f"neighbours.{name}.npy", found[name].items, allow_pickle=False)
+    return found
+
+
+def load_inputs(run: Run, folder: Path) -> ListInputs:
+    """The inputs that write_inputs left in the folder."""
+    items = read_items(run)
+    counts = popularity(run.read("model_item_features", "final"), len(items))
+    neighbours = {
+        path.name.split(".")[1]: np.load(path, mmap_mode="r", allow_pickle=False) for path in sorted(folder.glob("neighbours.*.npy"))
+    }
+    steps = ladder(counts, items["is_available"].to_numpy(dtype=bool))
+    return ListInputs(run, items, folder, neighbours, steps, tuple(active_rules(run.config)))
+
+
+def read_items(run: Run) -> pd.DataFrame:
+    """model_items by item_idx with item_age_days, as RuleContext describes it."""
+    items: pd.DataFrame = run.read("model_items").sort_by("item_idx").to_pandas()
+    features = run.read("model_item_features", "final", ["item_idx", "item_age_days"])
+    age: NDArray[np.float64] = np.full(len(items), np.nan)
+    age[features["item_idx"].to_numpy()] = features["item_age_days"].to_numpy()
+    since_release = (run.manifest.as_of - items["released_at"]).dt.total_seconds() / 86_400
+    return items.assign(item_age_days=np.where(since_release.isna(), age, since_release))
+
+
+def _content_model(run: Run, items: pd.DataFrame) -> ContentModel:
+    """The run's content model, or one made on the spot: rules need vectors whether or not content is a source tonight."""
+    folder = run.dataset("models/content", "final")
+    if store.is_committed(folder):
+        fitted = load_fit("content", store.committed_folder(folder))
+        assert isinstance(fitted, ContentModel)
+        return fitted
+    model = ContentModel(ContentConfig())
+    model.vectors = item_vectors(items)
+    model.by_term = model.vectors.T.tocsr()
+    return model
+
+
+def _others_with_similar(run: Run) -> Iterator[tuple[str, KnowsSimilarItems]]:
+    for name in run.manifest.models:
+        folder = run.dataset(f"models/{name}", "final")
+        if name != "content" and store.is_committed(folder):
+            model = load_fit(name, store.committed_folder(folder))
+            if isinstance(model, KnowsSimilarItems):
+                yield name, model

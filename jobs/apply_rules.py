@@ -1,0 +1,68 @@
+"""Turn ranked rows into published lists: rules, the fallback ladder, reasons; and the tables beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hybridrec import job, spark, store
+from hybridrec.final_lists.inputs import read_items, write_inputs
+from hybridrec.final_lists.lists import list_batches
+from hybridrec.final_lists.popular import popular_items, popularity
+from hybridrec.final_lists.similar import similar_items
+from hybridrec.ranking.lists import BLOCK_USERS
+from hybridrec.run import Run
+from hybridrec.tables import spark_type, table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame, SparkSession
+
+BLOCKS_PER_PARTITION = 40  # 10,000 users with 200 rows each: some 100 MB of shuffle
+
+
+@dataclass(frozen=True)
+class Params:
+    run_id: str
+
+
+def main(params: Params) -> None:
+    run = Run.open(params.run_id)
+    with run.staged("list_inputs") as folder:
+        neighbours = write_inputs(run, folder)
+    items = read_items(run)
+    run.write("out_similar_items", similar_items(neighbours, items, run.config.k))
+    run.write("out_popular_items", popular_items(popularity(run.read("model_item_features", "final"), len(items)), items))
+    run.write("out_items", run.read("model_items", columns=["item_id", "title", "categories", "is_available"]))
+    session = spark.session()
+    with job.spark_time():
+        run.write_spark("out_recommendations", lists(run, session))
+
+
+def lists(run: Run, session: SparkSession) -> DataFrame:
+    """out_recommendations; partitions are ranges of users in order, so that the files together are in the order of the key."""
+    from pyspark.sql import functions as F
+
+    ranked = run.read_spark(session, "model_ranked")
+    users = run.read_spark(session, "model_users").select("user_idx", "user_id")
+    kinds = {column.name: spark_type(column.type) for column in table("model_ranked").columns if column.name != "user_idx"}
+    marked = users.select("*", *(F.lit(None).cast(kind).alias(name) for name, kind in kinds.items()))
+    rows = marked.unionByName(ranked.withColumn("user_id", F.lit(None).cast("string")))
+    n_users = store.read_manifest(run.dataset("model_users")).rows
+    n_blocks = -(-n_users // BLOCK_USERS)
+    blocks_each = min(BLOCKS_PER_PARTITION, -(-n_blocks // 2))
+    folder = run.artefact("list_inputs")
+
+    def of_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return list_batches(batches, run, folder)
+
+    return (
+        rows.repartitionById(-(-n_blocks // blocks_each), F.floor(F.col("user_idx") / (BLOCK_USERS * blocks_each)).cast("int"))
+        .sortWithinPartitions("user_idx", F.col("item_idx").asc_nulls_first())
+        .mapInArrow(of_partition, table("out_recommendations").spark_ddl())
+    )
+
+
+if __name__ == "__main__":
+    job.start(main, Params)
