@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pyarrow as pa
 import pytest
-from small_world import N_ITEMS, N_USERS
+from made_ranked import ranked_rows
 
 from hybridrec import training
 from hybridrec.run import Run
-
-NO_ROWS = {7, 58}  # users whom no source reached
 
 
 @pytest.fixture
@@ -21,17 +17,3 @@ def ranked_run(small_run: Run) -> Run:
             training.fit_model(model, training.training_data(small_run, "final", model), {}, folder)
     small_run.write("model_ranked", ranked_rows())
     return small_run
-
-
-def ranked_rows() -> pa.Table:
-    """Random lists, some of them over seen or unavailable items: only the rules keep those out."""
-    rng = np.random.default_rng(1)
-    rows = []
-    for user in sorted(set(range(N_USERS)) - NO_ROWS):
-        items = rng.choice(N_ITEMS, 15, replace=False)
-        scores = np.sort(rng.normal(0, 1, 15))[::-1]
-        for place, (item, score) in enumerate(zip(items, scores, strict=True)):
-            sources = ["content", "als"] if item % 2 else ["item_knn"]
-            rows.append((user, item, score, place + 1, "stacking" if user < 50 else "weighted", sources, ["score_als"]))
-    names = ["user_idx", "item_idx", "score", "rank", "strategy", "sources", "top_features"]
-    return pa.table([pa.array(column) for column in zip(*rows, strict=True)], names=names)
