@@ -1,0 +1,39 @@
+"""The documentation's example is a strategy: one file, found by name, judged beside the others."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pools
+import pytest
+
+from hybridrec import discover
+from hybridrec.run import Run
+from jobs import evaluate, train_ranker
+
+DOCS = Path(__file__).parents[2] / "docs" / "adding-a-strategy.md"
+
+
+@pytest.fixture
+def extension(tmp_path: Path, small_run: Run, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of extensions with the page's example in it."""
+    lines = [line for line in DOCS.read_text().splitlines() if not line or line.startswith("    ")]
+    code = textwrap.dedent("\n".join(lines)).strip()
+    path = tmp_path / "more" / "strategies" / "best_rank.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(code[: code.index(".venv/bin/python")])
+    monkeypatch.setenv("HYBRIDREC_EXTENSIONS", str(tmp_path / "more"))
+    return path
+
+
+def test_the_example_is_judged(extension: Path, small_run: Run) -> None:
+    assert "best_rank" in discover.names("strategies")
+    run = pools.add_candidates(small_run)
+    train_ranker.main(train_ranker.Params(run.run_id))
+    evaluate.main(evaluate.Params(run.run_id))
+    metrics = run.read("out_metrics").to_pandas()
+    figures = metrics[(metrics.name == "best_rank") & (metrics.segment == "all")].set_index("metric").value
+    assert figures["ndcg@10"] > 0.3
+    compared = run.read("out_comparisons").to_pandas()
+    assert {("best_rank", "stacking"), ("best_rank", "popularity")} <= set(zip(compared.name, compared.against, strict=True))
