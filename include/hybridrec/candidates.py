@@ -1,0 +1,150 @@
+"""The pool of candidates: every source's nominees for each user, each pair scored by every source."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from hybridrec import discover, store
+from hybridrec.errors import BadData
+from hybridrec.models import NO_ITEM, Floats, Ints, Neighbours, Retriever, UserBlock
+from hybridrec.run import FOLDS, Run
+from hybridrec.tables import table
+from hybridrec.training import load_fit
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+USERS_AT_ONCE = 500  # some 150,000 pairs times two columns a source
+KEPT_MODELS = 32  # a worker may serve all three folds
+
+
+class SourceChoice(NamedTuple):
+    """Models of the run that take part in its pools, and those that were asked for and have not been fitted."""
+
+    used: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a worker needs to make a fold's pool: names and places, no models.
+
+    folders: model and folder of its fit. extensions: HYBRIDREC_EXTENSIONS of the job, since the worker's may be another's.
+    """
+
+    folders: tuple[tuple[str, str], ...]
+    n_items: int
+    pool_k: int
+    extensions: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The models' names."""
+        return tuple(name for name, _ in self.folders)
+
+
+def choose_sources(run: Run) -> SourceChoice:
+    """The models with a fit on all three folds, as the ranker must find the same columns on each; BadData without a required one."""
+    fitted = {name for name in run.manifest.models if all(store.is_committed(run.dataset(f"models/{name}", fold)) for fold in FOLDS)}
+    missing = tuple(sorted(set(run.manifest.models) - fitted))
+    required = [name for name in missing if discover.member("models", name).REQUIRED]
+    if required or not fitted:
+        lacking = ", ".join(required) or "every model"
+        raise BadData(
+            f"models of run {run.run_id}: {lacking} not fitted on all of the folds {', '.join(FOLDS)}; "
+            "look at the failed train_model tasks, clear them and run them again"
+        )
+    return SourceChoice(tuple(sorted(fitted)), missing)
+
+
+def sources_of(run: Run, fold: str, names: Iterable[str]) -> Sources:
+    """Where a worker finds these models' fits of a fold."""
+    folders = tuple((name, str(run.artefact(f"models/{name}", fold))) for name in names)
+    n_items = run.read("model_items", columns=["item_idx"]).num_rows
+    return Sources(folders, n_items, run.config.pool_k, os.environ.get("HYBRIDREC_EXTENSIONS", ""))
+
+
+def pool_ddl(names: Iterable[str]) -> str:
+    """Spark schema of the pool of these sources."""
+    scores = "".join(f", `score_{name}` float, `rank_{name}` float" for name in names)
+    return table("model_candidates").spark_ddl() + scores
+
+
+def pool_batches(batches: Iterable[pa.RecordBatch], sources: Sources) -> Iterator[pa.RecordBatch]:
+    """Pools for batches of users: user_idx, items, weights (the history: item numbers, rising, and their weights)."""
+    os.environ["HYBRIDREC_EXTENSIONS"] = sources.extensions
+    models = {name: _loaded(name, folder) for name, folder in sources.folders}
+    for batch in batches:
+        for start in range(0, batch.num_rows, USERS_AT_ONCE):
+            users = user_block_of(batch.slice(start, USERS_AT_ONCE), sources.n_items)
+            yield pool_block(models, users, sources.pool_k)
+
+
+@lru_cache(maxsize=KEPT_MODELS)
+def _loaded(name: str, folder: str) -> Retriever:
+    return load_fit(name, Path(folder))  # a fit's folder is never written twice, so its path identifies it
+
+
+def user_block_of(batch: pa.RecordBatch, n_items: int) -> UserBlock:
+    """Users with their histories from an Arrow batch."""
+    items, weights = batch["items"], batch["weights"]
+    lengths = items.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+    ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    history = csr_array(
+        (
+            weights.flatten().to_numpy(zero_copy_only=False).astype(np.float32),
+            items.flatten().to_numpy(zero_copy_only=False).astype(np.int32),
+            ends,
+        ),
+        shape=(batch.num_rows, n_items),
+    )
+    return UserBlock(batch["user_idx"].to_numpy(zero_copy_only=False).astype(np.int32), history)
+
+
+def pool_block(models: Mapping[str, Retriever], users: UserBlock, pool_k: int) -> pa.RecordBatch:
+    """model_candidates of some users: the union of each source's top pool_k, scored by every source.
+
+    Sorted by the users' order in the block, then item_idx. score_<model> is null where the source has no score for
+    the pair, rank_<model> where it did not nominate it.
+    """
+    import pyarrow as pa
+
+    n_items = users.history.shape[1]
+    nominated = {name: model.top_k(users, pool_k) for name, model in models.items()}
+    cells = {name: _cells(found, n_items) for name, found in nominated.items()}
+    every = [found.cells for found in cells.values()]
+    union, n_sources = np.unique(np.concatenate(every) if every else np.zeros(0, np.int64), return_counts=True)
+    rows, items = (union // n_items).astype(np.int32), (union % n_items).astype(np.int32)
+    columns = {"user_idx": pa.array(users.user_idx[rows]), "item_idx": pa.array(items), "n_sources": pa.array(n_sources.astype(np.int16))}
+    for name, model in models.items():
+        columns[f"score_{name}"] = pa.array(model.score_pairs(users, rows, items), pa.float32(), from_pandas=True)
+        columns[f"rank_{name}"] = pa.array(_ranks(cells[name], union), pa.float32(), from_pandas=True)
+    return pa.record_batch(columns)
+
+
+class _Nominations(NamedTuple):
+    """Nominated pairs as row * n_items + item, and the rank that the source gave each."""
+
+    cells: NDArray[np.int64]
+    ranks: Floats
+
+
+def _cells(found: Neighbours, n_items: int) -> _Nominations:
+    rows, places = np.nonzero(found.items != NO_ITEM)
+    items: Ints = found.items[rows, places]
+    return _Nominations(rows * np.int64(n_items) + items, (places + 1).astype(np.float32))
+
+
+def _ranks(nominations: _Nominations, union: NDArray[np.int64]) -> Floats:
+    ranks = np.full(len(union), np.nan, dtype=np.float32)
+    ranks[np.searchsorted(union, nominations.cells)] = nominations.ranks
+    return ranks

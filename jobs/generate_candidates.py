@@ -1,0 +1,78 @@
+"""Merge every source's nominees into one pool per user of a fold, each pair scored by every source."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hybridrec import candidates, job, spark, store
+from hybridrec.run import Run
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame, SparkSession
+
+log = logging.getLogger(__name__)
+USERS_PER_FILE = 5_000
+MAX_FILES = 256
+
+
+@dataclass(frozen=True)
+class Params:
+    run_id: str
+    fold: str
+
+
+def main(params: Params) -> None:
+    run = Run.open(params.run_id)
+    run.fold(params.fold)
+    choice = candidates.choose_sources(run)
+    if choice.missing:
+        log.warning("fold %s goes without %s: not fitted on all folds", params.fold, ", ".join(choice.missing))
+    session = spark.session()
+    sources = candidates.sources_of(run, params.fold, choice.used)
+    with job.spark_time():
+        run.write_spark("model_candidates", pool(session, run, params.fold, sources), params.fold)
+    with run.staged("candidate_sources", params.fold) as folder:
+        store.write_json(folder / "sources.json", choice._asdict())
+    rows = store.read_manifest(run.dataset("model_candidates", params.fold)).rows
+    log.info("pooled %d pairs of fold %s from %d sources", rows, params.fold, len(choice.used))
+
+
+def pool(session: SparkSession, run: Run, fold: str, sources: candidates.Sources) -> DataFrame:
+    """model_candidates of a fold. The number of files depends on the users alone, so that a rerun gives the same files."""
+    n_users = run.read("model_users", columns=["user_idx"]).num_rows
+    n_files = min(MAX_FILES, 2 + n_users // USERS_PER_FILE)
+    ordered = histories(session, run, fold).repartition(n_files, "user_idx").sortWithinPartitions("user_idx")
+
+    def of_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return candidates.pool_batches(batches, sources)  # carries names and paths only: workers map the models themselves
+
+    return ordered.mapInArrow(of_partition, candidates.pool_ddl(sources.names))
+
+
+def histories(session: SparkSession, run: Run, fold: str) -> DataFrame:
+    """user_idx, items, weights of the users who need a pool; empty lists for a user without history."""
+    from pyspark.sql import functions as F
+
+    pairs = run.read_spark(session, "model_interactions", fold).select("user_idx", F.struct("item_idx", "weight").alias("pair"))
+    lists = pairs.groupBy("user_idx").agg(F.array_sort(F.collect_list("pair")).alias("pairs"))
+    joined = wanted_users(session, run, fold).join(lists, "user_idx", "left")
+    return joined.select(
+        "user_idx",
+        F.coalesce(F.col("pairs.item_idx"), F.array().cast("array<int>")).alias("items"),
+        F.coalesce(F.col("pairs.weight"), F.array().cast("array<float>")).alias("weights"),
+    )
+
+
+def wanted_users(session: SparkSession, run: Run, fold: str) -> DataFrame:
+    """user_idx of everybody on fold final; of those with labels on the folds that are judged."""
+    if run.fold(fold).label_end is None:
+        return run.read_spark(session, "model_users").select("user_idx")
+    return run.read_spark(session, "model_labels", fold).select("user_idx").distinct()
+
+
+if __name__ == "__main__":
+    job.start(main, Params)
