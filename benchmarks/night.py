@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import platform
 import shutil
@@ -291,7 +292,8 @@ def main() -> None:
     parser.add_argument("--dag", default="nightly_retrain", help="the run's DAG")
     parser.add_argument("--durations", type=Path, help="with --airflow-run: write the tasks' seconds for `jobs.write_report --durations`")
     options = parser.parse_args()
-    print("\n".join(describe_machine()))
+    print("\n".join(describe_machine()), flush=True)
+    logging.disable(logging.INFO)  # Airflow tells of every file that it parses
     if options.airflow_run:
         show_airflow_run(options.dag, options.airflow_run, options.durations)
         return

@@ -72,6 +72,8 @@ def test_the_summary_says_what_a_person_must_know(night: Run) -> None:
     assert "train_model two_tower final ended as failed" in text
     assert "Source two_tower dropped out" in text
     assert "1 user has fewer than 10 items: only 4 unseen items are left" in text
+    assert "Output check failed: coverage" in text
+    assert "overridden: a small shop" in text
     assert facts.absent == ()
 
 
@@ -133,7 +135,7 @@ def test_the_gate_says_who_serves_and_why(night: Run) -> None:
     assert facts.gate.comparisons[0].difference == 0.2
     assert {choice.segment: choice.strategy for choice in facts.choices} == {"heavy": "stacking", "light": "weighted", "none": "popularity"}
     refused = replace(facts, gate=replace(facts.gate, promoted=False, reasons=("a", "refused; tonight's lists are ranked by champion")))
-    assert "refused; tonight's lists are ranked by champion." in " ".join(warnings(refused, frozenset()))
+    assert "refused; tonight's lists are ranked by champion." in " ".join(warnings(refused))
 
 
 def test_a_night_without_publishing_is_called_a_trial(night: Run) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from hybridrec import store
+from hybridrec import output_checks, store
 from hybridrec.lookup import open_target
 from hybridrec.ranking.policy import DECISION, read_choices
 from hybridrec.report import story
 from hybridrec.report.costs import steps
-from hybridrec.report.facts import Check, Choice, Comparison, Facts, Gate, Metric, Version
+from hybridrec.report.facts import Check, Choice, Comparison, Facts, Gate, Metric, OutputChecks, Version
 from hybridrec.report.lists import describe_lists
 from hybridrec.report.pool import pool_hits
 from hybridrec.report.quality import table_quality
@@ -49,7 +49,8 @@ def collect(run: Run, durations: Mapping[str, float] | None = None) -> Facts:
         gate=read("the gate's verdict", "promote_model", _gate),
         pool=read("the pool's hits", "generate_candidates", pool_hits),
         lists=read("published lists", "apply_rules", describe_lists),
-        output_checks=read("checks of the output", "check_output", _output_checks) or (),
+        missing_sources=read("the pool of all users", "generate_candidates", _missing_sources) or (),
+        output_checks=read("checks of the output", "check_output", _output_checks),
         version=_version(run),
         quality=table_quality(run),
         steps=steps(run.folder, durations or {}),
@@ -57,7 +58,7 @@ def collect(run: Run, durations: Mapping[str, float] | None = None) -> Facts:
         spark_peak_mib=_spark_peak_mib(run),
     )
     facts = replace(facts, absent=tuple(absent))
-    facts = replace(facts, warnings=story.warnings(facts, _trained(run)))
+    facts = replace(facts, warnings=story.warnings(facts))
     return replace(facts, headline=story.headline(facts))
 
 
@@ -100,7 +101,7 @@ def _decision(run: Run) -> tuple[str, tuple[Choice, ...]]:
 
 
 def _gate(run: Run) -> Gate:
-    raw = _read_json(run, "promotion", "promotion.json")
+    raw = json.loads((run.artefact("promotion") / "promotion.json").read_text())
     return Gate(
         promoted=bool(raw["promoted"]),
         candidate=str(raw["candidate_version"]),
@@ -111,9 +112,16 @@ def _gate(run: Run) -> Gate:
     )
 
 
-def _output_checks(run: Run) -> tuple[Check, ...]:
-    raw = _read_json(run, "output_checks", "checks.json")
-    return tuple(Check(check["name"], bool(check["passed"]), str(check["detail"])) for check in raw["checks"])
+def _output_checks(run: Run) -> OutputChecks:
+    raw = json.loads((run.artefact("output_checks") / "checks.json").read_text())
+    checks = [_output_check(output_checks.Check(**check)) for check in raw["checks"]]
+    checks.sort(key=lambda check: check.passed)
+    return OutputChecks(bool(raw["passed"]), str(raw["override_reason"] or ""), str(raw["compared_with"] or ""), tuple(checks))
+
+
+def _output_check(check: output_checks.Check) -> Check:
+    bound = "" if check.limit is None else f", {check.kind.replace('_', ' ')} {check.limit:.4g}"
+    return Check(f"{check.name}: {check.meaning}", check.passed, f"{check.value:.4g}{bound}")
 
 
 def _version(run: Run) -> Version | None:
@@ -127,9 +135,10 @@ def _version(run: Run) -> Version | None:
     return None
 
 
-def _trained(run: Run) -> frozenset[str]:
-    """Sources whose final model is there."""
-    return frozenset(name for name in run.manifest.models if store.is_committed(run.dataset(f"models/{name}", "final")))
+def _missing_sources(run: Run) -> tuple[str, ...]:
+    """Sources that were asked for and take no part in the lists."""
+    raw = json.loads((run.artefact("candidate_sources", "final") / "sources.json").read_text())
+    return tuple(raw["missing"])
 
 
 def _spark_peak_mib(run: Run) -> float | None:
@@ -138,7 +147,3 @@ def _spark_peak_mib(run: Run) -> float | None:
     if noted.exists():
         return float(json.loads(noted.read_text())["peak_mib"])
     return server_peak_mib(run.settings, run.run_id) or None
-
-
-def _read_json(run: Run, name: str, file: str) -> Any:
-    return json.loads((run.artefact(name) / file).read_text())

@@ -132,6 +132,19 @@ class Check:
 
 
 @dataclass(frozen=True)
+class OutputChecks:
+    """What was checked before the lists could go live, failed checks first.
+
+    override_reason: why a person let failed checks pass. compared_with: the version that was live.
+    """
+
+    passed: bool
+    override_reason: str
+    compared_with: str
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True)
 class TableQuality:
     """A core table: its rows, its quarantine by reason, and its checks; checked is False when none ran."""
 
@@ -216,6 +229,7 @@ class Facts:
     headline: str = ""
     warnings: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
+    missing_sources: tuple[str, ...] = ()
     version: Version | None = None
     gate: Gate | None = None
     choices: tuple[Choice, ...] = ()
@@ -224,7 +238,7 @@ class Facts:
     pool: Pool | None = None
     lists: Lists | None = None
     quality: tuple[TableQuality, ...] = ()
-    output_checks: tuple[Check, ...] = ()
+    output_checks: OutputChecks | None = None
     steps: tuple[Step, ...] = ()
     ingest_steps: tuple[Step, ...] = ()
     spark_peak_mib: float | None = None

@@ -33,18 +33,20 @@ def _quality(facts: Facts) -> str:
     return f"On held-out time {name} reaches {metric} {value:.4f} against {against}."
 
 
-def warnings(facts: Facts, trained: frozenset[str]) -> tuple[str, ...]:
-    """What a person should look at, the most serious first. trained: sources whose final model is there."""
+def warnings(facts: Facts) -> tuple[str, ...]:
+    """What a person should look at, the most serious first."""
     found = [f"Task {step.name} ended as {step.state}." for step in facts.steps if step.state in ("failed", "bad_data")]
-    if trained:
-        lost = sorted(set(facts.models) - trained)
-        found += [f"Source {name} dropped out: it has no final model, so no list holds its nominees." for name in lost]
-    found += [f"Output check failed: {check.name} ({check.detail})." for check in facts.output_checks if not check.passed]
+    found += [f"Source {name} dropped out: it is not fitted on all folds, so no list holds its nominees." for name in facts.missing_sources]
+    if facts.output_checks:
+        failed = [check for check in facts.output_checks.checks if not check.passed]
+        found += [f"Output check failed: {check.name} ({check.detail})." for check in failed]
+        if failed and facts.output_checks.override_reason:
+            found.append(f"The failed output checks were overridden: {facts.output_checks.override_reason}")
     if facts.gate and not facts.gate.promoted:
         found.append("The gate did not promote this night's stack: " + f"{facts.gate.reasons[-1]}.")
     for table in facts.quality:
-        failed = [check.name for check in table.checks if not check.passed]
-        found += [f"{table.table}: {len(failed)} checks failed, as {failed[0]}."] if failed else []
+        broken = [check.name for check in table.checks if not check.passed]
+        found += [f"{table.table}: {len(broken)} checks failed, as {broken[0]}."] if broken else []
         refused = sum(table.quarantined.values())
         found += [f"{table.table}: {refused:,} rows in quarantine beside {table.rows:,} good ones."] if refused else []
     return tuple(found + _list_warnings(facts))
