@@ -59,8 +59,12 @@ def apply_rules(ranked: pd.DataFrame, context: RuleContext, rules: Sequence[Rule
 
 def in_order(ranked: pd.DataFrame) -> pd.DataFrame:
     """Rows sorted by user, score falling, item; numbered anew."""
-    order = np.lexsort((ranked["item_idx"].to_numpy(), -ranked["score"].to_numpy(), ranked["user_idx"].to_numpy()))
-    return ranked.iloc[order].reset_index(drop=True)
+    users, items, scores = (ranked[name].to_numpy() for name in COLUMNS)
+    same, level = users[1:] == users[:-1], scores[1:] == scores[:-1]
+    falls = (scores[1:] < scores[:-1]) | (level & (items[1:] > items[:-1]))
+    if ((users[1:] > users[:-1]) | (same & falls)).all():  # a third of the time of a block went into sorting what was sorted
+        return ranked.reset_index(drop=True)
+    return ranked.iloc[np.lexsort((items, -scores, users))].reset_index(drop=True)
 
 
 def _apply_kind(ranked: pd.DataFrame, context: RuleContext, rules: Sequence[Rule]) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from made_lists import items_of, random_world
 from hybridrec import discover
 from hybridrec.config import Config
 from hybridrec.errors import BadData
-from hybridrec.reranking import Rule, active_rules, apply_rules
+from hybridrec.reranking import Rule, active_rules, apply_rules, in_order
 from hybridrec.rules import Kind
 
 SEEDS = range(5)
@@ -115,3 +115,12 @@ def _other_boost(ranked: pd.DataFrame, context: object) -> pd.DataFrame:
 
 def _other_cap(ranked: pd.DataFrame, context: object) -> pd.DataFrame:
     return ranked[ranked.groupby("user_idx").cumcount() < 5]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_rows_come_out_in_the_order_of_the_list(seed: int) -> None:
+    lists, context = random_world(seed)
+    for rows in (in_order(lists.sample(frac=1, random_state=seed)), in_order(lists), apply_rules(lists, context, RULES)):
+        expected = rows.sort_values(["user_idx", "score", "item_idx"], ascending=[True, False, True], ignore_index=True)
+        pd.testing.assert_frame_equal(rows, expected)
+    pd.testing.assert_frame_equal(in_order(lists.sample(frac=1, random_state=seed)), lists)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hybridrec import store
 from hybridrec.final_lists.popular import Ladder, ladder, popularity
-from hybridrec.models import Ints, KnowsSimilarItems, Neighbours
+from hybridrec.models import NO_ITEM, Ints, KnowsSimilarItems, Neighbours
 from hybridrec.models.content import Config as ContentConfig
 from hybridrec.models.content import Model as ContentModel
 from hybridrec.models.content import item_vectors
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 NEIGHBOURS = 50  # per item: enough that an available one is among them, and that a history item is among a list's
 BLOCK_ITEMS = 4_096
+CONTENT_FOR_ALL = 20_000  # items; content compares every item with every other, so a larger catalogue asks only where others fall short
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,30 @@ def write_inputs(run: Run, folder: Path) -> dict[str, Neighbours]:
     content = _content_model(run, items)
     save_csr(content.vectors, folder, "vectors")
     everything = np.arange(len(items), dtype=np.int32)
-    found = {}
-    knowing: Iterable[tuple[str, KnowsSimilarItems]] = [("content", content), *_others_with_similar(run)]
-    for name, model in knowing:
-        blocks = [model.similar(everything[at : at + BLOCK_ITEMS], NEIGHBOURS) for at in range(0, len(items), BLOCK_ITEMS)]
-        found[name] = Neighbours(np.concatenate([b.items for b in blocks]), np.concatenate([b.scores for b in blocks]))
-        np.save(folder / f"neighbours.{name}.npy", found[name].items, allow_pickle=False)
+    found = {name: _neighbours(model, everything, len(items)) for name, model in _others_with_similar(run)}
+    alone = everything[~_is_full(found.values(), len(items))] if len(items) > CONTENT_FOR_ALL else everything
+    found["content"] = _neighbours(content, alone, len(items))
+    for name, neighbours in found.items():
+        np.save(folder / f"neighbours.{name}.npy", neighbours.items, allow_pickle=False)
     return found
+
+
+def _neighbours(model: KnowsSimilarItems, wanted: Ints, n_items: int) -> Neighbours:
+    """NEIGHBOURS of each wanted item, (n_items, NEIGHBOURS); padding for the others."""
+    items = np.full((n_items, NEIGHBOURS), NO_ITEM, dtype=np.int32)
+    scores = np.full((n_items, NEIGHBOURS), -np.inf, dtype=np.float32)
+    for at in range(0, len(wanted), BLOCK_ITEMS):
+        block = wanted[at : at + BLOCK_ITEMS]
+        items[block], scores[block] = model.similar(block, NEIGHBOURS)
+    return Neighbours(items, scores)
+
+
+def _is_full(found: Iterable[Neighbours], n_items: int) -> NDArray[np.bool_]:
+    """Whether some model has given an item all its neighbours."""
+    full = np.zeros(n_items, dtype=bool)
+    for neighbours in found:
+        full |= neighbours.items[:, -1] != NO_ITEM
+    return full
 
 
 def load_inputs(run: Run, folder: Path) -> ListInputs:
