@@ -1,0 +1,98 @@
+"""The documentation against the code: generated pages are fresh, links lead somewhere, commands are accepted."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from docs import generate_tables
+from hybridrec import discover, job
+from hybridrec.config import Config, read_config
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+LATER = {"docs/images/nightly_retrain.png", "docs/images/report.png"}  # screenshots are made from a finished night
+
+
+def names(pages: list[Path]) -> list[str]:
+    return [page.relative_to(ROOT).as_posix() for page in pages]
+
+
+def test_the_tables_page_is_fresh() -> None:
+    assert generate_tables.PAGE.read_text() == generate_tables.page(), "docs/tables.md is stale: run `make docs`"
+
+
+def test_every_table_has_a_section() -> None:
+    text = generate_tables.page()
+    assert [name for name in discover.names("tables") if f"### {name}\n" not in text] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)\s]+)\)", page.read_text())
+    for link in links:
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists() or target.relative_to(ROOT).as_posix() in LATER, f"{page.name}: {link} does not exist"
+        if anchor:
+            assert anchor in anchors(target), f"{page.name}: {link} has no such heading"
+
+
+def anchors(page: Path) -> set[str]:
+    """Anchors of a page's headings, as code hosts make them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def commands() -> list[tuple[str, str]]:
+    """Every `python -m jobs.x ...` of the documentation, with the page that it stands on."""
+    found = []
+    for page in PAGES:
+        for match in re.finditer(r"(?:python|spark-submit) -m jobs\.[a-z_]+[^`\n]*", page.read_text()):
+            found.append((page.relative_to(ROOT).as_posix(), match[0].split("#")[0].strip()))
+    return found
+
+
+@pytest.mark.parametrize(("page", "command"), commands(), ids=[f"{page}: {command}" for page, command in commands()])
+def test_commands_are_accepted_by_their_job(page: str, command: str) -> None:
+    module, *flags = shlex.split(command)[2:]
+    assert (ROOT / Path(*module.split("."))).with_suffix(".py").exists(), f"{page}: there is no {module}"
+    params = importlib.import_module(module).Params
+    job.parse(params, flags)
+
+
+def test_every_make_target_of_the_documentation_exists() -> None:
+    makefile = ROOT / "Makefile"
+    if not makefile.exists():
+        pytest.skip("no Makefile in this tree")
+    targets = set(re.findall(r"^([a-z][a-z-]*):", makefile.read_text(), flags=re.MULTILINE))
+    named = {target for page in PAGES for target in re.findall(r"`make ([a-z][a-z-]*)", page.read_text())}
+    assert named - targets == set()
+
+
+def test_the_options_of_the_readme_are_known(tmp_path: Path) -> None:
+    example = re.search(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    assert example
+    (tmp_path / "hybridrec.toml").write_text(example[1])
+    assert isinstance(read_config(tmp_path / "hybridrec.toml"), Config)
+
+
+def test_every_environment_variable_is_documented() -> None:
+    text = (ROOT / "README.md").read_text()
+    internal = {"HYBRIDREC_SPARK_SESSION", "HYBRIDREC_MLFLOW_URL"}  # set by tasks and services for their children
+    files = [*(ROOT / "include").rglob("*.py"), *(ROOT / "plugins").rglob("*.py"), *(ROOT / "jobs").glob("*.py")]
+    used = {name for path in files for name in re.findall(r'"(HYBRIDREC_[A-Z_]+)"', path.read_text())}
+    assert "HYBRIDREC_HOME" in used
+    assert [name for name in sorted(used - internal) if f"`{name}`" not in text] == []
+
+
+def test_no_path_of_a_machine_stands_in_the_documentation() -> None:
+    for page in PAGES:
+        found = re.search(r"(?<![\w.~>])/(?:home|root|work|tmp|Users)/", page.read_text())
+        assert not found, f"{page.name}: {found[0] if found else ''}"
