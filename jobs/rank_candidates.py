@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hybridrec import job, spark, store
-from hybridrec.ranking.lists import BLOCK_USERS, Depth, rank_batches
+from hybridrec.ranking.lists import BLOCK_USERS, Depth, Ranking, rank_batches
 from hybridrec.ranking.pool import feature_files
 from hybridrec.run import Run
 from hybridrec.tables import table
@@ -36,11 +37,15 @@ def rank(run: Run, candidates: DataFrame) -> DataFrame:
     """model_ranked; whole blocks of neighbouring users share a partition, so that a block reads one range of the features."""
     from pyspark.sql import functions as F
 
-    files, policy = feature_files(run, "final"), run.artefact("promotion") / "policy"
-    depth = Depth(run.config.rules_depth, run.config.k)
+    ranking = Ranking(
+        files=feature_files(run, "final"),
+        policy=run.artefact("promotion") / "policy",
+        depth=Depth(run.config.rules_depth, run.config.k),
+        extensions=os.environ.get("HYBRIDREC_EXTENSIONS", ""),
+    )
 
     def of_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return rank_batches(batches, files, policy, depth)
+        return rank_batches(batches, ranking)
 
     n_rows = store.read_manifest(run.dataset("model_candidates", "final")).rows
     n_partitions = max(2 * run.settings.threads, n_rows // ROWS_PER_PARTITION)

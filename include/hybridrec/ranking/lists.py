@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,8 +16,6 @@ from hybridrec.ranking.pool import FeatureFiles, Pool, build_pool, load_items
 from hybridrec.tables import table
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pyarrow as pa
 
 BLOCK_USERS = 250  # users ranked at a time: some 30 MB of columns, and small nights still fill two cores
@@ -65,14 +66,25 @@ def sources_by_rank(pool: Pool, rows: Rows) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(offsets), names)
 
 
-def rank_batches(batches: Iterator[pa.RecordBatch], files: FeatureFiles, policy_folder: Path, depth: Depth) -> Iterator[pa.RecordBatch]:
+@dataclass(frozen=True)
+class Ranking:
+    """What a worker needs to rank: places, no models. extensions: HYBRIDREC_EXTENSIONS of the job, the worker's may be another's."""
+
+    files: FeatureFiles
+    policy: Path
+    depth: Depth
+    extensions: str
+
+
+def rank_batches(batches: Iterator[pa.RecordBatch], ranking: Ranking) -> Iterator[pa.RecordBatch]:
     """model_ranked from model_candidates, for mapInArrow; batches are sorted by user and hold all rows of their users.
 
     Rows are taken BLOCK_USERS users at a time, however the batches are cut, so memory does not grow with the partition.
     """
-    items, policy = load_items(files), load_policy(policy_folder)
+    os.environ["HYBRIDREC_EXTENSIONS"] = ranking.extensions
+    items, policy = load_items(ranking.files), load_policy(ranking.policy)
     for block in user_blocks(batches):
-        ranked = rank_pool(build_pool(block, files, items), policy, depth)
+        ranked = rank_pool(build_pool(block, ranking.files, items), policy, ranking.depth)
         yield from ranked.combine_chunks().to_batches()
 
 
