@@ -243,7 +243,9 @@ def _in_sentences(path: Path) -> Iterator[None]:
             raise OSError(errno.ENOSPC, text, str(path)) from error
         if "readonly" in text or "unable to open" in text:
             raise PermissionError(errno.EACCES, text, str(path)) from error
-        raise TimeoutError(f"{path}: {text}; another program holds the file for more than {BUSY_SECONDS:.0f} s") from error
+        if "locked" in text or "busy" in text:
+            raise TimeoutError(f"{path}: {text}; another program has held the file for more than {BUSY_SECONDS:.0f} s") from error
+        raise OSError(errno.EIO, text, str(path)) from error
     except sqlite3.DatabaseError as error:
         raise BadData(f"{path}: {error}; move the file away and publish again, older versions are lost") from error
 
