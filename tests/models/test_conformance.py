@@ -1,0 +1,291 @@
+"""What every base model must keep to; the members are discovered, so a new model is tested by being there."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from scipy.sparse import csr_array
+
+from hybridrec import discover, store
+from hybridrec.config import Config
+from hybridrec.models import NO_ITEM, Retriever, TrainingData, UserBlock
+from hybridrec.run import Run
+from hybridrec.training import fit_model, load_fit, training_data
+
+NAMES = discover.names("models")
+SIDE = 40  # users and items of the checkerboard
+STRANGER = SIDE  # a user without history
+NEW_ITEM = SIDE  # an item without events, of the even group
+EVEN_ITEMS = np.arange(0, SIDE, 2)
+
+
+@cache
+def checkerboard() -> TrainingData:
+    """User u chose every item of u's parity apart from item u, so item u is what u must be offered first.
+
+    One more user has no history, one more item no events.
+    """
+    users, items = np.mgrid[:SIDE, :SIDE]
+    chosen = ((users + items) % 2 == 0) & (users != items)
+    dense = np.zeros((SIDE + 1, SIDE + 1), dtype=np.float32)
+    dense[:SIDE, :SIDE] = chosen
+    matrix = csr_array(dense)
+    age_days = 1 + (matrix.indices * 7 + np.repeat(np.arange(SIDE + 1), np.diff(matrix.indptr)) * 3) % 50
+    numbers = np.arange(SIDE + 1)
+    catalogue = pd.DataFrame(
+        {
+            "item_idx": numbers,
+            "item_id": [f"i{n:02d}" for n in numbers],
+            "title": ["Space rocket" if n % 2 == 0 else "Love letter" for n in numbers],
+            "description": None,
+            "categories": [["Sci-Fi"] if n % 2 == 0 else ["Romance"] for n in numbers],
+            "brand": None,
+            "provider": None,
+            "price": np.full(SIDE + 1, np.nan, dtype=np.float32),
+            "is_available": True,
+            "is_promoted": False,
+            "released_at": pd.Series([pd.NaT] * (SIDE + 1), dtype="datetime64[us, UTC]"),
+        }
+    )
+    ages = np.append(np.full(SIDE, 60), np.nan).astype(np.float32)
+    return TrainingData(matrix, age_days.astype(np.float64), catalogue, ages, seed=11, threads=1)
+
+
+def block(data: TrainingData, users: np.ndarray) -> UserBlock:
+    return UserBlock(users.astype(np.int32), data.matrix[users])
+
+
+EVERYBODY = np.arange(SIDE + 1)
+Fits = Callable[[str], tuple[Retriever, Path]]
+
+
+@pytest.fixture(scope="module")
+def fits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fits]:
+    """Each model fitted once on the checkerboard, as it is after a load, with its folder."""
+
+    @cache
+    def fit(name: str) -> tuple[Retriever, Path]:
+        folder = tmp_path_factory.mktemp(name)
+        fit_model(name, checkerboard(), {}, folder)
+        return load_fit(name, folder), folder
+
+    yield fit
+
+
+def is_personal(model: Retriever) -> bool:
+    """Whether the model needs to know the user."""
+    return bool((model.top_k(block(checkerboard(), np.array([STRANGER])), 3).items == NO_ITEM).all())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_says_what_it_is(name: str) -> None:
+    module: ModuleType = discover.member("models", name)
+    assert module.DOC and module.BECAUSE and isinstance(module.REQUIRED, bool) and module.__doc__
+    assert module.BECAUSE.strip(" .") == module.BECAUSE and module.BECAUSE[0].islower(), "it completes a sentence"
+    with pytest.raises(AttributeError, match="cannot assign"):
+        module.Config().anything = 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_finds_the_withheld_item(name: str, fits: Fits) -> None:
+    model, _ = fits(name)
+    if not is_personal(model):
+        pytest.skip("the same for everybody: the checkerboard has no popular item")
+    found = model.top_k(block(checkerboard(), np.arange(SIDE)), 2)
+    # item 40 is of the even group and new: by content alone it is as good an answer for even users
+    hits = (found.items == np.arange(SIDE)[:, None]).any(axis=1)
+    assert hits.mean() == 1.0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_refit_is_the_same_to_the_byte(name: str, fits: Fits, tmp_path: Path) -> None:
+    _, folder = fits(name)
+    fit_model(name, checkerboard(), {}, tmp_path)
+    assert store.hash_files(tmp_path) == store.hash_files(folder)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_loaded_model_answers_as_the_fitted_one(name: str, tmp_path: Path) -> None:
+    fitted = discover.member("models", name).Model(discover.member("models", name).Config())
+    fitted.fit(checkerboard())
+    fitted.save(tmp_path)
+    loaded = discover.member("models", name).Model.load(tmp_path, discover.member("models", name).Config())
+    users = block(checkerboard(), EVERYBODY)
+    rows, items = (cells.ravel().astype(np.int32) for cells in np.mgrid[: SIDE + 1, : SIDE + 1])
+    np.testing.assert_array_equal(loaded.top_k(users, 7).items, fitted.top_k(users, 7).items)
+    np.testing.assert_array_equal(loaded.score_pairs(users, rows, items), fitted.score_pairs(users, rows, items))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_user_without_history(name: str, fits: Fits) -> None:
+    model, _ = fits(name)
+    stranger = block(checkerboard(), np.array([STRANGER]))
+    found = model.top_k(stranger, 5)
+    pairs = np.zeros(SIDE, dtype=np.int32), np.arange(SIDE, dtype=np.int32)
+    scores = model.score_pairs(stranger, *pairs)
+    if is_personal(model):
+        assert (found.items == NO_ITEM).all() and np.isneginf(found.scores).all() and np.isnan(scores).all()
+    else:
+        assert (found.items != NO_ITEM).all() and np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_item_without_events(name: str, fits: Fits) -> None:
+    model, _ = fits(name)
+    users = block(checkerboard(), np.arange(SIDE))
+    scores = model.score_pairs(users, np.arange(SIDE, dtype=np.int32), np.full(SIDE, NEW_ITEM, dtype=np.int32))
+    offered = (model.top_k(users, SIDE + 1).items == NEW_ITEM).any(axis=1)
+    assert np.isfinite(scores[offered]).all(), "what is offered has a score"
+    assert not np.isinf(scores).any()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_empty_block(name: str, fits: Fits) -> None:
+    model, _ = fits(name)
+    nobody = block(checkerboard(), np.zeros(0, dtype=np.int64))
+    none = np.zeros(0, dtype=np.int32)
+    assert model.top_k(nobody, 4).items.shape == (0, 4)
+    assert model.score_pairs(nobody, none, none).shape == (0,)
+    assert len(model.score_pairs(block(checkerboard(), EVERYBODY), none, none)) == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("k", [1, 5, 1000])
+def test_lists_are_unseen_sorted_and_padded(name: str, k: int, fits: Fits) -> None:
+    model, _ = fits(name)
+    users = block(checkerboard(), EVERYBODY)
+    found = model.top_k(users, k)
+    assert found.items.shape == found.scores.shape == (SIDE + 1, k)
+    assert found.items.dtype == np.int32 and found.scores.dtype == np.float32
+    for row, (items, scores) in enumerate(zip(found.items, found.scores, strict=True)):
+        n_items = np.count_nonzero(items != NO_ITEM)
+        assert (items[n_items:] == NO_ITEM).all() and np.isneginf(scores[n_items:]).all(), "padding comes last"
+        seen = set(users.history[[row]].indices)
+        assert not seen & set(items[:n_items]), "never a seen item"
+        assert len(set(items[:n_items])) == n_items, "no item twice"
+        order = np.lexsort((items[:n_items], -scores[:n_items]))
+        np.testing.assert_array_equal(order, np.arange(n_items), err_msg="score falls, ties by item")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pair_scores_are_the_lists_scores(name: str, fits: Fits) -> None:
+    model, _ = fits(name)
+    users = block(checkerboard(), EVERYBODY)
+    found = model.top_k(users, 12)
+    rows, places = np.nonzero(found.items != NO_ITEM)
+    scores = model.score_pairs(users, rows.astype(np.int32), found.items[rows, places])
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(scores, found.scores[rows, places], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_users_list_does_not_depend_on_the_others(name: str, fits: Fits) -> None:
+    model, _ = fits(name)
+    whole = model.top_k(block(checkerboard(), EVERYBODY), 6)
+    some = np.array([17, 3, STRANGER])
+    np.testing.assert_array_equal(model.top_k(block(checkerboard(), some), 6).items, whole.items[some])
+    np.testing.assert_array_equal(model.top_k(block(checkerboard(), some), 6).scores, whole.scores[some])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fit_follows_the_seed_only(name: str, fits: Fits, tmp_path: Path) -> None:
+    _, folder = fits(name)
+    np.random.seed(5)  # noqa: NPY002  a global seed must neither be used nor be needed
+    fit_model(name, replace(checkerboard(), threads=2), {}, tmp_path)
+    assert store.hash_files(tmp_path) == store.hash_files(folder)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_not_below_popularity_on_the_small_world(name: str, small_run: Run, tmp_path: Path) -> None:
+    labels = small_run.read("model_labels", "eval").to_pandas()
+    data = training_data(small_run, "eval", name)
+    recall = {}
+    for rival in ("popularity", name):
+        (tmp_path / rival).mkdir(exist_ok=True)
+        fit_model(rival, data, {}, tmp_path / rival)
+        known = np.flatnonzero(np.diff(data.matrix.indptr))
+        found = load_fit(rival, tmp_path / rival).top_k(block(data, known), 10).items
+        offered = {(user, item) for user, items in zip(known, found, strict=True) for item in items}
+        relevant = labels[labels.user_idx.isin(known)]
+        recall[rival] = np.mean([pair in offered for pair in zip(relevant.user_idx, relevant.item_idx, strict=True)])
+    assert recall[name] >= recall["popularity"] - 0.05
+    assert recall[name] > 0.2
+
+
+TOY = '''
+"""A model of one line: the item number is the score. For tests."""
+from dataclasses import dataclass
+import numpy as np
+from hybridrec.retrieval.order import first_unseen
+
+DOC, BECAUSE, REQUIRED = "Newest number first.", "its number is high", False
+
+@dataclass(frozen=True)
+class Config:
+    slope: float = 1.0
+
+class Model:
+    def __init__(self, config): self.config = config
+    def fit(self, data):
+        self.scores = self.config.slope * np.arange(data.matrix.shape[1], dtype=np.float32)
+        return {}
+    def top_k(self, users, k): return first_unseen(self.scores, users.history, k)
+    def score_pairs(self, users, rows, items): return self.scores[items]
+    def save(self, folder): np.save(folder / "scores.npy", self.scores)
+    @classmethod
+    def load(cls, folder, config):
+        model = cls(config)
+        model.scores = np.load(folder / "scores.npy", mmap_mode="r", allow_pickle=False)
+        return model
+'''
+
+
+@pytest.fixture
+def toy(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A model added by one file outside the package."""
+    folder = tmp_path / "extension" / "models"
+    folder.mkdir(parents=True)
+    (folder / "toy_newest.py").write_text(TOY)
+    monkeypatch.setenv("HYBRIDREC_EXTENSIONS", str(folder.parent))
+    yield "toy_newest"
+    sys.modules.pop("hybridrec.models.toy_newest", None)
+
+
+def test_a_model_is_added_by_one_file(toy: str) -> None:
+    import small_world
+
+    from hybridrec.candidates import choose_sources, pool_batches, sources_of
+    from jobs import train_model
+
+    run = small_world.make_run(config=Config(members={"models": {toy: {"slope": 2}}}))
+    assert toy in discover.names("models")
+    run = Run(replace(run.manifest, models=("popularity", toy)), run.settings)
+    for fold in run.manifest.folds:
+        for name in run.manifest.models:
+            train_model.main(train_model.Params("small", name, fold))
+    choice = choose_sources(run)
+    assert choice.used == ("popularity", toy) and not choice.missing
+    batches = pool_batches(history_batches(run, "final"), sources_of(run, "final", choice.used))
+    pool = pd.concat(batch.to_pandas() for batch in batches)
+    assert (pool[f"score_{toy}"] == 2 * pool.item_idx).all()
+
+
+def history_batches(run: Run, fold: str) -> list[pa.RecordBatch]:
+
+    pairs = run.read("model_interactions", fold).to_pandas().sort_values(["user_idx", "item_idx"])
+    lists = pairs.groupby("user_idx").agg(items=("item_idx", list), weights=("weight", list)).reindex(range(60))
+    columns = {
+        "user_idx": pa.array(range(60), pa.int32()),
+        "items": pa.array(lists["items"], pa.list_(pa.int32()), from_pandas=True),
+        "weights": pa.array(lists["weights"], pa.list_(pa.float32()), from_pandas=True),
+    }
+    return [pa.record_batch(columns)]
