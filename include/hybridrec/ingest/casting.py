@@ -18,6 +18,13 @@ FLOATS = ("float", "double")
 INTEGERS = ("int16", "int32", "int64")
 
 
+def fits(raw_type: DataType, declared: Declared) -> bool:
+    """Whether every raw value of that type has a value in the declared type."""
+    name, wanted = raw_type.simpleString(), spark_type(declared.type)
+    numbers = (*FLOATS, "tinyint", "smallint", "int", "bigint")
+    return wanted in (name, "string") or (wanted in FLOATS and name in numbers)
+
+
 def as_text(value: Column, raw_type: DataType) -> Column:
     """The raw value as text, trimmed; null for the empty text and for NaN, lists as JSON."""
     from pyspark.sql import functions as F
@@ -40,7 +47,9 @@ def as_declared(text: Column, value: Column, raw_type: DataType, declared: Decla
     from pyspark.sql import functions as F
 
     wanted = spark_type(declared.type)
-    if raw_type.simpleString() == wanted and wanted not in ("string", *FLOATS):
+    if wanted in FLOATS and fits(raw_type, declared):
+        return F.nanvl(value.cast(wanted), F.lit(None))
+    if raw_type.simpleString() == wanted and wanted != "string":
         return value
     if declared.type == "timestamp":
         return _timestamp(text, value, raw_type)

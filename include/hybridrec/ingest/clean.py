@@ -46,7 +46,7 @@ def _judge(spark: SparkSession, settings: Settings, landing: Landing, definition
     frame = cleaning.read_raw(spark, files, definition)
     if definition.name == "core_events":
         frame = cleaning.judge_events(spark, frame, _event_rules(settings, landing, config))
-    return cleaning.refuse_duplicates(frame, definition.key).persist()
+    return frame.persist()
 
 
 def _keep(
@@ -55,7 +55,9 @@ def _keep(
     """Commit the quarantine, then, if enough is good, the core table."""
     name, warehouse = definition.name, settings.warehouse(landing.source)
     events = name == "core_events"
-    frame = cleaning.refuse_robots(judged, config.max_events_per_day) if events else judged
+    frame = cleaning.refuse_duplicates(judged, definition.key)
+    if events:
+        frame = cleaning.refuse_robots(frame, config.max_events_per_day)
     reasons = cleaning.count_reasons(frame)
     log.info("%s: %d good, refused %s", name, reasons.get("", 0), {key: n for key, n in reasons.items() if key})
     quarantine = table(f"quarantine_{name}")

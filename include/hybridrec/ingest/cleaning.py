@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridrec.errors import BadData
-from hybridrec.ingest.casting import as_declared, as_text
+from hybridrec.ingest.casting import as_declared, as_text, fits
 from hybridrec.tables import Column as Declared
 from hybridrec.tables import Table, spark_type
 
@@ -43,7 +43,7 @@ class EventRules:
 def read_raw(spark: SparkSession, files: list[Path], table: Table) -> DataFrame:
     """Raw files in the declared types; files may differ in their columns and types.
 
-    Returns the table's columns, `_raw` (struct of the values as text), `_file` and `_reason` (null for a good row).
+    Returns the table's columns, `_reason` (null for a good row), `_row` (a refused row as it came, JSON) and `_file`.
     """
     import pyarrow.parquet as pq
 
@@ -60,19 +60,23 @@ def _typed(raw: DataFrame, table: Table) -> DataFrame:
     declared = [column for column in table.columns if column.name not in DERIVED]
     types = {field.name: field.dataType for field in raw.schema.fields}
     present = [column for column in declared if column.name in types]
-    texts = [as_text(F.col(f"`{column.name}`"), types[column.name]).alias(f"_text_{column.name}") for column in present]
-    values = [F.col(f"`{column.name}`") for column in present]
-    staged = raw.select(*values, *texts, F.col("_metadata.file_name").alias("_file"))
-    text = {c.name: F.col(f"_text_{c.name}") if c in present else F.lit(None).cast("string") for c in declared}
-    typed = {
-        c.name: as_declared(text[c.name], F.col(c.name), types[c.name], c) if c in present else F.lit(None).cast(spark_type(c.type))
-        for c in declared
-    }
-    shape = F.struct(*[text[column.name].alias(column.name) for column in declared]).alias("_raw")
-    frame = staged.select(*[typed[c.name].alias(c.name) for c in declared], shape, "_file")
-    judged = frame.withColumn("_reason", _first([rule for column in declared for rule in _column_rules(column)]))
-    filled = [F.coalesce(F.col(c.name), default_of(c)).alias(c.name) for c in declared]
-    return judged.select(*filled, "_raw", "_file", "_reason")
+    came = [F.col(f"`{column.name}`") for column in present]
+    texts = {c.name: as_text(F.col(c.name), types[c.name]) for c in present}
+    values = {c.name: F.lit(None).cast(spark_type(c.type)) for c in declared}
+    values |= {c.name: as_declared(texts[c.name], F.col(c.name), types[c.name], c) for c in present}
+    unreadable = [
+        _reason(texts[c.name].isNotNull() & F.col(f"_v.{c.name}").isNull(), f"{c.name} is not of type {c.type}")
+        for c in present
+        if not fits(types[c.name], c)
+    ]
+    rules = [rule for column in declared for rule in _column_rules(column, F.col(f"_v.{column.name}"))]
+    staged = raw.select(
+        *came, F.struct(*[values[c.name].alias(c.name) for c in declared]).alias("_v"), F.col("_metadata.file_name").alias("_file")
+    )
+    judged = staged.withColumn("_reason", _first([*unreadable, *rules]))
+    filled = [F.coalesce(F.col(f"_v.{c.name}"), default_of(c)).alias(c.name) for c in declared]
+    row = F.when(F.col("_reason").isNotNull(), F.to_json(F.struct(*came))).alias("_row")
+    return judged.select(*filled, row, "_file", "_reason")
 
 
 def default_of(column: Declared) -> Column:
@@ -84,12 +88,9 @@ def default_of(column: Declared) -> Column:
     return F.lit(column.default)
 
 
-def _column_rules(column: Declared) -> list[Column]:
+def _column_rules(column: Declared, value: Column) -> list[Column]:
     """A reason, or null, for each way in which a value can break its column's definition."""
-    from pyspark.sql import functions as F
-
-    value, text = F.col(column.name), F.col(f"_raw.{column.name}")
-    rules = [_reason(text.isNotNull() & value.isNull(), f"{column.name} is not of type {column.type}")]
+    rules = []
     if not column.nullable and column.default is None and column.name != "event_id":
         rules.append(_reason(value.isNull(), f"{column.name} is missing"))
     if column.one_of:
@@ -137,13 +138,19 @@ def judge_events(spark: SparkSession, frame: DataFrame, rules: EventRules) -> Da
 
 
 def refuse_duplicates(frame: DataFrame, key: tuple[str, ...]) -> DataFrame:
-    """Of good rows with the same key keep one: the last file's, then by content; the others are duplicates."""
+    """Of good rows with the same key keep one: the last file's, then by content; the others are duplicates.
+
+    Reads frame once to see whether there are any, which is much cheaper than to sort all rows: it should be persisted.
+    """
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
+    good = F.col("_reason").isNull()
+    if frame.where(good).groupBy(*key).count().where("count > 1").isEmpty():
+        return frame
     content = [name for name in frame.columns if name[0] != "_"]
-    window = Window.partitionBy(*key, F.col("_reason").isNull()).orderBy(F.col("_file").desc(), F.xxhash64(*content))
-    repeated = F.col("_reason").isNull() & (F.row_number().over(window) > 1)
+    window = Window.partitionBy(*key, good).orderBy(F.col("_file").desc(), F.xxhash64(*content))
+    repeated = good & (F.row_number().over(window) > 1)
     return frame.withColumn("_reason", _first([F.col("_reason"), _reason(repeated, f"{DUPLICATE} {', '.join(key)}")]))
 
 
@@ -169,7 +176,8 @@ def quarantined(frame: DataFrame) -> DataFrame:
     """The refused rows as (reason, row, source_file)."""
     from pyspark.sql import functions as F
 
-    row = F.to_json("_raw").alias("row")
+    columns = [name for name in frame.columns if name[0] != "_"]
+    row = F.coalesce(F.col("_row"), F.to_json(F.struct(*columns))).alias("row")  # without _row all values could be read
     return frame.where("_reason is not null").select(F.col("_reason").alias("reason"), row, F.col("_file").alias("source_file"))
 
 

@@ -108,7 +108,7 @@ def _commit(dataset: Path, written: list[str], carried: list[str]) -> store.Mani
     """Commit written and carried files; a file that is there already under an older attempt keeps its place."""
     previous = store.read_manifest(dataset).files if store.is_committed(dataset) else ()
     placed = {_content(file): file for file in previous}
-    files = tuple(sorted([placed.get(_content(file), file) for file in written] + carried))
+    files = tuple(sorted([placed.get(_content(file), file) for file in written] + carried, key=_content))  # by day
     _drop_unused(dataset, set(written) - set(files))
     if set(files) == set(previous):
         log.info("%s: unchanged, %d files", dataset.name, len(files))

@@ -131,7 +131,7 @@ def quarantine_of(name: str) -> Table:
         doc=f"Rows of the last ingest that are not in {name}, each with a reason.",
         columns=(
             Column("reason", "string", "Why the row was refused."),
-            Column("row", "string", "The row as it came, JSON."),
+            Column("row", "string", "The row, JSON; as it came, where a value of its own was wrong."),
             Column("source_file", "string", "Raw file that it came in."),
         ),
         key=(),  # the same bad row may come twice

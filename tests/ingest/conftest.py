@@ -1,0 +1,82 @@
+"""A delivery of files that goes through land and clean."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from hybridrec import store
+from hybridrec.config import Config
+from hybridrec.ingest import landing
+from hybridrec.settings import Settings
+from hybridrec.sources import files
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+LANDED_AT = datetime(2026, 2, 1, 12, tzinfo=UTC)
+COLUMNS = ("event_id", "user_id", "item_id", "event_type", "event_at", "rating", "position")
+
+
+@dataclass
+class Delivery:
+    """A folder of files and the warehouse that they are ingested into."""
+
+    folder: Path
+    settings: Settings
+    session: SparkSession
+    config: Config
+
+    def events(self, *rows: str, name: str = "events.csv") -> None:
+        """Replace the delivered events by CSV rows of COLUMNS."""
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("\n".join([",".join(COLUMNS), *rows]) + "\n")
+
+    def clean(self, *tables: str, landed_at: datetime = LANDED_AT) -> None:
+        """Land what is in the folder and clean some tables, or all."""
+        from hybridrec.ingest.clean import CORE_TABLES, clean_table
+
+        landing.land(self.settings, "files", 1, landed_at)
+        for name in tables or CORE_TABLES:
+            clean_table(self.session, self.settings, "files", name, self.config)
+
+    def rows(self, name: str) -> list[dict[str, object]]:
+        """The committed rows of a table, as any reader of a run gets them."""
+        paths = [str(path) for path in store.committed_files(self.dataset(name))]
+        rows: pa.Table = pq.ParquetDataset(paths, schema=pq.read_schema(paths[0]), partitioning=None).read()
+        return rows.to_pylist()
+
+    def refused(self, name: str = "core_events") -> dict[str, str]:
+        """Reason by the raw row's event_id, or its key."""
+        found = [(json.loads(str(row["row"])), str(row["reason"])) for row in self.rows(f"quarantine_{name}")]
+        return {row.get("event_id") or row.get("item_id") or row.get("user_id"): reason for row, reason in found}
+
+    def dataset(self, name: str) -> Path:
+        """Folder of a table."""
+        return self.settings.warehouse("files") / name
+
+    def manifest(self, name: str = "core_events") -> store.Manifest:
+        """The committed state of a table."""
+        return store.read_manifest(self.dataset(name))
+
+
+@pytest.fixture
+def delivery(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spark: SparkSession) -> Iterator[Delivery]:
+    """Items i1 to i3 and one good event."""
+    folder = tmp_path / "delivery"
+    folder.mkdir()
+    monkeypatch.setenv(files.FOLDER_VARIABLE, str(folder))
+    (folder / "items.csv").write_text("item_id,title,categories,price\ni1,One,a|b,3.5\ni2,Two,,\ni3,Three,c,0\n")
+    found = Delivery(folder, Settings.from_env(), spark, replace(Config(), max_events_per_day=5))
+    found.events("e1,u1,i1,view,2026-01-01T10:00:00Z,,")
+    yield found
+    spark.catalog.clearCache()

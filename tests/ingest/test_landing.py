@@ -1,0 +1,71 @@
+"""Landing: committed whole with its time, or not at all."""
+
+from __future__ import annotations
+
+import errno
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from hybridrec import store
+from hybridrec.errors import BadData
+from hybridrec.ingest import landing
+from hybridrec.settings import Settings
+from hybridrec.sources import files, synthetic
+
+AT = datetime(2026, 2, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def small_shop(home: Path) -> Settings:
+    (home / "hybridrec.toml").write_text("[sources.synthetic]\nn_users = 20\nn_items = 30\nn_events = 900\nn_days = 3\n")
+    return Settings.from_env()
+
+
+def test_the_time_of_arrival_is_on_record(small_shop: Settings) -> None:
+    landing.land(small_shop, "synthetic", 5, AT)
+    found = landing.read_landing(small_shop, "synthetic")
+    assert (found.source, found.seed, found.landed_at) == ("synthetic", 5, AT)
+    assert [len(found.files(part)) for part in ("events", "items", "users")] == [3, 1, 1]
+
+
+def test_landing_again_replaces_the_delivery(small_shop: Settings) -> None:
+    first = landing.land(small_shop, "synthetic", 5, AT)
+    second = landing.land(small_shop, "synthetic", 5, AT)
+    assert not first.folder.exists()
+    assert second.folder.exists()
+
+
+def test_nothing_has_landed(home: Path) -> None:
+    with pytest.raises(BadData, match=r"nothing has landed; run python -m jobs.land_source --source synthetic first"):
+        landing.read_landing(Settings.from_env(), "synthetic")
+
+
+def test_unknown_source(home: Path) -> None:
+    with pytest.raises(BadData, match="sources: there is no 'netflix'; choose from files, movielens_100k, synthetic"):
+        landing.land(Settings.from_env(), "netflix", 1, AT)
+
+
+def test_bad_delivery_leaves_the_last_one(small_shop: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(files.FOLDER_VARIABLE, str(tmp_path))
+    (tmp_path / "events.csv").write_text("user_id,item_id,event_type,event_at\nu,i,view,2026-01-01\n")
+    landing.land(small_shop, "files", 1, AT)
+    (tmp_path / "events.csv").write_bytes(b"user_id,item_id,event_type,event_at\n\xff\n")
+    with pytest.raises(BadData, match="not UTF-8"):
+        landing.land(small_shop, "files", 1, AT)
+    assert landing.count_rows(landing.read_landing(small_shop, "files").files("events")) == 1
+
+
+def test_full_disk_leaves_the_last_delivery(small_shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = landing.land(small_shop, "synthetic", 5, AT)
+
+    def fail(path: Path, rows: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(synthetic, "_write", fail)  # a full disk cannot be had without a mount
+    with pytest.raises(OSError, match="No space left"):
+        landing.land(small_shop, "synthetic", 5, AT)
+    assert landing.read_landing(small_shop, "synthetic") == before
+    assert len(list(landing.raw_folder(small_shop, "synthetic").glob("attempt-*"))) == 1
+    assert store.is_committed(landing.raw_folder(small_shop, "synthetic"))
