@@ -19,7 +19,7 @@ from hybridrec.report.quality import table_quality
 from hybridrec.spark import server_peak_mib
 
 if TYPE_CHECKING:
-    from hybridrec.run import Run
+    from hybridrec.run import Fold, Run
 
 T = TypeVar("T")
 
@@ -64,10 +64,7 @@ def collect(run: Run, durations: Mapping[str, float] | None = None) -> Facts:
 
 def _frame(run: Run) -> Facts:
     manifest = run.manifest
-    folds = {
-        name: f"trains before {fold.cut:%Y-%m-%d %H:%M}" + (f", judged until {fold.label_end:%Y-%m-%d %H:%M}" if fold.label_end else "")
-        for name, fold in manifest.folds.items()
-    }
+    folds = {str(fold.name): _describe_fold(fold) for fold in sorted(manifest.folds.values(), key=lambda fold: fold.cut)}
     options = {name: str(value) for name, value in asdict(run.config).items()}
     return Facts(
         run_id=run.run_id,
@@ -80,6 +77,11 @@ def _frame(run: Run) -> Facts:
         folds=folds,
         options=options,
     )
+
+
+def _describe_fold(fold: Fold) -> str:
+    judged = f", judged until {fold.label_end:%Y-%m-%d %H:%M}" if fold.label_end else ""
+    return f"trains before {fold.cut:%Y-%m-%d %H:%M}{judged}"
 
 
 def _metrics(run: Run) -> tuple[Metric, ...]:
