@@ -60,7 +60,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Checks:
-    """The newest checkpoint of one core table; no time in it, so equal data has equal checks.
+    """The newest checkpoint of one core table; the landing is the only time in it.
 
     rows: of the whole table; checked_rows: that were looked at. quarantined: refused rows of the last ingest by reason.
     """
@@ -230,9 +230,9 @@ def _raise_failed(settings: Settings, checks: Checks) -> None:
 
 def describe(check: Check) -> str:
     """A failed expectation in one line: its name, column, what it expected, what it found."""
-    expected = ", ".join(f"{key} {value}" for key, value in check.expected.items())
+    told = ", ".join([check.column or "table", *(f"{key} {value}" for key, value in check.expected.items())])
     found = f"found {check.observed}" if check.unexpected_count is None else f"{check.unexpected_count} rows do not hold"
-    return f"{check.expectation}({check.column or 'table'}; {expected}): {check.error or found}"
+    return f"{check.expectation}({told}): {check.error or found}"
 
 
 def _checks_folder(settings: Settings, source: str, name: str) -> Path:
