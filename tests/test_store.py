@@ -126,3 +126,10 @@ def test_sigkill_at_any_moment_leaves_a_whole_state(tmp_path: Path, delay: float
     assert len(store.committed_files(tmp_path, ".txt")) == 2
     write(tmp_path, "after")
     assert read(tmp_path) == {"after"}
+
+
+def test_numpy_scalars_stay_numbers_in_json(tmp_path: Path) -> None:
+    import numpy as np
+
+    store.write_json(tmp_path / "x.json", {"passed": np.bool_(False), "share": np.float32(0.5), "n": np.int64(3), "at": tmp_path})
+    assert json.loads((tmp_path / "x.json").read_text()) == {"passed": False, "share": 0.5, "n": 3, "at": str(tmp_path)}

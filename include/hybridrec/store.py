@@ -126,11 +126,17 @@ def write_json(path: Path, value: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}")
     try:
-        beside.write_text(json.dumps(value, indent=1, sort_keys=True, default=str))
+        beside.write_text(json.dumps(value, indent=1, sort_keys=True, default=_plain))
         _flush_to_disk(beside)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _plain(value: object) -> object:
+    """numpy's numbers as Python's: as text, a False would read as true. Anything else (times, paths) as text."""
+    item = getattr(value, "item", None)
+    return item() if callable(item) else str(value)
 
 
 def _flush_to_disk(path: Path) -> None:
