@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-import pytest
-from made_ranked import ranked_rows
+import shutil
+from pathlib import Path
 
-from hybridrec import training
+import listed_run
+import pytest
+import small_world
+
 from hybridrec.run import Run
 
 
+@pytest.fixture(scope="session")
+def ranked_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the small world's run taken on to model_ranked; made once, to be copied."""
+    folder = tmp_path_factory.mktemp("ranked_home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HYBRIDREC_HOME", str(folder))
+        listed_run.add_ranked(small_world.make_run())
+    return folder
+
+
 @pytest.fixture
-def ranked_run(small_run: Run) -> Run:
-    """small_run with the models that know similar items, and model_ranked of 15 rows for all users but NO_ROWS."""
-    for model in ("item_knn", "content"):
-        with small_run.staged(f"models/{model}", "final") as folder:
-            training.fit_model(model, training.training_data(small_run, "final", model), {}, folder)
-    small_run.write("model_ranked", ranked_rows())
-    return small_run
+def ranked_run(home: Path, ranked_home: Path) -> Run:
+    """The small world's run with the models that know similar items, and model_ranked of 15 rows for all users but NO_ROWS."""
+    shutil.copytree(ranked_home, home, dirs_exist_ok=True)
+    return Run.open("small")

@@ -1,0 +1,63 @@
+"""What a person and a service get for one user."""
+
+from __future__ import annotations
+
+import pytest
+
+from hybridrec import lookup
+from hybridrec.errors import BadData
+from hybridrec.run import Run
+from jobs import check_output, publish_table
+from jobs.lookup import Params, main
+
+
+@pytest.fixture
+def published(listed: Run) -> Run:
+    check_output.main(check_output.Params(listed.run_id))
+    publish_table.main(publish_table.Params(listed.run_id))
+    return listed
+
+
+def test_a_user_sees_titles_scores_and_reasons(published: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    main(Params("u10"))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("Recommendations for user u10")
+    table = lines[2 : 2 + 11]
+    assert table[0].split() == ["rank", "score", "item", "title", "why", "source"]
+    title_at, why_at = table[0].index("title"), table[0].index("why")
+    own = published.read("out_recommendations").to_pandas().set_index("user_id").loc["u10"]
+    for place, line in enumerate(table[1:]):
+        assert line.split()[0] == str(place + 1)
+        assert own.item_ids[place] in line
+        assert line[title_at:].startswith(("Space story number", "Love story number"))
+        assert line[why_at:].startswith(own.reasons[place])
+    assert lines[-1].startswith("run small, version small_")
+
+
+def test_k_limits_the_list(published: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    main(Params("u10", k=3))
+    assert len(capsys.readouterr().out.splitlines()) == 2 + 4 + 2
+
+
+def test_an_unknown_user_gets_popular_items_and_is_told(published: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    main(Params("stranger", k=4))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "User stranger is not known; these are popular items"
+    assert len(lines) == 2 + 5 + 2
+    answer = lookup.recommend(lookup.open_target(published.settings), "stranger", 4)
+    assert (answer.user_id, answer.reason) == ("stranger", "unknown_user")
+
+
+def test_a_user_without_a_list_of_their_own_is_told(published: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    main(Params("u58"))
+    assert capsys.readouterr().out.startswith("User u58 has no list of their own yet; these are popular items")
+
+
+def test_nothing_published_is_said_in_a_sentence(listed: Run) -> None:
+    with pytest.raises(BadData, match="nothing has been published yet; run the DAG nightly_retrain"):
+        main(Params("u10"))
+
+
+def test_k_below_one_is_refused(published: Run) -> None:
+    with pytest.raises(BadData, match="k is 0, expected 1 or more"):
+        main(Params("u10", k=0))
