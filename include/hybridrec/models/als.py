@@ -17,6 +17,7 @@ from hybridrec.retrieval.dot import Vectors, no_vectors
 
 DOC = "Latent factors of users and items (implicit feedback ALS)."
 BECAUSE = "people with a history like yours chose it"
+BECAUSE_OF = "because you chose {title}"
 REQUIRED = False
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 DOC = "Items whose categories, brand, price and text resemble the history."
 BECAUSE = "it resembles what you chose"
+BECAUSE_OF = "it resembles {title}: {categories}"
 REQUIRED = False
 
 

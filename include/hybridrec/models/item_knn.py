@@ -20,6 +20,7 @@ from hybridrec.retrieval.sparse import as_csr, empty_csr, load_csr, one_hot, sav
 
 DOC = "Items chosen by the same users as those of the history (item-item neighbours)."
 BECAUSE = "people who chose what you chose also chose it"
+BECAUSE_OF = "people who chose {title} also chose it"
 REQUIRED = False
 WEIGHTINGS = ("cosine", "tfidf", "bm25")
 
