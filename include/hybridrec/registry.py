@@ -50,6 +50,7 @@ def connect(settings: Settings) -> MlflowClient:
     from mlflow.exceptions import MlflowException
     from mlflow.store.db.utils import _upgrade_db, create_sqlalchemy_engine_with_retry
 
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a task's log is no terminal
     settings.mlflow_artifacts.mkdir(parents=True, exist_ok=True)
     # of several processes that meet a fresh database, all but one die in the migration
     with _locked(settings.home / "mlflow" / "schema.lock"):

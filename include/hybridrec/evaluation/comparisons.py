@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import numpy as np
 
 from hybridrec import strategies
 from hybridrec.evaluation import metrics
-from hybridrec.evaluation.bootstrap import Doubles, paired_difference
+from hybridrec.evaluation.bootstrap import Doubles, interval, resampled_means
 from hybridrec.evaluation.labels import LabelledPool
 from hybridrec.evaluation.lists import ALL, JudgedLists
 from hybridrec.evaluation.metrics import judge, row_gains
@@ -45,32 +48,45 @@ class Resampling:
     seed: int
 
 
-def compare(
-    question: str, name: str, against: str, ours: Doubles, theirs: Doubles, lists: JudgedLists, k: int, how: Resampling
-) -> list[Comparison]:
-    """Ours against theirs, NDCG of each user, overall and in every segment that has users."""
+class Pair(NamedTuple):
+    """Two lists to be compared; difference is each user's NDCG at k of name minus against, float64 (n_users,)."""
+
+    question: str
+    name: str
+    against: str
+    k: int
+    difference: Doubles
+
+
+def compare(pairs: list[Pair], lists: JudgedLists, how: Resampling) -> list[Comparison]:
+    """Each pair overall and in every segment that has users; all pairs of a segment are resampled together."""
     rows = []
     for segment in (ALL, *SEGMENTS):
         inside = lists.in_segment(segment)
-        if inside.any():
-            found = paired_difference(ours[inside], theirs[inside], how.samples, how.seed)
-            rows.append(Comparison(question, name, against, segment, f"ndcg@{k}", *found, n_users=int(inside.sum())))
+        if not inside.any() or not pairs:
+            continue
+        differences = np.stack([pair.difference[inside] for pair in pairs], axis=1)  # (n_users, n_pairs)
+        means, resampled = differences.mean(axis=0), resampled_means(differences, how.samples, how.seed)
+        for column, pair in enumerate(pairs):
+            found = interval(means[column], resampled[:, column])
+            n_users = len(differences)
+            rows.append(Comparison(pair.question, pair.name, pair.against, segment, f"ndcg@{pair.k}", *found, n_users=n_users))
     return rows
 
 
 def compare_lists(lists: JudgedLists, how: Resampling) -> list[Comparison]:
     """Every list against the default strategy, and every strategy against popularity."""
     default = default_list(lists)
-    rows: list[Comparison] = []
+    pairs: list[Pair] = []
     for k in lists.ks:
         quality = {key: lists.quality(*key, k) for key in lists.judged}
         popular = quality.get(("source", POPULARITY))
         for (kind, name), ours in quality.items():
             if (kind, name) != default:
-                rows += compare("strategy", name, default[1], ours, quality[default], lists, k, how)
+                pairs.append(Pair("strategy", name, default[1], k, ours - quality[default]))
             if kind == "strategy" and popular is not None:
-                rows += compare("strategy", name, POPULARITY, ours, popular, lists, k, how)
-    return rows
+                pairs.append(Pair("strategy", name, POPULARITY, k, ours - popular))
+    return compare(pairs, lists, how)
 
 
 def default_list(lists: JudgedLists) -> tuple[Kind, str]:
@@ -113,15 +129,15 @@ def ablate(
     The source's columns and what it alone nominated are taken from the pools of both folds. A fixed strategy scores
     what is left; a learnt one is fitted again on it, with the rounds and the mix that the whole pool chose.
     """
-    rows: list[Comparison] = []
+    pairs: list[Pair] = []
     for source in judged.pool.sources if len(judged.pool.sources) > 1 else ():
         left = LabelledPool(judged.pool.without(source), judged.labels)
         learnt_from = LabelledPool(train.pool.without(source), train.labels)
         for name, strategy in sorted(ready.items()):
             scores = _refitted(strategy, learnt_from, how.seed, threads).score(left.pool)
             without = metrics.ndcg(judge(left.pool, scores, left.labels, k), k)
-            rows += compare("ablation", source, name, without, lists.quality("strategy", name, k), lists, k, how)
-    return rows
+            pairs.append(Pair("ablation", source, name, k, without - lists.quality("strategy", name, k)))
+    return compare(pairs, lists, how)
 
 
 def _refitted(strategy: Strategy, train: LabelledPool, seed: int, threads: int) -> Strategy:

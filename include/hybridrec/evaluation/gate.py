@@ -17,9 +17,9 @@ import numpy as np
 from hybridrec.errors import BadData
 from hybridrec.evaluation import metrics
 from hybridrec.evaluation.bootstrap import Doubles
-from hybridrec.evaluation.comparisons import POPULARITY, Comparison, Resampling, compare
+from hybridrec.evaluation.comparisons import POPULARITY, Comparison, Pair, Resampling, compare
 from hybridrec.evaluation.labels import LabelledPool, labelled_pool
-from hybridrec.evaluation.lists import JudgedLists
+from hybridrec.evaluation.lists import ALL, JudgedLists
 from hybridrec.evaluation.metrics import judge
 from hybridrec.evaluation.night import judge_all
 from hybridrec.ranking.policy import SEGMENTS, Choice, Policy, load_policy, source_scores
@@ -120,7 +120,7 @@ def _rival_name(champion: Champion | None, notes: list[str]) -> str:
 
 
 def _overall(name: str, against: str, ours: Doubles, theirs: Doubles, lists: JudgedLists, k: int, how: Resampling) -> list[Comparison]:
-    return [row for row in compare("champion", name, against, ours, theirs, lists, k, how) if row.segment == "all"]
+    return [row for row in compare([Pair("champion", name, against, k, ours - theirs)], lists, how) if row.segment == ALL]
 
 
 def _refusals(rows: list[Comparison], tolerance: float) -> list[str]:

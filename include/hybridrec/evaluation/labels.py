@@ -13,7 +13,7 @@ from hybridrec.ranking.pool import Ints, Pool, load_pool
 if TYPE_CHECKING:
     from hybridrec.run import Run
 
-MAX_ROWS = 4_000_000  # of a pool at a time: some 600 MB of columns
+MAX_ROWS = 2_000_000  # of a pool at a time: some 300 MB of columns, and enough users for narrow intervals
 
 
 class LabelledPool(NamedTuple):
