@@ -138,6 +138,13 @@ def test_the_gate_says_who_serves_and_why(night: Run) -> None:
     assert "refused; tonight's lists are ranked by champion." in " ".join(warnings(refused))
 
 
+def test_many_judged_users_without_history_are_pointed_out(night: Run) -> None:
+    facts = collect(night)
+    assert "had no history yet" not in render(facts)
+    cold = tuple(replace(m, segment="none", n_users=40) for m in facts.metrics if m.segment == "light")
+    assert "<b>40 of the 58 judged users had no history yet</b>" in render(replace(facts, metrics=facts.metrics + cold))
+
+
 def test_a_night_without_publishing_is_called_a_trial(night: Run) -> None:
     night.manifest = replace(night.manifest, publish=False)
     assert collect(night).headline.startswith("A trial: lists for 60 users")

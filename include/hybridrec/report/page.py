@@ -44,7 +44,8 @@ def render(facts: Facts) -> str:
         style=Markup((HERE / "page.css").read_text()),  # noqa: S704  a file of this package
         tiles=tiles(facts),
         published=published,
-        forest=metric_forest(story.overall(facts), published),
+        judged=story.judged_users(facts),
+        forests=[(segment, metric_forest(found, published)) for segment in SEGMENTS if (found := story.overall(facts, segment))],
         tables=metric_tables(facts),
         glossary=glossary(facts.metrics),
         comparisons=comparison_plots(facts),

@@ -71,6 +71,11 @@ def published_list(facts: Facts) -> str:
     return facts.choices[0].strategy if facts.choices else ""
 
 
-def overall(facts: Facts) -> tuple[Metric, ...]:
-    """Sources and strategies over all users by the metric that lists are compared by."""
-    return tuple(m for m in facts.metrics if m.segment == "all" and m.metric == facts.metric and m.kind != "pool")
+def overall(facts: Facts, segment: str = "all") -> tuple[Metric, ...]:
+    """Sources and strategies over a segment's users by the metric that lists are compared by."""
+    return tuple(m for m in facts.metrics if m.segment == segment and m.metric == facts.metric and m.kind != "pool")
+
+
+def judged_users(facts: Facts) -> dict[str, int]:
+    """Users with held-out items by segment, all of them under "all"; segments without any are left out."""
+    return {m.segment: m.n_users for m in facts.metrics if m.metric == facts.metric}
