@@ -118,6 +118,8 @@ def _options(installation: Installation, keys: dict[str, str]) -> dict[str, dict
         },
         "api_auth": {"jwt_secret": keys["jwt"]},
         "logging": {"base_log_folder": home / "logs"},
+        # A task's end may be noticed this much later (default 5 s), and until then its place is taken.
+        "workers": {"min_heartbeat_interval": 1},
         "dag_processor": {"parsing_processes": 1, "dag_file_processor_timeout": 180},
         "usage_data_collection": {"enabled": False},
     }

@@ -35,10 +35,10 @@ def report(home: Path) -> Path:
     return run
 
 
-def test_shows_a_report_as_a_stranger(client: TestClient, report: Path) -> None:
+def test_shows_a_report_that_runs_no_script(client: TestClient, report: Path) -> None:
     answer = client.get("/reports/night-1")
     assert (answer.status_code, answer.text) == (200, "<h1>night-1</h1>")
-    assert "sandbox" in answer.headers["content-security-policy"]
+    assert "default-src 'none'" in (policy := answer.headers["content-security-policy"]) and "script-src" not in policy
     assert "night-1" in client.get("/").text
 
 

@@ -1,0 +1,286 @@
+"""The real thing: Airflow's processes, real data, real jobs; started over REST, then by clicks in a browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+    from hybridrec_airflow.installation import Installation
+    from hybridrec_airflow.rest import AirflowApi
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parent.parent.parent
+RUN_SECONDS = 900.0
+BROWSER_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+QUICK_MODELS = ("als", "item_knn", "popularity")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Running services with a home of their own."""
+
+    installation: Installation
+    api: AirflowApi
+
+    def run(self, dag_id: str, **form: object) -> str:
+        """Trigger a DAG over REST and wait for its success; returns the run's id."""
+        run_id = self.api.trigger(dag_id, form)
+        assert self.wait_for(dag_id, run_id) == "success", self.failures(dag_id, run_id)
+        return run_id
+
+    def wait_for(self, dag_id: str, run_id: str) -> str:
+        """State of a run once it has ended."""
+        deadline = time.monotonic() + RUN_SECONDS
+        while (state := self.api.state(dag_id, run_id)) not in ("success", "failed"):
+            assert time.monotonic() < deadline, f"{dag_id} has not ended after {RUN_SECONDS:.0f} s"
+            time.sleep(1)
+        return state
+
+    def failures(self, dag_id: str, run_id: str) -> str:
+        """The ends of the logs of the tasks that failed."""
+        failed = [task for task in self.api.tasks(dag_id, run_id) if task.state == "failed"]
+        return "\n".join(f"{task.label}: " + "\n".join(self.api.log(dag_id, run_id, task)[-15:]) for task in failed)
+
+    def states(self, dag_id: str, run_id: str) -> dict[str, str]:
+        """State of each task by label."""
+        return {task.label: task.state for task in self.api.tasks(dag_id, run_id)}
+
+    def file_safe(self, run_id: str) -> str:
+        """Id of the run on storage."""
+        return run_id.replace(":", "-").replace("+", "-").replace("~", "-")
+
+    def published(self, query: str) -> list[tuple[Any, ...]]:
+        """Rows of the published database."""
+        with sqlite3.connect(f"file:{self.installation.settings.published}/recommendations.db?mode=ro", uri=True) as connection:
+            return connection.execute(query).fetchall()
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, airflow_home: Path) -> Iterator[Stack]:
+    from hybridrec_airflow import night, services
+    from hybridrec_airflow.installation import Installation
+
+    home = tmp_path_factory.mktemp("home")
+    ports = {f"HYBRIDREC_{name}_PORT": str(_free_port()) for name in ("AIRFLOW", "MLFLOW")}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AIRFLOW")]:
+            patch.delenv(name)
+        for name, value in {"HYBRIDREC_HOME": str(home), "HYBRIDREC_SCHEDULE": "off", **ports}.items():
+            patch.setenv(name, value)
+        assert _services("up").returncode == 0
+        installation = Installation.from_env()
+        try:
+            api = services.connect(installation)
+            for dag_id in ("ingest", "nightly_retrain", "rollback_publication"):
+                night.wait_for_dag(api, dag_id)
+                api.pause(dag_id, False)
+            yield Stack(installation, api)
+        finally:
+            assert _services("down").returncode == 0
+        assert services.running(installation) == []
+
+
+@pytest.fixture(scope="module")
+def first_night(stack: Stack) -> str:
+    """Run id of a night over REST on real data with every model."""
+    stack.run("ingest", source="movielens_100k")
+    return stack.run("nightly_retrain", source="movielens_100k", k=10)
+
+
+def test_a_night_started_over_rest_publishes_for_everybody(stack: Stack, first_night: str) -> None:
+    states = stack.states("nightly_retrain", first_night)
+    assert set(states.values()) == {"success"}
+    assert {label for label in states if label.startswith("train_model[als")} == {
+        f"train_model[als {fold}]" for fold in ("rank", "eval", "final")
+    }
+    assert stack.published("select count(*), count(distinct user_id) from recommendations") == [(943, 943)]
+    (run_id,) = stack.published("select run_id from publications where state = 'live'")[0]
+    assert run_id == stack.file_safe(first_night)
+
+
+def test_no_spark_server_outlives_its_night(stack: Stack, first_night: str) -> None:
+    from hybridrec.spark import running_server
+
+    assert running_server(stack.installation.settings, stack.file_safe(first_night)) is None
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [({"k": -1}, "-1 is less than the minimum"), ({"models": ["no_such_model"]}, "no_such_model"), ({"as_of": "yesterday"}, "yesterday")],
+    ids=str,
+)
+def test_rest_refuses_a_wrong_value(stack: Stack, form: dict[str, object], said: str) -> None:
+    from hybridrec_airflow.rest import Refused
+
+    with pytest.raises(Refused, match=said):
+        stack.api.trigger("nightly_retrain", form)
+
+
+def test_the_first_task_refuses_a_time_before_the_data(stack: Stack, first_night: str) -> None:
+    live = stack.published("select version, content_hash from publications where state = 'live'")
+    run_id = stack.api.trigger("nightly_retrain", {"source": "movielens_100k", "as_of": "1990-01-01"})
+    assert stack.wait_for("nightly_retrain", run_id) == "failed"
+    task = next(task for task in stack.api.tasks("nightly_retrain", run_id) if task.task_id == "open_run")
+    assert (task.state, task.try_number) == ("failed", 1), "BadData must not be retried"
+    assert "1990-01-01" in (text := "\n".join(stack.api.log("nightly_retrain", run_id, task))) and "BadData" in text
+    assert stack.published("select version, content_hash from publications where state = 'live'") == live
+
+
+def test_a_viewer_reads_and_starts_nothing(stack: Stack) -> None:
+    from hybridrec_airflow.rest import AirflowApi, Refused
+
+    viewer = AirflowApi(stack.installation.airflow_url, "viewer", stack.installation.password("viewer"))
+    assert "nightly_retrain" in viewer.dags()
+    with pytest.raises(Refused, match="403"):
+        viewer.trigger("nightly_retrain", {})
+
+
+def test_reports_need_a_login(stack: Stack, first_night: str) -> None:
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(f"{stack.installation.airflow_url}/hybridrec/reports/{stack.file_safe(first_night)}", timeout=30)
+
+
+def test_tasks_and_logs_hold_no_secret(stack: Stack, first_night: str) -> None:
+    secrets = [*json.loads((stack.installation.home / "secrets.json").read_text()).values(), stack.installation.password("admin")]
+    logs = [path for path in (stack.installation.home / "logs").rglob("*.log") if path.is_file()]
+    assert logs
+    leaks = [str(path) for path in logs if any(secret in path.read_text(errors="replace") for secret in secrets)]
+    assert leaks == []
+
+
+@pytest.fixture(scope="module")
+def page(stack: Stack) -> Iterator[Page]:
+    """A browser that is logged in as admin by its login form."""
+    from playwright.sync_api import sync_playwright
+
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert path, "no Chromium found; `make test-slow` installs it"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, headless=True, args=BROWSER_FLAGS)
+        page = browser.new_page(viewport={"width": 1600, "height": 1100})
+        page.set_default_timeout(60_000)
+        page.goto(f"{stack.installation.airflow_url}/auth/login?next=%2Fdags%2Fnightly_retrain")
+        page.fill("input[name=username]", "admin")
+        page.fill("input[name=password]", stack.installation.password("admin"))
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/dags/nightly_retrain")
+        yield page
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def clicked_night(stack: Stack, first_night: str, page: Page) -> str:
+    """Run id of a night that a person starts with the form: three models, k = 7, not published."""
+    from hybridrec import discover
+
+    known = set(_run_ids(stack))
+    page.goto(f"{stack.installation.airflow_url}/dags/nightly_retrain")
+    page.get_by_role("button", name="Trigger").first.click()
+    form = page.get_by_role("dialog")
+    form.get_by_role("spinbutton").fill("7")
+    form.get_by_role("spinbutton").press("Tab")
+    for name in sorted(set(discover.names("models")) - set(QUICK_MODELS)):
+        form.get_by_label(f"Remove {name}", exact=True).click()
+    form.locator("label", has=page.locator("input[name=element_publish]")).first.click()
+    _picture(stack, page, "form")
+    form.get_by_test_id("trigger-dag-submit").click()
+    deadline = time.monotonic() + 30
+    while not (new := [run_id for run_id in _run_ids(stack) if run_id not in known]):
+        assert time.monotonic() < deadline, "the form started no run"
+        time.sleep(0.5)
+    assert stack.wait_for("nightly_retrain", new[0]) == "success", stack.failures("nightly_retrain", new[0])
+    return new[0]
+
+
+def test_the_form_starts_the_night_that_it_shows(stack: Stack, clicked_night: str) -> None:
+    manifest = json.loads((stack.installation.settings.runs / stack.file_safe(clicked_night) / "run.json").read_text())
+    assert (manifest["config"]["k"], manifest["publish"]) == (7, False)
+    assert set(QUICK_MODELS) <= set(manifest["models"])
+    states = stack.states("nightly_retrain", clicked_night)
+    assert states.pop("publish_table") == "skipped"
+    assert set(states.values()) == {"success"}
+
+
+def test_what_is_not_to_be_published_changes_nothing(stack: Stack, first_night: str, clicked_night: str) -> None:
+    assert stack.published("select run_id from publications where state = 'live'") == [(stack.file_safe(first_night),)]
+
+
+def test_the_graph_is_green(stack: Stack, first_night: str, page: Page) -> None:
+    page.goto(_run_url(stack, first_night))
+    page.get_by_label("Show Graph").first.click()
+    page.get_by_label("taskGroups.expandAll").or_(page.get_by_label("Expand all")).first.click()
+    page.get_by_text("write_report").first.wait_for()
+    page.wait_for_timeout(3000)  # the graph's layout settles
+    _picture(stack, page, "graph")
+    assert page.get_by_text("failed", exact=True).count() == 0
+
+
+def test_buttons_lead_to_report_data_docs_and_mlflow(stack: Stack, first_night: str, page: Page) -> None:
+    expected = {"Report": "/hybridrec/reports/", "Data Docs": "/hybridrec/docs/", "MLflow run": "/#/experiments/"}
+    for name, address in expected.items():
+        page.goto(f"{_run_url(stack, first_night)}/tasks/write_report/details")
+        page.get_by_role("link", name=name, exact=True).click()
+        page.wait_for_url(f"**{address}**")
+        page.wait_for_timeout(4000)
+        _picture(stack, page, name.lower().replace(" ", "_"))
+        assert page.locator("body").inner_text().strip()
+
+
+def test_an_earlier_version_goes_live_again(stack: Stack, first_night: str) -> None:
+    before = stack.published("select version from publications where state = 'live'")
+    stack.run("nightly_retrain", source="movielens_100k", k=5, models=list(QUICK_MODELS))
+    assert stack.published("select version from publications where state = 'live'") != before
+    stack.run("rollback_publication")
+    assert stack.published("select version from publications where state = 'live'") == before
+
+
+def _services(action: str) -> subprocess.CompletedProcess[bytes]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "plugins")}
+    return subprocess.run([sys.executable, "-m", "hybridrec_airflow.services", action], cwd=ROOT, env=environment, check=False, timeout=400)
+
+
+def _run_ids(stack: Stack) -> list[str]:
+    return [run["dag_run_id"] for run in stack.api._call("GET", "/api/v2/dags/nightly_retrain/dagRuns?limit=100")["dag_runs"]]
+
+
+def _run_url(stack: Stack, run_id: str) -> str:
+    return f"{stack.installation.airflow_url}/dags/nightly_retrain/runs/{quote(run_id, safe='')}"
+
+
+def _picture(stack: Stack, page: Page, name: str) -> None:
+    """Keep what the browser shows; HYBRIDREC_SCREENSHOTS names a folder that outlives the test."""
+    folder = Path(os.environ.get("HYBRIDREC_SCREENSHOTS") or stack.installation.settings.home / "screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=folder / f"{name}.png")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
