@@ -5,6 +5,8 @@ A member has `DOC` (one line), `BECAUSE` (the sentence a person reads when this 
 `BECAUSE_OF`, the sentence when one item of the history stands out: `{title}` names it, `{categories}` what both share; and
 its `Model` may be one that KnowsSimilarItems, which also finds that item.
 
+A Model may also have `similar(items: Ints, k: int) -> Neighbours`: the items most like each given one.
+
     python -m jobs.train_model --run-id R --model als --fold final
 """
 
@@ -70,7 +72,7 @@ class Retriever(Protocol):
     def __init__(self, config: Any) -> None: ...
 
     def fit(self, data: TrainingData) -> dict[str, float]:
-        """Learn; returns metrics of the fit worth keeping (loss, seconds)."""
+        """Learn; returns metrics worth keeping (loss, epochs); no times, since equal fits must be equal files."""
 
     def top_k(self, users: UserBlock, k: int) -> Neighbours:
         """The k best items of each user that the history does not hold.
