@@ -124,3 +124,20 @@ def test_rows_come_out_in_the_order_of_the_list(seed: int) -> None:
         expected = rows.sort_values(["user_idx", "score", "item_idx"], ascending=[True, False, True], ignore_index=True)
         pd.testing.assert_frame_equal(rows, expected)
     pd.testing.assert_frame_equal(in_order(lists.sample(frac=1, random_state=seed)), lists)
+
+
+def test_the_example_of_the_documentation_is_a_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "adding-a-rule.md").read_text()
+    code = page[page.index('    """Put what is under promotion') : page.index("`ranked` holds the rows")]
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "promoted_boost.py").write_text(textwrap.dedent(code))
+    monkeypatch.setenv("HYBRIDREC_EXTENSIONS", str(tmp_path))
+    config = Config(members={"rules": {"promoted_boost": {"strength": 100.0}}})
+    rule = next(rule for rule in active_rules(config) if rule.name == "promoted_boost")
+    lists, context = random_world(6)
+    promoted = np.arange(len(context.items)) % 5 == 0
+    context.items["is_promoted"] = promoted
+    after = apply_rules(lists, context, [rule])
+    for _, own in after[after.groupby("user_idx").score.transform("size") > 2].groupby("user_idx"):
+        flags = promoted[own.item_idx]
+        assert (np.diff(flags.astype(int)) <= 0).all(), "promoted items stand first"

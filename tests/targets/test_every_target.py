@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from published_rows import publication, rows, tables
 
-from hybridrec import discover
+from hybridrec import discover, lookup
 from hybridrec.errors import BadData
 from hybridrec.settings import Settings
 from hybridrec.targets import PUBLISHED, Target
 
+EXTENSIONS = os.environ.get("HYBRIDREC_EXTENSIONS", "")  # a target under development: home clears the variable
+
 
 @pytest.fixture(params=discover.names("targets"))
-def target(request: pytest.FixtureRequest, home: object) -> Iterator[Target]:
+def target(request: pytest.FixtureRequest, home: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
+    monkeypatch.setenv("HYBRIDREC_EXTENSIONS", EXTENSIONS)
     found = discover.member("targets", request.param).connect(Settings.from_env())
     yield found
     found.close()
@@ -179,3 +184,32 @@ def test_the_publication_is_kept_as_given(target: Target) -> None:
 def test_a_version_that_could_not_be_a_table_name_is_refused(target: Target, version: str) -> None:
     with pytest.raises(BadData, match="version"):
         target.stage(publication(version), tables("one"))
+
+
+TOY = """
+from hybridrec.targets.sqlite import SqliteTarget
+
+DOC = "A second file."
+
+
+def connect(settings):
+    return SqliteTarget(settings.home / "second.db")
+"""
+
+
+def test_a_target_of_one_new_file_is_published_to(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "targets").mkdir()
+    (tmp_path / "targets" / "toy_second_file.py").write_text(TOY)
+    monkeypatch.setenv("HYBRIDREC_EXTENSIONS", str(tmp_path))
+    monkeypatch.setenv("HYBRIDREC_TARGET", "toy_second_file")
+    assert "toy_second_file" in discover.names("targets")
+    found = lookup.open_target(Settings.from_env())
+    publish(found, "v1", "one")
+    assert lookup.recommend(found, "u00001", 3).version == "v1"
+    assert (home / "second.db").exists()
+
+
+def test_an_unknown_target_is_named_with_the_choices(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYBRIDREC_TARGET", "tape")
+    with pytest.raises(BadData, match=r"targets: there is no 'tape'; choose from .*sqlite"):
+        lookup.open_target(Settings.from_env())
