@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 import platform
 import shutil
@@ -117,8 +116,6 @@ class Sampler:
 
 def run_world(name: str, world: World, home: Path) -> bool:
     """Ingest a world and run a night over it, printing what each task cost; returns whether memory stayed below the limit."""
-    from hybridrec_airflow.steps import steps
-
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     (home / "hybridrec.toml").write_text(world.options)
@@ -127,18 +124,27 @@ def run_world(name: str, world: World, home: Path) -> bool:
     settings = Settings.from_env()
     run_id = f"bench_{name}"
     dags = [("ingest", settings.warehouse(world.source)), ("nightly_retrain", settings.runs / run_id)]
-    peak = 0.0
-    for dag_id, records in dags:
-        plan = steps(dag_id, run_id, {"source": world.source})
-        with Sampler(settings, sorted({step.session for step in plan if step.session} | {run_id, f"ingest.{run_id}"})).running() as sampler:
-            costs = [_run_step(step.task, list(step.command), step.session, home) for step in plan]
-        costs = _with_records(costs, job.read_records(records))
-        print(f"\n{dag_id} on {name}, {sum(cost.wall for cost in costs):.0f} s one task after the other\n")
-        print("\n".join(table(costs)))
-        print(f"\nall processes together, Spark included: at most {sampler.peak_mib:,.0f} MiB at a time")
-        peak = max(peak, sampler.peak_mib)
+    try:
+        peak = max(_run_dag(dag_id, run_id, world, records, settings) for dag_id, records in dags)
+    finally:
+        for session in (run_id, f"ingest.{run_id}"):
+            spark.stop_server(settings, session)  # one is left where a job has failed
     print(f"peak memory on {name}: {peak:,.0f} MiB, {'below' if peak < world.limit_mib else 'ABOVE'} the limit of {world.limit_mib:,} MiB")
     return peak < world.limit_mib
+
+
+def _run_dag(dag_id: str, run_id: str, world: World, records: Path, settings: Settings) -> float:
+    """Run a DAG's jobs and print what each cost; returns the highest memory of all processes together, MiB."""
+    from hybridrec_airflow.steps import steps
+
+    plan = steps(dag_id, run_id, {"source": world.source})
+    with Sampler(settings, sorted({step.session for step in plan if step.session} | {run_id, f"ingest.{run_id}"})).running() as sampler:
+        costs = [_run_step(step.task, list(step.command), step.session, settings.home) for step in plan]
+    costs = _with_records(costs, job.read_records(records))
+    print(f"\n{dag_id} of {run_id}, {sum(cost.wall for cost in costs):.0f} s one task after the other\n")
+    print("\n".join(table(costs)))
+    print(f"\nall processes together, Spark included: at most {sampler.peak_mib:,.0f} MiB at a time", flush=True)
+    return sampler.peak_mib
 
 
 def _run_step(name: str, command: list[str], session: str, home: Path) -> Cost:
@@ -293,7 +299,7 @@ def main() -> None:
     parser.add_argument("--durations", type=Path, help="with --airflow-run: write the tasks' seconds for `jobs.write_report --durations`")
     options = parser.parse_args()
     print("\n".join(describe_machine()), flush=True)
-    logging.disable(logging.INFO)  # Airflow tells of every file that it parses
+    os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "WARNING"  # it tells of every file that it parses; no job sees this
     if options.airflow_run:
         show_airflow_run(options.dag, options.airflow_run, options.durations)
         return
