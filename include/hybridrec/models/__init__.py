@@ -5,8 +5,6 @@ A member has `DOC` (one line), `BECAUSE` (the sentence a person reads when this 
 `BECAUSE_OF`, the sentence when one item of the history stands out: `{title}` names it, `{categories}` what both share; and
 its `Model` may be one that KnowsSimilarItems, which also finds that item.
 
-A Model may also have `similar(items: Ints, k: int) -> Neighbours`: the items most like each given one.
-
     python -m jobs.train_model --run-id R --model als --fold final
 """
 
