@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hybridrec import store
+from hybridrec import job, store
 from hybridrec.errors import BadData
+from hybridrec.ingest import landing
+from hybridrec.ingest.clean import clean_table
 from hybridrec.tables import table
 
 from .conftest import LANDED_AT, Delivery
@@ -266,3 +272,34 @@ def test_spark_and_arrow_read_the_same_columns(delivery: Delivery) -> None:
 def test_unknown_table(delivery: Delivery) -> None:
     with pytest.raises(BadData, match="table 'core_sales': choose from core_items, core_users, core_events"):
         delivery.clean("core_sales")
+
+
+@pytest.fixture
+def small_disk(delivery: Delivery) -> Iterator[Path]:
+    """The home on a disk of 8 MiB of its own."""
+    home = delivery.settings.home
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(home)], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("this user may not mount a small disk")
+    try:
+        yield home
+    finally:
+        subprocess.run(["umount", str(home)], check=True)
+
+
+def test_a_full_disk_is_one_sentence_and_the_last_table_stays(delivery: Delivery, small_disk: Path) -> None:
+    delivery.clean()
+    before = delivery.manifest()
+    delivery.events(*[f"{n},u{n % 997},i1,view,2026-01-02T10:00:00Z,," for n in range(20_000)])
+    delivery.config = replace(delivery.config, max_events_per_day=100)
+    landing.land(delivery.settings, "files", 1, LANDED_AT)
+    filler = small_disk / "filler"
+    free = shutil.disk_usage(small_disk).free
+    filler.write_bytes(b"\0" * (free - 8_000))
+    with pytest.raises(OSError, match="no space left") as error:
+        clean_table(delivery.session, delivery.settings, "files", "core_events", delivery.config)
+    assert "free some space or move HYBRIDREC_HOME" in job.explain_os_error(error.value)
+    assert delivery.manifest() == before
+    filler.unlink()
+    clean_table(delivery.session, delivery.settings, "files", "core_events", delivery.config)
+    assert delivery.manifest().rows == 20_001
