@@ -1,0 +1,52 @@
+"""HYBRIDREC_SPARK=submit: the same job files through spark-submit, the same outcomes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from hybridrec import store
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def local_cluster(home: Path, airflow_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Submitted jobs run in local[2]; spark-submit is found as it is in an activated environment."""
+    monkeypatch.setenv("HYBRIDREC_SPARK", "submit")
+    monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", '{"conn_type": "spark", "host": "local[2]"}')
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    return home
+
+
+def test_a_submitted_job_does_its_work_and_names_its_refusal(local_cluster: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hybridrec_airflow.operators import JobOperator, spark_job
+    from hybridrec_airflow.outcomes import JobRefused
+
+    incoming = tmp_path / "incoming"
+    incoming.mkdir()
+    (incoming / "events.csv").write_text("event_id,user_id,item_id,event_type,event_at\ne1,u1,i1,click,2026-01-02T03:04:05Z\n")
+    (incoming / "items.csv").write_text("item_id,title\ni1,First\ni2,Second\n")
+    monkeypatch.setenv("HYBRIDREC_FILES", str(incoming))
+    JobOperator(task_id="land", job="land_source", flags={"source": "files"}).execute({})
+
+    spark_job("clean_table", source="files", table="core_items").execute({})
+    assert store.read_manifest(local_cluster / "warehouse" / "files" / "core_items").rows == 2
+    with pytest.raises(JobRefused, match="exit code 3"):
+        spark_job("clean_table", source="synthetic", table="core_items").execute({})
+
+
+def test_no_server_is_started_for_submitted_jobs(local_cluster: Path) -> None:
+    from hybridrec_airflow.operators import spark_server
+
+    assert type(spark_server("start")).__name__ == "EmptyOperator"
+
+
+def test_a_submitted_job_is_mapped_over_folds(local_cluster: Path) -> None:
+    from hybridrec_airflow.operators import spark_job
+
+    task = spark_job("generate_candidates", over={"fold": ["rank", "final"]}, run_id="r")
+    assert task.expand_input.value == {"application_args": [["--run-id=r", "--fold=rank"], ["--run-id=r", "--fold=final"]]}
