@@ -8,6 +8,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from hybridrec.settings import Settings
+from hybridrec.spark import stop_server
 from hybridrec_airflow.process import ROOT, environment
 from hybridrec_airflow.steps import Step, steps
 
@@ -44,11 +46,16 @@ def run_killed(step: Step, home: Path, after_seconds: float) -> bool:
 def run_dag(dag_id: str, run_id: str, params: dict[str, object], home: Path) -> dict[str, float]:
     """Run all steps of a DAG; returns seconds by task. An exit code that is not 0 fails with the end of the log."""
     seconds = {}
-    for step in steps(dag_id, run_id, params):
-        started = time.monotonic()
-        code = run(step, home)
-        seconds[step.task] = time.monotonic() - started
-        assert code == 0, f"{step.task} exited with {code}:\n{tail(step, home)}"
+    todo = steps(dag_id, run_id, params)
+    try:
+        for step in todo:
+            started = time.monotonic()
+            code = run(step, home)
+            seconds[step.task] = time.monotonic() - started
+            assert code == 0, f"{step.task} exited with {code}:\n{tail(step, home)}"
+    finally:
+        for session in {step.session for step in todo if step.session}:
+            stop_server(Settings.from_env(), session)
     return seconds
 
 
