@@ -17,7 +17,7 @@ from hybridrec.errors import BadData
 from hybridrec.evaluation import metrics
 from hybridrec.evaluation.bootstrap import Interval, paired_difference
 from hybridrec.evaluation.labels import labels_of, load_labels
-from hybridrec.evaluation.metrics import Labels, judge, row_gains
+from hybridrec.evaluation.metrics import Labels, judge, pair_keys, row_gains
 from hybridrec.ranking.groups import best_first, starts_of
 from hybridrec.ranking.policy import source_scores
 from hybridrec.ranking.pool import Pool
@@ -37,7 +37,7 @@ def require_past(run: Run, fold: str) -> None:
     import pyarrow.dataset as ds
 
     cut, labels = run.fold(fold).cut, load_labels(run, fold)
-    label_keys = _keys(np.repeat(labels.users, np.diff(labels.starts)), labels.items)
+    label_keys = pair_keys(np.repeat(labels.users, np.diff(labels.starts)), labels.items)
     known = np.zeros(run.read("model_items", columns=["item_idx"]).num_rows, dtype=bool)
     late = held = 0
     data = ds.dataset(run.files("model_interactions", fold), format="parquet", partitioning=None)
@@ -45,7 +45,7 @@ def require_past(run: Run, fold: str) -> None:
         items = batch["item_idx"].to_numpy()
         known[items] = True
         late += int((batch["last_event_at"].cast("int64").to_numpy() >= cut.timestamp() * 1e6).sum())
-        held += int(np.isin(_keys(batch["user_idx"].to_numpy(), items), label_keys).sum())
+        held += int(np.isin(pair_keys(batch["user_idx"].to_numpy(), items), label_keys).sum())
     featured = run.read("model_item_features", fold, ["item_idx"])["item_idx"].to_numpy()
     unknown = int((~known[featured]).sum())
     if late or held or unknown:
@@ -101,7 +101,3 @@ def shuffle_labels(pool: Pool, labels: Labels, generator: np.random.Generator) -
     users = pool.row_users[rows]
     starts = starts_of(users)
     return Labels(users[starts[:-1]], starts, pool.items[rows], moved[rows])
-
-
-def _keys(users: np.ndarray, items: np.ndarray) -> np.ndarray:
-    return (users.astype(np.int64) << 32) | items.astype(np.int64)

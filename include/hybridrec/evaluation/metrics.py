@@ -48,8 +48,8 @@ class Judged(NamedTuple):
 
 def row_gains(pool: Pool, labels: Labels) -> Floats:
     """Gain of every row of the pool, 0 where the user did not turn to the item; float32 (n_rows,)."""
-    label_keys = _keys(np.repeat(labels.users, np.diff(labels.starts)), labels.items)
-    keys = _keys(pool.row_users, pool.items)
+    label_keys = pair_keys(np.repeat(labels.users, np.diff(labels.starts)), labels.items)
+    keys = pair_keys(pool.row_users, pool.items)
     at = np.minimum(np.searchsorted(label_keys, keys), len(label_keys) - 1)
     return np.where(label_keys[at] == keys, labels.gains[at], 0.0).astype(np.float32)
 
@@ -167,5 +167,6 @@ def _ideal(labels: Labels, depth: int) -> Floats:
     return ideal
 
 
-def _keys(users: Ints, items: Ints) -> NDArray[np.int64]:
+def pair_keys(users: Ints, items: Ints) -> NDArray[np.int64]:
+    """One number for each pair, rising with user, then item."""
     return (users.astype(np.int64) << 32) | items.astype(np.int64)
