@@ -5,30 +5,21 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
-import sqlite3
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
-
-    from hybridrec_airflow.installation import Installation
-    from hybridrec_airflow.rest import AirflowApi
+    from scheduler import Stack
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parent.parent.parent
-RUN_SECONDS = 900.0
 BROWSER_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -39,78 +30,6 @@ BROWSER_FLAGS = [
     "--disable-sync",
 ]
 QUICK_MODELS = ("als", "item_knn", "popularity")
-
-
-@dataclass(frozen=True)
-class Stack:
-    """Running services with a home of their own."""
-
-    installation: Installation
-    api: AirflowApi
-
-    def run(self, dag_id: str, **form: object) -> str:
-        """Trigger a DAG over REST and wait for its success; returns the run's id."""
-        run_id = self.api.trigger(dag_id, form)
-        assert self.wait_for(dag_id, run_id) == "success", self.failures(dag_id, run_id)
-        return run_id
-
-    def wait_for(self, dag_id: str, run_id: str) -> str:
-        """State of a run once it has ended."""
-        deadline = time.monotonic() + RUN_SECONDS
-        while (state := self.api.state(dag_id, run_id)) not in ("success", "failed"):
-            assert time.monotonic() < deadline, f"{dag_id} has not ended after {RUN_SECONDS:.0f} s"
-            time.sleep(1)
-        return state
-
-    def failures(self, dag_id: str, run_id: str) -> str:
-        """The ends of the logs of the tasks that failed."""
-        failed = [task for task in self.api.tasks(dag_id, run_id) if task.state == "failed"]
-        return "\n".join(f"{task.label}: " + "\n".join(self.api.log(dag_id, run_id, task)[-15:]) for task in failed)
-
-    def states(self, dag_id: str, run_id: str) -> dict[str, str]:
-        """State of each task by label."""
-        return {task.label: task.state for task in self.api.tasks(dag_id, run_id)}
-
-    def file_safe(self, run_id: str) -> str:
-        """Id of the run on storage."""
-        return run_id.replace(":", "-").replace("+", "-").replace("~", "-")
-
-    def published(self, query: str) -> list[tuple[Any, ...]]:
-        """Rows of the published database."""
-        with sqlite3.connect(f"file:{self.installation.settings.published}/recommendations.db?mode=ro", uri=True) as connection:
-            return connection.execute(query).fetchall()
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, airflow_home: Path) -> Iterator[Stack]:
-    from hybridrec_airflow import night, services
-    from hybridrec_airflow.installation import Installation
-
-    home = tmp_path_factory.mktemp("home")
-    ports = {f"HYBRIDREC_{name}_PORT": str(_free_port()) for name in ("AIRFLOW", "MLFLOW")}
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("AIRFLOW")]:
-            patch.delenv(name)
-        for name, value in {"HYBRIDREC_HOME": str(home), "HYBRIDREC_SCHEDULE": "off", **ports}.items():
-            patch.setenv(name, value)
-        assert _services("up").returncode == 0
-        installation = Installation.from_env()
-        try:
-            api = services.connect(installation)
-            for dag_id in ("ingest", "nightly_retrain", "rollback_publication"):
-                night.wait_for_dag(api, dag_id)
-                api.pause(dag_id, False)
-            yield Stack(installation, api)
-        finally:
-            assert _services("down").returncode == 0
-        assert services.running(installation) == []
-
-
-@pytest.fixture(scope="module")
-def first_night(stack: Stack) -> str:
-    """Run id of a night over REST on real data with every model."""
-    stack.run("ingest", source="movielens_100k")
-    return stack.run("nightly_retrain", source="movielens_100k", k=10)
 
 
 def test_a_night_started_over_rest_publishes_for_everybody(stack: Stack, first_night: str) -> None:
@@ -252,19 +171,6 @@ def test_buttons_lead_to_report_data_docs_and_mlflow(stack: Stack, first_night: 
         assert page.locator("body").inner_text().strip()
 
 
-def test_an_earlier_version_goes_live_again(stack: Stack, first_night: str) -> None:
-    before = stack.published("select version from publications where state = 'live'")
-    stack.run("nightly_retrain", source="movielens_100k", k=5, models=list(QUICK_MODELS))
-    assert stack.published("select version from publications where state = 'live'") != before
-    stack.run("rollback_publication")
-    assert stack.published("select version from publications where state = 'live'") == before
-
-
-def _services(action: str) -> subprocess.CompletedProcess[bytes]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "plugins")}
-    return subprocess.run([sys.executable, "-m", "hybridrec_airflow.services", action], cwd=ROOT, env=environment, check=False, timeout=400)
-
-
 def _run_ids(stack: Stack) -> list[str]:
     return [run["dag_run_id"] for run in stack.api._call("GET", "/api/v2/dags/nightly_retrain/dagRuns?limit=100")["dag_runs"]]
 
@@ -278,9 +184,3 @@ def _picture(stack: Stack, page: Page, name: str) -> None:
     folder = Path(os.environ.get("HYBRIDREC_SCREENSHOTS") or stack.installation.settings.home / "screenshots")
     folder.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=folder / f"{name}.png")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

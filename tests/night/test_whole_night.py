@@ -1,6 +1,6 @@
-"""One night on MovieLens 100K, job by job: what it publishes, and that killing any job anywhere changes nothing.
+"""A night on MovieLens 100K: what it publishes, and that killing any job anywhere changes nothing.
 
-The DAG's own order is used, without a scheduler; tests/airflow runs the same night under the real one.
+The undisturbed night is one that the real scheduler ran; the disturbed one goes through the same DAG's jobs in order.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import json
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from pathlib import Path
 import nightly
 import numpy as np
 import pytest
+from scheduler import Stack
 
 from hybridrec import store
 from hybridrec.job import read_records
@@ -28,25 +31,23 @@ from hybridrec.spark import running_server
 from hybridrec_airflow.steps import steps
 
 pytestmark = pytest.mark.slow
-PARAMS: dict[str, object] = {"source": "movielens_100k", "k": 20}
+PARAMS: dict[str, object] = {"source": "movielens_100k", "k": 10}
 N_USERS = 943
+K = 10
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("night")
+def home(stack: Stack, first_night: str) -> Iterator[Path]:
+    """The home folder in which the real scheduler has run the first night."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HYBRIDREC_HOME", str(folder))
-        patch.delenv("HYBRIDREC_EXTENSIONS", raising=False)
-        yield folder
+        patch.setenv("HYBRIDREC_HOME", str(stack.installation.settings.home))
+        yield stack.installation.settings.home
 
 
 @pytest.fixture(scope="module")
-def undisturbed(home: Path) -> Run:
-    """The run `undisturbed`: ingested, trained and published."""
-    nightly.run_dag("ingest", "ingest1", PARAMS, home)
-    nightly.run_dag("nightly_retrain", "undisturbed", PARAMS, home)
-    return Run.open("undisturbed")
+def undisturbed(home: Path, stack: Stack, first_night: str) -> Run:
+    """The run of the first night."""
+    return Run.open(stack.file_safe(first_night))
 
 
 def test_every_user_has_a_whole_list_or_a_stated_reason(undisturbed: Run) -> None:
@@ -61,7 +62,7 @@ def test_every_user_has_a_whole_list_or_a_stated_reason(undisturbed: Run) -> Non
     assert len(rows) == N_USERS
     assert {row["user_id"] for row in rows} == set(user_ids)
     for row in rows:
-        assert len(row["item_ids"]) == 20 or row["shortfall"]
+        assert len(row["item_ids"]) == K or row["shortfall"]
         assert len(set(row["item_ids"])) == len(row["item_ids"]) == len(row["reasons"]) == len(row["scores"])
         assert set(row["item_ids"]) <= available - seen[row["user_id"]]
         assert all(np.diff(row["scores"]) <= 0)
@@ -153,31 +154,34 @@ def test_a_night_killed_at_25_points_publishes_the_same_table(undisturbed: Run, 
     assert not reader.faults, reader.faults[:3]
     assert reader.n_reads > 50
     hashes = {publication.run_id: publication.content_hash for publication in open_target(Settings.from_env()).versions()}
-    assert hashes["disturbed"] == hashes["undisturbed"]
+    assert hashes["disturbed"] == hashes[undisturbed.run_id]
     assert len(reader.versions) == 2
 
 
 def test_the_same_spark_job_submitted_twice_at_once_leaves_one_result(undisturbed: Run, home: Path) -> None:
-    (step,) = [step for step in steps("nightly_retrain", "undisturbed", PARAMS) if step.task == "generate_candidates.final"]
+    (step,) = [step for step in steps("nightly_retrain", undisturbed.run_id, PARAMS) if step.task == "generate_candidates.final"]
     before = store.read_manifest(undisturbed.dataset("model_candidates", "final"))
     both = [nightly.start(step, home) for _ in range(2)]
     assert [process.wait(timeout=nightly.STEP_SECONDS) for process in both] == [0, 0], nightly.tail(step, home)
     after = store.read_manifest(undisturbed.dataset("model_candidates", "final"))
     assert (after.rows, after.content_hash) == (before.rows, before.content_hash)
     assert len({name.split("/")[0] for name in after.files}) == 1
-    (stop,) = [step for step in steps("nightly_retrain", "undisturbed", PARAMS) if step.task == "stop_spark"]
+    (stop,) = [step for step in steps("nightly_retrain", undisturbed.run_id, PARAMS) if step.task == "stop_spark"]
     assert nightly.run(stop, home) == 0
 
 
-def test_lookup_prints_a_known_users_list_and_tells_an_unknown_user(undisturbed: Run, home: Path) -> None:
-    import subprocess
-    import sys
+def test_an_earlier_version_goes_live_again(undisturbed: Run, stack: Stack) -> None:
+    assert stack.published("SELECT run_id FROM publications WHERE state = 'live'") == [("disturbed",)]
+    stack.run("rollback_publication")
+    assert stack.published("SELECT run_id FROM publications WHERE state = 'live'") == [(undisturbed.run_id,)]
 
+
+def test_lookup_prints_a_known_users_list_and_tells_an_unknown_user(undisturbed: Run, home: Path) -> None:
     def look(user: str) -> str:
         return subprocess.run([sys.executable, "-m", "jobs.lookup", "--user-id", user], capture_output=True, text=True, check=True).stdout
 
     started = time.monotonic()
     known = look("196")
     assert time.monotonic() - started < 20
-    assert len([line for line in known.splitlines() if line[:1].isdigit()]) == 20
+    assert len([line for line in known.splitlines() if line[:1].isdigit()]) == K
     assert "User nobody is not known" in look("nobody")
