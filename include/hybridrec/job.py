@@ -10,7 +10,6 @@ import argparse
 import errno
 import json
 import logging
-import os
 import resource
 import sys
 import time
@@ -109,9 +108,8 @@ def _outcome(main: Callable[[P], None], params: P, name: str) -> tuple[int, str]
         sys.stderr.write(f"{traceback.format_exc()}{name} failed: {explain_os_error(error)}\n")
         return 1, "failed"
     except Exception as error:
-        sys.stderr.write(
-            f"{traceback.format_exc()}{name} failed: {type(error).__name__}: {str(error).splitlines()[:1]}; it may be retried\n"
-        )
+        first_line = (str(error).splitlines() or [""])[0]  # a Java exception brings its whole stack as its text
+        sys.stderr.write(f"{traceback.format_exc()}{name} failed: {type(error).__name__}: {first_line}; it may be retried\n")
         return 1, "failed"
     return 0, "done"
 
