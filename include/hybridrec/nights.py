@@ -94,9 +94,7 @@ def _as_of(asked: str | None, files: list[str]) -> datetime:
         raise BadData(f"as_of is {asked!r}, expected a date or time as 2026-01-31 or 2026-01-31T04:00:00+00:00") from None
     wanted = wanted.replace(tzinfo=UTC) if wanted.tzinfo is None else wanted.astimezone(UTC)
     if wanted <= first + HOUR:
-        raise BadData(
-            f"as_of is {wanted.isoformat()}, but the first event is of {first.isoformat()}; choose a later time, at most {newest.isoformat()}"
-        )
+        raise BadData(f"as_of is {wanted}, but the first event is of {first}; choose a later time, at most {newest}")
     if wanted > newest:
         log.info("as_of %s is behind the newest event; the run uses %s", wanted.isoformat(), newest.isoformat())
     return min(wanted, newest)
