@@ -27,6 +27,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hybridrec_airflow.steps import Step
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "plugins"), str(ROOT / "include")]
@@ -53,7 +57,9 @@ class World:
 
 WORLDS = {
     "movielens_100k": World("movielens_100k", 4096),
-    "synthetic_1m": World("synthetic", 8192, "[sources.synthetic]\nn_events = 1_000_000\nn_users = 16_000\nn_items = 5_000\n"),
+    "synthetic_1m": World(
+        "synthetic", 8192, "[night]\nmax_item_share = 1.0\n[sources.synthetic]\nn_events = 1_000_000\nn_users = 16_000\nn_items = 5_000\n"
+    ),
 }
 
 
@@ -139,27 +145,40 @@ def _run_dag(dag_id: str, run_id: str, world: World, records: Path, settings: Se
 
     plan = steps(dag_id, run_id, {"source": world.source})
     with Sampler(settings, sorted({step.session for step in plan if step.session} | {run_id, f"ingest.{run_id}"})).running() as sampler:
-        costs = [_run_step(step.task, list(step.command), step.session, settings.home) for step in plan]
+        costs, failure = _run_steps(plan, settings.home)
     costs = _with_records(costs, job.read_records(records))
     print(f"\n{dag_id} of {run_id}, {sum(cost.wall for cost in costs):.0f} s one task after the other\n")
     print("\n".join(table(costs)))
     print(f"\nall processes together, Spark included: at most {sampler.peak_mib:,.0f} MiB at a time", flush=True)
+    if failure:
+        sys.exit(failure)
     return sampler.peak_mib
 
 
-def _run_step(name: str, command: list[str], session: str, home: Path) -> Cost:
-    """Run one job to its end; a job that fails ends the benchmark with the end of its log."""
+def _run_steps(plan: Sequence[Step], home: Path) -> tuple[list[Cost], str]:
+    """Run jobs one after the other; returns their costs and, where one has failed, the end of its log."""
+    costs = []
+    for step in plan:
+        cost, failure = _run_step(step, home)
+        costs.append(cost)
+        if failure:
+            return costs, failure
+    return costs, ""
+
+
+def _run_step(step: Step, home: Path) -> tuple[Cost, str]:
     from hybridrec_airflow.process import environment
 
-    log = home / "bench-logs" / f"{name}.log"
+    log = home / "bench-logs" / f"{step.task}.log"
     log.parent.mkdir(exist_ok=True)
     started = time.perf_counter()
     with log.open("w") as out:
-        code = subprocess.run(command, cwd=ROOT, env=environment(session), stdout=out, stderr=out, check=False).returncode
-    if code not in (0, job.EXIT_SKIPPED):
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
-        sys.exit(f"{name} ended with exit code {code}:\n{tail}")
-    return Cost(name, time.perf_counter() - started)
+        code = subprocess.run(step.command, cwd=ROOT, env=environment(step.session), stdout=out, stderr=out, check=False).returncode
+    cost = Cost(step.task, time.perf_counter() - started)
+    if code in (0, job.EXIT_SKIPPED):
+        return cost, ""
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
+    return cost, f"{step.task} ended with exit code {code}:\n{tail}"
 
 
 def _with_records(costs: Sequence[Cost], records: Sequence[job.TaskRecord]) -> list[Cost]:

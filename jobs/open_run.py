@@ -6,27 +6,17 @@ Without --as-of the run sees everything up to the newest event. A second attempt
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
 
 from hybridrec import job
-from hybridrec.nights import Request, open_run
+from hybridrec.nights import Request as Params
+from hybridrec.nights import open_run
 from hybridrec.settings import Settings
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Params:
-    run_id: str
-    source: str
-    as_of: str | None = None
-    models: tuple[str, ...] = ()
-    k: int | None = None
-    publish: bool = True
-
-
 def main(params: Params) -> None:
-    run = open_run(Request(**asdict(params)), Settings.from_env())
+    run = open_run(params, Settings.from_env())
     manifest = run.manifest
     log.info("run %s: source %s as of %s, models %s", run.run_id, manifest.source, manifest.as_of, ", ".join(manifest.models))
     for fold in manifest.folds.values():

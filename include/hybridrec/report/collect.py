@@ -8,11 +8,12 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from hybridrec import output_checks, store
+from hybridrec.evaluation.comparisons import Comparison
 from hybridrec.lookup import open_target
 from hybridrec.ranking.policy import DECISION, read_choices
 from hybridrec.report import story
 from hybridrec.report.costs import steps
-from hybridrec.report.facts import Check, Choice, Comparison, Facts, Gate, Metric, OutputChecks, Version
+from hybridrec.report.facts import Check, Choice, Facts, Gate, Metric, OutputChecks, Version
 from hybridrec.report.lists import describe_lists
 from hybridrec.report.pool import pool_hits
 from hybridrec.report.quality import table_quality

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hybridrec.evaluation.comparisons import Comparison
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -14,21 +16,6 @@ class Metric:
     segment: str
     metric: str
     value: float
-    low: float
-    high: float
-    n_users: int
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A row of out_comparisons: name minus against."""
-
-    question: str
-    name: str
-    against: str
-    segment: str
-    metric: str
-    difference: float
     low: float
     high: float
     n_users: int

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from hybridrec.evaluation.comparisons import Comparison
 from hybridrec.report.charts import Axis, ticks
-from hybridrec.report.facts import Comparison, Metric
+from hybridrec.report.facts import Metric
 
 
 @dataclass(frozen=True)
