@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, ViewportSize
     from scheduler import Stack
 
 pytestmark = pytest.mark.slow
@@ -29,6 +29,7 @@ BROWSER_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+WINDOW: ViewportSize = {"width": 1600, "height": 1100}
 QUICK_MODELS = ("als", "item_knn", "popularity")
 
 
@@ -102,7 +103,7 @@ def page(stack: Stack) -> Iterator[Page]:
     assert path, "no Chromium found; `make test-slow` installs it"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, headless=True, args=BROWSER_FLAGS)
-        page = browser.new_page(viewport={"width": 1600, "height": 1100})
+        page = browser.new_page(viewport=WINDOW)
         page.set_default_timeout(60_000)
         page.goto(f"{stack.installation.airflow_url}/auth/login?next=%2Fdags%2Fnightly_retrain")
         page.fill("input[name=username]", "admin")
@@ -151,12 +152,17 @@ def test_what_is_not_to_be_published_changes_nothing(stack: Stack, first_night: 
 
 
 def test_the_graph_is_green(stack: Stack, first_night: str, page: Page) -> None:
+    page.set_viewport_size({"width": 2400, "height": 640})  # the night is a long line
     page.goto(_run_url(stack, first_night))
     page.get_by_label("Show Graph").first.click()
+    page.get_by_label("Collapse Details Panel").first.click()
     page.get_by_label("taskGroups.expandAll").or_(page.get_by_label("Expand all")).first.click()
     page.get_by_text("write_report").first.wait_for()
     page.wait_for_timeout(3000)  # the graph's layout settles
+    page.get_by_label("fit view").first.click()
+    page.wait_for_timeout(1500)
     _picture(stack, page, "graph")
+    page.set_viewport_size(WINDOW)
     assert page.get_by_text("failed", exact=True).count() == 0
 
 
