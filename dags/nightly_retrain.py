@@ -10,7 +10,8 @@ live; nothing that fails before it harms a reader. Every task may be cleared and
 - `open_run`: the form asks for something that is not there (a model, a time before the data), or `ingest` has not run.
 - `train_model`: the night goes on without a model that fails, unless it is a required one; the report names it.
 - `promote_model` succeeds also when the gate says no: the reasons are on the model version and in the report.
-- `check_output`: the table differs too much from what is live. Read the report's checks; nothing was published.
+- `check_output`: the table differs too much from what is live. The report shows every check; nothing was published. If the
+  difference is wanted, start a run with an *Override reason*; it is kept with the version.
 - `publish_table` is pink (skipped) when the form's *Publish* was off.
 
 *Late*: an alert is written four hours after the start. To undo a publication run `rollback_publication`.
@@ -30,7 +31,14 @@ with DAG(
     "nightly_retrain",
     doc_md=__doc__,
     schedule=defaults.daily_at("0 2 * * *"),
-    params={"source": forms.source(), "as_of": forms.as_of(), "models": forms.models(), "k": forms.k(), "publish": forms.publish()},
+    params={
+        "source": forms.source(),
+        "as_of": forms.as_of(),
+        "models": forms.models(),
+        "k": forms.k(),
+        "publish": forms.publish(),
+        "override_reason": forms.override_reason(),
+    },
     tags=["training", "publishing", "daily"],
     deadline=defaults.deadline(hours=4),
     **defaults.DAG,
@@ -60,11 +68,12 @@ with DAG(
     with TaskGroup("rank", prefix_group_id=False):
         rank_candidates = spark_job("rank_candidates", run_id=RUN_ID)
         apply_rules = spark_job("apply_rules", run_id=RUN_ID)
-        check_output = python_job("check_output", run_id=RUN_ID)
+        check_output = python_job("check_output", run_id=RUN_ID, override_reason="{{ params.override_reason or '' }}")
 
     with TaskGroup("publish", prefix_group_id=False):
         publish_table = python_job("publish_table", outlets=[RECOMMENDATIONS], run_id=RUN_ID)
-        write_report = python_job("write_report", trigger_rule="none_failed", run_id=RUN_ID)  # also when nothing was to be published
+        # A teardown: it tells of a night that failed too, and does not hide the failure from the run's state.
+        write_report = python_job("write_report", run_id=RUN_ID).as_teardown(setups=open_run, on_failure_fail_dagrun=True)
 
     open_run >> [models, build_interactions]
     start_spark >> build_interactions >> build_features >> train_model >> generate_candidates

@@ -54,7 +54,7 @@ class Config:
     max_lost_share: float = 0.1
     min_coverage: float = 0.02
     max_fallback_share: float = 0.5
-    max_item_share: float = 0.9
+    max_item_share: float = 0.95
     keep_versions: int = 5
     valid_days: float = 2.0
     event_weights: dict[str, float] = field(

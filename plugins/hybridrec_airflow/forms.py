@@ -48,6 +48,12 @@ def publish() -> Param:
     return Param(True, type="boolean", title="Publish", description=text)
 
 
+def override_reason() -> Param:
+    """A person's reason to publish although a threshold on the table fails."""
+    text = "Only when you want a table that differs much from what is live, as after a change of source: why. Kept with the version."
+    return Param(None, type=["null", "string"], maxLength=300, title="Override reason", description=text)
+
+
 def version() -> Param:
     """Choice of the version to go back to."""
     text = "A kept version, as the table `publications` names it. Empty: the one before the live version."

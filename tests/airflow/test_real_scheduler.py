@@ -72,6 +72,23 @@ def test_the_first_task_refuses_a_time_before_the_data(stack: Stack, first_night
     assert stack.published("select version, content_hash from publications where state = 'live'") == live
 
 
+def test_a_table_that_fails_its_checks_is_reported_and_changes_nothing(stack: Stack, first_night: str) -> None:
+    live = stack.published("select version, content_hash from publications where state = 'live'")
+    options = stack.installation.settings.home / "hybridrec.toml"
+    options.write_text("[night]\nmax_item_share = 0.001\n")
+    try:
+        run_id = stack.api.trigger("nightly_retrain", {"source": "movielens_100k", "k": 5, "models": ["popularity"]})
+        assert stack.wait_for("nightly_retrain", run_id) == "failed"
+    finally:
+        options.unlink()
+    states = stack.states("nightly_retrain", run_id)
+    assert {states[task] for task in ("check_output", "publish_table", "write_report")} == {"failed", "upstream_failed", "success"}
+    report = stack.installation.settings.runs / stack.file_safe(run_id) / "report"
+    (page,) = report.glob("attempt-*/report.html")
+    assert "max_item_share" in page.read_text() or "concentration" in page.read_text()
+    assert stack.published("select version, content_hash from publications where state = 'live'") == live
+
+
 def test_a_viewer_reads_and_starts_nothing(stack: Stack) -> None:
     from hybridrec_airflow.rest import AirflowApi, Refused
 
