@@ -57,9 +57,7 @@ class World:
 
 WORLDS = {
     "movielens_100k": World("movielens_100k", 4096),
-    "synthetic_1m": World(
-        "synthetic", 8192, "[sources.synthetic]\nn_events = 1_000_000\nn_users = 16_000\nn_items = 5_000\n"
-    ),
+    "synthetic_1m": World("synthetic", 8192, "[sources.synthetic]\nn_events = 1_000_000\nn_users = 16_000\nn_items = 5_000\n"),
 }
 
 

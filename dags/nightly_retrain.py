@@ -73,7 +73,7 @@ with DAG(
     with TaskGroup("publish", prefix_group_id=False):
         publish_table = python_job("publish_table", outlets=[RECOMMENDATIONS], run_id=RUN_ID)
         # A teardown: it tells of a night that failed too, and does not hide the failure from the run's state.
-        write_report = python_job("write_report", run_id=RUN_ID).as_teardown(setups=open_run, on_failure_fail_dagrun=True)
+        write_report = python_job("write_report", run_id=RUN_ID).as_teardown(setups=open_run)
 
     open_run >> [models, build_interactions]
     start_spark >> build_interactions >> build_features >> train_model >> generate_candidates

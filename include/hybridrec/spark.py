@@ -47,6 +47,8 @@ CONF = {
     "spark.sql.shuffle.partitions": "4",  # adaptive execution splits what is larger
     "spark.sql.execution.arrow.maxRecordsPerBatch": "20000",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    # each client's workers would stay for a minute after it is gone: at a job every five seconds they come to gigabytes
+    "spark.python.worker.reuse": "false",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
 }
@@ -113,8 +115,9 @@ def start_server(settings: Settings, name: str) -> Server:
     state = _state_path(settings, name)
     with _locked(state):
         running = running_server(settings, name)
-        if running:
+        if running and _listens(running.port):
             return running
+        stop_server(settings, name)  # one that lives and does not listen is dying or stuck
         server = _launch(settings, state.with_suffix(".log"))
         store.write_json(state, asdict(server))
         return server
@@ -125,9 +128,9 @@ def running_server(settings: Settings, name: str) -> Server | None:
     try:
         server = Server(**json.loads(_state_path(settings, name).read_text()))
         process = psutil.Process(server.pid)
+        same = abs(process.create_time() - server.started_at) < 1 and process.status() != psutil.STATUS_ZOMBIE
     except (FileNotFoundError, psutil.NoSuchProcess):
         return None
-    same = abs(process.create_time() - server.started_at) < 1 and process.status() != psutil.STATUS_ZOMBIE
     return server if same else None
 
 
@@ -137,13 +140,12 @@ def stop_server(settings: Settings, name: str) -> float:
     if not server:
         return 0.0
     peak = _peak_mib(server.pid)
-    os.killpg(server.pid, signal.SIGTERM)
-    try:
-        psutil.Process(server.pid).wait(timeout=20)
-    except psutil.TimeoutExpired:
-        os.killpg(server.pid, signal.SIGKILL)
-    except psutil.NoSuchProcess:
-        pass
+    with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+        os.killpg(server.pid, signal.SIGTERM)
+        try:
+            psutil.Process(server.pid).wait(timeout=20)
+        except psutil.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
     _state_path(settings, name).unlink(missing_ok=True)
     return peak
 
@@ -198,13 +200,19 @@ def _wait_until_listening(process: subprocess.Popen[bytes], port: int, log_path:
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        if _listens(port):
             return
         time.sleep(0.2)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     tail = log_path.read_text(errors="replace").splitlines()[-5:]
     raise RuntimeError(f"the Spark Connect server did not start within {START_SECONDS:.0f} s; the end of {log_path}: {tail}")
+
+
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
 
 
 def _spark_home() -> str:
