@@ -134,3 +134,18 @@ def test_numpy_scalars_stay_numbers_in_json(tmp_path: Path) -> None:
 
     store.write_json(tmp_path / "x.json", {"passed": np.bool_(False), "share": np.float32(0.5), "n": np.int64(3), "at": tmp_path})
     assert json.loads((tmp_path / "x.json").read_text()) == {"passed": False, "share": 0.5, "n": 3, "at": str(tmp_path)}
+
+
+def test_a_parquet_hash_follows_the_rows_and_not_the_footer(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = pa.table({"item_id": ["a", "b"], "n": [1, 2]})
+    pq.write_table(rows, tmp_path / "plain")
+    pq.write_table(rows.replace_schema_metadata({"written": "by another process"}), tmp_path / "other_footer")
+    pq.write_table(rows.rename_columns(["item_id", "m"]), tmp_path / "other_name")
+    pq.write_table(rows.slice(0, 1), tmp_path / "other_rows")
+    assert (tmp_path / "plain").read_bytes() != (tmp_path / "other_footer").read_bytes()
+    hashes = {path.name: store.hash_parquet(path) for path in tmp_path.iterdir()}
+    assert hashes["plain"] == hashes["other_footer"]
+    assert len(set(hashes.values())) == 3

@@ -172,9 +172,7 @@ class Run:
 
     def _commit(self, folder: Path, attempt: Path, rows: int) -> None:
         files = store.files_below(folder, attempt)
-        digest = hashlib.sha256()
-        for file in files:
-            digest.update((folder / file).read_bytes())
+        digest = hashlib.sha256("".join(store.hash_parquet(folder / file) for file in files).encode())
         store.commit(folder, store.Manifest(files, rows, digest.hexdigest()))
 
 

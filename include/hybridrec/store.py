@@ -24,6 +24,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 MANIFEST = "_committed.json"
+FOOTER_TAIL = 8  # a Parquet file ends with the footer's length, 4 bytes, and 4 letters
+READ_BYTES = 2**24
 ORPHAN_SECONDS = 86_400  # an attempt older than a day was killed: no job of ours runs that long
 
 
@@ -105,6 +107,27 @@ def hash_files(attempt: Path) -> str:
     for path in sorted(path for path in attempt.rglob("*") if path.is_file()):
         digest.update(path.relative_to(attempt).as_posix().encode())
         digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def hash_parquet(path: Path) -> str:
+    """SHA-256 over a Parquet file's pages and schema: equal for equal content, whichever process wrote it.
+
+    The footer is left out, because Spark lists a column's encodings there in the order of a Java hash set, which
+    changes from one JVM to the next.
+    """
+    import pyarrow.parquet as pq
+
+    size = path.stat().st_size
+    with path.open("rb") as handle:
+        handle.seek(size - FOOTER_TAIL)
+        left = size - FOOTER_TAIL - int.from_bytes(handle.read(4), "little")
+        handle.seek(0)
+        digest = hashlib.sha256(str(pq.read_schema(path).remove_metadata()).encode())
+        while left > 0:
+            block = handle.read(min(left, READ_BYTES))
+            digest.update(block)
+            left -= len(block)
     return digest.hexdigest()
 
 

@@ -93,8 +93,7 @@ def _write(dataset: Path, rows: DataFrame, by: tuple[str, ...], column: str = ""
 
 def _address(dataset: Path, attempt: Path, file: str, column: str) -> str:
     """Rename `attempt/day=D/part-....parquet` to `attempt/<column>=D/<hash>.parquet`; the column stays in the file."""
-    with (dataset / file).open("rb") as handle:
-        digest = hashlib.file_digest(handle, "sha256").hexdigest()[:32]
+    digest = store.hash_parquet(dataset / file)[:32]
     parent = (dataset / file).parent
     folder = attempt / parent.name.replace("day=", f"{column}=", 1) if column else attempt
     folder.mkdir(exist_ok=True)
