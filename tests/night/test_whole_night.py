@@ -27,7 +27,7 @@ from hybridrec.job import read_records
 from hybridrec.lookup import open_target
 from hybridrec.run import Run
 from hybridrec.settings import Settings
-from hybridrec.spark import running_server
+from hybridrec.spark import running_server, stop_server
 from hybridrec_airflow.steps import steps
 
 pytestmark = pytest.mark.slow
@@ -162,12 +162,13 @@ def test_the_same_spark_job_submitted_twice_at_once_leaves_one_result(undisturbe
     (step,) = [step for step in steps("nightly_retrain", undisturbed.run_id, PARAMS) if step.task == "generate_candidates.final"]
     before = store.read_manifest(undisturbed.dataset("model_candidates", "final"))
     both = [nightly.start(step, home) for _ in range(2)]
-    assert [process.wait(timeout=nightly.STEP_SECONDS) for process in both] == [0, 0], nightly.tail(step, home)
+    try:
+        assert [process.wait(timeout=nightly.STEP_SECONDS) for process in both] == [0, 0], nightly.tail(step, home)
+    finally:
+        stop_server(Settings.from_env(), step.session)
     after = store.read_manifest(undisturbed.dataset("model_candidates", "final"))
     assert (after.rows, after.content_hash) == (before.rows, before.content_hash)
     assert len({name.split("/")[0] for name in after.files}) == 1
-    (stop,) = [step for step in steps("nightly_retrain", undisturbed.run_id, PARAMS) if step.task == "stop_spark"]
-    assert nightly.run(stop, home) == 0
 
 
 def test_an_earlier_version_goes_live_again(undisturbed: Run, stack: Stack) -> None:
