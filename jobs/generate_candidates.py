@@ -54,16 +54,21 @@ def pool(session: SparkSession, run: Run, fold: str, sources: candidates.Sources
 
 
 def histories(session: SparkSession, run: Run, fold: str) -> DataFrame:
-    """user_idx, items, weights of the users who need a pool; empty lists for a user without history."""
+    """user_idx, items, weights, days of the users who need a pool; empty lists for a user without history."""
     from pyspark.sql import functions as F
 
-    pairs = run.read_spark(session, "model_interactions", fold).select("user_idx", F.struct("item_idx", "weight").alias("pair"))
+    from hybridrec.interactions import age_days
+
+    pairs = run.read_spark(session, "model_interactions", fold)
+    days = age_days(F.col("last_event_at"), run.fold(fold)).cast("float").alias("days")
+    pairs = pairs.select("user_idx", F.struct("item_idx", "weight", days).alias("pair"))
     lists = pairs.groupBy("user_idx").agg(F.array_sort(F.collect_list("pair")).alias("pairs"))
     joined = wanted_users(session, run, fold).join(lists, "user_idx", "left")
     return joined.select(
         "user_idx",
         F.coalesce(F.col("pairs.item_idx"), F.array().cast("array<int>")).alias("items"),
         F.coalesce(F.col("pairs.weight"), F.array().cast("array<float>")).alias("weights"),
+        F.coalesce(F.col("pairs.days"), F.array().cast("array<float>")).alias("days"),
     )
 
 

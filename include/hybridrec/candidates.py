@@ -1,4 +1,4 @@
-"""The pool of candidates: every source's nominees for each user, each pair scored by every source."""
+"""The pool of candidates: every retriever's nominees for each user, each pair scored by every model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 
 from hybridrec import discover, store
 from hybridrec.errors import BadData
-from hybridrec.models import NO_ITEM, Floats, Ints, Neighbours, Retriever, UserBlock
+from hybridrec.models import NO_ITEM, Floats, Ints, Neighbours, PairScorer, Retriever, UserBlock
 from hybridrec.run import FOLDS, Run
 from hybridrec.tables import table
 from hybridrec.training import load_fit
@@ -75,12 +75,17 @@ def sources_of(run: Run, fold: str, names: Iterable[str]) -> Sources:
 
 def pool_ddl(names: Iterable[str]) -> str:
     """Spark schema of the pool of these sources."""
-    scores = "".join(f", `score_{name}` float, `rank_{name}` float" for name in names)
-    return table("model_candidates").spark_ddl() + scores
+    columns = "".join(f", `score_{name}` float" + (f", `rank_{name}` float" if nominates(name) else "") for name in names)
+    return table("model_candidates").spark_ddl() + columns
+
+
+def nominates(model: str) -> bool:
+    """Whether the model finds candidates; otherwise it only scores those of others."""
+    return hasattr(discover.member("models", model).Model, "top_k")
 
 
 def pool_batches(batches: Iterable[pa.RecordBatch], sources: Sources) -> Iterator[pa.RecordBatch]:
-    """Pools for batches of users: user_idx, items, weights (the history: item numbers, rising, and their weights)."""
+    """Pools for batches of users: user_idx, items, weights, days (the history: item numbers, rising; weight and age of each)."""
     os.environ["HYBRIDREC_EXTENSIONS"] = sources.extensions
     models = {name: _loaded(name, folder) for name, folder in sources.folders}
     for batch in batches:
@@ -90,13 +95,13 @@ def pool_batches(batches: Iterable[pa.RecordBatch], sources: Sources) -> Iterato
 
 
 @lru_cache(maxsize=KEPT_MODELS)
-def _loaded(name: str, folder: str) -> Retriever:
+def _loaded(name: str, folder: str) -> PairScorer:
     return load_fit(name, Path(folder))  # a fit's folder is never written twice, so its path identifies it
 
 
 def user_block_of(batch: pa.RecordBatch, n_items: int) -> UserBlock:
     """Users with their histories from an Arrow batch."""
-    items, weights = batch["items"], batch["weights"]
+    items, weights, days = batch["items"], batch["weights"], batch["days"]
     lengths = items.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
     ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     history = csr_array(
@@ -107,19 +112,20 @@ def user_block_of(batch: pa.RecordBatch, n_items: int) -> UserBlock:
         ),
         shape=(batch.num_rows, n_items),
     )
-    return UserBlock(batch["user_idx"].to_numpy(zero_copy_only=False).astype(np.int32), history)
+    ages = days.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
+    return UserBlock(batch["user_idx"].to_numpy(zero_copy_only=False).astype(np.int32), history, ages)
 
 
-def pool_block(models: Mapping[str, Retriever], users: UserBlock, pool_k: int) -> pa.RecordBatch:
-    """model_candidates of some users: the union of each source's top pool_k, scored by every source.
+def pool_block(models: Mapping[str, PairScorer], users: UserBlock, pool_k: int) -> pa.RecordBatch:
+    """model_candidates of some users: the union of each retriever's top pool_k, scored by every model.
 
     Sorted by the users' order in the block, then item_idx. score_<model> is null where the source has no score for
-    the pair, rank_<model> where it did not nominate it.
+    the pair, rank_<model> where it did not nominate it; a model that cannot nominate has no rank column.
     """
     import pyarrow as pa
 
     n_items = users.history.shape[1]
-    nominated = {name: model.top_k(users, pool_k) for name, model in models.items()}
+    nominated = {name: model.top_k(users, pool_k) for name, model in models.items() if isinstance(model, Retriever)}
     cells = {name: _cells(found, n_items) for name, found in nominated.items()}
     every = [found.cells for found in cells.values()]
     union, n_sources = np.unique(np.concatenate(every) if every else np.zeros(0, np.int64), return_counts=True)
@@ -127,7 +133,8 @@ def pool_block(models: Mapping[str, Retriever], users: UserBlock, pool_k: int) -
     columns = {"user_idx": pa.array(users.user_idx[rows]), "item_idx": pa.array(items), "n_sources": pa.array(n_sources.astype(np.int16))}
     for name, model in models.items():
         columns[f"score_{name}"] = pa.array(model.score_pairs(users, rows, items), pa.float32(), from_pandas=True)
-        columns[f"rank_{name}"] = pa.array(_ranks(cells[name], union), pa.float32(), from_pandas=True)
+        if name in cells:
+            columns[f"rank_{name}"] = pa.array(_ranks(cells[name], union), pa.float32(), from_pandas=True)
     return pa.record_batch(columns)
 
 

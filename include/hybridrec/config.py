@@ -14,18 +14,20 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from hybridrec.errors import BadData
 
 Options = dict[str, bool | int | float | str]
 T = TypeVar("T")
+Split = Literal["time", "last_per_user", "random_per_user"]  # what is known of time: a calendar, the order of a user's events, nothing
 
 
 @dataclass(frozen=True)
 class Config:
     """Options of the night that belong to no single member of an extension folder.
 
+    split: how label folds are held out: time (a calendar), last_per_user (only the order is known), random_per_user (no time at all).
     k: items a user gets. pool_k: nominees per source and user. rules_depth: ranked items per user that rules choose from.
     label_share, label_days_max: a fold's label window is the newest share of the events, at most so many days.
     half_life_days: an event's weight halves with this age. max_events_per_day: more of one user are a robot's.
@@ -38,6 +40,7 @@ class Config:
     """
 
     seed: int = 20261122
+    split: Split = "time"
     k: int = 20
     pool_k: int = 100
     rules_depth: int = 200

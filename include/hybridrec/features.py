@@ -49,7 +49,7 @@ def item_features(events: DataFrame, fold: Fold) -> DataFrame:
 
 
 def _before_cut(events: DataFrame, fold: Fold) -> DataFrame:
-    return events.where(F.col("event_at") < F.lit(fold.cut)).withColumn("age_days", age_days(fold))
+    return events.where(F.col("event_at") < F.lit(fold.cut)).withColumn("age_days", age_days(F.col("event_at"), fold))
 
 
 def features_must_not_change(compute: Callable[[DataFrame, Fold], DataFrame], events: DataFrame, fold: Fold) -> None:

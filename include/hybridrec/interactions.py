@@ -69,7 +69,7 @@ def event_weight(weights: dict[str, float]) -> Column:
 
 def interactions(events: DataFrame, fold: Fold, half_life_days: float) -> DataFrame:
     """model_interactions of a fold: one row per pair, weights decayed by their age at the cut."""
-    decayed = F.col("weight") * F.pow(F.lit(0.5), age_days(fold) / F.lit(half_life_days))
+    decayed = F.col("weight") * F.pow(F.lit(0.5), age_days(F.col("event_at"), fold) / F.lit(half_life_days))
     seen = events.where(F.col("event_at") < F.lit(fold.cut))
     pairs = seen.groupBy("user_idx", "item_idx").agg(
         (F.sum(_as_integer(decayed)) / UNIT).alias("weight"),
@@ -89,9 +89,9 @@ def labels(events: DataFrame, fold: Fold) -> DataFrame:
     return as_declared(fresh, table("model_labels"))
 
 
-def age_days(fold: Fold) -> Column:
-    """Days from an event to the fold's cut."""
-    micros = F.unix_micros(F.lit(fold.cut)) - F.unix_micros(F.col("event_at"))
+def age_days(at: Column, fold: Fold) -> Column:
+    """Days from a time to the fold's cut."""
+    micros = F.unix_micros(F.lit(fold.cut)) - F.unix_micros(at)
     return micros / F.lit(DAY_SECONDS * 1e6)
 
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from hybridrec.candidates import pool_block
-from hybridrec.models import Ints, Retriever
+from hybridrec.models import Ints, PairScorer
 from hybridrec.ranking.groups import best_first, starts_of
 from hybridrec.ranking.policy import Policy, load_policy
 from hybridrec.ranking.pool import FeatureFiles, ItemColumns, build_pool, feature_files, load_items
@@ -34,7 +34,7 @@ class RegisteredStack(PythonModel):  # type: ignore[misc]  # mlflow has no types
 
     run: Run
     policy: Policy
-    models: dict[str, Retriever]
+    models: dict[str, PairScorer]
     files: FeatureFiles
     items: ItemColumns
 

@@ -9,17 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from hybridrec import discover
 from hybridrec.config import with_options
 from hybridrec.errors import BadData
-from hybridrec.models import Ints, Retriever, TrainingData, UserBlock
+from hybridrec.models import Ints, PairScorer, TrainingData, UserBlock
 from hybridrec.run import Run
 
 if TYPE_CHECKING:
@@ -35,16 +37,23 @@ def training_data(run: Run, fold: str, model: str = "") -> TrainingData:
     pairs = run.read("model_interactions", fold, ["user_idx", "item_idx", "weight", "last_event_at"])
     pairs = pairs.sort_by([("user_idx", "ascending"), ("item_idx", "ascending")])
     items = run.read("model_items").sort_by("item_idx").to_pandas()
-    n_users = run.read("model_users", columns=["user_idx"]).num_rows
-    last_micros = pairs["last_event_at"].cast("int64").to_numpy()
+    users = run.read("model_users").sort_by("user_idx").to_pandas()
     return TrainingData(
-        matrix=_csr(pairs, n_users, len(items)),
-        last_event_day=(cut.timestamp() * 1e6 - last_micros) / DAY_MICROS,
+        matrix=_csr(pairs, pairs["weight"], (len(users), len(items))),
+        last_event_day=days_before(pairs["last_event_at"], cut),
         items=items,
         item_age_days=_item_ages(run, fold, len(items)),
+        users=users,
         seed=model_seed(run.config.seed, model, fold),
         threads=run.settings.threads,
+        split=run.config.split,
     )
+
+
+def days_before(at: pa.ChunkedArray, cut: datetime) -> NDArray[np.float64]:
+    """Days from time stamps to the cut."""
+    found: NDArray[np.float64] = (cut.timestamp() * 1e6 - at.cast("int64").to_numpy()) / DAY_MICROS
+    return found
 
 
 def user_block(run: Run, fold: str, user_idx: Ints) -> UserBlock:
@@ -54,24 +63,27 @@ def user_block(run: Run, fold: str, user_idx: Ints) -> UserBlock:
 
     n_items = run.read("model_items", columns=["item_idx"]).num_rows
     wanted = ds.field("user_idx").isin(pa.array(user_idx, pa.int32()))
-    columns = ["user_idx", "item_idx", "weight"]
+    columns = ["user_idx", "item_idx", "weight", "last_event_at"]
     pairs = ds.dataset(run.files("model_interactions", fold)).to_table(columns=columns, filter=wanted)
     pairs = pairs.sort_by([("user_idx", "ascending"), ("item_idx", "ascending")])
     known, compact = np.unique(pairs["user_idx"].to_numpy(), return_inverse=True)
     row_of = np.full(int(max(user_idx.max(initial=-1), known.max(initial=-1))) + 1, len(known))
     row_of[known] = np.arange(len(known))
     # one empty row behind the known ones serves everybody without history
-    history = _csr(pairs.set_column(0, "user_idx", pa.array(compact)), len(known) + 1, n_items)
-    return UserBlock(user_idx.astype(np.int32), history[row_of[user_idx]])
+    history = _csr(pairs.set_column(0, "user_idx", pa.array(compact)), pairs["weight"], (len(known) + 1, n_items))
+    days = days_before(pairs["last_event_at"], run.fold(fold).cut).astype(np.float32)
+    users = np.append(known, -1).astype(np.int32)
+    block = UserBlock(users, history, days).take(row_of[user_idx])
+    return replace(block, user_idx=user_idx.astype(np.int32))
 
 
-def _csr(pairs: pa.Table, n_users: int, n_items: int) -> csr_array:
-    """Sorted triplets user_idx, item_idx, weight as a matrix."""
-    indptr = np.searchsorted(pairs["user_idx"].to_numpy(), np.arange(n_users + 1)).astype(np.int64)
+def _csr(pairs: pa.Table, values: pa.ChunkedArray, shape: tuple[int, int]) -> csr_array:
+    """Sorted pairs user_idx, item_idx with a value each as a matrix (n_users, n_items)."""
+    indptr = np.searchsorted(pairs["user_idx"].to_numpy(), np.arange(shape[0] + 1)).astype(np.int64)
     indices = pairs["item_idx"].to_numpy().astype(np.int32)
     if len(indices) < np.iinfo(np.int32).max:
         indptr = indptr.astype(np.int32)  # scipy copies an index array whose type is not its partner's
-    return csr_array((pairs["weight"].to_numpy().astype(np.float32), indices, indptr), shape=(n_users, n_items))
+    return csr_array((values.to_numpy().astype(np.float32), indices, indptr), shape=shape)
 
 
 def _item_ages(run: Run, fold: str, n_items: int) -> np.ndarray:
@@ -104,7 +116,7 @@ def fit_model(model: str, data: TrainingData, options: Mapping[str, Any], folder
     return metrics
 
 
-def load_fit(model: str, folder: Path) -> Retriever:
+def load_fit(model: str, folder: Path) -> PairScorer:
     """The model that fit_model left in the folder, with the options it was fitted with."""
     config = config_of(model, json.loads((folder / FIT_FILE).read_text())["config"])
-    return cast(Retriever, discover.member("models", model).Model.load(folder, config))
+    return cast(PairScorer, discover.member("models", model).Model.load(folder, config))

@@ -13,8 +13,7 @@ from scipy.sparse import csr_array
 from hybridrec import store
 from hybridrec.candidates import choose_sources, pool_block, pool_ddl
 from hybridrec.errors import BadData
-from hybridrec.models import Floats, Ints, Neighbours, UserBlock
-from hybridrec.retrieval.order import first_unseen
+from hybridrec.models import UserBlock, popularity
 from hybridrec.run import FOLDS, Run
 from hybridrec.training import load_fit, user_block
 from jobs import generate_candidates, train_model
@@ -23,23 +22,19 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-class Fixed:
+class Fixed(popularity.Model):
     """A source with one score an item, NaN for items that it does not know."""
 
     def __init__(self, *scores: float) -> None:
+        super().__init__(popularity.Config())
         self.scores = np.array(scores, dtype=np.float32)
-
-    def top_k(self, users: UserBlock, k: int) -> Neighbours:
-        return first_unseen(self.scores, users.history, k)
-
-    def score_pairs(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
-        return self.scores[items]
 
 
 def test_pool_is_the_union_scored_by_everybody() -> None:
     history = csr_array(np.array([[1, 0, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1]], dtype=np.float32))
     models = {"a": Fixed(4, 3, 2, 1), "b": Fixed(np.nan, 1, np.nan, 2)}
-    pool = pool_block(models, UserBlock(np.array([7, 8, 9], dtype=np.int32), history), pool_k=2).to_pandas()
+    users = UserBlock(np.array([7, 8, 9], dtype=np.int32), history, np.ones(history.nnz, np.float32))
+    pool = pool_block(models, users, pool_k=2).to_pandas()
     nan = np.nan
     expected = pd.DataFrame(
         [  # user 9 has seen everything

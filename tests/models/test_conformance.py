@@ -16,12 +16,15 @@ import pytest
 from scipy.sparse import csr_array
 
 from hybridrec import discover, store
+from hybridrec.candidates import nominates
 from hybridrec.config import Config
-from hybridrec.models import NO_ITEM, Retriever, TrainingData, UserBlock
+from hybridrec.models import NO_ITEM, Neighbours, PairScorer, Retriever, TrainingData, UserBlock
+from hybridrec.retrieval.select import NOT_ELIGIBLE, contenders, leave_out, rank_pairs
 from hybridrec.run import Run
 from hybridrec.training import fit_model, load_fit, training_data
 
 NAMES = discover.names("models")
+RETRIEVERS = tuple(name for name in NAMES if nominates(name))
 SIDE = 40  # users and items of the checkerboard
 STRANGER = SIDE  # a user without history
 NEW_ITEM = SIDE  # an item without events, of the even group
@@ -57,15 +60,39 @@ def checkerboard() -> TrainingData:
         }
     )
     ages = np.append(np.full(SIDE, 60), np.nan).astype(np.float32)
-    return TrainingData(matrix, age_days.astype(np.float64), catalogue, ages, seed=11, threads=1)
+    people = pd.DataFrame(
+        {
+            "user_idx": numbers,
+            "user_id": [f"u{n:02d}" for n in numbers],
+            "age_years": pd.array([20 + n for n in numbers], dtype="Int32"),
+            "gender": ["F" if n % 3 else "M" for n in numbers],
+            "occupation": None,
+            "region": [str(n % 4) for n in numbers],
+        }
+    )
+    return TrainingData(matrix, age_days.astype(np.float64), catalogue, ages, people, seed=11, threads=1)
 
 
 def block(data: TrainingData, users: np.ndarray) -> UserBlock:
-    return UserBlock(users.astype(np.int32), data.matrix[users])
+    everybody = np.arange(data.matrix.shape[0], dtype=np.int32)
+    return UserBlock(everybody, data.matrix, data.last_event_day.astype(np.float32)).take(users)
+
+
+def best(model: PairScorer, users: UserBlock, k: int) -> Neighbours:
+    """The model's own top k; of one that only scores pairs, the best of all unseen ones."""
+    if isinstance(model, Retriever):
+        return model.top_k(users, k)
+    n_users, n_items = users.history.shape
+    rows, items = (cells.ravel().astype(np.int32) for cells in np.mgrid[:n_users, :n_items])
+    scores = model.score_pairs(users, rows, items).reshape(n_users, n_items)
+    scores = np.where(np.isnan(scores), NOT_ELIGIBLE, scores)
+    leave_out(scores, users.history)
+    pairs = contenders(scores, k)
+    return rank_pairs(pairs, scores[pairs], n_users, k)
 
 
 EVERYBODY = np.arange(SIDE + 1)
-Fits = Callable[[str], tuple[Retriever, Path]]
+Fits = Callable[[str], tuple[PairScorer, Path]]
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +100,7 @@ def fits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fits]:
     """Each model fitted once on the checkerboard, as it is after a load, with its folder."""
 
     @cache
-    def fit(name: str) -> tuple[Retriever, Path]:
+    def fit(name: str) -> tuple[PairScorer, Path]:
         folder = tmp_path_factory.mktemp(name)
         fit_model(name, checkerboard(), {}, folder)
         return load_fit(name, folder), folder
@@ -81,9 +108,9 @@ def fits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fits]:
     yield fit
 
 
-def is_personal(model: Retriever) -> bool:
+def is_personal(model: PairScorer) -> bool:
     """Whether the model needs to know the user."""
-    return bool((model.top_k(block(checkerboard(), np.array([STRANGER])), 3).items == NO_ITEM).all())
+    return bool((best(model, block(checkerboard(), np.array([STRANGER])), 3).items == NO_ITEM).all())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -100,7 +127,7 @@ def test_finds_the_withheld_item(name: str, fits: Fits) -> None:
     model, _ = fits(name)
     if not is_personal(model):
         pytest.skip("the same for everybody: the checkerboard has no popular item")
-    found = model.top_k(block(checkerboard(), np.arange(SIDE)), 2)
+    found = best(model, block(checkerboard(), np.arange(SIDE)), 2)
     # item 40 is of the even group and new: by content alone it is as good an answer for even users
     hits = (found.items == np.arange(SIDE)[:, None]).any(axis=1)
     assert hits.mean() == 1.0
@@ -121,7 +148,7 @@ def test_loaded_model_answers_as_the_fitted_one(name: str, tmp_path: Path) -> No
     loaded = discover.member("models", name).Model.load(tmp_path, discover.member("models", name).Config())
     users = block(checkerboard(), EVERYBODY)
     rows, items = (cells.ravel().astype(np.int32) for cells in np.mgrid[: SIDE + 1, : SIDE + 1])
-    np.testing.assert_array_equal(loaded.top_k(users, 7).items, fitted.top_k(users, 7).items)
+    np.testing.assert_array_equal(best(loaded, users, 7).items, best(fitted, users, 7).items)
     np.testing.assert_array_equal(loaded.score_pairs(users, rows, items), fitted.score_pairs(users, rows, items))
 
 
@@ -129,7 +156,7 @@ def test_loaded_model_answers_as_the_fitted_one(name: str, tmp_path: Path) -> No
 def test_user_without_history(name: str, fits: Fits) -> None:
     model, _ = fits(name)
     stranger = block(checkerboard(), np.array([STRANGER]))
-    found = model.top_k(stranger, 5)
+    found = best(model, stranger, 5)
     pairs = np.zeros(SIDE, dtype=np.int32), np.arange(SIDE, dtype=np.int32)
     scores = model.score_pairs(stranger, *pairs)
     if is_personal(model):
@@ -143,7 +170,7 @@ def test_item_without_events(name: str, fits: Fits) -> None:
     model, _ = fits(name)
     users = block(checkerboard(), np.arange(SIDE))
     scores = model.score_pairs(users, np.arange(SIDE, dtype=np.int32), np.full(SIDE, NEW_ITEM, dtype=np.int32))
-    offered = (model.top_k(users, SIDE + 1).items == NEW_ITEM).any(axis=1)
+    offered = (best(model, users, SIDE + 1).items == NEW_ITEM).any(axis=1)
     assert np.isfinite(scores[offered]).all(), "what is offered has a score"
     assert not np.isinf(scores).any()
 
@@ -153,17 +180,17 @@ def test_empty_block(name: str, fits: Fits) -> None:
     model, _ = fits(name)
     nobody = block(checkerboard(), np.zeros(0, dtype=np.int64))
     none = np.zeros(0, dtype=np.int32)
-    assert model.top_k(nobody, 4).items.shape == (0, 4)
+    assert best(model, nobody, 4).items.shape == (0, 4)
     assert model.score_pairs(nobody, none, none).shape == (0,)
     assert len(model.score_pairs(block(checkerboard(), EVERYBODY), none, none)) == 0
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", RETRIEVERS)
 @pytest.mark.parametrize("k", [1, 5, 1000])
 def test_lists_are_unseen_sorted_and_padded(name: str, k: int, fits: Fits) -> None:
     model, _ = fits(name)
     users = block(checkerboard(), EVERYBODY)
-    found = model.top_k(users, k)
+    found = best(model, users, k)
     assert found.items.shape == found.scores.shape == (SIDE + 1, k)
     assert found.items.dtype == np.int32 and found.scores.dtype == np.float32
     for row, (items, scores) in enumerate(zip(found.items, found.scores, strict=True)):
@@ -176,11 +203,11 @@ def test_lists_are_unseen_sorted_and_padded(name: str, k: int, fits: Fits) -> No
         np.testing.assert_array_equal(order, np.arange(n_items), err_msg="score falls, ties by item")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", RETRIEVERS)
 def test_pair_scores_are_the_lists_scores(name: str, fits: Fits) -> None:
     model, _ = fits(name)
     users = block(checkerboard(), EVERYBODY)
-    found = model.top_k(users, 12)
+    found = best(model, users, 12)
     rows, places = np.nonzero(found.items != NO_ITEM)
     scores = model.score_pairs(users, rows.astype(np.int32), found.items[rows, places])
     assert scores.dtype == np.float32
@@ -190,10 +217,11 @@ def test_pair_scores_are_the_lists_scores(name: str, fits: Fits) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_users_list_does_not_depend_on_the_others(name: str, fits: Fits) -> None:
     model, _ = fits(name)
-    whole = model.top_k(block(checkerboard(), EVERYBODY), 6)
+    whole = best(model, block(checkerboard(), EVERYBODY), 6)
     some = np.array([17, 3, STRANGER])
-    np.testing.assert_array_equal(model.top_k(block(checkerboard(), some), 6).items, whole.items[some])
-    np.testing.assert_array_equal(model.top_k(block(checkerboard(), some), 6).scores, whole.scores[some])
+    np.testing.assert_array_equal(best(model, block(checkerboard(), some), 6).items, whole.items[some])
+    exact = 0 if isinstance(model, Retriever) else 1e-5  # the last bits of a network's product change with the block's shape
+    np.testing.assert_allclose(best(model, block(checkerboard(), some), 6).scores, whole.scores[some], rtol=exact)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -213,7 +241,7 @@ def test_not_below_popularity_on_the_small_world(name: str, small_run: Run, tmp_
         (tmp_path / rival).mkdir(exist_ok=True)
         fit_model(rival, data, {}, tmp_path / rival)
         known = np.flatnonzero(np.diff(data.matrix.indptr))
-        found = load_fit(rival, tmp_path / rival).top_k(block(data, known), 10).items
+        found = best(load_fit(rival, tmp_path / rival), block(data, known), 10).items
         offered = {(user, item) for user, items in zip(known, found, strict=True) for item in items}
         relevant = labels[labels.user_idx.isin(known)]
         recall[rival] = np.mean([pair in offered for pair in zip(relevant.user_idx, relevant.item_idx, strict=True)])
@@ -280,12 +308,14 @@ def test_a_model_is_added_by_one_file(toy: str) -> None:
 
 
 def history_batches(run: Run, fold: str) -> list[pa.RecordBatch]:
-
+    """Everybody's history as Spark hands it to a worker."""
     pairs = run.read("model_interactions", fold).to_pandas().sort_values(["user_idx", "item_idx"])
-    lists = pairs.groupby("user_idx").agg(items=("item_idx", list), weights=("weight", list)).reindex(range(60))
+    pairs["days"] = (run.fold(fold).cut - pairs.last_event_at).dt.total_seconds() / 86_400
+    lists = pairs.groupby("user_idx").agg(items=("item_idx", list), weights=("weight", list), days=("days", list)).reindex(range(60))
     columns = {
         "user_idx": pa.array(range(60), pa.int32()),
         "items": pa.array(lists["items"], pa.list_(pa.int32()), from_pandas=True),
         "weights": pa.array(lists["weights"], pa.list_(pa.float32()), from_pandas=True),
+        "days": pa.array(lists["days"], pa.list_(pa.float32()), from_pandas=True),
     }
     return [pa.record_batch(columns)]

@@ -31,7 +31,7 @@ def test_a_target_is_not_part_of_its_own_input() -> None:
 
 
 def test_the_newest_choice_is_held_out() -> None:
-    data = TrainingData(MATRIX, AGES, pd.DataFrame(), np.zeros(4, np.float32), seed=1, threads=1)
+    data = TrainingData(MATRIX, AGES, pd.DataFrame(), np.zeros(4, np.float32), pd.DataFrame(), seed=1, threads=1)
     split = hold_out_newest(data, CONTENT, replace(Config(), history_items=3))
     assert (split.held_out.users.tolist(), split.held_out.items.tolist()) == ([0], [1])  # user 1 has too few items
     assert list(zip(split.examples.users, split.examples.items, strict=True)) == [(0, 0), (0, 2), (1, 3)]

@@ -1,9 +1,12 @@
 """Base models: one file each, found by file name, trained once a fold.
 
 A member has `DOC` (one line), `BECAUSE` (the sentence a person reads when this source nominated an item),
-`REQUIRED` (True: without it there is no night), a frozen `Config` with its options, and `Model`, a Retriever. It may have
-`BECAUSE_OF`, the sentence when one item of the history stands out: `{title}` names it, `{categories}` what both share; and
-its `Model` may be one that KnowsSimilarItems, which also finds that item.
+`REQUIRED` (True: without it there is no night), a frozen `Config` with its options, and `Model`: a Retriever, which
+nominates items, or a PairScorer, which only scores what others have nominated. It may have
+
+    BECAUSE_OF   the sentence when one item of the history stands out: `{title}` names it, `{categories}` what both share;
+                 its Model may be one that KnowsSimilarItems, which also finds that item
+    SEARCH       options that are worth a search on new data, by name: Log(low, high), Linear(low, high) or OneOf(...)
 
     python -m jobs.train_model --run-id R --model als --fold final
 """
@@ -17,6 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
+
+from hybridrec.config import Split
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,14 +48,18 @@ class TrainingData:
     matrix: decayed weights, csr float32 (n_users, n_items), sorted indices.
     last_event_day: day of each stored pair's newest event, float64, days before the cut, aligned with matrix.data.
     items: model_items, row number = item_idx. item_age_days: float32 (n_items,), NaN without events.
+    users: model_users, row number = user_idx. split: what last_event_day means: with `last_per_user` only its order
+    within a user does, with `random_per_user` nothing does and all are equal.
     """
 
     matrix: csr_array
     last_event_day: NDArray[np.float64]
     items: pd.DataFrame
     item_age_days: Floats
+    users: pd.DataFrame
     seed: int
     threads: int
+    split: Split = "time"
 
 
 @dataclass(frozen=True)
@@ -58,35 +67,50 @@ class UserBlock:
     """Some users to recommend for.
 
     user_idx: int32 (n,). history: csr float32 (n, n_items), their rows of the fold's matrix; these items are never returned.
+    days: float32, days from each stored pair's newest event to the cut, aligned with history.data (TrainingData.last_event_day).
     """
 
     user_idx: Ints
     history: csr_array
+    days: Floats
+
+    def take(self, rows: NDArray[np.integer]) -> UserBlock:
+        """Some of the users, in the order given."""
+        places = csr_array((np.arange(1, self.history.nnz + 1), self.history.indices, self.history.indptr), shape=self.history.shape)
+        return UserBlock(self.user_idx[rows], self.history[rows], self.days[places[rows].data - 1])
 
 
-class Retriever(Protocol):
-    """Fits on interactions and content; returns the best unseen items and scores given pairs."""
+class PairScorer(Protocol):
+    """Fits on interactions and content; scores given pairs."""
 
     def __init__(self, config: Any) -> None: ...
 
     def fit(self, data: TrainingData) -> dict[str, float]:
         """Learn; returns metrics worth keeping (loss, epochs); no times, since equal fits must be equal files."""
 
-    def top_k(self, users: UserBlock, k: int) -> Neighbours:
-        """The k best items of each user that the history does not hold.
-
-        A user without history gets an all-padding row from a personalised model. k may exceed the catalogue.
-        """
-
     def score_pairs(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
-        """Scores of pairs (users.user_idx[rows[i]], items[i]), on the scale of top_k; NaN where there is none."""
+        """Scores of pairs (users.user_idx[rows[i]], items[i]), higher is better; NaN where there is none.
+
+        A pair's score does not depend on the other pairs, rounding apart.
+        """
 
     def save(self, folder: Path) -> None:
         """Write arrays, safetensors or LightGBM text; nothing whose loading could run code."""
 
     @classmethod
-    def load(cls, folder: Path, config: Any) -> Retriever:
+    def load(cls, folder: Path, config: Any) -> PairScorer:
         """The saved model; arrays are mapped, not read."""
+
+
+@runtime_checkable
+class Retriever(PairScorer, Protocol):
+    """A pair scorer that also finds the best of all items."""
+
+    def top_k(self, users: UserBlock, k: int) -> Neighbours:
+        """The k best items of each user that the history does not hold, by the scores of score_pairs.
+
+        A user without history gets an all-padding row from a personalised model. k may exceed the catalogue.
+        """
 
 
 @runtime_checkable
