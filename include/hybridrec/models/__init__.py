@@ -6,13 +6,14 @@ nominates items, or a PairScorer, which only scores what others have nominated. 
 
     BECAUSE_OF   the sentence when one item of the history stands out: `{title}` names it, `{categories}` what both share;
                  its Model may be one that KnowsSimilarItems, which also finds that item
-    SEARCH       options that are worth a search on new data, by name: Log(low, high), Linear(low, high) or OneOf(...)
+    SEARCH       options that are worth a search on new data, by name: Log(low, high), Linear(low, high) or OneOf((...))
 
     python -m jobs.train_model --run-id R --model als --fold final
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
@@ -29,6 +30,29 @@ if TYPE_CHECKING:
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
 NO_ITEM = -1  # pads lists that are shorter than k; its score is -inf
+
+
+class Log(NamedTuple):
+    """A number to be searched on a logarithmic scale, both ends included; whole numbers stay whole."""
+
+    low: float
+    high: float
+
+
+class Linear(NamedTuple):
+    """A number to be searched on a linear scale, both ends included; whole numbers stay whole."""
+
+    low: float
+    high: float
+
+
+class OneOf(NamedTuple):
+    """Some values to be tried."""
+
+    values: tuple[bool | int | float | str, ...]
+
+
+SearchSpace = Mapping[str, Log | Linear | OneOf]
 
 
 class Neighbours(NamedTuple):
@@ -119,3 +143,13 @@ class KnowsSimilarItems(Protocol):
 
     def similar(self, items: Ints, k: int) -> Neighbours:
         """The k most alike other items of each given item, best first."""
+
+
+@runtime_checkable
+class HasFactors(Protocol):
+    """A model with an embedding whose parts are worth knowing one by one."""
+
+    N_FACTORS: int
+
+    def pair_factors(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
+        """Products of the user's and the item's first N_FACTORS factors, float32 (n_pairs, N_FACTORS), NaN where there is none."""
