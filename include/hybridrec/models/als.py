@@ -7,13 +7,12 @@ every pair with an event, 0 otherwise, at confidence 1 + alpha * weight.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from hybridrec.models import Floats, Ints, Neighbours, TrainingData, UserBlock
-from hybridrec.retrieval.dot import Vectors, no_vectors
+from hybridrec.models import TrainingData
+from hybridrec.retrieval.dot import DotProductModel, Vectors
 
 DOC = "Latent factors of users and items (implicit feedback ALS)."
 BECAUSE = "people with a history like yours chose it"
@@ -31,12 +30,8 @@ class Config:
     iterations: int = 15
 
 
-class Model:
+class Model(DotProductModel[Config]):
     """User and item vectors; their product is the predicted preference."""
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        self.vectors = no_vectors()
 
     def fit(self, data: TrainingData) -> dict[str, float]:
         """Factorise the matrix of confidences."""
@@ -57,22 +52,3 @@ class Model:
         known = np.bincount(data.matrix.indices, minlength=data.matrix.shape[1]) > 0
         self.vectors = Vectors(solver.user_factors, solver.item_factors, known)
         return {"loss": losses[-1]}
-
-    def top_k(self, users: UserBlock, k: int) -> Neighbours:
-        """The k unseen items of the highest predicted preference."""
-        return self.vectors.top_k(users, k)
-
-    def score_pairs(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
-        """Predicted preference; NaN without history or for an item without events."""
-        return self.vectors.score_pairs(users, rows, items)
-
-    def save(self, folder: Path) -> None:
-        """The two matrices."""
-        self.vectors.save(folder)
-
-    @classmethod
-    def load(cls, folder: Path, config: Config) -> Model:
-        """The saved matrices, mapped."""
-        model = cls(config)
-        model.vectors = Vectors.load(folder)
-        return model

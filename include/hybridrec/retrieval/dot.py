@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from hybridrec.models import Floats, Ints, Neighbours, UserBlock
 from hybridrec.retrieval.select import NOT_ELIGIBLE, contenders, empty_lists, leave_out, rank_pairs, row_blocks, spread
 
 PAIRS_AT_ONCE = 65_536
+Options = TypeVar("Options")  # a model's Config
 
 
 class Vectors(NamedTuple):
@@ -53,6 +54,33 @@ class Vectors(NamedTuple):
 def no_vectors() -> Vectors:
     """The vectors of a model that is not fitted."""
     return Vectors(np.zeros((0, 0), np.float32), np.zeros((0, 0), np.float32), np.zeros(0, np.bool_))
+
+
+class DotProductModel(Generic[Options]):
+    """A base model of two matrices; a subclass only has to fit them, into `self.vectors`."""
+
+    def __init__(self, config: Options) -> None:
+        self.config = config
+        self.vectors = no_vectors()
+
+    def top_k(self, users: UserBlock, k: int) -> Neighbours:
+        """The k unseen items of the highest product; an empty list for a user without history."""
+        return self.vectors.top_k(users, k)
+
+    def score_pairs(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
+        """Products; NaN without history or for an item that the model knows nothing of."""
+        return self.vectors.score_pairs(users, rows, items)
+
+    def save(self, folder: Path) -> None:
+        """The two matrices, and which items have a score."""
+        self.vectors.save(folder)
+
+    @classmethod
+    def load(cls, folder: Path, config: Options) -> Self:
+        """The saved matrices, mapped."""
+        model = cls(config)
+        model.vectors = Vectors.load(folder)
+        return model
 
 
 def top_k_dot(users: Floats, items: Floats, seen: csr_array, k: int, scorable: NDArray[np.bool_] | None = None) -> Neighbours:
