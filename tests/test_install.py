@@ -56,3 +56,35 @@ def test_an_administrator_gets_the_missing_packages(tmp_path: Path) -> None:
     done = run_install(tmp_path, tools)
     assert "installing openjdk-17-jre-headless" in done.stdout
     assert "apt-get update" in done.stdout
+
+
+VENV_WHOSE_PIP_FAILS = """
+case "$*" in *venv\\ .venv)
+    PATH=/usr/bin:/bin
+    mkdir -p .venv/bin
+    printf '#!/bin/sh\\necho no route to host >&2; exit 1' > .venv/bin/python
+    chmod +x .venv/bin/python
+esac
+"""
+
+
+def test_no_network_says_what_is_needed(tmp_path: Path) -> None:
+    tools = {"id": "echo 1000", "java": JAVA_17, "ldconfig": LIBGOMP, "python3.11": VENV_WHOSE_PIP_FAILS}
+    done = run_install(tmp_path, tools)
+    assert done.returncode == 1
+    assert "no route to host" in done.stderr
+    assert "it needs the network (or PIP_INDEX_URL of a mirror) and 3 GB" in done.stderr.splitlines()[-1]
+    assert not list((tmp_path / ".venv").glob(".installed-*")), "the next attempt installs"
+
+
+def test_no_network_for_system_packages(tmp_path: Path) -> None:
+    done = run_install(tmp_path, {"id": "echo 0", "java": "exit 127", "ldconfig": LIBGOMP, "apt-get": "exit 100"})
+    assert done.returncode == 1
+    assert "apt-get could not install openjdk-17-jre-headless" in done.stderr
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    full = """case "$*" in *venv\\ .venv) echo "[Errno 28] No space left on device" >&2; exit 1;; esac"""
+    done = run_install(tmp_path, {"id": "echo 1000", "java": JAVA_17, "ldconfig": LIBGOMP, "python3.11": full})
+    assert done.returncode == 1
+    assert f"in {tmp_path}/.venv: see above; it needs the right to write there and 3 GB" in done.stderr.splitlines()[-1]

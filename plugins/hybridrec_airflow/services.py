@@ -25,6 +25,7 @@ import psutil
 
 from hybridrec import discover, store
 from hybridrec.errors import BadData
+from hybridrec.job import explain_os_error
 from hybridrec.spark import require_java
 from hybridrec_airflow import night
 from hybridrec_airflow.installation import Installation
@@ -302,6 +303,9 @@ def main(argv: Sequence[str]) -> int:
         return {"up": up, "down": down, "status": status}[options.action](installation)
     except (CannotStart, BadData) as error:
         say(str(error))
+        return 1
+    except OSError as error:  # a full disk, a folder of somebody else's
+        say(explain_os_error(error))
         return 1
     except KeyboardInterrupt:
         return 130

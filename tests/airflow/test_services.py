@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from plain_user import as_a_plain_user
 
 
 @pytest.fixture
@@ -50,6 +52,37 @@ def test_a_taken_port_is_named_with_its_holder_and_the_way_out(installation) -> 
         busy = type(installation)(installation.settings, port, 0)
         with pytest.raises(CannotStart, match=rf"port {port}.*process {os.getpid()} .*HYBRIDREC_AIRFLOW_PORT"):
             start_services(busy, ["api-server"])
+
+
+@pytest.fixture
+def no_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else runs on this machine, no port is in the way."""
+    for name in ("AIRFLOW", "MLFLOW"):
+        monkeypatch.setenv(f"HYBRIDREC_{name}_PORT", "0")
+
+
+def test_a_home_that_cannot_be_written_is_one_sentence(home: Path, no_ports: None, capsys: pytest.CaptureFixture[str]) -> None:
+    from hybridrec_airflow.services import main
+
+    home.chmod(0o555)
+    with as_a_plain_user(home):
+        assert main(["up"]) == 1
+    home.chmod(0o755)
+    said = capsys.readouterr().out.splitlines()
+    assert said[-1] == f"no permission for {home / 'airflow'}; give this user the right to write there or move HYBRIDREC_HOME"
+
+
+def test_a_full_disk_is_one_sentence(
+    home: Path, no_ports: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from hybridrec_airflow import services
+
+    def fail(installation: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(home))
+
+    monkeypatch.setattr(services.Installation, "write", fail)  # a full disk cannot be had without a mount
+    assert services.main(["up"]) == 1
+    assert "free some space or move HYBRIDREC_HOME" in capsys.readouterr().out
 
 
 def test_a_recycled_process_id_is_not_ours(installation) -> None:

@@ -88,6 +88,15 @@ def test_time_stamps_of_all_kinds_become_utc(delivery: Delivery) -> None:
     assert [(row["event_at"], row["event_date"]) for row in rows] == [(moment, date(2026, 1, 1))] * len(forms)
 
 
+def test_a_user_whom_the_user_table_lacks_keeps_their_events(delivery: Delivery) -> None:
+    (delivery.folder / "users.csv").write_text("user_id,age_years\nu1,30\n")
+    delivery.events(f"e1,u1,i1,view,{AT},,", f"e2,stranger,i1,view,{AT},,")
+    delivery.clean()
+    assert [row["user_id"] for row in delivery.rows("core_events")] == ["u1", "stranger"]
+    assert [row["user_id"] for row in delivery.rows("core_users")] == ["u1"]
+    assert delivery.refused() == {}
+
+
 def test_events_without_an_id_get_one_from_their_content(delivery: Delivery) -> None:
     row = f",u1,i1,view,{AT},,"
     delivery.events(row, row, f",u1,i2,view,{AT},,")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from plain_user import as_a_plain_user
 
 from hybridrec import job, store
 from hybridrec.errors import BadData
@@ -74,17 +74,9 @@ def test_full_disk_leaves_the_last_delivery(small_shop: Settings, monkeypatch: p
 
 def test_no_permission_to_write_is_one_sentence(small_shop: Settings) -> None:
     small_shop.home.chmod(0o555)
-    root = os.geteuid() == 0  # root may write everywhere
-    for parent in small_shop.home.parents if root else ():
-        if parent.stat().st_uid == 0 and Path("/tmp") in parent.parents:
-            parent.chmod(0o755)
-    os.seteuid(65534 if root else os.geteuid())
-    try:
-        with pytest.raises(PermissionError) as error:
-            landing.land(small_shop, "synthetic", 5, AT)
-    finally:
-        os.seteuid(0 if root else os.geteuid())
-        small_shop.home.chmod(0o755)
+    with as_a_plain_user(small_shop.home), pytest.raises(PermissionError) as error:
+        landing.land(small_shop, "synthetic", 5, AT)
+    small_shop.home.chmod(0o755)
     sentence = job.explain_os_error(error.value)
     assert sentence.startswith(f"no permission for {small_shop.home}")
     assert "move HYBRIDREC_HOME" in sentence

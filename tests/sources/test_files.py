@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from plain_user import as_a_plain_user
 
 from hybridrec.errors import BadData
 from hybridrec.settings import Settings
@@ -179,22 +177,6 @@ def test_column_of_a_type_that_is_no_value(delivery: Path, tmp_path: Path) -> No
 def test_header_without_rows_lands_as_no_rows(delivery: Path, tmp_path: Path) -> None:
     (delivery / "events.csv").write_text(HEADER)
     assert land(tmp_path)["events"] == []
-
-
-@contextmanager
-def as_a_plain_user(folder: Path) -> Iterator[None]:
-    """Root may read everything: be somebody else, who may enter the folder."""
-    if os.geteuid() != 0:
-        yield
-        return
-    for parent in [folder, *folder.parents]:
-        if parent.stat().st_uid == 0 and Path("/tmp") in parent.parents:
-            parent.chmod(0o755)
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def test_no_permission_to_read(delivery: Path, tmp_path: Path) -> None:
