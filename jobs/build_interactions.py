@@ -26,10 +26,10 @@ def main(params: Params) -> None:
         run.write_spark("model_items", items.coalesce(1).sortWithinPartitions("item_idx"))
         events = interactions.positive_events(session, run).persist()
         for fold in run.manifest.folds.values():
-            pairs = interactions.interactions(events, fold, run.config.half_life_days)
+            pairs = interactions.interactions(events, fold, run.config)
             run.write_spark("model_interactions", interactions.in_files(pairs, "user_idx", run), fold.name)
             if fold.label_end is not None:
-                found = interactions.labels(events, fold)
+                found = interactions.labels(events, fold, run.config)
                 run.write_spark("model_labels", interactions.in_files(found, "user_idx", run), fold.name)
 
 

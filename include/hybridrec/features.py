@@ -1,4 +1,4 @@
-"""User and item features as of a fold's cut, as Spark frames. No feature reads an event at or past the cut."""
+"""User and item features as of a fold's cut, as Spark frames. No feature reads an event outside of the fold's history."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from hybridrec import splits
 from hybridrec.errors import Leak
 from hybridrec.interactions import age_days, as_declared, exact_mean
 from hybridrec.run import Fold
@@ -14,8 +15,8 @@ from hybridrec.tables import table
 
 
 def user_features(events: DataFrame, fold: Fold) -> DataFrame:
-    """model_user_features of a fold. events: user_idx, item_idx, event_at of positive events of any time."""
-    seen = _before_cut(events, fold)
+    """model_user_features of a fold. events: user_idx, item_idx, event_at, device, stage of all positive events."""
+    seen = _history(events, fold)
     popularity = seen.groupBy("item_idx").agg(F.log1p(F.countDistinct("user_idx")).alias("log_popularity"))
     features = (
         seen.join(popularity, "item_idx")
@@ -32,9 +33,9 @@ def user_features(events: DataFrame, fold: Fold) -> DataFrame:
 
 
 def item_features(events: DataFrame, fold: Fold) -> DataFrame:
-    """model_item_features of a fold. events: user_idx, item_idx, event_at of positive events of any time."""
+    """model_item_features of a fold. events: user_idx, item_idx, event_at, device, stage of all positive events."""
     features = (
-        _before_cut(events, fold)
+        _history(events, fold)
         .groupBy("item_idx")
         .agg(
             F.countDistinct("user_idx").alias("item_n_users"),
@@ -48,14 +49,14 @@ def item_features(events: DataFrame, fold: Fold) -> DataFrame:
     return as_declared(features, table("model_item_features"))
 
 
-def _before_cut(events: DataFrame, fold: Fold) -> DataFrame:
-    return events.where(F.col("event_at") < F.lit(fold.cut)).withColumn("age_days", age_days(F.col("event_at"), fold))
+def _history(events: DataFrame, fold: Fold) -> DataFrame:
+    return splits.history(events, fold).withColumn("age_days", age_days(F.col("event_at"), fold))
 
 
 def features_must_not_change(compute: Callable[[DataFrame, Fold], DataFrame], events: DataFrame, fold: Fold) -> None:
-    """Leak alarm: features computed from all events equal those from the events before the cut; Leak otherwise."""
+    """Leak alarm: features computed from all events equal those from the fold's history alone; Leak otherwise."""
     whole = compute(events, fold)
-    truncated = compute(events.where(F.col("event_at") < F.lit(fold.cut)), fold)
+    truncated = compute(splits.history(events, fold), fold)
     changed = whole.exceptAll(truncated).union(truncated.exceptAll(whole)).limit(5).collect()
     if changed:
-        raise Leak(f"features of fold {fold.name} change when events past {fold.cut} are removed, in {whole.columns}: {changed}")
+        raise Leak(f"features of fold {fold.name} change when events that it must not see are removed, in {whole.columns}: {changed}")

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from hybridrec import splits
+from hybridrec.config import Config
 from hybridrec.run import Fold, Run
 from hybridrec.tables import Table, spark_type, table
 
@@ -50,12 +52,13 @@ def number_items(events: DataFrame, items: DataFrame) -> DataFrame:
 
 
 def positive_events(spark: SparkSession, run: Run) -> DataFrame:
-    """Events before as_of that speak for an item: user_idx, item_idx, event_at, weight (undecayed, above 0)."""
+    """Events before as_of that speak for an item: user_idx, item_idx, event_at, device, weight (undecayed, above 0), stage."""
     events = run.read_spark(spark, "core_events").where(F.col("event_at") < F.lit(run.manifest.as_of))
     weighted = events.withColumn("weight", event_weight(run.config.event_weights)).where("weight > 0")
     users = run.read_spark(spark, "model_users").select("user_idx", "user_id")
     items = run.read_spark(spark, "model_items").select("item_idx", "item_id")
-    return weighted.join(users, "user_id").join(items, "item_id").select("user_idx", "item_idx", "event_at", "weight")
+    joined = weighted.join(users, "user_id").join(items, "item_id").select("user_idx", "item_idx", "event_at", "device", "weight")
+    return splits.with_stage(joined, run.manifest, items.count())
 
 
 def event_weight(weights: dict[str, float]) -> Column:
@@ -67,26 +70,29 @@ def event_weight(weights: dict[str, float]) -> Column:
     return F.when(F.col("event_type") == "rating", by_type * F.greatest(stars, F.lit(0.1))).otherwise(by_type)
 
 
-def interactions(events: DataFrame, fold: Fold, half_life_days: float) -> DataFrame:
-    """model_interactions of a fold: one row per pair, weights decayed by their age at the cut."""
-    decayed = F.col("weight") * F.pow(F.lit(0.5), age_days(F.col("event_at"), fold) / F.lit(half_life_days))
-    seen = events.where(F.col("event_at") < F.lit(fold.cut))
-    pairs = seen.groupBy("user_idx", "item_idx").agg(
-        (F.sum(_as_integer(decayed)) / UNIT).alias("weight"),
-        F.count("*").alias("n_events"),
-        F.max("event_at").alias("last_event_at"),
+def interactions(events: DataFrame, fold: Fold, config: Config) -> DataFrame:
+    """model_interactions of a fold: one row per pair, weights decayed by their age at the cut where there is a calendar."""
+    age = age_days(F.col("event_at"), fold) if config.split == "time" else F.lit(0.0)
+    decayed = F.col("weight") * F.pow(F.lit(0.5), age / F.lit(config.half_life_days))
+    pairs = (
+        splits.history(events, fold)
+        .groupBy("user_idx", "item_idx")
+        .agg(
+            (F.sum(_as_integer(decayed)) / UNIT).alias("weight"),
+            F.count("*").alias("n_events"),
+            F.max("event_at").alias("last_event_at"),
+        )
     )
     # an event many half-lives old would round to 0, and a stored 0 is no interaction
     return as_declared(pairs.withColumn("weight", F.greatest("weight", F.lit(1e-6))), table("model_interactions"))
 
 
-def labels(events: DataFrame, fold: Fold) -> DataFrame:
-    """model_labels of a fold: pairs in the label window that are not in the history before the cut."""
-    before = F.col("event_at") < F.lit(fold.cut)
-    window = events.where(~before & (F.col("event_at") < F.lit(fold.label_end)))
-    pairs = window.groupBy("user_idx", "item_idx").agg(F.max("weight").alias("gain"))
-    fresh = pairs.join(events.where(before).select("user_idx", "item_idx").distinct(), ["user_idx", "item_idx"], "left_anti")
-    return as_declared(fresh, table("model_labels"))
+def labels(events: DataFrame, fold: Fold, config: Config) -> DataFrame:
+    """model_labels of a fold: pairs that are held out and not in the history, of at most config.max_label_users users."""
+    pairs = splits.labelled(events, fold).groupBy("user_idx", "item_idx").agg(F.max("weight").alias("gain"))
+    known = splits.history(events, fold).select("user_idx", "item_idx").distinct()
+    fresh = pairs.join(known, ["user_idx", "item_idx"], "left_anti")
+    return as_declared(splits.sample_users(fresh, config.max_label_users, config.seed), table("model_labels"))
 
 
 def age_days(at: Column, fold: Fold) -> Column:

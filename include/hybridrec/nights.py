@@ -7,9 +7,10 @@ import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import get_args
 
 from hybridrec import discover, store
-from hybridrec.config import Config, read_config
+from hybridrec.config import Config, Split, read_config
 from hybridrec.errors import BadData
 from hybridrec.folds import HOUR, cut_folds, positive_events_per_hour
 from hybridrec.run import Input, Run, RunManifest, run_folder
@@ -51,6 +52,8 @@ def open_run(request: Request, settings: Settings) -> Run:
 def _config(request: Request, settings: Settings) -> Config:
     config = read_config(settings.home / "hybridrec.toml")
     config = config if request.k is None else replace(config, k=request.k)
+    if config.split not in get_args(Split):
+        raise BadData(f"[night]: split is {config.split!r}; choose from {', '.join(get_args(Split))}")
     if not 1 <= config.k <= MAX_K:
         raise BadData(f"k is {config.k}, expected 1 to {MAX_K}: the number of items that a user gets")
     return config

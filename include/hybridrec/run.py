@@ -33,7 +33,10 @@ RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 @dataclass(frozen=True)
 class Fold:
-    """Base models see events before `cut`; labels are events from `cut` to `label_end` (none for fold final)."""
+    """Base models see events before `cut`; labels are events from `cut` to `label_end` (none for fold final).
+
+    With a split other than by time every cut and label_end is as_of, and what is held out is in hybridrec.splits.
+    """
 
     name: FoldName
     cut: datetime

@@ -36,6 +36,7 @@ def require_past(run: Run, fold: str) -> None:
     """Leak when the fold's interactions reach its cut, hold a label, or miss an item that has features."""
     import pyarrow.dataset as ds
 
+    by_time = run.config.split == "time"
     cut, labels = run.fold(fold).cut, load_labels(run, fold)
     label_keys = pair_keys(np.repeat(labels.users, np.diff(labels.starts)), labels.items)
     known = np.zeros(run.read("model_items", columns=["item_idx"]).num_rows, dtype=bool)
@@ -44,7 +45,7 @@ def require_past(run: Run, fold: str) -> None:
     for batch in data.to_batches(columns=["user_idx", "item_idx", "last_event_at"]):
         items = batch["item_idx"].to_numpy()
         known[items] = True
-        late += int((batch["last_event_at"].cast("int64").to_numpy() >= cut.timestamp() * 1e6).sum())
+        late += by_time and int((batch["last_event_at"].cast("int64").to_numpy() >= cut.timestamp() * 1e6).sum())
         held += int(np.isin(pair_keys(batch["user_idx"].to_numpy(), items), label_keys).sum())
     featured = run.read("model_item_features", fold, ["item_idx"])["item_idx"].to_numpy()
     unknown = int((~known[featured]).sum())
