@@ -1,0 +1,92 @@
+"""What all pair networks share: a side for the user, a side for the item, and what happens where both meet.
+
+Shapes: n rows, F fields, K numbers an embedding, U and I numbers of a side's result.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hybridrec.deep.fields import FieldTable, Layout
+
+INITIAL_STD = 0.05
+
+
+class Bag(NamedTuple):
+    """Values of all rows one after the other, where each row begins, and the share of each value."""
+
+    values: Tensor
+    starts: Tensor
+    shares: Tensor
+
+
+class Inputs(NamedTuple):
+    """Rows of a FieldTable as tensors. codes: int32 (n, fields of one code). dense: float32 (n, n_dense)."""
+
+    codes: Tensor
+    bags: dict[str, Bag]
+    dense: Tensor
+
+    @classmethod
+    def of(cls, table: FieldTable) -> Inputs:
+        """The table's arrays, not copied."""
+        bags = {}
+        for name, bag in table.bags.items():
+            starts = torch.from_numpy(bag.indptr[:-1].astype(np.int32))
+            bags[name] = Bag(torch.from_numpy(bag.indices.astype(np.int32)), starts, torch.from_numpy(bag.data))
+        return cls(torch.from_numpy(table.codes), bags, torch.from_numpy(table.dense))
+
+
+class PairNetwork(Protocol):
+    """A network whose work is done once a user and once an item as far as possible, and only the rest once a pair."""
+
+    def users(self, users: Inputs) -> Tensor:
+        """(n, U)."""
+
+    def items(self, items: Inputs) -> Tensor:
+        """(n, I)."""
+
+    def __call__(self, users: Tensor, items: Tensor) -> Tensor:
+        """Scores of pairs (..., U) and (..., I), leading dimensions broadcast."""
+
+
+class Embeddings(nn.Module):  # type: ignore[misc]  # torch's types are not followed: they cost mypy a minute
+    """An embedding for each field: of its code, or the mean over its bag; zero for what is unknown."""
+
+    def __init__(self, layout: Layout, size: int, std: float = INITIAL_STD) -> None:
+        super().__init__()
+        self.codes = nn.Embedding(layout.n_codes, size, padding_idx=0)
+        self.bags = nn.ParameterDict({name: nn.Parameter(torch.randn(n, size) * std) for name, n in layout.bags.items()})
+        nn.init.normal_(self.codes.weight[1:], std=std)
+
+    def forward(self, rows: Inputs) -> Tensor:
+        """(n, F, size): fields of one code first, then bags, in the order of the layout."""
+        means = [_mean(rows.bags[name], table) for name, table in self.bags.items()]
+        return torch.cat([self.codes(rows.codes), *(mean[:, None] for mean in means)], dim=1)
+
+
+def _mean(bag: Bag, table: Tensor) -> Tensor:
+    return F.embedding_bag(bag.values, table, bag.starts, mode="sum", per_sample_weights=bag.shares)
+
+
+class PairLayers(nn.Module):  # type: ignore[misc]
+    """A multilayer perceptron of a user's and an item's numbers side by side.
+
+    Its first layer is linear in each side, so each side goes through its own part of it once.
+    """
+
+    def __init__(self, n_user: int, n_item: int, hidden: tuple[int, ...]) -> None:
+        super().__init__()
+        self.user = nn.Linear(n_user, hidden[0])
+        self.item = nn.Linear(n_item, hidden[0], bias=False)
+        later = [nn.Sequential(nn.ReLU(), nn.Linear(n_in, n_out)) for n_in, n_out in zip(hidden, (*hidden[1:], 1), strict=True)]
+        self.later = nn.Sequential(*later)
+
+    def forward(self, users: Tensor, items: Tensor) -> Tensor:
+        """Scores from what `user` and `item` gave, (..., hidden[0]) each -> (...)."""
+        return self.later(users + items).squeeze(-1)

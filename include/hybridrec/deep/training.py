@@ -1,0 +1,135 @@
+"""One training loop for every network: AdamW on bounded epochs, stopped by held-out pairs, the best epoch kept."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from hybridrec.deep.schedule import Schedule
+from hybridrec.errors import BadData
+
+log = logging.getLogger(__name__)
+MIN_EXAMPLES_PER_EPOCH = 4096  # a small data set is gone through more than once an epoch
+MIN_STEPS_PER_EPOCH = 16  # and in smaller batches
+
+
+class Lesson(Protocol):
+    """What a network learns from and is judged by. Examples are numbers from 0 to n_examples - 1."""
+
+    @property
+    def network(self) -> nn.Module:
+        """The network; the loop switches it between training and evaluation."""
+
+    @property
+    def n_examples(self) -> int:
+        """How many examples there are."""
+
+    def loss(self, examples: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
+        """The mean loss of a batch; negatives and drop-outs are drawn by rng."""
+
+    def judge(self) -> float:
+        """How well the held-out pairs are ranked, higher is better; NaN when there are none."""
+
+
+class Fit(NamedTuple):
+    """The best epoch. judgement: what Lesson.judge gave, or the loss below zero without held-out pairs."""
+
+    epoch: int
+    judgement: float
+    loss: float
+    weights: dict[str, Tensor]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread of torch: two bought nothing, and the bits are the same whatever the machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def reproducible(seed: int) -> Iterator[None]:
+    """One thread and a seeded generator of torch; both are put back afterwards."""
+    with one_thread(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def train(lesson: Lesson, schedule: Schedule, seed: int, name: str) -> Fit:
+    """Train until `patience` epochs bring no progress; the best epoch's weights are returned and loaded.
+
+    name: of the model in the configuration, for messages. BadData when the loss is no longer a number.
+    """
+    rng = np.random.default_rng(seed)
+    parameters = lesson.network.parameters()
+    optimiser = torch.optim.AdamW(parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
+    best = Fit(0, -math.inf, math.inf, {})
+    for epoch in range(1, schedule.max_epochs + 1):
+        start = time.monotonic()
+        fit = _epoch(lesson, schedule, optimiser, rng, epoch)
+        log.info("%s epoch %d: loss %.4f, held out %.4f, %.1f s", name, epoch, fit.loss, fit.judgement, time.monotonic() - start)
+        if not math.isfinite(fit.loss):
+            raise BadData(f"{name}: training diverged in epoch {epoch}; lower learning_rate under [{name}]")
+        if fit.judgement >= best.judgement:  # of equals the later one: it has seen more
+            best = fit
+        if epoch - best.epoch >= schedule.patience:
+            break
+    lesson.network.load_state_dict(best.weights)
+    lesson.network.eval()
+    return best
+
+
+def _epoch(lesson: Lesson, schedule: Schedule, optimiser: torch.optim.Optimizer, rng: np.random.Generator, epoch: int) -> Fit:
+    lesson.network.train()
+    loss = float(np.mean([_step(lesson, optimiser, batch, rng) for batch in _batches(lesson.n_examples, schedule, rng)]))
+    lesson.network.eval()
+    with torch.no_grad():
+        judgement = lesson.judge()
+    weights = {name: value.clone() for name, value in lesson.network.state_dict().items()}
+    return Fit(epoch, -loss if math.isnan(judgement) else judgement, loss, weights)
+
+
+def _step(lesson: Lesson, optimiser: torch.optim.Optimizer, batch: NDArray[np.int64], rng: np.random.Generator) -> float:
+    loss = lesson.loss(batch, rng)
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return float(loss.detach())
+
+
+def _batches(n_examples: int, schedule: Schedule, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """An epoch's batches, of equal size or nearly so."""
+    size = min(max(n_examples, MIN_EXAMPLES_PER_EPOCH), schedule.examples_per_epoch)
+    rounds = [rng.choice(n_examples, size=min(size, n_examples), replace=False) for _ in range(math.ceil(size / n_examples))]
+    order = np.concatenate(rounds)[:size]
+    n_steps = max(math.ceil(size / schedule.batch_size), min(MIN_STEPS_PER_EPOCH, size))
+    return np.array_split(order, n_steps)
+
+
+def save_weights(network: nn.Module, file: Path) -> None:
+    """Write a network's weights as safetensors, which cannot hold code."""
+    from safetensors.torch import save_file
+
+    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, file)
+
+
+def load_weights(network: nn.Module, file: Path) -> None:
+    """Fill a network with saved weights."""
+    from safetensors.torch import load_file
+
+    network.load_state_dict(load_file(file))
+    network.eval()
