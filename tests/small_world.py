@@ -88,7 +88,7 @@ def make_run(run_id: str = "small", config: Config | None = None) -> Run:
         "eval": Fold("eval", CUTS["eval"], AS_OF),
         "final": Fold("final", AS_OF, None),
     }
-    models = ("als", "content", "item_knn", "popularity", "recent_popularity", "two_tower")
+    models = ("als", "content_attributes", "item_knn", "popularity", "recent_popularity", "two_tower")
     inputs: dict[str, Input] = {}
     manifest = RunManifest(
         run_id, "small", AS_OF, models, True, "test", folds, inputs, config or Config(k=10, pool_k=20, bootstrap_samples=200)
@@ -137,7 +137,7 @@ def user_features(fold: Fold) -> pd.DataFrame:
     """model_user_features of a fold."""
     seen = numbered_events().query("event_at < @fold.cut")
     log_popularity = np.log1p(seen.groupby("item_idx").user_idx.transform("nunique"))
-    grouped = seen.assign(log_popularity=log_popularity).groupby("user_idx")
+    grouped = with_habits(seen).assign(log_popularity=log_popularity).groupby("user_idx")
     first, last = grouped.event_at.min(), grouped.event_at.max()
     return pd.DataFrame(
         {
@@ -146,6 +146,9 @@ def user_features(fold: Fold) -> pd.DataFrame:
             "user_recency_days": (fold.cut - last).dt.total_seconds() / 86_400,
             "user_span_days": (last - first).dt.total_seconds() / 86_400,
             "user_mean_log_popularity": grouped.log_popularity.mean(),
+            "user_weekend_share": grouped.weekend.mean(),
+            "user_evening_share": grouped.evening.mean(),
+            "user_mobile_share": np.nan,
         }
     ).reset_index()
 
@@ -154,17 +157,28 @@ def item_features(fold: Fold) -> pd.DataFrame:
     """model_item_features of a fold."""
     seen = numbered_events().query("event_at < @fold.cut")
     age_days = (fold.cut - seen.event_at).dt.total_seconds() / 86_400
-    grouped = seen.assign(age_days=age_days, recent=age_days <= 30, week=age_days <= 7).groupby("item_idx")
+    windows = {"quarter": age_days <= 90, "recent": age_days <= 30, "week": age_days <= 7}
+    grouped = with_habits(seen).assign(age_days=age_days, **windows).groupby("item_idx")
     return pd.DataFrame(
         {
             "item_n_users": grouped.user_idx.nunique(),
             "item_n_events": grouped.size(),
+            "item_n_events_90d": grouped.quarter.sum(),
             "item_n_events_30d": grouped.recent.sum(),
             "item_n_events_7d": grouped.week.sum(),
             "item_age_days": grouped.age_days.max(),
             "item_recency_days": grouped.age_days.min(),
+            "item_weekend_share": grouped.weekend.mean(),
+            "item_evening_share": grouped.evening.mean(),
+            "item_mobile_share": np.nan,
         }
     ).reset_index()
+
+
+def with_habits(seen: pd.DataFrame) -> pd.DataFrame:
+    """Whether each event is on a week-end or in the evening; no event of this world has a device."""
+    hour = seen.event_at.dt.hour
+    return seen.assign(weekend=seen.event_at.dt.dayofweek >= 5, evening=(hour >= 18) | (hour < 6))
 
 
 def write_core_tables(source: str = "files") -> None:

@@ -70,7 +70,7 @@ def test_a_rerun_gives_the_same_bytes(run: Run) -> None:
 def _numbered(spark: SparkSession) -> DataFrame:
     events = small_world.numbered_events()[["user_idx", "item_idx", "event_at"]]
     stage = (events.event_at >= small_world.CUTS["rank"]).astype(int) + (events.event_at >= small_world.CUTS["eval"]).astype(int)
-    return spark.createDataFrame(events.assign(stage=stage))
+    return spark.createDataFrame(events.assign(stage=stage, calendar_at=events.event_at)).withColumn("device", F.lit("phone"))
 
 
 def test_features_do_not_read_past_the_cut(spark: SparkSession) -> None:

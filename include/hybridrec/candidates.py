@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 
 from hybridrec import discover, store
 from hybridrec.errors import BadData
-from hybridrec.models import NO_ITEM, Floats, Ints, Neighbours, PairScorer, Retriever, UserBlock
+from hybridrec.models import NO_ITEM, Floats, HasFactors, Ints, Neighbours, PairScorer, Retriever, UserBlock
 from hybridrec.run import FOLDS, Run
 from hybridrec.tables import table
 from hybridrec.training import load_fit
@@ -75,8 +75,19 @@ def sources_of(run: Run, fold: str, names: Iterable[str]) -> Sources:
 
 def pool_ddl(names: Iterable[str]) -> str:
     """Spark schema of the pool of these sources."""
-    columns = "".join(f", `score_{name}` float" + (f", `rank_{name}` float" if nominates(name) else "") for name in names)
-    return table("model_candidates").spark_ddl() + columns
+    return table("model_candidates").spark_ddl() + "".join(f", `{column}` float" for name in names for column in columns_of(name))
+
+
+def columns_of(model: str) -> tuple[str, ...]:
+    """The columns that a model adds to the pool."""
+    rank = (f"rank_{model}",) if nominates(model) else ()
+    return (f"score_{model}", *rank, *factor_columns(model))
+
+
+def factor_columns(model: str) -> tuple[str, ...]:
+    """The columns of a model that HasFactors; none for others."""
+    n_factors = getattr(discover.member("models", model).Model, "N_FACTORS", 0)
+    return tuple(f"factor_{model}_{number}" for number in range(n_factors))
 
 
 def nominates(model: str) -> bool:
@@ -135,6 +146,9 @@ def pool_block(models: Mapping[str, PairScorer], users: UserBlock, pool_k: int) 
         columns[f"score_{name}"] = pa.array(model.score_pairs(users, rows, items), pa.float32(), from_pandas=True)
         if name in cells:
             columns[f"rank_{name}"] = pa.array(_ranks(cells[name], union), pa.float32(), from_pandas=True)
+        if isinstance(model, HasFactors):
+            factors = model.pair_factors(users, rows, items)
+            columns |= {column: pa.array(factors[:, at], from_pandas=True) for at, column in enumerate(factor_columns(name))}
     return pa.record_batch(columns)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from hybridrec import splits
@@ -12,6 +12,9 @@ from hybridrec.errors import Leak
 from hybridrec.interactions import age_days, as_declared, exact_mean
 from hybridrec.run import Fold
 from hybridrec.tables import table
+
+EVENING, MORNING = 18, 6  # hours, UTC
+HAND_HELD = ("mobile", "phone", "tablet", "app")
 
 
 def user_features(events: DataFrame, fold: Fold) -> DataFrame:
@@ -27,6 +30,7 @@ def user_features(events: DataFrame, fold: Fold) -> DataFrame:
             F.min("age_days").alias("user_recency_days"),
             (F.max("age_days") - F.min("age_days")).alias("user_span_days"),
             exact_mean(F.col("log_popularity")).alias("user_mean_log_popularity"),
+            *_habits("user"),
         )
     )
     return as_declared(features, table("model_user_features"))
@@ -42,8 +46,10 @@ def item_features(events: DataFrame, fold: Fold) -> DataFrame:
             F.count("*").alias("item_n_events"),
             F.count_if(F.col("age_days") <= 30).alias("item_n_events_30d"),
             F.count_if(F.col("age_days") <= 7).alias("item_n_events_7d"),
+            F.count_if(F.col("age_days") <= 90).alias("item_n_events_90d"),
             F.max("age_days").alias("item_age_days"),
             F.min("age_days").alias("item_recency_days"),
+            *_habits("item"),
         )
     )
     return as_declared(features, table("model_item_features"))
@@ -51,6 +57,17 @@ def item_features(events: DataFrame, fold: Fold) -> DataFrame:
 
 def _history(events: DataFrame, fold: Fold) -> DataFrame:
     return splits.history(events, fold).withColumn("age_days", age_days(F.col("event_at"), fold))
+
+
+def _habits(of: str) -> list[Column]:
+    """When and on what things happen: shares of the events on week-ends, in the evening, on a hand-held device; null if unknown."""
+    week_day, hour = F.dayofweek("calendar_at"), F.hour("calendar_at")
+    habits = {
+        "weekend": week_day.isin(1, 7),
+        "evening": (hour >= EVENING) | (hour < MORNING),
+        "mobile": F.lower("device").isin(*HAND_HELD),
+    }
+    return [F.try_divide(F.count_if(habit), F.count(habit)).alias(f"{of}_{name}_share") for name, habit in habits.items()]
 
 
 def features_must_not_change(compute: Callable[[DataFrame, Fold], DataFrame], events: DataFrame, fold: Fold) -> None:

@@ -52,13 +52,17 @@ def number_items(events: DataFrame, items: DataFrame) -> DataFrame:
 
 
 def positive_events(spark: SparkSession, run: Run) -> DataFrame:
-    """Events before as_of that speak for an item: user_idx, item_idx, event_at, device, weight (undecayed, above 0), stage."""
+    """Events before as_of that speak for an item: user_idx, item_idx, event_at, device, weight (undecayed, above 0), stage.
+
+    calendar_at is event_at where days and hours mean something, else null.
+    """
     events = run.read_spark(spark, "core_events").where(F.col("event_at") < F.lit(run.manifest.as_of))
     weighted = events.withColumn("weight", event_weight(run.config.event_weights)).where("weight > 0")
     users = run.read_spark(spark, "model_users").select("user_idx", "user_id")
     items = run.read_spark(spark, "model_items").select("item_idx", "item_id")
     joined = weighted.join(users, "user_id").join(items, "item_id").select("user_idx", "item_idx", "event_at", "device", "weight")
-    return splits.with_stage(joined, run.manifest, items.count())
+    calendar = F.col("event_at") if run.config.split == "time" else F.lit(None).cast("timestamp")
+    return splits.with_stage(joined.withColumn("calendar_at", calendar), run.manifest, items.count())
 
 
 def event_weight(weights: dict[str, float]) -> Column:

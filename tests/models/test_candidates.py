@@ -50,7 +50,7 @@ def test_pool_is_the_union_scored_by_everybody() -> None:
     pd.testing.assert_frame_equal(pool, expected, check_dtype=False)
 
 
-def test_schema_names_a_column_pair_a_source() -> None:
+def test_schema_names_the_columns_of_each_model() -> None:
     assert pool_ddl(["als"]) == "`user_idx` int, `item_idx` int, `n_sources` smallint, `score_als` float, `rank_als` float"
 
 
@@ -65,7 +65,7 @@ def test_a_source_counts_when_it_is_fitted_on_all_folds(small_run: Run) -> None:
     fit(small_run, ("item_knn",), ("rank", "eval"))
     choice = choose_sources(small_run)
     assert choice.used == ("popularity", "recent_popularity")
-    assert choice.missing == ("als", "content", "item_knn", "two_tower")
+    assert choice.missing == ("als", "content_attributes", "item_knn", "two_tower")
 
 
 def test_a_required_source_must_be_there(small_run: Run) -> None:
@@ -77,13 +77,16 @@ def test_a_required_source_must_be_there(small_run: Run) -> None:
 @pytest.mark.slow
 def test_job_pools_what_the_plain_function_pools(small_run: Run, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYBRIDREC_SPARK", "local[2]")
-    fit(small_run, ("popularity", "als", "item_knn", "content"))
+    fit(small_run, ("popularity", "als", "item_knn", "content_attributes"))
     for fold in ("eval", "final"):
         generate_candidates.main(generate_candidates.Params("small", fold))
         table = small_run.read("model_candidates", fold)
         labelled = small_run.read("model_labels", "eval")["user_idx"].to_numpy()
         users = np.arange(60, dtype=np.int32) if fold == "final" else np.unique(labelled)
-        models = {name: load_fit(name, small_run.artefact(f"models/{name}", fold)) for name in ("als", "content", "item_knn", "popularity")}
+        models = {
+            name: load_fit(name, small_run.artefact(f"models/{name}", fold))
+            for name in ("als", "content_attributes", "item_knn", "popularity")
+        }
         expected = pool_block(models, user_block(small_run, fold, users), small_run.config.pool_k).to_pandas()
         found = table.to_pandas().sort_values(["user_idx", "item_idx"]).reset_index(drop=True)
         pd.testing.assert_frame_equal(found, expected)
@@ -92,7 +95,7 @@ def test_job_pools_what_the_plain_function_pools(small_run: Run, spark: SparkSes
             part = pd.read_parquet(file)
             assert part.sort_values(["user_idx", "item_idx"]).index.is_monotonic_increasing
     sources = json.loads((small_run.artefact("candidate_sources", "final") / "sources.json").read_text())
-    assert sources == {"used": ["als", "content", "item_knn", "popularity"], "missing": ["recent_popularity", "two_tower"]}
+    assert sources == {"used": ["als", "content_attributes", "item_knn", "popularity"], "missing": ["recent_popularity", "two_tower"]}
 
 
 @pytest.mark.slow

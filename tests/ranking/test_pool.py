@@ -67,7 +67,8 @@ def test_mean_z_averages_the_scores_that_exist() -> None:
     )
     left = pool.without("b")
     assert_array_equal(left.items, [4, 5])  # 6 was nominated by b alone
-    assert set(left.features) == {"score_a", "rank_a", "z_a", "mean_z", "n_sources"}
+    assert set(left.features) == {"score_a", "rank_a", "z_a", "mean_z", "n_sources", "fused_rank", "best_rank"}
+    assert_allclose(left.features["fused_rank"], [1 / 62, 1 / 61])
     assert_array_equal(left.features["mean_z"], [-1, 1])
 
 

@@ -6,9 +6,13 @@ block of users.
 
     score_<model>, rank_<model>   as the source gave them, NaN where it gave none
     z_<model>                     the score in standard deviations from the user's mean
-    mean_z                        mean of the z-scores, the equal-weight blend
+    factor_<model>_<n>            product of the user's and the item's n-th factor
+    mean_z                        mean of the sources' z-scores, the equal-weight blend
+    fused_rank                    sum over the sources of 1 / (60 + rank), reciprocal rank fusion
+    best_rank                     the best rank that a source gave
     n_sources                     how many sources nominated the pair
-    user_*, item_*                features of the fold; counts as log(1 + n); age and recency in days
+    user_*, item_*                features of the fold; counts as log(1 + n); age and recency in days; shares of events
+    gap_<habit>                   distance between the user's and the item's share of events with that habit
     affinity_category             share of the user's history that has the item's categories, averaged over them
 """
 
@@ -33,9 +37,11 @@ if TYPE_CHECKING:
 
 Ints = NDArray[np.int32]
 USER_COUNTS = ("user_n_items", "user_n_events")
-USER_VALUES = ("user_recency_days", "user_span_days", "user_mean_log_popularity")
-ITEM_COUNTS = ("item_n_users", "item_n_events", "item_n_events_30d", "item_n_events_7d")
-ITEM_VALUES = ("item_age_days", "item_recency_days")
+HABITS = ("weekend", "evening", "mobile")
+USER_VALUES = ("user_recency_days", "user_span_days", "user_mean_log_popularity", *(f"user_{habit}_share" for habit in HABITS))
+ITEM_COUNTS = ("item_n_users", "item_n_events", "item_n_events_90d", "item_n_events_30d", "item_n_events_7d")
+ITEM_VALUES = ("item_age_days", "item_recency_days", *(f"item_{habit}_share" for habit in HABITS))
+FUSION = 60  # Cormack, Clarke and Buettcher, "Reciprocal rank fusion outperforms Condorcet", SIGIR 2009
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,12 @@ class Pool:
         """Names of the models that nominated candidates, sorted."""
         return tuple(sorted(name.removeprefix("rank_") for name in self.features if name.startswith("rank_")))
 
+    @property
+    def scorers(self) -> tuple[str, ...]:
+        """Names of the models that nominate nothing and only score what others nominated, sorted."""
+        models = {name.removeprefix("score_") for name in self.features if name.startswith("score_")}
+        return tuple(sorted(models - set(self.sources)))
+
     def rows_of(self, users: Ints) -> Pool:
         """The pool of some of the users; users without candidates are passed over."""
         wanted = np.isin(self.users, users)
@@ -71,6 +83,7 @@ class Pool:
     def without(self, source: str) -> Pool:
         """The pool as it would be had the source not existed: neither its columns nor what only it nominated."""
         own = {f"score_{source}", f"rank_{source}", f"z_{source}"}
+        own |= {name for name in self.features if name.startswith(f"factor_{source}_")}
         others = [name for name in self.sources if name != source]
         n_sources = _count_nominations([self.features[f"rank_{name}"] for name in others], len(self.items))
         left = {name: values for name, values in self.features.items() if name not in own} | {"n_sources": n_sources}
@@ -144,6 +157,8 @@ def build_pool(candidates: pa.Table, files: FeatureFiles, items: ItemColumns) ->
     of_users["user_log_n_items"] = np.log1p(n_history).astype(np.float32)
     features |= {name: np.repeat(values, np.diff(starts)) for name, values in of_users.items()}
     features |= {name: values[row_items] for name, values in items.features.items()}
+    for habit in HABITS:
+        features[f"gap_{habit}"] = np.abs(features[f"user_{habit}_share"] - features[f"item_{habit}_share"])
     features["affinity_category"] = _category_affinity(users, starts, row_items, files.interactions, items)
     return Pool(users, starts, row_items, n_history, features)
 
@@ -164,9 +179,26 @@ def load_items(files: FeatureFiles) -> ItemColumns:
 def _normalised(features: dict[str, Floats], starts: Starts) -> dict[str, Floats]:
     scores = sorted(name for name in features if name.startswith("score_"))
     z = {f"z_{name.removeprefix('score_')}": zscore(features[name], starts) for name in scores}
-    known = np.sum([~np.isnan(values) for values in z.values()], axis=0)
-    total = np.sum([np.nan_to_num(values) for values in z.values()], axis=0, dtype=np.float64)
-    return z | {"mean_z": (total / np.maximum(known, 1)).astype(np.float32)}
+    ranks = [values for name, values in sorted(features.items()) if name.startswith("rank_")]
+    of_sources = [z[f"z_{name.removeprefix('rank_')}"] for name in sorted(features) if name.startswith("rank_")]
+    return z | {"mean_z": _mean(of_sources)} | _fused(ranks)
+
+
+def _mean(columns: list[Floats]) -> Floats:
+    """Mean of the values that exist, 0 where none does."""
+    known, total = np.zeros(len(columns[0]), np.int32), np.zeros(len(columns[0]))
+    for values in columns:
+        known += ~np.isnan(values)
+        total += np.nan_to_num(values)
+    return (total / np.maximum(known, 1)).astype(np.float32)
+
+
+def _fused(ranks: list[Floats]) -> dict[str, Floats]:
+    fused, best = np.zeros(len(ranks[0]), np.float32), np.full(len(ranks[0]), np.inf, np.float32)
+    for rank in ranks:
+        fused += np.nan_to_num(1 / (FUSION + rank))
+        best = np.fmin(best, rank)
+    return {"fused_rank": fused, "best_rank": np.where(np.isinf(best), np.nan, best).astype(np.float32)}
 
 
 def _count_nominations(ranks: list[Floats], n_rows: int) -> Floats:

@@ -13,6 +13,7 @@ TABLE = Table(
     key=("user_idx", "item_idx"),
     # score_<model>: the source's own score, higher is better, null where it has none for the pair.
     # rank_<model>: 1 is the source's best, null where the source did not nominate the pair.
-    open_prefixes=("score_", "rank_"),
+    # factor_<model>_<n>: product of the user's and the item's n-th factor, of a model whose embedding is worth knowing.
+    open_prefixes=("score_", "rank_", "factor_"),
     min_rows=1,
 )

@@ -11,8 +11,26 @@ TABLE = Table(
         Column("item_n_events", "int32", "Positive events.", minimum=1),
         Column("item_n_events_30d", "int32", "Positive events in the 30 days before the cut.", minimum=0),
         Column("item_n_events_7d", "int32", "Positive events in the 7 days before the cut.", minimum=0),
+        Column("item_n_events_90d", "int32", "Positive events in the 90 days before the cut.", minimum=0),
         Column("item_age_days", "float32", "Days from the item's first event to the cut.", minimum=0),
         Column("item_recency_days", "float32", "Days from the item's newest event to the cut.", minimum=0),
+        Column(
+            "item_weekend_share", "float32", "Share of the events on Saturday or Sunday; null without a calendar.", nullable=True, minimum=0
+        ),
+        Column(
+            "item_evening_share",
+            "float32",
+            "Share of the events from 18 to 6 o'clock UTC; null without a calendar.",
+            nullable=True,
+            minimum=0,
+        ),
+        Column(
+            "item_mobile_share",
+            "float32",
+            "Share of the events with a device that are on a hand-held one; null without any.",
+            nullable=True,
+            minimum=0,
+        ),
     ),
     key=("item_idx",),
 )

@@ -1,0 +1,127 @@
+"""Jobs as processes of their own, some at a time, as a scheduler would run them; with their time and memory."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from hybridrec import job
+from hybridrec.errors import BadData
+
+log = logging.getLogger(__name__)
+SAMPLE_SECONDS = 0.5
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a group of jobs took: wall seconds, and the memory of all processes at their peak, MiB."""
+
+    name: str
+    seconds: float
+    peak_mib: float
+
+
+@dataclass
+class Stages:
+    """Runs jobs and remembers what they took. logs: folder of the jobs' output. environment: beyond this process's own."""
+
+    logs: Path
+    environment: dict[str, str]
+    at_once: int
+    done: list[Stage] = field(default_factory=list)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Measure a block as one stage."""
+        started = time.perf_counter()
+        log.info("%s ...", name)
+        with _PeakMemory() as memory:
+            yield
+        self.done.append(Stage(name, round(time.perf_counter() - started, 1), round(memory.peak / MIB)))
+        log.info("%s: %.1f s, at most %.0f MiB", name, self.done[-1].seconds, self.done[-1].peak_mib)
+
+    def run(self, name: str, commands: Sequence[Sequence[str]], optional: bool = False) -> None:
+        """Run jobs (a job's name and its flags each) as one stage; a failure ends it all, unless these are optional.
+
+        BadData where a job says BadData, RuntimeError for any other failure; both with the end of the job's log.
+        """
+        self.logs.mkdir(parents=True, exist_ok=True)
+        with self.stage(name):
+            waiting = list(commands)
+            running: list[subprocess.Popen[bytes]] = []
+            while waiting or running:
+                while waiting and len(running) < self.at_once:
+                    running.append(self._start(waiting.pop(0)))
+                time.sleep(0.05)
+                for process in [process for process in running if process.poll() is not None]:
+                    running.remove(process)
+                    self._require_success(process, optional, running)
+
+    def _start(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        environment = os.environ | job.environment() | self.environment
+        path = self.logs / f"{'.'.join(part for part in command if not part.startswith('--'))}.log"
+        with path.open("wb") as out:
+            arguments = [sys.executable, "-m", f"jobs.{command[0]}", *command[1:]]
+            process = subprocess.Popen(arguments, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=environment)
+        self._names[process.pid] = path
+        return process
+
+    def _require_success(self, process: subprocess.Popen[bytes], optional: bool, running: list[subprocess.Popen[bytes]]) -> None:
+        path = self._names[process.pid]
+        tail = (path.read_text(errors="replace").splitlines() or [""])[-1]
+        if process.returncode in (0, job.EXIT_SKIPPED):
+            log.info("  %s", tail.split("hybridrec: ")[-1])
+            return
+        reason = f"{path.stem} ended with code {process.returncode}: {_last_words(path)} (the whole log: {path})"
+        if optional:
+            log.warning("  goes on without %s", reason)
+            return
+        for other in running:
+            other.terminate()
+        raise BadData(reason) if process.returncode == job.EXIT_BAD_DATA else RuntimeError(reason)
+
+    def __post_init__(self) -> None:
+        self._names: dict[int, Path] = {}
+
+
+def _last_words(path: Path) -> str:
+    lines = path.read_text(errors="replace").splitlines()
+    said = [line for line in lines if line.startswith("BadData") or "failed:" in line]
+    return (said or lines or ["no output"])[-1][:500]
+
+
+class _PeakMemory:
+    """Samples the resident memory of this process and all below it, shared pages counted once for each."""
+
+    def __init__(self) -> None:
+        self.peak = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+
+    def __enter__(self) -> _PeakMemory:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        while not self._stop.wait(SAMPLE_SECONDS):
+            me = psutil.Process()
+            total = 0.0
+            for process in [me, *me.children(recursive=True)]:
+                with suppress(psutil.NoSuchProcess):
+                    total += process.memory_info().rss
+            self.peak = max(self.peak, total)

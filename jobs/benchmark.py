@@ -1,0 +1,39 @@
+"""A night over a folder of data, without a scheduler: search, fit, rank, judge, and write every user's list.
+
+    python -m jobs.benchmark --data DIR --out DIR --k 300 --split time
+
+DIR holds events.parquet (user_id, item_id, and event_at, rating where known) and perhaps items.parquet, users.parquet.
+--split says what is known of time: `time` a calendar, `last_per_user` the order of a user's events, `random_per_user`
+nothing. Writes recommendations.parquet (user_id, item_id, rank, score, reason; every user in events, nothing seen),
+candidates_<source>.parquet, report.html and report.json; the run with all its tables stays under out/home.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from hybridrec import job
+from hybridrec.config import Split
+from hybridrec.offline.night import Night
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Params:
+    data: Path
+    out: Path
+    split: Split
+    k: int = 300
+
+
+def main(params: Params) -> None:
+    os.environ["HYBRIDREC_HOME"] = str(params.out.absolute() / "home")
+    Night(params.data, params.out, params.split, params.k).run()
+
+
+if __name__ == "__main__":
+    job.start(main, Params)
