@@ -92,7 +92,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, airflow_home: Path) -> Itera
         installation = Installation.from_env()
     try:
         api = services.connect(installation)
-        for dag_id in ("ingest", "nightly_retrain", "rollback_publication"):
+        for dag_id in ("ingest", "nightly_retrain", "rollback_publication", "tune_models"):
             night.wait_for_dag(api, dag_id)
             api.pause(dag_id, False)
         yield Stack(installation, api)

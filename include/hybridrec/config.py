@@ -38,6 +38,9 @@ class Config:
     gate_tolerance: NDCG that a challenger may lose against the champion, as the interval's lower end.
     min_live_overlap, max_lost_share, min_coverage, max_fallback_share, max_item_share: thresholds on the table before it is published.
     keep_versions: published versions that stay for a rollback. valid_days: how long readers may trust a version.
+
+    There is no option for a search: a night spends none of its time on one. It takes the models' options that tune_models
+    has found last, where neither this file's members nor hybridrec.toml says otherwise.
     """
 
     seed: int = 20261122

@@ -15,6 +15,7 @@ from hybridrec.errors import BadData
 from hybridrec.folds import HOUR, cut_folds, positive_events_per_hour
 from hybridrec.run import Input, Run, RunManifest, run_folder
 from hybridrec.settings import Settings
+from hybridrec.tuning.tuned import tuned_models, with_tuned
 
 log = logging.getLogger(__name__)
 CORE_TABLES = ("core_events", "core_items", "core_users")
@@ -45,7 +46,9 @@ def open_run(request: Request, settings: Settings) -> Run:
     as_of = _as_of(request.as_of, files)
     before = hours < (as_of.timestamp() // 3600) + 1
     folds = cut_folds(hours[before], counts[before], as_of, config)
-    manifest = RunManifest(request.run_id, request.source, as_of, models, request.publish, code_version(), folds, inputs, config)
+    tuned = tuned_models(settings, request.source, as_of, config, models)
+    config = with_tuned(config, tuned)
+    manifest = RunManifest(request.run_id, request.source, as_of, models, request.publish, code_version(), folds, inputs, config, tuned)
     return Run.create(manifest, settings)
 
 

@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 NAME = "hybridrec"  # of the experiment and of the registered model
 CHAMPION, CHALLENGER = "champion", "challenger"
 RUN_TAG, CONTENT_TAG, PREVIOUS_TAG = "hybridrec.run_id", "hybridrec.content", "hybridrec.champion_before"
+TUNING_TAG = "hybridrec.tuning_run_id"
 NO_CHAMPION = "none"
 BATCH = 1_000  # metrics that one call may log
 REQUIRED = ("lightgbm", "implicit", "numpy", "pandas", "pyarrow", "safetensors", "scipy", "torch")
@@ -114,6 +115,40 @@ def record_verdict(client: MlflowClient, candidate: str, verdict: Verdict) -> No
         client.set_model_version_tag(NAME, candidate, f"hybridrec.gate.against_{row.against.replace(' ', '_')}", row.text())
     if verdict.promoted:
         client.set_registered_model_alias(NAME, CHAMPION, candidate)
+
+
+def log_search(run: Run, model: str, file: Path) -> None:
+    """Add a search for a model's options to the run's parent run `tuning`: trials as steps of one metric, and the stored file."""
+    client = connect(run.settings)
+    with _locked(run.settings.home / "mlflow" / "tuning.lock"):  # models are tuned at the same time
+        parent = _search_parent(client, run)
+    experiment = client.get_experiment_by_name(NAME).experiment_id
+    for earlier in client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}' and tags.`hybridrec.model` = '{model}'"):
+        client.delete_run(earlier.info.run_id)
+    tags = {TUNING_TAG: run.run_id, "mlflow.parentRunId": parent, "hybridrec.model": model}
+    nested = client.create_run(experiment, run_name=f"tuning {model}", tags=tags).info.run_id
+    found = json.loads(file.read_text())
+    _log_params(client, nested, {name: str(value) for name, value in found["tuned"]["options"].items()})
+    _log_metrics(client, nested, {name: found["tuned"][name] for name in ("before", "after")} | {"standard_error": found["standard_error"]})
+    for step, trial in enumerate(found["trials"]):
+        if not trial["refused"]:
+            client.log_metric(nested, found["tuned"]["metric"].replace("@", "_at_"), trial["ndcg"], step=step)
+    client.log_artifact(nested, str(file))
+    client.set_terminated(nested)
+
+
+def _search_parent(client: MlflowClient, run: Run) -> str:
+    """The run's parent run for searches, made by whoever comes first; it has a tag of its own, so no night mistakes it for its own."""
+    experiment = client.get_experiment_by_name(NAME).experiment_id
+    query = f"tags.`{TUNING_TAG}` = '{run.run_id}' and attributes.run_name = 'tuning {run.run_id}'"
+    found = client.search_runs([experiment], query)
+    if found:
+        return str(found[0].info.run_id)
+    tags = {TUNING_TAG: run.run_id, "hybridrec.code_version": run.manifest.code_version}
+    parent = client.create_run(experiment, run_name=f"tuning {run.run_id}", tags=tags).info.run_id
+    _log_params(client, parent, {"source": run.manifest.source, "as_of": run.manifest.as_of.isoformat(), "split": run.config.split})
+    client.set_terminated(parent)
+    return str(parent)
 
 
 def log_report(run: Run, page: Path) -> bool:

@@ -11,13 +11,13 @@ import hashlib
 import json
 import re
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hybridrec import store
-from hybridrec.config import Config
+from hybridrec.config import Config, Options
 from hybridrec.errors import BadData
 from hybridrec.settings import Settings
 from hybridrec.tables import Table, table
@@ -53,8 +53,26 @@ class Input:
 
 
 @dataclass(frozen=True)
+class Tuned:
+    """Options that a search has found for a model.
+
+    run_id, as_of: the run that searched, and the end of what it saw. metric, before, after: on the search's held-out
+    pairs, with the options that it began with and with these.
+    """
+
+    options: Options
+    run_id: str
+    as_of: datetime
+    metric: str
+    before: float
+    after: float
+    n_users: int
+    n_trials: int
+
+
+@dataclass(frozen=True)
 class RunManifest:
-    """All that a run has resolved; see the module."""
+    """All that a run has resolved; see the module. tuned: those of config's model options that a search has found."""
 
     run_id: str
     source: str
@@ -65,6 +83,7 @@ class RunManifest:
     folds: dict[str, Fold]
     inputs: dict[str, Input]
     config: Config
+    tuned: dict[str, Tuned] = field(default_factory=dict)
 
 
 class Run:

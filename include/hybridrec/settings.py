@@ -62,6 +62,10 @@ class Settings:
         """The raw and core tables of one source."""
         return self.home / "warehouse" / source
 
+    def tuned(self, source: str) -> Path:
+        """What tune_models has found for one source, one folder a model."""
+        return self.home / "tuned" / source
+
     @property
     def mlflow_uri(self) -> str:
         """Address of the MLflow tracking store and registry."""

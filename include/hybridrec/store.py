@@ -84,15 +84,15 @@ def new_attempt(folder: Path) -> Path:
 
 
 @contextmanager
-def staged(folder: Path) -> Iterator[Path]:
-    """Yield an attempt folder; commit all files in it when the block succeeds, drop them when it fails."""
+def staged(folder: Path, keep: int = 0) -> Iterator[Path]:
+    """Yield an attempt folder; commit all files in it when the block succeeds, drop them when it fails. keep: see commit."""
     attempt = new_attempt(folder)
     try:
         yield attempt
     except BaseException:
         shutil.rmtree(attempt, ignore_errors=True)
         raise
-    commit(folder, Manifest(files_below(folder, attempt), content_hash=hash_files(attempt)))
+    commit(folder, Manifest(files_below(folder, attempt), content_hash=hash_files(attempt)), keep)
 
 
 def files_below(folder: Path, attempt: Path) -> tuple[str, ...]:

@@ -29,10 +29,9 @@ def as_of() -> Param:
     return Param(None, type=["null", "string"], pattern=DATE, title="As of", description=text)
 
 
-def models() -> Param:
+def models(text: str = "Base models of this night. One that is left out is missing from candidates, ranker and report.") -> Param:
     """Choice of base models."""
     found = list(discover.names("models"))
-    text = "Base models of this night. One that is left out is missing from candidates, ranker and report."
     items = {"type": "string", "enum": found}
     return Param(found, type="array", items=items, examples=found, minItems=1, uniqueItems=True, title="Models", description=text)
 
@@ -52,6 +51,18 @@ def override_reason() -> Param:
     """A person's reason to publish although a threshold on the table fails."""
     text = "Only when you want a table that differs much from what is live, as after a change of source: why. Kept with the version."
     return Param(None, type=["null", "string"], maxLength=300, title="Override reason", description=text)
+
+
+def trials() -> Param:
+    """How many options a search may try."""
+    text = "Fits of each model, that of the current options among them, 2 to 200."
+    return Param(20, type="integer", minimum=2, maximum=200, title="Trials", description=text)
+
+
+def seconds() -> Param:
+    """How long a search may take."""
+    text = "For each model; no trial begins that would probably end later. 10 seconds to 2 hours."
+    return Param(600, type="integer", minimum=10, maximum=7200, title="Seconds", description=text)
 
 
 def version() -> Param:

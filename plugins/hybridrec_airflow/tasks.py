@@ -11,3 +11,11 @@ from hybridrec.run import Run
 def chosen_models(night: str) -> list[str]:
     """Names of the run's base models; the argument is the run's id (Airflow keeps the name run_id for its own)."""
     return list(Run.open(night).manifest.models)
+
+
+@task(doc_md="Those of the run's base models that declare options worth a search; the tuning tasks are made from this list.")
+def models_to_tune(run: str) -> list[str]:
+    """Names of the run's base models with a search space; the argument is the run's id."""
+    from hybridrec.tuning import search_space
+
+    return [model for model in Run.open(run).manifest.models if search_space(model)]

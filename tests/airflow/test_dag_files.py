@@ -132,7 +132,7 @@ def _choices(task: Any) -> Iterator[dict[str, str]]:
     """A flag set for each fold of a mapped task, with any model."""
     axes = task.expand_input.value if task.is_mapped else {}
     model = {"model": discover.names("models")[0]} if "model" in axes else {}
-    yield from ({**model, "fold": fold} for fold in (FOLDS if "fold" in axes else ())) if axes else [{}]
+    yield from ({**model, "fold": fold} for fold in FOLDS) if "fold" in axes else [model]
 
 
 def _argv(dag: DAG, flags: dict[str, Any], run_type: str, form: dict[str, Any] | None = None) -> list[str]:

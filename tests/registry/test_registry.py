@@ -177,3 +177,25 @@ def test_many_processes_may_meet_a_fresh_database(home: Path) -> None:
     started = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(3)]
     errors = [process.communicate(timeout=120)[1] for process in started]
     assert [process.returncode for process in started] == [0, 0, 0], errors
+
+
+def test_a_search_is_a_nested_run_of_its_own_parent(tracked_home: Path) -> None:
+    run = small_world.make_run()
+    path = tracked_home / "tuned.json"
+    trials = [{"options": {}, "ndcg": 0.1, "refused": ""}, {"options": {}, "ndcg": None, "refused": "too big"}]
+    trials.append({"options": {"factors": 16}, "ndcg": 0.2, "refused": ""})
+    tuned = {"options": {"factors": 16}, "metric": "ndcg@20", "before": 0.1, "after": 0.2}
+    path.write_text(json.dumps({"tuned": tuned, "standard_error": 0.01, "trials": trials}))
+    for model in ("als", "item_knn", "als"):  # a cleared task replaces what it logged
+        registry.log_search(run, model, path)
+    client = registry.connect(run.settings)
+    runs = client.search_runs([client.get_experiment_by_name(registry.NAME).experiment_id])
+    (parent,) = [found for found in runs if "mlflow.parentRunId" not in found.data.tags]
+    nested = {found.info.run_name: found for found in runs if found is not parent}
+    assert len(runs) == 3 and set(nested) == {"tuning als", "tuning item_knn"}
+    assert {found.data.tags["mlflow.parentRunId"] for found in nested.values()} == {parent.info.run_id}
+    history = client.get_metric_history(nested["tuning als"].info.run_id, "ndcg_at_20")
+    assert [(metric.step, metric.value) for metric in history] == [(0, 0.1), (2, 0.2)]
+    assert nested["tuning als"].data.params == {"factors": "16"}
+    assert [file.path for file in client.list_artifacts(nested["tuning als"].info.run_id)] == ["tuned.json"]
+    assert registry.version_of(client, run) is None

@@ -16,7 +16,7 @@ from hybridrec.errors import BadData
 from hybridrec.evaluation.metrics import Labels
 from hybridrec.models import TrainingData
 from hybridrec.tuning import Budget, Trial, search
-from hybridrec.tuning.search import choose, judged_lists
+from hybridrec.tuning.trials import choose, judged_lists
 
 TOY = '''
 """Lists the held-out items of user 0 to 199 the better, the nearer `depth` is to 32 and `sign` to "plus". For tests."""

@@ -13,14 +13,15 @@ from hybridrec.lookup import open_target
 from hybridrec.ranking.policy import DECISION, read_choices
 from hybridrec.report import story
 from hybridrec.report.costs import steps
-from hybridrec.report.facts import Check, Choice, Facts, Gate, Metric, OutputChecks, Version
+from hybridrec.report.facts import Check, Choice, Facts, Gate, Metric, OutputChecks, TunedModel, Version
 from hybridrec.report.lists import describe_lists
 from hybridrec.report.pool import pool_hits
 from hybridrec.report.quality import table_quality
 from hybridrec.spark import server_peak_mib
+from hybridrec.tuning.trials import as_text
 
 if TYPE_CHECKING:
-    from hybridrec.run import Fold, Run
+    from hybridrec.run import Fold, Run, RunManifest
 
 T = TypeVar("T")
 
@@ -77,7 +78,13 @@ def _frame(run: Run) -> Facts:
         publish=manifest.publish,
         folds=folds,
         options=options,
+        tuned=_tuned(manifest),
     )
+
+
+def _tuned(manifest: RunManifest) -> tuple[TunedModel, ...]:
+    found = sorted(manifest.tuned.items())
+    return tuple(TunedModel(model, as_text(of.options), of.run_id, of.metric, of.before, of.after) for model, of in found)
 
 
 def _describe_fold(fold: Fold) -> str:

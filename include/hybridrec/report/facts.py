@@ -196,6 +196,18 @@ class Version:
 
 
 @dataclass(frozen=True)
+class TunedModel:
+    """Options that a search has found for a model: by which run, and the metric on its held-out pairs before and after."""
+
+    model: str
+    options: str
+    run_id: str
+    metric: str
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
 class Facts:
     """Everything on the page. None and empty mean that the step which would have said it did not run to its end.
 
@@ -212,6 +224,7 @@ class Facts:
     publish: bool
     folds: dict[str, str]
     options: dict[str, str]
+    tuned: tuple[TunedModel, ...] = ()
     metric: str = ""
     headline: str = ""
     warnings: tuple[str, ...] = ()

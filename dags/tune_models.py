@@ -1,0 +1,51 @@
+"""
+### tune_models: search for the models' options on this source
+
+Opens a run of its own and, on the training data of its first fold, tries options for each model that has some worth a
+search. What is clearly better than the current options is stored and used by every night on this source from then on. Start
+it after a first ingest, after a change of the data's nature, or some times a year; a night itself never searches.
+
+**When it fails**
+
+- `open_run`, `build_interactions`, `build_features`: as in `nightly_retrain`; its runbook has the messages.
+- `tune_model`: the model is not tuned, its earlier options stay. The log's last lines say why; clear the task.
+
+Nothing is published. A search that was killed leaves what was stored before.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG
+
+from hybridrec_airflow import defaults, forms
+from hybridrec_airflow.assets import CORE
+from hybridrec_airflow.operators import RUN_ID, python_job, spark_job, spark_server
+from hybridrec_airflow.tasks import models_to_tune
+
+TUNING = f"tuning.{RUN_ID}"  # not a night's id: both DAGs may run at once
+
+with DAG(
+    "tune_models",
+    doc_md=__doc__,
+    schedule=None,
+    params={
+        "source": forms.source(),
+        "models": forms.models("Models to look for better options of; one without options worth a search is passed over."),
+        "trials": forms.trials(),
+        "seconds": forms.seconds(),
+    },
+    tags=["training", "by hand"],
+    **defaults.DAG,
+):
+    choices = {"source": "{{ params.source }}", "models": forms.MODELS, "publish": False}
+    budget = {"trials": "{{ params.trials }}", "seconds": "{{ params.seconds }}"}
+    start_spark = spark_server("start", TUNING)
+    stop_spark = spark_server("stop", TUNING).as_teardown(setups=start_spark)
+    open_run = python_job("open_run", inlets=CORE.values(), run_id=TUNING, **choices)
+    models = models_to_tune(TUNING)
+    build_interactions = spark_job("build_interactions", session=TUNING, run_id=TUNING)
+    build_features = spark_job("build_features", session=TUNING, run_id=TUNING)
+    tune_model = python_job("tune_model", over={"model": models}, run_id=TUNING, **budget)
+
+    open_run >> [models, build_interactions]
+    start_spark >> build_interactions >> build_features >> [tune_model, stop_spark]

@@ -1,0 +1,43 @@
+"""Search for a model's options on the training data of fold rank and store what was found for the nights that follow.
+
+Neither the labels of fold rank nor those of fold eval are looked at. Options that hybridrec.toml sets are not searched.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from hybridrec import job, registry, training
+from hybridrec.errors import BadData
+from hybridrec.run import Run
+from hybridrec.tuning import Budget, search, search_space, tuned
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Params:
+    run_id: str
+    model: str
+    trials: int = 20
+    seconds: float = 600.0
+
+
+def main(params: Params) -> None:
+    if params.trials < 1:
+        raise BadData(f"trials is {params.trials}, expected 1 or more: the first tries the current options")
+    run = Run.open(params.run_id)
+    if not search_space(params.model):
+        raise job.Skip(f"model {params.model} declares no SEARCH: there is nothing to choose")
+    data = training.training_data(run, "rank", params.model)
+    options = run.config.options("models", params.model)
+    budget = Budget(params.trials, params.seconds)
+    found = search(params.model, data, options, budget, run.config.seed, run.config.k, fixed=tuned.set_by_hand(run, params.model))
+    path = tuned.store_result(run, found, data)
+    registry.log_search(run, params.model, path)
+    log.info("stored %s: %s", path, found.options or "the model's defaults")
+
+
+if __name__ == "__main__":
+    job.start(main, Params)
