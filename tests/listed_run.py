@@ -27,7 +27,7 @@ def ranked_rows() -> pa.Table:
         items = rng.choice(N_ITEMS, 15, replace=False)
         scores = np.sort(rng.normal(0, 1, 15))[::-1]
         for place, (item, score) in enumerate(zip(items, scores, strict=True)):
-            sources = ["content", "als"] if item % 2 else ["item_knn"]
+            sources = ["content_attributes", "als"] if item % 2 else ["item_knn"]
             rows.append((user, item, score, place + 1, "stacking" if user < 50 else "weighted", sources, ["score_als"]))
     names = ["user_idx", "item_idx", "score", "rank", "strategy", "sources", "top_features"]
     return pa.table([pa.array(column) for column in zip(*rows, strict=True)], names=names)
@@ -35,7 +35,7 @@ def ranked_rows() -> pa.Table:
 
 def add_ranked(run: Run) -> Run:
     """Fit the models that know similar items, and write model_ranked."""
-    for model in ("item_knn", "content"):
+    for model in ("item_knn", "content_attributes"):
         with run.staged(f"models/{model}", "final") as folder:
             training.fit_model(model, training.training_data(run, "final", model), {}, folder)
     run.write("model_ranked", ranked_rows())

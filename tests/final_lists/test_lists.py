@@ -200,9 +200,9 @@ def test_reasons_of_sources_that_are_not_about_history() -> None:
     catalogue = pd.DataFrame({"item_id": ["a", "b"], "title": [None, "B"], "categories": [[], []]})
     near = {"item_knn": np.array([[1], [0]], dtype=np.int32), "content": np.array([[1], [0]], dtype=np.int32)}
     told = sentences(
-        ["popularity", "gone_model", "item_knn", "content"], np.zeros(4, np.int64), np.ones(4, np.int32), seen, catalogue, near
+        ["popularity", "gone_model", "item_knn", "content_text"], np.zeros(4, np.int64), np.ones(4, np.int32), seen, catalogue, near
     )
-    assert told == ["many people chose it", "it fits your history", "people who chose a also chose it", "it resembles what you chose"]
+    assert told == ["many people chose it", "it fits your history", "people who chose a also chose it", "its description is like that of a"]
 
 
 def _with_k(run: Run, k: int) -> Run:

@@ -24,7 +24,7 @@ from hybridrec.training import fit_model, load_fit, training_data, user_block
 from jobs import evaluate, promote_model, register_model, train_ranker
 
 pytestmark = pytest.mark.slow
-MODELS = ("content", "item_knn", "popularity")
+MODELS = ("content_attributes", "item_knn", "popularity")
 
 
 @pytest.fixture(autouse=True)

@@ -18,9 +18,17 @@ from hybridrec.output_checks import Check
 from hybridrec.ranking.policy import DECISION, Choice, write_choices
 from hybridrec.run import Run
 
-SOURCES = ("als", "content", "item_knn", "popularity")
+SOURCES = ("als", "content_attributes", "item_knn", "popularity")
 STRATEGIES = ("stacking", "switching", "weighted")
-LEVEL = {"als": 0.31, "content": 0.22, "item_knn": 0.33, "popularity": 0.18, "stacking": 0.38, "switching": 0.30, "weighted": 0.35}
+LEVEL = {
+    "als": 0.31,
+    "content_attributes": 0.22,
+    "item_knn": 0.33,
+    "popularity": 0.18,
+    "stacking": 0.38,
+    "switching": 0.30,
+    "weighted": 0.35,
+}
 
 
 def finish(run: Run, steps: tuple[str, ...] = ("pool", "judge", "promote", "lists", "check", "records")) -> None:

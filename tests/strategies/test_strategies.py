@@ -113,10 +113,10 @@ def test_unknown_normaliser_and_option_are_bad_data() -> None:
 
 @pytest.mark.parametrize(
     ("n_history", "expected"),
-    [(0, "popularity"), (1, "content"), (4, "content"), (5, "all"), (20, "all"), (21, "als")],
+    [(0, "popularity"), (1, "content_text"), (4, "content_text"), (5, "all"), (20, "all"), (21, "als")],
 )
 def test_switching_takes_the_branch_of_the_history(n_history: int, expected: str) -> None:
-    z = {"popularity": [1, -1], "content": [2, -2], "als": [6, -6]}
+    z = {"popularity": [1, -1], "content_text": [2, -2], "als": [6, -6]}
     columns = {f"{kind}_{name}": values for name, values in z.items() for kind in ("z", "score", "rank")}
     pool = pools.hand_pool([1, 1], [4, 5], [n_history], **columns)
     value = {name: values[0] for name, values in z.items()} | {"all": 3}

@@ -11,11 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridrec import store
+from hybridrec.content import SimilarContent, item_vectors
 from hybridrec.final_lists.popular import Ladder, ladder, popularity
 from hybridrec.models import NO_ITEM, Ints, KnowsSimilarItems, Neighbours
-from hybridrec.models.content import Config as ContentConfig
-from hybridrec.models.content import Model as ContentModel
-from hybridrec.models.content import item_vectors
 from hybridrec.reranking import Rule, active_rules
 from hybridrec.retrieval.sparse import load_csr, save_csr
 from hybridrec.rules import RuleContext
@@ -50,10 +48,10 @@ class ListInputs:
 def write_inputs(run: Run, folder: Path) -> dict[str, Neighbours]:
     """Put the item vectors and the neighbours of all models that know similar items into the folder; returns the latter."""
     items = read_items(run)
-    content = _content_model(run, items)
+    content = SimilarContent(item_vectors(items))
     save_csr(content.vectors, folder, "vectors")
     everything = np.arange(len(items), dtype=np.int32)
-    found = {name: _neighbours(model, everything, len(items)) for name, model in _others_with_similar(run)}
+    found = {name: _neighbours(model, everything, len(items)) for name, model in _models_with_similar(run)}
     alone = everything[~_is_full(found.values(), len(items))] if len(items) > CONTENT_FOR_ALL else everything
     found["content"] = _neighbours(content, alone, len(items))
     for name, neighbours in found.items():
@@ -100,23 +98,10 @@ def read_items(run: Run) -> pd.DataFrame:
     return items.assign(item_age_days=np.where(since_release.isna(), age, since_release))
 
 
-def _content_model(run: Run, items: pd.DataFrame) -> ContentModel:
-    """The run's content model, or one made on the spot: rules need vectors whether or not content is a source tonight."""
-    folder = run.dataset("models/content", "final")
-    if store.is_committed(folder):
-        fitted = load_fit("content", store.committed_folder(folder))
-        assert isinstance(fitted, ContentModel)
-        return fitted
-    model = ContentModel(ContentConfig())
-    model.vectors = item_vectors(items)
-    model.by_term = model.vectors.T.tocsr()
-    return model
-
-
-def _others_with_similar(run: Run) -> Iterator[tuple[str, KnowsSimilarItems]]:
+def _models_with_similar(run: Run) -> Iterator[tuple[str, KnowsSimilarItems]]:
     for name in run.manifest.models:
         folder = run.dataset(f"models/{name}", "final")
-        if name != "content" and store.is_committed(folder):
+        if store.is_committed(folder):
             model = load_fit(name, store.committed_folder(folder))
             if isinstance(model, KnowsSimilarItems):
                 yield name, model

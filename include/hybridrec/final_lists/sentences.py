@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 NO_MODEL = "it fits your history"  # a source whose file is gone since the run was opened
 NEIGHBOURS_OF = ("item_knn", "content")  # whose neighbours say which history item stands out for a model that has none itself
+CONTENT_FAMILY = "content_"  # sources of this name speak of likeness, so only neighbours by content make their sentence true
 MAX_SHARED = 2
 
 
@@ -40,7 +41,8 @@ def sentences(
         at = np.flatnonzero(names == source)
         general, special = _templates(source)
         written[at] = general
-        near = next((neighbours[name] for name in (source, *NEIGHBOURS_OF) if name in neighbours), None)
+        choices = ("content",) if source.startswith(CONTENT_FAMILY) else (source, *NEIGHBOURS_OF)
+        near = next((neighbours[name] for name in choices if name in neighbours), None)
         if special and near is not None:
             found = nearest_of_history(near, seen, rows[at], items[at])
             write = _writer(special, catalogue)

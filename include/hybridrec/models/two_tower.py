@@ -116,7 +116,7 @@ def dense_content(data: TrainingData, dims: int) -> Floats:
     """Content vectors of the items, projected to at most `dims` dimensions, float32 (n_items, dims)."""
     from sklearn.decomposition import TruncatedSVD
 
-    from hybridrec.models.content import item_vectors
+    from hybridrec.content import item_vectors
 
     vectors = item_vectors(data.items)
     n_dims = min(dims, min(vectors.shape) - 1)

@@ -48,6 +48,13 @@ def one_hot(columns: Ints, n_columns: int) -> csr_array:
     return csr_array((np.ones(len(columns), np.float32), columns, ends), shape=(len(columns), n_columns))
 
 
+def unit_rows(matrix: csr_array) -> csr_array:
+    """The rows scaled to length 1; a row of zeros stays."""
+    norms = np.sqrt(matrix.power(2).sum(axis=1))
+    scale = np.repeat(1 / np.where(norms > 0, norms, 1), np.diff(matrix.indptr))
+    return csr_array(((matrix.data * scale).astype(np.float32), matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
 def as_csr(matrix: Any) -> csr_array:
     """Any sparse or dense matrix as csr float32 with sorted indices."""
     found: csr_array = csr_array(matrix, dtype=np.float32)

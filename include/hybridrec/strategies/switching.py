@@ -1,14 +1,19 @@
-"""Another blend for each length of history: who has none gets what is popular, who has much gets the collaborative."""
+"""Another blend for each length of history: who has none gets what is popular, who has much gets the collaborative.
+
+Hard steps as in Burke 2002, Hybrid recommender systems: survey and experiments. With `interpolate` a user between the
+middles of two branches gets a mix of both, linear in the length of the history, so one more event changes little.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hybridrec.ranking.groups import Floats
+from hybridrec.ranking.groups import Floats, zscore
 from hybridrec.ranking.pool import Pool
-from hybridrec.strategies.weighted import blend
+from hybridrec.strategies.weighted import blend, named_sources
 
 DOC = "By history length: none popularity, below 5 content, 5 to 20 all sources, above 20 collaborative."
 
@@ -19,12 +24,14 @@ class Config:
 
     few_items: shorter histories are served by content. many_items: longer ones by the collaborative sources.
     popular, content: the sources of that kind, by commas; all others are collaborative.
+    interpolate: mix neighbouring branches in place of hard steps.
     """
 
     few_items: int = 5
     many_items: int = 20
     popular: str = "popularity,recent_popularity"
-    content: str = "content"
+    content: str = "content_attributes,content_text"
+    interpolate: bool = False
 
 
 class Strategy:
@@ -36,17 +43,25 @@ class Strategy:
     def score(self, pool: Pool) -> Floats:
         """Each row by the blend of its user's branch, float32 (n_rows,)."""
         length = np.repeat(pool.n_history, np.diff(pool.starts))
-        few, many = self.config.few_items, self.config.many_items
-        branches = [length == 0, length < few, length <= many]  # the first that holds is taken
-        popular, content = _named(self.config.popular, pool), _named(self.config.content, pool)
+        popular, content = named_sources(self.config.popular, pool), named_sources(self.config.content, pool)
         collaborative = tuple(source for source in pool.sources if source not in popular + content)
-        choices = [_blend(pool, popular), _blend(pool, content), _blend(pool, ())]
-        return np.select(branches, choices, default=_blend(pool, collaborative)).astype(np.float32)
+        branches = [_blend(pool, sources) for sources in (popular, content, (), collaborative)]
+        return self._between(branches, length, pool) if self.config.interpolate else self._step(branches, length)
 
+    def _step(self, branches: list[Floats], length: NDArray[np.int32]) -> Floats:
+        few, many = self.config.few_items, self.config.many_items
+        popular, content, every, collaborative = branches
+        # the first condition that holds is taken
+        return np.select([length == 0, length < few, length <= many], [popular, content, every], default=collaborative).astype(np.float32)
 
-def _named(names: str, pool: Pool) -> tuple[str, ...]:
-    wanted = {name.strip() for name in names.split(",")}
-    return tuple(source for source in pool.sources if source in wanted)
+    def _between(self, branches: list[Floats], length: NDArray[np.int32], pool: Pool) -> Floats:
+        few, many = self.config.few_items, self.config.many_items
+        middles = [0.0, few / 2, (few + many) / 2, float(many)]
+        total = np.zeros(len(length))
+        for branch, alone in zip(branches, np.eye(len(branches)), strict=True):
+            # of equal spread, or a branch of one source would outshout a mean of many
+            total += np.interp(length, middles, alone) * zscore(branch, pool.starts)
+        return total.astype(np.float32)
 
 
 def _blend(pool: Pool, sources: tuple[str, ...]) -> Floats:
