@@ -1,4 +1,4 @@
-"""Judge every source and strategy on held-out time, with intervals, and decide which list each segment gets."""
+"""Judge every model and strategy on held-out time, with intervals, and decide which list each segment gets."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def main(params: Params) -> None:
     found = evaluate(run, run.settings.threads)
     run.write("out_metrics", found.metrics)
     run.write("out_comparisons", found.comparisons)
+    run.write("out_ablation", found.ablation)
     with run.staged("decision") as folder:
         write_choices(folder / DECISION, found.choices, {"metric": f"ndcg@{run.config.k}"})
     for segment, choice in found.choices.items():

@@ -272,11 +272,10 @@ def _figures(run: Run) -> Iterator[tuple[str, Figure]]:
     lists = [row for row in run.read("out_metrics").to_pylist() if row["segment"] == "all" and row["metric"] == metric]
     bars = [(f"{row['name']} ({row['kind']})", row["value"], row["low"], row["high"]) for row in lists]
     yield "plots/lists.png", _interval_plot(bars, f"{metric} on held-out time, 95 % interval")
-    left_out = [row for row in run.read("out_comparisons").to_pylist() if row["question"] == "ablation"]
-    of_all = [row for row in left_out if row["segment"] == "all" and row["metric"] == metric]
-    bars = [(f"{row['against']} without {row['name']}", row["difference"], row["low"], row["high"]) for row in of_all]
+    left_out = [row for row in run.read("out_ablation").to_pylist() if row["scope"] == "night"]
+    bars = [(f"{row['source']} in {row['strategy']}", row["marginal_ndcg"], row["low"], row["high"]) for row in left_out]
     if bars:
-        yield "plots/ablation.png", _interval_plot(bars, f"Change of {metric} without a source")
+        yield "plots/ablation.png", _interval_plot(bars, f"What each model adds to {metric}")
 
 
 def _interval_plot(bars: list[tuple[str, float, float, float]], title: str) -> Figure:

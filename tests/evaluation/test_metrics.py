@@ -1,4 +1,4 @@
-"""Metrics by pencil, and NDCG and MAP against independent implementations."""
+"""Metrics by pencil, and those of relevance against ir-measures on random lists."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import numpy as np
 import pools
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_array
 
 from hybridrec.evaluation import metrics
 from hybridrec.evaluation.metrics import METRICS, Judged, judge
 from hybridrec.models import NO_ITEM
+from hybridrec.retrieval import select
 
 # user 1 is shown 10, 20, 30, 40 and turned to 20, 40 and 99, which no source nominated; user 2 is shown 10, 20 and
 # turned to 50; user 3 turned to 10 and has no candidates; user 4 has candidates and no label
@@ -59,7 +61,7 @@ def test_by_pencil(judged: Judged, name: str, k: int, first_user: float) -> None
 def random_lists(seed: int) -> tuple[Judged, np.ndarray, np.ndarray]:
     """30 users with all of 25 items ranked: judged, scores (30, 25), gains (30, 25)."""
     rng = np.random.default_rng(seed)
-    scores = rng.normal(size=(30, 25)).astype(np.float32)
+    scores = rng.permuted(np.tile(np.arange(25, dtype=np.float32), (30, 1)), axis=1)
     gains = np.where(rng.random((30, 25)) < 0.2, rng.integers(1, 4, (30, 25)), 0).astype(np.float32)
     gains[:, 7] = 2.0  # everyone has a label
     pool = pools.hand_pool(np.repeat(np.arange(30), 25).tolist(), list(range(25)) * 30)
@@ -67,26 +69,31 @@ def random_lists(seed: int) -> tuple[Judged, np.ndarray, np.ndarray]:
     return judge(pool, scores.ravel(), labels, depth=20), scores, gains
 
 
+THEIRS = {"precision": "P", "recall": "R", "map": "AP", "ndcg": "nDCG", "ndcg_binary": "nDCG", "mrr": "RR", "hit_rate": "Success"}
+
+
 @pytest.mark.parametrize("k", [1, 5, 20])
-def test_ndcg_is_scikit_learns(k: int) -> None:
-    from sklearn.metrics import ndcg_score
+@pytest.mark.parametrize("name", sorted(METRICS))
+def test_agrees_with_ir_measures(name: str, k: int) -> None:
+    import ir_measures
 
     judged, scores, gains = random_lists(seed=k)
-    assert_allclose(metrics.ndcg(judged, k).mean(), ndcg_score(gains, scores, k=k, ignore_ties=True), rtol=1e-6)
+    grades = np.sign(gains) if name == "ndcg_binary" else gains
+    qrels = {str(u): {str(i): int(grades[u, i]) for i in np.flatnonzero(grades[u])} for u in range(30)}
+    run = {str(u): {str(i): float(scores[u, i]) for i in np.argsort(-scores[u])[:20]} for u in range(30)}
+    measure = ir_measures.parse_measure(f"{THEIRS[name]}@{k}")
+    found = {int(row.query_id): row.value for row in ir_measures.iter_calc([measure], qrels, run)}
+    expected = np.array([found[user] for user in range(30)])
+    if name == "map":  # theirs divides by all relevant items, ours by those that k places can hold
+        expected *= judged.n_relevant / np.minimum(judged.n_relevant, k)
+    assert_allclose(METRICS[name](judged, k), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("k", [1, 5, 20])
-def test_map_is_the_textbooks_loop(k: int) -> None:
-    judged, scores, gains = random_lists(seed=10 + k)
-    expected = []
-    for of_scores, of_gains in zip(scores, gains, strict=True):
-        hits, total = 0, 0.0
-        for place, item in enumerate(np.argsort(-of_scores)[:k], start=1):
-            if of_gains[item] > 0:
-                hits += 1
-                total += hits / place
-        expected.append(total / min(int((of_gains > 0).sum()), k))
-    assert_allclose(metrics.average_precision(judged, k), expected)
+def test_a_block_of_users_at_a_time_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged, _, _ = random_lists(seed=1)
+    monkeypatch.setattr(select, "BLOCK_CELLS", 4 * 20)
+    for name, values in metrics.all_of_user(judged, 10).items():
+        assert_array_equal(values, METRICS[name](judged, 10))
 
 
 @pytest.mark.parametrize("name", sorted(METRICS))
@@ -103,7 +110,34 @@ def test_novelty_by_pencil() -> None:
     assert_allclose(metrics.novelty(items, known_by, n_users=4, k=2), [(0 + 2) / 2, 3, 0])
 
 
-def test_coverage_and_gini_by_pencil() -> None:
+def test_diversity_by_pencil() -> None:
+    vectors = csr_array(np.array([[1, 0], [1, 0], [0, 1], [0.6, 0.8], [0, 0]], dtype=np.float32))
+    items = np.array([[0, 1, 4], [0, 1, 2], [0, 3, NO_ITEM], [0, 4, NO_ITEM], [NO_ITEM] * 3], dtype=np.int32)
+    # alike but for one without content; one pair of three alike; cosine 0.6; one item with content; none
+    assert_allclose(metrics.diversity(items, vectors, k=3), [0, 1 - 1 / 3, 1 - 0.6, 0, 0], atol=1e-6)
+    assert_allclose(metrics.diversity(items, vectors, k=2), [0, 0, 1 - 0.6, 0, 0], atol=1e-6)
+
+
+def test_diversity_is_the_mean_over_all_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    dense = rng.random((30, 6)) * (rng.random((30, 6)) < 0.5)
+    dense[:, 0] += 0.1
+    dense /= np.linalg.norm(dense, axis=1, keepdims=True)
+    items = np.stack([rng.permutation(30)[:8] for _ in range(20)]).astype(np.int32)
+    monkeypatch.setattr(select, "BLOCK_CELLS", 16 * 8 * 3)  # three lists at a time
+    above = np.triu_indices(8, 1)
+    expected = [1 - (dense[row] @ dense[row].T)[above].mean() for row in items]
+    assert_allclose(metrics.diversity(items, csr_array(dense), k=8), expected, rtol=1e-5)
+
+
+def test_serendipity_by_pencil(judged: Judged) -> None:
+    known_by = np.zeros(100)
+    known_by[[10, 20, 40]] = 8, 6, 0  # users; 20 is unexpected by a quarter, 40 entirely
+    assert_allclose(metrics.serendipity(judged, known_by, k=2), [0.25 / 2, 0, 0])
+    assert_allclose(metrics.serendipity(judged, known_by, k=4), [(0.25 + 1) / 4, 0, 0])
+
+
+def test_use_of_the_catalogue_by_pencil() -> None:
     items = np.array([[0, 1], [0, NO_ITEM]], dtype=np.int32)
     shown = metrics.exposure(items, n_items=4, k=2)
     assert_array_equal(shown, [2, 1, 0, 0])
@@ -111,3 +145,12 @@ def test_coverage_and_gini_by_pencil() -> None:
     assert metrics.gini(shown) == pytest.approx(2 * (3 * 1 + 4 * 2) / (4 * 3) - 5 / 4)
     assert metrics.gini(np.array([5, 5, 5])) == pytest.approx(0)
     assert metrics.gini(np.zeros(3, dtype=np.int64)) == 0
+    assert metrics.top_share(shown) == pytest.approx(2 / 3)  # at least one item
+    assert metrics.top_share(np.array([9, *[1] * 199])) == pytest.approx(10 / 208)  # two of 200
+    assert metrics.top_share(np.zeros(3, dtype=np.int64)) == 0
+
+
+def test_every_metric_says_its_range_and_source() -> None:
+    for metric in (*METRICS.values(), metrics.novelty, metrics.diversity, metrics.serendipity, *metrics.TABLE_METRICS.values()):
+        doc = metric.__doc__ or ""
+        assert "0 to" in doc or "if a relevant item" in doc or "0 all items equal" in doc, metric

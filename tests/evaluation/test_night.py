@@ -6,17 +6,21 @@ from dataclasses import replace
 
 import numpy as np
 import pools
+import pyarrow as pa
 import pytest
+from scipy.sparse import csr_array
 
-from hybridrec import strategies
+from hybridrec import store, strategies
 from hybridrec.config import Config
 from hybridrec.errors import BadData
 from hybridrec.evaluation import comparisons as cmp
+from hybridrec.evaluation.ablation import unique_hits
 from hybridrec.evaluation.comparisons import Comparison, Resampling, compare_lists, decide
-from hybridrec.evaluation.labels import history_lengths, labelled_pool
+from hybridrec.evaluation.labels import LabelledPool, history_lengths, labelled_pool
 from hybridrec.evaluation.lists import Catalogue, JudgedLists, judge_lists, metric_rows
 from hybridrec.evaluation.metrics import Labels
 from hybridrec.evaluation.night import evaluate
+from hybridrec.models import NO_ITEM
 from hybridrec.ranking.policy import read_choices, segments_of
 from hybridrec.ranking.pool import Pool
 from hybridrec.run import Run
@@ -36,6 +40,11 @@ class Fixed:
         return pool.features[self.column]
 
 
+def catalogue(n_users_of_item: list[float]) -> Catalogue:
+    """A catalogue of items that are all about one thing."""
+    return Catalogue(np.array(n_users_of_item), 2, csr_array(np.ones((len(n_users_of_item), 1), dtype=np.float32)))
+
+
 def two_lists(n_users: int, n_history: int, better: str) -> JudgedLists:
     """Every user has two candidates, the first is the label; stacking and weighted disagree which is best."""
     users = np.repeat(np.arange(n_users), 2)
@@ -51,7 +60,7 @@ def two_lists(n_users: int, n_history: int, better: str) -> JudgedLists:
     labels = pools.hand_labels([(u, 1, 1.0) for u in range(n_users)])
     ready = {name: Fixed("right" if name == better else "wrong") for name in ("stacking", "weighted")}
     segments = segments_of(pool.n_history, 20)
-    return judge_lists(pool, labels, ready, (1, 2), segments, Catalogue(np.array([0.0, 1.0, 2.0]), 2))
+    return judge_lists(pool, labels, ready, (1, 2), segments, catalogue([0.0, 1.0, 2.0]))
 
 
 def choice_of(lists: JudgedLists, segment: str) -> tuple[str, str]:
@@ -88,13 +97,13 @@ def test_model_and_strategy_of_one_name_are_refused() -> None:
     pool = pools.hand_pool([1], [1], rank_weighted=[1], n_sources=[1])
     labels = pools.hand_labels([(1, 1, 1.0)])
     with pytest.raises(BadData, match=r"\['weighted'\]: a model and a strategy have the same name"):
-        judge_lists(pool, labels, {"weighted": Fixed("n_sources")}, (1,), np.array(["none"]), Catalogue(np.ones(2), 1))
+        judge_lists(pool, labels, {"weighted": Fixed("n_sources")}, (1,), np.array(["none"]), catalogue([1.0, 1.0]))
 
 
 def test_user_without_candidates_counts_zero() -> None:
     pool = pools.hand_pool([1], [1], rank_popularity=[1], n_sources=[1])
     labels = pools.hand_labels([(1, 1, 1.0), (2, 1, 1.0)])
-    lists = judge_lists(pool, labels, {"weighted": Fixed("n_sources")}, (1,), np.array(["none", "light"]), Catalogue(np.ones(2), 1))
+    lists = judge_lists(pool, labels, {"weighted": Fixed("n_sources")}, (1,), np.array(["none", "light"]), catalogue([1.0, 1.0]))
     rows = metric_rows(lists, samples=50, seed=1).to_pandas().set_index(["kind", "name", "segment", "metric"])
     assert rows.loc["source", "popularity", "all", "ndcg@1"].value.item() == 0.5
     assert rows.loc["source", "popularity", "light", "ndcg@1"].value.item() == 0
@@ -104,14 +113,74 @@ def test_user_without_candidates_counts_zero() -> None:
     assert set(rows.index.get_level_values("segment")) == {"all", "none", "light"}
 
 
-def test_ablation_of_a_source_says_what_it_brought(small_run: Run) -> None:
-    run = pools.add_candidates(small_run)
-    train_ranker.main(train_ranker.Params(run.run_id))
-    found = evaluate(run, threads=1).comparisons.to_pandas()
-    left_out = found[(found.question == "ablation") & (found.segment == "all") & (found.metric == "ndcg@10")]
-    assert set(zip(left_out.name, left_out.against, strict=True)) == {(s, a) for s in pools.SOURCES for a in ("stacking", "weighted")}
-    content = left_out.set_index(["name", "against"]).loc[("content", "weighted")]
-    assert content.high < 0  # tastes are categories here: without content the blend is worse
+def test_a_pair_scorer_ranks_the_pool_by_its_score() -> None:
+    pool = pools.hand_pool([1, 1, 1], [0, 1, 2], rank_popularity=[1, 2, np.nan], score_fm=[0.1, np.nan, 0.9], n_sources=[1, 1, 1])
+    assert (pool.sources, pool.scorers) == (("popularity",), ("fm",))
+    lists = judge_lists(pool, pools.hand_labels([(1, 2, 1.0)]), {}, (1, 3), np.array(["heavy"]), catalogue([1.0] * 3))
+    np.testing.assert_array_equal(lists.judged["scorer", "fm"].items, [[2, 0, NO_ITEM]])
+    rows = metric_rows(lists, samples=10, seed=1).to_pandas().set_index(["kind", "name", "segment", "metric"]).value
+    assert rows["scorer", "fm", "all", "hit_rate@1"] == 1
+    assert rows["source", "popularity", "all", "hit_rate@3"] == 0
+
+
+def test_new_items_are_judged_apart() -> None:
+    """Users 0 and 1 see items 0 and 1; item 1 is new. User 0 turned to both, user 1 to the old one only."""
+    pool = pools.hand_pool(
+        [0, 0, 1, 1], [0, 1, 0, 1], rank_popularity=[1, 2, 1, 2], rank_content=[2, 1, np.nan, np.nan], n_sources=[2, 2, 1, 1]
+    )
+    labels = pools.hand_labels([(0, 0, 1.0), (0, 1, 1.0), (1, 0, 1.0)])
+    lists = judge_lists(pool, labels, {}, (1, 2), np.array(["heavy", "light"]), catalogue([3.0, 0.0]))
+    of_new = lists.of_segment("new_items")
+    np.testing.assert_array_equal(of_new.labels.users, [0])
+    np.testing.assert_array_equal(of_new.labels.items, [1])
+    np.testing.assert_array_equal(of_new.judged["source", "popularity"].items, [[0, 1]])
+    rows = metric_rows(lists, samples=10, seed=1).to_pandas().set_index(["kind", "name", "segment", "metric"])
+    assert rows.loc["source", "popularity", "new_items", "ndcg@1"].value.item() == 0
+    assert rows.loc["source", "content", "new_items", "ndcg@1"].value.item() == 1
+    assert rows.loc["source", "content", "new_items", "recall@2"].n_users.item() == 1
+    assert rows.loc["pool", "pool", "new_items", "recall@pool"].value.item() == 1
+    assert rows.loc["source", "content", "all", "recall@100"].value.item() == 0.5
+
+
+def test_the_best_single_source_is_always_compared_beside() -> None:
+    lists = two_lists(50, n_history=5, better="stacking")
+    rows = {(row.name, row.segment, row.metric): row for row in compare_lists(lists, HOW) if row.question == "best_source"}
+    row = rows["stacking", "light", "ndcg@1"]
+    assert (row.against, row.difference, row.low) == ("popularity", 1.0, 1.0)
+    assert rows["weighted", "all", "ndcg@1"].difference == 0
+    assert "Against the best single source: stacking - popularity: ndcg@1 +1.0000" in choice_of(lists, "light")[1]
+
+
+def test_unique_hits_are_labels_that_one_source_alone_nominated() -> None:
+    pool = pools.hand_pool([1, 1, 1], [0, 1, 2], rank_als=[1, np.nan, 2], rank_content=[np.nan, 1, 1], score_fm=[1, 2, 3], n_sources=[1, 1, 2])
+    fold = LabelledPool(pool, pools.hand_labels([(1, 0, 1.0), (1, 2, 1.0), (1, 9, 1.0)]))
+    assert {model: unique_hits(fold, model) for model in ("als", "content", "fm")} == {"als": 1, "content": 0, "fm": 0}
+
+
+@pytest.fixture
+def judged_run(small_run: Run) -> Run:
+    """A run with pools, of which one model is a pair scorer, and a fitted ranker."""
+    for fold in ("rank", "eval"):
+        rows = pools.candidates(small_run, fold)
+        rows["score_fm"] = -rows.score_popularity
+        small_run.write("model_candidates", pa.Table.from_pandas(rows, preserve_index=False), fold)
+    train_ranker.main(train_ranker.Params(small_run.run_id))
+    return small_run
+
+
+def test_ablation_of_a_model_says_what_it_brought(judged_run: Run) -> None:
+    record = {"job": "train_model", "wall_seconds": 2.0, "peak_mib": 300.0}
+    for n, fold in enumerate(("rank", "eval")):
+        store.write_json(
+            judged_run.folder / "tasks" / f"train_model.content.{fold}.json", record | {"part": f"content.{fold}", "started_at": n}
+        )
+    found = evaluate(judged_run, threads=1).ablation.to_pandas().set_index("source")
+    assert set(found.index) == {*pools.SOURCES, "fm"}
+    assert set(found.strategy) == {"stacking"}
+    content = found.loc["content"]
+    assert content.low > 0  # tastes are categories here: without content the stack is worse
+    assert (content.seconds, content.peak_mib) == (4.0, 300.0)
+    assert np.isnan(found.loc["fm"].seconds)  # nothing is known of its fits
 
 
 def test_jobs_write_the_tables_and_the_decision_and_repeat_themselves(small_run: Run) -> None:
@@ -161,6 +230,4 @@ def test_learns_is_known_without_a_run() -> None:
 
 
 def _hash(run: Run, name: str) -> str:
-    from hybridrec import store
-
     return store.read_manifest(run.dataset(name)).content_hash

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
 from hybridrec import strategies
-from hybridrec.evaluation import metrics
-from hybridrec.evaluation.bootstrap import Doubles, interval, resampled_means
-from hybridrec.evaluation.labels import LabelledPool
-from hybridrec.evaluation.lists import ALL, JudgedLists
-from hybridrec.evaluation.metrics import judge, row_gains
+from hybridrec.evaluation.bootstrap import interval, resampled_means
+from hybridrec.evaluation.lists import JUDGED_SEGMENTS, JudgedLists, Key
 from hybridrec.ranking.policy import SEGMENTS, Choice, Kind
-from hybridrec.strategies import LearntStrategy, Strategy
 
 POPULARITY = "popularity"
 MIN_USERS = 20  # with fewer a bootstrap interval is too narrow to overrule the default
@@ -49,47 +45,55 @@ class Resampling:
 
 
 class Pair(NamedTuple):
-    """Two lists to be compared; difference is each user's NDCG at k of name minus against, float64 (n_users,)."""
+    """Two lists that are to be compared by NDCG at k."""
 
     question: str
-    name: str
-    against: str
+    ours: Key
+    theirs: Key
     k: int
-    difference: Doubles
 
 
-def compare(pairs: list[Pair], lists: JudgedLists, how: Resampling) -> list[Comparison]:
-    """Each pair overall and in every segment that has users; all pairs of a segment are resampled together."""
+def compare(pairs: list[Pair], lists: JudgedLists, segment: str, how: Resampling) -> list[Comparison]:
+    """Each pair over the users of `lists`, who are all of the segment; all pairs are resampled together."""
+    if not pairs or not len(lists.labels.users):
+        return []
+    quality = {(key, pair.k): lists.quality(key, pair.k) for pair in pairs for key in (pair.ours, pair.theirs)}
+    differences = np.stack([quality[pair.ours, pair.k] - quality[pair.theirs, pair.k] for pair in pairs], axis=1)  # (n_users, n_pairs)
+    means, resampled = differences.mean(axis=0), resampled_means(differences, how.samples, how.seed)
     rows = []
-    for segment in (ALL, *SEGMENTS):
-        inside = lists.in_segment(segment)
-        if not inside.any() or not pairs:
-            continue
-        differences = np.stack([pair.difference[inside] for pair in pairs], axis=1)  # (n_users, n_pairs)
-        means, resampled = differences.mean(axis=0), resampled_means(differences, how.samples, how.seed)
-        for column, pair in enumerate(pairs):
-            found = interval(means[column], resampled[:, column])
-            n_users = len(differences)
-            rows.append(Comparison(pair.question, pair.name, pair.against, segment, f"ndcg@{pair.k}", *found, n_users=n_users))
+    for column, pair in enumerate(pairs):
+        found = interval(means[column], resampled[:, column])
+        rows.append(Comparison(pair.question, pair.ours[1], pair.theirs[1], segment, f"ndcg@{pair.k}", *found, n_users=len(differences)))
     return rows
 
 
 def compare_lists(lists: JudgedLists, how: Resampling) -> list[Comparison]:
-    """Every list against the default strategy, and every strategy against popularity."""
+    """In every segment: each list against the default strategy, each strategy against popularity and the best single source."""
     default = default_list(lists)
-    pairs: list[Pair] = []
-    for k in lists.ks:
-        quality = {key: lists.quality(*key, k) for key in lists.judged}
-        popular = quality.get(("source", POPULARITY))
-        for (kind, name), ours in quality.items():
-            if (kind, name) != default:
-                pairs.append(Pair("strategy", name, default[1], k, ours - quality[default]))
-            if kind == "strategy" and popular is not None:
-                pairs.append(Pair("strategy", name, POPULARITY, k, ours - popular))
-    return compare(pairs, lists, how)
+    rows = []
+    for segment in JUDGED_SEGMENTS:
+        part = lists.of_segment(segment)
+        if len(part.labels.users):
+            rows += compare([pair for k in lists.ks for pair in _pairs(part, default, k)], part, segment, how)
+    return rows
 
 
-def default_list(lists: JudgedLists) -> tuple[Kind, str]:
+def _pairs(lists: JudgedLists, default: Key, k: int) -> list[Pair]:
+    best, popular = best_source(lists, k), ("source", POPULARITY)
+    pairs = [Pair("strategy", key, default, k) for key in lists.judged if key != default]
+    for key in (key for key in lists.judged if key[0] == "strategy"):
+        pairs += [Pair("strategy", key, popular, k)] if popular in lists.judged else []
+        pairs += [Pair("best_source", key, best, k)] if best else []
+    return pairs
+
+
+def best_source(lists: JudgedLists, k: int) -> Key | None:
+    """The source with the highest mean NDCG of these users, the first by name of equals; None without a source."""
+    sources = sorted(key for key in lists.judged if key[0] == "source")
+    return max(sources, key=lambda key: float(lists.quality(key, k).mean()), default=None)
+
+
+def default_list(lists: JudgedLists) -> Key:
     """The list that is published unless another is better: stacking, or the first strategy where that is switched off."""
     names = [key for key in lists.judged if key[0] == "strategy"]
     return ("strategy", strategies.DEFAULT) if ("strategy", strategies.DEFAULT) in names else (names or list(lists.judged))[0]
@@ -97,23 +101,24 @@ def default_list(lists: JudgedLists) -> tuple[Kind, str]:
 
 def decide(lists: JudgedLists, comparisons: list[Comparison], k: int) -> dict[str, Choice]:
     """For each segment the default, unless another list is better with the whole interval above 0; then the best such."""
-    default = default_list(lists)
+    kind, default = default_list(lists)
     kinds = {name: kind for kind, name in lists.judged}
     choices = {}
     for segment in SEGMENTS:
-        rivals = [row for row in comparisons if row.segment == segment and row.metric == f"ndcg@{k}" and row.against == default[1]]
+        of_segment = [row for row in comparisons if row.segment == segment and row.metric == f"ndcg@{k}"]
+        rivals = [row for row in of_segment if row.question == "strategy" and row.against == default]
         rivals.sort(key=lambda row: (-row.difference, row.name))
         better = [row for row in rivals if row.low > 0 and row.n_users >= MIN_USERS]
         if better:
-            reason = f"better than the default with the whole 95 % interval above 0. {better[0].text()}"
-            choices[segment] = Choice(kinds[better[0].name], better[0].name, reason)
+            name, reason = better[0].name, f"better than the default with the whole 95 % interval above 0. {better[0].text()}"
         else:
-            choices[segment] = Choice(*default, reason=_why_default(lists, segment, rivals))
+            name, reason = default, _why_default(lists, segment, rivals)
+        choices[segment] = Choice(cast(Kind, kinds.get(name, kind)), name, reason + _beside_best_source(of_segment, name))
     return choices
 
 
 def _why_default(lists: JudgedLists, segment: str, rivals: list[Comparison]) -> str:
-    n_users = int(lists.in_segment(segment).sum())
+    n_users = int((lists.segments == segment).sum())
     if n_users < MIN_USERS:
         return f"the default: {n_users} users with labels in this segment are too few to overrule it, {MIN_USERS} are needed"
     if not rivals:
@@ -121,31 +126,9 @@ def _why_default(lists: JudgedLists, segment: str, rivals: list[Comparison]) -> 
     return f"the default: no list is better with its whole 95 % interval above 0. Nearest: {rivals[0].text()}"
 
 
-def ablate(
-    lists: JudgedLists, ready: dict[str, Strategy], train: LabelledPool, judged: LabelledPool, k: int, how: Resampling, threads: int
-) -> list[Comparison]:
-    """What each source buys: strategies without it, minus the same strategies with it; below 0 it helps.
-
-    The source's columns and what it alone nominated are taken from the pools of both folds. A fixed strategy scores
-    what is left; a learnt one is fitted again on it, with the rounds and the mix that the whole pool chose.
-    """
-    pairs: list[Pair] = []
-    for source in judged.pool.sources if len(judged.pool.sources) > 1 else ():
-        left = LabelledPool(judged.pool.without(source), judged.labels)
-        learnt_from = LabelledPool(train.pool.without(source), train.labels)
-        for name, strategy in sorted(ready.items()):
-            scores = _refitted(strategy, learnt_from, how.seed, threads).score(left.pool)
-            without = metrics.ndcg(judge(left.pool, scores, left.labels, k), k)
-            pairs.append(Pair("ablation", source, name, k, without - lists.quality("strategy", name, k)))
-    return compare(pairs, lists, how)
-
-
-def _refitted(strategy: Strategy, train: LabelledPool, seed: int, threads: int) -> Strategy:
-    if not isinstance(strategy, LearntStrategy):
-        return strategy
-    again = strategy.unfitted()
-    again.fit(train.pool, row_gains(train.pool, train.labels), seed, threads)
-    return again
+def _beside_best_source(of_segment: list[Comparison], name: str) -> str:
+    rows = [row for row in of_segment if row.question == "best_source" and row.name == name]
+    return f". Against the best single source: {rows[0].text()}" if rows else ""
 
 
 def as_columns(rows: list[Comparison]) -> list[dict[str, object]]:

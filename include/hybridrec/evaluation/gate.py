@@ -15,14 +15,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from hybridrec.errors import BadData
-from hybridrec.evaluation import metrics
-from hybridrec.evaluation.bootstrap import Doubles
 from hybridrec.evaluation.comparisons import POPULARITY, Comparison, Pair, Resampling, compare
 from hybridrec.evaluation.labels import LabelledPool, labelled_pool
-from hybridrec.evaluation.lists import ALL, JudgedLists
-from hybridrec.evaluation.metrics import judge
+from hybridrec.evaluation.lists import ALL, JudgedLists, Key
+from hybridrec.evaluation.metrics import Judged, judge
 from hybridrec.evaluation.night import judge_all
-from hybridrec.ranking.policy import SEGMENTS, Choice, Policy, load_policy, source_scores
+from hybridrec.ranking.policy import SEGMENTS, Choice, Policy, load_policy
 from hybridrec.strategies import weighted
 
 if TYPE_CHECKING:
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 Serving = Literal["tonight", "champion", "blend", "popularity"]
+TONIGHT, BLEND, POPULAR = ("policy", "tonight"), ("policy", "weighted"), ("source", POPULARITY)
 
 
 @dataclass(frozen=True)
@@ -61,20 +60,18 @@ class Verdict:
 def judge_promotion(run: Run, tonight: Policy, champion: Champion | None) -> Verdict:
     """Judge tonight's policy on the run's eval fold."""
     fold = labelled_pool(run, "eval")
-    lists = judge_all(run, fold, {})
     k, how = run.config.k, Resampling(run.config.bootstrap_samples, run.config.seed)
-    ours = _quality(tonight, fold, k)
-    popular = _popular(fold, k)
-    rival, notes = _champion_quality(champion, fold, k)
-    rows = [] if popular is None else _overall("tonight", POPULARITY, ours, popular, lists, k, how)
-    rows += [] if rival is None else _overall("tonight", _rival_name(champion, notes), ours, rival, lists, k, how)
+    rival, notes = _champion_list(champion, fold, k)
+    ours = {TONIGHT: _judged(tonight, fold, k), BLEND: _blend(fold, k)}
+    lists = judge_all(run, fold, {}).beside(ours | rival)
+    rows = [row for theirs in (POPULAR, *rival) if theirs in lists.judged for row in _overall(TONIGHT, theirs, lists, k, how)]
     reasons = [*notes, *(row.text() for row in rows)]
     refusals = _refusals(rows, run.config.gate_tolerance)
     if champion is None:
         reasons.append("there is no champion yet")
     if not refusals:
         return Verdict(True, "tonight", (*reasons, "promoted"), tuple(rows))
-    serving = _stand_in(champion, notes, fold, lists, k, how)
+    serving = _stand_in(champion, notes, lists, k, how)
     return Verdict(False, serving, (*reasons, *refusals, f"refused; tonight's lists are ranked by {serving}"), tuple(rows))
 
 
@@ -84,43 +81,32 @@ def stand_in_choices(serving: Serving, reason: str) -> dict[str, Choice]:
     return dict.fromkeys(SEGMENTS, choice)
 
 
-def _quality(policy: Policy, fold: LabelledPool, k: int) -> Doubles:
-    return metrics.ndcg(judge(fold.pool, policy.score(fold.pool), fold.labels, k), k)
+def _judged(policy: Policy, fold: LabelledPool, k: int) -> Judged:
+    return judge(fold.pool, policy.score(fold.pool), fold.labels, k)
 
 
-def _popular(fold: LabelledPool, k: int) -> Doubles | None:
-    if POPULARITY not in fold.pool.sources:
-        return None
-    return metrics.ndcg(judge(fold.pool, source_scores(fold.pool, POPULARITY), fold.labels, k), k)
+def _blend(fold: LabelledPool, k: int) -> Judged:
+    return judge(fold.pool, weighted.Strategy(weighted.Config()).score(fold.pool), fold.labels, k)
 
 
-def _champion_quality(champion: Champion | None, fold: LabelledPool, k: int) -> tuple[Doubles | None, list[str]]:
-    """NDCG of the champion's lists; where it cannot rank tonight's pool, that of the equal-weight blend, and a note."""
+def _champion_list(champion: Champion | None, fold: LabelledPool, k: int) -> tuple[dict[Key, Judged], list[str]]:
+    """The champion's lists; where it cannot rank tonight's pool, those of the equal-weight blend, and a note."""
     if champion is None:
-        return None, []
+        return {}, []
     try:
         if champion.folder is None:
             raise BadData("its files are gone from the artefact store")
         policy = load_policy(champion.folder)
         policy.require_fit(fold.pool)
-        return _quality(policy, fold, k), []
+        return {("policy", f"champion {champion.version}"): _judged(policy, fold, k)}, []
     except BadData as error:
         note = f"champion {champion.version} cannot rank tonight's pool, the equal-weight blend is compared in its place: {error}"
         log.warning(note)
-        return _blend_quality(fold, k), [note]
+        return {BLEND: _blend(fold, k)}, [note]
 
 
-def _blend_quality(fold: LabelledPool, k: int) -> Doubles:
-    scores = weighted.Strategy(weighted.Config()).score(fold.pool)
-    return metrics.ndcg(judge(fold.pool, scores, fold.labels, k), k)
-
-
-def _rival_name(champion: Champion | None, notes: list[str]) -> str:
-    return "weighted" if notes or champion is None else f"champion {champion.version}"
-
-
-def _overall(name: str, against: str, ours: Doubles, theirs: Doubles, lists: JudgedLists, k: int, how: Resampling) -> list[Comparison]:
-    return [row for row in compare([Pair("champion", name, against, k, ours - theirs)], lists, how) if row.segment == ALL]
+def _overall(ours: Key, theirs: Key, lists: JudgedLists, k: int, how: Resampling) -> list[Comparison]:
+    return compare([Pair("champion", ours, theirs, k)], lists, ALL, how)
 
 
 def _refusals(rows: list[Comparison], tolerance: float) -> list[str]:
@@ -133,12 +119,10 @@ def _refusals(rows: list[Comparison], tolerance: float) -> list[str]:
     return found
 
 
-def _stand_in(champion: Champion | None, notes: list[str], fold: LabelledPool, lists: JudgedLists, k: int, how: Resampling) -> Serving:
+def _stand_in(champion: Champion | None, notes: list[str], lists: JudgedLists, k: int, how: Resampling) -> Serving:
     """Who ranks when tonight's may not: the champion if it can, else the blend unless that is below popularity."""
     if champion is not None and not notes:
         return "champion"
-    popular = _popular(fold, k)
-    if popular is not None and np.any(popular):
-        row = _overall("weighted", POPULARITY, _blend_quality(fold, k), popular, lists, k, how)[0]
-        return "popularity" if row.high < 0 else "blend"
+    if POPULAR in lists.judged and np.any(lists.quality(POPULAR, k)):
+        return "popularity" if _overall(BLEND, POPULAR, lists, k, how)[0].high < 0 else "blend"
     return "blend"

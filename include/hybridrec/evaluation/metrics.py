@@ -11,12 +11,15 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from hybridrec.models import NO_ITEM
 from hybridrec.ranking.groups import Floats, Starts, best_first
 from hybridrec.ranking.pool import Ints, Pool
+from hybridrec.retrieval.select import row_blocks
 
 Doubles = NDArray[np.float64]
+TOP_SHARE = 0.01  # of the catalogue: the items whose places are counted by top_share
 
 
 class Labels(NamedTuple):
@@ -56,16 +59,31 @@ def row_gains(pool: Pool, labels: Labels) -> Floats:
 
 def judge(pool: Pool, scores: Floats, labels: Labels, depth: int) -> Judged:
     """The best `depth` rows of every user with labels, judged; users without labels are passed over."""
+    return judge_items(best_items(pool, scores, labels.users, depth), labels)
+
+
+def best_items(pool: Pool, scores: Floats, users: Ints, depth: int) -> Ints:
+    """Lists of the users, int32 (n_users, depth), NO_ITEM where the list has ended. users: sorted."""
     rows, ranks = best_first(scores, pool.items, pool.starts)
-    users = pool.row_users[rows]
-    at = np.minimum(np.searchsorted(labels.users, users), len(labels.users) - 1)
-    listed = (ranks <= depth) & (labels.users[at] == users)
-    place = (at[listed], ranks[listed] - 1)
-    items = np.full((len(labels.users), depth), NO_ITEM, dtype=np.int32)
-    gains = np.zeros((len(labels.users), depth), dtype=np.float32)
-    items[place] = pool.items[rows[listed]]
-    gains[place] = row_gains(pool, labels)[rows[listed]]
-    return Judged(items, gains, _ideal(labels, depth), np.diff(labels.starts).astype(np.int32))
+    owners = pool.row_users[rows]
+    at = np.minimum(np.searchsorted(users, owners), len(users) - 1)
+    listed = (ranks <= depth) & (users[at] == owners)
+    items = np.full((len(users), depth), NO_ITEM, dtype=np.int32)
+    items[at[listed], ranks[listed] - 1] = pool.items[rows[listed]]
+    return items
+
+
+def judge_items(items: Ints, labels: Labels) -> Judged:
+    """Lists beside labels; row u of items, int32 (n_users, depth), is the list of labels.users[u].
+
+    Each label is looked for in its user's list, which is cheaper than each place among the labels: those are few.
+    """
+    gains = np.zeros(items.shape, dtype=np.float32)
+    owners = np.repeat(np.arange(len(labels.users)), np.diff(labels.starts))
+    for block in row_blocks(len(owners), items.shape[1]):
+        label, place = np.nonzero(items[owners[block]] == labels.items[block, None])  # (n_labels, depth)
+        gains[owners[block][label], place] = labels.gains[block][label]
+    return Judged(items, gains, ideal_gains(labels, items.shape[1]), np.diff(labels.starts).astype(np.int32))
 
 
 def rows_of(judged: Judged, users: NDArray[np.bool_]) -> Judged:
@@ -74,7 +92,10 @@ def rows_of(judged: Judged, users: NDArray[np.bool_]) -> Judged:
 
 
 def precision(judged: Judged, k: int) -> Doubles:
-    """Share of the first k places that hold a relevant item; 0 to 1. Missing places count as misses."""
+    """Share of the first k places that hold a relevant item; 0 to 1. Missing places count as misses.
+
+    Herlocker et al., "Evaluating collaborative filtering recommender systems", TOIS 2004; so are recall and hit.
+    """
     return np.asarray((judged.gains[:, :k] > 0).sum(axis=1) / k, dtype=np.float64)
 
 
@@ -86,7 +107,7 @@ def recall(judged: Judged, k: int) -> Doubles:
 def average_precision(judged: Judged, k: int) -> Doubles:
     """Mean, over the min(k, relevant) items that could be found, of the precision at each one's place; 0 to 1.
 
-    Its mean over users is MAP.
+    Its mean over users is MAP. Manning, Raghavan and Schuetze, "Introduction to information retrieval", 2008, 8.4.
     """
     hits = judged.gains[:, :k] > 0
     precisions = hits.cumsum(axis=1) / np.arange(1, k + 1)
@@ -94,7 +115,10 @@ def average_precision(judged: Judged, k: int) -> Doubles:
 
 
 def ndcg(judged: Judged, k: int) -> Doubles:
-    """Gains discounted by 1 / log2(1 + place), as a share of the best order's; 0 to 1. Graded: gain is the label's."""
+    """Gains discounted by 1 / log2(1 + place), as a share of the best order's; 0 to 1. Graded: gain is the label's.
+
+    Jaervelin and Kekaelaeinen, "Cumulated gain-based evaluation of IR techniques", TOIS 2002.
+    """
     discounts = 1 / np.log2(np.arange(2, k + 2))
     return np.asarray((judged.gains[:, :k] @ discounts) / (judged.ideal[:, :k] @ discounts), dtype=np.float64)
 
@@ -106,7 +130,10 @@ def ndcg_binary(judged: Judged, k: int) -> Doubles:
 
 
 def reciprocal_rank(judged: Judged, k: int) -> Doubles:
-    """1 / place of the first relevant item within k, 0 without one; 0 to 1. Its mean over users is MRR."""
+    """1 / place of the first relevant item within k, 0 without one; 0 to 1. Its mean over users is MRR.
+
+    Voorhees, "The TREC-8 question answering track report", 1999.
+    """
     hits = judged.gains[:, :k] > 0
     return np.asarray(np.where(hits.any(axis=1), 1 / (hits.argmax(axis=1) + 1.0), 0.0))
 
@@ -127,21 +154,73 @@ METRICS: dict[str, Callable[[Judged, int], Doubles]] = {
 }
 
 
+def all_of_user(judged: Judged, k: int) -> dict[str, Doubles]:
+    """Every one of METRICS by name, a block of users at a time, so that a block stays in the processor's cache."""
+    found = {name: np.empty(len(judged.items)) for name in METRICS}
+    for block in row_blocks(len(judged.items), judged.items.shape[1]):
+        part = Judged(judged.items[block], judged.gains[block], judged.ideal[block], judged.n_relevant[block])
+        for name, of_metric in METRICS.items():
+            found[name][block] = of_metric(part, k)
+    return found
+
+
 def novelty(items: Ints, n_users_of_item: Doubles, n_users: int, k: int) -> Doubles:
     """Mean over the first k items of -log2(share of users who know the item); 0 to log2(2 n_users); 0 for an empty list.
 
-    An item that nobody knows counts as known by half a user.
+    An item that nobody knows counts as known by half a user. Self-information: Zhou et al., "Solving the apparent
+    diversity-accuracy dilemma of recommender systems", PNAS 2010.
     """
     information = -np.log2(np.clip(np.maximum(n_users_of_item, 0.5) / max(n_users, 1), 0.0, 1.0))
-    shown = items[:, :k] != NO_ITEM
-    total = np.where(shown, information[items[:, :k]], 0.0).sum(axis=1)
-    return np.asarray(total / np.maximum(shown.sum(axis=1), 1), dtype=np.float64)
+    information = np.append(information, 0.0)  # NO_ITEM, the last
+    found = np.empty(len(items))
+    for block in row_blocks(len(items), k):
+        shown = items[block, :k]
+        found[block] = information[shown].sum(axis=1) / np.maximum((shown != NO_ITEM).sum(axis=1), 1)
+    return found
+
+
+def diversity(items: Ints, vectors: csr_array, k: int) -> Doubles:
+    """Intra-list diversity: 1 - mean cosine over the pairs of the first k items that have content; 0 to 1.
+
+    0 for a list with fewer than two such items. vectors: csr (n_items, n_terms), none negative, rows of length 1, or 0
+    without content. The cosines of all pairs of n such vectors add up to (|sum of them|^2 - n) / 2, so no pair is ever
+    formed. Ziegler et al., "Improving recommendation lists through topic diversification", WWW 2005.
+    """
+    described = np.append(np.diff(vectors.indptr) > 0, False)  # NO_ITEM, the last
+    found = np.zeros(len(items))
+    for block in row_blocks(len(items), 16 * k):  # a list's sum has many more cells than the list
+        known = described[items[block, :k]]
+        n = known.sum(axis=1).astype(np.float64)
+        lists = csr_array(
+            (np.ones(int(n.sum()), dtype=np.float32), items[block, :k][known], np.concatenate([[0], np.cumsum(n)]).astype(np.int32)),
+            shape=(len(n), vectors.shape[0]),
+        )
+        sums = lists @ vectors  # (n_users, n_terms)
+        squares = np.bincount(np.repeat(np.arange(len(n)), np.diff(sums.indptr)), sums.data.astype(np.float64) ** 2, minlength=len(n))
+        mean_cosine = np.divide(squares - n, n * (n - 1), out=np.ones(len(n)), where=n > 1)
+        found[block] = np.clip(1 - mean_cosine, 0.0, 1.0)
+    return found
+
+
+def serendipity(judged: Judged, n_users_of_item: Doubles, k: int) -> Doubles:
+    """Share of the first k places with a relevant item, each weighted by how unexpected it is; 0 to precision at k.
+
+    Unexpected is 1 - users who know the item / users who know the best known item: 0 for what popularity would show
+    first, 1 for what nobody knows. Relevant and unexpected as in Ge, Delgado-Battenfeld and Jannach, "Beyond accuracy:
+    evaluating recommender systems by coverage and serendipity", RecSys 2010, with a graded in place of a yes-or-no baseline.
+    """
+    unexpected = 1 - n_users_of_item / max(float(n_users_of_item.max(initial=0.0)), 1.0)
+    users, places = np.nonzero(judged.gains[:, :k] > 0)
+    total = np.bincount(users, unexpected[judged.items[users, places]], minlength=len(judged.items))
+    return np.asarray(total / k, dtype=np.float64)
 
 
 def exposure(items: Ints, n_items: int, k: int) -> NDArray[np.int64]:
     """How many lists show each item within the first k places, int64 (n_items,)."""
-    shown = items[:, :k]
-    return np.bincount(shown[shown != NO_ITEM], minlength=n_items)
+    counts = np.zeros(n_items + 1, dtype=np.int64)
+    for block in row_blocks(len(items), k):
+        counts += np.bincount(items[block, :k].ravel() + 1, minlength=n_items + 1)  # NO_ITEM becomes 0
+    return counts[1:]
 
 
 def coverage(shown: NDArray[np.int64]) -> float:
@@ -150,7 +229,10 @@ def coverage(shown: NDArray[np.int64]) -> float:
 
 
 def gini(shown: NDArray[np.int64]) -> float:
-    """Inequality of exposure over the catalogue: 0 all items equal, towards 1 one item has it all; lower is more even."""
+    """Inequality of exposure over the catalogue: 0 all items equal, towards 1 one item has it all; lower is more even.
+
+    Fleder and Hosanagar, "Blockbuster culture's next rise or fall", Management Science 2009.
+    """
     total, n = int(shown.sum()), len(shown)
     if not total:
         return 0.0
@@ -158,7 +240,17 @@ def gini(shown: NDArray[np.int64]) -> float:
     return float(2 * (np.arange(1, n + 1) * ordered).sum() / (n * total) - (n + 1) / n)
 
 
-def _ideal(labels: Labels, depth: int) -> Floats:
+def top_share(shown: NDArray[np.int64], share: float = TOP_SHARE) -> float:
+    """Share of all places that the most shown items take, 1 % of the catalogue, at least one; 0 to 1; lower is more even."""
+    n_top = max(1, round(len(shown) * share))
+    return float(np.sort(shown)[-n_top:].sum() / max(int(shown.sum()), 1))
+
+
+TABLE_METRICS: dict[str, Callable[[NDArray[np.int64]], float]] = {"coverage": coverage, "gini": gini, "top_share": top_share}
+
+
+def ideal_gains(labels: Labels, depth: int) -> Floats:
+    """The gains of each user's labels in the best order, float32 (n_users, depth), 0 where there are no more."""
     rows, ranks = best_first(labels.gains, labels.items, labels.starts)
     users = np.repeat(np.arange(len(labels.users)), np.diff(labels.starts))
     ideal = np.zeros((len(labels.users), depth), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""A night's evaluation on fold eval, from the run's tables to out_metrics, out_comparisons and the decision."""
+"""A night's evaluation on fold eval, from the run's tables to out_metrics, out_comparisons, out_ablation and the decision."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from hybridrec import discover, strategies
-from hybridrec.evaluation.comparisons import Comparison, Resampling, ablate, as_columns, compare_lists, decide
+from hybridrec.content import item_vectors
+from hybridrec.evaluation import ablation
+from hybridrec.evaluation.comparisons import Resampling, as_columns, compare_lists, decide, default_list
 from hybridrec.evaluation.labels import LabelledPool, history_lengths, labelled_pool
 from hybridrec.evaluation.lists import Catalogue, JudgedLists, judge_lists, metric_rows
 from hybridrec.ranking.policy import Choice, segments_of
@@ -18,31 +20,45 @@ if TYPE_CHECKING:
 
     from hybridrec.run import Run
 
-ABLATED = ("stacking", "weighted")
-
 
 class Evaluation(NamedTuple):
     """What a night's evaluation found."""
 
     metrics: pa.Table
     comparisons: pa.Table
+    ablation: pa.Table
     choices: dict[str, Choice]
 
 
 def evaluate(run: Run, threads: int) -> Evaluation:
-    """Judge all lists on fold eval, leave out one source at a time, choose each segment's list."""
+    """Judge all lists on fold eval, choose each segment's list, leave out one model at a time."""
     import pyarrow as pa
+
+    from hybridrec.tables import table
 
     how = Resampling(run.config.bootstrap_samples, run.config.seed)
     ready = load_strategies(run)
-    judged = labelled_pool(run, "eval")
-    lists = judge_all(run, judged, ready)
-    comparisons = compare_lists(lists, how)
-    train = labelled_pool(run, "rank")
-    ablated = {name: strategy for name, strategy in ready.items() if name in ABLATED}
-    rows: list[Comparison] = comparisons + ablate(lists, ablated, train, judged, run.config.k, how, threads)
-    choices = decide(lists, comparisons, run.config.k)
-    return Evaluation(metric_rows(lists, how.samples, how.seed), pa.Table.from_pylist(as_columns(rows)), choices)
+    lists = judge_all(run, labelled_pool(run, "eval"), ready)
+    rows = compare_lists(lists, how)
+    choices = decide(lists, rows, run.config.k)
+    name = published_strategy(lists, choices)
+    left_out = ablation.as_columns(ablation.ablate_night(run, ready[name], name, threads)) if name else []
+    return Evaluation(
+        metric_rows(lists, how.samples, how.seed),
+        pa.Table.from_pylist(as_columns(rows), table("out_comparisons").arrow_schema()),
+        pa.Table.from_pylist(left_out, table("out_ablation").arrow_schema()),
+        choices,
+    )
+
+
+def published_strategy(lists: JudgedLists, choices: dict[str, Choice]) -> str:
+    """The strategy that most of the judged users get, the default where none does; empty in a night without strategies."""
+    kind, default = default_list(lists)
+    served = {choice.name: 0 for choice in choices.values() if choice.kind == "strategy"}
+    for segment, choice in choices.items():
+        if choice.kind == "strategy":
+            served[choice.name] += int((lists.segments == segment).sum())
+    return max(sorted(served), key=lambda name: served[name], default=default if kind == "strategy" else "")
 
 
 def load_strategies(run: Run) -> dict[str, Strategy]:
@@ -63,8 +79,9 @@ def judge_all(run: Run, fold: LabelledPool, ready: dict[str, Strategy]) -> Judge
 
 
 def catalogue(run: Run) -> Catalogue:
-    """How well each item is known before the eval fold's cut."""
+    """How well each item is known before the eval fold's cut, and what it is about."""
     table = run.read("model_item_features", "eval", ["item_idx", "item_n_users"])
-    known = np.zeros(run.read("model_items", columns=["item_idx"]).num_rows)
+    items = run.read("model_items").sort_by("item_idx").to_pandas()
+    known = np.zeros(len(items))
     known[table["item_idx"].to_numpy()] = table["item_n_users"].to_numpy()
-    return Catalogue(known, run.read("model_user_features", "eval", ["user_idx"]).num_rows)
+    return Catalogue(known, run.read("model_user_features", "eval", ["user_idx"]).num_rows, item_vectors(items))

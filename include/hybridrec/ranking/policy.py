@@ -1,4 +1,4 @@
-"""What is published: for each history segment one list, a strategy's or a source's own.
+"""What is published: for each history segment one list, a strategy's or a model's own.
 
 A policy is a folder that needs nothing beside it, so last month's champion can be run tonight:
 
@@ -27,7 +27,7 @@ from hybridrec.ranking.pool import Ints, Pool
 if TYPE_CHECKING:
     from hybridrec.run import Run
 
-Kind = Literal["source", "strategy"]
+Kind = Literal["source", "scorer", "strategy"]
 DECISION, RUN, STRATEGIES = "decision.json", "run.json", "strategies"
 SEGMENTS = ("none", "light", "heavy")
 
@@ -83,7 +83,12 @@ class Policy:
             self._score_list(sample, choice.kind, choice.name)
 
     def _score_list(self, pool: Pool, kind: Kind, name: str) -> Floats:
-        return source_scores(pool, name) if kind == "source" else self._ready[name].score(pool)
+        return self._ready[name].score(pool) if kind == "strategy" else own_scores(pool, kind, name)
+
+
+def own_scores(pool: Pool, kind: Kind, name: str) -> Floats:
+    """The list that a source or a pair scorer makes by itself, as scores of the pool's rows."""
+    return source_scores(pool, name) if kind == "source" else scorer_scores(pool, name)
 
 
 def source_scores(pool: Pool, source: str) -> Floats:
@@ -91,6 +96,13 @@ def source_scores(pool: Pool, source: str) -> Floats:
     if source not in pool.sources:
         raise BadData(f"source {source!r} is not in the pool; it has {', '.join(pool.sources)}")
     return (1 / pool.features[f"rank_{source}"]).astype(np.float32)
+
+
+def scorer_scores(pool: Pool, scorer: str) -> Floats:
+    """A pair scorer's own list: the whole pool by its score, NaN where it has none; BadData when the pool lacks the scorer."""
+    if scorer not in pool.scorers:
+        raise BadData(f"pair scorer {scorer!r} is not in the pool; it has {', '.join(pool.scorers) or 'none'}")
+    return pool.features[f"score_{scorer}"]
 
 
 def segments_of(lengths: Ints, light_max_items: int) -> NDArray[np.str_]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec.evaluation.metrics import gini
+from hybridrec.evaluation.metrics import gini, top_share
 from hybridrec.report.facts import Exposure
 
 CURVE_POINTS = 61
@@ -24,12 +24,7 @@ def exposure(name: str, counts: NDArray[np.int64]) -> Exposure:
         n_items=n_items,
         n_shown=int((rising > 0).sum()),
         gini=round(gini(counts), 4),
-        top_1_percent=_top_share(rising, 0.01, total),
-        top_10_percent=_top_share(rising, 0.10, total),
+        top_1_percent=round(top_share(counts, 0.01), 4),
+        top_10_percent=round(top_share(counts, 0.10), 4),
         curve=curve,
     )
-
-
-def _top_share(rising: NDArray[np.int64], share: float, total: int) -> float:
-    n_top = max(1, round(len(rising) * share))
-    return round(float(rising[-n_top:].sum()) / total, 4)

@@ -6,10 +6,15 @@ TABLE = Table(
     name="out_comparisons",
     doc="Difference in NDCG between two lists over the same users, with a paired bootstrap interval.",
     columns=(
-        Column("question", "string", "strategy, ablation or champion.", one_of=("strategy", "ablation", "champion")),
-        Column("name", "string", "What is compared: a strategy, or the source that was left out."),
+        Column("question", "string", "What the comparison is for.", one_of=("strategy", "best_source")),
+        Column("name", "string", "The list that is compared: a strategy's or a model's own."),
         Column("against", "string", "What it is compared with."),
-        Column("segment", "string", "all, none, light or heavy history.", one_of=("all", "none", "light", "heavy")),
+        Column(
+            "segment",
+            "string",
+            "Length of history, or the labels on new items alone.",
+            one_of=("all", "none", "light", "heavy", "new_items"),
+        ),
         Column("metric", "string", "As ndcg@10."),
         Column("difference", "float64", "Mean over users of name minus against."),
         Column("low", "float64", "Lower end of the 95 % interval."),

@@ -6,9 +6,14 @@ TABLE = Table(
     name="out_metrics",
     doc="One row per list, segment and metric: mean over users with a 95 % bootstrap interval.",
     columns=(
-        Column("kind", "string", "source, strategy or pool.", one_of=("source", "strategy", "pool")),
+        Column("kind", "string", "What makes the list.", one_of=("source", "scorer", "strategy", "pool")),
         Column("name", "string", "Model or strategy."),
-        Column("segment", "string", "all, none, light or heavy history.", one_of=("all", "none", "light", "heavy")),
+        Column(
+            "segment",
+            "string",
+            "Length of history, or the labels on new items alone.",
+            one_of=("all", "none", "light", "heavy", "new_items"),
+        ),
         Column("metric", "string", "As ndcg@10; the docs say range and meaning."),
         Column("value", "float64", "Mean over the segment's users."),
         Column("low", "float64", "Lower end of the interval."),
