@@ -63,7 +63,7 @@ _record = TaskRecord("", "")
 def start(main: Callable[[P], None], params_type: type[P], argv: list[str] | None = None) -> typing.NoReturn:
     """Run a job from the command line and exit with the code of its outcome."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO, stream=sys.stderr)
-    for noisy in ("py4j", "pyspark", "alembic", "great_expectations", "matplotlib"):
+    for noisy in ("py4j", "pyspark", "alembic", "great_expectations", "matplotlib", "implicit"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     module = sys.modules[main.__module__]
     name = module.__spec__.name.rsplit(".", 1)[-1] if module.__spec__ else Path(sys.argv[0]).stem
