@@ -14,7 +14,7 @@ from hybridrec.evaluation.labels import labelled_pool, load_labels
 from hybridrec.evaluation.leaks import Leak, require_item_absent, require_past, require_unlearnable, shuffle_labels
 from hybridrec.evaluation.metrics import Labels, row_gains
 from hybridrec.ranking.pool import Pool, build_pool, feature_files, load_items, load_pool
-from hybridrec.ranking.ranker import Config
+from hybridrec.ranking.ranker_fit import Config
 from hybridrec.run import Run
 
 PLANTED = small_world.N_ITEMS

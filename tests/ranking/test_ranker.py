@@ -12,7 +12,8 @@ from numpy.testing import assert_array_equal
 
 from hybridrec.errors import BadData
 from hybridrec.ranking.pool import Pool
-from hybridrec.ranking.ranker import Config, Ranker, fit_ranker, mixed, nearest_to_blend
+from hybridrec.ranking.ranker import Ranker, mixed
+from hybridrec.ranking.ranker_fit import PLAIN, Choice, Config, fit_ranker, nearest_to_blend
 
 CONFIG = Config(max_rounds=40, min_rows_in_leaf=10, k=5)
 
@@ -25,7 +26,7 @@ def world(n_users: int, signal: float, seed: int = 1) -> tuple[Pool, np.ndarray]
     chance = 1 / (1 + np.exp(3 - signal * hidden))
     gains = (rng.random(n) < chance).astype(np.float32)
     users = np.repeat(np.arange(n_users), 20).tolist()
-    pool = pools.hand_pool(users, list(range(20)) * n_users, score_a=noise, mean_z=noise, rank_a=noise, hidden=hidden, n_sources=[1] * n)
+    pool = pools.hand_pool(users, list(range(20)) * n_users, score_a=noise, z_a=noise, mean_z=noise, rank_a=noise, hidden=hidden, n_sources=[1] * n)
     return pool, gains
 
 
@@ -42,7 +43,7 @@ def test_shrinks_to_the_blend_when_nothing_can_be_learnt() -> None:
     pool, gains = world(8, signal=0.0)
     ranker, _ = fit_ranker(pool, gains, CONFIG, seed=5, threads=1)
     assert ranker.mix == 0
-    assert_array_equal(ranker.score(pool), mixed(pool, np.zeros(len(gains)), 0.0))
+    assert_array_equal(ranker.score(pool), mixed(pool, pool.features["mean_z"], np.zeros(len(gains)), 0.0))
     assert ranker.top_features(pool, np.array([0, 3])) == [["mean_z"], ["mean_z"]]
 
 
@@ -57,7 +58,7 @@ def test_no_label_in_the_pool_gives_the_blend(tmp_path: Path) -> None:
     pool, gains = world(5, signal=1.0)
     ranker, _ = fit_ranker(pool, np.zeros_like(gains), CONFIG, seed=5, threads=1)
     ranker.save(tmp_path)
-    assert_array_equal(Ranker.load(tmp_path).score(pool), mixed(pool, np.zeros(len(gains)), 0.0))
+    assert_array_equal(Ranker.load(tmp_path).score(pool), mixed(pool, pool.features["mean_z"], np.zeros(len(gains)), 0.0))
     assert ranker.importances() == {}
 
 
@@ -98,9 +99,11 @@ def test_names_the_feature_that_moved_the_score() -> None:
 
 
 def test_nearest_to_blend_wants_more_than_one_standard_error() -> None:
-    blend = np.array([0.1, 0.2, 0.3, 0.4])
-    assert nearest_to_blend({(0, 0.0): blend, (40, 0.5): blend + 0.1}) == (40, 0.5)  # the same gain for everyone: no error
-    assert nearest_to_blend({(0, 0.0): blend, (40, 0.5): blend + np.array([0.4, -0.2, 0, 0])}) == (0, 0.0)  # carried by one user
+    blend, trees = np.array([0.1, 0.2, 0.3, 0.4]), Choice(False, 40, 0.5)
+    assert nearest_to_blend({PLAIN: blend, trees: blend + 0.1}) == trees  # the same gain for everyone: no error
+    assert nearest_to_blend({PLAIN: blend, trees: blend + np.array([0.4, -0.2, 0, 0])}) == PLAIN  # carried by one user
+    learnt = Choice(True, 0, 0.0)
+    assert nearest_to_blend({learnt: blend + 0.1, trees: blend + 0.1}) == learnt  # weights are nearer than trees
 
 
 def test_max_rows_samples_whole_users() -> None:

@@ -21,7 +21,7 @@ from hybridrec.evaluation.metrics import Labels, judge, pair_keys, row_gains
 from hybridrec.ranking.groups import best_first, starts_of
 from hybridrec.ranking.policy import source_scores
 from hybridrec.ranking.pool import Pool
-from hybridrec.ranking.ranker import Config, fit_ranker
+from hybridrec.ranking.ranker_fit import Config, fit_ranker
 from hybridrec.strategies import Strategy
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ Floats = NDArray[np.float32]
 Values = NDArray[np.float32] | NDArray[np.float64]
 Starts = NDArray[np.int64]
 Rows = NDArray[np.int64]
+GROUPS_AT_ONCE = 512
 
 
 def starts_of(keys: NDArray[np.int32]) -> Starts:
@@ -28,6 +29,11 @@ def starts_of(keys: NDArray[np.int32]) -> Starts:
 def spread(per_group: NDArray[np.float64], starts: Starts) -> NDArray[np.float64]:
     """Repeat each group's value for each of its rows."""
     return np.repeat(per_group, np.diff(starts))
+
+
+def group_sums(values: NDArray[np.float64], starts: Starts) -> NDArray[np.float64]:
+    """The sum of each group's values."""
+    return _reduce(np.add, values, starts)
 
 
 def zscore(values: Values, starts: Starts) -> Floats:
@@ -72,17 +78,39 @@ def rank_score(values: Values, starts: Starts) -> Floats:
 NORMALISERS: dict[str, Callable[[Values, Starts], Floats]] = {"zscore": zscore, "minmax": minmax, "rank": rank_score}
 
 
-def best_first(scores: Values, items: NDArray[np.int32], starts: Starts) -> tuple[Rows, NDArray[np.int32]]:
+def best_first(scores: Values, items: NDArray[np.int32], starts: Starts, depth: int | None = None) -> tuple[Rows, NDArray[np.int32]]:
     """Rows in the order of their lists, and each one's rank in its group, 1 is best; rows with NaN are left out.
 
-    Equal scores are ordered by item, so a list does not depend on the order of the rows.
+    Equal scores are ordered by item, so a list does not depend on the order of the rows. depth: leave out what lies behind it.
     """
     groups = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    rows = np.flatnonzero(~np.isnan(scores))
+    kept = ~np.isnan(scores) if depth is None else _among_best(scores, starts, depth)
+    rows = np.flatnonzero(kept)
     rows = rows[np.lexsort((items[rows], -scores[rows], groups[rows]))]
     listed = groups[rows]
     first = np.searchsorted(listed, listed, side="left")
-    return rows.astype(np.int64), (np.arange(len(rows)) - first + 1).astype(np.int32)
+    ranks = (np.arange(len(rows)) - first + 1).astype(np.int32)
+    if depth is not None:
+        rows, ranks = rows[ranks <= depth], ranks[ranks <= depth]
+    return rows.astype(np.int64), ranks
+
+
+def _among_best(scores: Values, starts: Starts, depth: int) -> NDArray[np.bool_]:
+    """Whether a row is among the `depth` best of its group, ties at the end included; NaN is not."""
+    kept = ~np.isnan(scores)
+    sizes = np.diff(starts)
+    for first in range(0, len(sizes), GROUPS_AT_ONCE):  # whole rows need not be sorted to find the depth-th
+        part = slice(first, first + GROUPS_AT_ONCE)
+        width = int(sizes[part].max())
+        if width <= depth:
+            continue
+        rows = slice(starts[first], starts[min(first + GROUPS_AT_ONCE, len(sizes))])
+        filled = np.arange(width) < sizes[part][:, None]
+        padded = np.full(filled.shape, -np.inf, dtype=scores.dtype)
+        padded[filled] = np.where(kept[rows], scores[rows], -np.inf)
+        last = np.partition(padded, width - depth, axis=1)[:, width - depth]
+        kept[rows] &= scores[rows] >= np.repeat(last, sizes[part])
+    return kept
 
 
 def _reduce(operation: np.ufunc, values: NDArray[np.float64], starts: Starts) -> NDArray[np.float64]:

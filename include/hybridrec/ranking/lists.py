@@ -33,8 +33,7 @@ def rank_pool(pool: Pool, policy: Policy, depth: Depth) -> pa.Table:
     import pyarrow as pa
 
     scores = policy.score(pool)
-    rows, ranks = best_first(scores, pool.items, pool.starts)
-    rows, ranks = rows[ranks <= depth.kept], ranks[ranks <= depth.kept]
+    rows, ranks = best_first(scores, pool.items, pool.starts, depth.kept)
     of_rows = np.repeat(policy.segments(pool), np.diff(pool.starts))[rows]
     names = {segment: choice.name for segment, choice in policy.choices.items()}
     features: list[list[str]] = [[] for _ in rows]

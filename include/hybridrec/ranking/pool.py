@@ -78,7 +78,7 @@ class Pool:
     def rows_of(self, users: Ints) -> Pool:
         """The pool of some of the users; users without candidates are passed over."""
         wanted = np.isin(self.users, users)
-        return self._keep(np.repeat(wanted, np.diff(self.starts)))
+        return self.take(np.repeat(wanted, np.diff(self.starts)))
 
     def without(self, source: str) -> Pool:
         """The pool as it would be had the source not existed: neither its columns nor what only it nominated."""
@@ -87,10 +87,11 @@ class Pool:
         others = [name for name in self.sources if name != source]
         n_sources = _count_nominations([self.features[f"rank_{name}"] for name in others], len(self.items))
         left = {name: values for name, values in self.features.items() if name not in own} | {"n_sources": n_sources}
-        kept = replace(self, features=left)._keep(n_sources > 0)
+        kept = replace(self, features=left).take(n_sources > 0)
         return replace(kept, features=kept.features | _normalised(kept.features, kept.starts))
 
-    def _keep(self, mask: NDArray[np.bool_]) -> Pool:
+    def take(self, mask: NDArray[np.bool_]) -> Pool:
+        """Some of the rows; a user without any is passed over."""
         row_users = self.row_users[mask]
         starts = starts_of(row_users)
         users = row_users[starts[:-1]]

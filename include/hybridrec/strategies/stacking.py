@@ -8,7 +8,8 @@ from pathlib import Path
 from hybridrec.errors import BadData
 from hybridrec.ranking.groups import Floats, Rows
 from hybridrec.ranking.pool import Pool
-from hybridrec.ranking.ranker import Config, Ranker, fit_ranker
+from hybridrec.ranking.ranker import Ranker
+from hybridrec.ranking.ranker_fit import Config, fit_ranker
 
 __all__ = ["DOC", "Config", "Strategy"]
 DOC = "LightGBM LambdaRank over all columns of the pool, mixed with the equal-weight blend as far as labels carry it."
@@ -34,8 +35,9 @@ class Strategy:
         return metrics
 
     def unfitted(self) -> Strategy:
-        """One with rounds and mix as this one chose them."""
-        return Strategy(replace(self.config, rounds=max(1, self.ranker.rounds), mix=self.ranker.mix))
+        """One with the choices that this one made."""
+        ranker = self.ranker
+        return Strategy(replace(self.config, rounds=max(1, ranker.rounds), mix=ranker.mix, learnt=bool(ranker.weights)))
 
     def score(self, pool: Pool) -> Floats:
         """The ranker's scores; BadData unless the pool has just the columns that it was fitted on."""
