@@ -37,7 +37,7 @@ class InnerCut(NamedTuple):
 def inner_cut(data: TrainingData, share: float, seed: int, max_users: int = MAX_USERS) -> InnerCut:
     """Hold out pairs as the night's label folds do, by data.split.
 
-    time: the newest `share` of all pairs. last_per_user: the newest pair of each user who has three.
+    time: the newest `share` of all pairs. last_per_user: the newest pair of each user who has three, whatever the share.
     random_per_user: `share` of each user's pairs. Users who are left without history are not judged; of the others at
     most max_users are, drawn by seed. BadData when nobody can be judged.
     """
