@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import small_world
 
-from hybridrec.config import Config
+from hybridrec.config import Config, Split
 from hybridrec.errors import BadData
 from hybridrec.folds import EPOCH, HOUR, cut_folds
 from hybridrec.nights import Request, open_run
@@ -28,8 +28,17 @@ def test_cuts_leave_the_newest_share_for_labels() -> None:
 
 def test_a_label_window_is_never_longer_than_its_limit() -> None:
     hours, counts = np.arange(0, 24 * 1000, 24), np.full(1000, 1)
-    folds = cut_folds(hours, counts, EPOCH + 1000 * 24 * HOUR, Config(label_days_max=30))
+    folds = cut_folds(hours, counts, EPOCH + 1000 * 24 * HOUR, Config(label_days_max=30, min_label_events=10))
     assert folds["final"].cut - folds["eval"].cut == timedelta(days=30)
+    folds = cut_folds(hours, counts, EPOCH + 1000 * 24 * HOUR, Config(label_days_max=30, min_label_events=100))
+    assert folds["final"].cut - folds["eval"].cut == timedelta(days=101)
+
+
+@pytest.mark.parametrize("split", ["last_per_user", "random_per_user"])
+def test_without_a_calendar_nothing_is_cut_by_time(split: Split) -> None:
+    end = EPOCH + 10 * HOUR
+    folds = cut_folds(np.array([5]), np.array([100]), end, Config(split=split))
+    assert {fold.cut for fold in folds.values()} == {end} and folds["final"].label_end is None
 
 
 def test_too_little_history_says_so() -> None:

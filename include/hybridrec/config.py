@@ -29,8 +29,9 @@ class Config:
 
     split: how label folds are held out: time (a calendar), last_per_user (only the order is known), random_per_user (no time at all).
     k: items a user gets. pool_k: nominees per source and user. rules_depth: ranked items per user that rules choose from.
-    label_share, label_days_max: a fold's label window is the newest share of the events, at most so many days; with
-    random_per_user half that share of each user's items. max_label_users: labelled users that a fold keeps.
+    label_share, label_days_max, min_label_events: a fold's label window is the newest share of the events, at most so many
+    days unless they hold too few events; with random_per_user half that share of each user's items.
+    max_label_users: labelled users that a fold keeps.
     half_life_days: an event's weight halves with this age. max_events_per_day: more of one user are a robot's.
     max_bad_share: of a delivery's rows, robots apart, that may be refused; more and the table is bad.
     max_event_age_days: age of the newest event at landing; 0 allows any, for data sets that do not grow.
@@ -50,6 +51,7 @@ class Config:
     rules_depth: int = 200
     label_share: float = 0.2
     label_days_max: int = 60
+    min_label_events: int = 10_000
     max_label_users: int = 6_000
     half_life_days: float = 180.0
     max_events_per_day: int = 10_000

@@ -39,6 +39,8 @@ def positive_events_per_hour(files: Iterable[str], config: Config) -> tuple[Hour
 def cut_folds(hours: Hours, counts: Hours, as_of: datetime, config: Config) -> dict[str, Fold]:
     """Folds rank, eval and final; a label window is the newest `label_share` of what is left, at most label_days_max.
 
+    The limit in days gives way where it would leave fewer than min_label_events: with too few labels nothing is learnt.
+
     hours, counts: positive events per hour before as_of. BadData when the events span too little time for three folds.
     """
     if config.split != "time":  # the labels are not those behind a cut: see hybridrec.splits
@@ -61,10 +63,16 @@ def cut_folds(hours: Hours, counts: Hours, as_of: datetime, config: Config) -> d
 def _label_start(hours: Hours, counts: Hours, end: datetime, config: Config) -> datetime:
     if not len(hours):
         raise BadData(f"core_events: no positive event before {end:%Y-%m-%d %H:%M}; load more history or move as_of")
-    share_before = np.cumsum(counts) / counts.sum()
-    last_train = int(np.searchsorted(share_before, 1.0 - config.label_share))
-    start = EPOCH + (int(hours[min(last_train, len(hours) - 1)]) * HOUR)
-    return max(start, end - timedelta(days=config.label_days_max))
+    before = np.cumsum(counts)
+    by_share = _hour_of(hours, before, before[-1] * (1.0 - config.label_share))
+    by_events = _hour_of(hours, before, before[-1] - config.min_label_events)
+    limit = _hour(end - timedelta(days=config.label_days_max))
+    return EPOCH + max(by_share, min(limit, by_events)) * HOUR
+
+
+def _hour_of(hours: Hours, before: Hours, n_events: float) -> int:
+    """The hour in which the n-th event happened."""
+    return int(hours[min(int(np.searchsorted(before, n_events)), len(hours) - 1)])
 
 
 def _hour(at: datetime) -> int:

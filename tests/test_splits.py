@@ -1,0 +1,82 @@
+"""What each split holds out, counted by hand and on random histories."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from hybridrec import splits
+from hybridrec.config import Config, Split
+from hybridrec.errors import Leak
+from hybridrec.features import features_must_not_change, item_features, user_features
+from hybridrec.run import Fold, RunManifest
+
+pytestmark = pytest.mark.slow
+END = datetime(2026, 1, 1, tzinfo=UTC)
+FOLDS = {"rank": Fold("rank", END, END), "eval": Fold("eval", END, END), "final": Fold("final", END, None)}
+
+
+def manifest(split: Split) -> RunManifest:
+    config = Config(split=split, label_share=0.4)
+    return RunManifest("r", "files", END, (), False, "test", FOLDS, {}, config)
+
+
+def world(spark: SparkSession) -> DataFrame:
+    """User u has u + 1 items, one a day; u = 0..19, the newest item has the highest number."""
+    rows = [(u, (3 * u + n) % 40, END - timedelta(days=30 - n)) for u in range(20) for n in range(u + 1)]
+    frame = pd.DataFrame(rows, columns=["user_idx", "item_idx", "event_at"])
+    return spark.createDataFrame(frame.assign(calendar_at=frame.event_at, device="phone", weight=1.0))
+
+
+def staged(spark: SparkSession, split: Split, n_items: int = 40) -> pd.DataFrame:
+    return splits.with_stage(world(spark), manifest(split), n_items).toPandas().sort_values(["user_idx", "event_at"])
+
+
+def test_last_per_user_holds_out_the_newest_two(spark: SparkSession) -> None:
+    found = staged(spark, "last_per_user").groupby("user_idx").stage.agg(list)
+    assert found[0] == [0] and found[1] == [0, 0], "fewer than three pairs are all kept"
+    assert all(found[u] == [0] * (u - 1) + [1, 2] for u in range(2, 20))
+
+
+def test_random_per_user_holds_out_a_share_and_leaves_one(spark: SparkSession) -> None:
+    found = staged(spark, "random_per_user").groupby("user_idx").stage.agg(list)
+    assert all(0 in stages for stages in found)
+    for stage in (1, 2):
+        held = sum(stages.count(stage) for stages in found)
+        assert abs(held - 0.2 * found.map(len).sum()) < 8
+    assert staged(spark, "random_per_user").equals(staged(spark, "random_per_user"))
+
+
+def test_new_items_are_held_out_at_the_catalogues_rate(spark: SparkSession) -> None:
+    found = staged(spark, "random_per_user", n_items=50)  # ten of fifty items have no event
+    stages = found.groupby("item_idx").stage.agg(["min", "max", "size"])
+    whole = stages[(stages["min"] == 2) & (stages["size"] > 2)]
+    assert 2 <= len(whole) <= 16
+    assert splits.new_item_share(50, 40) == pytest.approx(0.2) and splits.new_item_share(100, 10) == splits.MAX_NEW_SHARE
+    assert splits.new_item_share(40, 40) == 0
+
+
+@pytest.mark.parametrize("split", ["last_per_user", "random_per_user"])
+def test_features_see_the_history_only(spark: SparkSession, split: Split) -> None:
+    events = splits.with_stage(world(spark), manifest(split), 40)
+    features_must_not_change(user_features, events, FOLDS["rank"])
+    features_must_not_change(item_features, events, FOLDS["rank"])
+
+    def leaky(events: DataFrame, fold: Fold) -> DataFrame:
+        return events.groupBy("item_idx").count()
+
+    with pytest.raises(Leak):
+        features_must_not_change(leaky, events, FOLDS["rank"])
+
+
+def test_labels_are_of_a_sample_of_users(spark: SparkSession) -> None:
+    labels = splits.labelled(splits.with_stage(world(spark), manifest("last_per_user"), 40), FOLDS["eval"])
+    assert splits.sample_users(labels, 100, seed=1).count() == labels.count() == 18
+    some = splits.sample_users(labels, 9, seed=1).toPandas()
+    assert 3 <= len(some) <= 15
+    other = splits.sample_users(labels, 9, seed=2).toPandas()
+    assert not np.array_equal(np.sort(some.user_idx), np.sort(other.user_idx))
