@@ -89,13 +89,6 @@ def test_agrees_with_ir_measures(name: str, k: int) -> None:
     assert_allclose(METRICS[name](judged, k), expected, rtol=1e-5)
 
 
-def test_a_block_of_users_at_a_time_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    judged, _, _ = random_lists(seed=1)
-    monkeypatch.setattr(select, "BLOCK_CELLS", 4 * 20)
-    for name, values in metrics.all_of_user(judged, 10).items():
-        assert_array_equal(values, METRICS[name](judged, 10))
-
-
 @pytest.mark.parametrize("name", sorted(METRICS))
 def test_the_ideal_list_scores_one_where_it_can(name: str) -> None:
     labels = pools.hand_labels([(1, 10, 1.0), (1, 20, 0.5)])

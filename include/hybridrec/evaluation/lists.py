@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from hybridrec.errors import BadData
 from hybridrec.evaluation import metrics
 from hybridrec.evaluation.bootstrap import Doubles, Interval, interval, resampled_means
-from hybridrec.evaluation.metrics import Judged, Labels, judge, judge_items, pair_keys, row_gains
+from hybridrec.evaluation.metrics import METRICS, Judged, Labels, judge, judge_items, pair_keys, row_gains
 from hybridrec.ranking.policy import SEGMENTS, Kind, own_scores
 from hybridrec.ranking.pool import Pool
 from hybridrec.strategies import Strategy
@@ -142,7 +142,7 @@ def _of_list(judged: Judged, k: int, catalogue: Catalogue) -> dict[str, Doubles]
         "diversity": metrics.diversity(judged.items, catalogue.vectors, k),
         "serendipity": metrics.serendipity(judged, known, k),
     }
-    return metrics.all_of_user(judged, k) | beyond_accuracy
+    return {name: of_metric(judged, k) for name, of_metric in METRICS.items()} | beyond_accuracy
 
 
 def _component_metrics(lists: JudgedLists) -> dict[tuple[str, str, str], Doubles]:

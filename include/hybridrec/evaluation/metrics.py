@@ -19,6 +19,8 @@ from hybridrec.ranking.pool import Ints, Pool
 from hybridrec.retrieval.select import row_blocks
 
 Doubles = NDArray[np.float64]
+LARGEST = np.int64(0xFFFFFFFF)  # of 32 bits
+CACHE_SHARE = 32  # blocks are so much smaller than memory would allow, to stay in the processor's cache
 TOP_SHARE = 0.01  # of the catalogue: the items whose places are counted by top_share
 
 
@@ -78,12 +80,14 @@ def judge_items(items: Ints, labels: Labels) -> Judged:
 
     Each label is looked for in its user's list, which is cheaper than each place among the labels: those are few.
     """
+    depth = items.shape[1]
     gains = np.zeros(items.shape, dtype=np.float32)
     owners = np.repeat(np.arange(len(labels.users)), np.diff(labels.starts))
-    for block in row_blocks(len(owners), items.shape[1]):
-        label, place = np.nonzero(items[owners[block]] == labels.items[block, None])  # (n_labels, depth)
+    for block in row_blocks(len(owners), CACHE_SHARE * depth):
+        same = items[owners[block]] == labels.items[block, None]  # (n_labels, depth)
+        label, place = np.divmod(np.flatnonzero(same.ravel()), depth)
         gains[owners[block][label], place] = labels.gains[block][label]
-    return Judged(items, gains, ideal_gains(labels, items.shape[1]), np.diff(labels.starts).astype(np.int32))
+    return Judged(items, gains, ideal_gains(labels, depth), np.diff(labels.starts).astype(np.int32))
 
 
 def rows_of(judged: Judged, users: NDArray[np.bool_]) -> Judged:
@@ -109,9 +113,10 @@ def average_precision(judged: Judged, k: int) -> Doubles:
 
     Its mean over users is MAP. Manning, Raghavan and Schuetze, "Introduction to information retrieval", 2008, 8.4.
     """
-    hits = judged.gains[:, :k] > 0
-    precisions = hits.cumsum(axis=1) / np.arange(1, k + 1)
-    return np.asarray((precisions * hits).sum(axis=1) / np.minimum(judged.n_relevant, k), dtype=np.float64)
+    users, places = _hits(judged.gains, k)
+    earlier = np.arange(len(users)) - np.searchsorted(users, users)  # hits above each one in its list
+    total = np.bincount(users, (earlier + 1) / (places + 1), minlength=len(judged.gains))
+    return np.asarray(total / np.minimum(judged.n_relevant, k), dtype=np.float64)
 
 
 def ndcg(judged: Judged, k: int) -> Doubles:
@@ -119,14 +124,12 @@ def ndcg(judged: Judged, k: int) -> Doubles:
 
     Jaervelin and Kekaelaeinen, "Cumulated gain-based evaluation of IR techniques", TOIS 2002.
     """
-    discounts = 1 / np.log2(np.arange(2, k + 2))
-    return np.asarray((judged.gains[:, :k] @ discounts) / (judged.ideal[:, :k] @ discounts), dtype=np.float64)
+    return _discounted(judged.gains, k) / _discounted(judged.ideal, k)
 
 
 def ndcg_binary(judged: Judged, k: int) -> Doubles:
     """NDCG with gain 1 for every relevant item; 0 to 1."""
-    binary = judged._replace(gains=np.sign(judged.gains), ideal=np.sign(judged.ideal))
-    return ndcg(binary, k)
+    return _discounted(judged.gains > 0, k) / _discounted(judged.ideal > 0, k)
 
 
 def reciprocal_rank(judged: Judged, k: int) -> Doubles:
@@ -152,16 +155,6 @@ METRICS: dict[str, Callable[[Judged, int], Doubles]] = {
     "mrr": reciprocal_rank,
     "hit_rate": hit,
 }
-
-
-def all_of_user(judged: Judged, k: int) -> dict[str, Doubles]:
-    """Every one of METRICS by name, a block of users at a time, so that a block stays in the processor's cache."""
-    found = {name: np.empty(len(judged.items)) for name in METRICS}
-    for block in row_blocks(len(judged.items), judged.items.shape[1]):
-        part = Judged(judged.items[block], judged.gains[block], judged.ideal[block], judged.n_relevant[block])
-        for name, of_metric in METRICS.items():
-            found[name][block] = of_metric(part, k)
-    return found
 
 
 def novelty(items: Ints, n_users_of_item: Doubles, n_users: int, k: int) -> Doubles:
@@ -210,7 +203,7 @@ def serendipity(judged: Judged, n_users_of_item: Doubles, k: int) -> Doubles:
     evaluating recommender systems by coverage and serendipity", RecSys 2010, with a graded in place of a yes-or-no baseline.
     """
     unexpected = 1 - n_users_of_item / max(float(n_users_of_item.max(initial=0.0)), 1.0)
-    users, places = np.nonzero(judged.gains[:, :k] > 0)
+    users, places = _hits(judged.gains, k)
     total = np.bincount(users, unexpected[judged.items[users, places]], minlength=len(judged.items))
     return np.asarray(total / k, dtype=np.float64)
 
@@ -250,13 +243,31 @@ TABLE_METRICS: dict[str, Callable[[NDArray[np.int64]], float]] = {"coverage": co
 
 
 def ideal_gains(labels: Labels, depth: int) -> Floats:
-    """The gains of each user's labels in the best order, float32 (n_users, depth), 0 where there are no more."""
-    rows, ranks = best_first(labels.gains, labels.items, labels.starts)
-    users = np.repeat(np.arange(len(labels.users)), np.diff(labels.starts))
+    """The gains of each user's labels, falling, float32 (n_users, depth), 0 where there are no more.
+
+    Sorts whole numbers of a user above the bits of a gain, as those of floats above 0 rise with the float: ten times as
+    fast as to sort by two keys.
+    """
+    owners = np.repeat(np.arange(len(labels.users)), np.diff(labels.starts))
+    ordered = np.sort((owners << 32) | (LARGEST - labels.gains.view(np.uint32)))
+    gains = (LARGEST - (ordered & LARGEST)).astype(np.uint32).view(np.float32)
+    places = np.arange(len(gains)) - np.repeat(labels.starts[:-1], np.diff(labels.starts))
     ideal = np.zeros((len(labels.users), depth), dtype=np.float32)
-    kept = ranks <= depth
-    ideal[users[rows[kept]], ranks[kept] - 1] = labels.gains[rows[kept]]
+    kept = places < depth
+    ideal[owners[kept], places[kept]] = gains[kept]
     return ideal
+
+
+def _discounted(gains: Floats | NDArray[np.bool_], k: int) -> Doubles:
+    """Sum over the first k places of gain / log2(1 + place), float64 (n_users,)."""
+    users, places = _hits(gains, k)
+    return np.asarray(np.bincount(users, gains[users, places] / np.log2(places + 2), minlength=len(gains)), dtype=np.float64)
+
+
+def _hits(gains: Floats | NDArray[np.bool_], k: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Row and column of the cells above 0 in the first k columns, row by row; most cells are 0, so this saves time."""
+    cells = np.flatnonzero((gains[:, :k] > 0).ravel())
+    return np.divmod(cells, max(min(k, gains.shape[1]), 1))
 
 
 def pair_keys(users: Ints, items: Ints) -> NDArray[np.int64]:

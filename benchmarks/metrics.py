@@ -1,0 +1,119 @@
+"""What judging costs beside reading: `python benchmarks/metrics.py`, or with `--users 50_000` in a moment.
+
+Makes lists of 100 items for a million users and five labels each, writes them to Parquet, and times two things: reading
+these lists back into an array, and judging them by every metric, from the array to the figures. Content vectors have
+twelve terms an item, as categories and words of a title have. Lists are judged at 100 places, diversity at 20.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "include")]
+
+import numpy as np  # noqa: E402
+import pyarrow as pa  # noqa: E402
+import pyarrow.parquet as pq  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
+from scipy.sparse import csr_array  # noqa: E402
+
+import jobs  # noqa: E402, F401  sets the thread counts before numpy is imported
+from hybridrec.evaluation import metrics  # noqa: E402
+from hybridrec.evaluation.metrics import Judged, Labels  # noqa: E402
+from hybridrec.retrieval.sparse import unit_rows  # noqa: E402
+
+N_LABELS, DEPTH, SHORT = 5, 100, 20
+N_TERMS, TERMS_OF_ITEM = 5_000, 12
+ROWS_AT_ONCE = 50_000
+T = TypeVar("T")
+
+
+def main() -> None:
+    """Print seconds and their ratio."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--users", type=int, default=1_000_000)
+    parser.add_argument("--items", type=int, default=50_000)
+    options = parser.parse_args()
+    rng = np.random.default_rng(0)
+    labels, vectors = make_labels(rng, options.users, options.items), make_vectors(rng, options.items)
+    known = rng.integers(0, 1_000, options.items).astype(np.float64)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "lists.parquet"
+        write_lists(path, rng, options.users, options.items)
+        items, reading = timed(lambda: read_lists(path))
+    judged, matching = timed(lambda: metrics.judge_items(items, labels))
+    seconds = {"matching lists with labels": matching} | time_metrics(judged, known, vectors)
+    print(f"{options.users:,} users, {DEPTH} items each, {options.items:,} items in the catalogue")
+    for name, value in ({"reading the lists": reading} | seconds).items():
+        print(f"{name:<30} {value:8.2f} s")
+    print(f"{'judging, all together':<30} {sum(seconds.values()):8.2f} s, {sum(seconds.values()) / reading:.1f} times the reading")
+
+
+def time_metrics(judged: Judged, known: NDArray[np.float64], vectors: csr_array) -> dict[str, float]:
+    """Seconds by what is computed."""
+
+    def use_of_catalogue() -> None:
+        shown = metrics.exposure(judged.items, len(known), DEPTH)
+        for of_table in metrics.TABLE_METRICS.values():
+            of_table(shown)
+
+    steps: dict[str, Callable[[], object]] = {
+        "the metrics of relevance": lambda: [of_metric(judged, DEPTH) for of_metric in metrics.METRICS.values()],
+        "novelty": lambda: metrics.novelty(judged.items, known, 1_000, DEPTH),
+        "serendipity": lambda: metrics.serendipity(judged, known, DEPTH),
+        f"diversity of {SHORT}": lambda: metrics.diversity(judged.items, vectors, SHORT),
+        "coverage, gini, top_share": use_of_catalogue,
+    }
+    return {name: timed(step)[1] for name, step in steps.items()}
+
+
+def timed(step: Callable[[], T]) -> tuple[T, float]:
+    """A step's result and its seconds."""
+    started = time.perf_counter()
+    result = step()
+    return result, time.perf_counter() - started
+
+
+def make_labels(rng: np.random.Generator, n_users: int, n_items: int) -> Labels:
+    """Distinct items of each user: one random item and those at fixed distances from it."""
+    first = rng.integers(0, n_items, n_users)
+    items = np.sort((first[:, None] + np.arange(N_LABELS) * 7) % n_items, axis=1).astype(np.int32)
+    starts = np.arange(n_users + 1, dtype=np.int64) * N_LABELS
+    return Labels(np.arange(n_users, dtype=np.int32), starts, items.ravel(), rng.random(items.size).astype(np.float32) + 0.1)
+
+
+def make_vectors(rng: np.random.Generator, n_items: int) -> csr_array:
+    """Content vectors of length 1."""
+    terms = rng.zipf(1.3, (n_items, TERMS_OF_ITEM)) % N_TERMS
+    starts = np.arange(n_items + 1) * TERMS_OF_ITEM
+    matrix = csr_array((np.ones(terms.size, dtype=np.float32), terms.ravel().astype(np.int32), starts), shape=(n_items, N_TERMS))
+    matrix.sum_duplicates()
+    return unit_rows(matrix)
+
+
+def write_lists(path: Path, rng: np.random.Generator, n_users: int, n_items: int) -> None:
+    """item_ids of each user, distinct, as model_ranked might be kept."""
+    schema = pa.schema([("items", pa.list_(pa.int32(), DEPTH))])
+    steps = np.arange(DEPTH) * 13
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for start in range(0, n_users, ROWS_AT_ONCE):
+            first = rng.integers(0, n_items, min(ROWS_AT_ONCE, n_users - start))
+            items = ((first[:, None] + rng.permutation(steps)) % n_items).astype(np.int32)
+            writer.write_table(pa.table({"items": pa.FixedSizeListArray.from_arrays(items.ravel(), DEPTH)}, schema))
+
+
+def read_lists(path: Path) -> NDArray[np.int32]:
+    """The lists as int32 (n_users, DEPTH)."""
+    column = pq.read_table(path)["items"].combine_chunks()
+    return np.asarray(column.flatten().to_numpy()).reshape(-1, DEPTH)
+
+
+if __name__ == "__main__":
+    main()
