@@ -41,6 +41,7 @@ def adapt(origin: Path, target: Path, split: Split) -> None:
 
 
 def _read(origin: Path, part: str) -> pa.Table:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     path = origin / f"{part}.parquet"
@@ -48,7 +49,7 @@ def _read(origin: Path, part: str) -> pa.Table:
         raise BadData(f"{path} does not exist; expected a folder with events.parquet and, if there are, items.parquet and users.parquet")
     try:
         return pq.read_table(path)
-    except OSError as error:
+    except (OSError, pa.ArrowInvalid) as error:
         raise BadData(f"{path} cannot be read as Parquet: {error}; write it anew") from None
 
 
