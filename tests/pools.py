@@ -7,11 +7,12 @@ import pandas as pd
 import pyarrow as pa
 
 from hybridrec.evaluation.metrics import Labels
-from hybridrec.ranking.groups import starts_of
+from hybridrec.ranking.groups import rank_score, starts_of
 from hybridrec.ranking.pool import Pool
 from hybridrec.run import Run
 
 SOURCES = ("content", "item_knn", "popularity")
+RANDOM_SOURCES = ("als", "content_text", "item_knn", "popularity")
 
 
 def hand_pool(users: list[int], items: list[int], n_history: list[int] | None = None, **columns: list[float]) -> Pool:
@@ -22,6 +23,26 @@ def hand_pool(users: list[int], items: list[int], n_history: list[int] | None = 
     history = np.array(n_history or [0] * len(distinct), dtype=np.int32)
     features = {name: np.array(values, dtype=np.float32) for name, values in columns.items()}
     return Pool(distinct, starts, np.array(items, dtype=np.int32), history, features)
+
+
+def random_pool(n_users: int, n_rows: int, seed: int = 7) -> Pool:
+    """Four sources, a pair scorer, factors and features of n_users with n_rows candidates each; some scores are missing."""
+    rng = np.random.default_rng(seed)
+    users = np.repeat(np.arange(10, 10 + n_users, dtype=np.int32), n_rows)
+    starts, n = starts_of(users), n_users * n_rows
+    columns = {f"score_{name}": rng.normal(size=n).astype(np.float32) for name in (*RANDOM_SOURCES, "fm")}
+    columns["score_als"][rng.random(n) < 0.2] = np.nan
+    for name in RANDOM_SOURCES:
+        ranks = n_rows * (1 - rank_score(columns[f"score_{name}"], starts)) + 1
+        columns[f"rank_{name}"] = np.where(ranks <= n_rows / 2, ranks, np.nan).astype(np.float32)
+    columns |= {f"factor_pure_svd_{f}": rng.normal(size=n).astype(np.float32) for f in range(3)}
+    columns |= {name: rng.random(n).astype(np.float32) for name in ("item_log_n_users", "affinity_category")}
+    n_history = rng.integers(0, 40, size=n_users).astype(np.int32)
+    columns["user_log_n_items"] = np.log1p(np.repeat(n_history, n_rows)).astype(np.float32)
+    items = np.tile(np.arange(n_rows, dtype=np.int32), n_users)
+    columns |= {f"{kind}_none": np.full(n, np.nan, dtype=np.float32) for kind in ("score", "rank")}
+    bare = Pool(users[starts[:-1]], starts, items, n_history, columns)
+    return bare.without("none")  # makes all columns that are derived from the sources'
 
 
 def hand_labels(rows: list[tuple[int, int, float]]) -> Labels:

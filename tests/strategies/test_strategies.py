@@ -1,86 +1,27 @@
-"""What every strategy must hold, and the two without learning by hand."""
+"""Each strategy by hand, on pools small enough to be checked with a pencil."""
 
 from __future__ import annotations
-
-from dataclasses import fields
-from pathlib import Path
 
 import numpy as np
 import pools
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from hybridrec import discover, strategies
+from hybridrec import strategies
 from hybridrec.config import Config
 from hybridrec.errors import BadData
-from hybridrec.evaluation.metrics import row_gains
+from hybridrec.evaluation.metrics import judge, ndcg, row_gains
+from hybridrec.ranking.labelled import labels_in
 from hybridrec.ranking.pool import Pool, load_pool
 from hybridrec.run import Run
-from hybridrec.strategies import switching, weighted
+from hybridrec.strategies import cascade, feature_augmentation, feature_combination, learned_weights, meta_level, mixed, switching, weighted
 
 NAN = float("nan")
-NAMES = discover.names("strategies")
 
 
 @pytest.fixture
 def pool(small_run: Run) -> Pool:
     return load_pool(pools.add_candidates(small_run), "rank")
-
-
-def ready(name: str, pool: Pool) -> strategies.Strategy:
-    """The strategy, fitted on labels that follow the item's number if it learns."""
-    strategy = strategies.create(name, Config())
-    if isinstance(strategy, strategies.LearntStrategy):
-        strategy.fit(pool, (pool.items % 5 == 0).astype(np.float32), seed=1, threads=1)
-    return strategy
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_scores_every_row_and_repeats_itself(name: str, pool: Pool) -> None:
-    strategy = ready(name, pool)
-    scores = strategy.score(pool)
-    assert scores.dtype == np.float32
-    assert scores.shape == pool.items.shape
-    assert np.isfinite(scores).any()
-    assert_array_equal(scores, ready(name, pool).score(pool))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_block_of_users_scores_as_in_the_whole(name: str, pool: Pool) -> None:
-    strategy = ready(name, pool)
-    some = pool.users[5:17]
-    assert_array_equal(strategy.score(pool.rows_of(some)), strategy.score(pool)[np.isin(pool.row_users, some)])
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_declares_itself(name: str) -> None:
-    module = discover.member("strategies", name)
-    assert len(module.DOC) > 20
-    assert fields(module.Config)
-    assert isinstance(module.Strategy(module.Config()), strategies.Strategy)
-    assert strategies.learns(name) == isinstance(module.Strategy(module.Config()), strategies.LearntStrategy)
-
-
-@pytest.mark.parametrize("name", [name for name in NAMES if strategies.learns(name)])
-def test_saved_equals_loaded(name: str, pool: Pool, tmp_path: Path) -> None:
-    strategy = ready(name, pool)
-    assert isinstance(strategy, strategies.LearntStrategy)
-    strategy.save(tmp_path)
-    assert_array_equal(strategies.load(name, Config(), tmp_path).score(pool), strategy.score(pool))
-
-
-@pytest.mark.parametrize("name", [name for name in NAMES if strategies.learns(name)])
-def test_refit_with_the_same_choices_is_the_same(name: str, pool: Pool) -> None:
-    strategy = ready(name, pool)
-    assert isinstance(strategy, strategies.LearntStrategy)
-    again = strategy.unfitted()
-    again.fit(pool, (pool.items % 5 == 0).astype(np.float32), seed=1, threads=1)
-    assert_array_equal(again.score(pool), strategy.score(pool))
-
-
-def test_stacking_must_be_fitted(pool: Pool) -> None:
-    with pytest.raises(BadData, match=r"not fitted; run python -m jobs.train_ranker"):
-        strategies.create("stacking", Config()).score(pool)
 
 
 def hand_pool() -> Pool:
@@ -98,7 +39,7 @@ def test_weighted_by_hand() -> None:
     assert_allclose(weighted.Strategy(weighted.Config(normaliser="rank", weights="b=0")).score(hand_pool()), [1 / 3, 2 / 3, 1])
 
 
-@pytest.mark.parametrize("weights", ["als=1", "a=-1", "a=much", "a=nan", "a=inf"])
+@pytest.mark.parametrize("weights", ["alz=1", "a=-1", "a=much", "a=nan", "a=inf"])
 def test_weights_that_make_no_sense_are_bad_data(weights: str) -> None:
     with pytest.raises(BadData, match=r"\[strategies.weighted\] weights"):
         weighted.Strategy(weighted.Config(weights=weights)).score(hand_pool())
@@ -122,6 +63,91 @@ def test_switching_takes_the_branch_of_the_history(n_history: int, expected: str
     value = {name: values[0] for name, values in z.items()} | {"all": 3}
     scores = switching.Strategy(switching.Config()).score(pool)
     assert_allclose(scores, [value[expected], -value[expected]])
+
+
+@pytest.mark.parametrize(("n_history", "popular", "content", "als"), [(0, 1, 0, 0), (1, 0.6, 0.4, 0), (30, 0, 0, 1)])
+def test_switching_mixes_neighbouring_branches(n_history: int, popular: float, content: float, als: float) -> None:
+    names = {"popularity": [1, 1, -2], "content_text": [1, -2, 1], "als": [-2, 1, 1]}
+    columns = {f"{kind}_{name}": values for name, values in names.items() for kind in ("z", "score", "rank")}
+    pool = pools.hand_pool([1, 1, 1], [4, 5, 6], [n_history], **columns)
+    scores = switching.Strategy(switching.Config(interpolate=True)).score(pool)
+    mixed_by_hand = popular * np.array(names["popularity"]) + content * np.array(names["content_text"]) + als * np.array(names["als"])
+    assert_allclose(scores, mixed_by_hand / np.sqrt(2), rtol=1e-6)
+
+
+def test_mixed_takes_turns_and_passes_over_what_is_there() -> None:
+    pool = pools.hand_pool([1] * 5, [1, 2, 3, 4, 5], rank_a=[1, 2, 3, NAN, NAN], rank_b=[1, NAN, 4, 2, 3])
+    # a: 1 2 3, b: 1 4 5 3. Turns: a 1, b 4 (1 is there), a 2, b 5, a 3
+    assert_allclose(1 / mixed.Strategy(mixed.Config()).score(pool), [1, 3, 5, 2, 4])
+    # two for a, one for b: 1 2, 4, 3, -, 5
+    assert_allclose(1 / mixed.Strategy(mixed.Config("a=2")).score(pool), [1, 2, 4, 3, 6])
+    assert_allclose(1 / mixed.Strategy(mixed.Config("b=0")).score(pool), [1, 2, 3, NAN, NAN])
+    with pytest.raises(BadData, match=r"\[strategies.mixed\] quotas: a=1.5, expected a whole number"):
+        mixed.Strategy(mixed.Config("a=1.5")).score(pool)
+
+
+def test_a_source_that_is_not_in_the_pool_is_passed_over() -> None:
+    pool = hand_pool()
+    assert_array_equal(weighted.Strategy(weighted.Config(weights="als=3")).score(pool), weighted.Strategy(weighted.Config()).score(pool))
+
+
+def test_feature_combination_is_the_nets_or_the_blend(caplog: pytest.LogCaptureFixture) -> None:
+    pool = hand_pool()
+    strategy = feature_combination.Strategy(feature_combination.Config())
+    assert_allclose(strategy.score(pool), [0.5, 0, 1])
+    strategy.score(pool)
+    assert [record.message for record in caplog.records] == [
+        "feature_combination: no model of feature_net,attention_fusion in the pool, the list is the plain blend"
+    ]
+    nets = pools.hand_pool(
+        [1, 1, 1], [4, 5, 6], z_feature_net=[2, 0, NAN], z_attention_fusion=[1, NAN, NAN], z_a=[0, 0, -3], rank_a=[1, 2, 3]
+    )
+    assert_allclose(strategy.score(nets), [1.5, 0, -3])
+
+
+def test_learned_weights_find_the_source_that_is_right() -> None:
+    pool = pools.random_pool(60, 30)
+    liked = pool.features["z_als"] + np.random.default_rng(3).normal(scale=0.5, size=len(pool.items))
+    gains = (np.nan_to_num(liked, nan=-9) > 1.3).astype(np.float32)
+    strategy = learned_weights.Strategy(learned_weights.Config())
+    strategy.fit(pool, gains, seed=1, threads=1)
+    assert max(strategy.weights, key=strategy.weights.__getitem__) == "als"
+    labels = labels_in(pool, gains)
+    equal = weighted.Strategy(weighted.Config()).score(pool)
+    assert ndcg(judge(pool, strategy.score(pool), labels, 10), 10).mean() > ndcg(judge(pool, equal, labels, 10), 10).mean() + 0.1
+
+
+def test_labels_that_say_nothing_leave_equal_weights() -> None:
+    pool = pools.random_pool(40, 30)
+    gains = (np.random.default_rng(5).random(len(pool.items)) < 0.1).astype(np.float32)
+    strategy = learned_weights.Strategy(learned_weights.Config())
+    strategy.fit(pool, gains, seed=1, threads=1)
+    assert set(strategy.weights.values()) == {0.0}
+    assert_allclose(strategy.score(pool), weighted.Strategy(weighted.Config()).score(pool), rtol=1e-6)
+
+
+def test_cascade_reorders_the_first_and_leaves_the_rest_behind() -> None:
+    pool = pools.hand_pool([1] * 4, [1, 2, 3, 4], z_a=[3, 2, 1, 0], score_a=[3, 2, 1, 0], rank_a=[1, 2, 3, 4], score_fm=[0, 9, 99, 50])
+    strategy = cascade.Strategy(cascade.Config(keep=2), {"score_a": 0.0, "score_fm": 3.0})
+    assert (np.argsort(-strategy.score(pool)) + 1).tolist() == [2, 1, 3, 4]
+
+
+def test_meta_level_learns_which_factor_counts() -> None:
+    pool = pools.random_pool(60, 30)
+    gains = (pool.features["factor_pure_svd_1"] > 1.2).astype(np.float32)
+    strategy = meta_level.Strategy(meta_level.Config())
+    strategy.fit(pool, gains, seed=1, threads=1)
+    assert max(strategy.weights, key=strategy.weights.__getitem__) == "factor_pure_svd_1"
+
+
+def test_feature_augmentation_fills_missing_collaborative_scores_with_content() -> None:
+    columns = {f"{kind}_{name}": values for name, values in {"als": [NAN, 1], "content_text": [2, -2]}.items() for kind in ("z", "rank")}
+    pool = pools.hand_pool([1, 1], [4, 5], [0], user_log_n_items=[0, 0], item_log_n_users=[0, 3], **columns)
+    base, seen = feature_augmentation.Strategy(feature_augmentation.Config()).inputs(pool)
+    assert_allclose(base, [2, -0.5])
+    assert_allclose(seen["als"], [2, 1])
+    assert_allclose(seen["content_of_light_users"], [2, -2])
+    assert_allclose(seen["content_of_rare_items"], [2, -0.5])
 
 
 def test_stacking_ranks_hits_above_misses(small_run: Run, pool: Pool) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hybridrec import discover
 from hybridrec.errors import BadData
 from hybridrec.ranking.groups import NORMALISERS, Floats
 from hybridrec.ranking.pool import Pool
@@ -28,13 +29,12 @@ class Strategy:
     """See the module; a source without a score for the pair takes no part in the pair's mean."""
 
     def __init__(self, config: Config) -> None:
-        if config.normaliser not in NORMALISERS:
-            raise BadData(f"[strategies.weighted]: normaliser {config.normaliser!r}; choose from {', '.join(NORMALISERS)}")
+        require_normaliser("weighted", config.normaliser)
         self.config = config
 
     def score(self, pool: Pool) -> Floats:
         """Weighted mean of the normalised scores that exist, float32 (n_rows,)."""
-        weights = parse_weights(self.config.weights, pool.sources)
+        weights = by_source(self.config.weights, pool.sources, "[strategies.weighted] weights")
         return blend(pool, weights, self.config.normaliser)
 
 
@@ -42,35 +42,53 @@ def blend(pool: Pool, weights: dict[str, float], normaliser: str = "zscore") -> 
     """Weighted mean of the sources' normalised scores, float32 (n_rows,); 0 where none of them has a score."""
     total, weight = np.zeros(len(pool.items)), np.zeros(len(pool.items))
     for source, of_source in sorted(weights.items()):
-        scores = _normalised(pool, source, normaliser)
+        scores = normalised(pool, source, normaliser)
         total += of_source * np.nan_to_num(scores)
         weight += of_source * ~np.isnan(scores)
     return np.divide(total, weight, out=np.zeros_like(total), where=weight > 0).astype(np.float32)
 
 
-def parse_weights(text: str, sources: tuple[str, ...]) -> dict[str, float]:
-    """Weights by source from "als=2,popularity=0.5"; BadData for a source that the pool lacks or a negative weight."""
-    weights = dict.fromkeys(sources, 1.0)
+def named_sources(names: str, pool: Pool) -> tuple[str, ...]:
+    """The sources of the pool among names written with commas; a name that the pool lacks is passed over."""
+    wanted = {name.strip() for name in names.split(",")}
+    return tuple(source for source in pool.sources if source in wanted)
+
+
+def require_normaliser(strategy: str, name: str) -> None:
+    """BadData for a normaliser that is not known."""
+    if name not in NORMALISERS:
+        raise BadData(f"[strategies.{strategy}]: normaliser {name!r}; choose from {', '.join(NORMALISERS)}")
+
+
+def by_source(text: str, sources: tuple[str, ...], where: str) -> dict[str, float]:
+    """A number for each source from "als=2,popularity=0.5", 1 where none is written.
+
+    A model that is not in tonight's pool is passed over. BadData for a name that is neither, or a negative number.
+    """
+    numbers = dict.fromkeys(sources, 1.0)
     for part in filter(None, text.split(",")):
         name, _, value = part.partition("=")
         name = name.strip()
-        if name not in weights:
-            raise BadData(f"[strategies.weighted] weights: there is no source {name!r}; choose from {', '.join(sources)}")
-        weights[name] = _number(name, value)
-    return weights
+        number = _number(where, name, value)
+        if name in numbers:
+            numbers[name] = number
+        elif name not in discover.names("models"):
+            raise BadData(f"{where}: there is no source {name!r}; choose from {', '.join(sources)}")
+    return numbers
 
 
-def _number(name: str, text: str) -> float:
+def _number(where: str, name: str, text: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = -1.0
     if not 0 <= value < np.inf:
-        raise BadData(f"[strategies.weighted] weights: {name}={text!r}, expected a number of at least 0")
+        raise BadData(f"{where}: {name}={text!r}, expected a number of at least 0")
     return value
 
 
-def _normalised(pool: Pool, source: str, normaliser: str) -> Floats:
+def normalised(pool: Pool, source: str, normaliser: str) -> Floats:
+    """A source's scores, comparable within each user's pool, float32 (n_rows,); NaN where it has none."""
     if normaliser == "zscore":
         return pool.features[f"z_{source}"]
     return NORMALISERS[normaliser](pool.features[f"score_{source}"], pool.starts)

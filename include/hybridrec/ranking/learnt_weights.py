@@ -1,0 +1,168 @@
+"""What strategies share that learn one number a column or a source: how they are fitted, kept and loaded.
+
+The penalty, which pulls the weights towards 0, the plain blend, is chosen by cross-fitting over users: every user is
+scored by weights that have not seen this user's labels. The strongest penalty whose NDCG is within one standard error
+of the best one's wins, so with few labels the blend stays.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Generic, NamedTuple, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridrec import store
+from hybridrec.errors import BadData
+from hybridrec.evaluation.metrics import judge, ndcg
+from hybridrec.ranking.groups import Floats, best_first, starts_of
+from hybridrec.ranking.labelled import labelled_users, labels_in, sample_users
+from hybridrec.ranking.listwise import Doubles, Mask, Scorer, fit_weights, targets_of
+from hybridrec.ranking.pool import Ints, Pool
+
+log = logging.getLogger(__name__)
+WEIGHTS = "weights.json"
+BLEND = 1e6  # a penalty under which no weight leaves 0
+PENALTIES = (BLEND, 0.1, 0.03, 0.01, 0.003, 0.001)
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """Options of a fit.
+
+    penalty: strength of the pull towards the plain blend; below 0: chosen by cross-fitting in `folds` parts.
+    depth: a user's best rows by the plain blend, from which it learns.
+    max_rows: more rows of labelled users than this are sampled by user; search_rows: the same for cross-fitting.
+    k: length of the list whose NDCG chooses.
+    """
+
+    penalty: float = -1.0
+    folds: int = 4
+    depth: int = 60
+    max_rows: int = 600_000
+    search_rows: int = 300_000
+    k: int = 20
+
+
+Options = TypeVar("Options", bound=FitOptions)
+
+
+class Learner(NamedTuple):
+    """What is fitted on a pool.
+
+    names: of the scorer's weights. rows: bool (n_rows,), rows of the pool that are learnt from; the scorer holds just these.
+    """
+
+    names: tuple[str, ...]
+    scorer: Scorer
+    rows: Mask
+
+
+class LearntWeights(ABC, Generic[Options]):
+    """A strategy with learnt weights by name; a subclass has `learner` and `score`."""
+
+    def __init__(self, config: Options, weights: Mapping[str, float] | None = None, penalty: float = BLEND) -> None:
+        self.config = config
+        self.penalty = penalty
+        self._weights = weights
+
+    @abstractmethod
+    def learner(self, pool: Pool) -> Learner:
+        """What is to be fitted on a pool."""
+
+    @abstractmethod
+    def score(self, pool: Pool) -> Floats:
+        """Scores by the fitted weights, float32 (n_rows,)."""
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """The fitted weights."""
+        if self._weights is None:
+            raise BadData(f"{self._name}: not fitted; run python -m jobs.train_ranker for this run first")
+        return self._weights
+
+    def fit(self, pool: Pool, gains: Floats, seed: int, threads: int) -> dict[str, float]:
+        """Fit on the users who turned to one of their candidates; where nobody did, the plain blend stays."""
+        users = labelled_users(pool, gains)
+        if not len(users):
+            log.warning("%s: no candidate is a label of its user, the plain blend stays; widen label_share or pool_k", self._name)
+        self.penalty = self._choose(*sample_users(pool, gains, users, self.config.search_rows, seed), seed)
+        learnt_from, gains = sample_users(pool, gains, users, self.config.max_rows, seed)
+        names, scorer, rows = self._best_rows(learnt_from)
+        weights = _fitted(scorer, gains[rows], learnt_from.row_users[rows], self.penalty, np.zeros(len(names)))
+        self._weights = dict(zip(names, weights.tolist(), strict=True))
+        return {"penalty": self.penalty, "n_users": float(len(learnt_from.users)), "n_weights": float(len(names))}
+
+    def unfitted(self) -> Self:
+        """One with the penalty that this one chose."""
+        return type(self)(replace(self.config, penalty=self.penalty))
+
+    def save(self, folder: Path) -> None:
+        """Write weights.json."""
+        store.write_json(folder / WEIGHTS, {"weights": dict(self.weights), "penalty": self.penalty})
+
+    @classmethod
+    def load(cls, folder: Path, config: Options) -> Self:
+        """The saved strategy."""
+        stored = json.loads((folder / WEIGHTS).read_text())
+        return cls(config, stored["weights"], stored["penalty"])
+
+    def _choose(self, pool: Pool, gains: Floats, seed: int) -> float:
+        """The penalty, by cross-fitting over users unless the options fix it."""
+        if self.config.penalty >= 0:
+            return self.config.penalty
+        if len(pool.users) < 2 * self.config.folds:
+            return BLEND
+        _, scorer, rows = self._best_rows(pool)
+        fold_of_user = np.random.default_rng(seed).permutation(len(pool.users)) % self.config.folds
+        fold_of_row = np.repeat(fold_of_user, np.diff(pool.starts))[rows]
+        scores = np.full((len(PENALTIES), len(gains)), np.nan, dtype=np.float32)
+        scores[:, rows] = _out_of_fold(scorer, gains[rows], pool.row_users[rows], fold_of_row)
+        labels, k = labels_in(pool, gains), self.config.k
+        return PENALTIES[strongest(np.stack([ndcg(judge(pool, of_penalty, labels, k), k) for of_penalty in scores]))]
+
+    def _best_rows(self, pool: Pool) -> Learner:
+        """The learner of each user's best `depth` rows by the plain blend: what is deep in the pool will not be shown anyway."""
+        names, scorer, rows = self.learner(pool)
+        plain = np.full(len(pool.items), np.nan, dtype=np.float32)
+        plain[rows] = scorer.score(np.zeros(len(names)))
+        listed, _ = best_first(plain, pool.items, pool.starts, self.config.depth)
+        best = np.zeros(len(rows), dtype=bool)
+        best[listed] = True
+        return Learner(names, scorer.take(best[rows]), best)
+
+    @property
+    def _name(self) -> str:
+        return type(self).__module__.rpartition(".")[2]
+
+
+def strongest(quality: Doubles) -> int:
+    """The first row of (n_choices, n_users) whose mean is within one standard error, that of the paired difference, of the best."""
+    best = quality[quality.mean(axis=1).argmax()]
+    behind = best - quality
+    errors = behind.std(axis=1, ddof=1) / np.sqrt(quality.shape[1])
+    return int(np.argmax(behind.mean(axis=1) <= errors))
+
+
+def _out_of_fold(scorer: Scorer, gains: Floats, row_users: Ints, fold_of_row: NDArray[np.int64]) -> Floats:
+    """Each row's score by weights that were fitted without its user, up to a factor, for each penalty; (n_penalties, n_rows)."""
+    scores = np.zeros((len(PENALTIES), len(gains)), dtype=np.float32)
+    for fold in np.unique(fold_of_row):
+        held = fold_of_row == fold
+        learner, judged, weights = scorer.take(~held), scorer.take(held), np.zeros(scorer.n_weights)
+        for place, penalty in enumerate(PENALTIES):  # falling: a fit starts where the last one ended
+            weights = _fitted(learner, gains[~held], row_users[~held], penalty, weights)
+            scores[place, held] = judged.score(weights)
+    return scores
+
+
+def _fitted(scorer: Scorer, gains: Floats, row_users: Ints, penalty: float, start: Doubles) -> Doubles:
+    if penalty >= BLEND or not gains.any():
+        return np.zeros(len(start))
+    return fit_weights(scorer, targets_of(gains, starts_of(row_users)), penalty, start)
