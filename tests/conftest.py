@@ -41,7 +41,7 @@ def small_run(home: Path) -> Run:
 
 
 @pytest.fixture(scope="session")
-def spark() -> Iterator[SparkSession]:
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """One small local session for the whole run; tests that use it are slow."""
     from pyspark.sql import SparkSession
 
@@ -52,6 +52,7 @@ def spark() -> Iterator[SparkSession]:
     builder = SparkSession.builder.master("local[2]").config("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
     for key, value in CONF.items():
         builder = builder.config(key, value)
+    builder = builder.config("spark.checkpoint.dir", str(tmp_path_factory.mktemp("checkpoints")))
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     yield session

@@ -90,11 +90,17 @@ def _own_session(settings: Settings) -> SparkSession:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     builder = SparkSession.builder.master(master).config("spark.driver.memory", settings.spark_memory)
-    for key, value in CONF.items():
+    for key, value in (CONF | _folders(settings)).items():
         builder = builder.config(key, value)
     found = builder.getOrCreate()
     found.sparkContext.setLogLevel("ERROR")
     return found
+
+
+def _folders(settings: Settings) -> dict[str, str]:
+    """Where Spark may write. Iterative fits need the checkpoints: their plans grow until the stack is full."""
+    names = {"spark.local.dir": "scratch", "spark.sql.warehouse.dir": "warehouse", "spark.checkpoint.dir": "checkpoints"}
+    return {key: str(settings.home / "spark" / folder) for key, folder in names.items()}
 
 
 def require_java() -> None:
@@ -160,14 +166,14 @@ def _launch(settings: Settings, log_path: Path) -> Server:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    conf = CONF | {
+    conf = {
+        **CONF,
+        **_folders(settings),
         "spark.connect.grpc.binding.address": "127.0.0.1",
         "spark.connect.grpc.binding.port": str(port),
         "spark.connect.grpc.maxInboundMessageSize": str(512 * 2**20),
         "spark.pyspark.python": sys.executable,
         "spark.driver.memory": settings.spark_memory,
-        "spark.local.dir": str(settings.home / "spark" / "scratch"),
-        "spark.sql.warehouse.dir": str(settings.home / "spark" / "warehouse"),
         "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",  # two cores: half the start-up
     }
     flags = [part for key, value in conf.items() for part in ("--conf", f"{key}={value}")]

@@ -83,6 +83,11 @@ class DotProductModel(Generic[Options]):
         return model
 
 
+def known_items(matrix: csr_array) -> NDArray[np.bool_]:
+    """Whether an item has any event, bool (n_items,)."""
+    return np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0
+
+
 def top_k_dot(users: Floats, items: Floats, seen: csr_array, k: int, scorable: NDArray[np.bool_] | None = None) -> Neighbours:
     """The k items of the highest product for each user, exact.
 
