@@ -186,6 +186,13 @@ def newest(matrix: csr_array, days: NDArray[np.floating], longest: int) -> csr_a
     return csr_array((np.repeat(1 / np.maximum(sizes, 1), sizes).astype(np.float32), matrix.indices[kept], ends), shape=matrix.shape)
 
 
+def with_history(users: FieldTable, bag: csr_array, items: FieldTable) -> FieldTable:
+    """Users with what they chose, a bag of items each, and the mean of its dense numbers."""
+    table = users.with_bag(HISTORY, bag)
+    layout = table.layout._replace(n_dense=items.layout.n_dense)
+    return replace(table, layout=layout, dense=(bag @ items.dense).astype(np.float32))
+
+
 def without(bag: csr_array, values: NDArray[np.integer]) -> csr_array:
     """The bag without one value a row; an example's target must not be part of its input."""
     target = bag.indices == np.repeat(values, np.diff(bag.indptr))

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
-from hybridrec.deep.fields import HISTORY, FieldTable, item_fields, newest, user_fields
+from hybridrec.deep.fields import HISTORY, FieldTable, item_fields, newest, user_fields, with_history
 from hybridrec.deep.held_out import hold_out
 from hybridrec.deep.schedule import Schedule
 from hybridrec.models import Floats, Ints, TrainingData, UserBlock
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_array
     from torch import nn
 
     from hybridrec.deep.fields import Layout
@@ -33,7 +34,7 @@ class PairConfig(Schedule):
     """
 
     history_items: int = 100
-    negatives: int = 4
+    negatives: int = 8
     id_dropout: float = 0.1
 
 
@@ -48,10 +49,13 @@ class PairModel(ABC):
 
     @abstractmethod
     def network(self, users: Layout, items: Layout) -> nn.Module:
-        """The network for these inputs, a PairNetwork; the users have their history as one more bag."""
+        """The network for these inputs, a PairNetwork; the users have their history as one more bag, and its mean content."""
 
-    def dense(self, data: TrainingData) -> Floats:
-        """Content vectors for the network, float32 (n_items, n_dense); none unless a model wants them."""
+    def dense(self, data: TrainingData, matrix: csr_array) -> Floats:
+        """Vectors of the items for the network, float32 (n_items, n_dense); none unless a model wants them.
+
+        matrix: the data's pairs without the held-out ones.
+        """
         return np.zeros((data.matrix.shape[1], 0), dtype=np.float32)
 
     def fit(self, data: TrainingData) -> dict[str, float]:
@@ -61,9 +65,9 @@ class PairModel(ABC):
         from hybridrec.deep.training import reproducible, train
 
         config = self.config
-        self.users = user_fields(data).only(self.USER_FIELDS)
-        self.items = item_fields(data, self.dense(data)).only((*self.ITEM_FIELDS, "content"))
         cut = hold_out(data, config.validation_users)
+        self.users = user_fields(data).only(self.USER_FIELDS)
+        self.items = item_fields(data, self.dense(data, cut.matrix)).only((*self.ITEM_FIELDS, "content"))
         bags = newest(cut.matrix, cut.days, config.history_items)
         with reproducible(data.seed):
             self.fitted = self._new_network()
@@ -78,7 +82,8 @@ class PairModel(ABC):
         from hybridrec.deep.pairs import score
         from hybridrec.deep.training import one_thread
 
-        asked = self.users.take(users.user_idx).with_bag(HISTORY, newest(users.history, users.days, self.config.history_items))
+        bags = newest(users.history, users.days, self.config.history_items)
+        asked = with_history(self.users.take(users.user_idx), bags, self.items)
         known = (np.diff(users.history.indptr) > 0)[rows] & self.items.take(items).described()
         scores = np.full(len(rows), np.nan, dtype=np.float32)
         with one_thread():
@@ -105,8 +110,8 @@ class PairModel(ABC):
         return model
 
     def _new_network(self) -> nn.Module:
-        users = self.users.layout._replace(bags={**self.users.layout.bags, HISTORY: len(self.items.codes)})
-        return self.network(users, self.items.layout)
+        users, items = self.users.layout, self.items.layout
+        return self.network(users._replace(bags={**users.bags, HISTORY: len(self.items.codes)}, n_dense=items.n_dense), items)
 
     def _name(self) -> str:
         return type(self).__module__.removeprefix("hybridrec.")

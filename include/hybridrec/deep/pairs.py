@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 from torch.nn import functional as F
 
-from hybridrec.deep.fields import HISTORY, FieldTable, context_of, without
+from hybridrec.deep.fields import FieldTable, context_of, with_history, without
 from hybridrec.deep.held_out import Cut, Examples
 from hybridrec.deep.networks.sides import Inputs, PairNetwork
 from hybridrec.deep.sampling import Negatives
@@ -76,7 +76,7 @@ class PairLesson:
         held_out, rivals = self.cut.held_out, self._rivals
         if not len(held_out.users):
             return float("nan")
-        asked = self.users.take(held_out.users).with_bag(HISTORY, self.bags[held_out.users])
+        asked = with_history(self.users.take(held_out.users), self.bags[held_out.users], self.items)
         rows = np.repeat(np.arange(len(held_out.users)), rivals.items.shape[1])
         scores = score(self.network, asked, self.items, rows, rivals.items.ravel()).reshape(rivals.items.shape)
         better = (scores[:, 1:] >= scores[:, :1]) & ~rivals.chosen[:, 1:]
@@ -90,7 +90,7 @@ class PairLesson:
         return Rivals(items, self.negatives.were_chosen(held_out.users, items) | (items == held_out.items[:, None]))
 
     def _askers(self, pairs: Examples, days: NDArray[np.float64]) -> FieldTable:
-        table = self.users.take(pairs.users).with_bag(HISTORY, without(self.bags[pairs.users], pairs.items))
+        table = with_history(self.users.take(pairs.users), without(self.bags[pairs.users], pairs.items), self.items)
         for name, codes in context_of(self.users).codes(days).items():
             # every second time it is unknown, as it is when lists are made
             table = table.with_codes(name, np.where(np.arange(len(codes)) % 2 == 0, codes, 0).astype(np.int32))

@@ -10,13 +10,13 @@ class Schedule:
     """How long and how fast a network learns.
 
     examples_per_epoch: at most so many, drawn anew each time, so an epoch's cost does not grow with the data.
-    patience: epochs without progress on the held-out pairs before training stops. validation_users: how many
-    have a pair held out, at most.
+    learning_rate: of the first epoch; it falls to 0 in equal steps. patience: epochs without progress on the held-out
+    pairs before training stops. validation_users: how many have a pair held out, at most.
     """
 
     batch_size: int = 1024
     examples_per_epoch: int = 100_000
-    learning_rate: float = 0.005
+    learning_rate: float = 0.02
     weight_decay: float = 0.1
     max_epochs: int = 8
     patience: int = 2

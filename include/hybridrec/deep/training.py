@@ -80,6 +80,7 @@ def train(lesson: Lesson, schedule: Schedule, seed: int, name: str) -> Fit:
     best = Fit(0, -math.inf, math.inf, {})
     for epoch in range(1, schedule.max_epochs + 1):
         start = time.monotonic()
+        optimiser.param_groups[0]["lr"] = schedule.learning_rate * (1 - (epoch - 1) / schedule.max_epochs)
         fit = _epoch(lesson, schedule, optimiser, rng, epoch)
         log.info("%s epoch %d: loss %.4f, held out %.4f, %.1f s", name, epoch, fit.loss, fit.judgement, time.monotonic() - start)
         if not math.isfinite(fit.loss):

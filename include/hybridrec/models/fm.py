@@ -23,7 +23,10 @@ REQUIRED = False
 
 @dataclass(frozen=True)
 class Config(PairConfig):
-    """factors: length of a feature's vector; the other options are those of every pair scorer (PairConfig, Schedule)."""
+    """factors: length of a feature's vector.
+
+    The other options are those of every pair scorer (PairConfig, Schedule).
+    """
 
     factors: int = 32
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from hybridrec.deep.fields import Layout
-from hybridrec.deep.networks.sides import Embeddings, Inputs
+from hybridrec.deep.networks.sides import Embeddings, Inputs, dot
 
 
 class FactorisationMachine(nn.Module):  # type: ignore[misc]
@@ -22,20 +22,26 @@ class FactorisationMachine(nn.Module):  # type: ignore[misc]
 
     def users(self, users: Inputs) -> Tensor:
         """(n, factors + 1)."""
-        return _side(self.user_vectors(users), self.user_weights(users))
+        return side(self.user_vectors(users), self.user_weights(users))
 
     def items(self, items: Inputs) -> Tensor:
         """(n, factors + 1)."""
-        return _side(self.item_vectors(items), self.item_weights(items))
+        return side(self.item_vectors(items), self.item_weights(items))
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
-        """The products between the sides, and what each side has by itself."""
-        return (users[..., :-1] * items[..., :-1]).sum(dim=-1) + users[..., -1] + items[..., -1]
+        """The scores of pairs of sides."""
+        return meet(users, items)
 
 
-def _side(vectors: Tensor, weights: Tensor) -> Tensor:
+def side(vectors: Tensor, weights: Tensor) -> Tensor:
+    """Vectors (n, F, K) and weights (n, F, 1) -> (n, K + 1): their sum, and what the side has by itself."""
     alone = weights.sum(dim=(1, 2)) + pairwise_products(vectors)
     return torch.cat([vectors.sum(dim=1), alone[:, None]], dim=1)
+
+
+def meet(users: Tensor, items: Tensor) -> Tensor:
+    """The products between the sides (..., K + 1), and what each has by itself -> (...)."""
+    return dot(users[..., :-1], items[..., :-1]) + users[..., -1] + items[..., -1]
 
 
 def pairwise_products(vectors: Tensor) -> Tensor:

@@ -74,18 +74,21 @@ class BagMean(torch.autograd.Function):  # type: ignore[misc]
 
 
 class PairLayers(nn.Module):  # type: ignore[misc]
-    """A multilayer perceptron of a user's and an item's numbers side by side.
+    """A multilayer perceptron of a user's and an item's numbers side by side: `hidden` wide, then half of it, then the score.
 
     Its first layer is linear in each side, so each side goes through its own part of it once.
     """
 
-    def __init__(self, n_user: int, n_item: int, hidden: tuple[int, ...]) -> None:
+    def __init__(self, n_user: int, n_item: int, hidden: int) -> None:
         super().__init__()
-        self.user = nn.Linear(n_user, hidden[0])
-        self.item = nn.Linear(n_item, hidden[0], bias=False)
-        later = [nn.Sequential(nn.ReLU(), nn.Linear(n_in, n_out)) for n_in, n_out in zip(hidden, (*hidden[1:], 1), strict=True)]
-        self.later = nn.Sequential(*later)
+        self.user, self.item = nn.Linear(n_user, hidden), nn.Linear(n_item, hidden, bias=False)
+        self.later = nn.Sequential(nn.ReLU(), nn.Linear(hidden, hidden // 2), nn.ReLU(), nn.Linear(hidden // 2, 1))
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
-        """Scores from what `user` and `item` gave, (..., hidden[0]) each -> (...)."""
+        """Scores from what `user` and `item` gave, (..., hidden) each -> (...)."""
         return self.later(users + items).squeeze(-1)
+
+
+def dot(left: Tensor, right: Tensor) -> Tensor:
+    """Products of vectors (..., K) -> (...)."""
+    return (left * right).sum(dim=-1)

@@ -1,0 +1,36 @@
+"""A factorisation machine and a perceptron over the same embeddings."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from hybridrec.deep.fields import Layout
+from hybridrec.deep.networks import fm
+from hybridrec.deep.networks.sides import Embeddings, Inputs, PairLayers
+
+
+class DeepMachine(nn.Module):  # type: ignore[misc]
+    """The sum of the machine's and the perceptron's score."""
+
+    def __init__(self, users: Layout, items: Layout, factors: int, hidden: int) -> None:
+        super().__init__()
+        self.n_machine = factors + 1
+        self.user_vectors, self.item_vectors = Embeddings(users, factors), Embeddings(items, factors)
+        self.user_weights, self.item_weights = Embeddings(users, 1), Embeddings(items, 1)
+        self.layers = PairLayers(users.n_fields * factors, items.n_fields * factors, hidden)
+
+    def users(self, users: Inputs) -> Tensor:
+        """(n, factors + 1 + hidden)."""
+        vectors = self.user_vectors(users)
+        return torch.cat([fm.side(vectors, self.user_weights(users)), self.layers.user(vectors.flatten(1))], dim=1)
+
+    def items(self, items: Inputs) -> Tensor:
+        """(n, factors + 1 + hidden)."""
+        vectors = self.item_vectors(items)
+        return torch.cat([fm.side(vectors, self.item_weights(items)), self.layers.item(vectors.flatten(1))], dim=1)
+
+    def forward(self, users: Tensor, items: Tensor) -> Tensor:
+        """The sum of both parts."""
+        n = self.n_machine
+        return fm.meet(users[..., :n], items[..., :n]) + self.layers(users[..., n:], items[..., n:])

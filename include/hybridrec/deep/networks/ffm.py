@@ -1,0 +1,52 @@
+"""Field-aware factorisation machine."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from hybridrec.deep.fields import Layout
+from hybridrec.deep.networks.sides import Embeddings, Inputs, dot
+
+
+class FieldAwareMachine(nn.Module):  # type: ignore[misc]
+    """Weights of all features plus the products of all pairs, each feature with another vector for each field it meets.
+
+    A side's result is the vectors for the other side's fields and, in the last place, its weights plus the products within the side.
+    """
+
+    def __init__(self, users: Layout, items: Layout, factors: int) -> None:
+        super().__init__()
+        self.factors, self.n_user, self.n_item = factors, users.n_fields, items.n_fields
+        n_fields = self.n_user + self.n_item
+        self.user_vectors, self.item_vectors = Embeddings(users, n_fields * factors), Embeddings(items, n_fields * factors)
+        self.user_weights, self.item_weights = Embeddings(users, 1), Embeddings(items, 1)
+
+    def users(self, users: Inputs) -> Tensor:
+        """(n, n_user * n_item * factors + 1), by user field, then item field."""
+        own, others = self._split(self.user_vectors(users), self.n_user)
+        return torch.cat([others.flatten(1), _alone(own, self.user_weights(users))], dim=1)
+
+    def items(self, items: Inputs) -> Tensor:
+        """(n, n_user * n_item * factors + 1), in the order of the users' side."""
+        own, others = self._split(self.item_vectors(items), self.n_item)
+        return torch.cat([others.transpose(1, 2).flatten(1), _alone(own, self.item_weights(items))], dim=1)
+
+    def forward(self, users: Tensor, items: Tensor) -> Tensor:
+        """The products between the sides, and what each side has by itself."""
+        return dot(users[..., :-1], items[..., :-1]) + users[..., -1] + items[..., -1]
+
+    def _split(self, vectors: Tensor, n_own: int) -> tuple[Tensor, Tensor]:
+        """Vectors for the fields of the own side and for those of the other."""
+        by_field = vectors.unflatten(2, (-1, self.factors))  # (n, F, all fields, K)
+        return by_field[:, :, :n_own], by_field[:, :, n_own:]
+
+
+def _alone(own: Tensor, weights: Tensor) -> Tensor:
+    return (weights.sum(dim=(1, 2)) + field_products(own))[:, None]
+
+
+def field_products(vectors: Tensor) -> Tensor:
+    """Sum over pairs of fields f < g of vectors[f, g] * vectors[g, f]; (n, F, F, K) -> (n,)."""
+    products = dot(vectors, vectors.transpose(1, 2))  # (n, F, F), symmetric
+    return 0.5 * (products.sum(dim=(1, 2)) - products.diagonal(dim1=1, dim2=2).sum(dim=1))
