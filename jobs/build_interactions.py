@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pyspark.sql import functions as F
 
-from hybridrec import interactions, job, spark
+from hybridrec import interactions, job, positions, spark
 from hybridrec.run import Run
 
 
@@ -31,6 +31,9 @@ def main(params: Params) -> None:
             if fold.label_end is not None:
                 found = interactions.labels(events, fold, run.config)
                 run.write_spark("model_labels", interactions.in_files(found, "user_idx", run), fold.name)
+        if positions.shows_lists(run):
+            shown = positions.count_shown(run.read_spark(session, "core_events"), run.fold("rank"))
+            run.write("model_positions", positions.examine(shown.toArrow()), "rank")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hybridrec import discover, job, store, strategies
 from hybridrec.evaluation.labels import labelled_pool
 from hybridrec.evaluation.leaks import require_past
-from hybridrec.evaluation.metrics import row_gains
+from hybridrec.positions import training_gains
 from hybridrec.run import Run
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ def main(params: Params) -> None:
     run = Run.open(params.run_id)
     require_past(run, "rank")
     pool, labels = labelled_pool(run, "rank")
-    gains = row_gains(pool, labels)
+    gains = training_gains(run, "rank", pool, labels)
     for name in filter(strategies.learns, discover.names(strategies.FOLDER)):
         strategy = strategies.create(name, run.config)
         assert isinstance(strategy, strategies.LearntStrategy)

@@ -130,7 +130,8 @@ def interactions(fold: Fold, config: Config) -> pd.DataFrame:
 def labels(fold: Fold, config: Config) -> pd.DataFrame:
     """model_labels of a fold; every pair of this world occurs once, so none is in the history."""
     rows = numbered_events().query("event_at >= @fold.cut and event_at < @fold.label_end")
-    return rows.assign(gain=np.float32(config.event_weights["purchase"]))[["user_idx", "item_idx", "gain"]]
+    rows = rows.assign(gain=np.float32(config.event_weights["purchase"]), position=pd.array([pd.NA] * len(rows), "Int32"))
+    return rows[["user_idx", "item_idx", "gain", "position"]]
 
 
 def user_features(fold: Fold) -> pd.DataFrame:

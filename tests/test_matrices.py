@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import small_world
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from hybridrec import features, interactions
+from hybridrec import features, interactions, positions
 from hybridrec.errors import Leak
 from hybridrec.features import features_must_not_change
 from hybridrec.nights import Request, open_run
@@ -71,6 +72,17 @@ def _numbered(spark: SparkSession) -> DataFrame:
     events = small_world.numbered_events()[["user_idx", "item_idx", "event_at"]]
     stage = (events.event_at >= small_world.CUTS["rank"]).astype(int) + (events.event_at >= small_world.CUTS["eval"]).astype(int)
     return spark.createDataFrame(events.assign(stage=stage, calendar_at=events.event_at)).withColumn("device", F.lit("phone"))
+
+
+def test_lists_are_counted_before_the_cut_only(run: Run, spark: SparkSession) -> None:
+    fold = run.fold("rank")
+    before, after = fold.cut - timedelta(days=1), fold.cut
+    rows = [("a", "impression", before, 1), ("a", "click", before, 1), ("a", "impression", before, 2), ("b", "impression", before, 1)]
+    rows += [("a", "impression", after, 1), ("a", "purchase", before, 1), ("b", "impression", before, None), ("b", "click", before, 3)]
+    events = spark.createDataFrame(rows, "item_id string, event_type string, event_at timestamp, position int")
+    counted = positions.count_shown(events, fold).toPandas().sort_values(["item_id", "position"]).to_numpy().tolist()
+    assert counted == [["a", 1, 1, 1], ["a", 2, 1, 0], ["b", 1, 1, 0], ["b", 3, 0, 0]]
+    assert not positions.shows_lists(run)
 
 
 def test_features_do_not_read_past_the_cut(spark: SparkSession) -> None:

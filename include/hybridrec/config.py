@@ -32,6 +32,7 @@ class Config:
     label_share, label_days_max, min_label_events: a fold's label window is the newest share of the events, at most so many
     days unless they hold too few events; with random_per_user half that share of each user's items.
     max_label_users: labelled users that a fold keeps.
+    max_position_weight: most that a training label may weigh for lying where lists are rarely looked at; 1: labels are not corrected.
     half_life_days: an event's weight halves with this age. max_events_per_day: more of one user are a robot's.
     max_bad_share: of a delivery's rows, robots apart, that may be refused; more and the table is bad.
     max_event_age_days: age of the newest event at landing; 0 allows any, for data sets that do not grow.
@@ -53,6 +54,7 @@ class Config:
     label_days_max: int = 60
     min_label_events: int = 10_000
     max_label_users: int = 6_000
+    max_position_weight: float = 5.0
     half_life_days: float = 180.0
     max_events_per_day: int = 10_000
     max_bad_share: float = 0.5

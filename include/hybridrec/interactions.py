@@ -52,7 +52,7 @@ def number_items(events: DataFrame, items: DataFrame) -> DataFrame:
 
 
 def positive_events(spark: SparkSession, run: Run) -> DataFrame:
-    """Events before as_of that speak for an item: user_idx, item_idx, event_at, device, weight (undecayed, above 0), stage.
+    """Events before as_of that speak for an item: user_idx, item_idx, event_at, device, position, weight (undecayed, above 0), stage.
 
     calendar_at is event_at where days and hours mean something, else null.
     """
@@ -60,7 +60,8 @@ def positive_events(spark: SparkSession, run: Run) -> DataFrame:
     weighted = events.withColumn("weight", event_weight(run.config.event_weights)).where("weight > 0")
     users = run.read_spark(spark, "model_users").select("user_idx", "user_id")
     items = run.read_spark(spark, "model_items").select("item_idx", "item_id")
-    joined = weighted.join(users, "user_id").join(items, "item_id").select("user_idx", "item_idx", "event_at", "device", "weight")
+    known = weighted.join(users, "user_id").join(items, "item_id")
+    joined = known.select("user_idx", "item_idx", "event_at", "device", "position", "weight")
     calendar = F.col("event_at") if run.config.split == "time" else F.lit(None).cast("timestamp")
     return splits.with_stage(joined.withColumn("calendar_at", calendar), run.manifest, items.count())
 
@@ -93,7 +94,8 @@ def interactions(events: DataFrame, fold: Fold, config: Config) -> DataFrame:
 
 def labels(events: DataFrame, fold: Fold, config: Config) -> DataFrame:
     """model_labels of a fold: pairs that are held out and not in the history, of at most config.max_label_users users."""
-    pairs = splits.labelled(events, fold).groupBy("user_idx", "item_idx").agg(F.max("weight").alias("gain"))
+    by_pair = splits.labelled(events, fold).groupBy("user_idx", "item_idx")
+    pairs = by_pair.agg(F.max("weight").alias("gain"), F.min("position").alias("position"))
     known = splits.history(events, fold).select("user_idx", "item_idx").distinct()
     fresh = pairs.join(known, ["user_idx", "item_idx"], "left_anti")
     return as_declared(splits.sample_users(fresh, config.max_label_users, config.seed), table("model_labels"))

@@ -9,6 +9,7 @@ TABLE = Table(
         Column("user_idx", "int32", "User.", minimum=0),
         Column("item_idx", "int32", "Item that the user turned to.", minimum=0),
         Column("gain", "float32", "Graded relevance: the largest event weight of the pair; above 0."),
+        Column("position", "int32", "Topmost place in a list at which the user found it, where that is known.", nullable=True, minimum=1),
     ),
     key=("user_idx", "item_idx"),
     min_rows=1,
