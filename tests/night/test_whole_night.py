@@ -20,9 +20,10 @@ from pathlib import Path
 import nightly
 import numpy as np
 import pytest
-from scheduler import Stack
+from scheduler import NIGHT, Stack
 
-from hybridrec import store
+from hybridrec import discover, store
+from hybridrec.candidates import nominates
 from hybridrec.job import read_records
 from hybridrec.lookup import open_target
 from hybridrec.run import Run
@@ -31,7 +32,6 @@ from hybridrec.spark import running_server, stop_server
 from hybridrec_airflow.steps import steps
 
 pytestmark = pytest.mark.slow
-PARAMS: dict[str, object] = {"source": "movielens_100k", "k": 10}
 N_USERS = 943
 K = 10
 
@@ -72,12 +72,12 @@ def test_every_user_has_a_whole_list_or_a_stated_reason(undisturbed: Run) -> Non
 def test_the_report_names_popularity_every_source_and_the_stack_with_intervals(undisturbed: Run) -> None:
     metrics = undisturbed.read("out_metrics").to_pandas().query("metric == 'ndcg@10' and segment == 'all'")
     listed = set(zip(metrics.kind, metrics.name, strict=True))
-    assert {("source", model) for model in undisturbed.manifest.models} <= listed
-    assert {("strategy", name) for name in ("stacking", "weighted", "switching")} <= listed
+    assert {("source" if nominates(model) else "scorer", model) for model in undisturbed.manifest.models} <= listed
+    assert {("strategy", name) for name in discover.names("strategies")} <= listed
     assert ((metrics.low <= metrics.value) & (metrics.value <= metrics.high)).all()
     assert (metrics.high > metrics.low).all()
     page = (undisturbed.artefact("report") / "report.html").read_text()
-    assert all(name in page for name in (*undisturbed.manifest.models, "stacking", "weighted", "switching"))
+    assert all(name in page for name in (*undisturbed.manifest.models, *discover.names("strategies")))
 
 
 def test_personalised_quality_is_real(undisturbed: Run) -> None:
@@ -141,7 +141,7 @@ def test_a_night_killed_at_25_points_publishes_the_same_table(undisturbed: Run, 
     points = kill_points(undisturbed.folder)
     killed = []
     with Poller(home / "published" / "recommendations.db") as reader:
-        for step in steps("nightly_retrain", "disturbed", PARAMS):
+        for step in steps("nightly_retrain", "disturbed", NIGHT):
             for seconds in points.get(step.task, []):
                 killed += [step.task] * nightly.run_killed(step, home, seconds)
             if step.task == "rank_candidates":
@@ -159,7 +159,7 @@ def test_a_night_killed_at_25_points_publishes_the_same_table(undisturbed: Run, 
 
 
 def test_the_same_spark_job_submitted_twice_at_once_leaves_one_result(undisturbed: Run, home: Path) -> None:
-    (step,) = [step for step in steps("nightly_retrain", undisturbed.run_id, PARAMS) if step.task == "generate_candidates.final"]
+    (step,) = [step for step in steps("nightly_retrain", undisturbed.run_id, NIGHT) if step.task == "generate_candidates.final"]
     before = store.read_manifest(undisturbed.dataset("model_candidates", "final"))
     both = [nightly.start(step, home) for _ in range(2)]
     try:
