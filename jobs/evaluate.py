@@ -1,4 +1,7 @@
-"""Judge every model and strategy on held-out time, with intervals, and decide which list each segment gets."""
+"""Judge every model and strategy on held-out time, with intervals, and decide which list each segment gets.
+
+With --no-ablate without leaving out a model at a time, for a run that only has to be judged.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,13 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Params:
     run_id: str
+    ablate: bool = True
 
 
 def main(params: Params) -> None:
     run = Run.open(params.run_id)
     require_past(run, "eval")
-    found = evaluate(run, run.settings.threads)
+    found = evaluate(run, run.settings.threads, params.ablate)
     run.write("out_metrics", found.metrics)
     run.write("out_comparisons", found.comparisons)
     run.write("out_ablation", found.ablation)

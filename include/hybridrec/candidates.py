@@ -16,7 +16,7 @@ from scipy.sparse import csr_array
 from hybridrec import discover, store
 from hybridrec.errors import BadData
 from hybridrec.models import NO_ITEM, Floats, HasFactors, Ints, Neighbours, PairScorer, Retriever, UserBlock
-from hybridrec.run import FOLDS, Run
+from hybridrec.run import Run
 from hybridrec.tables import table
 from hybridrec.training import load_fit
 
@@ -53,14 +53,14 @@ class Sources:
 
 
 def choose_sources(run: Run) -> SourceChoice:
-    """The models with a fit on all three folds, as the ranker must find the same columns on each; BadData without a required one."""
-    fitted = {name for name in run.manifest.models if all(store.is_committed(run.dataset(f"models/{name}", fold)) for fold in FOLDS)}
+    """The models with a fit on all of the run's folds, as the ranker must find the same columns on each; BadData without a required one."""
+    fitted = {name for name in run.manifest.models if all(store.is_committed(run.dataset(f"models/{name}", fold)) for fold in run.folds)}
     missing = tuple(sorted(set(run.manifest.models) - fitted))
     required = [name for name in missing if discover.member("models", name).REQUIRED]
     if required or not fitted:
         lacking = ", ".join(required) or "every model"
         raise BadData(
-            f"models of run {run.run_id}: {lacking} not fitted on all of the folds {', '.join(FOLDS)}; "
+            f"models of run {run.run_id}: {lacking} not fitted on all of the folds {', '.join(run.folds)}; "
             "look at the failed train_model tasks, clear them and run them again"
         )
     return SourceChoice(tuple(sorted(fitted)), missing)

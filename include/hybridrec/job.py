@@ -73,7 +73,7 @@ def start(main: Callable[[P], None], params_type: type[P], argv: list[str] | Non
 
 def _run(main: Callable[[P], None], params: P, name: str) -> int:
     values = asdict(params)  # type: ignore[call-overload]
-    _record.job, _record.part = name, ".".join(str(values[key]) for key in ("model", "fold", "table") if key in values)
+    _record.job, _record.part = name, ".".join(str(values[key]) for key in ("model", "fold", "table", "origin") if key in values)
     _record.started_at = psutil.Process().create_time()
     _record.startup_seconds = time.time() - _record.started_at
     code, _record.state = _outcome(main, params, name)

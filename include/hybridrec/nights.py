@@ -24,7 +24,10 @@ MAX_K = 200
 
 @dataclass(frozen=True)
 class Request:
-    """What a person or the schedule asked for; None and empty mean the default."""
+    """What a person or the schedule asked for; None and empty mean the default.
+
+    judge_only: without fold final, for a run that is judged and has nothing to publish.
+    """
 
     run_id: str
     source: str
@@ -32,6 +35,7 @@ class Request:
     models: tuple[str, ...] = ()
     k: int | None = None
     publish: bool = True
+    judge_only: bool = False
 
 
 def open_run(request: Request, settings: Settings) -> Run:
@@ -46,6 +50,8 @@ def open_run(request: Request, settings: Settings) -> Run:
     as_of = _as_of(request.as_of, files)
     before = hours < (as_of.timestamp() // 3600) + 1
     folds = cut_folds(hours[before], counts[before], as_of, config)
+    if request.judge_only:
+        del folds["final"]
     tuned = tuned_models(settings, request.source, as_of, config, models)
     config = with_tuned(config, tuned)
     manifest = RunManifest(request.run_id, request.source, as_of, models, request.publish, code_version(), folds, inputs, config, tuned)

@@ -121,6 +121,11 @@ class Run:
         """The night's effective options."""
         return self.manifest.config
 
+    @property
+    def folds(self) -> tuple[FoldName, ...]:
+        """Names of the run's folds in their order; a run that is only judged has no final one."""
+        return tuple(name for name in FOLDS if name in self.manifest.folds)
+
     def fold(self, name: str) -> Fold:
         """A fold by name; BadData names the choices."""
         if name not in self.manifest.folds:

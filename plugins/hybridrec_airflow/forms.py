@@ -13,6 +13,7 @@ DATE = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:?\d
 # A scheduled run sees the world as of its slot; a manual one as of the field, or of the newest event where it is empty.
 AS_OF = "{{ params.as_of or (dag_run.run_after.isoformat() if dag_run.run_type == 'scheduled' else '') }}"
 MODELS = "{{ params.models | join(',') }}"
+SOURCES = "{{ (params.sources or []) | join(',') }}"
 
 
 def source() -> Param:
@@ -63,6 +64,31 @@ def seconds() -> Param:
     """How long a search may take."""
     text = "For each model; no trial begins that would probably end later. 10 seconds to 2 hours."
     return Param(600, type="integer", minimum=10, maximum=7200, title="Seconds", description=text)
+
+
+def origins() -> Param:
+    """How many points in time a backtest judges."""
+    text = "Points in time, the newest at As of; 2 to 24. Each costs about as much as a night without its publishing."
+    return Param(4, type="integer", minimum=2, maximum=24, title="Origins", description=text)
+
+
+def step_days() -> Param:
+    """Distance of a backtest's points in time."""
+    return Param(14, type="integer", minimum=1, maximum=365, title="Step", description="Days from one origin to the next, 1 to 365.")
+
+
+def run() -> Param:
+    """The run that is studied; there is no default, since only a person knows which."""
+    text = "Id of a run of nightly_retrain that was judged, as its report names it. Its report is written anew with what is found."
+    return Param(type="string", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$", title="Run", description=text)
+
+
+def sources() -> Param:
+    """Which models a study leaves out."""
+    found = list(discover.names("models"))
+    text = "Models to leave out, one at a time. None chosen: every one that the run has."
+    items = {"type": "string", "enum": found}
+    return Param(None, type=["null", "array"], items=items, examples=found, uniqueItems=True, title="Sources", description=text)
 
 
 def version() -> Param:

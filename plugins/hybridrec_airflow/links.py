@@ -58,6 +58,7 @@ LINKS: dict[str, tuple[PageLink, ...]] = {
     "register_model": (MlflowLink(),),
     "promote_model": (MlflowLink(),),
     "publish_table": (ReportLink(),),
+    "summarise_backtest": (ReportLink(),),
     "write_report": (ReportLink(), DataDocsLink(), MlflowLink()),
 }
 

@@ -31,11 +31,11 @@ RUN_ID = "{{ run_id | replace(':', '-') | replace('+', '-') | replace('~', '-') 
 class JobOperator(BaseOperator):
     """Runs one job as a child process.
 
-    job: file name below jobs/. flags: its command line; values may be templates. model, fold: flags that a mapped task
-    varies. session: name of the Spark server that the job attaches to, empty for none.
+    job: file name below jobs/. flags: its command line; values may be templates. model, fold, origin: flags that a mapped
+    task varies. session: name of the Spark server that the job attaches to, empty for none.
     """
 
-    template_fields: Sequence[str] = ("flags", "model", "fold", "session")
+    template_fields: Sequence[str] = ("flags", "model", "fold", "origin", "session")
     ui_color: ClassVar[str] = "#e8f1f2"
 
     def __init__(
@@ -45,6 +45,7 @@ class JobOperator(BaseOperator):
         flags: Mapping[str, Flag],
         model: str | None = None,
         fold: str | None = None,
+        origin: str | None = None,
         session: str = "",
         **options: object,
     ) -> None:
@@ -53,6 +54,7 @@ class JobOperator(BaseOperator):
         self.flags = dict(flags)
         self.model = model
         self.fold = fold
+        self.origin = origin
         self.session = session
         self.operator_extra_links = links_of(job)
         self._process: JobProcess | None = None
@@ -60,7 +62,8 @@ class JobOperator(BaseOperator):
     @property
     def command(self) -> list[str]:
         """The job's command line as a list."""
-        return command_line(self.job, {**self.flags, "model": self.model, "fold": self.fold} if self.model or self.fold else self.flags)
+        varied = {"model": self.model, "fold": self.fold, "origin": self.origin}
+        return command_line(self.job, self.flags | {name: value for name, value in varied.items() if value})
 
     def execute(self, context: Context) -> None:
         """Run the job to its end; its output becomes the task's log."""
@@ -100,7 +103,7 @@ def python_job(
     session: str = "",
     **flags: Flag,
 ) -> JobOperator | MappedOperator:
-    """A task that runs a job, or, with `over`, one task for each combination of the given models and folds."""
+    """A task that runs a job, or, with `over`, one task for each combination of the given models, folds or origins."""
     options = {"task_id": task_id or name, "trigger_rule": trigger_rule, "inlets": list(inlets), "outlets": list(outlets)}
     options |= {"job": name, "flags": flags, "session": session, "doc_md": job_doc(name)}
     if not over:

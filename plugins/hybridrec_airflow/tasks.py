@@ -13,6 +13,12 @@ def chosen_models(night: str) -> list[str]:
     return list(Run.open(night).manifest.models)
 
 
+@task(doc_md="Numbers of a backtest's origins, 1 is the newest; the judging tasks are made from this list.")
+def origin_numbers(n: str) -> list[str]:
+    """1 to n as text; the argument is a field of the form."""
+    return [str(number) for number in range(1, int(n) + 1)]
+
+
 @task(doc_md="Those of the run's base models that declare options worth a search; the tuning tasks are made from this list.")
 def models_to_tune(run: str) -> list[str]:
     """Names of the run's base models with a search space; the argument is the run's id."""

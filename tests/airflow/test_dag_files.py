@@ -129,17 +129,23 @@ def _options(task: Any) -> dict[str, Any]:
 
 
 def _choices(task: Any) -> Iterator[dict[str, str]]:
-    """A flag set for each fold of a mapped task, with any model."""
+    """A flag set for each fold of a mapped task, with any model, with any origin."""
     axes = task.expand_input.value if task.is_mapped else {}
-    model = {"model": discover.names("models")[0]} if "model" in axes else {}
-    yield from ({**model, "fold": fold} for fold in FOLDS) if "fold" in axes else [model]
+    chosen = {name: value for name, value in (("model", discover.names("models")[0]), ("origin", "2")) if name in axes}
+    yield from ({**chosen, "fold": fold} for fold in FOLDS) if "fold" in axes else [chosen]
+
+
+def _filled_in(dag: DAG) -> dict[str, Any]:
+    """The form as it is offered, with a run's id where a person has to give one."""
+    fields = {name: dag.params.get_param(name) for name in dag.params}
+    return {name: field.value if field.has_value else "nightly.1" for name, field in fields.items()}
 
 
 def _argv(dag: DAG, flags: dict[str, Any], run_type: str, form: dict[str, Any] | None = None) -> list[str]:
     from hybridrec_airflow.process import flag_arguments
 
     slot = SimpleNamespace(isoformat=lambda: "2026-11-22T02:00:00")
-    context = {"params": form or dict(dag.params.dump()), "run_id": AIRFLOW_RUN_ID}
+    context = {"params": form or _filled_in(dag), "run_id": AIRFLOW_RUN_ID}
     context["dag_run"] = SimpleNamespace(run_type=run_type, run_after=slot)
     environment = dag.get_template_env()
     return flag_arguments({name: environment.from_string(str(value)).render(context) for name, value in flags.items()})

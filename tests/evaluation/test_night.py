@@ -152,7 +152,9 @@ def test_the_best_single_source_is_always_compared_beside() -> None:
 
 
 def test_unique_hits_are_labels_that_one_source_alone_nominated() -> None:
-    pool = pools.hand_pool([1, 1, 1], [0, 1, 2], rank_als=[1, np.nan, 2], rank_content=[np.nan, 1, 1], score_fm=[1, 2, 3], n_sources=[1, 1, 2])
+    pool = pools.hand_pool(
+        [1, 1, 1], [0, 1, 2], rank_als=[1, np.nan, 2], rank_content=[np.nan, 1, 1], score_fm=[1, 2, 3], n_sources=[1, 1, 2]
+    )
     fold = LabelledPool(pool, pools.hand_labels([(1, 0, 1.0), (1, 2, 1.0), (1, 9, 1.0)]))
     assert {model: unique_hits(fold, model) for model in ("als", "content", "fm")} == {"als": 1, "content": 0, "fm": 0}
 

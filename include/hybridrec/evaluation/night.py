@@ -30,8 +30,8 @@ class Evaluation(NamedTuple):
     choices: dict[str, Choice]
 
 
-def evaluate(run: Run, threads: int) -> Evaluation:
-    """Judge all lists on fold eval, choose each segment's list, leave out one model at a time."""
+def evaluate(run: Run, threads: int, ablate: bool = True) -> Evaluation:
+    """Judge all lists on fold eval, choose each segment's list and, if asked to, leave out one model at a time."""
     import pyarrow as pa
 
     from hybridrec.tables import table
@@ -41,7 +41,7 @@ def evaluate(run: Run, threads: int) -> Evaluation:
     lists = judge_all(run, labelled_pool(run, "eval"), ready)
     rows = compare_lists(lists, how)
     choices = decide(lists, rows, run.config.k)
-    name = published_strategy(lists, choices)
+    name = published_strategy(lists, choices) if ablate else ""
     left_out = ablation.as_columns(ablation.ablate_night(run, ready[name], name, threads)) if name else []
     return Evaluation(
         metric_rows(lists, how.samples, how.seed),

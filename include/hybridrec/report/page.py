@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from hybridrec.evaluation import metrics as definitions
@@ -19,7 +19,7 @@ from hybridrec.report.facts import Facts, Metric, Step
 from hybridrec.report.forest import Forest, difference_forest, metric_forest
 
 HERE = Path(__file__).parent
-SEGMENTS = ("all", "heavy", "light", "none")
+SEGMENTS = ("all", "heavy", "light", "none", "new_items")
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,9 @@ class MetricTable:
 
 def render(facts: Facts) -> str:
     """The page as HTML."""
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"number": number, "percent": percent, "seconds": seconds}
     published = story.published_list(facts)
-    return environment.get_template("page.html").render(
+    return template("page.html").render(
         facts=facts,
-        style=Markup((HERE / "page.css").read_text()),  # noqa: S704  a file of this package
         tiles=tiles(facts),
         published=published,
         judged=story.judged_users(facts),
@@ -58,6 +53,16 @@ def render(facts: Facts) -> str:
         largest=max([step.peak_mib for step in (*facts.steps, *facts.ingest_steps)], default=1.0) or 1.0,
         total_seconds=total_seconds,
     )
+
+
+def template(name: str) -> Template:
+    """A page of this folder, with the style and the filters that all of them use."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"number": number, "percent": percent, "seconds": seconds}
+    environment.globals["style"] = Markup((HERE / "page.css").read_text())  # noqa: S704  a file of this package
+    return environment.get_template(name)
 
 
 def report_json(facts: Facts) -> str:

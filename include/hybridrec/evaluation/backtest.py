@@ -1,0 +1,46 @@
+"""A backtest: the same night judged at several points in time, so that one lucky window does not decide.
+
+Its origins are runs of their own, beside the run that gathers them; see hybridrec.offline.origin for how they are made.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hybridrec import store
+from hybridrec.errors import BadData
+from hybridrec.run import Run
+from hybridrec.tables import table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+WHOLE_POOL = ("@pool", "@100")  # metrics that are not of a list
+
+
+def origin_id(run_id: str, number: int) -> str:
+    """Id of the run of an origin; 1 is the newest."""
+    return f"{run_id}.origin-{number}"
+
+
+def judged_origins(backtest: Run) -> list[Run]:
+    """The runs of the origins that have been judged, the oldest first; BadData when there is none."""
+    folders = backtest.settings.runs.glob(origin_id(backtest.run_id, 0).removesuffix("0") + "*/run.json")
+    runs = [Run.open(path.parent.name, backtest.settings) for path in folders]
+    judged = [run for run in runs if store.is_committed(run.dataset("out_metrics"))]
+    if not judged:
+        raise BadData(f"backtest {backtest.run_id}: no origin has been judged; look at the failed judge_origin tasks, clear them")
+    return sorted(judged, key=lambda run: run.manifest.as_of)
+
+
+def origin_rows(origins: list[Run], k: int) -> pa.Table:
+    """out_backtest: the origins' out_metrics of lists of k, and of the pool."""
+    import pyarrow as pa
+
+    parts = []
+    for run in origins:
+        metrics = run.read("out_metrics")
+        kept = [name.endswith((f"@{k}", *WHOLE_POOL)) for name in metrics["metric"].to_pylist()]
+        part = metrics.filter(pa.array(kept))
+        parts.append(part.append_column("as_of", pa.array([run.manifest.as_of] * part.num_rows, pa.timestamp("us", tz="UTC"))))
+    return table("out_backtest").conform(pa.concat_tables(parts))
