@@ -7,7 +7,7 @@ import pools
 import pytest
 from numpy.testing import assert_allclose
 
-from hybridrec.ranking.learnt_weights import strongest
+from hybridrec.ranking.learnt_weights import best_choice
 from hybridrec.ranking.linear import LinearScorer
 from hybridrec.ranking.listwise import Scorer, Targets, fit_weights, targets_of, user_losses
 from hybridrec.strategies.learned_weights import SoftmaxScorer
@@ -45,6 +45,7 @@ def test_a_strong_penalty_leaves_no_weight() -> None:
     assert fitted[2] < 0.01
 
 
-def test_the_first_choice_within_one_standard_error_wins() -> None:
-    assert strongest(np.array([[0.1, 0.2, 0.3, 0.4], [0.2, 0.1, 0.4, 0.5]])) == 0  # best by 0.05, its standard error is 0.05
-    assert strongest(np.array([[0.1, 0.2, 0.3, 0.4], [0.2, 0.3, 0.4, 0.5]])) == 1
+def test_the_blend_stays_unless_it_is_surely_beaten() -> None:
+    blend = [0.1, 0.2, 0.3, 0.4]
+    assert best_choice(np.array([blend, [0.2, 0.1, 0.4, 0.5]])) == 0  # ahead by 0.05, standard error 0.05
+    assert best_choice(np.array([blend, [0.2, 0.3, 0.4, 0.5], [0.3, 0.4, 0.5, 0.6]])) == 2

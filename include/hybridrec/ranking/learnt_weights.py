@@ -1,8 +1,8 @@
 """What strategies share that learn one number a column or a source: how they are fitted, kept and loaded.
 
 The penalty, which pulls the weights towards 0, the plain blend, is chosen by cross-fitting over users: every user is
-scored by weights that have not seen this user's labels. The strongest penalty whose NDCG is within one standard error
-of the best one's wins, so with few labels the blend stays.
+scored by weights that have not seen this user's labels. The penalty with the best NDCG wins, if it beats the blend by
+more than two standard errors of the paired difference; so with few labels the blend stays.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from hybridrec.ranking.pool import Ints, Pool
 log = logging.getLogger(__name__)
 WEIGHTS = "weights.json"
 BLEND = 1e6  # a penalty under which no weight leaves 0
-PENALTIES = (BLEND, 0.1, 0.03, 0.01, 0.003, 0.001)
+SURE = 2.0  # of several choices on noise the best is often one standard error ahead
+PENALTIES = (BLEND, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ class LearntWeights(ABC, Generic[Options]):
         scores = np.full((len(PENALTIES), len(gains)), np.nan, dtype=np.float32)
         scores[:, rows] = _out_of_fold(scorer, gains[rows], pool.row_users[rows], fold_of_row)
         labels, k = labels_in(pool, gains), self.config.k
-        return PENALTIES[strongest(np.stack([ndcg(judge(pool, of_penalty, labels, k), k) for of_penalty in scores]))]
+        return PENALTIES[best_choice(np.stack([ndcg(judge(pool, of_penalty, labels, k), k) for of_penalty in scores]))]
 
     def _best_rows(self, pool: Pool) -> Learner:
         """The learner of each user's best `depth` rows by the plain blend: what is deep in the pool will not be shown anyway."""
@@ -142,12 +143,11 @@ class LearntWeights(ABC, Generic[Options]):
         return type(self).__module__.rpartition(".")[2]
 
 
-def strongest(quality: Doubles) -> int:
-    """The first row of (n_choices, n_users) whose mean is within one standard error, that of the paired difference, of the best."""
-    best = quality[quality.mean(axis=1).argmax()]
-    behind = best - quality
-    errors = behind.std(axis=1, ddof=1) / np.sqrt(quality.shape[1])
-    return int(np.argmax(behind.mean(axis=1) <= errors))
+def best_choice(quality: Doubles) -> int:
+    """The row of (n_choices, n_users) with the best mean; the first unless it is beaten by SURE standard errors of the difference."""
+    best = int(quality.mean(axis=1).argmax())
+    ahead = quality[best] - quality[0]
+    return best if float(ahead.mean()) > SURE * float(ahead.std(ddof=1)) / np.sqrt(len(ahead)) else 0
 
 
 def _out_of_fold(scorer: Scorer, gains: Floats, row_users: Ints, fold_of_row: NDArray[np.int64]) -> Floats:
