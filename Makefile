@@ -43,8 +43,9 @@ lint: install
 golden: install  ## write the DAGs' renderings anew; look at the difference before you commit it
 	HYBRIDREC_GOLDEN=write $(PY) -m pytest tests/airflow/test_dag_files.py -k on_record
 
-docs: install  ## write docs/tables.md anew
+docs: install  ## write docs/tables.md and docs/models.md anew
 	$(PY) -m docs.generate_tables
+	$(PY) -m docs.generate_models
 
 bench: install
 	$(PY) -m benchmarks.night

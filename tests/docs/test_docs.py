@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from docs import generate_tables
+from docs import generate_models, generate_tables
 from hybridrec import discover, job
 from hybridrec.config import Config, read_config
 
@@ -23,6 +23,15 @@ def names(pages: list[Path]) -> list[str]:
 
 def test_the_tables_page_is_fresh() -> None:
     assert generate_tables.PAGE.read_text() == generate_tables.page(), "docs/tables.md is stale: run `make docs`"
+
+
+def test_the_models_page_is_fresh() -> None:
+    assert generate_models.PAGE.read_text() == generate_models.page(), "docs/models.md is stale: run `make docs`"
+
+
+@pytest.mark.parametrize("name", discover.names("models"))
+def test_every_model_names_its_paper(name: str) -> None:
+    assert generate_models.papers(discover.member("models", name)), 'the docstring names a paper: Author, "Title", VENUE YEAR'
 
 
 def test_every_table_has_a_section() -> None:

@@ -1,0 +1,107 @@
+"""Write docs/models.md from the files in models/ and strategies/: `python -m docs.generate_models`, or `make docs`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from types import ModuleType
+
+from hybridrec import discover
+from hybridrec.candidates import nominates
+
+PAGE = Path(__file__).parent / "models.md"
+NAME = r"(?:de |van |von )?[A-Z][\w'-]+"
+AUTHORS = rf"{NAME}(?:(?:, | and |, and ){NAME})*(?: et al\.)?"
+PAPERS = (
+    rf'{AUTHORS},? "[^"]+", (?:[\w\' &-]+, )*[\w\' &-]*\d{{4}}',  # Rendle, "Factorization machines", ICDM 2010
+    rf"{AUTHORS}, \w+ \d{{4}}",  # Deshpande and Karypis, TOIS 2004
+    rf"{AUTHORS} \d{{4}}, [^;,.]+",  # Burke 2002, Hybrid recommender systems: survey and experiments
+)
+INTRODUCTION = """\
+# Models and strategies
+
+Generated from `include/hybridrec/models/` and `include/hybridrec/strategies/` by `make docs`; change the files, not this page.
+Options stand with their defaults; `[models.<name>]` and `[strategies.<name>]` in `hybridrec.toml` override them, and those with a
+star are searched by [tune_models](runbook-tune-models.md). What each option means stands in the file's `Config`.
+How to add one: [models](adding-a-model.md), [strategies](adding-a-strategy.md). What they reach on your data, each night's report says."""
+RETRIEVERS = """\
+## Models that nominate
+
+They find the best of all items, which makes the pool, and score what others have found."""
+SCORERS = """\
+## Models that only score
+
+They score the pairs of the pool; each is a column for the ranker and the strategies."""
+STRATEGIES = """\
+## Strategies
+
+Each turns the pool into a list. All are judged every night on fold `eval`; what is published is decided per segment of users."""
+
+SHARED = """\
+## Shared options"""
+
+
+def page() -> str:
+    """The page as Markdown, a table a kind, members by name."""
+    names = discover.names("models")
+    parts = [INTRODUCTION]
+    parts += [RETRIEVERS, table("models", [name for name in names if nominates(name)])]
+    parts += [SCORERS, table("models", [name for name in names if not nominates(name)])]
+    parts += [STRATEGIES, table("strategies", list(discover.names("strategies"))), SHARED, shared_table()]
+    return "\n\n".join(parts) + "\n"
+
+
+def table(kind: str, names: list[str]) -> str:
+    """One line a member."""
+    rows = ["| name | what it does | from | options |", "|---|---|---|---|"]
+    for name in names:
+        module = discover.member(kind, name)
+        cells = (f"`{name}`", module.DOC, "; ".join(papers(module)), options(module.Config, getattr(module, "SEARCH", ())))
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(rows)
+
+
+def shared_table() -> str:
+    """One line a class that several take options from."""
+    configs = [discover.member(kind, name).Config for kind in ("models", "strategies") for name in discover.names(kind)]
+    bases = {base.__name__: base for config in configs for base in shared(config)}
+    rows = ["| class | file | options |", "|---|---|---|"]
+    for name, base in sorted(bases.items()):
+        rows.append(f"| `{name}` | `{base.__module__.replace('.', '/')}.py` | {options(base)} |")
+    return "\n".join(rows)
+
+
+def papers(module: ModuleType) -> list[str]:
+    """The papers that the module's docstring names, in its order."""
+    text = " ".join((module.__doc__ or "").split())
+    return [found[0] for found in re.finditer("|".join(PAPERS), text)]
+
+
+def options(config: type, searched: Container[str] = ()) -> str:
+    """The fields of a Config with their defaults; those that it only inherits stand with the class that they are from."""
+    inherited = {field.name: field.default for base in shared(config) for field in fields(base)}
+    own = [field for field in fields(config) if inherited.get(field.name, MISSING) != field.default]
+    cells = [f"`{field.name}`{'*' if field.name in searched else ''} {_value(getattr(config(), field.name))}" for field in own]
+    return ", ".join(cells + [f"and those of [{base.__name__}](#shared-options)" for base in shared(config)[:1]])
+
+
+def shared(config: type) -> list[type]:
+    """The classes that a Config has options from, the nearest first."""
+    return [base for base in config.__mro__[1:] if is_dataclass(base)]
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple | list):
+        return ", ".join(map(_value, value)) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_value(one)}" for name, one in value.items()) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value) or "none"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
+    print(f"{PAGE.name} is written")
