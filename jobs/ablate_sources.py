@@ -29,7 +29,7 @@ def main(params: Params) -> None:
 
     run = Run.open(params.run_id)
     if not store.is_committed(run.dataset("out_ablation")):
-        raise BadData(f"run {run.run_id} was never judged, so there is nothing to study; choose one that has a report with figures of quality")
+        raise BadData(f"run {run.run_id} was never judged, so there is nothing to study; choose one whose report has figures of quality")
     before = run.read("out_ablation")
     found = ablate_fully(run, discover.names(strategies.FOLDER), params.sources, run.settings.threads)
     study = pa.Table.from_pylist(as_columns(found), table("out_ablation").arrow_schema())

@@ -6,9 +6,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from hybridrec.report.charts import Axis, histogram_chart, lorenz_chart, ticks
-from hybridrec.report.facts import Comparison, Exposure, Histogram, Metric
-from hybridrec.report.forest import difference_forest, metric_forest
+from hybridrec.evaluation.ablation import Ablation
+from hybridrec.evaluation.comparisons import Comparison
+from hybridrec.report.charts import Axis, Line, histogram_chart, line_chart, lorenz_chart, ticks
+from hybridrec.report.facts import Exposure, Histogram, Metric
+from hybridrec.report.forest import ablation_forest, difference_forest, metric_forest
 
 
 @pytest.mark.parametrize(
@@ -25,18 +27,37 @@ def test_an_axis_without_extent_does_not_divide_by_zero() -> None:
 
 def test_metric_forest_marks_popularity_and_the_best_source() -> None:
     rows = [Metric("source", name, "all", "ndcg@10", value, value, value, 5) for name, value in (("als", 0.3), ("popularity", 0.1))]
+    rows += [Metric("scorer", "fm", "all", "ndcg@10", 0.4, 0.4, 0.4, 5), Metric("pool", "pool", "all", "ndcg@10", 1, 1, 1, 5)]
     found = metric_forest([*rows, Metric("strategy", "stacking", "all", "ndcg@10", 0.5, 0.4, 0.6, 5)], "stacking")
-    assert [(row.label, row.role) for row in found.rows] == [("stacking", "strategy"), ("als", "best"), ("popularity", "popularity")]
+    expected = [("stacking", "strategy"), ("als", "best"), ("popularity", "popularity"), ("fm", "scorer")]
+    assert [(row.label, row.role) for row in found.rows] == expected
+    assert [row.group.split()[0] for row in found.rows] == ["Strategies", "Sources'", "Sources'", "Pair"]
     assert [style for _, style in found.marks] == ["best", "popularity"]
-    assert found.rows[0].note == "strategy, published"
+    assert [row.note for row in found.rows] == ["published", "best single source", "", ""]
     assert found.rows[0].left < found.rows[0].point < found.rows[0].left + found.rows[0].width <= 100
 
 
-def test_what_is_lost_without_a_source_is_what_it_brings() -> None:
-    lost = Comparison("ablation", "als", "stacking", "all", "ndcg@10", -0.04, -0.06, -0.02, 9)
-    row = difference_forest([lost], sign=-1).rows[0]
-    assert (row.value, row.low, row.high, row.role) == (0.04, 0.02, 0.06, "gain")
-    assert difference_forest([lost]).rows[0].role == "loss"
+def test_models_are_ordered_by_what_they_bring() -> None:
+    rows = [
+        Ablation("night", name, "stacking", "ndcg@10", v, v - 0.02, v + 0.02, 9, 0, 0.0, None, None)
+        for name, v in (("als", 0.01), ("fm", 0.04))
+    ]
+    found = ablation_forest(rows).rows
+    assert [(row.label, row.value, row.role) for row in found] == [("fm", 0.04, "gain"), ("als", 0.01, "even")]
+
+
+def test_comparisons_are_grouped_by_what_they_are_against() -> None:
+    pairs = [("strategy", "weighted", "popularity", 0.1), ("strategy", "als", "stacking", -0.1), ("best_source", "weighted", "als", 0.05)]
+    rows = [Comparison(question, name, against, "all", "ndcg@10", d, d - 0.01, d + 0.01, 9) for question, name, against, d in pairs]
+    found = difference_forest(rows).rows
+    assert [row.group for row in found] == ["against the best single source, als", "against stacking", "against popularity"]
+    assert [row.role for row in found] == ["gain", "loss", "gain"]
+
+
+def test_a_line_has_a_gap_where_it_was_not_judged() -> None:
+    chart = line_chart(["a", "b", "<c>"], [Line("als", "best", ((0.2, 0.1, 0.3), None, (0.4, 0.3, 0.5)))], "ndcg@10")
+    assert ElementTree.fromstring(chart).get("viewBox") == "0 0 720 240"
+    assert chart.count("<circle") == 2
 
 
 def test_charts_are_well_formed_and_escape_names() -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from hybridrec.report.collect import collect
 from hybridrec.report.lists import sample_positions
-from hybridrec.report.page import render, report_json
+from hybridrec.report.page import ablation_tables, metric_tables, render, report_json
 from hybridrec.report.story import warnings
 from hybridrec.run import Run
 
@@ -109,6 +109,33 @@ def test_hits_of_the_pool_by_source(night: Run) -> None:
     assert (pool.n_labels, pool.n_hits) == (len(labels), len(labels))
     assert sum(source.n_unique_hits for source in pool.sources) == len(labels)
     assert {source.source: source.n_unique_hits for source in pool.sources}["als"] == (labels.user_idx % 4 == 0).sum()
+
+
+def test_what_each_model_brings_stands_beside_its_cost(night: Run) -> None:
+    (table,) = ablation_tables(collect(night))
+    assert (table.scope, table.strategy) == ("night", "stacking")
+    assert [row.label for row in table.forest.rows] == ["popularity", "item_knn", "content_attributes", "als", "fm"]
+    page = render(collect(night))
+    row = re.search(r"<tr><td>popularity</td><td class=\"wide\">.*?</tr>", page, flags=re.DOTALL)
+    assert row
+    cells = [re.sub("<.*?>", " ", cell).split() for cell in re.findall(r'<td class="n">(.*?)</td>', row[0])]
+    assert cells == [["+0.0300", "+0.018", "to", "+0.042"], ["21"], ["+1.5", "%"], ["37.5", "s"], ["300"]]
+
+
+def test_every_list_has_its_row_and_new_items_their_plot(night: Run) -> None:
+    facts = collect(night)
+    (first, *_) = metric_tables(facts)
+    assert [name for _, name, _ in first.rows] == [
+        "stacking",
+        "weighted",
+        "switching",
+        "item_knn",
+        "als",
+        "content_attributes",
+        "popularity",
+        "fm",
+    ]
+    assert "New items alone: 6 users judged" in render(facts)
 
 
 @pytest.mark.parametrize(

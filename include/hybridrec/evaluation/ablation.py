@@ -85,7 +85,7 @@ def ablate_night(run: Run, ready: Strategy, name: str, threads: int) -> list[Abl
     train, judged = (labelled_pool(run, fold, NIGHT_ROWS) for fold in ("rank", "eval"))
 
     def fit(_: str, fold: LabelledPool) -> Strategy:
-        return _refitted(_cheaper(ready.unfitted()), fold, run, threads) if isinstance(ready, LearntStrategy) else ready
+        return _refitted(_in_short(ready.unfitted()), fold, run, threads) if isinstance(ready, LearntStrategy) else ready
 
     pools = Pools(train, judged, _n_items(run), run.config.k)
     return list(ablate(run, "night", pools, (name,), fit))
@@ -162,12 +162,16 @@ def _refitted(strategy: Strategy, fold: LabelledPool, run: Run, threads: int) ->
     return strategy
 
 
-def _cheaper(strategy: LearntStrategy) -> LearntStrategy:
-    """The strategy with at most NIGHT_ROUNDS trees, where its options count them."""
+def _in_short(strategy: LearntStrategy) -> LearntStrategy:
+    """The strategy with few trees, where its options count them, and all columns for each.
+
+    Columns that are drawn would be drawn anew without the model's, and the luck of the draw weighs more than most models.
+    """
     options = getattr(strategy, "config", None)
-    if getattr(options, "rounds", 0) > NIGHT_ROUNDS:
-        return type(strategy)(replace(options, rounds=NIGHT_ROUNDS))  # type: ignore[type-var]
-    return strategy
+    if options is None or not hasattr(options, "rounds"):
+        return strategy
+    short = replace(options, rounds=min(options.rounds, NIGHT_ROUNDS), column_share=1.0)
+    return type(strategy)(short)
 
 
 def _n_items(run: Run) -> int:

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from hybridrec import output_checks, store
+from hybridrec.evaluation.ablation import Ablation
 from hybridrec.evaluation.comparisons import Comparison
 from hybridrec.lookup import open_target
 from hybridrec.ranking.policy import DECISION, read_choices
@@ -48,6 +49,7 @@ def collect(run: Run, durations: Mapping[str, float] | None = None) -> Facts:
         choices=choices,
         metrics=read("metrics", "evaluate", _metrics) or (),
         comparisons=read("comparisons", "evaluate", _comparisons) or (),
+        ablations=read("what each model brings", "evaluate", _ablations) or (),
         gate=read("the gate's verdict", "promote_model", _gate),
         pool=read("the pool's hits", "generate_candidates", pool_hits),
         lists=read("published lists", "apply_rules", describe_lists),
@@ -98,6 +100,10 @@ def _metrics(run: Run) -> tuple[Metric, ...]:
 
 def _comparisons(run: Run) -> tuple[Comparison, ...]:
     return tuple(Comparison(**row) for row in run.read("out_comparisons").to_pylist())
+
+
+def _ablations(run: Run) -> tuple[Ablation, ...]:
+    return tuple(Ablation(**row) for row in run.read("out_ablation").to_pylist())
 
 
 def _decision(run: Run) -> tuple[str, tuple[Choice, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hybridrec.evaluation.ablation import Ablation
 from hybridrec.evaluation.comparisons import Comparison
 
 
@@ -235,6 +236,7 @@ class Facts:
     choices: tuple[Choice, ...] = ()
     metrics: tuple[Metric, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
+    ablations: tuple[Ablation, ...] = ()
     pool: Pool | None = None
     lists: Lists | None = None
     quality: tuple[TableQuality, ...] = ()

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from hybridrec.evaluation.comparisons import Comparison
+from hybridrec.evaluation.ablation import Ablation
+from hybridrec.evaluation.comparisons import POPULARITY, Comparison
 from hybridrec.report.charts import Axis, ticks
 from hybridrec.report.facts import Metric
+
+KINDS = {"strategy": "Strategies", "source": "Sources' own nominees", "scorer": "Pair scorers, over the whole pool"}
 
 
 @dataclass(frozen=True)
 class ForestRow:
-    """One interval. Places are per cent of the track's width. role is a style: strategy, source, popularity, best, gain, loss or even."""
+    """One interval. Places are per cent of the track's width; rows of a group follow each other.
 
+    role is a style: strategy, source, scorer, popularity, best, gain, loss or even.
+    """
+
+    group: str
     label: str
     note: str
     role: str
@@ -36,70 +43,60 @@ class Forest:
 
 
 def metric_forest(metrics: Sequence[Metric], published: str) -> Forest:
-    """Lists by falling value; popularity and the best single source are marked through all rows."""
-    rows = sorted((m for m in metrics if m.kind != "pool"), key=lambda m: (-m.value, m.name))
+    """Lists by kind, in each by falling value; popularity and the best single source are marked through all rows."""
+    lists = [m for m in metrics if m.kind in KINDS]
+    rows = sorted(lists, key=lambda m: (list(KINDS).index(m.kind), -m.value, m.name))
     axis = _axis([0.0, *(m.high for m in rows)])
     best = next((m.name for m in rows if m.kind == "source"), "")
     roles = {m.name: _role(m, best) for m in rows}
     marks = tuple((axis.at(m.value), roles[m.name]) for m in rows if roles[m.name] in ("popularity", "best"))
-    drawn = tuple(
-        ForestRow(
-            m.name,
-            _note(m, best, published),
-            roles[m.name],
-            axis.at(m.low),
-            round(axis.at(m.high) - axis.at(m.low), 1),
-            axis.at(m.value),
-            m.value,
-            m.low,
-            m.high,
-            m.n_users,
-        )
-        for m in rows
-    )
+    drawn = tuple(_drawn(axis, KINDS[m.kind], m.name, _note(m, best, published), roles[m.name], m) for m in rows)
     return Forest(drawn, marks, _ticks(axis))
 
 
-def difference_forest(comparisons: Sequence[Comparison], sign: int = 1) -> Forest:
-    """Differences around zero; sign -1 turns what is lost without a source into what the source brings."""
-    turned = [
-        replace(c, difference=sign * c.difference, low=min(sign * c.low, sign * c.high), high=max(sign * c.low, sign * c.high))
-        for c in comparisons
-    ]
-    axis = _axis([0.0, *(c.low for c in turned), *(c.high for c in turned)])
-    rows = [
-        ForestRow(
-            c.name,
-            f"against {c.against}" if sign > 0 else "",
-            "gain" if c.low > 0 else "loss" if c.high < 0 else "even",
-            axis.at(c.low),
-            round(axis.at(c.high) - axis.at(c.low), 1),
-            axis.at(c.difference),
-            c.difference,
-            c.low,
-            c.high,
-            c.n_users,
-        )
-        for c in turned
-    ]
-    rows.sort(key=lambda row: (-row.value, row.label, row.note))
-    return Forest(tuple(rows), ((axis.at(0.0), "zero"),), _ticks(axis))
+def difference_forest(comparisons: Sequence[Comparison]) -> Forest:
+    """Differences around zero, by what they are against, popularity last, in each by falling difference."""
+    rows = sorted(comparisons, key=lambda c: (c.question != "best_source", c.against == POPULARITY, c.against, -c.difference, c.name))
+    axis = _axis([0.0, *(c.low for c in rows), *(c.high for c in rows)])
+    drawn = tuple(_drawn(axis, _question(c), c.name, "", verdict(c.low, c.high), c) for c in rows)
+    return Forest(drawn, ((axis.at(0.0), "zero"),), _ticks(axis))
+
+
+def ablation_forest(ablations: Sequence[Ablation]) -> Forest:
+    """What each model brings, the most first."""
+    rows = sorted(ablations, key=lambda a: (-a.marginal_ndcg, a.source))
+    axis = _axis([0.0, *(a.low for a in rows), *(a.high for a in rows)])
+    drawn = tuple(_drawn(axis, "", a.source, "", verdict(a.low, a.high), a) for a in rows)
+    return Forest(drawn, ((axis.at(0.0), "zero"),), _ticks(axis))
+
+
+def verdict(low: float, high: float) -> str:
+    """gain or loss where the whole interval says so, else even."""
+    return "gain" if low > 0 else "loss" if high < 0 else "even"
+
+
+def _drawn(axis: Axis, group: str, label: str, note: str, role: str, of: Metric | Comparison | Ablation) -> ForestRow:
+    value = of.value if isinstance(of, Metric) else of.difference if isinstance(of, Comparison) else of.marginal_ndcg
+    left = axis.at(of.low)
+    return ForestRow(group, label, note, role, left, round(axis.at(of.high) - left, 1), axis.at(value), value, of.low, of.high, of.n_users)
+
+
+def _question(comparison: Comparison) -> str:
+    about = {"best_source": "against the best single source, "}.get(comparison.question, "against ")
+    return about + comparison.against
 
 
 def _role(metric: Metric, best: str) -> str:
-    if metric.kind == "strategy":
-        return "strategy"
-    if metric.name == "popularity":
+    if metric.kind != "source":
+        return metric.kind
+    if metric.name == POPULARITY:
         return "popularity"
     return "best" if metric.name == best else "source"
 
 
 def _note(metric: Metric, best: str, published: str) -> str:
-    words = [metric.kind]
-    if metric.name == published:
-        words.append("published")
-    if metric.kind == "source" and metric.name == best:
-        words.append("best single source")
+    words = ["published"] if metric.name == published else []
+    words += ["best single source"] if metric.kind == "source" and metric.name == best else []
     return ", ".join(words)
 
 

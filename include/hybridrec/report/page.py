@@ -13,13 +13,24 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from hybridrec.evaluation import metrics as definitions
+from hybridrec.evaluation.ablation import Ablation
 from hybridrec.report import story
 from hybridrec.report.charts import histogram_chart, lorenz_chart
 from hybridrec.report.facts import Facts, Metric, Step
-from hybridrec.report.forest import Forest, difference_forest, metric_forest
+from hybridrec.report.forest import KINDS, Forest, ablation_forest, difference_forest, metric_forest
 
 HERE = Path(__file__).parent
 SEGMENTS = ("all", "heavy", "light", "none", "new_items")
+
+
+@dataclass(frozen=True)
+class AblationTable:
+    """What each model brings to a strategy: intervals to be drawn, and by source what stands beside them."""
+
+    scope: str
+    strategy: str
+    forest: Forest
+    rows: dict[str, Ablation]
 
 
 @dataclass(frozen=True)
@@ -45,8 +56,8 @@ def render(facts: Facts) -> str:
         glossary=glossary(facts.metrics),
         comparisons=comparison_plots(facts),
         gate=difference_forest([c for c in facts.gate.comparisons if c.metric == facts.metric]) if facts.gate else None,
-        ablations=ablation_plots(facts),
-        recall={(m.name, m.metric): m for m in facts.metrics if m.segment == "all" and m.metric.endswith("@pool")},
+        ablations=ablation_tables(facts),
+        recall={(m.name, m.metric): m for m in facts.metrics if m.segment == "all" and m.metric.endswith(("@pool", "@100"))},
         lorenz=lorenz_chart(facts.lists.exposures) if facts.lists else "",
         histograms=[(h.name, histogram_chart(h)) for h in facts.lists.scores] if facts.lists else [],
         longest=max([total_seconds(step) for step in (*facts.steps, *facts.ingest_steps)], default=1.0) or 1.0,
@@ -96,31 +107,37 @@ def comparison_plots(facts: Facts) -> list[tuple[str, Forest]]:
     """Lists against each other, by segment, in the metric that decides."""
     plots = []
     for segment in SEGMENTS:
-        found = [c for c in facts.comparisons if c.question != "ablation" and c.segment == segment and c.metric == facts.metric]
+        found = [c for c in facts.comparisons if c.segment == segment and c.metric == facts.metric]
         if found:
             plots.append((segment, difference_forest(found)))
     return plots
 
 
-def ablation_plots(facts: Facts) -> list[tuple[str, Forest]]:
-    """What each source brings to a strategy over all users; the published strategy first."""
-    found = [c for c in facts.comparisons if c.question == "ablation" and c.segment == "all" and c.metric == facts.metric]
-    names = sorted({c.against for c in found}, key=lambda name: (name != story.published_list(facts), name))
-    return [(name, difference_forest([c for c in found if c.against == name], sign=-1)) for name in names]
+def ablation_tables(facts: Facts) -> list[AblationTable]:
+    """What each model brings, strategy by strategy, the published one first; a study in full before the night's sample."""
+    published = story.published_list(facts)
+    names = sorted({(a.scope != "study", a.strategy != published, a.strategy, a.scope) for a in facts.ablations})
+    tables = []
+    for _, _, strategy, scope in names:
+        rows = [a for a in facts.ablations if (a.strategy, a.scope) == (strategy, scope)]
+        tables.append(AblationTable(scope, strategy, ablation_forest(rows), {a.source: a for a in rows}))
+    return tables
 
 
 def metric_tables(facts: Facts) -> list[MetricTable]:
-    """One table a segment and length of list, that of the deciding metric first; strategies before sources."""
+    """One table a segment and length of list, that of the deciding metric first; strategies before models."""
     depth = facts.metric.partition("@")[2]
-    depths = sorted({m.metric.partition("@")[2] for m in facts.metrics if m.metric.partition("@")[2].isdigit()}, key=int)
+    depths = sorted({m.metric.partition("@")[2] for m in facts.metrics if m.metric.startswith("ndcg@")}, key=int)
     ordered = sorted(depths, key=lambda k: (k != depth, int(k)))
     return [table for k in ordered for segment in SEGMENTS if (table := _metric_table(facts.metrics, segment, k)).rows]
 
 
 def _metric_table(metrics: Sequence[Metric], segment: str, depth: str) -> MetricTable:
-    cells = {(m.kind, m.name, m.metric): m for m in metrics if m.segment == segment and m.metric.partition("@")[2] == depth}
+    of_depth = [m for m in metrics if m.segment == segment and m.kind in KINDS and m.metric.partition("@")[2] == depth]
+    cells = {(m.kind, m.name, m.metric): m for m in of_depth}
     columns = tuple(sorted({metric for _, _, metric in cells}, key=metric_order))
-    lists = sorted({(kind, name) for kind, name, _ in cells}, key=lambda pair: (pair[0] != "strategy", pair))
+    quality = {(kind, name): m.value for (kind, name, metric), m in cells.items() if metric == f"ndcg@{depth}"}
+    lists = sorted({(kind, name) for kind, name, _ in cells}, key=lambda key: (list(KINDS).index(key[0]), -quality.get(key, 0.0), key))
     rows = tuple((kind, name, tuple(cells.get((kind, name, metric)) for metric in columns)) for kind, name in lists)
     return MetricTable(segment, depth, columns, rows)
 
@@ -128,7 +145,7 @@ def _metric_table(metrics: Sequence[Metric], segment: str, depth: str) -> Metric
 def metric_order(metric: str) -> tuple[int, int, str]:
     """Place of a metric in a table: as defined, then by k."""
     name, _, k = metric.partition("@")
-    names = [*definitions.METRICS, "novelty", "coverage", "gini"]
+    names = [*definitions.METRICS, "novelty", "diversity", "serendipity", *definitions.TABLE_METRICS]
     return (names.index(name) if name in names else len(names), int(k) if k.isdigit() else 0, name)
 
 
