@@ -19,7 +19,7 @@ from hybridrec.evaluation.bootstrap import Interval, paired_difference
 from hybridrec.evaluation.labels import labels_of, load_labels
 from hybridrec.evaluation.metrics import Labels, judge, pair_keys, row_gains
 from hybridrec.ranking.groups import best_first, starts_of
-from hybridrec.ranking.policy import source_scores
+from hybridrec.ranking.policy import own_lists, own_scores
 from hybridrec.ranking.pool import Pool
 from hybridrec.ranking.ranker_fit import Config, fit_ranker
 from hybridrec.strategies import Strategy
@@ -57,8 +57,9 @@ def require_past(run: Run, fold: str) -> None:
 
 
 def require_item_absent(pool: Pool, ready: dict[str, Strategy], item: int, k: int) -> None:
-    """Leak when a source or strategy shows the item in its first k places: nobody knew it before the cut, nothing describes it."""
-    lists = {source: source_scores(pool, source) for source in pool.sources} | {name: s.score(pool) for name, s in ready.items()}
+    """Leak when a model or strategy shows the item in its first k places: nobody knew it before the cut, nothing describes it."""
+    own = {name: own_scores(pool, kind, name) for kind, name in own_lists(pool)}
+    lists = own | {name: strategy.score(pool) for name, strategy in ready.items()}
     for name, scores in lists.items():
         rows, ranks = best_first(scores, pool.items, pool.starts)
         n_users = int((pool.items[rows[ranks <= k]] == item).sum())

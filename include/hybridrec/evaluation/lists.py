@@ -13,7 +13,7 @@ from hybridrec.errors import BadData
 from hybridrec.evaluation import metrics
 from hybridrec.evaluation.bootstrap import Doubles, Interval, interval, resampled_means
 from hybridrec.evaluation.metrics import METRICS, Judged, Labels, judge, judge_items, pair_keys, row_gains
-from hybridrec.ranking.policy import SEGMENTS, Kind, own_scores
+from hybridrec.ranking.policy import SEGMENTS, own_lists, own_scores
 from hybridrec.ranking.pool import Pool
 from hybridrec.strategies import Strategy
 
@@ -101,9 +101,8 @@ def judge_lists(
     shared = {*pool.sources, *pool.scorers} & set(ready)
     if shared:
         raise BadData(f"{sorted(shared)}: a model and a strategy have the same name; rename one of the two files")
-    own: list[tuple[Kind, str]] = [*(("source", name) for name in pool.sources), *(("scorer", name) for name in pool.scorers)]
     lists: dict[Key, Judged] = {}
-    for kind, name in own:
+    for kind, name in own_lists(pool):
         lists[kind, name] = judge(pool, own_scores(pool, kind, name), labels, max(ks))
     for name, strategy in sorted(ready.items()):
         lists["strategy", name] = judge(pool, strategy.score(pool), labels, max(ks))

@@ -86,6 +86,11 @@ class Policy:
         return self._ready[name].score(pool) if kind == "strategy" else own_scores(pool, kind, name)
 
 
+def own_lists(pool: Pool) -> list[tuple[Kind, str]]:
+    """Kind and name of each model that has columns in the pool, the sources first."""
+    return [*(("source", name) for name in pool.sources), *(("scorer", name) for name in pool.scorers)]
+
+
 def own_scores(pool: Pool, kind: Kind, name: str) -> Floats:
     """The list that a source or a pair scorer makes by itself, as scores of the pool's rows."""
     return source_scores(pool, name) if kind == "source" else scorer_scores(pool, name)
