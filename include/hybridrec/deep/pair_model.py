@@ -33,7 +33,7 @@ class PairConfig(Schedule):
     items whose own embedding is hidden in training, so their other features count.
     """
 
-    history_items: int = 100
+    history_items: int = 50
     negatives: int = 8
     id_dropout: float = 0.1
 

@@ -14,9 +14,9 @@ class Schedule:
     pairs before training stops. validation_users: how many have a pair held out, at most.
     """
 
-    batch_size: int = 1024
+    batch_size: int = 2048
     examples_per_epoch: int = 100_000
-    learning_rate: float = 0.02
+    learning_rate: float = 0.03
     weight_decay: float = 0.1
     max_epochs: int = 8
     patience: int = 2

@@ -19,8 +19,9 @@ from hybridrec.deep.schedule import Schedule
 from hybridrec.errors import BadData
 
 log = logging.getLogger(__name__)
-MIN_EXAMPLES_PER_EPOCH = 4096  # a small data set is gone through more than once an epoch
-MIN_STEPS_PER_EPOCH = 16  # and in smaller batches
+MIN_EXAMPLES_PER_EPOCH = 4096  # a small data set is gone through more than once an epoch,
+MIN_STEPS_PER_EPOCH = 64  # in smaller batches,
+MIN_BATCH = 128  # but not in tiny ones
 
 
 class Lesson(Protocol):
@@ -117,8 +118,8 @@ def _batches(n_examples: int, schedule: Schedule, rng: np.random.Generator) -> l
     size = min(max(n_examples, MIN_EXAMPLES_PER_EPOCH), schedule.examples_per_epoch)
     rounds = [rng.choice(n_examples, size=min(size, n_examples), replace=False) for _ in range(math.ceil(size / n_examples))]
     order = np.concatenate(rounds)[:size]
-    n_steps = max(math.ceil(size / schedule.batch_size), min(MIN_STEPS_PER_EPOCH, size))
-    return np.array_split(order, n_steps)
+    n_steps = max(math.ceil(size / schedule.batch_size), min(MIN_STEPS_PER_EPOCH, size // MIN_BATCH))
+    return [np.sort(batch) for batch in np.array_split(order, n_steps)]  # neighbours in memory: look-ups are faster
 
 
 def save_weights(network: nn.Module, file: Path) -> None:
