@@ -177,6 +177,15 @@ def test_a_night_without_publishing_is_called_a_trial(night: Run) -> None:
     assert collect(night).headline.startswith("A trial: lists for 60 users")
 
 
+def test_a_night_without_time_is_marked(night: Run) -> None:
+    assert "flatters every list" not in render(collect(night))
+    night.manifest = replace(night.manifest, config=replace(night.config, split="random_per_user"))
+    facts = collect(night)
+    assert "On pairs held out at random stacking reaches" in facts.headline
+    assert facts.folds["eval"] == "judged by pairs held out at random"
+    assert "flatters every list" in render(facts)
+
+
 def test_the_same_run_gives_the_same_page(night: Run) -> None:
     assert render(collect(night)) == render(collect(night))
     assert report_json(collect(night)) == report_json(collect(night))

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from hybridrec import output_checks, store
+from hybridrec.config import Split
 from hybridrec.evaluation.ablation import Ablation
 from hybridrec.evaluation.comparisons import Comparison
 from hybridrec.lookup import open_target
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     from hybridrec.run import Fold, Run, RunManifest
 
 T = TypeVar("T")
+HELD_OUT: dict[Split, str] = {
+    "time": "held-out time",
+    "last_per_user": "each user's last items, held out",
+    "random_per_user": "pairs held out at random",
+}
 
 
 def collect(run: Run, durations: Mapping[str, float] | None = None) -> Facts:
@@ -68,7 +74,7 @@ def collect(run: Run, durations: Mapping[str, float] | None = None) -> Facts:
 
 def _frame(run: Run) -> Facts:
     manifest = run.manifest
-    folds = {str(fold.name): _describe_fold(fold) for fold in sorted(manifest.folds.values(), key=lambda fold: fold.cut)}
+    folds = {str(fold.name): _describe_fold(fold, run.config.split) for fold in sorted(manifest.folds.values(), key=lambda fold: fold.cut)}
     options = {name: str(value) for name, value in asdict(run.config).items()}
     return Facts(
         run_id=run.run_id,
@@ -78,6 +84,7 @@ def _frame(run: Run) -> Facts:
         models=manifest.models,
         k=run.config.k,
         publish=manifest.publish,
+        held_out=HELD_OUT[run.config.split],
         folds=folds,
         options=options,
         tuned=_tuned(manifest),
@@ -89,7 +96,9 @@ def _tuned(manifest: RunManifest) -> tuple[TunedModel, ...]:
     return tuple(TunedModel(model, as_text(of.options), of.run_id, of.metric, of.before, of.after) for model, of in found)
 
 
-def _describe_fold(fold: Fold) -> str:
+def _describe_fold(fold: Fold, split: Split) -> str:
+    if split != "time":
+        return f"judged by {HELD_OUT[split]}" if fold.label_end else "trains on everything"
     judged = f", judged until {fold.label_end:%Y-%m-%d %H:%M}" if fold.label_end else ""
     return f"trains before {fold.cut:%Y-%m-%d %H:%M}{judged}"
 

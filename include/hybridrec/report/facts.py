@@ -212,7 +212,7 @@ class TunedModel:
 class Facts:
     """Everything on the page. None and empty mean that the step which would have said it did not run to its end.
 
-    metric: the one by which lists are compared, as ndcg@20.
+    held_out: what the lists are judged by. metric: the one by which lists are compared, as ndcg@20.
     absent: what is missing, each with the job that would have written it.
     """
 
@@ -223,6 +223,7 @@ class Facts:
     models: tuple[str, ...]
     k: int
     publish: bool
+    held_out: str
     folds: dict[str, str]
     options: dict[str, str]
     tuned: tuple[TunedModel, ...] = ()

@@ -30,7 +30,7 @@ def _quality(facts: Facts) -> str:
         return ""
     metric, value, floor = ours[name].metric, ours[name].value, ours["popularity"].value
     against = f"popularity's {floor:.4f}" + (f", {value / floor:.1f} times as much" if floor > 0 else "")
-    return f"On held-out time {name} reaches {metric} {value:.4f} against {against}."
+    return f"On {facts.held_out} {name} reaches {metric} {value:.4f} against {against}."
 
 
 def warnings(facts: Facts) -> tuple[str, ...]:
