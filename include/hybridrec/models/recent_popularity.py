@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hybridrec.models import TrainingData, popularity
+from hybridrec.models import Log, TrainingData, popularity
 
 DOC = "Number of users who chose the item lately."
 BECAUSE = "people choose it a lot these days"
 REQUIRED = False
+SEARCH = {"half_life_days": Log(1.0, 365.0)}
 
 
 @dataclass(frozen=True)

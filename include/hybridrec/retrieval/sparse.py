@@ -62,6 +62,32 @@ def as_csr(matrix: Any) -> csr_array:
     return found
 
 
+def pattern(matrix: csr_array) -> csr_array:
+    """The same stored cells, each holding 1."""
+    return csr_array((np.ones(matrix.nnz, np.float32), matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def scaled(matrix: csr_array, by_row: Floats, by_column: Floats) -> csr_array:
+    """The matrix with each cell times its row's and its column's factor."""
+    values = matrix.data * by_row[row_numbers(matrix)] * by_column[matrix.indices]
+    return csr_array((values.astype(np.float32), matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def column_sums(matrix: csr_array) -> Floats:
+    """Sum of each column, float32."""
+    return np.bincount(matrix.indices, weights=matrix.data, minlength=matrix.shape[1]).astype(np.float32)
+
+
+def row_sums(matrix: csr_array) -> Floats:
+    """Sum of each row, float32."""
+    return np.bincount(row_numbers(matrix), weights=matrix.data, minlength=matrix.shape[0]).astype(np.float32)
+
+
+def power(values: Floats, exponent: float) -> Floats:
+    """Powers of numbers of 0 or more, where 0 stays 0 also for a negative exponent."""
+    return np.where(values > 0, np.maximum(values, np.finfo(np.float32).tiny) ** np.float32(exponent), 0).astype(np.float32)
+
+
 def empty_csr() -> csr_array:
     """The matrix of a model that is not fitted."""
     return without_columns(0)

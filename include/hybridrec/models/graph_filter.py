@@ -1,0 +1,120 @@
+"""Choices smoothed over the graph of users and items: near neighbours plus the slow waves of the whole graph.
+
+Shen, Wu, Zhang, Shan, Zhang, Letaief and Li, "How powerful is graph convolution for recommendation?", CIKM 2021 (GF-CF): a
+linear filter, which is the normalised co-occurrence of items, plus an ideal low-pass filter, which is the projection on the
+graph's strongest directions. Nothing is learnt, so a fit takes seconds. The paper normalises users and items by the square
+root of their degree; milder powers serve data with few choices a user better.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from hybridrec.models import Floats, Ints, Linear, Log, Neighbours, TrainingData, UserBlock
+from hybridrec.retrieval.dot import Vectors, no_vectors, score_dot
+from hybridrec.retrieval.item_item import ItemItemModel, nearest
+from hybridrec.retrieval.select import NOT_ELIGIBLE, contenders, empty_lists, leave_out, rank_pairs, row_blocks, spread
+from hybridrec.retrieval.sparse import column_sums, pattern, power, row_sums, scaled, score_sparse
+from hybridrec.retrieval.spectrum import main_directions
+
+DOC = "Choices smoothed over the graph of users and items (linear and low-pass graph filter)."
+BECAUSE = "it lies close to your choices in the graph of who chose what"
+BECAUSE_OF = "it lies close to {title} in the graph of who chose what"
+REQUIRED = False
+SEARCH = {
+    "low_pass": Log(0.05, 3.0),
+    "factors": Log(32, 256),
+    "user_damping": Linear(0.0, 0.6),
+    "item_damping": Linear(0.2, 0.6),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options.
+
+    low_pass: weight of the slow waves beside the neighbours. factors: how many of them. user_damping, item_damping: exponents
+    of the degrees by which the graph is normalised, 0.5 each in the paper. neighbours: kept per item.
+    """
+
+    low_pass: float = 0.5
+    factors: int = 128
+    user_damping: float = 0.25
+    item_damping: float = 0.4
+    neighbours: int = 1000
+
+
+class Model(ItemItemModel[Config]):
+    """Neighbours as in every item-item model, and two dense matrices for the slow waves, so nothing is items x items.
+
+    waves: `users` holds what a choice of an item adds to a user's vector, `items` what an item's score is read off with,
+    both float32 (n_items, n_factors).
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.waves = no_vectors()
+
+    def fit(self, data: TrainingData) -> dict[str, float]:
+        """Build both filters."""
+        matrix = pattern(data.matrix)
+        users, items = row_sums(matrix), column_sums(matrix)
+        graph = scaled(matrix, power(users, -self.config.user_damping), power(items, -self.config.item_damping))
+        waves = main_directions(graph, self.config.factors, data.seed)
+        graph.data /= waves.strengths[0]  # then the linear filter's largest eigenvalue is 1, as is that of the low-pass filter
+        by_item = graph.T.tocsr()
+        self.neighbours = nearest(lambda rows: by_item[rows] @ graph, len(items), self.config.neighbours)
+        damping = power(items, self.config.item_damping)[:, None]
+        inwards = waves.items * power(items, -self.config.item_damping)[:, None]
+        self.waves = Vectors(inwards, self.config.low_pass * waves.items * damping, items > 0)
+        return {"neighbours_per_item": self.neighbours.nnz / len(items)}
+
+    def queries(self, users: UserBlock) -> csr_array:
+        """Every choice counts 1."""
+        return pattern(users.history)
+
+    def top_k(self, users: UserBlock, k: int) -> Neighbours:
+        """The k unseen items of the highest smoothed value; an empty list without history."""
+        known = np.flatnonzero(np.diff(users.history.indptr))
+        return spread(self._top_k(self.queries(users)[known], k), known, len(users.user_idx))
+
+    def score_pairs(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
+        """Smoothed values; NaN without history or for an item without events."""
+        chosen = self.queries(users)
+        scores = score_sparse(chosen, self.neighbours, rows, items) + score_dot(chosen @ self.waves.users, self.waves.items, rows, items)
+        known = np.diff(chosen.indptr)[rows] > 0
+        return np.where(known & self.waves.scorable[items], scores, np.float32(np.nan))
+
+    def save(self, folder: Path) -> None:
+        """The neighbours and the waves."""
+        super().save(folder)
+        self.waves.save(folder)
+
+    @classmethod
+    def load(cls, folder: Path, config: Config) -> Self:
+        """The saved arrays, mapped."""
+        model = super().load(folder, config)
+        model.waves = Vectors.load(folder)
+        return model
+
+    def _top_k(self, chosen: csr_array, k: int) -> Neighbours:
+        """As in retrieval/dot: the product only narrows the choice, contenders are scored one by one."""
+        found = empty_lists(chosen.shape[0], k)
+        longest = float(np.linalg.norm(self.waves.items, axis=1).max(initial=0.0))
+        for rows in row_blocks(*chosen.shape):
+            near = (chosen[rows] @ self.neighbours).toarray()  # (n_rows, n_items)
+            vectors = chosen[rows] @ self.waves.users  # (n_rows, n_factors)
+            scores = near + vectors @ self.waves.items.T
+            scores[:, ~self.waves.scorable] = NOT_ELIGIBLE
+            leave_out(scores, chosen[rows])
+            largest = near.max(axis=1) + longest * np.linalg.norm(vectors, axis=1)
+            pairs = contenders(scores, k, 2 * vectors.shape[1] * np.finfo(np.float32).eps * largest)
+            exact = near[pairs] + score_dot(vectors, self.waves.items, pairs.rows, pairs.items)
+            block = rank_pairs(pairs, exact, len(near), k)
+            found.items[rows], found.scores[rows] = block.items, block.scores
+        return found
