@@ -82,8 +82,8 @@ def _history(run: Run, fold: str) -> np.ndarray:
 
 
 def add_candidates(run: Run) -> Run:
-    """Commit model_candidates of all folds."""
-    for fold in ("rank", "eval", "final"):
+    """Commit model_candidates of all of the run's folds."""
+    for fold in run.folds:
         run.write("model_candidates", pa.Table.from_pandas(candidates(run, fold), preserve_index=False), fold)
     return run
 

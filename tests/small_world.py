@@ -94,11 +94,16 @@ def make_run(run_id: str = "small", config: Config | None = None) -> Run:
         run_id, "small", AS_OF, models, True, "test", folds, inputs, config or Config(k=10, pool_k=20, bootstrap_samples=200)
     )
     run = Run.create(manifest, settings)
+    write_tables(run)
+    return run
+
+
+def write_tables(run: Run) -> None:
+    """What build_interactions and build_features would write of this world, for the folds that the run has."""
     run.write("model_users", pa.Table.from_pandas(users().drop(columns="joined_at").reset_index(names="user_idx"), preserve_index=False))
     run.write("model_items", pa.Table.from_pandas(items().reset_index(names="item_idx"), preserve_index=False))
-    for fold in folds.values():
-        _write_fold(run, fold)
-    return run
+    for name in run.folds:
+        _write_fold(run, run.fold(name))
 
 
 def _write_fold(run: Run, fold: Fold) -> None:
