@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from hybridrec.errors import BadData
-from hybridrec.evaluation.comparisons import POPULARITY, Comparison, Pair, Resampling, compare
+from hybridrec.evaluation import metrics
+from hybridrec.evaluation.bootstrap import Doubles, paired_difference
+from hybridrec.evaluation.comparisons import POPULARITY, Comparison, Resampling
 from hybridrec.evaluation.labels import LabelledPool, labelled_pool
-from hybridrec.evaluation.lists import ALL, JudgedLists, Key
-from hybridrec.evaluation.metrics import Judged, judge
-from hybridrec.evaluation.night import judge_all
-from hybridrec.ranking.policy import SEGMENTS, Choice, Policy, load_policy
+from hybridrec.evaluation.lists import ALL
+from hybridrec.evaluation.metrics import judge
+from hybridrec.ranking.groups import Floats
+from hybridrec.ranking.policy import SEGMENTS, Choice, Policy, load_policy, source_scores
 from hybridrec.strategies import weighted
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 Serving = Literal["tonight", "champion", "blend", "popularity"]
-TONIGHT, BLEND, POPULAR = ("policy", "tonight"), ("policy", "weighted"), ("source", POPULARITY)
+TONIGHT, BLEND = "tonight", "weighted"
 
 
 @dataclass(frozen=True)
@@ -61,17 +63,16 @@ def judge_promotion(run: Run, tonight: Policy, champion: Champion | None) -> Ver
     """Judge tonight's policy on the run's eval fold."""
     fold = labelled_pool(run, "eval")
     k, how = run.config.k, Resampling(run.config.bootstrap_samples, run.config.seed)
-    rival, notes = _champion_list(champion, fold, k)
-    ours = {TONIGHT: _judged(tonight, fold, k), BLEND: _blend(fold, k)}
-    lists = judge_all(run, fold, {}).beside(ours | rival)
-    rows = [row for theirs in (POPULAR, *rival) if theirs in lists.judged for row in _overall(TONIGHT, theirs, lists, k, how)]
+    rival, notes = _champion_quality(champion, fold, k)
+    quality = {TONIGHT: _quality(tonight.score(fold.pool), fold, k), BLEND: _blend_quality(fold, k)} | _popular(fold, k) | rival
+    rows = [_overall(TONIGHT, theirs, quality, k, how) for theirs in (POPULARITY, *rival) if theirs in quality]
     reasons = [*notes, *(row.text() for row in rows)]
     refusals = _refusals(rows, run.config.gate_tolerance)
     if champion is None:
         reasons.append("there is no champion yet")
     if not refusals:
         return Verdict(True, "tonight", (*reasons, "promoted"), tuple(rows))
-    serving = _stand_in(champion, notes, lists, k, how)
+    serving = _stand_in(champion, notes, quality, k, how)
     return Verdict(False, serving, (*reasons, *refusals, f"refused; tonight's lists are ranked by {serving}"), tuple(rows))
 
 
@@ -81,16 +82,23 @@ def stand_in_choices(serving: Serving, reason: str) -> dict[str, Choice]:
     return dict.fromkeys(SEGMENTS, choice)
 
 
-def _judged(policy: Policy, fold: LabelledPool, k: int) -> Judged:
-    return judge(fold.pool, policy.score(fold.pool), fold.labels, k)
+def _quality(scores: Floats, fold: LabelledPool, k: int) -> Doubles:
+    return metrics.ndcg(judge(fold.pool, scores, fold.labels, k), k)
 
 
-def _blend(fold: LabelledPool, k: int) -> Judged:
-    return judge(fold.pool, weighted.Strategy(weighted.Config()).score(fold.pool), fold.labels, k)
+def _blend_quality(fold: LabelledPool, k: int) -> Doubles:
+    return _quality(weighted.Strategy(weighted.Config()).score(fold.pool), fold, k)
 
 
-def _champion_list(champion: Champion | None, fold: LabelledPool, k: int) -> tuple[dict[Key, Judged], list[str]]:
-    """The champion's lists; where it cannot rank tonight's pool, those of the equal-weight blend, and a note."""
+def _popular(fold: LabelledPool, k: int) -> dict[str, Doubles]:
+    """NDCG of popularity's lists, if it is a source of this night."""
+    if POPULARITY not in fold.pool.sources:
+        return {}
+    return {POPULARITY: _quality(source_scores(fold.pool, POPULARITY), fold, k)}
+
+
+def _champion_quality(champion: Champion | None, fold: LabelledPool, k: int) -> tuple[dict[str, Doubles], list[str]]:
+    """NDCG of the champion's lists; where it cannot rank tonight's pool, that of the equal-weight blend, and a note."""
     if champion is None:
         return {}, []
     try:
@@ -98,15 +106,16 @@ def _champion_list(champion: Champion | None, fold: LabelledPool, k: int) -> tup
             raise BadData("its files are gone from the artefact store")
         policy = load_policy(champion.folder)
         policy.require_fit(fold.pool)
-        return {("policy", f"champion {champion.version}"): _judged(policy, fold, k)}, []
+        return {f"champion {champion.version}": _quality(policy.score(fold.pool), fold, k)}, []
     except BadData as error:
         note = f"champion {champion.version} cannot rank tonight's pool, the equal-weight blend is compared in its place: {error}"
         log.warning(note)
-        return {BLEND: _blend(fold, k)}, [note]
+        return {BLEND: _blend_quality(fold, k)}, [note]
 
 
-def _overall(ours: Key, theirs: Key, lists: JudgedLists, k: int, how: Resampling) -> list[Comparison]:
-    return compare([Pair("champion", ours, theirs, k)], lists, ALL, how)
+def _overall(ours: str, theirs: str, quality: dict[str, Doubles], k: int, how: Resampling) -> Comparison:
+    found = paired_difference(quality[ours], quality[theirs], how.samples, how.seed)
+    return Comparison("champion", ours, theirs, ALL, f"ndcg@{k}", *found, n_users=len(quality[ours]))
 
 
 def _refusals(rows: list[Comparison], tolerance: float) -> list[str]:
@@ -119,10 +128,10 @@ def _refusals(rows: list[Comparison], tolerance: float) -> list[str]:
     return found
 
 
-def _stand_in(champion: Champion | None, notes: list[str], lists: JudgedLists, k: int, how: Resampling) -> Serving:
+def _stand_in(champion: Champion | None, notes: list[str], quality: dict[str, Doubles], k: int, how: Resampling) -> Serving:
     """Who ranks when tonight's may not: the champion if it can, else the blend unless that is below popularity."""
     if champion is not None and not notes:
         return "champion"
-    if POPULAR in lists.judged and np.any(lists.quality(POPULAR, k)):
-        return "popularity" if _overall(BLEND, POPULAR, lists, k, how)[0].high < 0 else "blend"
+    if POPULARITY in quality and np.any(quality[POPULARITY]):
+        return "popularity" if _overall(BLEND, POPULARITY, quality, k, how).high < 0 else "blend"
     return "blend"

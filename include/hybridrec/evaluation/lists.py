@@ -72,10 +72,6 @@ class JudgedLists:
         parts = {"labels": labels, "judged": judged, "found": found}
         return replace(self, **parts, segments=self.segments[users], n_candidates=self.n_candidates[users])  # type: ignore[arg-type]
 
-    def beside(self, more: dict[Key, Judged]) -> JudgedLists:
-        """These lists and some more over the same users."""
-        return replace(self, judged=self.judged | more)
-
     def quality(self, key: Key, k: int) -> Doubles:
         """NDCG of each user's list, the measure by which lists are compared."""
         return metrics.ndcg(self.judged[key], k)
