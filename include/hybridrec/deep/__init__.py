@@ -7,6 +7,8 @@
     sampling    negatives, drawn by popularity (no torch)
     pairs       PairLesson: pairs against sampled negatives
     pair_model  PairModel: fit, score_pairs, save and load of every pair scorer (no torch until it is needed)
+    towers      TowerLesson: pairs against the other items of the batch
+    sequences   SequenceLesson: the next item of a sequence
     networks/   the networks themselves
 
 A new torch model writes a network and a Lesson, which says what the network learns from and is judged by:

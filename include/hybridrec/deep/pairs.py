@@ -64,8 +64,8 @@ class PairLesson:
         chosen = self.negatives.were_chosen(pairs.users, drawn)
         items, places = np.unique(np.column_stack([pairs.items, drawn]), return_inverse=True)
         places = places.reshape(len(examples), -1)
-        users = self.network.users(Inputs.of(_forget(self._askers(pairs, self.cut.days[examples]), "user", self.id_dropout, rng)))
-        vectors = self.network.items(Inputs.of(_forget(self.items.take(items), "item", self.id_dropout, rng)))
+        users = self.network.users(Inputs.of(forget(self._askers(pairs, self.cut.days[examples]), "user", self.id_dropout, rng)))
+        vectors = self.network.items(Inputs.of(forget(self.items.take(items), "item", self.id_dropout, rng)))
         scores = self.network(users[:, None], F.embedding(torch.from_numpy(places), vectors))  # (n, 1 + n_negatives)
         scores = scores - torch.from_numpy(self.negatives.log_q[items][places])
         scores[:, 1:].masked_fill_(torch.from_numpy(chosen), -torch.inf)
@@ -110,7 +110,8 @@ def score(network: PairNetwork, users: FieldTable, items: FieldTable, rows: NDAr
     return scores
 
 
-def _forget(table: FieldTable, name: str, share: float, rng: np.random.Generator) -> FieldTable:
+def forget(table: FieldTable, name: str, share: float, rng: np.random.Generator) -> FieldTable:
+    """The table with a share of one field's codes unknown; as it is if it has no such field."""
     if name not in table.layout.names:
         return table
     codes = table.codes[:, table.layout.names.index(name)]

@@ -9,118 +9,61 @@ place as well.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
+from hybridrec.deep.fields import item_fields, newest, user_fields, with_history
+from hybridrec.deep.held_out import hold_out
+from hybridrec.deep.projection import content_vectors
+from hybridrec.deep.schedule import Schedule
+from hybridrec.models import TrainingData
+from hybridrec.retrieval.dot import DotProductModel, Vectors
 
-from hybridrec.errors import BadData
-from hybridrec.models import Floats, Ints, Neighbours, TrainingData, UserBlock
-from hybridrec.retrieval.dot import Vectors, no_vectors
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-DOC = "Two towers: a bag of the history's items against id and content of the item (torch)."
+DOC = "Two towers: the history's items and the user's attributes against id, attributes and content of the item (torch)."
 BECAUSE = "it lies close to your taste as a whole"
 REQUIRED = False
+USER_FIELDS = ("age", "gender", "occupation", "region", "history_length")
+ITEM_FIELDS = ("item", "brand", "provider", "price", "period", "popularity", "categories", "content")
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Schedule):
     """Options of the towers and of their training.
 
-    content_dims: size that the content vectors are projected to before training. history_items: newest items in
-    the bag. id_dropout: share of examples whose item must do with its content. patience: epochs without progress
-    on the held-out events before training stops.
+    hidden: width of the user's layer. content_dims: numbers that an item's content is projected to before training.
+    history_items: newest items in the bag. id_dropout: share of examples whose item must do without its id.
     """
 
+    batch_size: int = 512
+    examples_per_epoch: int = 100_000
+    learning_rate: float = 0.005
+    weight_decay: float = 0.1
+    max_epochs: int = 12
     dims: int = 64
     hidden: int = 128
     content_dims: int = 64
     history_items: int = 50
     temperature: float = 0.15
-    batch_size: int = 512
-    examples_per_epoch: int = 200_000
-    learning_rate: float = 0.005
-    weight_decay: float = 0.1
     id_dropout: float = 0.1
-    max_epochs: int = 12
-    patience: int = 2
-    validation_users: int = 2000
 
 
-class Model:
+class Model(DotProductModel[Config]):
     """The towers' outputs as two matrices; torch is needed to fit, not to recommend."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        self.vectors = no_vectors()
-        self.weights: dict[str, Tensor] = {}
-
     def fit(self, data: TrainingData) -> dict[str, float]:
-        """Train the towers, keep the epoch that ranks the held-out events best, and embed everybody."""
-        import torch
-
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # two threads bought nothing, and the same bits whatever the machine
-        try:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(data.seed)
-                return self._train(data)
-        finally:
-            torch.set_num_threads(threads)
-
-    def top_k(self, users: UserBlock, k: int) -> Neighbours:
-        """The k unseen items nearest to the user."""
-        return self.vectors.top_k(users, k)
-
-    def score_pairs(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
-        """Cosines of user and item; NaN without history or for an item with neither events nor content."""
-        return self.vectors.score_pairs(users, rows, items)
-
-    def save(self, folder: Path) -> None:
-        """The two matrices, and the towers' weights as safetensors."""
-        from safetensors.torch import save_file
-
-        self.vectors.save(folder)
-        save_file(self.weights, folder / "towers.safetensors")
-
-    @classmethod
-    def load(cls, folder: Path, config: Config) -> Model:
-        """The saved matrices, mapped; the weights stay on disk, where only further training needs them."""
-        model = cls(config)
-        model.vectors = Vectors.load(folder)
-        return model
-
-    def _train(self, data: TrainingData) -> dict[str, float]:
-        from hybridrec.deep.histories import histories, hold_out_newest
-        from hybridrec.deep.towers import Towers, Trainer, embed_items, embed_users
+        """Train the towers, keep the epoch that ranks the held-out pairs best, and embed everybody."""
+        from hybridrec.deep.networks.two_towers import TwoTowers
+        from hybridrec.deep.sampling import negatives
+        from hybridrec.deep.towers import TowerLesson, embed
+        from hybridrec.deep.training import reproducible, train
 
         config = self.config
-        trained = np.bincount(data.matrix.indices, minlength=data.matrix.shape[1]) > 0
-        content = dense_content(data, config.content_dims)
-        towers = Towers(config, content, trained)
-        split = hold_out_newest(data, content, config)
-        best = Trainer(config, towers, split.kept, split.examples, split.held_out).run(data.seed)
-        whole = histories(data.matrix, data.last_event_day, content, config.history_items)
-        users = embed_users(towers, whole.of(np.arange(len(whole.bags))))
-        self.vectors = Vectors(users, embed_items(towers), trained | (np.abs(content).sum(axis=1) > 0))
-        if not (np.isfinite(users).all() and np.isfinite(self.vectors.items).all()):
-            raise BadData("models.two_tower: training diverged; lower learning_rate under [models.two_tower]")
-        self.weights = best.weights
-        return {"epochs": float(best.epoch), "held_out_ndcg": best.ndcg, "loss": best.loss}
-
-
-def dense_content(data: TrainingData, dims: int) -> Floats:
-    """Content vectors of the items, projected to at most `dims` dimensions, float32 (n_items, dims)."""
-    from sklearn.decomposition import TruncatedSVD
-
-    from hybridrec.content import item_vectors
-
-    vectors = item_vectors(data.items)
-    n_dims = min(dims, min(vectors.shape) - 1)
-    if n_dims < 1:
-        return np.zeros((vectors.shape[0], 1), dtype=np.float32)
-    found: Floats = TruncatedSVD(n_dims, random_state=data.seed).fit_transform(vectors).astype(np.float32)
-    return found
+        cut = hold_out(data, config.validation_users)
+        users = user_fields(data).only(USER_FIELDS)
+        items = item_fields(data, content_vectors(data, config.content_dims)).only(ITEM_FIELDS)
+        whole = with_history(users, newest(data.matrix, data.last_event_day, config.history_items), items)
+        with reproducible(data.seed):
+            towers = TwoTowers(whole.layout, items.layout, config.dims, config.hidden, config.temperature)
+            bags = newest(cut.matrix, cut.days, config.history_items)
+            lesson = TowerLesson(towers, users, items, bags, cut, negatives(data.matrix), 0, config.id_dropout, data.seed)
+            best = train(lesson, config, data.seed, "models.two_tower")
+            self.vectors = Vectors(embed(towers.users, whole), embed(towers.items, items), items.described())
+        return {"epochs": float(best.epoch), "held_out_ndcg": best.judgement, "loss": best.loss}

@@ -1,0 +1,70 @@
+"""Causal self-attention over sequences of items, several short ones a row.
+
+Shapes: n rows, W places a row, D dims, H heads.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+INITIAL_STD = 0.02
+EXPANSION = 2  # the hidden layer's width, in dims
+
+
+class SequenceNetwork(nn.Module):  # type: ignore[misc]  # torch's types are not followed: they cost mypy a minute
+    """Reads items in their order and says at each place which vector the next item should have.
+
+    An item has one embedding, as input and as answer; code 0 is no item. What the distance between two places means is
+    learnt for each head, up to the width of a row; without `ordered` it means nothing.
+    """
+
+    def __init__(self, n_codes: int, width: int, dims: int, blocks: int, heads: int, dropout: float, ordered: bool) -> None:
+        super().__init__()
+        self.ordered = ordered
+        self.items = nn.Embedding(n_codes, dims, padding_idx=0)
+        nn.init.normal_(self.items.weight[1:], std=INITIAL_STD)
+        self.distance = nn.Parameter(torch.zeros(heads, width), requires_grad=ordered)
+        self.blocks = nn.ModuleList([AttentionBlock(dims, heads, dropout) for _ in range(blocks)])
+        self.dropout = nn.Dropout(dropout)
+        self.last = nn.LayerNorm(dims)
+
+    def forward(self, codes: Tensor, sizes: Tensor) -> Tensor:
+        """The answers (n, W, D). codes: (n, W). sizes: (n,), the places that each sequence of a row has."""
+        items = self.dropout(self.items(codes) * self.items.embedding_dim**0.5)
+        bias = self._bias(sizes, codes.shape[1])
+        # without order the newest item says no more than the others: a place begins as their mean
+        state = items if self.ordered else torch.softmax(bias[:, 0], dim=-1) @ items
+        for block in self.blocks:
+            state = block(state, state if self.ordered else items, bias)
+        return self.last(state)
+
+    def _bias(self, sizes: Tensor, width: int) -> Tensor:
+        """What is added to the attention of place i for place j, (n, H, W, W): -inf for what lies ahead or in another sequence."""
+        place = torch.arange(width)
+        back = place[:, None] - place[None, :]
+        sequence = place[None, :] // sizes[:, None]  # (n, W)
+        visible = (back >= 0) & (sequence[:, :, None] == sequence[:, None, :])  # (n, W, W)
+        return self.distance[:, back.clamp(min=0)].masked_fill(~visible[:, None], -torch.inf)
+
+
+class AttentionBlock(nn.Module):  # type: ignore[misc]
+    """Attention, then two layers, each on the normalised state and added to it."""
+
+    def __init__(self, dims: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.before_attention, self.before_layers = nn.LayerNorm(dims), nn.LayerNorm(dims)
+        self.query, self.key_value, self.join = nn.Linear(dims, dims), nn.Linear(dims, 2 * dims), nn.Linear(dims, dims)
+        self.layers = nn.Sequential(nn.Linear(dims, EXPANSION * dims), nn.GELU(), nn.Dropout(dropout), nn.Linear(EXPANSION * dims, dims))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, state: Tensor, seen: Tensor, bias: Tensor) -> Tensor:
+        """What the places (n, W, D) make of what is seen from them (n, W, D) -> (n, W, D)."""
+        n, width, dims = state.shape
+        query = self.query(self.before_attention(state)).view(n, width, self.heads, -1).transpose(1, 2)  # (n, H, W, D / H)
+        key, value = self.key_value(self.before_attention(seen)).view(n, width, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
+        found = F.scaled_dot_product_attention(query, key, value, attn_mask=bias).transpose(1, 2).reshape(n, width, dims)
+        state = state + self.dropout(self.join(found))
+        return state + self.dropout(self.layers(self.before_layers(state)))
