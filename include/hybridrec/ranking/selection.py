@@ -31,13 +31,18 @@ def select_sources(pool: Pool, gains: Floats, k: int, max_users: int, seed: int)
     z = np.nan_to_num(z)
     picks, total, weight, best = [], np.zeros(z.shape[1], np.float32), np.zeros(z.shape[1], np.float32), -1.0
     for _ in range(PICKS):
-        quality = [judge.ndcg((total + z[s]) / np.maximum(weight + present[s], 1)) for s in range(len(sources))]
+        quality = [judge.ndcg(_blend(total + z[s], weight + present[s])) for s in range(len(sources))]
         winner = int(np.argmax(quality))
         if quality[winner] < best + MIN_GAIN:
             break
         picks.append(winner)
         best, total, weight = quality[winner], total + z[winner], weight + present[winner]
     return {sources[s]: picks.count(s) / len(picks) for s in sorted(set(picks))}
+
+
+def _blend(total: Floats, weight: Floats) -> Floats:
+    """Means of the scores that exist; what no source scores comes last."""
+    return np.where(weight > 0, total / np.maximum(weight, 1), np.float32(-np.inf)).astype(np.float32)
 
 
 class _Judge:
@@ -54,12 +59,14 @@ class _Judge:
         self._ideal = np.maximum(discounts[n_relevant], 1e-12)
 
     def ndcg(self, scores: Floats) -> float:
-        """Mean over the users of NDCG at k; rows with equal scores share the best place."""
+        """Mean over the users of NDCG at k; of rows with equal scores all have the worst of their places."""
         padded = np.full(self._filled.shape, -np.inf, dtype=np.float32)
         padded[self._filled] = scores
         width = len(self._filled[0])
         top = padded if width <= self._k else np.partition(padded, width - self._k, axis=1)[:, width - self._k :]
         rows, columns = np.nonzero(self._relevant)
-        place = 1 + (top[rows] > padded[rows, columns][:, None]).sum(axis=1)  # up to k exact, beyond it k + 1
-        worth = np.where(place <= self._k, 1 / np.log2(place + 1.0), 0.0)
+        of_labels = padded[rows, columns]
+        place = (top[rows] >= of_labels[:, None]).sum(axis=1)  # of a label that is among the top, itself included
+        listed = (of_labels >= top[rows].min(axis=1)) & np.isfinite(of_labels)
+        worth = np.where(listed, 1 / np.log2(place + 1.0), 0.0)
         return float((np.bincount(rows, worth, minlength=len(padded)) / self._ideal).mean())

@@ -125,8 +125,12 @@ def _decision(run: Run) -> tuple[str, tuple[Choice, ...]]:
     return metric, tuple(Choice(segment, choice.name, choice.reason) for segment, choice in sorted(chosen.items()))
 
 
-def _gate(run: Run) -> Gate:
-    raw = json.loads((run.artefact("promotion") / "promotion.json").read_text())
+def _gate(run: Run) -> Gate | None:
+    """The verdict; None where a policy serves without a gate, as in a benchmark."""
+    path = run.artefact("promotion") / "promotion.json"
+    if not path.exists():
+        return None
+    raw = json.loads(path.read_text())
     return Gate(
         promoted=bool(raw["promoted"]),
         candidate=str(raw["candidate_version"]),
