@@ -18,6 +18,6 @@ class Schedule:
     examples_per_epoch: int = 100_000
     learning_rate: float = 0.03
     weight_decay: float = 0.1
-    max_epochs: int = 8
+    max_epochs: int = 6
     patience: int = 2
     validation_users: int = 1000

@@ -30,7 +30,7 @@ class Config(PairConfig):
     """
 
     factors: int = 32
-    buckets: int = 128
+    buckets: int = 64
     hidden: int = 64
 
 

@@ -21,7 +21,7 @@ class WideAndDeep(nn.Module):  # type: ignore[misc]
     def __init__(self, users: Layout, items: Layout, factors: int, buckets: int, hidden: int) -> None:
         super().__init__()
         self.buckets = buckets
-        self.crosses = Embeddings(users, buckets, std=0.0)
+        self.crosses = Embeddings(users._replace(bags={}), buckets, std=0.0)
         self.user_vectors, self.item_vectors = Embeddings(users, factors), Embeddings(items, factors)
         self.layers = PairLayers(users.n_fields * factors, items.n_fields * factors, hidden)
         self.attributes = [place for place, name in enumerate(items.names) if name != "item"]
