@@ -13,7 +13,7 @@ from numpy.testing import assert_array_equal
 from hybridrec.errors import BadData
 from hybridrec.ranking.pool import Pool
 from hybridrec.ranking.ranker import Ranker, mixed
-from hybridrec.ranking.ranker_fit import PLAIN, Choice, Config, fit_ranker, nearest_to_blend
+from hybridrec.ranking.ranker_fit import NO_TREES, Config, TreeChoice, better, fit_ranker
 
 CONFIG = Config(max_rounds=40, min_rows_in_leaf=10, k=5)
 
@@ -26,7 +26,9 @@ def world(n_users: int, signal: float, seed: int = 1) -> tuple[Pool, np.ndarray]
     chance = 1 / (1 + np.exp(3 - signal * hidden))
     gains = (rng.random(n) < chance).astype(np.float32)
     users = np.repeat(np.arange(n_users), 20).tolist()
-    pool = pools.hand_pool(users, list(range(20)) * n_users, score_a=noise, z_a=noise, mean_z=noise, rank_a=noise, hidden=hidden, n_sources=[1] * n)
+    pool = pools.hand_pool(
+        users, list(range(20)) * n_users, score_a=noise, z_a=noise, mean_z=noise, rank_a=noise, hidden=hidden, n_sources=[1] * n
+    )
     return pool, gains
 
 
@@ -34,7 +36,7 @@ def test_learns_a_signal_that_the_blend_lacks() -> None:
     pool, gains = world(150, signal=4.0)
     ranker, metrics = fit_ranker(pool, gains, CONFIG, seed=5, threads=1)
     assert ranker.mix > 0
-    assert metrics["ndcg"] > metrics["blend_ndcg"] + 0.2
+    assert metrics["ndcg"] > metrics["plain_ndcg"] + 0.2
     scores = ranker.score(pool)
     assert scores[gains > 0].mean() > scores[gains == 0].mean() + 0.5
 
@@ -98,12 +100,23 @@ def test_names_the_feature_that_moved_the_score() -> None:
     assert max(ranker.importances(), key=ranker.importances().get) == "hidden"
 
 
-def test_nearest_to_blend_wants_more_than_one_standard_error() -> None:
-    blend, trees = np.array([0.1, 0.2, 0.3, 0.4]), Choice(False, 40, 0.5)
-    assert nearest_to_blend({PLAIN: blend, trees: blend + 0.1}) == trees  # the same gain for everyone: no error
-    assert nearest_to_blend({PLAIN: blend, trees: blend + np.array([0.4, -0.2, 0, 0])}) == PLAIN  # carried by one user
-    learnt = Choice(True, 0, 0.0)
-    assert nearest_to_blend({learnt: blend + 0.1, trees: blend + 0.1}) == learnt  # weights are nearer than trees
+def test_a_choice_must_beat_the_simple_one_by_more_than_a_standard_error() -> None:
+    simple, trees = np.array([0.1, 0.2, 0.3, 0.4]), TreeChoice(40, 0.5)
+    assert better({NO_TREES: simple, trees: simple + np.array([0.1, 0.2, 0.1, 0.2])}, NO_TREES) == trees
+    assert better({NO_TREES: simple, trees: simple + np.array([0.4, -0.2, 0, 0])}, NO_TREES) == NO_TREES  # carried by one user
+
+
+def test_corrections_find_what_the_sources_mean_hides() -> None:
+    """Two sources, one of them pure noise: the equal mean is half noise, and a linear correction is all it takes."""
+    rng = np.random.default_rng(2)
+    n_users, n = 200, 200 * 20
+    good, bad = rng.normal(size=n), 3 * rng.normal(size=n)
+    gains = (rng.random(n) < 1 / (1 + np.exp(3 - 3 * good))).astype(np.float32)
+    columns = {"z_a": good, "rank_a": np.ones(n), "z_b": bad, "rank_b": np.ones(n), "mean_z": (good + bad) / 2}
+    pool = pools.hand_pool(np.repeat(np.arange(n_users), 20).tolist(), np.tile(np.arange(20), n_users).tolist(), **columns)
+    ranker, metrics = fit_ranker(pool, gains, CONFIG, seed=5, threads=1)
+    assert ranker.blend.shares or ranker.blend.corrections
+    assert metrics["blend_ndcg"] > metrics["plain_ndcg"] + 0.1
 
 
 def test_max_rows_samples_whole_users() -> None:

@@ -2,14 +2,15 @@
 
     score = (1 - mix) * z(blend) + mix * z(trees)        z: per-user standard score
 
-The blend is the mean of the sources' z-scores with equal or with learnt weights. The ranker keeps the names of its
-columns and refuses a pool with other ones. How it is fitted: ranking/ranker_fit.py.
+The blend is a mean of the sources' z-scores, of all or of some, plus weighted z-scores of all models where labels carry
+that. The ranker keeps the names of its columns and refuses a pool with other ones. How it is fitted: ranking/ranker_fit.py.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,24 +25,47 @@ from hybridrec.ranking.pool import Pool
 if TYPE_CHECKING:
     import lightgbm
 
+NO_CORRECTION = 1e6  # a penalty under which no weight leaves 0
 TREES, COLUMNS = "ranker.txt", "columns.json"
-Weights = Mapping[str, float]  # of the sources in the blend; empty: all equal
+
+
+@dataclass(frozen=True)
+class Blend:
+    """The linear part of a ranker.
+
+    shares: weights of the sources' mean by source; empty: all sources alike. corrections: weights by column that are added,
+    and the penalty under which they were fitted.
+    """
+
+    shares: Mapping[str, float] = field(default_factory=dict)
+    corrections: Mapping[str, float] = field(default_factory=dict)
+    penalty: float = NO_CORRECTION
+
+    def score(self, pool: Pool) -> Floats:
+        """float32 (n_rows,); a score that a model does not have counts 0, the user's mean."""
+        total = weighted_mean(pool, self.shares) if self.shares else pool.features["mean_z"].copy()
+        for column, weight in sorted(self.corrections.items()):
+            total += np.float32(weight) * np.nan_to_num(pool.features[column])
+        return total
+
+
+PLAIN_BLEND = Blend()
 
 
 class Ranker:
     """A fitted ranker; without trees it is the blend."""
 
-    def __init__(self, trees: lightgbm.Booster | None, columns: tuple[str, ...], rounds: int, mix: float, weights: Weights) -> None:
+    def __init__(self, trees: lightgbm.Booster | None, columns: tuple[str, ...], rounds: int, mix: float, blend: Blend) -> None:
         self._trees = trees
         self.columns = columns
         self.rounds = rounds
         self.mix = mix
-        self.weights = weights
+        self.blend = blend
 
     def score(self, pool: Pool) -> Floats:
         """Scores, float32 (n_rows,); BadData unless the pool's columns are just those of the fit."""
         require_columns(pool, self.columns)
-        blend = blended(pool, self.weights)
+        blend = self.blend.score(pool)
         if self._trees is None or self.mix == 0 or not len(pool.items):
             return mixed(pool, blend, np.zeros(len(pool.items)), 0.0)
         return mixed(pool, blend, predict(self._trees, matrix_of(pool, self.columns), self.rounds), self.mix)
@@ -67,7 +91,7 @@ class Ranker:
         """Write the trees, if there are any, as LightGBM text and the rest as JSON."""
         if self._trees is not None:
             (folder / TREES).write_text(self._trees.model_to_string())
-        rest = {"columns": self.columns, "rounds": self.rounds, "mix": self.mix, "weights": dict(self.weights)}
+        rest = {"columns": self.columns, "rounds": self.rounds, "mix": self.mix, "blend": asdict(self.blend)}
         store.write_json(folder / COLUMNS, rest)
 
     @classmethod
@@ -78,7 +102,7 @@ class Ranker:
         stored = json.loads((folder / COLUMNS).read_text())
         path = folder / TREES
         trees = lightgbm.Booster(model_str=path.read_text()) if path.exists() else None
-        return cls(trees, tuple(stored["columns"]), stored["rounds"], stored["mix"], stored["weights"])
+        return cls(trees, tuple(stored["columns"]), stored["rounds"], stored["mix"], Blend(**stored["blend"]))
 
 
 def stored_columns(folder: Path) -> tuple[str, ...]:
@@ -93,15 +117,13 @@ def require_columns(pool: Pool, columns: tuple[str, ...]) -> None:
         raise BadData(f"ranker: the pool's columns differ from the fit's: missing {missing}, unknown {unknown}; train the ranker anew")
 
 
-def blended(pool: Pool, weights: Weights) -> Floats:
-    """Weighted mean of the z-scores that exist, float32 (n_rows,); without weights that of all sources."""
-    if not weights:
-        return pool.features["mean_z"]
+def weighted_mean(pool: Pool, shares: Mapping[str, float]) -> Floats:
+    """Weighted mean of the sources' z-scores that exist, float32 (n_rows,); 0 where none does."""
     total, weight = np.zeros(len(pool.items), np.float32), np.zeros(len(pool.items), np.float32)
-    for source, of_source in sorted(weights.items()):
+    for source, share in sorted(shares.items()):
         z = pool.features[f"z_{source}"]
-        total += np.float32(of_source) * np.nan_to_num(z)
-        weight += np.float32(of_source) * ~np.isnan(z)
+        total += np.float32(share) * np.nan_to_num(z)
+        weight += np.float32(share) * ~np.isnan(z)
     return np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
 
 

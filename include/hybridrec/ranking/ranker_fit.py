@@ -1,11 +1,12 @@
-"""Fitting the ranker: how far to trust the trees is itself learnt.
+"""Fitting the ranker: how far to trust what was learnt is itself learnt.
 
-With few labelled users trees learn noise, so the blend, the number of rounds and `mix` are chosen by cross-fitting over
-users: every user is scored by trees and weights that have not seen this user's labels. Among the choices that are no
-worse than the best by more than one standard error of the paired difference, the one nearest to the plain blend wins.
+With few labelled users trees learn noise, so everything is chosen by cross-fitting over users: every user is scored by
+trees and weights that have not seen this user's labels. First the blend: equal weights, or sources selected greedily,
+each with or without learnt corrections. Then how many trees are mixed into it, and how much they count. A choice is
+taken where it beats the simpler one by more than a standard error of the paired difference.
 
-Trees learn from each labelled user's labels, the best of the other candidates by the blend, and some drawn by seed: what
-the blend puts deep into the pool teaches little and there is much of it. Choices are judged on whole pools.
+Trees learn from each labelled user's labels, the best of the other candidates by the plain blend, and some drawn by seed:
+what the blend puts deep into the pool teaches little and there is much of it. Choices are judged on whole pools.
 
 Burges, "From RankNet to LambdaRank to LambdaMART: an overview", 2010.
 """
@@ -13,8 +14,8 @@ Burges, "From RankNet to LambdaRank to LambdaMART: an overview", 2010.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,10 @@ from numpy.typing import NDArray
 from hybridrec.evaluation.metrics import judge, ndcg
 from hybridrec.ranking.groups import Floats, best_first
 from hybridrec.ranking.labelled import labelled_users, labels_in, sample_users
+from hybridrec.ranking.linear import LinearScorer
+from hybridrec.ranking.listwise import fit_weights, targets_of
 from hybridrec.ranking.pool import Pool
-from hybridrec.ranking.ranker import Ranker, blended, matrix_of, mixed, predict
+from hybridrec.ranking.ranker import NO_CORRECTION, PLAIN_BLEND, Blend, Ranker, matrix_of, mixed, predict
 from hybridrec.ranking.selection import select_sources
 
 if TYPE_CHECKING:
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 LEVELS = 30  # LambdaRank wants whole relevance levels: gains are rounded to thirtieths of the largest
 MIN_USERS = 20  # with fewer the standard error of a difference says nothing
-MIXES = (0.0, 0.25, 0.5, 0.75, 1.0)
+MIXES = (0.15, 0.3, 0.5, 0.75, 1.0)
 
 
 @dataclass(frozen=True)
@@ -40,14 +43,17 @@ class Config:
     """Options.
 
     rounds: number of trees, 0: chosen among `max_rounds` / 8, / 4, / 2 and `max_rounds`. mix: weight of the trees, below 0: chosen.
-    learnt: whether the blend's weights are learnt, where rounds and mix are fixed.
-    hard, drawn: candidates without a label that a user teaches with: the blend's best, and others. max_rows: more rows than this
-    are sampled by user. search_users: users on whom choices are judged. k: length of the list whose NDCG chooses.
+    selected, penalty: how the blend is made where rounds and mix are fixed, see BlendChoice. corrected: each user's best rows
+    that corrections learn from. hard, drawn: candidates without a label that trees learn from, the blend's best and others.
+    max_rows: more rows than this are sampled by user. search_users: users on whom choices are judged. k: length of the list
+    whose NDCG chooses.
     """
 
     rounds: int = 0
     mix: float = -1.0
-    learnt: bool = False
+    selected: bool = False
+    penalty: float = NO_CORRECTION
+    corrected: int = 60
     max_rounds: int = 240
     learning_rate: float = 0.06
     leaves: int = 15
@@ -62,111 +68,157 @@ class Config:
     k: int = 20
 
 
-class Choice(NamedTuple):
-    """A way to rank: whether the blend's weights are learnt, how many trees, and how much these count."""
+class BlendChoice(NamedTuple):
+    """How the linear part is made: sources selected or all alike, and the penalty on its corrections; NO_CORRECTION: none."""
 
-    learnt: bool
+    selected: bool
+    penalty: float
+
+
+class TreeChoice(NamedTuple):
+    """How many trees, and how much they count beside the blend."""
+
     rounds: int
     mix: float
 
 
-PLAIN = Choice(learnt=False, rounds=0, mix=0.0)
-Quality = dict[Choice, NDArray[np.float64]]
+PLAIN, NO_TREES = BlendChoice(selected=False, penalty=NO_CORRECTION), TreeChoice(rounds=0, mix=0.0)
+BLENDS = tuple(BlendChoice(selected, penalty) for selected in (False, True) for penalty in (NO_CORRECTION, 0.01, 0.001))
+K = TypeVar("K", BlendChoice, TreeChoice)
+Doubles = NDArray[np.float64]
+
+
+class Lesson(NamedTuple):
+    """A pool with each row's gain, 0 where the user did not turn to the item."""
+
+    pool: Pool
+    gains: Floats
+
+    def of(self, users: NDArray[np.int32]) -> Lesson:
+        """The rows of some of the users."""
+        return Lesson(self.pool.rows_of(users), self.gains[np.isin(self.pool.row_users, users)])
+
+    def take(self, rows: NDArray[np.bool_]) -> Lesson:
+        """Some of the rows."""
+        return Lesson(self.pool.take(rows), self.gains[rows])
+
+
+class Held(NamedTuple):
+    """What users whose labels were not seen would get: scores of their whole pools by every choice."""
+
+    lesson: Lesson
+    blends: dict[BlendChoice, Floats]
+    trees: dict[int, Doubles]
 
 
 def fit_ranker(pool: Pool, gains: Floats, config: Config, seed: int, threads: int) -> tuple[Ranker, dict[str, float]]:
     """Fit on the users of the pool who turned to one of their candidates; where nobody did, the ranker is the plain blend."""
     columns = tuple(sorted(pool.features))
-    users = labelled_users(pool, gains)
-    if not len(users):
-        log.warning("no candidate is a label of its user: the ranker is the plain blend; widen label_share or pool_k, or add sources")
-        return Ranker(None, columns, 0, 0.0, {}), {"rounds": 0.0, "mix": 0.0, "n_users": 0.0}
-    pool, gains = pool.rows_of(users), gains[np.isin(pool.row_users, users)]
-    choice, figures = _choose(pool, gains, columns, config, seed, threads)
-    weights = select_sources(pool, gains, config.k, config.search_users, seed) if choice.learnt else {}
-    lesson, lesson_gains = lessons(pool, gains, config, seed)
-    trees = _train(lesson, lesson_gains, columns, max(choice.rounds, 1), config, seed, threads)
-    metrics = choice._asdict() | {"n_users": len(lesson.users), "n_rows": len(lesson.items), "n_columns": len(columns)}
-    return Ranker(trees, columns, choice.rounds, choice.mix, weights), {name: float(value) for name, value in metrics.items()} | figures
+    lesson = Lesson(pool, gains).of(labelled_users(pool, gains))
+    if len(lesson.pool.users) < MIN_USERS:
+        text = "%d users turned to a candidate, too few to learn from: the ranker is the plain blend; widen label_share or pool_k"
+        log.warning(text, len(lesson.pool.users))
+        return Ranker(None, columns, 0, 0.0, PLAIN_BLEND), {"rounds": 0.0, "mix": 0.0, "n_users": float(len(lesson.pool.users))}
+    blend_choice, tree_choice, figures = _choose(lesson, columns, config, seed, threads)
+    taught = teaching_rows(lesson, config, seed)
+    trees = _train(taught, columns, max(tree_choice.rounds, 1), config, seed, threads)
+    ranker = Ranker(trees, columns, *tree_choice, blend=fit_blend(lesson, blend_choice, config, seed))
+    figures |= blend_choice._asdict() | tree_choice._asdict()
+    figures |= {"n_users": len(taught.pool.users), "n_rows": len(taught.gains), "n_columns": len(columns)}
+    return ranker, {name: float(value) for name, value in figures.items()}
 
 
-def lessons(pool: Pool, gains: Floats, config: Config, seed: int) -> tuple[Pool, Floats]:
-    """The rows to learn from; see the module."""
+def teaching_rows(lesson: Lesson, config: Config, seed: int) -> Lesson:
+    """The rows that trees learn from; see the module."""
+    pool, gains = lesson
     hard, _ = best_first(pool.features["mean_z"], pool.items, pool.starts, config.hard)
     draws = np.random.default_rng(seed).random(len(gains)).astype(np.float32)
     drawn, _ = best_first(draws, pool.items, pool.starts, config.drawn)
     kept = gains > 0
     kept[hard] = True
     kept[drawn] = True
-    thinned = pool.take(kept)
-    return sample_users(thinned, gains[kept], thinned.users, config.max_rows, seed)
+    thinned = lesson.take(kept)
+    return Lesson(*sample_users(*thinned, thinned.pool.users, config.max_rows, seed))
 
 
-def nearest_to_blend(quality: Quality) -> Choice:
-    """The choice with the smallest mix, then equal weights, then fewest rounds, within one standard error of the best.
+def fit_blend(lesson: Lesson, choice: BlendChoice, config: Config, seed: int) -> Blend:
+    """The linear part: sources by greedy selection, corrections by the listwise loss on each user's best rows."""
+    shares = select_sources(*lesson, config.k, config.search_users, seed) if choice.selected else {}
+    if choice.penalty >= NO_CORRECTION:
+        return Blend(shares)
+    base = Blend(shares).score(lesson.pool)
+    best, _ = best_first(base, lesson.pool.items, lesson.pool.starts, config.corrected)
+    rows = np.zeros(len(base), dtype=bool)
+    rows[best] = True
+    part = lesson.take(rows)
+    names = tuple(name for name in sorted(lesson.pool.features) if name.startswith("z_"))
+    scorer = LinearScorer(base[rows], np.nan_to_num(matrix_of(part.pool, names)))
+    if not part.gains.any():
+        return Blend(shares)
+    weights = fit_weights(scorer, targets_of(part.gains, part.pool.starts), choice.penalty, np.zeros(len(names)))
+    return Blend(shares, dict(zip(names, weights.tolist(), strict=True)), choice.penalty)
 
-    quality: out-of-fold NDCG of the same users. The standard error is that of the mean paired difference.
+
+def better(quality: dict[K, Doubles], simple: K) -> K:
+    """The best choice by mean, if it beats the simple one by more than a standard error; else the simple one.
+
+    quality: out-of-fold NDCG of the same users for each choice. The standard error is that of the mean paired difference.
     """
     best = max(quality, key=lambda choice: float(quality[choice].mean()))
-    for choice in sorted(quality, key=lambda choice: (choice.mix, choice.learnt, choice.rounds)):
-        behind = quality[best] - quality[choice]
-        error = float(behind.std(ddof=1)) / np.sqrt(len(behind)) if len(behind) > 1 else np.inf
-        if float(behind.mean()) <= error:
-            return choice
-    return best
+    gained = quality[best] - quality[simple]
+    return best if float(gained.mean()) > float(gained.std(ddof=1)) / np.sqrt(len(gained)) else simple
 
 
 def _choose(
-    pool: Pool, gains: Floats, columns: tuple[str, ...], config: Config, seed: int, threads: int
-) -> tuple[Choice, dict[str, float]]:
-    """The choice, and the out-of-fold NDCG of it and of the plain blend where there was a search."""
+    lesson: Lesson, columns: tuple[str, ...], config: Config, seed: int, threads: int
+) -> tuple[BlendChoice, TreeChoice, dict[str, float]]:
+    """Blend and trees, and the out-of-fold NDCG of the plain blend, of the chosen one and of the whole."""
     if config.rounds > 0 and config.mix >= 0:
-        return Choice(config.learnt, config.rounds, config.mix), {}
-    if len(pool.users) < MIN_USERS:
-        log.warning("%d users turned to a candidate, too few to learn from: the ranker is the plain blend", len(pool.users))
-        return PLAIN, {}
-    quality = cross_fit(pool, gains, columns, config, seed, threads)
-    choice = nearest_to_blend(quality)
-    return choice, {name: float(quality[key].mean()) for name, key in (("ndcg", choice), ("blend_ndcg", PLAIN)) if key in quality}
-
-
-def cross_fit(pool: Pool, gains: Floats, columns: tuple[str, ...], config: Config, seed: int, threads: int) -> Quality:
-    """Out-of-fold NDCG of search_users users for every choice that the options leave open."""
-    pool, gains = _some_users(pool, gains, 2 * config.search_users, seed)
-    n_folds = config.folds
-    fold_of_user = np.random.default_rng(seed).permutation(len(pool.users)) % n_folds
-    found: dict[Choice, list[NDArray[np.float64]]] = {}
-    for fold in range(n_folds):
-        learner, learner_gains = _of_users(pool, gains, pool.users[fold_of_user != fold])
-        judged, judged_gains = _of_users(pool, gains, pool.users[fold_of_user == fold][: config.search_users // n_folds])
-        for choice, quality in _judge_choices(learner, learner_gains, judged, judged_gains, columns, config, seed, threads).items():
-            found.setdefault(choice, []).append(quality)
-    return {choice: np.concatenate(parts) for choice, parts in found.items()}
-
-
-def _judge_choices(
-    learner: Pool, gains: Floats, judged: Pool, judged_gains: Floats, columns: tuple[str, ...], config: Config, seed: int, threads: int
-) -> Quality:
-    weights = {False: {}, True: select_sources(learner, gains, config.k, config.search_users, seed)}
-    blends = {learnt: blended(judged, of_blend) for learnt, of_blend in weights.items()}
-    lesson, lesson_gains = lessons(learner, gains, config, seed)
-    all_rounds = (config.rounds,) if config.rounds > 0 else tuple(max(1, config.max_rounds // part) for part in (8, 4, 2, 1))
-    trees = _train(lesson, lesson_gains, columns, max(all_rounds), config, seed, threads)
-    matrix, labels = matrix_of(judged, columns), labels_in(judged, judged_gains)
-    nothing = np.zeros(len(judged.items))
-    scored = {0: nothing} | {rounds: predict(trees, matrix, rounds) for rounds in all_rounds}
-    mixes = (config.mix,) if config.mix >= 0 else MIXES
-    choices = [Choice(learnt, 0, 0.0) for learnt in weights if 0.0 in mixes]
-    choices += [Choice(learnt, rounds, mix) for learnt in weights for rounds in all_rounds for mix in mixes if mix > 0]
-    return {
-        choice: ndcg(judge(judged, mixed(judged, blends[choice.learnt], scored[choice.rounds], choice.mix), labels, config.k), config.k)
-        for choice in choices
+        return BlendChoice(config.selected, config.penalty), TreeChoice(config.rounds, config.mix), {}
+    held = cross_fit(lesson, columns, config, seed, threads)
+    of_blends = {choice: np.concatenate([_ndcg(part, part.blends[choice], config) for part in held]) for choice in BLENDS}
+    blend = better(of_blends, PLAIN)
+    of_trees = {NO_TREES: of_blends[blend]} | {
+        TreeChoice(rounds, mix): np.concatenate(
+            [_ndcg(part, mixed(part.lesson.pool, part.blends[blend], part.trees[rounds], mix), config) for part in held]
+        )
+        for rounds in _all_rounds(config)
+        for mix in ((config.mix,) if config.mix >= 0 else MIXES)
+        if mix > 0
     }
+    trees = better(of_trees, NO_TREES) if config.mix < 0 else max(of_trees, key=lambda choice: (choice.mix, float(of_trees[choice].mean())))
+    figures = {"plain_ndcg": of_blends[PLAIN], "blend_ndcg": of_blends[blend], "ndcg": of_trees[trees]}
+    return blend, trees, {name: float(values.mean()) for name, values in figures.items()}
 
 
-def _train(pool: Pool, gains: Floats, columns: tuple[str, ...], rounds: int, config: Config, seed: int, threads: int) -> lightgbm.Booster:
+def cross_fit(lesson: Lesson, columns: tuple[str, ...], config: Config, seed: int, threads: int) -> list[Held]:
+    """Every choice's scores of search_users users in `folds` parts, each by what was fitted without the part's users."""
+    users = np.random.default_rng(seed).permutation(lesson.pool.users)[: 2 * config.search_users]
+    parts = []
+    for users_held in np.array_split(users, config.folds):
+        learner = lesson.of(np.setdiff1d(users, users_held))
+        judged = lesson.of(users_held[: config.search_users // config.folds])
+        trees = _train(teaching_rows(learner, config, seed), columns, max(_all_rounds(config)), config, seed, threads)
+        matrix = matrix_of(judged.pool, columns)
+        blends = {choice: fit_blend(learner, choice, config, seed).score(judged.pool) for choice in BLENDS}
+        thin = Lesson(replace(judged.pool, features={}), judged.gains)
+        parts.append(Held(thin, blends, {rounds: predict(trees, matrix, rounds) for rounds in _all_rounds(config)}))
+    return parts
+
+
+def _all_rounds(config: Config) -> tuple[int, ...]:
+    return (config.rounds,) if config.rounds > 0 else tuple(max(1, config.max_rounds // part) for part in (8, 4, 2, 1))
+
+
+def _ndcg(part: Held, scores: Floats, config: Config) -> Doubles:
+    labels = labels_in(part.lesson.pool, part.lesson.gains)
+    return ndcg(judge(part.lesson.pool, scores, labels, config.k), config.k)
+
+
+def _train(lesson: Lesson, columns: tuple[str, ...], rounds: int, config: Config, seed: int, threads: int) -> lightgbm.Booster:
     import lightgbm
 
+    pool, gains = lesson
     levels = np.ceil(gains / gains.max() * LEVELS).astype(np.int32)
     data = lightgbm.Dataset(matrix_of(pool, columns), label=levels, group=np.diff(pool.starts), free_raw_data=True)
     options = {
@@ -185,12 +237,3 @@ def _train(pool: Pool, gains: Floats, columns: tuple[str, ...], rounds: int, con
         "verbose": -1,
     }
     return lightgbm.train(options, data, num_boost_round=rounds)
-
-
-def _some_users(pool: Pool, gains: Floats, n_users: int, seed: int) -> tuple[Pool, Floats]:
-    drawn = np.random.default_rng(seed).permutation(pool.users)[:n_users]
-    return _of_users(pool, gains, drawn)
-
-
-def _of_users(pool: Pool, gains: Floats, users: NDArray[np.int32]) -> tuple[Pool, Floats]:
-    return pool.rows_of(users), gains[np.isin(pool.row_users, users)]

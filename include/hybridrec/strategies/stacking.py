@@ -37,7 +37,8 @@ class Strategy:
     def unfitted(self) -> Strategy:
         """One with the choices that this one made."""
         ranker = self.ranker
-        return Strategy(replace(self.config, rounds=max(1, ranker.rounds), mix=ranker.mix, learnt=bool(ranker.weights)))
+        selected, penalty = bool(ranker.blend.shares), ranker.blend.penalty
+        return Strategy(replace(self.config, rounds=max(1, ranker.rounds), mix=ranker.mix, selected=selected, penalty=penalty))
 
     def score(self, pool: Pool) -> Floats:
         """The ranker's scores; BadData unless the pool has just the columns that it was fitted on."""
