@@ -1,0 +1,117 @@
+"""What people like you chose: popularity within the groups that a user belongs to, pulled towards everybody's.
+
+Demographic recommendation as in Pazzani, "A framework for collaborative, content-based and demographic filtering", AI Review
+1999: groups by age, gender, occupation and region. A group's share of each item is estimated with `prior_users` users more who
+choose as everybody does, so a small group hardly differs; a user gets the mean over the groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from hybridrec.models import Floats, Ints, Log, Neighbours, SearchSpace, TrainingData, UserBlock
+from hybridrec.retrieval.select import contenders, empty_lists, leave_out, rank_pairs, row_blocks
+from hybridrec.retrieval.sparse import as_csr, empty_csr, load_csr, save_csr
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DOC = "Number of users of the same age, gender, occupation and region who chose the item."
+BECAUSE = "many people like you chose it"
+REQUIRED = False
+SEARCH: SearchSpace = {"prior_users": Log(5, 500)}
+ATTRIBUTES = ("gender", "occupation", "region")
+
+
+@dataclass(frozen=True)
+class Config:
+    """prior_users: so many users who choose like everybody are added to a group. age_band: years. min_users: of a group that counts."""
+
+    prior_users: float = 50.0
+    age_band: int = 10
+    min_users: int = 10
+
+
+class Model:
+    """Shares of the items by group, and each user's groups; who is in no group is in the one of everybody."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.shares: Floats = np.zeros((0, 0), dtype=np.float32)  # (n_groups, n_items); the first group is everybody
+        self.groups = empty_csr()  # (n_users, n_groups), rows sum to 1
+
+    def fit(self, data: TrainingData) -> dict[str, float]:
+        """Count each group's choices."""
+        members = _members(data.users, self.config)  # (n_users, n_groups)
+        chosen = csr_array((np.ones(data.matrix.nnz), data.matrix.indices, data.matrix.indptr), shape=data.matrix.shape)
+        active = (np.diff(data.matrix.indptr) > 0).astype(np.float64)
+        everybody = np.asarray(chosen.sum(axis=0)) / max(active.sum(), 1.0)
+        counts, sizes = (members.T @ chosen).toarray(), np.asarray(members.T @ active)
+        prior = self.config.prior_users
+        shares = (counts + prior * everybody) / (sizes + prior)[:, None]
+        self.shares = np.vstack([everybody, shares]).astype(np.float32)
+        self.groups = _with_everybody(members)
+        return {"groups": float(members.shape[1])}
+
+    def top_k(self, users: UserBlock, k: int) -> Neighbours:
+        """The k unseen items of the largest share, also for users without history."""
+        found = empty_lists(len(users.user_idx), k)
+        for rows, scores in self._blocks(users):
+            leave_out(scores, users.history[rows])
+            pairs = contenders(scores, k)
+            best = rank_pairs(pairs, scores[pairs], len(scores), k)
+            found.items[rows], found.scores[rows] = best.items, best.scores
+        return found
+
+    def score_pairs(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
+        """The item's share among people like the user."""
+        found = np.empty(len(rows), dtype=np.float32)
+        for block, scores in self._blocks(users):
+            asked = np.flatnonzero((rows >= block.start) & (rows < block.stop))
+            found[asked] = scores[rows[asked] - block.start, items[asked]]
+        return found
+
+    def save(self, folder: Path) -> None:
+        """The groups' shares and the users' groups."""
+        np.save(folder / "shares.npy", self.shares, allow_pickle=False)
+        save_csr(self.groups, folder, "groups")
+
+    @classmethod
+    def load(cls, folder: Path, config: Config) -> Model:
+        """The saved arrays, mapped."""
+        model = cls(config)
+        model.shares = np.load(folder / "shares.npy", mmap_mode="r", allow_pickle=False)
+        model.groups = load_csr(folder, "groups")
+        return model
+
+    def _blocks(self, users: UserBlock) -> Iterator[tuple[slice, Floats]]:
+        groups = self.groups[users.user_idx]
+        for rows in row_blocks(len(users.user_idx), self.shares.shape[1]):
+            yield rows, np.asarray(groups[rows] @ self.shares, dtype=np.float32)  # (n_rows, n_items)
+
+
+def _members(users: pd.DataFrame, config: Config) -> csr_array:
+    """Which user is in which group that is large enough, csr of ones (n_users, n_groups)."""
+    import pandas as pd
+
+    columns = [users[name].astype("string") for name in ATTRIBUTES if name in users]
+    if "age_years" in users:
+        columns.append((users["age_years"].astype("Float64") // config.age_band).astype("string"))
+    columns = [column.where(column.map(column.value_counts()).fillna(0) >= config.min_users) for column in columns]
+    known = [pd.get_dummies(column).to_numpy(dtype=np.float32) for column in columns]
+    return as_csr(np.hstack([np.zeros((len(users), 0), dtype=np.float32), *known]))
+
+
+def _with_everybody(members: csr_array) -> csr_array:
+    """The groups behind a first column that holds those who are in none; rows sum to 1."""
+    from scipy.sparse import diags_array, hstack
+
+    n_groups = np.diff(members.indptr)
+    in_none = as_csr((n_groups == 0).astype(np.float32)[:, None])
+    return as_csr(hstack([in_none, diags_array(1 / np.maximum(n_groups, 1)) @ members], format="csr"))
