@@ -225,7 +225,7 @@ def bucket_codes(values: pd.Series) -> Ints:
     """Codes of numbers by quantile; 0 for a missing one."""
     numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
     known = ~np.isnan(numbers)
-    edges = np.unique(np.quantile(numbers[known], np.linspace(0, 1, N_BUCKETS + 1)[1:-1])) if known.any() else numbers[:0]
+    edges = np.unique(np.quantile(numbers[known], np.linspace(0, 1, N_BUCKETS + 1)[1:-1], method="higher")) if known.any() else numbers[:0]
     codes: Ints = np.where(known, np.searchsorted(edges, numbers, side="right") + 1, 0).astype(np.int32)
     return codes
 

@@ -19,7 +19,7 @@ from hybridrec.deep.schedule import Schedule
 from hybridrec.errors import BadData
 
 log = logging.getLogger(__name__)
-MIN_EXAMPLES_PER_EPOCH = 4096  # a small data set is gone through more than once an epoch,
+MIN_EXAMPLES_PER_EPOCH = 2048  # a small data set is gone through more than once an epoch,
 MIN_STEPS_PER_EPOCH = 64  # in smaller batches,
 MIN_BATCH = 128  # but not in tiny ones
 
@@ -67,7 +67,11 @@ def reproducible(seed: int) -> Iterator[None]:
     """One thread and a seeded generator of torch; both are put back afterwards."""
     with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        yield
+        torch.set_flush_denormal(True)  # gradients that fade away would slow the arithmetic down
+        try:
+            yield
+        finally:
+            torch.set_flush_denormal(False)
 
 
 def train(lesson: Lesson, schedule: Schedule, seed: int, name: str) -> Fit:

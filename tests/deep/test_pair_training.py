@@ -1,0 +1,110 @@
+"""The training loop, the sampling and the cut, on examples that can be followed by hand."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.sparse import csr_array
+from torch import nn
+
+from hybridrec import discover
+from hybridrec.deep.held_out import hold_out
+from hybridrec.deep.sampling import negatives
+from hybridrec.deep.schedule import Schedule
+from hybridrec.deep.training import reproducible, train
+from hybridrec.errors import BadData
+from hybridrec.models import TrainingData
+
+# user 0 chose items 0, 1, 2 at ages 5, 1, 3; user 1 chose item 1; nobody chose item 3
+MATRIX = csr_array(np.array([[1, 1, 1, 0], [0, 1, 0, 0]], dtype=np.float32))
+DATA = TrainingData(MATRIX, np.array([5.0, 1, 3, 2]), pd.DataFrame(), np.zeros(4, np.float32), pd.DataFrame(), seed=1, threads=1)
+
+
+@dataclass
+class Slope:
+    """Learns one number, whose loss is its distance from 3; it is judged by a list of marks, one an epoch."""
+
+    marks: list[float]
+    network: nn.Module = field(default_factory=lambda: nn.Linear(1, 1, bias=False))
+    n_examples: int = 10
+    seen: list[float] = field(default_factory=list)
+
+    def loss(self, examples: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
+        assert len(examples) == 10
+        return (self.network.weight - 3).abs().sum()
+
+    def judge(self) -> float:
+        assert not self.network.training
+        self.seen.append(self.network.weight.item())
+        return self.marks[len(self.seen) - 1]
+
+
+SCHEDULE = Schedule(batch_size=10, examples_per_epoch=10, learning_rate=0.1, max_epochs=6, patience=2)
+
+
+def test_training_stops_without_progress_and_keeps_the_best_epoch() -> None:
+    with reproducible(1):
+        lesson = Slope([0.1, 0.5, 0.5, 0.4, 0.3, 0.9])
+        fit = train(lesson, SCHEDULE, 1, "models.slope")
+    assert len(lesson.seen) == 5
+    assert (fit.epoch, fit.judgement) == (3, 0.5), "of equals the later"
+    assert lesson.network.weight.item() == lesson.seen[2]
+
+
+def test_without_held_out_pairs_the_loss_decides() -> None:
+    with reproducible(1):
+        fit = train(Slope([float("nan")] * 6), SCHEDULE, 1, "models.slope")
+    assert fit.epoch == 6 and fit.judgement == -fit.loss
+
+
+def test_a_loss_that_is_no_number_says_what_to_do() -> None:
+    lesson = Slope([0.1] * 6)
+    with torch.no_grad():
+        lesson.network.weight.fill_(float("inf"))
+    with pytest.raises(BadData, match=r"lower learning_rate under \[models.slope\]"):
+        train(lesson, SCHEDULE, 1, "models.slope")
+
+
+def test_torch_is_left_as_it_was() -> None:
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    with reproducible(1):
+        torch.rand(1)
+    assert torch.get_num_threads() == threads and torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_newest_choice_is_held_out() -> None:
+    cut = hold_out(DATA, 10)
+    assert (cut.held_out.users.tolist(), cut.held_out.items.tolist()) == ([0], [1])  # user 1 has too few items
+    assert cut.matrix.toarray().tolist() == [[1, 0, 1, 0], [0, 1, 0, 0]]
+    assert cut.days.tolist() == [5, 3, 2] and cut.examples.items.tolist() == [0, 2, 1]
+
+
+def test_any_choice_is_held_out_where_there_is_no_time() -> None:
+    timeless = replace(DATA, split="random_per_user", last_event_day=np.ones(4))
+    assert {int(hold_out(replace(timeless, seed=seed), 10).held_out.items[0]) for seed in range(20)} == {0, 1, 2}
+
+
+def test_negatives_are_drawn_by_the_root_of_popularity_and_evenly() -> None:
+    sampler = negatives(MATRIX)
+    root = np.sqrt([1, 2, 1]) / np.sqrt([1, 2, 1]).sum()
+    expected = 0.5 / 3 + 0.5 * root
+    np.testing.assert_allclose(np.exp(sampler.log_q[:3]), expected, rtol=1e-6)
+    drawn = np.bincount(sampler.draw(5000, 4, np.random.default_rng(1)).ravel(), minlength=4)
+    assert drawn[3] == 0, "nobody chose it"
+    np.testing.assert_allclose(drawn[:3] / 20_000, expected, atol=0.01)
+
+
+def test_a_users_own_items_are_known() -> None:
+    found = negatives(MATRIX).were_chosen(np.array([0, 1]), np.array([[0, 3], [1, 2]]))
+    assert found.tolist() == [[True, False], [True, False]]
+
+
+def test_models_are_listed_without_torch() -> None:
+    code = "import sys; from hybridrec import discover; discover.members('models'); sys.exit('torch' in sys.modules)"
+    assert discover.names("models") and subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
