@@ -68,8 +68,8 @@ def test_unknown_names_are_refused(small_run: Run, model: str, fold: str, messag
 
 
 def test_unknown_options_are_refused(home: object) -> None:
-    run = small_world.make_run(config=Config(members={"models": {"item_knn": {"weighting": "magic"}, "als": {"size": 3}}}))
-    with pytest.raises(BadData, match=r"weighting is 'magic'; choose from cosine, tfidf, bm25"):
+    run = small_world.make_run(config=Config(members={"models": {"item_knn": {"neighbours": "all"}, "als": {"size": 3}}}))
+    with pytest.raises(BadData, match=r"\[models.item_knn\]: neighbours is 'all', expected int"):
         train_model.main(train_model.Params("small", "item_knn", "eval"))
     with pytest.raises(BadData, match=r"\[models.als\]: there is no option 'size'; choose from alpha, "):
         train_model.main(train_model.Params("small", "als", "eval"))

@@ -56,7 +56,7 @@ class Model:
         self._refuse_if_too_large(matrix.shape[1])
         self.known = np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0
         n_users = np.count_nonzero(np.diff(matrix.indptr))
-        penalty = self.config.regularization * float(np.square(matrix.data, dtype=np.float64).sum()) / n_users
+        penalty = self.config.regularization * float(np.square(matrix.data, dtype=np.float64).sum() / n_users)
         self.weights = ridge_weights(matrix, penalty)
         return {"penalty": penalty}
 

@@ -37,7 +37,7 @@ class Config:
     """
 
     alpha: float = 0.7
-    beta: float = 0.4
+    beta: float = 0.3
     neighbours: int = 300
     weighted: bool = False
 

@@ -3,23 +3,24 @@
 Item neighbours as in Deshpande and Karypis, "Item-based top-N recommendation algorithms", TOIS 2004, but directed: a later
 choice of the same user counts for an earlier item by how soon it followed, and the history by how recent its items are.
 Garg, Gupta, Malhotra, Vig and Shroff, "Sequence and time aware neighborhood for session-based recommendations", SIGIR 2019,
-weigh sessions so. Choices of equal age have no order and count both ways; where nothing is known of time, plain
-co-occurrence is left.
+weigh sessions so. Choices of equal age are one visit: they have no order and count both ways. Where nothing is known of
+time there is one visit a user, and plain co-occurrence is left.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from hybridrec.models import Floats, Linear, Log, TrainingData, UserBlock
-from hybridrec.retrieval.item_item import ItemItemModel, nearest, shrunk_cosines
-from hybridrec.retrieval.recency import newer_items
+from hybridrec.retrieval.item_item import Asymmetric, ItemItemModel, nearest, user_weights
+from hybridrec.retrieval.recency import newer_visits
 from hybridrec.retrieval.select import row_numbers
-from hybridrec.retrieval.sparse import as_csr, column_sums, pattern, power
+from hybridrec.retrieval.sparse import as_csr, column_sums, power, scaled
 
 DOC = "Items that people choose after those of the history, soon after the newest ones first (sequential neighbours)."
 BECAUSE = "people who chose what you chose went on to it"
@@ -30,6 +31,7 @@ SEARCH = {
     "backward": Linear(0.0, 1.0),
     "recency": Linear(0.0, 1.5),
     "shrinkage": Log(0.1, 30.0),
+    "user_damping": Linear(0.0, 1.0),
     "rarity": Linear(0.1, 0.6),
 }
 
@@ -38,18 +40,21 @@ SEARCH = {
 class Config:
     """Options.
 
-    window: choices that follow within so many count. fading: one that follows d choices later counts 1 / d**fading.
-    backward: what a choice counts for the later of two items, compared with the earlier one. recency: an item of the history
-    with n newer ones counts 1 / (1 + n)**recency. neighbours: kept per item. shrinkage: added to the product of norms.
-    rarity: exponent of the number of users of the item to be recommended: 0.5 is the cosine, less favours popular items.
+    window: what follows within so many visits counts. fading: what follows d visits later counts 1 / d**fading.
+    backward: what a pair counts for the later of its items, compared with the earlier one. recency: an item of the history
+    after which came n visits counts 1 / (1 + n)**recency. neighbours: kept per item.
+    shrinkage: users that are added to the product of norms, so that few common users count little.
+    user_damping: a choice counts 1 over the length of its user's history to this power. rarity: exponent of the number of
+    users of the item to be recommended: 0.5 is the cosine, less favours popular items.
     """
 
     window: int = 50
-    fading: float = 0.5
+    fading: float = 0.25
     backward: float = 0.5
-    recency: float = 1.0
+    recency: float = 0.75
     neighbours: int = 300
     shrinkage: float = 1.0
+    user_damping: float = 0.25
     rarity: float = 0.3
 
 
@@ -58,53 +63,60 @@ class Model(ItemItemModel[Config]):
 
     def fit(self, data: TrainingData) -> dict[str, float]:
         """Find the items that follow each item."""
-        by_place = items_by_place(data)
-        by_item = by_place.T.tocsr()
-        owner = row_numbers(data.matrix)
+        by_visit, owner = visits(data)
+        by_item, n_users = by_visit.T.tocsr(), column_sums(by_visit)
+        damped = scaled(by_visit, user_weights(data.matrix, self.config.user_damping)[owner], np.ones_like(n_users))
         reach = self._reach()
-        n_users = column_sums(pattern(data.matrix))
-        own, other = power(n_users, 0.5), power(n_users, self.config.rarity)
-
-        def nearness(rows: slice) -> csr_array:
-            followers = spread_over_places(by_item[rows], owner, reach) @ by_place
-            return shrunk_cosines(followers, own[rows], other, self.config.shrinkage)
-
-        self.neighbours = nearest(nearness, len(own), self.config.neighbours)
-        return {"neighbours_per_item": self.neighbours.nnz / len(own)}
+        cosine = Asymmetric(power(n_users, 0.5), power(n_users, self.config.rarity), self.config.shrinkage)
+        self.neighbours = nearest(
+            lambda rows: cosine.of(spread_over_visits(by_item[rows], owner, reach) @ damped, rows), len(n_users), self.config.neighbours
+        )
+        return {"neighbours_per_item": self.neighbours.nnz / len(n_users)}
 
     def queries(self, users: UserBlock) -> csr_array:
         """The items of the history by recency."""
-        weights = ((1.0 + newer_items(users)) ** -self.config.recency).astype(np.float32)
+        weights = ((1.0 + newer_visits(users)) ** -self.config.recency).astype(np.float32)
         return csr_array((weights, users.history.indices, users.history.indptr), shape=users.history.shape)
 
     def _reach(self) -> Floats:
-        """What a choice counts that lies -window, ..., 0, ..., window places ahead."""
+        """What a choice counts that lies -window, ..., 0, ..., window visits ahead."""
         ahead = np.arange(-self.config.window, self.config.window + 1)
         counts = np.maximum(np.abs(ahead), 1) ** -self.config.fading
         return np.where(ahead < 0, self.config.backward * counts, counts).astype(np.float32)
 
 
-def items_by_place(data: TrainingData) -> csr_array:
-    """Everybody's sequence, one user after the other, oldest first: csr (n_pairs, n_items).
+class Visits(NamedTuple):
+    """Everybody's visits, one user after the other, oldest first; choices of equal age are one visit.
 
-    Pairs of equal age share one place and leave the others empty, so places are as far apart as choices are.
+    items: csr (n_visits, n_items), what was chosen. owner: of each visit, rising.
     """
+
+    items: csr_array
+    owner: NDArray[np.intp]
+
+
+def visits(data: TrainingData) -> Visits:
+    """All visits of the training data."""
+    users = row_numbers(data.matrix)
     everybody = np.arange(data.matrix.shape[0], dtype=np.int32)
-    newer = newer_items(UserBlock(everybody, data.matrix, data.last_event_day.astype(np.float32)))
-    places = data.matrix.indptr[row_numbers(data.matrix) + 1] - 1 - newer
-    ones = np.ones(len(places), dtype=np.float32)
-    return as_csr(csr_array((ones, (places, data.matrix.indices)), shape=(data.matrix.nnz, data.matrix.shape[1])))
+    newer = newer_visits(UserBlock(everybody, data.matrix, data.last_event_day.astype(np.float32)))
+    n_visits = np.zeros(len(everybody), dtype=np.int64)
+    np.maximum.at(n_visits, users, newer + 1)
+    visit = np.cumsum(n_visits)[users] - 1 - newer
+    ones = np.ones(len(visit), dtype=np.float32)
+    items = csr_array((ones, (visit, data.matrix.indices)), shape=(int(n_visits.sum()), data.matrix.shape[1]))
+    return Visits(as_csr(items), np.repeat(everybody, n_visits))
 
 
-def spread_over_places(block: csr_array, owner: NDArray[np.intp], reach: Floats) -> csr_array:
-    """Each stored place times `reach`, laid over the places around it that belong to the same user.
+def spread_over_visits(block: csr_array, owner: NDArray[np.intp], reach: Floats) -> csr_array:
+    """Each stored visit times `reach`, laid over the visits around it that belong to the same user.
 
-    block: csr (n_rows, n_places). owner: of each place, rising. reach: odd length, its middle stays in place.
+    block: csr (n_rows, n_visits). owner: of each visit, rising. reach: odd length, its middle stays in place.
     """
-    n_places = block.shape[1]
-    places = block.indices[:, None] + np.arange(len(reach)) - len(reach) // 2  # (nnz, len(reach))
-    inside = (places >= 0) & (places < n_places) & (reach > 0)
-    inside &= owner[np.clip(places, 0, n_places - 1)] == owner[block.indices][:, None]
+    n_visits = block.shape[1]
+    near = block.indices[:, None] + np.arange(len(reach)) - len(reach) // 2  # (nnz, len(reach))
+    inside = (near >= 0) & (near < n_visits) & (reach > 0)
+    inside &= owner[np.clip(near, 0, n_visits - 1)] == owner[block.indices][:, None]
     values = (block.data[:, None] * reach)[inside]
     ends = np.concatenate([[0], np.cumsum(inside.sum(axis=1))])[block.indptr]
-    return csr_array((values, places[inside], ends), shape=block.shape)
+    return csr_array((values, near[inside], ends), shape=block.shape)

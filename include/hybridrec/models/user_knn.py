@@ -44,8 +44,8 @@ SEARCH = {
 class Config:
     """Options.
 
-    neighbours: users that are asked. rarity: a choice counts 1 over the item's number of users to this power, in both histories.
-    shrinkage: added to the other user's squared norm, so that one common choice with a short history counts little.
+    neighbours: users that are asked. rarity: a choice counts 1 over the item's number of users to this power, in both histories
+    and as a vote. shrinkage: added to the other user's squared norm, so that one common choice with a short history counts little.
     focus: exponent of the likeness of a neighbour; more trusts the nearest ones more.
     weighted: the decayed weights, or else every choice counts 1.
     """
@@ -53,51 +53,53 @@ class Config:
     neighbours: int = 200
     rarity: float = 0.25
     shrinkage: float = 0.5
-    focus: float = 1.0
+    focus: float = 2.0
     weighted: bool = False
 
 
 class Model:
     """Everybody's choices; the neighbours are found when somebody is asked for.
 
-    chosen: csr (n_users, n_items), the fit's matrix. by_item: csr (n_items, n_users), a history times it is its likeness to all.
+    votes: csr (n_users, n_items), what each user says for each item. by_item: csr (n_items, n_users), a history times it is its
+    likeness to everybody's.
     """
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.chosen = empty_csr()
+        self.votes = empty_csr()
         self.by_item = empty_csr()
 
     def fit(self, data: TrainingData) -> dict[str, float]:
         """Scale the choices so that a plain product is the likeness of two users, but for the asking one's own norm."""
-        self.chosen = self._values(data.matrix)
-        rarity = power(column_sums(pattern(self.chosen)), -self.config.rarity)
-        vectors = scaled(self.chosen, np.ones(self.chosen.shape[0], np.float32), rarity)
-        norms = power(row_sums(vectors.power(2)) + np.float32(self.config.shrinkage), -0.5)
-        self.by_item = as_csr(scaled(vectors, norms, rarity).T)
-        return {"users": float(np.count_nonzero(np.diff(self.chosen.indptr)))}
+        chosen = self._values(data.matrix)
+        everybody = np.ones(chosen.shape[0], np.float32)
+        rarity = power(column_sums(pattern(chosen)), -self.config.rarity)
+        self.votes = scaled(chosen, everybody, rarity)
+        norms = power(row_sums(self.votes.power(2)) + np.float32(self.config.shrinkage), -0.5)
+        self.by_item = as_csr(scaled(self.votes, norms, rarity).T)
+        return {"users": float(np.count_nonzero(np.diff(chosen.indptr)))}
 
     def top_k(self, users: UserBlock, k: int) -> Neighbours:
         """The k unseen items that the nearest users chose most."""
-        return top_k_sparse(self._neighbours(users), self.chosen, users.history, k)
+        return top_k_sparse(self._neighbours(users), self.votes, users.history, k)
 
     def score_pairs(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
         """Sums of likeness; 0 where no neighbour chose the item, NaN without history or for an item without events."""
-        scores = score_sparse(self._neighbours(users), self.chosen, rows, items)
+        scores = score_sparse(self._neighbours(users), self.votes, rows, items)
         reachable = np.diff(self.by_item.indptr) > 0
         known = np.diff(users.history.indptr)[rows] > 0
         return np.where(known & reachable[items], scores, np.float32(np.nan))
 
     def save(self, folder: Path) -> None:
-        """The choices, by user and by item."""
-        save_csr(self.chosen, folder, "chosen")
+        """The votes by user, the likeness by item."""
+        save_csr(self.votes, folder, "votes")
         save_csr(self.by_item, folder, "by_item")
 
     @classmethod
     def load(cls, folder: Path, config: Config) -> Model:
-        """The saved choices, mapped."""
+        """The saved matrices, mapped."""
         model = cls(config)
-        model.chosen, model.by_item = load_csr(folder, "chosen"), load_csr(folder, "by_item")
+        model.votes, model.by_item = load_csr(folder, "votes"), load_csr(folder, "by_item")
         return model
 
     def _values(self, matrix: csr_array) -> csr_array:

@@ -7,6 +7,7 @@ large as its number of neighbours, whatever the catalogue.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Self, TypeVar
 
@@ -15,7 +16,7 @@ from scipy.sparse import csr_array, vstack
 
 from hybridrec.models import Floats, Ints, Neighbours, UserBlock
 from hybridrec.retrieval.select import NOT_ELIGIBLE, contenders, leave_out, rank_pairs, row_blocks, row_numbers
-from hybridrec.retrieval.sparse import as_csr, empty_csr, load_csr, one_hot, pattern, save_csr, score_sparse, top_k_sparse
+from hybridrec.retrieval.sparse import as_csr, empty_csr, load_csr, one_hot, pattern, power, save_csr, score_sparse, top_k_sparse
 
 Options = TypeVar("Options")  # a model's Config
 
@@ -71,10 +72,27 @@ def nearest(nearness: Callable[[slice], csr_array], n_items: int, n_kept: int) -
     return as_csr(vstack(blocks, format="csr"))
 
 
-def shrunk_cosines(product: csr_array, rows: Floats, columns: Floats, shrinkage: float) -> csr_array:
-    """Each cell over its row's norm times its column's plus the shrinkage, so that few common users count little."""
-    norms = rows[row_numbers(product)] * columns[product.indices]
-    return csr_array((product.data / (norms + np.float32(shrinkage)), product.indices, product.indptr), shape=product.shape)
+def user_weights(matrix: csr_array, damping: float) -> Floats:
+    """What a choice of each user counts: less the longer the history; 1 at the mean length, float32 (n_users,)."""
+    lengths = np.diff(matrix.indptr).astype(np.float32)
+    return power(lengths / lengths[lengths > 0].mean(), -damping)
+
+
+@dataclass(frozen=True)
+class Asymmetric:
+    """A shrunk cosine that need not treat both items alike.
+
+    own, other: norms of the item of the history and of the one to be recommended. shrinkage: added to their product.
+    """
+
+    own: Floats
+    other: Floats
+    shrinkage: float
+
+    def of(self, product: csr_array, rows: slice) -> csr_array:
+        """The cosines of a block of items with all, from their products."""
+        norms = self.own[rows][row_numbers(product)] * self.other[product.indices] + np.float32(self.shrinkage)
+        return csr_array((product.data / norms, product.indices, product.indptr), shape=product.shape)
 
 
 def _nearest_of(block: csr_array, rows: slice, n_kept: int) -> csr_array:

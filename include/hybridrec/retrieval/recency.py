@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,11 +13,33 @@ from hybridrec.retrieval.select import row_numbers
 
 def newer_items(users: UserBlock) -> NDArray[np.int64]:
     """How many items of the same history are newer, for each stored pair of `users.history`; equal days count as equal."""
-    rows = row_numbers(users.history)
-    order = np.lexsort((users.days, rows))  # by row, newest first
-    days = users.days[order]
-    starts = np.r_[True, (rows[1:] != rows[:-1]) | (days[1:] != days[:-1])][: len(rows)]  # of a run of equals
+    order, rows, starts = _newest_first(users)
     first = np.maximum.accumulate(np.where(starts, np.arange(len(rows)), 0))
     newer = np.empty(len(rows), dtype=np.int64)
     newer[order] = first - users.history.indptr[rows]
     return newer
+
+
+def newer_visits(users: UserBlock) -> NDArray[np.int64]:
+    """How many different newer days the same history has, for each stored pair of `users.history`."""
+    order, rows, starts = _newest_first(users)
+    visit = np.cumsum(starts)
+    newer = np.empty(len(rows), dtype=np.int64)
+    newer[order] = visit - visit[users.history.indptr[rows]]
+    return newer
+
+
+class _Sorted(NamedTuple):
+    """The stored pairs by row, newest first: where they stand, their row, and whether one starts a run of equal days."""
+
+    order: NDArray[np.intp]
+    rows: NDArray[np.intp]
+    starts: NDArray[np.bool_]
+
+
+def _newest_first(users: UserBlock) -> _Sorted:
+    rows = row_numbers(users.history)
+    order = np.lexsort((users.days, rows))
+    days = users.days[order]
+    starts = np.r_[True, (rows[1:] != rows[:-1]) | (days[1:] != days[:-1])][: len(rows)]
+    return _Sorted(order, rows, starts)
