@@ -35,9 +35,11 @@ def test_sources_that_know_different_users_share_the_weight() -> None:
 
 
 def test_a_source_that_scores_everything_alike_is_worth_nothing() -> None:
-    flat = [1.0] * 4
+    flat = [0.0] * 4
     pool = pools.hand_pool([1] * 4, [1, 2, 3, 4], rank_a=[1, 2, 3, 4], z_a=[2, 1, 0, -1], rank_flat=[1, 2, 3, 4], z_flat=flat)
-    assert select_sources(pool, np.array([0, 1, 0, 0], dtype=np.float32), k=3, max_users=10, seed=1) == {"a": 1.0}
+    for label in range(3):
+        gains = np.eye(4, dtype=np.float32)[label]
+        assert select_sources(pool, gains, k=3, max_users=10, seed=1) == {"a": 1.0}
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -67,6 +67,8 @@ class _Judge:
         rows, columns = np.nonzero(self._relevant)
         of_labels = padded[rows, columns]
         place = (top[rows] >= of_labels[:, None]).sum(axis=1)  # of a label that is among the top, itself included
-        listed = (of_labels >= top[rows].min(axis=1)) & np.isfinite(of_labels)
+        last = top.min(axis=1)
+        crowded = (padded >= last[:, None]).sum(axis=1) > self._k  # more rows tie for the last place than there is room
+        listed = np.where(crowded[rows], of_labels > last[rows], of_labels >= last[rows]) & np.isfinite(of_labels)
         worth = np.where(listed, 1 / np.log2(place + 1.0), 0.0)
         return float((np.bincount(rows, worth, minlength=len(padded)) / self._ideal).mean())
