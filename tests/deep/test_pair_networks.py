@@ -48,20 +48,20 @@ def test_products_of_all_pairs_in_linear_time() -> None:
 
 def test_a_factorisation_machine_is_its_double_sum() -> None:
     network = FactorisationMachine(USERS, ITEMS, 4)
-    vectors = torch.cat([network.user_vectors(USER_ROWS), network.item_vectors(ITEM_ROWS)], dim=1)
-    weights = torch.cat([network.user_weights(USER_ROWS), network.item_weights(ITEM_ROWS)], dim=1)
+    features = torch.cat([network.user_features(USER_ROWS), network.item_features(ITEM_ROWS)], dim=1)
+    vectors, weights = features[..., :-1], features[..., -1]
     found = network(network.users(USER_ROWS), network.items(ITEM_ROWS))
-    torch.testing.assert_close(found, weights.sum(dim=(1, 2)) + pairwise_products(vectors))
+    torch.testing.assert_close(found, weights.sum(dim=1) + pairwise_products(vectors))
 
 
 def test_a_field_aware_machine_is_its_double_sum() -> None:
     network = FieldAwareMachine(USERS, ITEMS, 2)
-    vectors = torch.cat([network.user_vectors(USER_ROWS), network.item_vectors(ITEM_ROWS)], dim=1).unflatten(2, (5, 2))
-    weights = torch.cat([network.user_weights(USER_ROWS), network.item_weights(ITEM_ROWS)], dim=1)
+    features = torch.cat([network.user_features(USER_ROWS), network.item_features(ITEM_ROWS)], dim=1)
+    vectors, weights = features[..., :-1].unflatten(2, (5, 2)), features[..., -1]
     plain = sum((vectors[:, f, g] * vectors[:, g, f]).sum(dim=1) for f, g in itertools.combinations(range(5), 2))
     torch.testing.assert_close(field_products(vectors), plain)
     found = network(network.users(USER_ROWS), network.items(ITEM_ROWS))
-    torch.testing.assert_close(found, weights.sum(dim=(1, 2)) + plain)
+    torch.testing.assert_close(found, weights.sum(dim=1) + plain)
 
 
 def test_a_cross_layer_by_hand() -> None:
@@ -88,7 +88,7 @@ def test_attention_without_preference_is_the_mean_of_the_parts() -> None:
     with torch.no_grad():
         network.attention.weight.zero_()
         network.attention.bias.zero_()
-        network.item_weights.codes.weight.zero_()
+        network.item_features.codes.weight[:, -1] = 0
         users, items = network.users(USER_ROWS), network.items(ITEM_ROWS)
         parts = items[:, :-1].unflatten(1, (3, 4))  # id, brand, content
         torch.testing.assert_close(network(users, items), (parts * users[:, None, 4:]).sum(dim=2).mean(dim=1))

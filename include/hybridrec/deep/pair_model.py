@@ -66,8 +66,8 @@ class PairModel(ABC):
 
         config = self.config
         cut = hold_out(data, config.validation_users)
-        self.users = user_fields(data).only(self.USER_FIELDS)
-        self.items = item_fields(data, self.dense(data, cut.matrix)).only((*self.ITEM_FIELDS, "content"))
+        items = item_fields(data, self.dense(data, cut.matrix)).only((*self.ITEM_FIELDS, "content"))
+        self._know(user_fields(data).only(self.USER_FIELDS), items)
         bags = newest(cut.matrix, cut.days, config.history_items)
         with reproducible(data.seed):
             self.fitted = self._new_network()
@@ -84,7 +84,7 @@ class PairModel(ABC):
 
         bags = newest(users.history, users.days, self.config.history_items)
         asked = with_history(self.users.take(users.user_idx), bags, self.items)
-        known = (np.diff(users.history.indptr) > 0)[rows] & self.items.take(items).described()
+        known = (np.diff(users.history.indptr) > 0)[rows] & self.described[items]
         scores = np.full(len(rows), np.nan, dtype=np.float32)
         with one_thread():
             scores[known] = score(self.fitted, asked, self.items, rows[known], items[known])
@@ -104,10 +104,13 @@ class PairModel(ABC):
         from hybridrec.deep.training import load_weights
 
         model = cls(config)
-        model.users, model.items = FieldTable.load(folder, "users"), FieldTable.load(folder, "items")
+        model._know(FieldTable.load(folder, "users"), FieldTable.load(folder, "items"))
         model.fitted = model._new_network()
         load_weights(model.fitted, folder / NETWORK)
         return model
+
+    def _know(self, users: FieldTable, items: FieldTable) -> None:
+        self.users, self.items, self.described = users, items, items.described()
 
     def _new_network(self) -> nn.Module:
         users, items = self.users.layout, self.items.layout

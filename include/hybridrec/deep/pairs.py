@@ -24,7 +24,7 @@ from hybridrec.deep.sampling import Negatives
 from hybridrec.models import Floats
 
 RIVALS = 100  # negatives that a held-out pair is ranked against
-PAIRS_AT_ONCE = 16_384  # what fits the cache is faster
+PAIRS_AT_ONCE = 4096  # what fits the cache is faster
 
 
 class Rivals(NamedTuple):

@@ -20,12 +20,12 @@ class AttentionFusion(nn.Module):  # type: ignore[misc]
     def __init__(self, users: Layout, items: Layout, factors: int) -> None:
         super().__init__()
         self.factors, self.n_parts = factors, items.n_fields + bool(items.n_dense)
-        self.user_vectors, self.item_vectors = Embeddings(users, factors), Embeddings(items, factors)
+        self.user_vectors = Embeddings(users, factors)
+        self.item_features = Embeddings(items, factors + 1)  # a vector and a weight each
         self.user_content = nn.Linear(users.n_dense, factors, bias=False) if users.n_dense else None
         self.item_content = nn.Linear(items.n_dense, factors, bias=False) if items.n_dense else None
         self.attention = nn.Linear(factors, factors)
         self.part_weights = nn.Parameter(torch.zeros(self.n_parts, factors))
-        self.item_weights = Embeddings(items, 1)
 
     def users(self, users: Inputs) -> Tensor:
         """(n, 2 * factors): what the user looks for, and the taste."""
@@ -36,10 +36,11 @@ class AttentionFusion(nn.Module):  # type: ignore[misc]
 
     def items(self, items: Inputs) -> Tensor:
         """(n, n_parts * factors + 1)."""
-        parts = self.item_vectors(items)
+        features = self.item_features(items)
+        parts, weights = features[..., :-1], features[..., -1]
         if self.item_content is not None:
             parts = torch.cat([parts, self.item_content(items.dense)[:, None]], dim=1)
-        return torch.cat([parts.flatten(1), self.item_weights(items).sum(dim=1)], dim=1)
+        return torch.cat([parts.flatten(1), weights.sum(dim=1, keepdim=True)], dim=1)
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """The taste's product with the parts, weighed by attention."""

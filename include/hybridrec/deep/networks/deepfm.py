@@ -16,19 +16,18 @@ class DeepMachine(nn.Module):  # type: ignore[misc]
     def __init__(self, users: Layout, items: Layout, factors: int, hidden: int) -> None:
         super().__init__()
         self.n_machine = factors + 1
-        self.user_vectors, self.item_vectors = Embeddings(users, factors), Embeddings(items, factors)
-        self.user_weights, self.item_weights = Embeddings(users, 1), Embeddings(items, 1)
+        self.user_features, self.item_features = Embeddings(users, factors + 1), Embeddings(items, factors + 1)
         self.layers = PairLayers(users.n_fields * factors, items.n_fields * factors, hidden)
 
     def users(self, users: Inputs) -> Tensor:
         """(n, factors + 1 + hidden)."""
-        vectors = self.user_vectors(users)
-        return torch.cat([fm.side(vectors, self.user_weights(users)), self.layers.user(vectors.flatten(1))], dim=1)
+        features = self.user_features(users)
+        return torch.cat([fm.side(features), self.layers.user(features[..., :-1].flatten(1))], dim=1)
 
     def items(self, items: Inputs) -> Tensor:
         """(n, factors + 1 + hidden)."""
-        vectors = self.item_vectors(items)
-        return torch.cat([fm.side(vectors, self.item_weights(items)), self.layers.item(vectors.flatten(1))], dim=1)
+        features = self.item_features(items)
+        return torch.cat([fm.side(features), self.layers.item(features[..., :-1].flatten(1))], dim=1)
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """The sum of both parts."""

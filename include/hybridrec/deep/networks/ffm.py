@@ -18,32 +18,33 @@ class FieldAwareMachine(nn.Module):  # type: ignore[misc]
     def __init__(self, users: Layout, items: Layout, factors: int) -> None:
         super().__init__()
         self.factors, self.n_user = factors, users.n_fields
-        n_fields = self.n_user + items.n_fields
-        self.user_vectors, self.item_vectors = Embeddings(users, n_fields * factors), Embeddings(items, n_fields * factors)
-        self.user_weights, self.item_weights = Embeddings(users, 1), Embeddings(items, 1)
+        size = (self.n_user + items.n_fields) * factors + 1  # a vector for each field, and the weight
+        self.user_features, self.item_features = Embeddings(users, size), Embeddings(items, size)
 
     def users(self, users: Inputs) -> Tensor:
         """(n, n_user * n_item * factors + 1), by user field, then item field."""
-        for_users, for_items = self._split(self.user_vectors(users))
-        return torch.cat([for_items.flatten(1), _alone(for_users, self.user_weights(users))], dim=1)
+        features = self.user_features(users)
+        for_users, for_items = self._split(features)
+        return torch.cat([for_items.flatten(1), _alone(for_users, features)], dim=1)
 
     def items(self, items: Inputs) -> Tensor:
         """(n, n_user * n_item * factors + 1), in the order of the users' side."""
-        for_users, for_items = self._split(self.item_vectors(items))
-        return torch.cat([for_users.transpose(1, 2).flatten(1), _alone(for_items, self.item_weights(items))], dim=1)
+        features = self.item_features(items)
+        for_users, for_items = self._split(features)
+        return torch.cat([for_users.transpose(1, 2).flatten(1), _alone(for_items, features)], dim=1)
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """The products between the sides, and what each side has by itself."""
         return dot(users[..., :-1], items[..., :-1]) + users[..., -1] + items[..., -1]
 
-    def _split(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+    def _split(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """The vectors for the users' fields and those for the items' fields, (n, F, fields, K) each."""
-        by_field = vectors.unflatten(2, (-1, self.factors))
+        by_field = features[..., :-1].unflatten(2, (-1, self.factors))
         return by_field[:, :, : self.n_user], by_field[:, :, self.n_user :]
 
 
-def _alone(within: Tensor, weights: Tensor) -> Tensor:
-    return (weights.sum(dim=(1, 2)) + field_products(within))[:, None]
+def _alone(within: Tensor, features: Tensor) -> Tensor:
+    return (features[..., -1].sum(dim=1) + field_products(within))[:, None]
 
 
 def field_products(vectors: Tensor) -> Tensor:

@@ -12,31 +12,32 @@ from hybridrec.deep.networks.sides import Embeddings, Inputs, dot
 class FactorisationMachine(nn.Module):  # type: ignore[misc]
     """Weights of all features plus the products of all pairs of their vectors.
 
-    A side's result is the sum of its vectors and, in the last place, its weights plus the products within the side.
+    A feature's embedding is its vector and, in the last place, its weight; so is a side's result: the sum of its
+    vectors, and its weights plus the products within the side.
     """
 
     def __init__(self, users: Layout, items: Layout, factors: int) -> None:
         super().__init__()
-        self.user_vectors, self.item_vectors = Embeddings(users, factors), Embeddings(items, factors)
-        self.user_weights, self.item_weights = Embeddings(users, 1), Embeddings(items, 1)
+        self.user_features, self.item_features = Embeddings(users, factors + 1), Embeddings(items, factors + 1)
 
     def users(self, users: Inputs) -> Tensor:
         """(n, factors + 1)."""
-        return side(self.user_vectors(users), self.user_weights(users))
+        return side(self.user_features(users))
 
     def items(self, items: Inputs) -> Tensor:
         """(n, factors + 1)."""
-        return side(self.item_vectors(items), self.item_weights(items))
+        return side(self.item_features(items))
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """The scores of pairs of sides."""
         return meet(users, items)
 
 
-def side(vectors: Tensor, weights: Tensor) -> Tensor:
-    """Vectors (n, F, K) and weights (n, F, 1) -> (n, K + 1): their sum, and what the side has by itself."""
-    alone = weights.sum(dim=(1, 2)) + pairwise_products(vectors)
-    return torch.cat([vectors.sum(dim=1), alone[:, None]], dim=1)
+def side(features: Tensor) -> Tensor:
+    """Vectors with weights (n, F, K + 1) -> (n, K + 1): their sum, and what the side has by itself."""
+    total = features.sum(dim=1)
+    alone = total[:, -1] + pairwise_products(features[..., :-1])
+    return torch.cat([total[:, :-1], alone[:, None]], dim=1)
 
 
 def meet(users: Tensor, items: Tensor) -> Tensor:
