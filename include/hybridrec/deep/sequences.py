@@ -15,10 +15,14 @@ from scipy.sparse import csr_array
 from torch import Tensor
 from torch.nn import functional as F
 
+from hybridrec.deep.fields import FieldTable
 from hybridrec.deep.held_out import Cut
 from hybridrec.deep.networks.attention import SequenceNetwork
+from hybridrec.deep.networks.field_sum import embed
+from hybridrec.deep.networks.sides import Inputs
+from hybridrec.deep.pairs import forget
 from hybridrec.deep.sampling import Negatives
-from hybridrec.models import Floats, Ints
+from hybridrec.models import Floats
 from hybridrec.retrieval.select import leave_out, row_blocks, row_numbers
 
 NOTHING = -1
@@ -28,21 +32,21 @@ ROWS_AT_ONCE = 128
 class Sequences(NamedTuple):
     """The items of all users, oldest first, one user after the other.
 
-    codes: int32 (n_pairs,), 0 for an item without a code. users: int64 (n_pairs,). starts: int64 (n_users + 1,).
+    items, users: int64 (n_pairs,). starts: int64 (n_users + 1,).
     """
 
-    codes: Ints
+    items: NDArray[np.int64]
     users: NDArray[np.int64]
     starts: NDArray[np.int64]
 
-    def shuffled(self, users: NDArray[np.int64], rng: np.random.Generator) -> Ints:
-        """The codes with those of some different users in a new order."""
+    def shuffled(self, users: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+        """The items with those of some different users in a new order."""
         lengths = self.starts[users + 1] - self.starts[users]
         places = _ranges(self.starts[users], lengths)
         order = np.lexsort((rng.random(len(places)), self.users[places]))
-        codes = self.codes.copy()
-        codes[np.sort(places)] = self.codes[places[order]]
-        return codes
+        items = self.items.copy()
+        items[np.sort(places)] = self.items[places[order]]
+        return items
 
 
 class Rows(NamedTuple):
@@ -57,15 +61,12 @@ class Rows(NamedTuple):
     last: NDArray[np.int64]
 
 
-def sequences(matrix: csr_array, days: NDArray[np.floating], codes: Ints, seed: int) -> Sequences:
-    """Everybody's items by age; equally old ones in an order that has nothing to do with their numbers.
-
-    days: age of each stored pair. codes: of the items.
-    """
+def sequences(matrix: csr_array, days: NDArray[np.floating], seed: int) -> Sequences:
+    """Everybody's items by age, the days of each stored pair; equally old ones in an order that ignores their numbers."""
     users = row_numbers(matrix).astype(np.int64)
     tie = np.random.default_rng(seed).permutation(matrix.shape[1])[matrix.indices]
     order = np.lexsort((tie, -days, users))
-    return Sequences(codes[matrix.indices[order]], users, matrix.indptr.astype(np.int64))
+    return Sequences(matrix.indices[order].astype(np.int64), users, matrix.indptr.astype(np.int64))
 
 
 def windows_to_learn(found: Sequences, width: int) -> Rows:
@@ -105,19 +106,21 @@ def pack(starts: NDArray[np.int64], ends: NDArray[np.int64], width: int) -> Rows
 class SequenceLesson:
     """Windows of sequences as examples: at each place the next item is to be told from others.
 
-    sequences: without the held-out pairs. codes: of the items. n_negatives: items that an answer is told from, shared by a
-    batch; all of them where the catalogue is no larger. ordered: False where nothing is known of time, and every reading
-    has an order of its own.
+    sequences: without the held-out pairs. items: the fold's table. n_negatives: items that an answer is told from, shared by
+    a batch; all of them where the catalogue is no larger. far_share: of the answers, share that may stand anywhere ahead.
+    id_dropout: share of a batch's items whose id is hidden. ordered: False where nothing is known of time, and every
+    reading has an order of its own.
     """
 
     network: SequenceNetwork
     sequences: Sequences
     rows: Rows
     cut: Cut
-    codes: Ints
+    items: FieldTable
     negatives: Negatives
     n_negatives: int
     far_share: float
+    id_dropout: float
     ordered: bool
 
     @property
@@ -129,21 +132,24 @@ class SequenceLesson:
         """Softmax of the next item among the negatives, mean over the batch's places."""
         places = self.rows.places[examples]
         real = places != NOTHING
-        codes = self.sequences.codes
-        if not self.ordered:
-            codes = self.sequences.shuffled(np.unique(self.sequences.users[places[real]]), rng)
-        answers = torch.from_numpy(codes[self._ahead(places[real], rng)].astype(np.int64))
-        said = self.network(torch.from_numpy(np.where(real, codes[places], 0)), torch.from_numpy(self.rows.sizes[examples]))
-        has_code = answers > 0
-        return self._softmax(said[torch.from_numpy(real)][has_code], answers[has_code], rng)
+        order = self.sequences.items if self.ordered else self.sequences.shuffled(np.unique(self.sequences.users[places[real]]), rng)
+        others, log_share = self._others(rng)
+        inputs, answers = order[places[real]], order[self._ahead(places[real], rng)]
+        # each item goes through the network once
+        items, numbers = np.unique(np.concatenate([inputs, answers, others]), return_inverse=True)
+        vectors = self.network.items(Inputs.of(forget(self.items.take(items), "item", self.id_dropout, rng)))
+        of_inputs, of_answers, of_others = (torch.from_numpy(part) for part in np.split(numbers, [len(inputs), 2 * len(inputs)]))
+        said = self.network(spread(F.embedding(of_inputs, vectors), real), torch.from_numpy(self.rows.sizes[examples]))
+        return sampled_softmax(said[torch.from_numpy(real)], vectors, of_answers, of_others, log_share)
 
     def judge(self) -> float:
         """NDCG of each held-out item among all items that its user has not seen."""
         users, items = self.cut.held_out
         if not len(users):
             return float("nan")
-        asked = embed_users(self.network, self.sequences.codes, newest_windows(self.sequences, users, self.rows.places.shape[1]))
-        vectors = embed_items(self.network, self.codes)
+        vectors = embed(self.network.items, self.items)
+        windows = newest_windows(self.sequences, users, self.rows.places.shape[1])
+        asked = read(self.network, vectors, self.sequences.items, windows)
         gains = []
         for rows in row_blocks(len(users), len(vectors)):
             scores = asked[rows] @ vectors.T
@@ -159,46 +165,51 @@ class SequenceLesson:
         steps: NDArray[np.int64] = np.where(far, 1 + rng.random(len(places)) * left, 1).astype(np.int64)
         return places + steps
 
-    def _softmax(self, said: Tensor, answers: Tensor, rng: np.random.Generator) -> Tensor:
-        """A drawn item stands for as many as it was unlikely; the answer, which is always there, for itself alone."""
-        drawn, log_share = self._others(rng)
-        vectors = self.network.items.weight
-        own = (said * vectors[answers]).sum(dim=1, keepdim=True)
-        others = said @ vectors[drawn].T - log_share  # (n, n_negatives)
-        others = others.masked_fill(drawn[None, :] == answers[:, None], -torch.inf)
-        return F.cross_entropy(torch.cat([own, others], dim=1), torch.zeros(len(said), dtype=torch.long))
-
-    def _others(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Codes that are no answer, and the logarithm of how often each is expected among them."""
-        n_codes = len(self.network.items.weight) - 1
-        if n_codes <= self.n_negatives:
-            return torch.arange(1, n_codes + 1), torch.zeros(n_codes)
+    def _others(self, rng: np.random.Generator) -> tuple[NDArray[np.int64], Floats]:
+        """Items to tell the answers from, and the logarithm of how often each is expected among them."""
+        known = np.flatnonzero(np.diff(self.negatives.upto, prepend=0))
+        if len(known) <= self.n_negatives:
+            return known, np.zeros(len(known), dtype=np.float32)
         items = self.negatives.draw(1, self.n_negatives, rng)[0]
-        items = items[self.codes[items] > 0]
-        log_share = self.negatives.log_q[items] + np.float32(np.log(self.n_negatives))
-        return torch.from_numpy(self.codes[items].astype(np.int64)), torch.from_numpy(log_share)
+        return items, self.negatives.log_q[items] + np.float32(np.log(self.n_negatives))
 
 
-def embed_users(network: SequenceNetwork, codes: Ints, rows: Rows) -> Floats:
-    """What the network says behind the last place of each window, float32 (n_windows, D)."""
+def sampled_softmax(said: Tensor, vectors: Tensor, answers: Tensor, others: Tensor, log_share: Floats) -> Tensor:
+    """Mean loss of the answers among others: one drawn stands for as many as it was unlikely, the answer for itself alone.
+
+    said: (n, D). vectors: (m, D), which answers (n,) and others (k,) are numbers of. log_share: (k,), the logarithm of how
+    often each of the others was to be expected.
+    """
+    own = (said * vectors[answers]).sum(dim=1)
+    scores = torch.addmm(-torch.from_numpy(log_share), said, vectors[others].T)  # (n, k)
+    scores = scores.masked_fill_(others[None, :] == answers[:, None], -torch.inf)
+    return (torch.logaddexp(own, scores.logsumexp(dim=1)) - own).mean()
+
+
+def read(network: SequenceNetwork, vectors: Floats, items: NDArray[np.int64], rows: Rows) -> Floats:
+    """What the network says behind the last place of each window, float32 (n_windows, D).
+
+    vectors: float32 (n_items, D). items: of the sequences, in their order or in another.
+    """
     width = rows.places.shape[1]
     order = np.argsort(rows.last, kind="stable")
     ends = np.searchsorted(rows.last[order], np.arange(len(rows.places) + 1) * width)
-    found = np.empty((len(order), network.last.normalized_shape[0]), dtype=np.float32)
+    found = np.empty((len(order), vectors.shape[1]), dtype=np.float32)
     with torch.no_grad():
         for start in range(0, len(rows.places), ROWS_AT_ONCE):
             places = rows.places[start : start + ROWS_AT_ONCE]
-            inputs = np.where(places != NOTHING, codes[places], 0)
-            said = network(torch.from_numpy(inputs), torch.from_numpy(rows.sizes[start : start + len(places)]))
+            real = places != NOTHING
+            inputs = spread(torch.from_numpy(vectors[items[places[real]]]), real)
+            said = network(inputs, torch.from_numpy(rows.sizes[start : start + len(places)])).flatten(0, 1).numpy()
             windows = order[ends[start] : ends[start + len(places)]]
-            found[windows] = said.flatten(0, 1).numpy()[rows.last[windows] - start * width]
+            found[windows] = said[rows.last[windows] - start * width]
     return found
 
 
-def embed_items(network: SequenceNetwork, codes: Ints) -> Floats:
-    """The vectors of items with these codes, float32 (n_items, D)."""
-    vectors: Floats = network.items.weight.detach().numpy()[codes]
-    return vectors
+def spread(vectors: Tensor, real: NDArray[np.bool_]) -> Tensor:
+    """Vectors (n_real, D) at the places (n, W) that are real, zero elsewhere -> (n, W, D)."""
+    numbers = np.where(real, np.cumsum(real).reshape(real.shape), 0)
+    return F.embedding(torch.from_numpy(numbers), F.pad(vectors, (0, 0, 1, 0)))
 
 
 def _ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:

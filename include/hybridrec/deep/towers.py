@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,13 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from hybridrec.deep.fields import FieldTable
 from hybridrec.deep.networks.sides import Inputs
 from hybridrec.deep.networks.two_towers import TwoTowers
 from hybridrec.deep.pairs import PairLesson, forget
-from hybridrec.models import Floats
-
-ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -48,12 +43,3 @@ def in_batch_loss(scores: Tensor, items: Tensor, log_q: Tensor) -> Tensor:
     """
     same = (items[:, None] == items[None, :]).fill_diagonal_(False)  # another's copy of the own item is no negative
     return F.cross_entropy((scores - log_q[items]).masked_fill(same, -torch.inf), torch.arange(len(items)))
-
-
-def embed(side: Callable[[Inputs], Tensor], table: FieldTable) -> Floats:
-    """What one tower says of each row, float32 (n_rows, dims)."""
-    rows = np.arange(len(table.codes))
-    with torch.no_grad():
-        parts = [side(Inputs.of(table.take(rows[start : start + ROWS_AT_ONCE]))) for start in range(0, len(rows), ROWS_AT_ONCE)]
-    found: Floats = torch.cat(parts).numpy()
-    return found

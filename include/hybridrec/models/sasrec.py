@@ -1,9 +1,11 @@
 """Self-attention over the order of choices: what comes next after the newest ones.
 
 Kang and McAuley, "Self-attentive sequential recommendation", ICDM 2018: causal attention over the newest items, one
-embedding an item for input and answer. Trained by a softmax over sampled negatives with correction, without which it
-learns to be too sure (Petrov and Macdonald, "gSASRec", RecSys 2023; Klenitskiy and Vasilev, "Turning dross into gold
-loss: is BERT4Rec really better than SASRec?", RecSys 2023). The distance between two places is a learnt bias.
+vector an item for input and answer; here it is the sum of what is known of the item, so a new one has a place as well,
+and the distance between two places is a learnt bias. Trained by a softmax over sampled negatives with correction,
+without which it learns to be too sure (Petrov and Macdonald, "gSASRec", RecSys 2023; Klenitskiy and Vasilev, "Turning
+dross into gold loss: is BERT4Rec really better than SASRec?", RecSys 2023). Where nothing is known of time there is no
+order to learn: it attends to the history as a set, drawn anew each time.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hybridrec.deep.fields import id_codes
+from hybridrec.deep.fields import item_fields
 from hybridrec.deep.held_out import hold_out
+from hybridrec.deep.projection import content_vectors
 from hybridrec.deep.schedule import Schedule
 from hybridrec.errors import BadData
 from hybridrec.models import Floats, TrainingData
@@ -22,11 +25,12 @@ from hybridrec.retrieval.dot import DotProductModel, Vectors
 
 if TYPE_CHECKING:
     from hybridrec.deep.networks.attention import SequenceNetwork
-    from hybridrec.deep.sequences import Sequences
+    from hybridrec.deep.sequences import SequenceLesson, Sequences
 
 DOC = "Self-attention over the newest items in their order (SASRec, torch)."
 BECAUSE = "it often comes next after what you chose lately"
 REQUIRED = False
+ITEM_FIELDS = ("item", "brand", "provider", "price", "period", "categories", "content")
 
 
 @dataclass(frozen=True)
@@ -34,15 +38,16 @@ class Config(Schedule):
     """Options of the network and of its training.
 
     newest_items: how far back it looks. negatives: items that an answer is told from, shared by a batch. far_share: of the
-    answers, share that may stand anywhere ahead instead of next, so that it learns a taste besides a sequence. readings:
-    where nothing is known of time, a user is the mean of so many draws of `newest_items`.
+    answers, share that may stand anywhere ahead instead of next, so that it learns a taste besides a sequence. id_dropout:
+    share of a batch's items that must do without their id. content_dims: numbers that an item's content is projected to
+    before training. readings: where nothing is known of time, a user is the mean of so many draws of `newest_items`.
     """
 
-    batch_size: int = 24  # rows of `newest_items` places, which hold several short histories each
+    batch_size: int = 16  # rows of `newest_items` places, which hold several short histories each
     examples_per_epoch: int = 3000
-    learning_rate: float = 0.003
-    weight_decay: float = 0.01
-    max_epochs: int = 10
+    learning_rate: float = 0.004
+    weight_decay: float = 0.1
+    max_epochs: int = 8
     dims: int = 64
     blocks: int = 1
     heads: int = 1
@@ -50,48 +55,53 @@ class Config(Schedule):
     newest_items: int = 50
     negatives: int = 1024
     far_share: float = 0.3
+    id_dropout: float = 0.1
+    content_dims: int = 64
     readings: int = 4
 
 
 class Model(DotProductModel[Config]):
-    """What the network says behind each user's newest items, and the items' embeddings."""
+    """What the network says behind each user's newest items, and the items' vectors."""
 
     def fit(self, data: TrainingData) -> dict[str, float]:
         """Learn to tell the next item, then read everybody's history once."""
-        from hybridrec.deep.sampling import negatives
-        from hybridrec.deep.sequences import SequenceLesson, embed_items, sequences, windows_to_learn
+        from hybridrec.deep.networks.field_sum import embed
+        from hybridrec.deep.sequences import sequences
         from hybridrec.deep.training import reproducible, train
 
-        config, ordered = self.config, data.split != "random_per_user"
-        codes = id_codes(np.bincount(data.matrix.indices, minlength=data.matrix.shape[1]))
-        cut = hold_out(data, config.validation_users)
-        past = sequences(cut.matrix, cut.days, codes, data.seed)
         with reproducible(data.seed):
-            network = self._network(int(codes.max()) + 1, ordered)
-            rows = windows_to_learn(past, config.newest_items)
-            lesson = SequenceLesson(network, past, rows, cut, codes, negatives(data.matrix), config.negatives, config.far_share, ordered)
-            if not lesson.n_examples:
-                raise BadData("models.sasrec: no user has two items, so nothing follows anything; load more history or leave it out")
-            schedule = replace(config, examples_per_epoch=min(config.examples_per_epoch, lesson.n_examples))
-            best = train(lesson, schedule, data.seed, "models.sasrec")
-            users = self._read(data, network, sequences(data.matrix, data.last_event_day, codes, data.seed), ordered)
-        self.vectors = Vectors(users, embed_items(network, codes), codes > 0)
+            lesson = self._lesson(data)
+            rounds = replace(self.config, examples_per_epoch=min(self.config.examples_per_epoch, lesson.n_examples))
+            best = train(lesson, rounds, data.seed, "models.sasrec")
+            items = embed(lesson.network.items, lesson.items)
+            users = self._users(lesson.network, items, sequences(data.matrix, data.last_event_day, data.seed), data.seed)
+        self.vectors = Vectors(users, items, lesson.items.described())
         return {"epochs": float(best.epoch), "held_out_ndcg": best.judgement, "loss": best.loss}
 
-    def _network(self, n_codes: int, ordered: bool) -> SequenceNetwork:
+    def _lesson(self, data: TrainingData) -> SequenceLesson:
         from hybridrec.deep.networks.attention import SequenceNetwork
+        from hybridrec.deep.sampling import negatives
+        from hybridrec.deep.sequences import SequenceLesson, sequences, windows_to_learn
 
-        config = self.config
-        return SequenceNetwork(n_codes, config.newest_items, config.dims, config.blocks, config.heads, config.dropout, ordered)
+        config, ordered = self.config, data.split != "random_per_user"
+        cut = hold_out(data, config.validation_users)
+        past = sequences(cut.matrix, cut.days, data.seed)
+        rows = windows_to_learn(past, config.newest_items)
+        if not len(rows.places):
+            raise BadData("models.sasrec: no user has two items, so nothing follows anything; load more history or leave it out")
+        items = item_fields(data, content_vectors(data, config.content_dims)).only(ITEM_FIELDS)
+        width, shape = config.newest_items, (config.dims, config.blocks, config.heads)
+        network = SequenceNetwork(items.layout, width, *shape, config.dropout, ordered)
+        draws = (negatives(data.matrix), config.negatives, config.far_share, config.id_dropout)
+        return SequenceLesson(network, past, rows, cut, items, *draws, ordered)
 
-    def _read(self, data: TrainingData, network: SequenceNetwork, past: Sequences, ordered: bool) -> Floats:
+    def _users(self, network: SequenceNetwork, items: Floats, past: Sequences, seed: int) -> Floats:
         """A vector for each user, zero without history."""
-        from hybridrec.deep.sequences import embed_users, newest_windows
+        from hybridrec.deep.sequences import newest_windows, read
 
         known = np.flatnonzero(np.diff(past.starts))
-        rows = newest_windows(past, known, self.config.newest_items)
-        rng = np.random.default_rng(data.seed)
-        readings = [past.codes] if ordered else [past.shuffled(known, rng) for _ in range(self.config.readings)]
+        rows, rng = newest_windows(past, known, self.config.newest_items), np.random.default_rng(seed)
+        orders = [past.items] if network.ordered else [past.shuffled(known, rng) for _ in range(self.config.readings)]
         users = np.zeros((len(past.starts) - 1, self.config.dims), dtype=np.float32)
-        users[known] = np.mean([embed_users(network, codes, rows) for codes in readings], axis=0)
+        users[known] = np.mean([read(network, items, order, rows) for order in orders], axis=0)
         return users

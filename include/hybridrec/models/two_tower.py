@@ -50,9 +50,10 @@ class Model(DotProductModel[Config]):
 
     def fit(self, data: TrainingData) -> dict[str, float]:
         """Train the towers, keep the epoch that ranks the held-out pairs best, and embed everybody."""
+        from hybridrec.deep.networks.field_sum import embed
         from hybridrec.deep.networks.two_towers import TwoTowers
         from hybridrec.deep.sampling import negatives
-        from hybridrec.deep.towers import TowerLesson, embed
+        from hybridrec.deep.towers import TowerLesson
         from hybridrec.deep.training import reproducible, train
 
         config = self.config

@@ -9,31 +9,32 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-INITIAL_STD = 0.02
+from hybridrec.deep.fields import Layout
+from hybridrec.deep.networks.field_sum import FieldSum
+
 EXPANSION = 2  # the hidden layer's width, in dims
 
 
 class SequenceNetwork(nn.Module):  # type: ignore[misc]  # torch's types are not followed: they cost mypy a minute
     """Reads items in their order and says at each place which vector the next item should have.
 
-    An item has one embedding, as input and as answer; code 0 is no item. What the distance between two places means is
-    learnt for each head, up to the width of a row; without `ordered` it means nothing.
+    An item has one vector, as input and as answer. What the distance between two places means is learnt for each head,
+    up to the width of a row; without `ordered` it means nothing.
     """
 
-    def __init__(self, n_codes: int, width: int, dims: int, blocks: int, heads: int, dropout: float, ordered: bool) -> None:
+    def __init__(self, items: Layout, width: int, dims: int, blocks: int, heads: int, dropout: float, ordered: bool) -> None:
         super().__init__()
         self.ordered = ordered
-        self.items = nn.Embedding(n_codes, dims, padding_idx=0)
-        nn.init.normal_(self.items.weight[1:], std=INITIAL_STD)
+        self.items = FieldSum(items, dims)
         self.distance = nn.Parameter(torch.zeros(heads, width), requires_grad=ordered)
         self.blocks = nn.ModuleList([AttentionBlock(dims, heads, dropout) for _ in range(blocks)])
         self.dropout = nn.Dropout(dropout)
         self.last = nn.LayerNorm(dims)
 
-    def forward(self, codes: Tensor, sizes: Tensor) -> Tensor:
-        """The answers (n, W, D). codes: (n, W). sizes: (n,), the places that each sequence of a row has."""
-        items = self.dropout(self.items(codes) * self.items.embedding_dim**0.5)
-        bias = self._bias(sizes, codes.shape[1])
+    def forward(self, items: Tensor, sizes: Tensor) -> Tensor:
+        """The answers (n, W, D). items: their vectors (n, W, D). sizes: (n,), the places that each sequence of a row has."""
+        items = self.dropout(items * items.shape[2] ** 0.5)
+        bias = self._bias(sizes, items.shape[1])
         # without order the newest item says no more than the others: a place begins as their mean
         state = items if self.ordered else torch.softmax(bias[:, 0], dim=-1) @ items
         for block in self.blocks:
@@ -57,7 +58,7 @@ class AttentionBlock(nn.Module):  # type: ignore[misc]
         self.heads = heads
         self.before_attention, self.before_layers = nn.LayerNorm(dims), nn.LayerNorm(dims)
         self.query, self.key_value, self.join = nn.Linear(dims, dims), nn.Linear(dims, 2 * dims), nn.Linear(dims, dims)
-        self.layers = nn.Sequential(nn.Linear(dims, EXPANSION * dims), nn.GELU(), nn.Dropout(dropout), nn.Linear(EXPANSION * dims, dims))
+        self.layers = nn.Sequential(nn.Linear(dims, EXPANSION * dims), nn.GELU(), nn.Linear(EXPANSION * dims, dims))
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, state: Tensor, seen: Tensor, bias: Tensor) -> Tensor:
