@@ -8,6 +8,7 @@ import pytest
 from scipy.sparse import csr_array
 
 from hybridrec.models import TrainingData, UserBlock, item_knn, rp3beta, sequence_knn, user_knn
+from hybridrec.retrieval import select
 from hybridrec.retrieval.recency import newer_items, newer_visits
 
 # users 0 and 1 chose items 0 and 1, user 2 chose items 0 and 2; item 3 has no event
@@ -93,6 +94,12 @@ def test_sequence_knn_asks_with_the_newest_items_first() -> None:
     np.testing.assert_allclose(model.queries(user([0, 1, 2], [9, 5, 4])).toarray(), [[1 / 3, 1 / 2, 1, 0]])
     np.testing.assert_allclose(model.queries(user([0, 1, 2], [9, 4, 4])).toarray(), [[1 / 2, 1, 1, 0]])
     np.testing.assert_allclose(model.queries(user([0, 1, 2], [4, 4, 4])).toarray(), [[1, 1, 1, 0]])
+
+
+def test_blocks_follow_the_size_of_their_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(select, "BLOCK_CELLS", 10)
+    assert list(select.uneven_blocks(np.array([4, 4, 30, 1, 1]))) == [slice(0, 2), slice(2, 4), slice(4, 5)]
+    assert list(select.uneven_blocks(np.array([3, 3, 3, 3, 3]))) == [slice(0, 3), slice(3, 5)]
 
 
 def test_visits_and_items_are_counted_from_the_newest() -> None:

@@ -68,7 +68,7 @@ class Model(ItemItemModel[Config]):
         waves = main_directions(graph, self.config.factors, data.seed)
         graph.data /= waves.strengths[0]  # then the linear filter's largest eigenvalue is 1, as is that of the low-pass filter
         by_item = graph.T.tocsr()
-        self.neighbours = nearest(lambda rows: by_item[rows] @ graph, len(items), self.config.neighbours)
+        self.neighbours = nearest(lambda rows: by_item[rows] @ graph, row_blocks(len(items), len(items)), self.config.neighbours)
         damping = power(items, self.config.item_damping)[:, None]
         inwards = waves.items * power(items, -self.config.item_damping)[:, None]
         self.waves = Vectors(inwards, self.config.low_pass * waves.items * damping, items > 0)

@@ -14,6 +14,7 @@ from scipy.sparse import csr_array
 
 from hybridrec.models import Linear, Log, OneOf, TrainingData, UserBlock
 from hybridrec.retrieval.item_item import Asymmetric, ItemItemModel, nearest, user_weights
+from hybridrec.retrieval.select import row_blocks
 from hybridrec.retrieval.sparse import column_sums, pattern, power, scaled
 
 DOC = "Items chosen by the same users as those of the history (item-item neighbours)."
@@ -56,7 +57,9 @@ class Model(ItemItemModel[Config]):
         by_item = by_user.T.tocsr()
         squares = column_sums(by_user.power(2))
         cosine = Asymmetric(power(squares, 0.5), power(squares, self.config.rarity), self.config.shrinkage)
-        self.neighbours = nearest(lambda rows: cosine.of(by_item[rows] @ by_user, rows), len(squares), self.config.neighbours)
+        self.neighbours = nearest(
+            lambda rows: cosine.of(by_item[rows] @ by_user, rows), row_blocks(len(squares), len(squares)), self.config.neighbours
+        )
         return {"neighbours_per_item": self.neighbours.nnz / len(squares)}
 
     def queries(self, users: UserBlock) -> csr_array:

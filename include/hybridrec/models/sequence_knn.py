@@ -19,7 +19,7 @@ from scipy.sparse import csr_array
 from hybridrec.models import Floats, Linear, Log, TrainingData, UserBlock
 from hybridrec.retrieval.item_item import Asymmetric, ItemItemModel, nearest, user_weights
 from hybridrec.retrieval.recency import newer_visits
-from hybridrec.retrieval.select import row_numbers
+from hybridrec.retrieval.select import row_numbers, uneven_blocks
 from hybridrec.retrieval.sparse import as_csr, column_sums, power, scaled
 
 DOC = "Items that people choose after those of the history, soon after the newest ones first (sequential neighbours)."
@@ -68,8 +68,9 @@ class Model(ItemItemModel[Config]):
         damped = scaled(by_visit, user_weights(data.matrix, self.config.user_damping)[owner], np.ones_like(n_users))
         reach = self._reach()
         cosine = Asymmetric(power(n_users, 0.5), power(n_users, self.config.rarity), self.config.shrinkage)
+        blocks = uneven_blocks(len(n_users) + np.diff(by_item.indptr) * len(reach))
         self.neighbours = nearest(
-            lambda rows: cosine.of(spread_over_visits(by_item[rows], owner, reach) @ damped, rows), len(n_users), self.config.neighbours
+            lambda rows: cosine.of(spread_over_visits(by_item[rows], owner, reach) @ damped, rows), blocks, self.config.neighbours
         )
         return {"neighbours_per_item": self.neighbours.nnz / len(n_users)}
 
@@ -114,7 +115,7 @@ def spread_over_visits(block: csr_array, owner: NDArray[np.intp], reach: Floats)
     block: csr (n_rows, n_visits). owner: of each visit, rising. reach: odd length, its middle stays in place.
     """
     n_visits = block.shape[1]
-    near = block.indices[:, None] + np.arange(len(reach)) - len(reach) // 2  # (nnz, len(reach))
+    near = block.indices[:, None] + np.arange(len(reach), dtype=block.indices.dtype) - len(reach) // 2  # (nnz, len(reach))
     inside = (near >= 0) & (near < n_visits) & (reach > 0)
     inside &= owner[np.clip(near, 0, n_visits - 1)] == owner[block.indices][:, None]
     values = (block.data[:, None] * reach)[inside]

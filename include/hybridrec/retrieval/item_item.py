@@ -6,7 +6,7 @@ large as its number of neighbours, whatever the catalogue.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Self, TypeVar
@@ -15,7 +15,7 @@ import numpy as np
 from scipy.sparse import csr_array, vstack
 
 from hybridrec.models import Floats, Ints, Neighbours, UserBlock
-from hybridrec.retrieval.select import NOT_ELIGIBLE, contenders, leave_out, rank_pairs, row_blocks, row_numbers
+from hybridrec.retrieval.select import NOT_ELIGIBLE, contenders, leave_out, rank_pairs, row_numbers
 from hybridrec.retrieval.sparse import as_csr, empty_csr, load_csr, one_hot, pattern, power, save_csr, score_sparse, top_k_sparse
 
 Options = TypeVar("Options")  # a model's Config
@@ -63,13 +63,12 @@ class ItemItemModel(Generic[Options]):
         return model
 
 
-def nearest(nearness: Callable[[slice], csr_array], n_items: int, n_kept: int) -> csr_array:
+def nearest(nearness: Callable[[slice], csr_array], blocks: Iterable[slice], n_kept: int) -> csr_array:
     """The n_kept nearest other items of every item, csr float32 (n_items, n_items); only nearness above 0 counts.
 
     nearness: the whole rows of a block of items, csr float32 (n_rows, n_items); no more than a block of them is held at once.
     """
-    blocks = [_nearest_of(nearness(rows), rows, n_kept) for rows in row_blocks(n_items, n_items)]
-    return as_csr(vstack(blocks, format="csr"))
+    return as_csr(vstack([_nearest_of(nearness(rows), rows, n_kept) for rows in blocks], format="csr"))
 
 
 def user_weights(matrix: csr_array, damping: float) -> Floats:

@@ -29,6 +29,14 @@ def row_blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
         yield slice(start, min(start + step, n_rows))
 
 
+def uneven_blocks(cells: NDArray[np.integer]) -> Iterator[slice]:
+    """Slices over all rows whose blocks hold at most BLOCK_CELLS cells and one row; cells: of each row."""
+    block = np.cumsum(cells) // BLOCK_CELLS
+    starts = np.flatnonzero(np.diff(block, prepend=-1))
+    for start, stop in zip(starts, np.append(starts[1:], len(block)), strict=True):
+        yield slice(int(start), int(stop))
+
+
 def row_numbers(matrix: csr_array) -> NDArray[np.intp]:
     """The row of each stored entry."""
     return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
