@@ -1,0 +1,70 @@
+"""The base of the models whose vectors are sums of embeddings: a model file adds its fields and its loss."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, TypeVar
+
+import numpy as np
+
+from hybridrec.deep.fields import item_fields, user_fields
+from hybridrec.deep.held_out import hold_out
+from hybridrec.deep.schedule import Schedule
+from hybridrec.models import TrainingData
+from hybridrec.retrieval.dot import DotProductModel, Vectors
+
+if TYPE_CHECKING:
+    from hybridrec.deep.factors import Loss
+
+
+@dataclass(frozen=True)
+class FactorConfig(Schedule):
+    """Options that every factor model has besides those of its training.
+
+    weight_decay: here what an epoch takes from a weight, as a logarithm, so that it means the same for data of any size.
+    factors: length of the vectors. negatives: items drawn for each batch.
+    """
+
+    batch_size: int = 2048
+    examples_per_epoch: int = 200_000
+    learning_rate: float = 0.02
+    weight_decay: float = 0.5
+    max_epochs: int = 10
+    factors: int = 64
+    negatives: int = 128
+
+
+Options = TypeVar("Options", bound=FactorConfig)
+
+
+class FactorModel(DotProductModel[Options]):
+    """Two sums of embeddings, trained to rank a user's own items first; kept as two matrices, without torch."""
+
+    USER_FIELDS: ClassVar[tuple[str, ...]] = ("user",)
+    ITEM_FIELDS: ClassVar[tuple[str, ...]] = ("item",)
+
+    @abstractmethod
+    def loss(self) -> Loss:
+        """What training makes small."""
+
+    def fit(self, data: TrainingData) -> dict[str, float]:
+        """Train on all pairs but the held-out ones, which say when to stop."""
+        from hybridrec.deep.factors import FactorLesson
+        from hybridrec.deep.networks.factors import Factors
+        from hybridrec.deep.networks.field_sum import embed
+        from hybridrec.deep.sampling import negatives
+        from hybridrec.deep.training import epoch_steps, reproducible, train
+
+        config = self.config
+        cut = hold_out(data, config.validation_users)
+        learnt = replace(data, matrix=cut.matrix, last_event_day=cut.days)  # what only the held-out pairs know has no embedding
+        users = user_fields(learnt).only(self.USER_FIELDS)
+        items = item_fields(learnt, np.zeros((data.matrix.shape[1], 0), np.float32)).only(self.ITEM_FIELDS)
+        with reproducible(data.seed):
+            network = Factors(users.layout, items.layout, config.factors)
+            lesson = FactorLesson(network, users, items, cut, negatives(cut.matrix), config.negatives, self.loss())
+            per_step = config.weight_decay / (config.learning_rate * epoch_steps(lesson.n_examples, config))
+            best = train(lesson, replace(config, weight_decay=per_step), data.seed, type(self).__module__.removeprefix("hybridrec."))
+            self.vectors = Vectors(embed(network.users, users), embed(network.items, items), items.described())
+        return {"epochs": float(best.epoch), "held_out_ndcg": best.judgement, "loss": best.loss}
