@@ -74,10 +74,6 @@ class Model(ItemItemModel[Config]):
         self.waves = Vectors(inwards, self.config.low_pass * waves.items * damping, items > 0)
         return {"neighbours_per_item": self.neighbours.nnz / len(items)}
 
-    def queries(self, users: UserBlock) -> csr_array:
-        """Every choice counts 1."""
-        return pattern(users.history)
-
     def top_k(self, users: UserBlock, k: int) -> Neighbours:
         """The k unseen items of the highest smoothed value; an empty list without history."""
         known = np.flatnonzero(np.diff(users.history.indptr))
