@@ -118,10 +118,12 @@ class _PeakMemory:
         self._thread.join()
 
     def _sample(self) -> None:
-        while not self._stop.wait(SAMPLE_SECONDS):
+        while True:
             me = psutil.Process()
             total = 0.0
             for process in [me, *me.children(recursive=True)]:
                 with suppress(psutil.NoSuchProcess):
                     total += process.memory_info().rss
             self.peak = max(self.peak, total)
+            if self._stop.wait(SAMPLE_SECONDS):
+                return
