@@ -17,12 +17,15 @@ from hybridrec.retrieval.dot import DotProductModel, Vectors
 if TYPE_CHECKING:
     from hybridrec.deep.factors import Loss
 
+FULL_EPOCH = 100_000  # examples with which the configured weight decay holds
+SMALL_EPOCH = 40_000  # with fewer it grows no more
+
 
 @dataclass(frozen=True)
 class FactorConfig(Schedule):
     """Options that every factor model has besides those of its training.
 
-    weight_decay: here what an epoch takes from a weight, as a logarithm, so that it means the same for data of any size.
+    weight_decay: as with 100,000 examples an epoch; with fewer it is larger, since each of them pulls at the weights more.
     factors: length of the vectors. negatives: items drawn for each batch.
     """
 
@@ -54,7 +57,7 @@ class FactorModel(DotProductModel[Options]):
         from hybridrec.deep.networks.factors import Factors
         from hybridrec.deep.networks.field_sum import embed
         from hybridrec.deep.sampling import negatives
-        from hybridrec.deep.training import epoch_steps, reproducible, train
+        from hybridrec.deep.training import reproducible, train
 
         config = self.config
         cut = hold_out(data, config.validation_users)
@@ -64,7 +67,11 @@ class FactorModel(DotProductModel[Options]):
         with reproducible(data.seed):
             network = Factors(users.layout, items.layout, config.factors)
             lesson = FactorLesson(network, users, items, cut, negatives(cut.matrix), config.negatives, self.loss())
-            per_step = config.weight_decay / (config.learning_rate * epoch_steps(lesson.n_examples, config))
-            best = train(lesson, replace(config, weight_decay=per_step), data.seed, type(self).__module__.removeprefix("hybridrec."))
+            schedule = replace(config, weight_decay=_weight_decay(config, lesson.n_examples))
+            best = train(lesson, schedule, data.seed, type(self).__module__.removeprefix("hybridrec."))
             self.vectors = Vectors(embed(network.users, users), embed(network.items, items), items.described())
         return {"epochs": float(best.epoch), "held_out_ndcg": best.judgement, "loss": best.loss}
+
+
+def _weight_decay(config: FactorConfig, n_examples: int) -> float:
+    return config.weight_decay * FULL_EPOCH / max(min(n_examples, config.examples_per_epoch), SMALL_EPOCH)

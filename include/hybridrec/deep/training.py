@@ -117,23 +117,13 @@ def _step(lesson: Lesson, optimiser: torch.optim.Optimizer, batch: NDArray[np.in
     return float(loss.detach())
 
 
-def epoch_steps(n_examples: int, schedule: Schedule) -> int:
-    """Steps of an epoch."""
-    size = _epoch_size(n_examples, schedule)
-    return max(math.ceil(size / schedule.batch_size), min(MIN_STEPS_PER_EPOCH, size // MIN_BATCH))
-
-
-def _epoch_size(n_examples: int, schedule: Schedule) -> int:
-    return min(max(n_examples, MIN_EXAMPLES_PER_EPOCH), schedule.examples_per_epoch)
-
-
 def _batches(n_examples: int, schedule: Schedule, rng: np.random.Generator) -> list[NDArray[np.int64]]:
     """An epoch's batches, of equal size or nearly so."""
-    size = _epoch_size(n_examples, schedule)
+    size = min(max(n_examples, MIN_EXAMPLES_PER_EPOCH), schedule.examples_per_epoch)
     rounds = [rng.choice(n_examples, size=min(size, n_examples), replace=False) for _ in range(math.ceil(size / n_examples))]
     order = np.concatenate(rounds)[:size]
-    # sorted, since neighbours in memory make look-ups faster
-    return [np.sort(batch) for batch in np.array_split(order, epoch_steps(n_examples, schedule))]
+    n_steps = max(math.ceil(size / schedule.batch_size), min(MIN_STEPS_PER_EPOCH, size // MIN_BATCH))
+    return [np.sort(batch) for batch in np.array_split(order, n_steps)]  # neighbours in memory: look-ups are faster
 
 
 def save_weights(network: nn.Module, file: Path) -> None:

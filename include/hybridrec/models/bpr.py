@@ -19,12 +19,14 @@ DOC = "Latent factors of users and items that rank pairs of items (BPR, torch)."
 BECAUSE = "people with a taste like yours prefer it"
 BECAUSE_OF = "people who chose {title} prefer it"
 REQUIRED = False
-SEARCH = {"weight_decay": Log(0.1, 1.0), "learning_rate": Log(0.005, 0.05), "factors": OneOf((32, 64, 128))}
+SEARCH = {"weight_decay": Log(0.05, 1.5), "learning_rate": Log(0.005, 0.05), "factors": OneOf((32, 64, 128))}
 
 
 @dataclass(frozen=True)
 class Config(FactorConfig):
     """The options of every factor model (FactorConfig, Schedule)."""
+
+    weight_decay: float = 0.35
 
 
 class Model(FactorModel[Config]):

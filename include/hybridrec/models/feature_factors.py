@@ -20,7 +20,7 @@ DOC = "Latent factors of ids and attributes that rank the top of the list (Light
 BECAUSE = "people with a taste like yours choose things like it"
 BECAUSE_OF = "people who chose {title} choose things like it"
 REQUIRED = False
-SEARCH = {"weight_decay": Log(0.1, 1.5), "learning_rate": Log(0.005, 0.05), "factors": OneOf((32, 64, 128))}
+SEARCH = {"weight_decay": Log(0.1, 2.0), "learning_rate": Log(0.005, 0.05), "factors": OneOf((32, 64, 128))}
 
 
 @dataclass(frozen=True)
