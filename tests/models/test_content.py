@@ -79,7 +79,7 @@ def test_all_content_counts_for_similar_items() -> None:
 
 def test_embeddings_need_the_extra() -> None:
     model = content_text.Model(content_text.Config(embeddings="some-model"))
-    with pytest.raises(BadData, match=r"pip install 'hybridrec\[text\]'"):
+    with pytest.raises(BadData, match="pip install sentence-transformers"):
         model.fit(checkerboard())
 
 

@@ -58,7 +58,9 @@ def sentence_vectors(items: pd.DataFrame, name: str) -> csr_array:
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
-        raise BadData("[models.content_text]: embeddings needs sentence-transformers: pip install 'hybridrec[text]'") from error
+        raise BadData(
+            "[models.content_text]: embeddings needs a package that is missing: pip install sentence-transformers (the extra 'text')"
+        ) from error
     found = texts(items)
     vectors = np.asarray(SentenceTransformer(name, device="cpu").encode(found.tolist()), dtype=np.float32)
     vectors[(found == "").to_numpy()] = 0
