@@ -29,7 +29,7 @@ def main(params: Params) -> None:
             pairs = interactions.interactions(events, fold, run.config)
             run.write_spark("model_interactions", interactions.in_files(pairs, "user_idx", run), fold.name)
             if fold.label_end is not None:
-                found = interactions.labels(events, fold, run.config)
+                found = interactions.labels(events, fold, run.config, interactions.n_rows(run, "model_users"))
                 run.write_spark("model_labels", interactions.in_files(found, "user_idx", run), fold.name)
         if positions.shows_lists(run):
             shown = positions.count_shown(run.read_spark(session, "core_events"), run.fold("rank"))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 RUN_SECONDS = 900.0
 # One model of each kind: what the night does with a model does not depend on which it is, and all of them take minutes more.
-MODELS = ("als", "content_attributes", "fm", "item_knn", "popularity", "recent_popularity", "two_tower")
+MODELS = ("als", "content_attributes", "fm", "item_knn", "popularity", "recent_popularity")
 NIGHT: dict[str, object] = {"source": "movielens_100k", "k": 10, "models": list(MODELS)}
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from hybridrec import splits
+from hybridrec import splits, store
 from hybridrec.config import Config
 from hybridrec.run import Fold, Run
 from hybridrec.tables import Table, spark_type, table
@@ -63,7 +63,7 @@ def positive_events(spark: SparkSession, run: Run) -> DataFrame:
     known = weighted.join(users, "user_id").join(items, "item_id")
     joined = known.select("user_idx", "item_idx", "event_at", "device", "position", "weight")
     calendar = F.col("event_at") if run.config.split == "time" else F.lit(None).cast("timestamp")
-    return splits.with_stage(joined.withColumn("calendar_at", calendar), run.manifest, items.count())
+    return splits.with_stage(joined.withColumn("calendar_at", calendar), run.manifest, n_rows(run, "model_items"))
 
 
 def event_weight(weights: dict[str, float]) -> Column:
@@ -92,13 +92,23 @@ def interactions(events: DataFrame, fold: Fold, config: Config) -> DataFrame:
     return as_declared(pairs.withColumn("weight", F.greatest("weight", F.lit(1e-6))), table("model_interactions"))
 
 
-def labels(events: DataFrame, fold: Fold, config: Config) -> DataFrame:
-    """model_labels of a fold: pairs that are held out and not in the history, of at most config.max_label_users users."""
+def n_rows(run: Run, name: str) -> int:
+    """Rows of a committed table, from its manifest."""
+    return store.read_manifest(run.dataset(name)).rows
+
+
+def labels(events: DataFrame, fold: Fold, config: Config, n_users: int) -> DataFrame:
+    """model_labels of a fold: pairs that are held out and not in the history, of at most config.max_label_users users.
+
+    n_users: of the run; so many are not counted again where there can be no more than the limit.
+    """
     by_pair = splits.labelled(events, fold).groupBy("user_idx", "item_idx")
     pairs = by_pair.agg(F.max("weight").alias("gain"), F.min("position").alias("position"))
     known = splits.history(events, fold).select("user_idx", "item_idx").distinct()
     fresh = pairs.join(known, ["user_idx", "item_idx"], "left_anti")
-    return as_declared(splits.sample_users(fresh, config.max_label_users, config.seed), table("model_labels"))
+    if n_users > config.max_label_users:
+        fresh = splits.sample_users(fresh, config.max_label_users, config.seed)
+    return as_declared(fresh, table("model_labels"))
 
 
 def age_days(at: Column, fold: Fold) -> Column:
