@@ -12,7 +12,7 @@ from numpy.testing import assert_array_equal
 
 from hybridrec.errors import BadData
 from hybridrec.ranking.pool import Pool
-from hybridrec.ranking.ranker import Ranker, mixed
+from hybridrec.ranking.ranker import Blend, Ranker, mixed
 from hybridrec.ranking.ranker_fit import NO_TREES, Config, TreeChoice, better, fit_ranker
 
 CONFIG = Config(max_rounds=40, min_rows_in_leaf=10, k=5)
@@ -117,6 +117,12 @@ def test_corrections_find_what_the_sources_mean_hides() -> None:
     ranker, metrics = fit_ranker(pool, gains, CONFIG, seed=5, threads=1)
     assert ranker.blend.shares or ranker.blend.corrections
     assert metrics["blend_ndcg"] > metrics["plain_ndcg"] + 0.1
+
+
+def test_without_trees_the_blend_names_its_columns() -> None:
+    pool = pools.hand_pool([1, 1], [1, 2], z_a=[2.0, 0.1], rank_a=[1, 2], z_b=[1.0, 3.0], rank_b=[2, 1], mean_z=[1.5, 1.5])
+    ranker = Ranker(None, tuple(sorted(pool.features)), 0, 0.0, Blend({"a": 1.0}, {"z_b": -0.5}))
+    assert ranker.top_features(pool, np.array([0, 1])) == [["z_a", "z_b"], ["z_b", "z_a"]]
 
 
 def test_max_rows_samples_whole_users() -> None:

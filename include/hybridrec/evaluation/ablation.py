@@ -21,6 +21,7 @@ from hybridrec.evaluation.bootstrap import Doubles, paired_difference
 from hybridrec.evaluation.comparisons import Resampling
 from hybridrec.evaluation.labels import LabelledPool, labelled_pool
 from hybridrec.evaluation.metrics import judge, row_gains
+from hybridrec.positions import training_gains
 from hybridrec.strategies import LearntStrategy, Strategy
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def _quality(fit: Fit, name: str, pools: Pools) -> Quality:
 
 def _refitted(strategy: Strategy, fold: LabelledPool, run: Run, threads: int) -> Strategy:
     if isinstance(strategy, LearntStrategy):
-        strategy.fit(fold.pool, row_gains(fold.pool, fold.labels), run.config.seed, threads)
+        strategy.fit(fold.pool, training_gains(run, "rank", fold.pool, fold.labels), run.config.seed, threads)
     return strategy
 
 

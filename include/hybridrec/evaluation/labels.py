@@ -13,7 +13,8 @@ from hybridrec.ranking.pool import Ints, Pool, load_pool
 if TYPE_CHECKING:
     from hybridrec.run import Run
 
-MAX_ROWS = 2_000_000  # of a pool at a time: some 300 MB of columns, and enough users for narrow intervals
+MAX_CELLS = 200_000_000  # rows x columns of a pool at a time: 800 MB, and enough users for narrow intervals
+OTHER_COLUMNS = 40  # features of user, item and pair beside the models' own columns
 
 
 class LabelledPool(NamedTuple):
@@ -50,8 +51,10 @@ def history_lengths(run: Run, fold: str, users: Ints) -> Ints:
     return found[users]
 
 
-def labelled_pool(run: Run, fold: str, max_rows: int = MAX_ROWS) -> LabelledPool:
+def labelled_pool(run: Run, fold: str, max_rows: int | None = None) -> LabelledPool:
     """The pool and labels of fold rank or eval; of a pool with more rows, users are sampled by the run's seed.
+
+    max_rows: None for as many as MAX_CELLS allows with this pool's columns.
 
     Users with labels stay in the labels when no source nominated anything for them.
     """
@@ -59,6 +62,14 @@ def labelled_pool(run: Run, fold: str, max_rows: int = MAX_ROWS) -> LabelledPool
     candidates = run.read("model_candidates", fold, ["user_idx"])["user_idx"].to_numpy()
     drawn = np.random.default_rng(run.config.seed).permutation(labels.users)
     sizes = np.bincount(candidates, minlength=int(labels.users.max()) + 1)[drawn]
-    n = max(1, int((np.cumsum(sizes) <= max_rows).sum()))
+    n = max(1, int((np.cumsum(sizes) <= (max_rows or _max_rows(run, fold))).sum()))
     users = np.sort(drawn[:n])
     return LabelledPool(load_pool(run, fold, users), labels_of(labels, users))
+
+
+def _max_rows(run: Run, fold: str) -> int:
+    import pyarrow.parquet as pq
+
+    stored: list[str] = pq.read_schema(run.files("model_candidates", fold)[0]).names
+    n_normalised = sum(name.startswith("score_") for name in stored)
+    return MAX_CELLS // (len(stored) + n_normalised + OTHER_COLUMNS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -30,15 +29,15 @@ def write_recommendations(run: Run, path: Path, k: int) -> int:
 
     names = _Names(run)
     users = everybody(run)
-    ranked = run.read("model_ranked").to_pandas().sort_values(["user_idx", "rank"])
+    ranked = _ranked(run)
     filler = load_fit("popularity", run.artefact("models/popularity", "final"))
     assert isinstance(filler, Retriever)
     n_rows = 0
     with pq.ParquetWriter(path, recommendations_schema(), compression="zstd") as writer:
         for start in range(0, len(users.user_idx), USERS_AT_ONCE):
             block = users.take(np.arange(start, min(start + USERS_AT_ONCE, len(users.user_idx))))
-            first, last = np.searchsorted(ranked["user_idx"], [block.user_idx[0], block.user_idx[-1] + 1])
-            part = _filled(ranked.iloc[first:last], block, filler, k)
+            first, last = np.searchsorted(ranked["user_idx"].to_numpy(), [block.user_idx[0], block.user_idx[-1] + 1])
+            part = _filled(ranked.slice(first, last - first), block, filler, k)
             writer.write_table(names.named(part).cast(recommendations_schema()))
             n_rows += part.num_rows
     return n_rows
@@ -48,7 +47,7 @@ def write_candidates(run: Run, folder: Path, k: int, at_once: int) -> None:
     """candidates_<source>.parquet for every source that nominates: user_id, item_id, rank, score of its own top k."""
     sources = [name for name in choose_sources(run).used if nominates(name)]
     with ProcessPoolExecutor(at_once, mp_context=get_context("spawn")) as pool:
-        for done in [pool.submit(_write_source, run.run_id, name, folder, k, dict(os.environ)) for name in sources]:
+        for done in [pool.submit(_write_source, run.run_id, name, folder, k) for name in sources]:
             done.result()
 
 
@@ -59,11 +58,10 @@ def everybody(run: Run) -> UserBlock:
     return UserBlock(np.arange(data.matrix.shape[0], dtype=np.int32), data.matrix, data.last_event_day.astype(np.float32)).take(known)
 
 
-def _write_source(run_id: str, source: str, folder: Path, k: int, environment: dict[str, str]) -> None:
+def _write_source(run_id: str, source: str, folder: Path, k: int) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    os.environ.update(environment)
     run = Run.open(run_id)
     names, users = _Names(run), everybody(run)
     model = load_fit(source, run.artefact(f"models/{source}", "final"))
@@ -75,13 +73,23 @@ def _write_source(run_id: str, source: str, folder: Path, k: int, environment: d
     pq.write_table(pa.concat_tables(blocks), folder / f"candidates_{source}.parquet", compression="zstd")
 
 
+def _ranked(run: Run) -> pa.Table:
+    """user_idx, item_idx, score, reason of all ranked rows, by user and rank; a reason is joined in Arrow, not row by row."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    rows = run.read("model_ranked", columns=["user_idx", "item_idx", "score", "rank", "strategy", "sources"])
+    rows = rows.sort_by([("user_idx", "ascending"), ("rank", "ascending")])
+    reason = pc.binary_join_element_wise(rows["strategy"], pc.binary_join(rows["sources"], ","), ": ")
+    return pa.table({name: rows[name] for name in ("user_idx", "item_idx", "score")} | {"reason": reason})
+
+
 def _filled(ranked: pa.Table, users: UserBlock, filler: Retriever, k: int) -> pa.Table:
     """k rows a user: the ranked ones, then popular items that are neither seen nor listed."""
     import pandas as pd
     import pyarrow as pa
 
-    reason = ranked["strategy"].str.cat([",".join(sources) for sources in ranked["sources"]], sep=": ")
-    own = pd.DataFrame({name: ranked[name] for name in ("user_idx", "item_idx", "score")} | {"reason": reason, "own": True})
+    own = ranked.to_pandas().assign(own=True)
     more = _flat(users.user_idx, filler.top_k(users, 2 * k)).to_pandas()
     lowest = own.groupby("user_idx")["score"].min().reindex(more["user_idx"]).fillna(1.0).to_numpy()
     more = more.assign(score=lowest - more["rank"], reason="popularity", own=False).drop(columns="rank")

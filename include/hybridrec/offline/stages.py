@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -59,40 +60,43 @@ class Stages:
         self.logs.mkdir(parents=True, exist_ok=True)
         with self.stage(name):
             waiting = list(commands)
-            running: list[subprocess.Popen[bytes]] = []
+            running: list[_Running] = []
             while waiting or running:
                 while waiting and len(running) < self.at_once:
                     running.append(self._start(waiting.pop(0)))
                 time.sleep(0.05)
-                for process in [process for process in running if process.poll() is not None]:
-                    running.remove(process)
-                    self._require_success(process, optional, running)
+                for ended in [one for one in running if one.process.poll() is not None]:
+                    running.remove(ended)
+                    _require_success(ended, optional, running)
 
-    def _start(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+    def _start(self, command: Sequence[str]) -> _Running:
         environment = os.environ | job.environment() | self.environment
         path = self.logs / f"{'.'.join(part for part in command if not part.startswith('--'))}.log"
         with path.open("wb") as out:
             arguments = [sys.executable, "-m", f"jobs.{command[0]}", *command[1:]]
             process = subprocess.Popen(arguments, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=environment)
-        self._names[process.pid] = path
-        return process
+        return _Running(process, path)
 
-    def _require_success(self, process: subprocess.Popen[bytes], optional: bool, running: list[subprocess.Popen[bytes]]) -> None:
-        path = self._names[process.pid]
-        tail = (path.read_text(errors="replace").splitlines() or [""])[-1]
-        if process.returncode in (0, job.EXIT_SKIPPED):
-            log.info("  %s", tail.split("hybridrec: ")[-1])
-            return
-        reason = f"{path.stem} ended with code {process.returncode}: {_last_words(path)} (the whole log: {path})"
-        if optional:
-            log.warning("  goes on without %s", reason)
-            return
-        for other in running:
-            other.terminate()
-        raise BadData(reason) if process.returncode == job.EXIT_BAD_DATA else RuntimeError(reason)
 
-    def __post_init__(self) -> None:
-        self._names: dict[int, Path] = {}
+class _Running(NamedTuple):
+    """A job's process and where its output goes."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+def _require_success(ended: _Running, optional: bool, others: Sequence[_Running]) -> None:
+    code, path = ended.process.returncode, ended.log
+    if code in (0, job.EXIT_SKIPPED):
+        log.info("  %s", (path.read_text(errors="replace").splitlines() or [""])[-1].split("hybridrec: ")[-1])
+        return
+    reason = f"{path.stem} ended with code {code}: {_last_words(path)} (the whole log: {path})"
+    if optional:
+        log.warning("  goes on without %s", reason)
+        return
+    for other in others:
+        other.process.terminate()
+    raise BadData(reason) if code == job.EXIT_BAD_DATA else RuntimeError(reason)
 
 
 def _last_words(path: Path) -> str:

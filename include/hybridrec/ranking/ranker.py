@@ -48,6 +48,11 @@ class Blend:
             total += np.float32(weight) * np.nan_to_num(pool.features[column])
         return total
 
+    def weights(self) -> dict[str, float]:
+        """The weight of each column, shares and corrections together; mean_z where all sources count alike."""
+        mean = {f"z_{source}": share for source, share in self.shares.items()} or {"mean_z": 1.0}
+        return {column: mean.get(column, 0.0) + self.corrections.get(column, 0.0) for column in {**mean, **self.corrections}}
+
 
 PLAIN_BLEND = Blend()
 
@@ -71,14 +76,17 @@ class Ranker:
         return mixed(pool, blend, predict(self._trees, matrix_of(pool, self.columns), self.rounds), self.mix)
 
     def top_features(self, pool: Pool, rows: Rows, n: int = 3) -> list[list[str]]:
-        """The columns that moved the trees' score of each row most, upwards or downwards, largest first."""
+        """The columns that moved each row's score most, upwards or downwards, largest first: the trees', or without trees the blend's."""
         require_columns(pool, self.columns)
-        if self._trees is None or self.mix == 0 or not len(rows):
-            return [["mean_z"]] * len(rows)
-        matrix = matrix_of(pool, self.columns, rows)
-        moved = np.abs(np.asarray(self._trees.predict(matrix, pred_contrib=True, num_threads=1))[:, :-1])
+        if self._trees is None or self.mix == 0:
+            weights = self.blend.weights()
+            columns = tuple(sorted(weights))
+            moved = np.abs(np.nan_to_num(matrix_of(pool, columns, rows)) * np.array([weights[name] for name in columns]))
+        else:
+            columns = self.columns
+            moved = np.abs(np.asarray(self._trees.predict(matrix_of(pool, columns, rows), pred_contrib=True, num_threads=1))[:, :-1])
         largest = np.argsort(-moved, axis=1, kind="stable")[:, :n]
-        return [[self.columns[c] for c in of_row if moved[row, c] > 0] for row, of_row in enumerate(largest)]
+        return [[columns[c] for c in of_row if moved[row, c] > 0] for row, of_row in enumerate(largest)]
 
     def importances(self) -> dict[str, float]:
         """Total gain of each column's splits, as shares of all; empty without trees."""
