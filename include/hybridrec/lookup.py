@@ -8,6 +8,8 @@ from hybridrec import discover
 from hybridrec.settings import Settings
 from hybridrec.targets import Answer, Target
 
+SOURCES_SHOWN = 3
+
 
 def open_target(settings: Settings) -> Target:
     """The publish target that the settings name."""
@@ -32,8 +34,15 @@ def as_lines(answer: Answer) -> list[str]:
         "unknown_user": f"User {answer.user_id} is not known; these are popular items",
     }
     rows = [("rank", "score", "item", "title", "why", "source")]
-    rows += [(str(e.rank), f"{e.score:.3f}", e.item_id, e.title or "(no title)", e.reason, e.source) for e in answer.entries]
+    rows += [(str(e.rank), f"{e.score:.3f}", e.item_id, e.title or "(no title)", e.reason, _in_short(e.source)) for e in answer.entries]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     body = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     origin = f"run {answer.run_id}, version {answer.version}, made {answer.generated_at}, valid until {answer.valid_until}"
     return [heads[answer.reason], *([answer.shortfall] if answer.shortfall else []), "", *body, "", origin]
+
+
+def _in_short(source: str) -> str:
+    """The first nominating sources, best rank first, and how many more there are: with 17 of them a line would not end."""
+    names = source.split("+")
+    more = len(names) - SOURCES_SHOWN
+    return "+".join(names[:SOURCES_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hybridrec import lookup
@@ -32,6 +34,14 @@ def test_a_user_sees_titles_scores_and_reasons(published: Run, capsys: pytest.Ca
         assert line[title_at:].startswith(("Space story number", "Love story number"))
         assert line[why_at:].startswith(own.reasons[place])
     assert lines[-1].startswith("run small, version small_")
+
+
+def test_a_line_names_the_first_sources_only(published: Run) -> None:
+    answer = lookup.recommend(lookup.open_target(published.settings), "u10", 2)
+    sources = ("als", "als+ease+fm+bpr+ease")
+    entries = tuple(replace(entry, source=source) for entry, source in zip(answer.entries, sources, strict=True))
+    lines = lookup.as_lines(replace(answer, entries=entries))
+    assert lines[3].endswith("  als") and lines[4].endswith("  als+ease+fm and 2 more")
 
 
 def test_k_limits_the_list(published: Run, capsys: pytest.CaptureFixture[str]) -> None:
