@@ -50,6 +50,13 @@ def test_weights_are_the_closed_form_whichever_side_is_solved(n_users: int, n_it
     np.testing.assert_allclose(ease.ridge_weights(matrix, 3.0), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize(("n_users", "n_items"), [(40, 12), (12, 40)])
+def test_weights_lie_by_rows(n_users: int, n_items: int) -> None:
+    """By columns every block of users would copy the whole matrix to be multiplied with it."""
+    matrix = csr_array((np.random.default_rng(1).random((n_users, n_items)) < 0.3).astype(np.float32))
+    assert ease.ridge_weights(matrix, 3.0).flags.c_contiguous
+
+
 def test_inverse_by_halves() -> None:
     size = 2 * ease.SMALL_BLOCK + 3
     vectors = np.random.default_rng(0).standard_normal((size, size))

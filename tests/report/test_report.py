@@ -13,6 +13,7 @@ from pathlib import Path
 
 import finished_night
 import pytest
+from listed_run import ranked_rows
 
 from hybridrec.report.collect import collect
 from hybridrec.report.lists import sample_positions
@@ -175,6 +176,14 @@ def test_many_judged_users_without_history_are_pointed_out(night: Run) -> None:
 def test_a_night_without_publishing_is_called_a_trial(night: Run) -> None:
     night.manifest = replace(night.manifest, publish=False)
     assert collect(night).headline.startswith("A trial: lists for 60 users")
+
+
+def test_a_run_that_only_ranks_says_so(small_run: Run) -> None:
+    finished_night.finish(small_run, ("pool", "judge"))
+    small_run.manifest = replace(small_run.manifest, publish=False)
+    assert "stopped before it had lists" in collect(small_run).headline
+    small_run.write("model_ranked", ranked_rows())
+    assert collect(small_run).headline.startswith("Lists for 58 users were ranked; this run publishes nothing.")
 
 
 def test_a_night_without_time_is_marked(night: Run) -> None:

@@ -142,7 +142,8 @@ def _from_users(matrix: csr_array, penalty: float) -> Floats:
 
 
 def _inverse_of(gram: csr_array, penalty: float) -> Floats:
-    dense = np.asarray(gram.toarray(), dtype=np.float32)
+    # by rows: scipy's sparse @ dense copies a whole matrix that is stored by columns, for each block of users
+    dense = np.asarray(gram.toarray(order="C"), dtype=np.float32)
     dense[np.diag_indices(len(dense))] += np.float32(penalty)
     invert(dense)
     return dense

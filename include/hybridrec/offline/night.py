@@ -77,7 +77,7 @@ class Night:
             self.stages.run(f"generate candidates {fold}", [("generate_candidates", "--run-id", RUN, "--fold", fold)])
 
     def _open(self, run_id: str) -> None:
-        self.stages.run(f"open {run_id}", [("open_run", "--run-id", run_id, "--source", SOURCE)])
+        self.stages.run(f"open {run_id}", [("open_run", "--run-id", run_id, "--source", SOURCE, "--no-publish")])
         for name in ("build_interactions", "build_features"):
             self.stages.run(f"{name} {run_id}", [(name, "--run-id", run_id)])
 

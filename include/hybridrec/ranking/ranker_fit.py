@@ -14,6 +14,7 @@ Burges, "From RankNet to LambdaRank to LambdaMART: an overview", 2010.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -122,7 +123,8 @@ def fit_ranker(pool: Pool, gains: Floats, config: Config, seed: int, threads: in
     blend_choice, tree_choice, figures = _choose(lesson, columns, config, seed, threads)
     taught = teaching_rows(lesson, config, seed)
     trees = _train(taught, columns, max(tree_choice.rounds, 1), config, seed, threads)
-    ranker = Ranker(trees, columns, *tree_choice, blend=fit_blend(lesson, blend_choice, config, seed))
+    shares = choose_shares(lesson, config, seed) if blend_choice.selected else {}
+    ranker = Ranker(trees, columns, *tree_choice, blend=fit_blend(lesson, shares, blend_choice.penalty, config))
     figures |= blend_choice._asdict() | tree_choice._asdict()
     figures |= {"n_users": len(taught.pool.users), "n_rows": len(taught.gains), "n_columns": len(columns)}
     return ranker, {name: float(value) for name, value in figures.items()}
@@ -141,10 +143,14 @@ def teaching_rows(lesson: Lesson, config: Config, seed: int) -> Lesson:
     return Lesson(*sample_users(*thinned, thinned.pool.users, config.max_rows, seed))
 
 
-def fit_blend(lesson: Lesson, choice: BlendChoice, config: Config, seed: int) -> Blend:
-    """The linear part: sources by greedy selection, corrections by the listwise loss on each user's best rows."""
-    shares = select_sources(*lesson, config.k, config.search_users, seed) if choice.selected else {}
-    if choice.penalty >= NO_CORRECTION:
+def choose_shares(lesson: Lesson, config: Config, seed: int) -> dict[str, float]:
+    """The sources' weights by greedy selection."""
+    return select_sources(*lesson, config.k, config.search_users, seed)
+
+
+def fit_blend(lesson: Lesson, shares: Mapping[str, float], penalty: float, config: Config) -> Blend:
+    """The linear part: the mean of the sources by their shares, and corrections by the listwise loss on each user's best rows."""
+    if penalty >= NO_CORRECTION:
         return Blend(shares)
     base = Blend(shares).score(lesson.pool)
     best, _ = best_first(base, lesson.pool.items, lesson.pool.starts, config.corrected)
@@ -155,8 +161,8 @@ def fit_blend(lesson: Lesson, choice: BlendChoice, config: Config, seed: int) ->
     scorer = LinearScorer(base[rows], np.nan_to_num(matrix_of(part.pool, names)))
     if not part.gains.any():
         return Blend(shares)
-    weights = fit_weights(scorer, targets_of(part.gains, part.pool.starts), choice.penalty, np.zeros(len(names)))
-    return Blend(shares, dict(zip(names, weights.tolist(), strict=True)), choice.penalty)
+    weights = fit_weights(scorer, targets_of(part.gains, part.pool.starts), penalty, np.zeros(len(names)))
+    return Blend(shares, dict(zip(names, weights.tolist(), strict=True)), penalty)
 
 
 def better(quality: dict[K, Doubles], simple: K) -> K:
@@ -200,7 +206,8 @@ def cross_fit(lesson: Lesson, columns: tuple[str, ...], config: Config, seed: in
         judged = lesson.of(users_held[: config.search_users // config.folds])
         trees = _train(teaching_rows(learner, config, seed), columns, max(_all_rounds(config)), config, seed, threads)
         matrix = matrix_of(judged.pool, columns)
-        blends = {choice: fit_blend(learner, choice, config, seed).score(judged.pool) for choice in BLENDS}
+        shares = {False: {}, True: choose_shares(learner, config, seed)}
+        blends = {choice: fit_blend(learner, shares[choice.selected], choice.penalty, config).score(judged.pool) for choice in BLENDS}
         thin = Lesson(replace(judged.pool, features={}), judged.gains)
         parts.append(Held(thin, blends, {rounds: predict(trees, matrix, rounds) for rounds in _all_rounds(config)}))
     return parts

@@ -59,6 +59,7 @@ def collect(run: Run, durations: Mapping[str, float] | None = None) -> Facts:
         gate=read("the gate's verdict", "promote_model", _gate),
         pool=read("the pool's hits", "generate_candidates", pool_hits),
         lists=read("published lists", "apply_rules", describe_lists),
+        ranked_users=_ranked_users(run),
         missing_sources=read("the pool of all users", "generate_candidates", _missing_sources) or (),
         output_checks=read("checks of the output", "check_output", _output_checks),
         version=_version(run),
@@ -70,6 +71,16 @@ def collect(run: Run, durations: Mapping[str, float] | None = None) -> Facts:
     facts = replace(facts, absent=tuple(absent))
     facts = replace(facts, warnings=story.warnings(facts))
     return replace(facts, headline=story.headline(facts))
+
+
+def _ranked_users(run: Run) -> int:
+    """Users with a ranked list, before any rule; 0 where nothing has been ranked."""
+    import pyarrow.compute as pc
+
+    try:
+        return int(pc.count_distinct(run.read("model_ranked", columns=["user_idx"])["user_idx"]).as_py())
+    except store.NotCommitted:
+        return 0
 
 
 def _frame(run: Run) -> Facts:

@@ -213,7 +213,7 @@ class Facts:
     """Everything on the page. None and empty mean that the step which would have said it did not run to its end.
 
     held_out: what the lists are judged by. metric: the one by which lists are compared, as ndcg@20.
-    absent: what is missing, each with the job that would have written it.
+    absent: what is missing, each with the job that would have written it. ranked_users: with a ranked list, before any rule.
     """
 
     run_id: str
@@ -240,6 +240,7 @@ class Facts:
     ablations: tuple[Ablation, ...] = ()
     pool: Pool | None = None
     lists: Lists | None = None
+    ranked_users: int = 0
     quality: tuple[TableQuality, ...] = ()
     output_checks: OutputChecks | None = None
     steps: tuple[Step, ...] = ()

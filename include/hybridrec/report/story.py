@@ -13,6 +13,8 @@ def headline(facts: Facts) -> str:
 
 
 def _outcome(facts: Facts) -> str:
+    if not facts.lists and facts.ranked_users and not facts.publish:
+        return f"Lists for {facts.ranked_users:,} users were ranked; this run publishes nothing."
     if not facts.lists:
         return "The night stopped before it had lists to publish; what was live before is live still."
     users = f"{facts.lists.n_users:,} users with up to {facts.k} items each"
