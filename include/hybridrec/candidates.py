@@ -44,6 +44,7 @@ class Sources:
     folders: tuple[tuple[str, str], ...]
     n_items: int
     pool_k: int
+    pool_size: int
     extensions: str
 
     @property
@@ -70,7 +71,7 @@ def sources_of(run: Run, fold: str, names: Iterable[str]) -> Sources:
     """Where a worker finds these models' fits of a fold."""
     folders = tuple((name, str(run.artefact(f"models/{name}", fold))) for name in names)
     n_items = run.read("model_items", columns=["item_idx"]).num_rows
-    return Sources(folders, n_items, run.config.pool_k, os.environ.get("HYBRIDREC_EXTENSIONS", ""))
+    return Sources(folders, n_items, run.config.pool_k, run.config.pool_size, os.environ.get("HYBRIDREC_EXTENSIONS", ""))
 
 
 def pool_ddl(names: Iterable[str]) -> str:
@@ -102,7 +103,7 @@ def pool_batches(batches: Iterable[pa.RecordBatch], sources: Sources) -> Iterato
     for batch in batches:
         for start in range(0, batch.num_rows, USERS_AT_ONCE):
             users = user_block_of(batch.slice(start, USERS_AT_ONCE), sources.n_items)
-            yield pool_block(models, users, sources.pool_k)
+            yield pool_block(models, users, sources.pool_k, sources.pool_size)
 
 
 @lru_cache(maxsize=KEPT_MODELS)
@@ -127,9 +128,10 @@ def user_block_of(batch: pa.RecordBatch, n_items: int) -> UserBlock:
     return UserBlock(batch["user_idx"].to_numpy(zero_copy_only=False).astype(np.int32), history, ages)
 
 
-def pool_block(models: Mapping[str, PairScorer], users: UserBlock, pool_k: int) -> pa.RecordBatch:
+def pool_block(models: Mapping[str, PairScorer], users: UserBlock, pool_k: int, pool_size: int) -> pa.RecordBatch:
     """model_candidates of some users: the union of each retriever's top pool_k, scored by every model.
 
+    Of a longer union each user keeps the pool_size pairs of the best rank with any source, so that every source has its say.
     Sorted by the users' order in the block, then item_idx. score_<model> is null where the source has no score for
     the pair, rank_<model> where it did not nominate it; a model that cannot nominate has no rank column.
     """
@@ -138,8 +140,7 @@ def pool_block(models: Mapping[str, PairScorer], users: UserBlock, pool_k: int) 
     n_items = users.history.shape[1]
     nominated = {name: model.top_k(users, pool_k) for name, model in models.items() if isinstance(model, Retriever)}
     cells = {name: _cells(found, n_items) for name, found in nominated.items()}
-    every = [found.cells for found in cells.values()]
-    union, n_sources = np.unique(np.concatenate(every) if every else np.zeros(0, np.int64), return_counts=True)
+    union, n_sources = _union(cells, n_items, pool_size)
     rows, items = (union // n_items).astype(np.int32), (union % n_items).astype(np.int32)
     columns = {"user_idx": pa.array(users.user_idx[rows]), "item_idx": pa.array(items), "n_sources": pa.array(n_sources.astype(np.int16))}
     for name, model in models.items():
@@ -165,7 +166,22 @@ def _cells(found: Neighbours, n_items: int) -> _Nominations:
     return _Nominations(rows * np.int64(n_items) + items, (places + 1).astype(np.float32))
 
 
+def _union(nominations: Mapping[str, _Nominations], n_items: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The cells that stay, rising, and how many sources nominated each."""
+    if not nominations:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    every = np.concatenate([found.cells for found in nominations.values()])
+    union, place, counts = np.unique(every, return_inverse=True, return_counts=True)
+    best = np.full(len(union), np.inf, dtype=np.float32)
+    np.minimum.at(best, place, np.concatenate([found.ranks for found in nominations.values()]))
+    rows = union // n_items
+    order = np.lexsort((union, -counts, best, rows))
+    kept = np.sort(order[np.arange(len(union)) - np.searchsorted(rows, rows) < size])  # rows rise, in the order as well
+    return union[kept], counts[kept]
+
+
 def _ranks(nominations: _Nominations, union: NDArray[np.int64]) -> Floats:
     ranks = np.full(len(union), np.nan, dtype=np.float32)
-    ranks[np.searchsorted(union, nominations.cells)] = nominations.ranks
+    kept = np.isin(nominations.cells, union)
+    ranks[np.searchsorted(union, nominations.cells[kept])] = nominations.ranks[kept]
     return ranks

@@ -28,7 +28,8 @@ class Config:
     """Options of the night that belong to no single member of an extension folder.
 
     split: how label folds are held out: time (a calendar), last_per_user (only the order is known), random_per_user (no time at all).
-    k: items a user gets. pool_k: nominees per source and user. rules_depth: ranked items per user that rules choose from.
+    k: items a user gets. pool_k: nominees per source and user. pool_size: candidates per user, nominees of the best rank first.
+    rules_depth: ranked items per user that rules choose from.
     label_share, label_days_max, min_label_events: a fold's label window is the newest share of the events, at most so many
     days unless they hold too few events; with random_per_user half that share of each user's items.
     max_label_users: labelled users that a fold keeps.
@@ -49,6 +50,7 @@ class Config:
     split: Split = "time"
     k: int = 20
     pool_k: int = 100
+    pool_size: int = 400
     rules_depth: int = 200
     label_share: float = 0.2
     label_days_max: int = 60

@@ -236,7 +236,7 @@ def _log_fit(client: MlflowClient, experiment: str, tags: dict[str, str], folder
 def _night_params(run: Run) -> dict[str, str]:
     choices = read_choices(run.artefact("decision") / DECISION)
     options = {"source": run.manifest.source, "as_of": run.manifest.as_of.isoformat(), "models": ",".join(run.manifest.models)}
-    options |= {name: str(getattr(run.config, name)) for name in ("k", "seed", "pool_k", "label_share", "half_life_days")}
+    options |= {name: str(getattr(run.config, name)) for name in ("k", "seed", "pool_k", "pool_size", "label_share", "half_life_days")}
     return options | {f"published.{segment}": choice.name for segment, choice in choices.items()}
 
 

@@ -34,7 +34,7 @@ def test_pool_is_the_union_scored_by_everybody() -> None:
     history = csr_array(np.array([[1, 0, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1]], dtype=np.float32))
     models = {"a": Fixed(4, 3, 2, 1), "b": Fixed(np.nan, 1, np.nan, 2)}
     users = UserBlock(np.array([7, 8, 9], dtype=np.int32), history, np.ones(history.nnz, np.float32))
-    pool = pool_block(models, users, pool_k=2).to_pandas()
+    pool = pool_block(models, users, pool_k=2, pool_size=400).to_pandas()
     nan = np.nan
     expected = pd.DataFrame(
         [  # user 9 has seen everything
@@ -48,6 +48,18 @@ def test_pool_is_the_union_scored_by_everybody() -> None:
         columns=["user_idx", "item_idx", "n_sources", "score_a", "rank_a", "score_b", "rank_b"],
     )
     pd.testing.assert_frame_equal(pool, expected, check_dtype=False)
+
+
+def test_a_pool_keeps_each_sources_best() -> None:
+    """Two sources of opposite taste: of three places each first choice has one, and what both named comes next."""
+    users = UserBlock(np.array([7, 8], dtype=np.int32), csr_array((2, 6), dtype=np.float32), np.ones(0, np.float32))
+    models = {"a": Fixed(6, 5, 4, 3, np.nan, np.nan), "b": Fixed(np.nan, 5, np.nan, 3, 4, 6)}
+    pool = pool_block(models, users, pool_k=4, pool_size=3).to_pandas()
+    assert pool.item_idx.tolist() == [0, 1, 5] * 2
+    assert pool.n_sources.tolist() == [1, 2, 1] * 2
+    assert pool.rank_b.fillna(0).tolist() == [0, 2, 1] * 2
+    whole = pool_block(models, users, pool_k=4, pool_size=6).to_pandas()
+    pd.testing.assert_frame_equal(pool, whole[whole.item_idx.isin([0, 1, 5])].reset_index(drop=True))
 
 
 def test_schema_names_the_columns_of_each_model() -> None:
@@ -87,7 +99,7 @@ def test_job_pools_what_the_plain_function_pools(small_run: Run, spark: SparkSes
             name: load_fit(name, small_run.artefact(f"models/{name}", fold))
             for name in ("als", "content_attributes", "item_knn", "popularity")
         }
-        expected = pool_block(models, user_block(small_run, fold, users), small_run.config.pool_k).to_pandas()
+        expected = pool_block(models, user_block(small_run, fold, users), small_run.config.pool_k, 400).to_pandas()
         found = table.to_pandas().sort_values(["user_idx", "item_idx"]).reset_index(drop=True)
         pd.testing.assert_frame_equal(found, expected)
         assert set(found.user_idx) == set(users)

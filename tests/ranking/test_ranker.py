@@ -41,6 +41,19 @@ def test_learns_a_signal_that_the_blend_lacks() -> None:
     assert scores[gains > 0].mean() > scores[gains == 0].mean() + 0.5
 
 
+def test_trees_do_not_lift_what_lies_deep() -> None:
+    """Labels follow the blend, some lie deep: trees that saw only the best of the rest would take depth for a sign of a label."""
+    n_users, n = 80, 300
+    rng = np.random.default_rng(4)
+    z = rng.normal(size=n_users * n)
+    gains = (rng.random(len(z)) < 1 / (1 + np.exp(5 - z))).astype(np.float32)
+    users, items = np.repeat(np.arange(n_users), n).tolist(), list(range(n)) * n_users
+    pool = pools.hand_pool(users, items, score_a=z, z_a=z, mean_z=z, rank_a=z, n_sources=[1] * len(z))
+    ranker, _ = fit_ranker(pool, gains, replace(CONFIG, rounds=40, mix=1.0), seed=5, threads=1)
+    top = ranker.score(pool).reshape(n_users, n).argsort(axis=1)[:, -10:]
+    assert np.take_along_axis(z.reshape(n_users, n), top, axis=1).mean() > 1.2  # the best ten of 300 have 2.1 on average
+
+
 def test_shrinks_to_the_blend_when_nothing_can_be_learnt() -> None:
     pool, gains = world(8, signal=0.0)
     ranker, _ = fit_ranker(pool, gains, CONFIG, seed=5, threads=1)

@@ -5,8 +5,9 @@ trees and weights that have not seen this user's labels. First the blend: equal 
 each with or without learnt corrections. Then how many trees are mixed into it, and how much they count. A choice is
 taken where it beats the simpler one by more than a standard error of the paired difference.
 
-Trees learn from each labelled user's labels, the best of the other candidates by the plain blend, and some drawn by seed:
-what the blend puts deep into the pool teaches little and there is much of it. Choices are judged on whole pools.
+Trees learn from each labelled user's labels and a uniform draw of the other candidates. Not from the blend's best beside
+the labels: then what lies deep in the pool would mostly be labels, and trees learn to lift it. Choices are judged on
+whole pools.
 
 Burges, "From RankNet to LambdaRank to LambdaMART: an overview", 2010.
 """
@@ -45,7 +46,7 @@ class Config:
 
     rounds: number of trees, 0: chosen among `max_rounds` / 8, / 4, / 2 and `max_rounds`. mix: weight of the trees, below 0: chosen.
     selected, penalty: how the blend is made where rounds and mix are fixed, see BlendChoice. corrected: each user's best rows
-    that corrections learn from. hard, drawn: candidates without a label that trees learn from, the blend's best and others.
+    that corrections learn from. drawn: candidates of a user that trees learn from beside the labels.
     max_rows: more rows than this are sampled by user. search_users: users on whom choices are judged. k: length of the list
     whose NDCG chooses.
     """
@@ -62,8 +63,7 @@ class Config:
     l2: float = 10.0
     column_share: float = 0.5
     folds: int = 3
-    hard: int = 50
-    drawn: int = 50
+    drawn: int = 100
     max_rows: int = 500_000
     search_users: int = 1_500
     k: int = 20
@@ -122,7 +122,7 @@ def fit_ranker(pool: Pool, gains: Floats, config: Config, seed: int, threads: in
         return Ranker(None, columns, 0, 0.0, PLAIN_BLEND), {"rounds": 0.0, "mix": 0.0, "n_users": float(len(lesson.pool.users))}
     blend_choice, tree_choice, figures = _choose(lesson, columns, config, seed, threads)
     taught = teaching_rows(lesson, config, seed)
-    trees = _train(taught, columns, max(tree_choice.rounds, 1), config, seed, threads)
+    trees = _train(taught, columns, tree_choice.rounds, config, seed, threads) if tree_choice.mix > 0 else None
     shares = choose_shares(lesson, config, seed) if blend_choice.selected else {}
     ranker = Ranker(trees, columns, *tree_choice, blend=fit_blend(lesson, shares, blend_choice.penalty, config))
     figures |= blend_choice._asdict() | tree_choice._asdict()
@@ -133,11 +133,9 @@ def fit_ranker(pool: Pool, gains: Floats, config: Config, seed: int, threads: in
 def teaching_rows(lesson: Lesson, config: Config, seed: int) -> Lesson:
     """The rows that trees learn from; see the module."""
     pool, gains = lesson
-    hard, _ = best_first(pool.features["mean_z"], pool.items, pool.starts, config.hard)
     draws = np.random.default_rng(seed).random(len(gains)).astype(np.float32)
     drawn, _ = best_first(draws, pool.items, pool.starts, config.drawn)
     kept = gains > 0
-    kept[hard] = True
     kept[drawn] = True
     thinned = lesson.take(kept)
     return Lesson(*sample_users(*thinned, thinned.pool.users, config.max_rows, seed))
