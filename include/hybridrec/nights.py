@@ -13,7 +13,7 @@ from hybridrec import discover, store
 from hybridrec.config import Config, Split, read_config
 from hybridrec.errors import BadData
 from hybridrec.folds import HOUR, cut_folds, positive_events_per_hour
-from hybridrec.run import Input, Run, RunManifest, run_folder
+from hybridrec.run import MANIFEST, Input, Run, RunManifest, run_folder
 from hybridrec.settings import Settings
 from hybridrec.tuning.tuned import tuned_models, with_tuned
 
@@ -40,7 +40,7 @@ class Request:
 
 def open_run(request: Request, settings: Settings) -> Run:
     """The run of that id; made from the request unless an earlier attempt has made it."""
-    if (run_folder(settings, request.run_id) / "run.json").exists():
+    if (run_folder(settings, request.run_id) / MANIFEST).exists():
         return Run.open(request.run_id)
     config = _config(request, settings)
     models = _models(request.models)

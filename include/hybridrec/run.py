@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 FoldName = Literal["rank", "eval", "final"]
 FOLDS: tuple[FoldName, ...] = ("rank", "eval", "final")
+MANIFEST = "run.json"
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
@@ -98,7 +99,7 @@ class Run:
     def open(cls, run_id: str, settings: Settings | None = None) -> Run:
         """The run of that id, in this machine's home unless settings name another; BadData when open_run has not made it."""
         settings = settings or Settings.from_env()
-        path = run_folder(settings, run_id) / "run.json"
+        path = run_folder(settings, run_id) / MANIFEST
         if not path.exists():
             raise BadData(f"run {run_id!r}: {path} does not exist; start with python -m jobs.open_run")
         return cls(_parse_manifest(json.loads(path.read_text())), settings)
@@ -106,7 +107,7 @@ class Run:
     @classmethod
     def create(cls, manifest: RunManifest, settings: Settings) -> Run:
         """Write the manifest, unless the run exists: the first attempt has resolved it for all later ones."""
-        path = run_folder(settings, manifest.run_id) / "run.json"
+        path = run_folder(settings, manifest.run_id) / MANIFEST
         if not path.exists():
             store.write_json(path, asdict(manifest))
         return cls.open(manifest.run_id)

@@ -14,12 +14,12 @@ from hybridrec.evaluation.promotion import write_policy_of
 from hybridrec.offline.data import adapt
 from hybridrec.offline.lists import write_candidates, write_recommendations
 from hybridrec.offline.stages import Stages
-from hybridrec.run import FOLDS, Run
+from hybridrec.run import FOLDS, MANIFEST, Run
 from hybridrec.settings import Settings
 
 log = logging.getLogger(__name__)
-SOURCE, SEARCH, RUN = "files", "search", "benchmark"
-SEARCH_SECONDS = 150  # for all models together, on each core
+SOURCE, RUN = "files", "benchmark"
+SEARCH_SECONDS = 120  # for all models together, on each core
 TABLES = ("core_items", "core_users", "core_events")
 
 
@@ -40,6 +40,7 @@ class Night:
         self.settings.home.mkdir(parents=True)
         try:
             self._ingest()
+            self._prepare()
             self._search()
             self._fit()
             self._judge()
@@ -61,25 +62,28 @@ class Night:
         night = {"split": f'"{self.split}"', "rules_depth": self.k, "max_events_per_day": 1_000_000_000}
         return "[night]\n" + "".join(f"{name} = {value}\n" for name, value in night.items())
 
+    def _prepare(self) -> None:
+        self._open()
+        for name in ("build_interactions", "build_features"):
+            self.stages.run(name.replace("_", " "), [(name, "--run-id", RUN)])
+
     def _search(self) -> None:
         searched = [name for name, module in discover.members("models").items() if getattr(module, "SEARCH", {})]
-        self._open(SEARCH)
         seconds = SEARCH_SECONDS * self.stages.at_once // max(len(searched), 1)
-        commands = [("tune_model", "--run-id", SEARCH, "--model", name, "--seconds", str(seconds)) for name in searched]
+        commands = [("tune_model", "--run-id", RUN, "--model", name, "--seconds", str(seconds)) for name in searched]
         self.stages.run("search options", commands, optional=True)
+        (Run.open(RUN).folder / MANIFEST).unlink()  # to be opened with what was found: the tables so far depend on no model's options
+        self._open()
+
+    def _open(self) -> None:
+        self.stages.run("open run", [("open_run", "--run-id", RUN, "--source", SOURCE, "--no-publish")])
 
     def _fit(self) -> None:
-        self._open(RUN)
         models = Run.open(RUN).manifest.models
         commands = [("train_model", "--run-id", RUN, "--model", name, "--fold", fold) for name in models for fold in FOLDS]
         self.stages.run("train models", commands, optional=True)
         for fold in FOLDS:
             self.stages.run(f"generate candidates {fold}", [("generate_candidates", "--run-id", RUN, "--fold", fold)])
-
-    def _open(self, run_id: str) -> None:
-        self.stages.run(f"open {run_id}", [("open_run", "--run-id", run_id, "--source", SOURCE, "--no-publish")])
-        for name in ("build_interactions", "build_features"):
-            self.stages.run(f"{name} {run_id}", [(name, "--run-id", run_id)])
 
     def _judge(self) -> None:
         self.stages.run("train ranker", [("train_ranker", "--run-id", RUN)])
