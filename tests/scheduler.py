@@ -23,6 +23,7 @@ ROOT = Path(__file__).parent.parent
 RUN_SECONDS = 900.0
 # One model of each kind: what the night does with a model does not depend on which it is, and all of them take minutes more.
 MODELS = ("als", "content_attributes", "fm", "item_knn", "popularity", "recent_popularity")
+OPTIONS = "[models.fm]\nmax_epochs = 1\n"  # hybridrec.toml: what is tested is the night, not how well it learns
 NIGHT: dict[str, object] = {"source": "movielens_100k", "k": 10, "models": list(MODELS)}
 
 
@@ -98,6 +99,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, airflow_home: Path) -> Itera
         for dag_id in ("ingest", "nightly_retrain", "rollback_publication", "tune_models"):
             night.wait_for_dag(api, dag_id)
             api.pause(dag_id, False)
+        installation.settings.home.joinpath("hybridrec.toml").write_text(OPTIONS)
         yield Stack(installation, api)
     finally:
         assert _services("down", own) == 0

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
+from scheduler import OPTIONS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, ViewportSize
@@ -75,12 +76,12 @@ def test_the_first_task_refuses_a_time_before_the_data(stack: Stack, first_night
 def test_a_table_that_fails_its_checks_is_reported_and_changes_nothing(stack: Stack, first_night: str) -> None:
     live = stack.published("select version, content_hash from publications where state = 'live'")
     options = stack.installation.settings.home / "hybridrec.toml"
-    options.write_text("[night]\nmax_item_share = 0.001\n")
+    options.write_text("[night]\nmax_item_share = 0.001\n" + OPTIONS)
     try:
         run_id = stack.api.trigger("nightly_retrain", {"source": "movielens_100k", "k": 5, "models": ["popularity"]})
         assert stack.wait_for("nightly_retrain", run_id) == "failed"
     finally:
-        options.unlink()
+        options.write_text(OPTIONS)
     states = stack.states("nightly_retrain", run_id)
     assert {states[task] for task in ("check_output", "publish_table", "write_report")} == {"failed", "upstream_failed", "success"}
     report = stack.installation.settings.runs / stack.file_safe(run_id) / "report"

@@ -12,7 +12,7 @@ from hybridrec.ranking.ranker import Ranker
 from hybridrec.ranking.ranker_fit import Config, fit_ranker
 
 __all__ = ["DOC", "Config", "Strategy"]
-DOC = "LightGBM LambdaRank over all columns of the pool, mixed with the equal-weight blend as far as labels carry it."
+DOC = "LightGBM LambdaRank over all columns of the pool, mixed with a blend of the sources as far as labels carry it."
 
 
 class Strategy:
