@@ -166,6 +166,18 @@ def test_user_without_history(name: str, fits: Fits) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_user_with_one_event_and_user_with_all(name: str, fits: Fits) -> None:
+    model, _ = fits(name)
+    histories = np.zeros((2, SIDE + 1), dtype=np.float32)
+    histories[0, 6] = histories[1, :] = 1.0
+    history = csr_array(histories)
+    found = best(model, UserBlock(np.array([4, 8], dtype=np.int32), history, np.ones(history.nnz, np.float32)), SIDE + 1)
+    offered = found.items[0] != NO_ITEM
+    assert offered.any() and np.isfinite(found.scores[0, offered]).all() and 6 not in found.items[0]
+    assert (found.items[1] == NO_ITEM).all(), "there is nothing left to offer"
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_item_without_events(name: str, fits: Fits) -> None:
     model, _ = fits(name)
     users = block(checkerboard(), np.arange(SIDE))
