@@ -32,6 +32,7 @@ def main(params: Params) -> None:
     if choice.missing:
         log.warning("fold %s goes without %s: not fitted on all folds", params.fold, ", ".join(choice.missing))
     session = spark.session()
+    candidates.write_catalogue(run, params.fold)
     sources = candidates.sources_of(run, params.fold, choice.used)
     with job.spark_time():
         run.write_spark("model_candidates", pool(session, run, params.fold, sources), params.fold)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from hybridrec import discover, store
+from hybridrec.catalogue import known_items
 from hybridrec.errors import BadData
 from hybridrec.models import NO_ITEM, Floats, HasFactors, Ints, Neighbours, PairScorer, Retriever, UserBlock
 from hybridrec.run import Run
@@ -23,6 +24,7 @@ from hybridrec.training import load_fit
 if TYPE_CHECKING:
     import pyarrow as pa
 
+CATALOGUE = "known.npy"
 USERS_AT_ONCE = 500  # some 150,000 pairs times two columns a source
 KEPT_MODELS = 32  # a worker may serve all three folds
 
@@ -38,11 +40,12 @@ class SourceChoice(NamedTuple):
 class Sources:
     """What a worker needs to make a fold's pool: names and places, no models.
 
-    folders: model and folder of its fit. extensions: HYBRIDREC_EXTENSIONS of the job, since the worker's may be another's.
+    folders: model and folder of its fit. catalogue: file with the items that may be candidates.
+    extensions: HYBRIDREC_EXTENSIONS of the job, since the worker's may be another's.
     """
 
     folders: tuple[tuple[str, str], ...]
-    n_items: int
+    catalogue: str
     pool_k: int
     pool_size: int
     extensions: str
@@ -68,10 +71,21 @@ def choose_sources(run: Run) -> SourceChoice:
 
 
 def sources_of(run: Run, fold: str, names: Iterable[str]) -> Sources:
-    """Where a worker finds these models' fits of a fold."""
+    """Where a worker finds these models' fits of a fold and the fold's catalogue."""
     folders = tuple((name, str(run.artefact(f"models/{name}", fold))) for name in names)
-    n_items = run.read("model_items", columns=["item_idx"]).num_rows
-    return Sources(folders, n_items, run.config.pool_k, run.config.pool_size, os.environ.get("HYBRIDREC_EXTENSIONS", ""))
+    return Sources(
+        folders,
+        str(run.artefact("catalogue", fold) / CATALOGUE),
+        run.config.pool_k,
+        run.config.pool_size,
+        os.environ.get("HYBRIDREC_EXTENSIONS", ""),
+    )
+
+
+def write_catalogue(run: Run, fold: str) -> None:
+    """Leave the items that may be candidates where workers find them."""
+    with run.staged("catalogue", fold) as folder:
+        np.save(folder / CATALOGUE, known_items(run, fold), allow_pickle=False)
 
 
 def pool_ddl(names: Iterable[str]) -> str:
@@ -100,10 +114,11 @@ def pool_batches(batches: Iterable[pa.RecordBatch], sources: Sources) -> Iterato
     """Pools for batches of users: user_idx, items, weights, days (the history: item numbers, rising; weight and age of each)."""
     os.environ["HYBRIDREC_EXTENSIONS"] = sources.extensions
     models = {name: _loaded(name, folder) for name, folder in sources.folders}
+    catalogue = np.load(sources.catalogue, allow_pickle=False)
     for batch in batches:
         for start in range(0, batch.num_rows, USERS_AT_ONCE):
-            users = user_block_of(batch.slice(start, USERS_AT_ONCE), sources.n_items)
-            yield pool_block(models, users, sources.pool_k, sources.pool_size)
+            users = user_block_of(batch.slice(start, USERS_AT_ONCE), len(catalogue))
+            yield pool_block(models, users, catalogue, sources.pool_k, sources.pool_size)
 
 
 @lru_cache(maxsize=KEPT_MODELS)
@@ -128,9 +143,12 @@ def user_block_of(batch: pa.RecordBatch, n_items: int) -> UserBlock:
     return UserBlock(batch["user_idx"].to_numpy(zero_copy_only=False).astype(np.int32), history, ages)
 
 
-def pool_block(models: Mapping[str, PairScorer], users: UserBlock, pool_k: int, pool_size: int) -> pa.RecordBatch:
+def pool_block(
+    models: Mapping[str, PairScorer], users: UserBlock, catalogue: NDArray[np.bool_], pool_k: int, pool_size: int
+) -> pa.RecordBatch:
     """model_candidates of some users: the union of each retriever's top pool_k, scored by every model.
 
+    catalogue: items that may be candidates, bool (n_items,); what else a retriever names is passed over.
     Of a longer union each user keeps the pool_size pairs of the best rank with any source, so that every source has its say.
     Sorted by the users' order in the block, then item_idx. score_<model> is null where the source has no score for
     the pair, rank_<model> where it did not nominate it; a model that cannot nominate has no rank column.
@@ -139,7 +157,7 @@ def pool_block(models: Mapping[str, PairScorer], users: UserBlock, pool_k: int, 
 
     n_items = users.history.shape[1]
     nominated = {name: model.top_k(users, pool_k) for name, model in models.items() if isinstance(model, Retriever)}
-    cells = {name: _cells(found, n_items) for name, found in nominated.items()}
+    cells = {name: _cells(found, catalogue) for name, found in nominated.items()}
     union, n_sources = _union(cells, n_items, pool_size)
     rows, items = (union // n_items).astype(np.int32), (union % n_items).astype(np.int32)
     columns = {"user_idx": pa.array(users.user_idx[rows]), "item_idx": pa.array(items), "n_sources": pa.array(n_sources.astype(np.int16))}
@@ -160,10 +178,11 @@ class _Nominations(NamedTuple):
     ranks: Floats
 
 
-def _cells(found: Neighbours, n_items: int) -> _Nominations:
-    rows, places = np.nonzero(found.items != NO_ITEM)
-    items: Ints = found.items[rows, places]
-    return _Nominations(rows * np.int64(n_items) + items, (places + 1).astype(np.float32))
+def _cells(found: Neighbours, catalogue: NDArray[np.bool_]) -> _Nominations:
+    kept = (found.items != NO_ITEM) & catalogue[found.items]
+    rows, _ = np.nonzero(kept)
+    items: Ints = found.items[kept]
+    return _Nominations(rows * np.int64(len(catalogue)) + items, np.cumsum(kept, axis=1)[kept].astype(np.float32))
 
 
 def _union(nominations: Mapping[str, _Nominations], n_items: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -38,8 +38,9 @@ def number_items(events: DataFrame, items: DataFrame) -> DataFrame:
 
     An item without a catalogue row has no content, counts as available and is not promoted.
     """
-    known = events.select("item_id").union(items.select("item_id")).distinct()
-    numbered = known.select(_dense_number("item_id").alias("item_idx"), "item_id")
+    dated = events.select("item_id", "event_at").unionByName(items.select("item_id"), allowMissingColumns=True)
+    known = dated.groupBy("item_id").agg(F.min("event_at").alias("first_event_at"))
+    numbered = known.select(_dense_number("item_id").alias("item_idx"), "item_id", "first_event_at")
     joined = numbered.join(items, "item_id", "left")
     filled = joined.withColumns(
         {

@@ -60,7 +60,8 @@ class RegisteredStack(PythonModel):  # type: ignore[misc]  # mlflow has no types
         return pd.DataFrame({"user_id": asked, "item_ids": [items for items, _ in found], "scores": [scores for _, scores in found]})
 
     def _lists(self, users: Ints, k: int) -> dict[int, tuple[list[str], list[float]]]:
-        candidates = pool_block(self.models, user_block(self.run, "final", users), self.run.config.pool_k, self.run.config.pool_size)
+        block, config = user_block(self.run, "final", users), self.run.config
+        candidates = pool_block(self.models, block, np.ones(block.history.shape[1], dtype=bool), config.pool_k, config.pool_size)
         pool = build_pool(pa.Table.from_batches([candidates]), self.files, self.items)
         scores = self.policy.score(pool)
         rows, ranks = best_first(scores, pool.items, pool.starts)

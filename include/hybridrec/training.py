@@ -36,7 +36,7 @@ def training_data(run: Run, fold: str, model: str = "") -> TrainingData:
     cut = run.fold(fold).cut
     pairs = run.read("model_interactions", fold, ["user_idx", "item_idx", "weight", "last_event_at"])
     pairs = pairs.sort_by([("user_idx", "ascending"), ("item_idx", "ascending")])
-    items = run.read("model_items").sort_by("item_idx").to_pandas()
+    items = run.read("model_items").sort_by("item_idx").drop_columns("first_event_at").to_pandas()
     users = run.read("model_users").sort_by("user_idx").to_pandas()
     return TrainingData(
         matrix=_csr(pairs, pairs["weight"], (len(users), len(items))),

@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 
 from hybridrec import store
 from hybridrec.candidates import choose_sources, pool_block, pool_ddl
+from hybridrec.catalogue import known_items
 from hybridrec.errors import BadData
 from hybridrec.models import UserBlock, popularity
 from hybridrec.run import FOLDS, Run
@@ -34,7 +35,7 @@ def test_pool_is_the_union_scored_by_everybody() -> None:
     history = csr_array(np.array([[1, 0, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1]], dtype=np.float32))
     models = {"a": Fixed(4, 3, 2, 1), "b": Fixed(np.nan, 1, np.nan, 2)}
     users = UserBlock(np.array([7, 8, 9], dtype=np.int32), history, np.ones(history.nnz, np.float32))
-    pool = pool_block(models, users, pool_k=2, pool_size=400).to_pandas()
+    pool = pool_block(models, users, np.ones(4, bool), pool_k=2, pool_size=400).to_pandas()
     nan = np.nan
     expected = pd.DataFrame(
         [  # user 9 has seen everything
@@ -54,12 +55,20 @@ def test_a_pool_keeps_each_sources_best() -> None:
     """Two sources of opposite taste: of three places each first choice has one, and what both named comes next."""
     users = UserBlock(np.array([7, 8], dtype=np.int32), csr_array((2, 6), dtype=np.float32), np.ones(0, np.float32))
     models = {"a": Fixed(6, 5, 4, 3, np.nan, np.nan), "b": Fixed(np.nan, 5, np.nan, 3, 4, 6)}
-    pool = pool_block(models, users, pool_k=4, pool_size=3).to_pandas()
+    pool = pool_block(models, users, np.ones(6, bool), pool_k=4, pool_size=3).to_pandas()
     assert pool.item_idx.tolist() == [0, 1, 5] * 2
     assert pool.n_sources.tolist() == [1, 2, 1] * 2
     assert pool.rank_b.fillna(0).tolist() == [0, 2, 1] * 2
-    whole = pool_block(models, users, pool_k=4, pool_size=6).to_pandas()
+    whole = pool_block(models, users, np.ones(6, bool), pool_k=4, pool_size=6).to_pandas()
     pd.testing.assert_frame_equal(pool, whole[whole.item_idx.isin([0, 1, 5])].reset_index(drop=True))
+
+
+def test_what_is_not_in_the_catalogue_leaves_no_gap() -> None:
+    users = UserBlock(np.array([7], dtype=np.int32), csr_array((1, 4), dtype=np.float32), np.ones(0, np.float32))
+    catalogue = np.array([True, False, True, True])
+    pool = pool_block({"a": Fixed(1, 4, 3, 2)}, users, catalogue, pool_k=3, pool_size=400).to_pandas()
+    assert pool.item_idx.tolist() == [2, 3]
+    assert pool.rank_a.tolist() == [1, 2]
 
 
 def test_schema_names_the_columns_of_each_model() -> None:
@@ -99,7 +108,9 @@ def test_job_pools_what_the_plain_function_pools(small_run: Run, spark: SparkSes
             name: load_fit(name, small_run.artefact(f"models/{name}", fold))
             for name in ("als", "content_attributes", "item_knn", "popularity")
         }
-        expected = pool_block(models, user_block(small_run, fold, users), small_run.config.pool_k, 400).to_pandas()
+        expected = pool_block(
+            models, user_block(small_run, fold, users), known_items(small_run, fold), small_run.config.pool_k, 400
+        ).to_pandas()
         found = table.to_pandas().sort_values(["user_idx", "item_idx"]).reset_index(drop=True)
         pd.testing.assert_frame_equal(found, expected)
         assert set(found.user_idx) == set(users)

@@ -67,7 +67,7 @@ def night(run_id: str, config: Config | None = None) -> Run:
 
 def block(run: Run, fold: str, users: np.ndarray) -> pa.RecordBatch:
     models = {model: load_fit(model, run.artefact(f"models/{model}", fold)) for model in MODELS}
-    return pool_block(models, user_block(run, fold, users.astype(np.int32)), run.config.pool_k, 400)
+    return pool_block(models, user_block(run, fold, users.astype(np.int32)), np.ones(40, bool), run.config.pool_k, 400)
 
 
 def register(run: Run) -> None:

@@ -17,6 +17,7 @@ TABLE = Table(
         Column("is_available", "bool", "False: must not be recommended."),
         Column("is_promoted", "bool", "True: under promotion."),
         Column("released_at", "timestamp", "When the item came into being.", nullable=True),
+        Column("first_event_at", "timestamp", "Its first event of any type by as_of; no model may see it.", nullable=True),
     ),
     key=("item_idx",),
     min_rows=1,
