@@ -43,10 +43,16 @@ def main(params: Params) -> None:
 
 
 def pool(session: SparkSession, run: Run, fold: str, sources: candidates.Sources) -> DataFrame:
-    """model_candidates of a fold. The number of files depends on the users alone, so that a rerun gives the same files."""
+    """model_candidates of a fold, a file for each range of users.
+
+    The number of files depends on the users alone, so that a rerun gives the same files.
+    """
+    from pyspark.sql import functions as F
+
     n_users = run.read("model_users", columns=["user_idx"]).num_rows
     n_files = min(MAX_FILES, 2 + n_users // USERS_PER_FILE)
-    ordered = histories(session, run, fold).repartition(n_files, "user_idx").sortWithinPartitions("user_idx")
+    file = F.floor(F.col("user_idx").cast("bigint") * n_files / n_users)  # neighbours share one: ranking reads file by file
+    ordered = histories(session, run, fold).repartitionById(n_files, file.cast("int")).sortWithinPartitions("user_idx")
 
     def of_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return candidates.pool_batches(batches, sources)  # carries names and paths only: workers map the models themselves

@@ -50,7 +50,7 @@ class Config:
     split: Split = "time"
     k: int = 20
     pool_k: int = 100
-    pool_size: int = 400
+    pool_size: int = 300
     rules_depth: int = 200
     label_share: float = 0.2
     label_days_max: int = 60

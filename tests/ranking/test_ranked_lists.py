@@ -116,5 +116,5 @@ def test_spark_ranks_as_one_process_does_and_repeats_itself(spark: object, small
         hashes.append(store.read_manifest(small_run.dataset("model_ranked")).content_hash)
     assert hashes[0] == hashes[1]
     found = small_run.read("model_ranked").sort_by([("user_idx", "ascending"), ("rank", "ascending")])
-    expected = rank_pool(load_pool(small_run, "final"), load_policy(policy_folder), Depth(200, 10))
+    expected = rank_pool(load_pool(small_run, "final"), load_policy(policy_folder), Depth(200, rank_candidates.EXPLAINED))
     assert found.to_pydict() == expected.to_pydict()

@@ -15,7 +15,7 @@ class Schedule:
     """
 
     batch_size: int = 2048
-    examples_per_epoch: int = 40_000
+    examples_per_epoch: int = 25_000
     learning_rate: float = 0.03
     weight_decay: float = 0.1
     max_epochs: int = 6

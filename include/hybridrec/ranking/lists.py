@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -73,6 +73,15 @@ class Ranking:
     policy: Path
     depth: Depth
     extensions: str
+
+
+def rank_files(files: Iterable[str], ranking: Ranking) -> Iterator[pa.RecordBatch]:
+    """model_ranked from files of model_candidates, each sorted by user and with all rows of its users."""
+    import pyarrow.parquet as pq
+
+    for file in files:
+        with pq.ParquetFile(file) as candidates:
+            yield from rank_batches(candidates.iter_batches(), ranking)
 
 
 def rank_batches(batches: Iterator[pa.RecordBatch], ranking: Ranking) -> Iterator[pa.RecordBatch]:

@@ -12,7 +12,11 @@ TABLE = Table(
         Column("rank", "int32", "Position in the user's list, 1 is best.", minimum=1),
         Column("strategy", "string", "Strategy or source that ranked the row."),
         Column("sources", "list<string>", "Sources that nominated the pair, best rank first."),
-        Column("top_features", "list<string>", "Features that moved the score most, largest first; empty without ranker."),
+        Column(
+            "top_features",
+            "list<string>",
+            "Features that moved the score most, largest first; of the first rows of a list only, empty without ranker.",
+        ),
     ),
     key=("user_idx", "item_idx"),
     min_rows=1,
