@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 log = logging.getLogger(__name__)
-USERS_PER_FILE = 5_000
+USERS_PER_FILE = 20_000  # a worker loads every model first, so few tasks of many users
 MAX_FILES = 256
 
 
@@ -50,7 +50,8 @@ def pool(session: SparkSession, run: Run, fold: str, sources: candidates.Sources
     from pyspark.sql import functions as F
 
     n_users = run.read("model_users", columns=["user_idx"]).num_rows
-    n_files = min(MAX_FILES, 2 + n_users // USERS_PER_FILE)
+    n_wanted = n_users if run.fold(fold).label_end is None else min(n_users, run.config.max_label_users)
+    n_files = min(MAX_FILES, 2 + n_wanted // USERS_PER_FILE)
     file = F.floor(F.col("user_idx").cast("bigint") * n_files / n_users)  # neighbours share one: ranking reads file by file
     ordered = histories(session, run, fold).repartitionById(n_files, file.cast("int")).sortWithinPartitions("user_idx")
 
