@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 HELD_OUT: dict[Split, str] = {
     "time": "held-out time",
-    "last_per_user": "each user's last items, held out",
+    "last_per_user": "each user's last items",
     "random_per_user": "pairs held out at random",
 }
 
