@@ -38,6 +38,8 @@ def test_dates_decide_where_there_are_any(small_run: Run) -> None:
     run = with_items(small_run, released, first)
     assert known_items(run, "eval").tolist() == [True, False, True, True, True, False]
     assert known_items(run, "final").all()
+    ahead = with_items(small_run, np.array([3, -300]), np.array([unknown, unknown]))
+    assert known_items(ahead, "final").tolist() == [True, False], "what is yet to be released is nobody's candidate"
 
 
 def test_without_dates_as_many_are_unknown_as_on_the_last_fold(small_run: Run) -> None:

@@ -20,6 +20,7 @@ import pyarrow as pa
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from hybridrec.candidates import pool_block
+from hybridrec.catalogue import known_items
 from hybridrec.models import Ints, PairScorer
 from hybridrec.ranking.groups import best_first, starts_of
 from hybridrec.ranking.policy import Policy, load_policy
@@ -48,6 +49,7 @@ class RegisteredStack(PythonModel):  # type: ignore[misc]  # mlflow has no types
         self.files = feature_files(self.run, "final")
         self.items = load_items(self.files)
         self.user_ids = pd.Index(self.run.read("model_users", columns=["user_idx", "user_id"]).sort_by("user_idx")["user_id"].to_pandas())
+        self.catalogue = known_items(self.run, "final")
         self.item_ids = self.run.read("model_items", columns=["item_idx", "item_id"]).sort_by("item_idx")["item_id"].to_numpy()
 
     def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
@@ -61,7 +63,7 @@ class RegisteredStack(PythonModel):  # type: ignore[misc]  # mlflow has no types
 
     def _lists(self, users: Ints, k: int) -> dict[int, tuple[list[str], list[float]]]:
         block, config = user_block(self.run, "final", users), self.run.config
-        candidates = pool_block(self.models, block, np.ones(block.history.shape[1], dtype=bool), config.pool_k, config.pool_size)
+        candidates = pool_block(self.models, block, self.catalogue, config.pool_k, config.pool_size)
         pool = build_pool(pa.Table.from_batches([candidates]), self.files, self.items)
         scores = self.policy.score(pool)
         rows, ranks = best_first(scores, pool.items, pool.starts)

@@ -109,7 +109,7 @@ def test_job_pools_what_the_plain_function_pools(small_run: Run, spark: SparkSes
             for name in ("als", "content_attributes", "item_knn", "popularity")
         }
         expected = pool_block(
-            models, user_block(small_run, fold, users), known_items(small_run, fold), small_run.config.pool_k, 400
+            models, user_block(small_run, fold, users), known_items(small_run, fold), small_run.config.pool_k, small_run.config.pool_size
         ).to_pandas()
         found = table.to_pandas().sort_values(["user_idx", "item_idx"]).reset_index(drop=True)
         pd.testing.assert_frame_equal(found, expected)

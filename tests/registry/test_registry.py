@@ -15,6 +15,7 @@ import small_world
 
 from hybridrec import registry, store
 from hybridrec.candidates import pool_block
+from hybridrec.catalogue import known_items
 from hybridrec.config import Config
 from hybridrec.ranking.lists import Depth, rank_pool
 from hybridrec.ranking.policy import load_policy
@@ -67,7 +68,9 @@ def night(run_id: str, config: Config | None = None) -> Run:
 
 def block(run: Run, fold: str, users: np.ndarray) -> pa.RecordBatch:
     models = {model: load_fit(model, run.artefact(f"models/{model}", fold)) for model in MODELS}
-    return pool_block(models, user_block(run, fold, users.astype(np.int32)), np.ones(40, bool), run.config.pool_k, 400)
+    return pool_block(
+        models, user_block(run, fold, users.astype(np.int32)), known_items(run, fold), run.config.pool_k, run.config.pool_size
+    )
 
 
 def register(run: Run) -> None:
