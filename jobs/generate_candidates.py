@@ -32,7 +32,6 @@ def main(params: Params) -> None:
     if choice.missing:
         log.warning("fold %s goes without %s: not fitted on all folds", params.fold, ", ".join(choice.missing))
     session = spark.session()
-    candidates.write_catalogue(run, params.fold)
     sources = candidates.sources_of(run, params.fold, choice.used)
     with job.spark_time():
         run.write_spark("model_candidates", pool(session, run, params.fold, sources), params.fold)
@@ -56,7 +55,7 @@ def pool(session: SparkSession, run: Run, fold: str, sources: candidates.Sources
     ordered = histories(session, run, fold).repartitionById(n_files, file.cast("int")).sortWithinPartitions("user_idx")
 
     def of_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return candidates.pool_batches(batches, sources)  # carries names and paths only: workers map the models themselves
+        return candidates.pool_batches(batches, sources)  # carries names, paths and the catalogue: workers map the models themselves
 
     return ordered.mapInArrow(of_partition, candidates.pool_ddl(sources.names))
 

@@ -24,7 +24,6 @@ from hybridrec.training import load_fit
 if TYPE_CHECKING:
     import pyarrow as pa
 
-CATALOGUE = "known.npy"
 USERS_AT_ONCE = 500  # some 150,000 pairs times two columns a source
 KEPT_MODELS = 32  # a worker may serve all three folds
 
@@ -40,12 +39,13 @@ class SourceChoice(NamedTuple):
 class Sources:
     """What a worker needs to make a fold's pool: names and places, no models.
 
-    folders: model and folder of its fit. catalogue: file with the items that may be candidates.
+    folders: model and folder of its fit. catalogue: items that may be candidates, bool (n_items,); a byte an item travels
+    with the task, since a file of it could be replaced by a second attempt at the job while workers of the first read it.
     extensions: HYBRIDREC_EXTENSIONS of the job, since the worker's may be another's.
     """
 
     folders: tuple[tuple[str, str], ...]
-    catalogue: str
+    catalogue: NDArray[np.bool_]
     pool_k: int
     pool_size: int
     extensions: str
@@ -71,21 +71,15 @@ def choose_sources(run: Run) -> SourceChoice:
 
 
 def sources_of(run: Run, fold: str, names: Iterable[str]) -> Sources:
-    """Where a worker finds these models' fits of a fold and the fold's catalogue."""
+    """Where a worker finds these models' fits of a fold, and the fold's catalogue."""
     folders = tuple((name, str(run.artefact(f"models/{name}", fold))) for name in names)
     return Sources(
         folders,
-        str(run.artefact("catalogue", fold) / CATALOGUE),
+        known_items(run, fold),
         run.config.pool_k,
         run.config.pool_size,
         os.environ.get("HYBRIDREC_EXTENSIONS", ""),
     )
-
-
-def write_catalogue(run: Run, fold: str) -> None:
-    """Leave the items that may be candidates where workers find them."""
-    with run.staged("catalogue", fold) as folder:
-        np.save(folder / CATALOGUE, known_items(run, fold), allow_pickle=False)
 
 
 def pool_ddl(names: Iterable[str]) -> str:
@@ -114,11 +108,10 @@ def pool_batches(batches: Iterable[pa.RecordBatch], sources: Sources) -> Iterato
     """Pools for batches of users: user_idx, items, weights, days (the history: item numbers, rising; weight and age of each)."""
     os.environ["HYBRIDREC_EXTENSIONS"] = sources.extensions
     models = {name: _loaded(name, folder) for name, folder in sources.folders}
-    catalogue = np.load(sources.catalogue, allow_pickle=False)
     for batch in batches:
         for start in range(0, batch.num_rows, USERS_AT_ONCE):
-            users = user_block_of(batch.slice(start, USERS_AT_ONCE), len(catalogue))
-            yield pool_block(models, users, catalogue, sources.pool_k, sources.pool_size)
+            users = user_block_of(batch.slice(start, USERS_AT_ONCE), len(sources.catalogue))
+            yield pool_block(models, users, sources.catalogue, sources.pool_k, sources.pool_size)
 
 
 @lru_cache(maxsize=KEPT_MODELS)

@@ -303,7 +303,7 @@ def toy(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 def test_a_model_is_added_by_one_file(toy: str) -> None:
     import small_world
 
-    from hybridrec.candidates import choose_sources, pool_batches, sources_of, write_catalogue
+    from hybridrec.candidates import choose_sources, pool_batches, sources_of
     from jobs import train_model
 
     run = small_world.make_run(config=Config(members={"models": {toy: {"slope": 2}}}))
@@ -314,7 +314,6 @@ def test_a_model_is_added_by_one_file(toy: str) -> None:
             train_model.main(train_model.Params("small", name, fold))
     choice = choose_sources(run)
     assert choice.used == ("popularity", toy) and not choice.missing
-    write_catalogue(run, "final")
     batches = pool_batches(history_batches(run, "final"), sources_of(run, "final", choice.used))
     pool = pd.concat(batch.to_pandas() for batch in batches)
     assert (pool[f"score_{toy}"] == 2 * pool.item_idx).all()
