@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pyspark.sql import functions as F
 
-from hybridrec import interactions, job, positions, spark
+from hybridrec import catalogue, interactions, job, positions, spark
 from hybridrec.run import Run
 
 
@@ -34,6 +34,7 @@ def main(params: Params) -> None:
         if positions.shows_lists(run):
             shown = positions.count_shown(run.read_spark(session, "core_events"), run.fold("rank"))
             run.write("model_positions", positions.examine(shown.toArrow()), "rank")
+    catalogue.keep_learnt_categories(run)
 
 
 if __name__ == "__main__":

@@ -101,7 +101,8 @@ def make_run(run_id: str = "small", config: Config | None = None) -> Run:
 def write_tables(run: Run) -> None:
     """What build_interactions and build_features would write of this world, for the folds that the run has."""
     run.write("model_users", pa.Table.from_pandas(users().drop(columns="joined_at").reset_index(names="user_idx"), preserve_index=False))
-    catalogue = items().assign(first_event_at=items().item_id.map(events().groupby("item_id").event_at.min()))
+    first = items().item_id.map(events().groupby("item_id").event_at.min())
+    catalogue = items().assign(first_event_at=first, learnt_categories=items().categories)
     run.write("model_items", pa.Table.from_pandas(catalogue.reset_index(names="item_idx"), preserve_index=False))
     for name in run.folds:
         _write_fold(run, run.fold(name))

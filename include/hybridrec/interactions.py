@@ -42,9 +42,11 @@ def number_items(events: DataFrame, items: DataFrame) -> DataFrame:
     known = dated.groupBy("item_id").agg(F.min("event_at").alias("first_event_at"))
     numbered = known.select(_dense_number("item_id").alias("item_idx"), "item_id", "first_event_at")
     joined = numbered.join(items, "item_id", "left")
+    categories = F.coalesce("categories", F.array().cast("array<string>"))
     filled = joined.withColumns(
         {
-            "categories": F.coalesce("categories", F.array().cast("array<string>")),
+            "categories": categories,
+            "learnt_categories": categories,
             "is_available": F.coalesce("is_available", F.lit(True)),
             "is_promoted": F.coalesce("is_promoted", F.lit(False)),
         }

@@ -36,12 +36,12 @@ def training_data(run: Run, fold: str, model: str = "") -> TrainingData:
     cut = run.fold(fold).cut
     pairs = run.read("model_interactions", fold, ["user_idx", "item_idx", "weight", "last_event_at"])
     pairs = pairs.sort_by([("user_idx", "ascending"), ("item_idx", "ascending")])
-    items = run.read("model_items").sort_by("item_idx").drop_columns("first_event_at").to_pandas()
+    items = run.read("model_items").sort_by("item_idx").drop_columns(["first_event_at", "categories"]).to_pandas()
     users = run.read("model_users").sort_by("user_idx").to_pandas()
     return TrainingData(
         matrix=_csr(pairs, pairs["weight"], (len(users), len(items))),
         last_event_day=days_before(pairs["last_event_at"], cut),
-        items=items,
+        items=items.rename(columns={"learnt_categories": "categories"}),
         item_age_days=_item_ages(run, fold, len(items)),
         users=users,
         seed=model_seed(run.config.seed, model, fold),

@@ -75,6 +75,7 @@ def test_the_summary_says_what_a_person_must_know(night: Run) -> None:
     assert "1 user has fewer than 10 items: only 4 unseen items are left" in text
     assert "Output check failed: coverage" in text
     assert "overridden: a small shop" in text
+    assert "without the items' categories" not in text
     assert facts.absent == ()
 
 

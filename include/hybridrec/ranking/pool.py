@@ -166,7 +166,7 @@ def build_pool(candidates: pa.Table, files: FeatureFiles, items: ItemColumns) ->
 
 def load_items(files: FeatureFiles) -> ItemColumns:
     """Item features by item_idx; an item without events counts 0 and has no age."""
-    catalogue = _read(files.items, ["item_idx", "categories"]).sort_by("item_idx")
+    catalogue = _read(files.items, ["item_idx", "learnt_categories"]).sort_by("item_idx")
     table = _read(files.item_features, ["item_idx", *ITEM_COUNTS, *ITEM_VALUES])
     where = table["item_idx"].to_numpy()
     features = {}
@@ -174,7 +174,7 @@ def load_items(files: FeatureFiles) -> ItemColumns:
         values = np.full(catalogue.num_rows, 0.0 if name in ITEM_COUNTS else np.nan, dtype=np.float32)
         values[where] = _floats(table[name])
         features[_log_name(name) if name in ITEM_COUNTS else name] = np.log1p(values) if name in ITEM_COUNTS else values
-    return ItemColumns(features, _category_matrix(catalogue["categories"].to_pylist()))
+    return ItemColumns(features, _category_matrix(catalogue["learnt_categories"].to_pylist()))
 
 
 def _normalised(features: dict[str, Floats], starts: Starts) -> dict[str, Floats]:

@@ -61,6 +61,7 @@ def collect(run: Run, durations: Mapping[str, float] | None = None) -> Facts:
         lists=read("published lists", "apply_rules", describe_lists),
         ranked_users=_ranked_users(run),
         missing_sources=read("the pool of all users", "generate_candidates", _missing_sources) or (),
+        categories_unlearnt=bool(read("the catalogue", "build_interactions", _categories_unlearnt)),
         output_checks=read("checks of the output", "check_output", _output_checks),
         version=_version(run),
         quality=table_quality(run),
@@ -179,6 +180,15 @@ def _missing_sources(run: Run) -> tuple[str, ...]:
     """Sources that were asked for and take no part in the lists."""
     raw = json.loads((run.artefact("candidate_sources", "final") / "sources.json").read_text())
     return tuple(raw["missing"])
+
+
+def _categories_unlearnt(run: Run) -> bool:
+    """Whether there are categories and models were not let see them."""
+    import pyarrow.compute as pc
+
+    items = run.read("model_items", columns=["categories", "learnt_categories"])
+    categories, learnt = (pc.sum(pc.list_value_length(items[name])).as_py() or 0 for name in items.column_names)
+    return bool(categories > learnt)
 
 
 def _spark_peak_mib(run: Run) -> float | None:

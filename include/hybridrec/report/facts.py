@@ -232,6 +232,7 @@ class Facts:
     warnings: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     missing_sources: tuple[str, ...] = ()
+    categories_unlearnt: bool = False
     version: Version | None = None
     gate: Gate | None = None
     choices: tuple[Choice, ...] = ()

@@ -5,6 +5,10 @@ from __future__ import annotations
 from hybridrec.report.facts import Facts, Metric
 
 FALLBACK_SHARE = 0.2  # of the users; more deserves a look even where the threshold lets it pass
+UNLEARNT = (
+    "Models do without the items' categories: they follow from the events, since items with users behind the judged cut "
+    "have more of them than others as popular before it. Deliver categories as they stood before, or ones that users do not give."
+)
 
 
 def headline(facts: Facts) -> str:
@@ -39,6 +43,8 @@ def warnings(facts: Facts) -> tuple[str, ...]:
     """What a person should look at, the most serious first."""
     found = [f"Task {step.name} ended as {step.state}." for step in facts.steps if step.state in ("failed", "bad_data")]
     found += [f"Source {name} dropped out: it is not fitted on all folds, so no list holds its nominees." for name in facts.missing_sources]
+    if facts.categories_unlearnt:
+        found.append(UNLEARNT)
     if facts.output_checks:
         failed = [check for check in facts.output_checks.checks if not check.passed]
         found += [f"Output check failed: {check.name} ({check.detail})." for check in failed]

@@ -11,6 +11,7 @@ TABLE = Table(
         Column("title", "string", "Name that a person reads.", nullable=True),
         Column("description", "string", "Longer text.", nullable=True),
         Column("categories", "list<string>", "Categories, the main one first; empty when unknown."),
+        Column("learnt_categories", "list<string>", "Those that models may learn from: all, or none where they follow from the events."),
         Column("brand", "string", "Brand, studio or maker.", nullable=True),
         Column("provider", "string", "Who sells or supplies it.", nullable=True),
         Column("price", "float32", "Price in the catalogue's currency.", nullable=True),
