@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from hybridrec.models import NO_ITEM, Neighbours
-from hybridrec.retrieval import select
+from hybridrec.retrieval import dot, select
 from hybridrec.retrieval.dot import score_dot, top_k_dot
 from hybridrec.retrieval.order import first_unseen
 from hybridrec.retrieval.sparse import load_csr, save_csr, score_sparse, top_k_sparse
@@ -42,9 +42,12 @@ def random_csr(rng: np.random.Generator, n_rows: int, n_columns: int, share: flo
     return csr_array(values.astype(np.float32))
 
 
-@pytest.fixture(params=[4, 2**22], ids=["tiny blocks", "one block"], autouse=True)
-def block_cells(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(select, "BLOCK_CELLS", request.param)
+@pytest.fixture(params=["tiny blocks", "one block"], autouse=True)
+def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "tiny blocks":
+        monkeypatch.setattr(select, "BLOCK_CELLS", 4)
+        for name, size in (("USERS_AT_ONCE", 2), ("ITEMS_AT_ONCE", 64), ("MIN_SAMPLE", 16)):
+            monkeypatch.setattr(dot, name, size)
 
 
 @settings(max_examples=60, deadline=None)
@@ -73,6 +76,50 @@ def test_a_list_does_not_depend_on_the_block(seed: int) -> None:
         np.testing.assert_array_equal(alone.scores[0], whole.scores[row])
     rows, places = np.nonzero(whole.items != NO_ITEM)
     np.testing.assert_array_equal(score_dot(users, items, rows, whole.items[rows, places]), whole.scores[rows, places])
+
+
+def whole_lists(users: np.ndarray, items: np.ndarray, seen: csr_array, k: int) -> Neighbours:
+    """Every pair scored by itself and every row sorted."""
+    n_users, n_items = len(users), len(items)
+    rows, columns = np.repeat(np.arange(n_users), n_items), np.tile(np.arange(n_items), n_users)
+    scores = score_dot(users, items, rows, columns).reshape(n_users, n_items)
+    scores[seen.toarray() > 0] = -np.inf
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    found = np.take_along_axis(scores, order, axis=1)
+    return Neighbours(np.where(found > -np.inf, order, NO_ITEM).astype(np.int32), found)
+
+
+@pytest.mark.parametrize("n_items", [700, 4_000, 4_097])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_large_catalogue_is_searched_as_a_whole(n_items: int, threads: int) -> None:
+    rng = np.random.default_rng(n_items)
+    users, items = rng.normal(size=(90, 24)).astype(np.float32), rng.normal(size=(n_items, 24)).astype(np.float32)
+    seen = random_csr(rng, 90, n_items, 0.05)
+    assert_same(top_k_dot(users, items, seen, 20, threads=threads), whole_lists(users, items, seen, 20))
+
+
+def test_a_sample_that_misleads_costs_time_and_nothing_else() -> None:
+    """The sampled items score above all others, some are seen and some cannot be scored; and one user likes all alike."""
+    rng = np.random.default_rng(0)
+    n_items, k = 6_000, 30
+    users, items = rng.normal(size=(8, 4)).astype(np.float32), rng.normal(size=(n_items, 4)).astype(np.float32)
+    users[0] = 0
+    items[:: n_items // 512] = 10 * users[1] + rng.normal(size=items[:: n_items // 512].shape).astype(np.float32)
+    seen = random_csr(rng, 8, n_items, 0.3)
+    assert_same(top_k_dot(users, items, seen, k), whole_lists(users, items, seen, k))
+    scorable = np.arange(n_items) % (n_items // 512) != 0
+    expected = whole_lists(users, items, csr_array((seen.toarray() > 0) | ~scorable), k)
+    assert_same(top_k_dot(users, items, seen, k, scorable), expected)
+    assert (top_k_dot(users, items, csr_array(seen.shape, dtype=np.float32), k).items[0] == np.arange(k)).all(), "ties by item"
+
+
+def test_users_without_enough_items_get_what_there_is() -> None:
+    rng = np.random.default_rng(0)
+    users, items = rng.normal(size=(4, 4)).astype(np.float32), rng.normal(size=(3_000, 4)).astype(np.float32)
+    seen = csr_array((np.arange(3_000) >= 5).astype(np.float32)[None].repeat(4, axis=0))
+    found = top_k_dot(users, items, seen, 20)
+    assert_same(found, whole_lists(users, items, seen, 20))
+    assert ((found.items >= 0).sum(axis=1) == 5).all()
 
 
 @settings(max_examples=60, deadline=None)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from hybridrec import store
 from hybridrec.errors import BadData
+from hybridrec.ranking.forest import forest_of
 from hybridrec.ranking.groups import Floats, Rows, zscore
 from hybridrec.ranking.pool import Pool
 
@@ -145,7 +146,10 @@ def mixed(pool: Pool, blend: Floats, trees: NDArray[np.float64], mix: float) -> 
 
 def predict(trees: lightgbm.Booster, matrix: Floats, rounds: int) -> NDArray[np.float64]:
     """Scores by the first `rounds` trees, (n_rows,)."""
-    return np.asarray(trees.predict(matrix, num_iteration=rounds, num_threads=1), dtype=np.float64)
+    forest = forest_of(trees, rounds)
+    if forest is None:
+        return np.asarray(trees.predict(matrix, num_iteration=rounds, num_threads=1), dtype=np.float64)
+    return forest.predict(matrix)
 
 
 def matrix_of(pool: Pool, columns: tuple[str, ...], rows: Rows | None = None) -> Floats:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Generic, NamedTuple, Self, TypeVar
 
@@ -10,9 +12,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from hybridrec.models import Floats, Ints, Neighbours, UserBlock
-from hybridrec.retrieval.select import NOT_ELIGIBLE, contenders, empty_lists, leave_out, rank_pairs, row_blocks, spread
+from hybridrec.retrieval.select import NOT_ELIGIBLE, Pairs, empty_lists, rank_pairs, spread
 
-PAIRS_AT_ONCE = 65_536
+USERS_AT_ONCE, ITEMS_AT_ONCE = 512, 1024  # a tile of scores is 2 MiB, which stays in the cache
+SAMPLED_OF_LIST, MIN_SAMPLE, MAX_SAMPLE = 4, 512, 8192  # items that say where to start: so many of a list are among them
 Options = TypeVar("Options")  # a model's Config
 
 
@@ -88,32 +91,99 @@ def known_items(matrix: csr_array) -> NDArray[np.bool_]:
     return np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0
 
 
-def top_k_dot(users: Floats, items: Floats, seen: csr_array, k: int, scorable: NDArray[np.bool_] | None = None) -> Neighbours:
+def top_k_dot(
+    users: Floats, items: Floats, seen: csr_array, k: int, scorable: NDArray[np.bool_] | None = None, threads: int = 1
+) -> Neighbours:
     """The k items of the highest product for each user, exact.
 
     users: float32 (n_users, n_factors). items: float32 (n_items, n_factors). seen: csr (n_users, n_items), never returned.
-    The matrix product only narrows the choice, because its last bits change with the block's shape; contenders
-    are scored pair by pair, so a user's list does not depend on who else is in the block.
+    threads: share the users; each holds some 20 MB, whatever the catalogue. The matrix product only narrows the choice,
+    because its last bits change with the block's shape; contenders are scored pair by pair, so a user's list does not
+    depend on who else is in the block.
     """
     found = empty_lists(len(users), k)
-    longest = float(np.linalg.norm(items, axis=1).max(initial=0.0))
-    for rows in row_blocks(len(users), len(items)):
-        scores = users[rows] @ items.T  # (n_rows, n_items)
-        if scorable is not None:
-            scores[:, ~scorable] = NOT_ELIGIBLE
-        leave_out(scores, seen[rows])
-        rounding = users.shape[1] * np.finfo(np.float32).eps * longest * np.linalg.norm(users[rows], axis=1)
-        pairs = contenders(scores, k, 2 * rounding)
-        exact = score_dot(users[rows], items, pairs.rows, pairs.items)
-        block = rank_pairs(pairs, exact, scores.shape[0], k)
-        found.items[rows], found.scores[rows] = block.items, block.scores
+    if not (len(users) and len(items) and k):
+        return found
+    seen = seen if seen.has_sorted_indices else seen.sorted_indices()
+    search = _Search(items, np.ones(len(items), dtype=np.bool_) if scorable is None else scorable, k)
+
+    def fill(start: int) -> None:
+        rows = slice(start, min(start + USERS_AT_ONCE, len(users)))
+        search.fill(np.ascontiguousarray(users[rows]), seen[rows], Neighbours(found.items[rows], found.scores[rows]))
+
+    starts = range(0, len(users), USERS_AT_ONCE)
+    if threads == 1:
+        for start in starts:
+            fill(start)
+    else:
+        with ThreadPoolExecutor(threads) as workers:
+            list(workers.map(fill, starts))
     return found
+
+
+class _Search:
+    """Goes through the items tile by tile and keeps, for each user, what lies above a threshold.
+
+    A sample of the items says where the threshold may start: at a score that surely more than k items exceed. Where
+    that guess was wrong, or too many scores are equal, the user's scores are looked through as a whole.
+    """
+
+    def __init__(self, items: Floats, scorable: NDArray[np.bool_], k: int) -> None:
+        from hybridrec.retrieval import kernels
+
+        self.items, self.scorable, self.k = items, scorable, k
+        n_items = len(items)
+        self.longest = float(np.sqrt(np.einsum("ij,ij->i", items, items).max()))
+        self.step = max(1, n_items // min(max(SAMPLED_OF_LIST * n_items // k, MIN_SAMPLE), MAX_SAMPLE))
+        self.sample = np.ascontiguousarray(items[:: self.step])
+        expected = k * len(self.sample) / n_items
+        self.rank = math.ceil(expected + 4 * math.sqrt(expected) + 4)  # four standard deviations of the number of listed items in it
+        self.room = max(4 * k, min(2 * self.rank * self.step, 16 * k)) + kernels.CHUNK
+
+    def fill(self, users: Floats, seen: csr_array, found: Neighbours) -> None:
+        """Lists of a block of users."""
+        from hybridrec.retrieval import kernels
+
+        n_users, n_items = len(users), len(self.items)
+        rounding = users.shape[1] * np.finfo(np.float32).eps * self.longest * np.linalg.norm(users, axis=1)
+        kept = kernels.Kept(
+            scores=np.empty((n_users, self.room), np.float32),
+            items=np.empty((n_users, self.room), np.int32),
+            sizes=np.zeros(n_users, np.int64),
+            thresholds=np.full(n_users, kernels.LOWEST),
+            slack=(2 * rounding).astype(np.float32),
+        )
+        starts, columns = seen.indptr.astype(np.int64), seen.indices.astype(np.int32, copy=False)
+        if self.rank < len(self.sample) // 2:
+            sample = users @ self.sample.T
+            kernels.leave_out(sample, 0, self.step, kernels.Seen(starts[:-1].copy(), starts[1:], columns))
+            sample[:, ~self.scorable[:: self.step]] = NOT_ELIGIBLE
+            kernels.scores_of_rank(sample, self.rank, kept.thresholds)
+        guessed, ahead = kept.thresholds > kernels.LOWEST, kernels.Seen(starts[:-1].copy(), starts[1:], columns)
+        tile = np.empty((n_users, ITEMS_AT_ONCE), np.float32)
+        for first in range(0, n_items, ITEMS_AT_ONCE):
+            width = min(ITEMS_AT_ONCE, n_items - first)
+            np.matmul(users, self.items[first : first + width].T, out=tile[:, :width])
+            tile[:, width:] = NOT_ELIGIBLE
+            kernels.leave_out(tile, first, 1, ahead)
+            kernels.collect(tile, first, self.scorable, self.k, kept)
+        kernels.rank_kept(users, self.items, self.k, kept, found.items, found.scores)
+        for row in np.flatnonzero((kept.sizes == kernels.OVERFULL) | (guessed & (kept.sizes < self.k))):
+            whole = self._look_through(users[row], columns[starts[row] : starts[row + 1]])
+            found.items[row], found.scores[row] = whole.items[0], whole.scores[0]
+
+    def _look_through(self, user: Floats, seen: Ints) -> Neighbours:
+        eligible = self.scorable.copy()
+        eligible[seen] = False
+        items = np.flatnonzero(eligible)
+        rows = np.zeros(len(items), dtype=np.intp)
+        return rank_pairs(Pairs(rows, items), score_dot(user[None], self.items, rows, items), 1, self.k)
 
 
 def score_dot(users: Floats, items: Floats, rows: NDArray[np.integer], columns: NDArray[np.integer]) -> Floats:
     """Products of users[rows[i]] and items[columns[i]], each computed by itself."""
+    from hybridrec.retrieval import kernels
+
     scores = np.empty(len(rows), dtype=np.float32)
-    for start in range(0, len(rows), PAIRS_AT_ONCE):
-        part = slice(start, start + PAIRS_AT_ONCE)
-        np.einsum("ij,ij->i", users[rows[part]], items[columns[part]], out=scores[part])
+    kernels.dots_of_pairs(users, items, rows.astype(np.int64, copy=False), columns.astype(np.int64, copy=False), scores)
     return scores

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from hybridrec.models import Floats, Ints, Neighbours
-from hybridrec.retrieval.select import NOT_ELIGIBLE, contenders, empty_lists, leave_out, rank_pairs, row_blocks, row_numbers
+from hybridrec.retrieval.select import empty_lists, row_numbers
+
+if TYPE_CHECKING:
+    from hybridrec.retrieval import kernels
 
 PARTS = ("data", "indices", "indptr", "shape")
 
@@ -19,27 +22,37 @@ def top_k_sparse(left: csr_array, right: csr_array, seen: csr_array, k: int) -> 
     """The k items of the highest product for each row of `left`, exact; an item that shares nothing is not returned.
 
     left: csr float32 (n_users, n). right: csr float32 (n, n_items). seen: csr (n_users, n_items), never returned.
+    Each row is summed by itself and in the order of left's row, so a list does not depend on who else is in the block.
     """
+    from hybridrec.retrieval import kernels
+
     found = empty_lists(left.shape[0], k)
-    for rows in row_blocks(left.shape[0], right.shape[1]):
-        product = left[rows] @ right
-        scores = np.full(product.shape, NOT_ELIGIBLE, dtype=np.float32)
-        scores[row_numbers(product), product.indices] = product.data
-        leave_out(scores, seen[rows])
-        pairs = contenders(scores, k)
-        block = rank_pairs(pairs, scores[pairs], scores.shape[0], k)
-        found.items[rows], found.scores[rows] = block.items, block.scores
+    kernels.best_sums(_arrays(left), _arrays(right), _arrays(seen), right.shape[1], found.items, found.scores)
     return found
 
 
 def score_sparse(left: csr_array, right: csr_array, rows: NDArray[np.integer], columns: NDArray[np.integer]) -> Floats:
     """Products of row rows[i] of `left` and column columns[i] of `right`; 0 where they share nothing."""
-    scores = np.empty(len(rows), dtype=np.float32)
-    for block in row_blocks(left.shape[0], right.shape[1]):
-        asked = np.flatnonzero((rows >= block.start) & (rows < block.stop))
-        dense = (left[block] @ right).toarray()
-        scores[asked] = dense[rows[asked] - block.start, columns[asked]]
+    from hybridrec.retrieval import kernels
+
+    order = np.argsort(rows, kind="stable")
+    starts = np.searchsorted(rows[order], np.arange(left.shape[0] + 1))
+    by_row = np.empty(len(rows), dtype=np.float32)
+    kernels.sums_of_pairs(_arrays(left), _arrays(right), right.shape[1], starts, columns[order].astype(np.int64), by_row)
+    scores = np.empty_like(by_row)
+    scores[order] = by_row
     return scores
+
+
+def _arrays(matrix: csr_array) -> kernels.Sparse:
+    """The matrix for kernels, its arrays of one type each, since they are compiled for every type anew."""
+    from hybridrec.retrieval import kernels
+
+    return kernels.Sparse(
+        matrix.indptr.astype(np.int64),
+        matrix.indices.astype(np.int32, copy=False),
+        matrix.data.astype(np.float32, copy=False),
+    )
 
 
 def one_hot(columns: Ints, n_columns: int) -> csr_array:

@@ -1,0 +1,52 @@
+"""What the benchmarks share: ours and a peer timed in turns in the same run, and what a claim says.
+
+claim topk_vs_faiss ratio 2.31 bar 1.00 ok
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+ROUNDS = 5
+
+
+class Claim(NamedTuple):
+    """How many times as fast as a peer, or how much of what is asked for; at least `bar` of it is claimed."""
+
+    name: str
+    ratio: float
+    bar: float
+
+    def text(self) -> str:
+        """One line that ends with ok or short."""
+        return f"claim {self.name} ratio {self.ratio:.2f} bar {self.bar:.2f} {'ok' if self.ratio >= self.bar else 'short'}"
+
+
+def in_turns(steps: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, float]:
+    """Median seconds of each step. The steps take turns, so that what else the machine does hits all alike; once to warm up."""
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for step in steps.values():
+        step()
+    for _ in range(rounds):
+        for name, step in steps.items():
+            started = time.perf_counter()
+            step()
+            seconds[name].append(time.perf_counter() - started)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def machine(*packages: str) -> str:
+    """Processor, cores, and versions of Python and of the packages."""
+    info = Path("/proc/cpuinfo")
+    models = (
+        [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+    )
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    return f"{(models or [platform.machine()])[0]}, {os.cpu_count()} cores; Python {platform.python_version()}, {versions}"

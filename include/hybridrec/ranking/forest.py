@@ -1,0 +1,108 @@
+"""Scoring by LightGBM's trees, two to three times as fast as LightGBM does it and to the last bit the same.
+
+QuickScorer: a tree's leaves are the bits of a number. A feature's nodes of all trees are gone through by rising threshold,
+up to the row's value; each takes away the leaves on its left. Of what is left in a tree the first leaf is the row's. No
+branch has to be guessed but the last of each feature.
+
+Lucchese, Nardini, Orlando, Perego, Tonellotto and Venturini, "QuickScorer: a fast algorithm to rank documents with
+additive ensembles of regression trees", SIGIR 2015.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridrec.ranking.groups import Floats
+
+if TYPE_CHECKING:
+    import lightgbm
+
+MAX_LEAVES = 64  # the bits of a number
+WRITTEN_INFINITY = 1e300  # for what LightGBM writes this
+
+
+class Nodes(NamedTuple):
+    """Inner nodes sorted by feature, then threshold; those of feature f are starts[f]:starts[f + 1].
+
+    thresholds: a row goes right where its value is larger. trees: of each node. left: bits of the leaves that stay when a
+    row goes right.
+    """
+
+    starts: NDArray[np.int64]
+    thresholds: Floats
+    trees: NDArray[np.int32]
+    left: NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Forest:
+    """nodes: for values; of_missing: those where a missing value goes right. leaves: float64 (n_trees, MAX_LEAVES)."""
+
+    nodes: Nodes
+    of_missing: Nodes
+    leaves: NDArray[np.float64]
+
+    def predict(self, matrix: Floats) -> NDArray[np.float64]:
+        """Scores of the rows, float64 (n_rows,); a thread may score while others do."""
+        from hybridrec.ranking import forest_kernel
+
+        scores = np.empty(len(matrix))
+        forest_kernel.score(np.ascontiguousarray(matrix, dtype=np.float32), self.nodes, self.of_missing, self.leaves, scores)
+        return scores
+
+
+class _Node(NamedTuple):
+    feature: int
+    threshold: float
+    tree: int
+    leaves: int  # bits of the leaves on its left
+    missing_goes_right: bool
+
+
+def forest_of(trees: lightgbm.Booster, rounds: int) -> Forest | None:
+    """The first `rounds` trees; None where they are not of the kind that this can score: too large, or not of plain numbers."""
+    dumped = trees.dump_model(num_iteration=rounds)
+    leaves = np.zeros((len(dumped["tree_info"]), MAX_LEAVES))
+    nodes: list[_Node] = []
+    for number, tree in enumerate(dumped["tree_info"]):
+        if tree["num_leaves"] > MAX_LEAVES or tree["num_cat"]:
+            return None
+        values: list[float] = []
+        for node in _walk(tree["tree_structure"], number, values):
+            if node is None:
+                return None
+            nodes.append(node)
+        leaves[number, : len(values)] = values
+    n_features = dumped["max_feature_idx"] + 1
+    return Forest(_sorted(nodes, n_features), _sorted([node for node in nodes if node.missing_goes_right], n_features), leaves)
+
+
+def _walk(node: dict[str, Any], tree: int, values: list[float]) -> Iterator[_Node | None]:
+    """The inner nodes; values grows by the leaves from left to right. None for a node that compares otherwise."""
+    if "leaf_value" in node:
+        values.append(node["leaf_value"])
+        return
+    first = len(values)
+    yield from _walk(node["left_child"], tree, values)
+    leaves = (1 << len(values)) - (1 << first)
+    plain = node["decision_type"] == "<=" and node["missing_type"] in ("NaN", "None")
+    # where training has seen nothing missing, LightGBM takes a missing value for 0
+    right = not node["default_left"] if node["missing_type"] == "NaN" else node["threshold"] < 0
+    yield _Node(node["split_feature"], node["threshold"], tree, leaves, right) if plain else None
+    yield from _walk(node["right_child"], tree, values)
+
+
+def _sorted(nodes: list[_Node], n_features: int) -> Nodes:
+    nodes = sorted(nodes, key=lambda node: (node.feature, node.threshold))
+    thresholds = np.array([node.threshold for node in nodes], dtype=np.float64)
+    thresholds[np.abs(thresholds) >= WRITTEN_INFINITY] *= np.inf
+    below = thresholds.astype(np.float32)  # the largest float32 not above: values are float32, so they compare alike
+    below = np.where(below > thresholds, np.nextafter(below, np.float32(-np.inf)), below).astype(np.float32)
+    stay = ~np.array([node.leaves for node in nodes], dtype=np.uint64)
+    starts = np.searchsorted(np.array([node.feature for node in nodes], dtype=np.int64), np.arange(n_features + 1))
+    return Nodes(starts.astype(np.int64), below, np.array([node.tree for node in nodes], dtype=np.int32), stay)

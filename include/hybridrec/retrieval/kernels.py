@@ -1,0 +1,209 @@
+"""The innermost loops of retrieval, compiled; callers check what they pass. Imported inside functions only."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridrec.compiled import compiled
+from hybridrec.models import Floats, Ints
+
+Longs = NDArray[np.int64]
+CHUNK = 64  # scores that are compared with a threshold at once
+LOWEST = np.finfo(np.float32).min  # above -inf, the score of what is not eligible
+OVERFULL = -1  # in Kept.sizes: more scores tie than there is room
+
+
+class Sparse(NamedTuple):
+    """A csr matrix: the cells of row r are starts[r]:starts[r + 1] of columns and values."""
+
+    starts: Longs
+    columns: Ints
+    values: Floats
+
+
+class Seen(NamedTuple):
+    """items[places[row]:ends[row]] are seen by the row's user and lie in the tiles to come, ascending."""
+
+    places: Longs
+    ends: Longs
+    items: Ints
+
+
+class Kept(NamedTuple):
+    """What a block of users has kept so far, in the order of the items.
+
+    scores, items: (n_users, room), the first sizes[row] of them are filled. thresholds: what a score must reach.
+    slack: how far below the k-th best a score may be and still be among the k best when it is computed by itself.
+    """
+
+    scores: Floats
+    items: Ints
+    sizes: Longs
+    thresholds: Floats
+    slack: Floats
+
+
+@compiled
+def leave_out(tile: Floats, first: int, step: int, seen: Seen) -> None:
+    """Make seen items not eligible, where column c of the tile is item first + c * step; moves seen.places behind the tile."""
+    behind = first + tile.shape[1] * step
+    for row in range(len(tile)):
+        place = seen.places[row]
+        while place < seen.ends[row] and seen.items[place] < behind:
+            if (seen.items[place] - first) % step == 0:
+                tile[row, (seen.items[place] - first) // step] = -np.inf
+            place += 1
+        seen.places[row] = place
+
+
+@compiled
+def scores_of_rank(sample: Floats, rank: int, thresholds: Floats) -> None:
+    """Each row's score of that rank, 1 is the best."""
+    for row in range(len(sample)):
+        thresholds[row] = max(np.partition(sample[row], sample.shape[1] - rank)[sample.shape[1] - rank], LOWEST)
+
+
+@compiled
+def collect(tile: Floats, first: int, scorable: NDArray[np.bool_], k: int, kept: Kept) -> None:
+    """Keep what a tile has at or above each user's threshold; column c is item first + c, and their number a multiple of CHUNK.
+
+    Where there is no room left, all but the k best and what lies within the slack below them goes, and the threshold rises.
+    """
+    for row in range(len(tile)):
+        of_row, size, threshold = tile[row], kept.sizes[row], kept.thresholds[row]
+        for start in range(0, tile.shape[1], CHUNK):
+            n_above = 0
+            for column in range(CHUNK):  # of a fixed length, so that it becomes vector instructions
+                n_above += of_row[start + column] >= threshold
+            if n_above == 0 or size == OVERFULL:
+                continue
+            if size + n_above > kept.scores.shape[1]:
+                size, threshold = shrink(kept.scores[row], kept.items[row], size, k, kept.slack[row])
+                if size + n_above > kept.scores.shape[1]:
+                    size = OVERFULL
+                    continue
+            for column in range(start, start + CHUNK):
+                if of_row[column] >= threshold and scorable[first + column]:
+                    kept.scores[row, size] = of_row[column]
+                    kept.items[row, size] = first + column
+                    size += 1
+        kept.sizes[row], kept.thresholds[row] = size, threshold
+
+
+@compiled
+def shrink(scores: Floats, items: Ints, size: int, k: int, slack: np.float32) -> tuple[int, np.float32]:
+    """Drop what can no longer be among the k best of the first `size`; the new size and threshold."""
+    threshold = np.partition(scores[:size], size - k)[size - k] - slack
+    left = 0
+    for place in range(size):
+        score, item = scores[place], items[place]
+        scores[left], items[left] = score, item
+        left += score >= threshold
+    return left, threshold
+
+
+@compiled
+def rank_kept(users: Floats, vectors: Floats, k: int, kept: Kept, items: Ints, scores: Floats) -> None:
+    """Lists of k into items and scores (n_users, k), each pair scored by itself; of equals the lower item first."""
+    exact = np.empty(kept.scores.shape[1], np.float32)
+    for row in range(len(users)):
+        size = kept.sizes[row]
+        if size == OVERFULL:
+            continue
+        if size > k:
+            size, _ = shrink(kept.scores[row], kept.items[row], size, k, kept.slack[row])
+        for place in range(size):
+            exact[place] = -dot(users[row], vectors[kept.items[row, place]])
+        order = np.argsort(exact[:size], kind="mergesort")
+        for place in range(min(size, k)):
+            items[row, place] = kept.items[row, order[place]]
+            scores[row, place] = -exact[order[place]]
+
+
+@compiled
+def dots_of_pairs(users: Floats, items: Floats, rows: Longs, columns: Longs, scores: Floats) -> None:
+    """scores[i] = users[rows[i]] times items[columns[i]]."""
+    for pair in range(len(rows)):
+        scores[pair] = dot(users[rows[pair]], items[columns[pair]])
+
+
+@compiled
+def dot(left: Floats, right: Floats) -> np.float32:
+    """A product of two vectors, summed in an order that depends on their length alone; eight sums fill a vector register."""
+    a = b = c = d = e = f = g = h = np.float32(0)
+    whole = len(left) - len(left) % 8
+    for place in range(0, whole, 8):
+        a += left[place] * right[place]
+        b += left[place + 1] * right[place + 1]
+        c += left[place + 2] * right[place + 2]
+        d += left[place + 3] * right[place + 3]
+        e += left[place + 4] * right[place + 4]
+        f += left[place + 5] * right[place + 5]
+        g += left[place + 6] * right[place + 6]
+        h += left[place + 7] * right[place + 7]
+    for place in range(whole, len(left)):
+        a += left[place] * right[place]
+    return ((a + b) + (c + d)) + ((e + f) + (g + h))
+
+
+@compiled
+def best_sums(left: Sparse, right: Sparse, seen: Sparse, n_items: int, items: Ints, scores: Floats) -> None:
+    """The best of each row of left @ right without those seen, into items and scores (n_rows, k); of equals the lower item first."""
+    k = items.shape[1]
+    total = np.empty(n_items, np.float32)
+    state = np.full(n_items, -1, np.int64)  # 2 * row: has a sum in this row, 2 * row + 1: is left out of it
+    reached = np.empty(n_items, np.int32)
+    for row in range(len(left.starts) - 1):
+        for place in range(seen.starts[row], seen.starts[row + 1]):
+            state[seen.columns[place]] = 2 * row + 1
+        n_reached = 0
+        for place in range(left.starts[row], left.starts[row + 1]):
+            weight, middle = left.values[place], left.columns[place]
+            for other in range(right.starts[middle], right.starts[middle + 1]):
+                item = right.columns[other]
+                if state[item] == 2 * row:
+                    total[item] += weight * right.values[other]
+                elif state[item] != 2 * row + 1:
+                    state[item] = 2 * row
+                    total[item] = weight * right.values[other]
+                    reached[n_reached] = item
+                    n_reached += 1
+        _rank_sums(reached[:n_reached], total, k, items[row], scores[row])
+
+
+@compiled
+def _rank_sums(reached: Ints, total: Floats, k: int, items: Ints, scores: Floats) -> None:
+    keys = np.empty(len(reached), np.float32)
+    for place in range(len(reached)):
+        keys[place] = -total[reached[place]]
+    if len(reached) > k > 0:
+        reached = reached[keys <= np.partition(keys, k - 1)[k - 1]]
+    chosen = np.sort(reached)
+    for place in range(len(chosen)):
+        keys[place] = -total[chosen[place]]
+    order = np.argsort(keys[: len(chosen)], kind="mergesort")  # stable
+    for place in range(min(len(chosen), k)):
+        items[place] = chosen[order[place]]
+        scores[place] = -keys[order[place]]
+
+
+@compiled
+def sums_of_pairs(left: Sparse, right: Sparse, n_items: int, starts: Longs, columns: Longs, scores: Floats) -> None:
+    """Cells of left @ right; pairs starts[row]:starts[row + 1] ask for those columns of that row. The same sums as best_sums."""
+    total, asked = np.zeros(n_items, np.float32), np.full(n_items, -1, np.int64)
+    for row in range(len(left.starts) - 1):
+        if starts[row] == starts[row + 1]:
+            continue
+        for pair in range(starts[row], starts[row + 1]):
+            asked[columns[pair]] = row
+            total[columns[pair]] = 0
+        for place in range(left.starts[row], left.starts[row + 1]):
+            weight, middle = left.values[place], left.columns[place]
+            for other in range(right.starts[middle], right.starts[middle + 1]):
+                if asked[right.columns[other]] == row:
+                    total[right.columns[other]] += weight * right.values[other]
+        for pair in range(starts[row], starts[row + 1]):
+            scores[pair] = total[columns[pair]]
