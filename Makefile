@@ -9,7 +9,7 @@ export OMP_WAIT_POLICY = PASSIVE
 export OPENBLAS_NUM_THREADS = 1
 export PYTHONPATH = plugins
 
-.PHONY: install run ui stop status test test-fast test-slow lint golden docs bench clean
+.PHONY: install run ui stop status test test-fast test-slow lint golden docs bench bench-night clean
 
 install:
 	@.ci/install
@@ -47,7 +47,10 @@ docs: install  ## write docs/tables.md and docs/models.md anew
 	$(PY) -m docs.generate_tables
 	$(PY) -m docs.generate_models
 
-bench: install
+bench: install  ## the hot loops beside their peers; writes docs/performance.md
+	$(PY) -m benchmarks
+
+bench-night: install  ## a night, task by task
 	$(PY) -m benchmarks.night
 
 clean:  ## remove everything that runs have written; .venv stays

@@ -24,9 +24,14 @@ class Claim(NamedTuple):
     ratio: float
     bar: float
 
+    @property
+    def verdict(self) -> str:
+        """Whether the bar is reached."""
+        return "ok" if self.ratio >= self.bar else "short"
+
     def text(self) -> str:
-        """One line that ends with ok or short."""
-        return f"claim {self.name} ratio {self.ratio:.2f} bar {self.bar:.2f} {'ok' if self.ratio >= self.bar else 'short'}"
+        """One line that ends with the verdict."""
+        return f"claim {self.name} ratio {self.ratio:.2f} bar {self.bar:.2f} {self.verdict}"
 
 
 def in_turns(steps: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, float]:
@@ -36,10 +41,15 @@ def in_turns(steps: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) ->
         step()
     for _ in range(rounds):
         for name, step in steps.items():
-            started = time.perf_counter()
-            step()
-            seconds[name].append(time.perf_counter() - started)
+            seconds[name].append(seconds_of(step))
     return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def seconds_of(step: Callable[[], object]) -> float:
+    """Wall seconds of a step."""
+    started = time.perf_counter()
+    step()
+    return time.perf_counter() - started
 
 
 def machine(*packages: str) -> str:

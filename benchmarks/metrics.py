@@ -1,4 +1,4 @@
-"""What judging costs beside reading: `python benchmarks/metrics.py`, or with `--users 50_000` in a moment.
+"""What judging costs beside reading: `python -m benchmarks.metrics`, or with `--users 50_000` in a moment.
 
 Makes lists of 100 items for a million users and five labels each, writes them to Parquet, and times two things: reading
 these lists back into an array, and judging them by every metric, from the array to the figures. Content vectors have
@@ -8,26 +8,23 @@ twelve terms an item, as categories and words of a title have. Lists are judged 
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "include")]
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
-import numpy as np  # noqa: E402
-import pyarrow as pa  # noqa: E402
-import pyarrow.parquet as pq  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
-from scipy.sparse import csr_array  # noqa: E402
-
-import jobs  # noqa: E402, F401  sets the thread counts before numpy is imported
-from hybridrec.evaluation import metrics  # noqa: E402
-from hybridrec.evaluation.metrics import Judged, Labels  # noqa: E402
-from hybridrec.retrieval.sparse import unit_rows  # noqa: E402
+import jobs  # noqa: F401  sets the thread counts before numpy is imported
+from benchmarks.measure import Claim, machine
+from hybridrec.evaluation import metrics
+from hybridrec.evaluation.metrics import Judged, Labels
+from hybridrec.retrieval.sparse import unit_rows
 
 N_LABELS, DEPTH, SHORT = 5, 100, 20
 N_TERMS, TERMS_OF_ITEM = 5_000, 12
@@ -50,10 +47,12 @@ def main() -> None:
         items, reading = timed(lambda: read_lists(path))
     judged, matching = timed(lambda: metrics.judge_items(items, labels))
     seconds = {"matching lists with labels": matching} | time_metrics(judged, known, vectors)
+    print(machine("numpy", "numba", "pyarrow"))
     print(f"{options.users:,} users, {DEPTH} items each, {options.items:,} items in the catalogue")
     for name, value in ({"reading the lists": reading} | seconds).items():
         print(f"{name:<30} {value:8.2f} s")
-    print(f"{'judging, all together':<30} {sum(seconds.values()):8.2f} s, {sum(seconds.values()) / reading:.1f} times the reading")
+    print(f"{'judging, all together':<30} {sum(seconds.values()):8.2f} s")
+    print(Claim("metrics_vs_read", reading / sum(seconds.values()), 1.0).text())
 
 
 def time_metrics(judged: Judged, known: NDArray[np.float64], vectors: csr_array) -> dict[str, float]:

@@ -85,7 +85,7 @@ def test_same_seed_same_text_and_load_equals_save(tmp_path: Path) -> None:
         folder.mkdir()
         ranker, _ = fit_ranker(pool, gains, CONFIG, seed=5, threads=1)
         ranker.save(folder)
-        texts.append([(folder / name).read_bytes() for name in ("ranker.txt", "columns.json")])
+        texts.append([(folder / name).read_bytes() for name in ("trees-0.txt", "trees-3.txt", "columns.json")])
     assert texts[0] == texts[1]
     assert_array_equal(Ranker.load(tmp_path / "first").score(pool), ranker.score(pool))
 
@@ -134,7 +134,7 @@ def test_corrections_find_what_the_sources_mean_hides() -> None:
 
 def test_without_trees_the_blend_names_its_columns() -> None:
     pool = pools.hand_pool([1, 1], [1, 2], z_a=[2.0, 0.1], rank_a=[1, 2], z_b=[1.0, 3.0], rank_b=[2, 1], mean_z=[1.5, 1.5])
-    ranker = Ranker(None, tuple(sorted(pool.features)), 0, 0.0, Blend({"a": 1.0}, {"z_b": -0.5}))
+    ranker = Ranker((), tuple(sorted(pool.features)), 0, 0.0, Blend({"a": 1.0}, {"z_b": -0.5}))
     assert ranker.top_features(pool, np.array([0, 1])) == [["z_a", "z_b"], ["z_b", "z_a"]]
 
 

@@ -122,6 +122,6 @@ def test_current_options_that_are_refused_are_an_error(toy: str) -> None:
 def test_lists_are_judged_by_hand() -> None:
     labels = Labels(np.array([4, 9], np.int32), np.array([0, 1, 3]), np.array([7, 2, 7], np.int32), np.ones(3, np.float32))
     judged = judged_lists(np.array([[7, 2, -1], [5, -1, -1]], np.int32), labels)
-    np.testing.assert_array_equal(judged.gains, [[1, 0, 0], [0, 0, 0]])
-    np.testing.assert_array_equal(judged.ideal, [[1, 0, 0], [1, 1, 0]])
+    np.testing.assert_array_equal(judged.hits, [[0], [0], [1]])
+    np.testing.assert_array_equal(judged.ideal, [[0, 1, 1], [0, 0, 1], [1, 1, 1]])
     np.testing.assert_array_equal(judged.n_relevant, [1, 2])

@@ -16,11 +16,9 @@ from scipy.sparse import csr_array
 from hybridrec.models import NO_ITEM
 from hybridrec.ranking.groups import Floats, Starts, best_first
 from hybridrec.ranking.pool import Ints, Pool
-from hybridrec.retrieval.select import row_blocks
 
 Doubles = NDArray[np.float64]
 LARGEST = np.int64(0xFFFFFFFF)  # of 32 bits
-CACHE_SHARE = 32  # blocks are so much smaller than memory would allow, to stay in the processor's cache
 TOP_SHARE = 0.01  # of the catalogue: the items whose places are counted by top_share
 
 
@@ -37,17 +35,43 @@ class Labels(NamedTuple):
     gains: Floats
 
 
+class Cells(NamedTuple):
+    """The places of lists that hold a gain, by row, then place; most hold none, so only these are kept.
+
+    rows, places: int64 (n_cells,), place 0 is the first. gains: float32 (n_cells,), above 0.
+    """
+
+    rows: NDArray[np.int64]
+    places: NDArray[np.int64]
+    gains: Floats
+
+    def within(self, k: int) -> Cells:
+        """Those of the first k places."""
+        return self if not len(self.places) or self.places.max() < k else self._take(self.places < k)
+
+    def of_rows(self, wanted: NDArray[np.bool_]) -> Cells:
+        """Those of some rows, which are numbered anew."""
+        cells = self._take(wanted[self.rows])
+        return cells._replace(rows=(np.cumsum(wanted) - 1)[cells.rows])
+
+    def alike(self) -> Cells:
+        """With a gain of 1 each."""
+        return self._replace(gains=np.ones_like(self.gains))
+
+    def _take(self, kept: NDArray[np.bool_]) -> Cells:
+        return Cells(self.rows[kept], self.places[kept], self.gains[kept])
+
+
 class Judged(NamedTuple):
     """Lists beside labels, one row a user with labels.
 
-    items: int32 (n_users, depth), NO_ITEM where the list has ended. gains: float32 (n_users, depth), 0 for a miss.
-    ideal: float32 (n_users, depth), the user's label gains, falling, 0 where there are no more.
-    n_relevant: int32 (n_users,), at least 1.
+    items: int32 (n_users, depth), NO_ITEM where the list has ended. hits: where they hold a label. ideal: the same of the
+    lists that would be best, each user's labels by falling gain. n_relevant: int32 (n_users,), at least 1.
     """
 
     items: Ints
-    gains: Floats
-    ideal: Floats
+    hits: Cells
+    ideal: Cells
     n_relevant: Ints
 
 
@@ -76,23 +100,19 @@ def best_items(pool: Pool, scores: Floats, users: Ints, depth: int) -> Ints:
 
 
 def judge_items(items: Ints, labels: Labels) -> Judged:
-    """Lists beside labels; row u of items, int32 (n_users, depth), is the list of labels.users[u].
+    """Lists beside labels; row u of items, int32 (n_users, depth), is the list of labels.users[u]."""
+    from hybridrec.evaluation import metric_kernels
 
-    Each label is looked for in its user's list, which is cheaper than each place among the labels: those are few.
-    """
-    depth = items.shape[1]
-    gains = np.zeros(items.shape, dtype=np.float32)
-    owners = np.repeat(np.arange(len(labels.users)), np.diff(labels.starts))
-    for block in row_blocks(len(owners), CACHE_SHARE * depth):
-        same = items[owners[block]] == labels.items[block, None]  # (n_labels, depth)
-        label, place = np.divmod(np.flatnonzero(same.ravel()), depth)
-        gains[owners[block][label], place] = labels.gains[block][label]
-    return Judged(items, gains, ideal_gains(labels, depth), np.diff(labels.starts).astype(np.int32))
+    rows, places, found = (np.empty(len(labels.items), dtype=np.int64) for _ in range(3))
+    n_found = metric_kernels.find_labels(np.ascontiguousarray(items), labels.starts, labels.items, rows, places, found)
+    hits = Cells(rows[:n_found], places[:n_found], labels.gains[found[:n_found]])
+    return Judged(items, hits, ideal_cells(labels, items.shape[1]), np.diff(labels.starts).astype(np.int32))
 
 
 def rows_of(judged: Judged, users: NDArray[np.bool_]) -> Judged:
     """The judged lists of some of the users."""
-    return Judged(judged.items[users], judged.gains[users], judged.ideal[users], judged.n_relevant[users])
+    hits, ideal = judged.hits.of_rows(users), judged.ideal.of_rows(users)
+    return Judged(judged.items[users], hits, ideal, judged.n_relevant[users])
 
 
 def precision(judged: Judged, k: int) -> Doubles:
@@ -100,12 +120,12 @@ def precision(judged: Judged, k: int) -> Doubles:
 
     Herlocker et al., "Evaluating collaborative filtering recommender systems", TOIS 2004; so are recall and hit.
     """
-    return np.asarray((judged.gains[:, :k] > 0).sum(axis=1) / k, dtype=np.float64)
+    return _n_hits(judged, k) / k
 
 
 def recall(judged: Judged, k: int) -> Doubles:
     """Share of the user's relevant items within the first k places; 0 to min(1, k / relevant)."""
-    return np.asarray((judged.gains[:, :k] > 0).sum(axis=1) / judged.n_relevant, dtype=np.float64)
+    return _n_hits(judged, k) / judged.n_relevant
 
 
 def average_precision(judged: Judged, k: int) -> Doubles:
@@ -113,9 +133,10 @@ def average_precision(judged: Judged, k: int) -> Doubles:
 
     Its mean over users is MAP. Manning, Raghavan and Schuetze, "Introduction to information retrieval", 2008, 8.4.
     """
-    users, places = _hits(judged.gains, k)
-    earlier = np.arange(len(users)) - np.searchsorted(users, users)  # hits above each one in its list
-    total = np.bincount(users, (earlier + 1) / (places + 1), minlength=len(judged.gains))
+    rows, places, _ = judged.hits.within(k)
+    n_hits = np.bincount(rows, minlength=len(judged.items))
+    earlier = np.arange(len(rows)) - (np.cumsum(n_hits) - n_hits)[rows]  # hits above each one in its list
+    total = np.bincount(rows, (earlier + 1) / (places + 1), minlength=len(judged.items))
     return np.asarray(total / np.minimum(judged.n_relevant, k), dtype=np.float64)
 
 
@@ -124,12 +145,13 @@ def ndcg(judged: Judged, k: int) -> Doubles:
 
     Jaervelin and Kekaelaeinen, "Cumulated gain-based evaluation of IR techniques", TOIS 2002.
     """
-    return _discounted(judged.gains, k) / _discounted(judged.ideal, k)
+    n_users = len(judged.items)
+    return _discounted(judged.hits, n_users, k) / _discounted(judged.ideal, n_users, k)
 
 
 def ndcg_binary(judged: Judged, k: int) -> Doubles:
     """NDCG with gain 1 for every relevant item; 0 to 1."""
-    return _discounted(judged.gains > 0, k) / _discounted(judged.ideal > 0, k)
+    return ndcg(judged._replace(hits=judged.hits.alike(), ideal=judged.ideal.alike()), k)
 
 
 def reciprocal_rank(judged: Judged, k: int) -> Doubles:
@@ -137,13 +159,17 @@ def reciprocal_rank(judged: Judged, k: int) -> Doubles:
 
     Voorhees, "The TREC-8 question answering track report", 1999.
     """
-    hits = judged.gains[:, :k] > 0
-    return np.asarray(np.where(hits.any(axis=1), 1 / (hits.argmax(axis=1) + 1.0), 0.0))
+    rows, places, _ = judged.hits.within(k)
+    first = np.ones(len(rows), dtype=bool)
+    first[1:] = rows[1:] != rows[:-1]
+    found = np.zeros(len(judged.items))
+    found[rows[first]] = 1 / (places[first] + 1.0)
+    return found
 
 
 def hit(judged: Judged, k: int) -> Doubles:
     """1 if a relevant item is within the first k places, else 0. Its mean over users is the hit rate."""
-    return np.asarray((judged.gains[:, :k] > 0).any(axis=1), dtype=np.float64)
+    return np.minimum(_n_hits(judged, k), 1.0)
 
 
 METRICS: dict[str, Callable[[Judged, int], Doubles]] = {
@@ -163,12 +189,11 @@ def novelty(items: Ints, n_users_of_item: Doubles, n_users: int, k: int) -> Doub
     An item that nobody knows counts as known by half a user. Self-information: Zhou et al., "Solving the apparent
     diversity-accuracy dilemma of recommender systems", PNAS 2010.
     """
+    from hybridrec.evaluation import metric_kernels
+
     information = -np.log2(np.clip(np.maximum(n_users_of_item, 0.5) / max(n_users, 1), 0.0, 1.0))
-    information = np.append(information, 0.0)  # NO_ITEM, the last
     found = np.empty(len(items))
-    for block in row_blocks(len(items), k):
-        shown = items[block, :k]
-        found[block] = information[shown].sum(axis=1) / np.maximum((shown != NO_ITEM).sum(axis=1), 1)
+    metric_kernels.mean_of_items(items, information, min(k, items.shape[1]), found)
     return found
 
 
@@ -179,20 +204,12 @@ def diversity(items: Ints, vectors: csr_array, k: int) -> Doubles:
     without content. The cosines of all pairs of n such vectors add up to (|sum of them|^2 - n) / 2, so no pair is ever
     formed. Ziegler et al., "Improving recommendation lists through topic diversification", WWW 2005.
     """
-    described = np.append(np.diff(vectors.indptr) > 0, False)  # NO_ITEM, the last
-    found = np.zeros(len(items))
-    for block in row_blocks(len(items), 16 * k):  # a list's sum has many more cells than the list
-        known = described[items[block, :k]]
-        n = known.sum(axis=1).astype(np.float64)
-        lists = csr_array(
-            (np.ones(int(n.sum()), dtype=np.float32), items[block, :k][known], np.concatenate([[0], np.cumsum(n)]).astype(np.int32)),
-            shape=(len(n), vectors.shape[0]),
-        )
-        sums = lists @ vectors  # (n_users, n_terms)
-        squares = np.bincount(np.repeat(np.arange(len(n)), np.diff(sums.indptr)), sums.data.astype(np.float64) ** 2, minlength=len(n))
-        mean_cosine = np.divide(squares - n, n * (n - 1), out=np.ones(len(n)), where=n > 1)
-        found[block] = np.clip(1 - mean_cosine, 0.0, 1.0)
-    return found
+    from hybridrec.evaluation import metric_kernels
+    from hybridrec.retrieval.sparse import arrays_of
+
+    cosines = np.empty(len(items))
+    metric_kernels.mean_cosines(items, arrays_of(vectors), vectors.shape[1], min(k, items.shape[1]), cosines)
+    return np.clip(1 - cosines, 0.0, 1.0)
 
 
 def serendipity(judged: Judged, n_users_of_item: Doubles, k: int) -> Doubles:
@@ -203,17 +220,18 @@ def serendipity(judged: Judged, n_users_of_item: Doubles, k: int) -> Doubles:
     evaluating recommender systems by coverage and serendipity", RecSys 2010, with a graded in place of a yes-or-no baseline.
     """
     unexpected = 1 - n_users_of_item / max(float(n_users_of_item.max(initial=0.0)), 1.0)
-    users, places = _hits(judged.gains, k)
-    total = np.bincount(users, unexpected[judged.items[users, places]], minlength=len(judged.items))
+    rows, places, _ = judged.hits.within(k)
+    total = np.bincount(rows, unexpected[judged.items[rows, places]], minlength=len(judged.items))
     return np.asarray(total / k, dtype=np.float64)
 
 
 def exposure(items: Ints, n_items: int, k: int) -> NDArray[np.int64]:
     """How many lists show each item within the first k places, int64 (n_items,)."""
-    counts = np.zeros(n_items + 1, dtype=np.int64)
-    for block in row_blocks(len(items), k):
-        counts += np.bincount(items[block, :k].ravel() + 1, minlength=n_items + 1)  # NO_ITEM becomes 0
-    return counts[1:]
+    from hybridrec.evaluation import metric_kernels
+
+    counts = np.zeros(n_items, dtype=np.int64)
+    metric_kernels.count_items(items, min(k, items.shape[1]), counts)
+    return counts
 
 
 def coverage(shown: NDArray[np.int64]) -> float:
@@ -242,8 +260,8 @@ def top_share(shown: NDArray[np.int64], share: float = TOP_SHARE) -> float:
 TABLE_METRICS: dict[str, Callable[[NDArray[np.int64]], float]] = {"coverage": coverage, "gini": gini, "top_share": top_share}
 
 
-def ideal_gains(labels: Labels, depth: int) -> Floats:
-    """The gains of each user's labels, falling, float32 (n_users, depth), 0 where there are no more.
+def ideal_cells(labels: Labels, depth: int) -> Cells:
+    """The gains of each user's labels, falling, within the first `depth` places.
 
     Sorts whole numbers of a user above the bits of a gain, as those of floats above 0 rise with the float: ten times as
     fast as to sort by two keys.
@@ -252,22 +270,18 @@ def ideal_gains(labels: Labels, depth: int) -> Floats:
     ordered = np.sort((owners << 32) | (LARGEST - labels.gains.view(np.uint32)))
     gains = (LARGEST - (ordered & LARGEST)).astype(np.uint32).view(np.float32)
     places = np.arange(len(gains)) - np.repeat(labels.starts[:-1], np.diff(labels.starts))
-    ideal = np.zeros((len(labels.users), depth), dtype=np.float32)
-    kept = places < depth
-    ideal[owners[kept], places[kept]] = gains[kept]
-    return ideal
+    return Cells(owners, places, gains).within(depth)
 
 
-def _discounted(gains: Floats | NDArray[np.bool_], k: int) -> Doubles:
-    """Sum over the first k places of gain / log2(1 + place), float64 (n_users,)."""
-    users, places = _hits(gains, k)
-    return np.asarray(np.bincount(users, gains[users, places] / np.log2(places + 2), minlength=len(gains)), dtype=np.float64)
+def _n_hits(judged: Judged, k: int) -> Doubles:
+    return np.bincount(judged.hits.within(k).rows, minlength=len(judged.items)).astype(np.float64)
 
 
-def _hits(gains: Floats | NDArray[np.bool_], k: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Row and column of the cells above 0 in the first k columns, row by row; most cells are 0, so this saves time."""
-    cells = np.flatnonzero((gains[:, :k] > 0).ravel())
-    return np.divmod(cells, max(min(k, gains.shape[1]), 1))
+def _discounted(cells: Cells, n_rows: int, k: int) -> Doubles:
+    """Sum over the first k places of gain / log2(1 + place), float64 (n_rows,)."""
+    rows, places, gains = cells.within(k)
+    discounts = 1 / np.log2(np.arange(2.0, k + 2))
+    return np.asarray(np.bincount(rows, gains * discounts[places], minlength=n_rows), dtype=np.float64)
 
 
 def pair_keys(users: Ints, items: Ints) -> NDArray[np.int64]:

@@ -1,6 +1,6 @@
 """The learnt ranker: LightGBM LambdaRank, mixed with a blend of the sources as far as the labels carry it.
 
-    score = (1 - mix) * z(blend) + mix * z(trees)        z: per-user standard score
+    score = (1 - mix) * z(blend) + mix * z(mean of the trees)        z: per-user standard score
 
 The blend is a mean of the sources' z-scores, of all or of some, plus weighted z-scores of all models where labels carry
 that. The ranker keeps the names of its columns and refuses a pool with other ones. How it is fitted: ranking/ranker_fit.py.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import lightgbm
 
 NO_CORRECTION = 1e6  # a penalty under which no weight leaves 0
-TREES, COLUMNS = "ranker.txt", "columns.json"
+TREES, COLUMNS = "trees-*.txt", "columns.json"
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ PLAIN_BLEND = Blend()
 
 
 class Ranker:
-    """A fitted ranker; without trees it is the blend."""
+    """A fitted ranker; without trees it is the blend, with several boosters their mean counts."""
 
-    def __init__(self, trees: lightgbm.Booster | None, columns: tuple[str, ...], rounds: int, mix: float, blend: Blend) -> None:
+    def __init__(self, trees: tuple[lightgbm.Booster, ...], columns: tuple[str, ...], rounds: int, mix: float, blend: Blend) -> None:
         self._trees = trees
         self.columns = columns
         self.rounds = rounds
@@ -72,34 +72,36 @@ class Ranker:
         """Scores, float32 (n_rows,); BadData unless the pool's columns are just those of the fit."""
         require_columns(pool, self.columns)
         blend = self.blend.score(pool)
-        if self._trees is None or self.mix == 0 or not len(pool.items):
+        if not self._trees or self.mix == 0 or not len(pool.items):
             return mixed(pool, blend, np.zeros(len(pool.items)), 0.0)
-        return mixed(pool, blend, predict(self._trees, matrix_of(pool, self.columns), self.rounds), self.mix)
+        matrix = matrix_of(pool, self.columns)
+        return mixed(pool, blend, np.mean([predict(trees, matrix, self.rounds) for trees in self._trees], axis=0), self.mix)
 
     def top_features(self, pool: Pool, rows: Rows, n: int = 3) -> list[list[str]]:
         """The columns that moved each row's score most, upwards or downwards, largest first: the trees', or without trees the blend's."""
         require_columns(pool, self.columns)
-        if self._trees is None or self.mix == 0:
+        if not self._trees or self.mix == 0:
             weights = self.blend.weights()
             columns = tuple(sorted(weights))
             moved = np.abs(np.nan_to_num(matrix_of(pool, columns, rows)) * np.array([weights[name] for name in columns]))
         else:
             columns = self.columns
-            moved = np.abs(np.asarray(self._trees.predict(matrix_of(pool, columns, rows), pred_contrib=True, num_threads=1))[:, :-1])
+            matrix = matrix_of(pool, columns, rows)
+            moved = np.abs(sum(np.asarray(trees.predict(matrix, pred_contrib=True, num_threads=1))[:, :-1] for trees in self._trees))
         largest = np.argsort(-moved, axis=1, kind="stable")[:, :n]
         return [[columns[c] for c in of_row if moved[row, c] > 0] for row, of_row in enumerate(largest)]
 
     def importances(self) -> dict[str, float]:
         """Total gain of each column's splits, as shares of all; empty without trees."""
-        if self._trees is None:
+        if not self._trees:
             return {}
-        gains = self._trees.feature_importance("gain")
+        gains = np.sum([trees.feature_importance("gain") for trees in self._trees], axis=0)
         return {name: float(gain / max(gains.sum(), 1e-12)) for name, gain in zip(self.columns, gains, strict=True)}
 
     def save(self, folder: Path) -> None:
         """Write the trees, if there are any, as LightGBM text and the rest as JSON."""
-        if self._trees is not None:
-            (folder / TREES).write_text(self._trees.model_to_string())
+        for number, trees in enumerate(self._trees):
+            (folder / TREES.replace("*", str(number))).write_text(trees.model_to_string())
         rest = {"columns": self.columns, "rounds": self.rounds, "mix": self.mix, "blend": asdict(self.blend)}
         store.write_json(folder / COLUMNS, rest)
 
@@ -109,8 +111,7 @@ class Ranker:
         import lightgbm
 
         stored = json.loads((folder / COLUMNS).read_text())
-        path = folder / TREES
-        trees = lightgbm.Booster(model_str=path.read_text()) if path.exists() else None
+        trees = tuple(lightgbm.Booster(model_str=path.read_text()) for path in sorted(folder.glob(TREES)))
         return cls(trees, tuple(stored["columns"]), stored["rounds"], stored["mix"], Blend(**stored["blend"]))
 
 

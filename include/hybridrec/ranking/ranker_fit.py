@@ -7,7 +7,8 @@ taken where it beats the simpler one by more than a standard error of the paired
 
 Trees learn from each labelled user's labels and a uniform draw of the other candidates. Not from the blend's best beside
 the labels: then what lies deep in the pool would mostly be labels, and trees learn to lift it. Choices are judged on
-whole pools.
+whole pools. What counts in the end is the mean of some fits that differ by the draw of candidates and columns: with few
+labelled users one of them is as good as its luck.
 
 Burges, "From RankNet to LambdaRank to LambdaMART: an overview", 2010.
 """
@@ -46,9 +47,9 @@ class Config:
 
     rounds: number of trees, 0: chosen among `max_rounds` / 8, / 4, / 2 and `max_rounds`. mix: weight of the trees, below 0: chosen.
     selected, penalty: how the blend is made where rounds and mix are fixed, see BlendChoice. corrected: each user's best rows
-    that corrections learn from. drawn: candidates of a user that trees learn from beside the labels.
-    max_rows: more rows than this are sampled by user. search_users: users on whom choices are judged. k: length of the list
-    whose NDCG chooses.
+    that corrections learn from. drawn: candidates of a user that trees learn from beside the labels. bags: fits whose mean
+    counts. max_rows: more rows than this are sampled by user. search_users: users on whom choices are judged. k: length of
+    the list whose NDCG chooses.
     """
 
     rounds: int = 0
@@ -64,6 +65,7 @@ class Config:
     column_share: float = 0.5
     folds: int = 3
     drawn: int = 100
+    bags: int = 4
     max_rows: int = 500_000
     search_users: int = 1_500
     k: int = 20
@@ -119,10 +121,11 @@ def fit_ranker(pool: Pool, gains: Floats, config: Config, seed: int, threads: in
     if len(lesson.pool.users) < MIN_USERS:
         text = "%d users turned to a candidate, too few to learn from: the ranker is the plain blend; widen label_share or pool_k"
         log.warning(text, len(lesson.pool.users))
-        return Ranker(None, columns, 0, 0.0, PLAIN_BLEND), {"rounds": 0.0, "mix": 0.0, "n_users": float(len(lesson.pool.users))}
+        return Ranker((), columns, 0, 0.0, PLAIN_BLEND), {"rounds": 0.0, "mix": 0.0, "n_users": float(len(lesson.pool.users))}
     blend_choice, tree_choice, figures = _choose(lesson, columns, config, seed, threads)
     taught = teaching_rows(lesson, config, seed)
-    trees = _train(taught, columns, tree_choice.rounds, config, seed, threads) if tree_choice.mix > 0 else None
+    bags = (teaching_rows(lesson, config, seed + bag) if bag else taught for bag in range(config.bags if tree_choice.mix > 0 else 0))
+    trees = tuple(_train(rows, columns, tree_choice.rounds, config, seed + bag, threads) for bag, rows in enumerate(bags))
     shares = choose_shares(lesson, config, seed) if blend_choice.selected else {}
     ranker = Ranker(trees, columns, *tree_choice, blend=fit_blend(lesson, shares, blend_choice.penalty, config))
     figures |= blend_choice._asdict() | tree_choice._asdict()

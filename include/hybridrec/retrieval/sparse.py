@@ -27,7 +27,7 @@ def top_k_sparse(left: csr_array, right: csr_array, seen: csr_array, k: int) -> 
     from hybridrec.retrieval import kernels
 
     found = empty_lists(left.shape[0], k)
-    kernels.best_sums(_arrays(left), _arrays(right), _arrays(seen), right.shape[1], found.items, found.scores)
+    kernels.best_sums(arrays_of(left), arrays_of(right), arrays_of(seen), right.shape[1], found.items, found.scores)
     return found
 
 
@@ -38,13 +38,13 @@ def score_sparse(left: csr_array, right: csr_array, rows: NDArray[np.integer], c
     order = np.argsort(rows, kind="stable")
     starts = np.searchsorted(rows[order], np.arange(left.shape[0] + 1))
     by_row = np.empty(len(rows), dtype=np.float32)
-    kernels.sums_of_pairs(_arrays(left), _arrays(right), right.shape[1], starts, columns[order].astype(np.int64), by_row)
+    kernels.sums_of_pairs(arrays_of(left), arrays_of(right), right.shape[1], starts, columns[order].astype(np.int64), by_row)
     scores = np.empty_like(by_row)
     scores[order] = by_row
     return scores
 
 
-def _arrays(matrix: csr_array) -> kernels.Sparse:
+def arrays_of(matrix: csr_array) -> kernels.Sparse:
     """The matrix for kernels, its arrays of one type each, since they are compiled for every type anew."""
     from hybridrec.retrieval import kernels
 

@@ -35,10 +35,11 @@ class Strategy:
         return metrics
 
     def unfitted(self) -> Strategy:
-        """One with the choices that this one made."""
+        """One with the choices that this one made, and a single fit of the trees."""
         ranker = self.ranker
         selected, penalty = bool(ranker.blend.shares), ranker.blend.penalty
-        return Strategy(replace(self.config, rounds=max(1, ranker.rounds), mix=ranker.mix, selected=selected, penalty=penalty))
+        chosen = replace(self.config, rounds=max(1, ranker.rounds), mix=ranker.mix, selected=selected, penalty=penalty)
+        return Strategy(replace(chosen, bags=1))  # what it is fitted again for is compared with its like
 
     def score(self, pool: Pool) -> Floats:
         """The ranker's scores; BadData unless the pool has just the columns that it was fitted on."""
@@ -49,7 +50,7 @@ class Strategy:
         return self.ranker.top_features(pool, rows)
 
     def save(self, folder: Path) -> None:
-        """Write ranker.txt (LightGBM) and columns.json."""
+        """Write the trees (LightGBM) and columns.json."""
         self.ranker.save(folder)
 
     @classmethod

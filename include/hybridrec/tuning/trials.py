@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from hybridrec import discover
 from hybridrec.config import Options, Split
 from hybridrec.errors import BadData
-from hybridrec.evaluation.metrics import Judged, Labels, ndcg, pair_keys
+from hybridrec.evaluation.metrics import Judged, Labels, judge_items, ndcg
 from hybridrec.models import Ints, Linear, Log, OneOf, Retriever, SearchSpace, TrainingData
 from hybridrec.training import config_of
 from hybridrec.tuning.inner_cut import InnerCut, inner_cut
@@ -188,11 +188,7 @@ def _try(model: str, cut: InnerCut, options: Mapping[str, Any], k: int, values: 
 
 def judged_lists(items: Ints, labels: Labels) -> Judged:
     """Lists, one row for each user of the labels, judged by them; every label counts 1. items: int32 (n_users, depth)."""
-    rows, n_relevant = np.arange(len(labels.users), dtype=np.int32), np.diff(labels.starts)
-    relevant = pair_keys(np.repeat(rows, n_relevant), labels.items)
-    hits = np.isin(pair_keys(rows[:, None], items), relevant)
-    ideal = np.arange(items.shape[1]) < n_relevant[:, None]
-    return Judged(items, hits.astype(np.float32), ideal.astype(np.float32), n_relevant.astype(np.int32))
+    return judge_items(items, labels._replace(gains=np.ones_like(labels.gains)))
 
 
 def choose(model: str, metric: str, options: Mapping[str, Any], trials: tuple[Trial, ...]) -> SearchResult:
