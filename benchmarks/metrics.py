@@ -28,7 +28,7 @@ from hybridrec.retrieval.sparse import unit_rows
 
 N_LABELS, DEPTH, SHORT = 5, 100, 20
 N_TERMS, TERMS_OF_ITEM = 5_000, 12
-ROWS_AT_ONCE = 50_000
+ROWS_AT_ONCE, WARM_UP = 50_000, 100
 T = TypeVar("T")
 
 
@@ -45,6 +45,9 @@ def main() -> None:
         path = Path(folder) / "lists.parquet"
         write_lists(path, rng, options.users, options.items)
         items, reading = timed(lambda: read_lists(path))
+    n_few = WARM_UP * N_LABELS
+    few = Labels(labels.users[:WARM_UP], labels.starts[: WARM_UP + 1], labels.items[:n_few], labels.gains[:n_few])
+    time_metrics(metrics.judge_items(items[:WARM_UP], few), known, vectors)  # what is compiled is loaded
     judged, matching = timed(lambda: metrics.judge_items(items, labels))
     seconds = {"matching lists with labels": matching} | time_metrics(judged, known, vectors)
     print(machine("numpy", "numba", "pyarrow"))

@@ -79,19 +79,21 @@ def mean_cosines(items: Ints, vectors: Sparse, n_terms: int, k: int, means: NDAr
     """Mean cosine over the pairs of the first k items with content, 1 for fewer than two; vectors: rows of length 1."""
     total = np.zeros(n_terms, np.float32)  # the list's sum
     for row in range(len(items)):
-        n_items, square = 0, 0.0
+        for place in range(k):
+            item = items[row, place]
+            if item >= 0:
+                for cell in range(vectors.starts[item], vectors.starts[item + 1]):
+                    total[vectors.columns[cell]] += vectors.values[cell]
+        n_items, square = 0, np.float64(0)
         for place in range(k):
             item = items[row, place]
             if item < 0 or vectors.starts[item] == vectors.starts[item + 1]:
                 continue
             n_items += 1
+            of_item = np.float32(0)  # a sum of its own, so that items need not wait for each other
             for cell in range(vectors.starts[item], vectors.starts[item + 1]):
-                term, value = vectors.columns[cell], vectors.values[cell]
-                square += value * (value + 2 * total[term])  # what it adds to the sum's square
-                total[term] += value
-        for place in range(k):
-            item = items[row, place]
-            if item >= 0:
-                for cell in range(vectors.starts[item], vectors.starts[item + 1]):
-                    total[vectors.columns[cell]] = 0
+                value = total[vectors.columns[cell]]
+                of_item += value * value
+                total[vectors.columns[cell]] = 0  # so a term counts once, and the next list starts from nothing
+            square += of_item
         means[row] = (square - n_items) / (n_items * (n_items - 1)) if n_items > 1 else 1.0
