@@ -83,8 +83,10 @@ def page(parts: list[Part]) -> str:
 
 def draw(claims: list[Claim]) -> None:
     """The ratios as bars on a logarithmic axis, what is asked for as a mark on each."""
+    import matplotlib
     from matplotlib.figure import Figure
 
+    matplotlib.rcParams["svg.fonttype"] = "none"  # text stays text
     figure = Figure(figsize=(8, 0.6 + 0.45 * len(claims)), layout="constrained")
     axes = figure.subplots()
     places = list(range(len(claims)))[::-1]

@@ -20,6 +20,7 @@ from hybridrec.ranking.forest import forest_of
 
 N_COLUMNS, USERS_POOL, ROUNDS_OF_TREES = 100, 300, 300
 BLOCK = 150_000  # rows: a block of 500 users
+TAUGHT_ROWS = 120_000
 
 
 def main() -> None:
@@ -68,7 +69,7 @@ def make_columns(rng: np.random.Generator, n_rows: int) -> dict[str, Floats]:
 
 def train(rng: np.random.Generator, columns: dict[str, Floats]) -> lightgbm.Booster:
     """Trees as the ranker has them."""
-    n_rows = 120_000 // USERS_POOL * USERS_POOL
+    n_rows = min(TAUGHT_ROWS, len(next(iter(columns.values())))) // USERS_POOL * USERS_POOL
     matrix = np.stack([values[:n_rows] for values in columns.values()], axis=1)
     quality = np.nan_to_num(matrix[:, ::3]) @ rng.normal(size=matrix[:, ::3].shape[1])
     labels = (quality + rng.normal(size=n_rows) > np.quantile(quality, 0.97)).astype(np.int32)
