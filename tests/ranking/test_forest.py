@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hybridrec.ranking.forest import forest_of
-from hybridrec.ranking.ranker import predict
+from hybridrec.ranking.ranker import scorer_of
 
 
 def train(matrix: np.ndarray, rounds: int = 60, categories: tuple[int, ...] = (), **options: Any) -> lightgbm.Booster:
@@ -54,7 +54,7 @@ def test_trees_of_another_kind_are_left_to_lightgbm() -> None:
     matrix[:, 2] = np.abs(np.nan_to_num(matrix[:, 2]))
     for trees in (train(matrix, num_leaves=100), train(matrix, zero_as_missing=True), train(matrix, categories=(2,))):
         assert forest_of(trees, 60) is None
-        np.testing.assert_array_equal(predict(trees, matrix, 60), trees.predict(matrix))
+        np.testing.assert_array_equal(scorer_of(trees, 60)(matrix), trees.predict(matrix))
 
 
 def test_a_tree_of_one_leaf_and_no_rows() -> None:

@@ -113,6 +113,17 @@ def test_a_sample_that_misleads_costs_time_and_nothing_else() -> None:
     assert (top_k_dot(users, items, csr_array(seen.shape, dtype=np.float32), k).items[0] == np.arange(k)).all(), "ties by item"
 
 
+@pytest.mark.parametrize("n_best", [60, 80, 90, 100, 110, 120, 130, 140])
+def test_scores_that_differ_by_rounding_alone_are_told_apart_one_by_one(n_best: int) -> None:
+    """The best vectors hold the same numbers in another order, so scores differ in the last bits, and the sample ends among them."""
+    rng = np.random.default_rng(n_best)
+    users, items = np.ones((3, 37), np.float32), rng.normal(size=(4_000, 37)).astype(np.float32)
+    numbers = rng.normal(size=37).astype(np.float32) + 2
+    items[rng.permutation(4_000)[:n_best]] = np.stack([rng.permutation(numbers) for _ in range(n_best)])
+    seen = csr_array((3, 4_000), dtype=np.float32)
+    assert_same(top_k_dot(users, items, seen, 20), whole_lists(users, items, seen, 20))
+
+
 def test_users_without_enough_items_get_what_there_is() -> None:
     rng = np.random.default_rng(0)
     users, items = rng.normal(size=(4, 4)).astype(np.float32), rng.normal(size=(3_000, 4)).astype(np.float32)

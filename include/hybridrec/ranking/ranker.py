@@ -9,8 +9,9 @@ that. The ranker keeps the names of its columns and refuses a pool with other on
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import lightgbm
 
 NO_CORRECTION = 1e6  # a penalty under which no weight leaves 0
+Scorer = Callable[[Floats], NDArray[np.float64]]
 TREES, COLUMNS = "trees-*.txt", "columns.json"
 
 
@@ -75,7 +77,11 @@ class Ranker:
         if not self._trees or self.mix == 0 or not len(pool.items):
             return mixed(pool, blend, np.zeros(len(pool.items)), 0.0)
         matrix = matrix_of(pool, self.columns)
-        return mixed(pool, blend, np.mean([predict(trees, matrix, self.rounds) for trees in self._trees], axis=0), self.mix)
+        return mixed(pool, blend, np.mean([score(matrix) for score in self._scorers], axis=0), self.mix)
+
+    @cached_property
+    def _scorers(self) -> list[Scorer]:
+        return [scorer_of(trees, self.rounds) for trees in self._trees]
 
     def top_features(self, pool: Pool, rows: Rows, n: int = 3) -> list[list[str]]:
         """The columns that moved each row's score most, upwards or downwards, largest first: the trees', or without trees the blend's."""
@@ -145,12 +151,12 @@ def mixed(pool: Pool, blend: Floats, trees: NDArray[np.float64], mix: float) -> 
     return ((1 - mix) * of_blend + mix * np.nan_to_num(zscore(trees, pool.starts))).astype(np.float32)
 
 
-def predict(trees: lightgbm.Booster, matrix: Floats, rounds: int) -> NDArray[np.float64]:
-    """Scores by the first `rounds` trees, (n_rows,)."""
+def scorer_of(trees: lightgbm.Booster, rounds: int) -> Scorer:
+    """What scores rows by the first `rounds` trees: matrix (n_rows, n_columns) to (n_rows,)."""
     forest = forest_of(trees, rounds)
-    if forest is None:
-        return np.asarray(trees.predict(matrix, num_iteration=rounds, num_threads=1), dtype=np.float64)
-    return forest.predict(matrix)
+    if forest is not None:
+        return forest.predict
+    return lambda matrix: np.asarray(trees.predict(matrix, num_iteration=rounds, num_threads=1), dtype=np.float64)
 
 
 def matrix_of(pool: Pool, columns: tuple[str, ...], rows: Rows | None = None) -> Floats:

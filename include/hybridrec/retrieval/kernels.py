@@ -13,7 +13,7 @@ from hybridrec.models import Floats, Ints
 Longs = NDArray[np.int64]
 CHUNK = 64  # scores that are compared with a threshold at once
 LOWEST = np.finfo(np.float32).min  # above -inf, the score of what is not eligible
-OVERFULL = -1  # in Kept.sizes: more scores tie than there is room
+UNSURE = -1  # in Kept.sizes: what is kept may lack one of the k best, or there was no room for all that tie
 
 
 class Sparse(NamedTuple):
@@ -78,12 +78,12 @@ def collect(tile: Floats, first: int, scorable: NDArray[np.bool_], k: int, kept:
             n_above = 0
             for column in range(CHUNK):  # of a fixed length, so that it becomes vector instructions
                 n_above += of_row[start + column] >= threshold
-            if n_above == 0 or size == OVERFULL:
+            if n_above == 0 or size == UNSURE:
                 continue
             if size + n_above > kept.scores.shape[1]:
                 size, threshold = shrink(kept.scores[row], kept.items[row], size, k, kept.slack[row])
                 if size + n_above > kept.scores.shape[1]:
-                    size = OVERFULL
+                    size = UNSURE
                     continue
             for column in range(start, start + CHUNK):
                 if of_row[column] >= threshold and scorable[first + column]:
@@ -107,14 +107,22 @@ def shrink(scores: Floats, items: Ints, size: int, k: int, slack: np.float32) ->
 
 @compiled
 def rank_kept(users: Floats, vectors: Floats, k: int, kept: Kept, items: Ints, scores: Floats) -> None:
-    """Lists of k into items and scores (n_users, k), each pair scored by itself; of equals the lower item first."""
+    """Lists of k into items and scores (n_users, k), each pair scored by itself; of equals the lower item first.
+
+    A row that started at a threshold is sure only where the k-th best lies above it by the slack: else what was left out
+    could still be better when it is scored by itself.
+    """
     exact = np.empty(kept.scores.shape[1], np.float32)
     for row in range(len(users)):
         size = kept.sizes[row]
-        if size == OVERFULL:
+        if size >= k:
+            size, needed = shrink(kept.scores[row], kept.items[row], size, k, kept.slack[row])
+            size = size if needed >= kept.thresholds[row] else UNSURE
+        elif kept.thresholds[row] > LOWEST:
+            size = UNSURE
+        kept.sizes[row] = size
+        if size == UNSURE:
             continue
-        if size > k:
-            size, _ = shrink(kept.scores[row], kept.items[row], size, k, kept.slack[row])
         for place in range(size):
             exact[place] = -dot(users[row], vectors[kept.items[row, place]])
         order = np.argsort(exact[:size], kind="mergesort")
