@@ -4,13 +4,16 @@ Users and items are drawn by power laws. A session is one user looking at lists 
 that drifts from the user's first mix of categories to the last; within a category an item is clicked the more, the
 nearer its hidden vector lies to the user's. Clicks lead to views, carts, purchases, ratings. Items come out on every
 day, users join on every day, some never do anything. Titles and descriptions speak of category, brand and style.
-Events are written day by day, so memory does not grow with their number.
+Events are written in parts of a day, by Spark's workers where there are many, so memory does not grow with their number.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -36,6 +39,8 @@ OCCUPATIONS = ("artist", "baker", "clerk", "doctor", "engineer", "farmer", "stud
 CLICK_LOGIT, TASTE, POSITION_LOSS, PROMOTION = -0.8, 2.6, 0.15, 0.5
 CART, PURCHASE, RATING = 0.3, 0.45, 0.35
 EVENTS_PER_PLACE = 1.45  # measured: events per place in a list; from it the number of sessions follows
+PART_EVENTS = 1_000_000  # of a day; some 0.7 GB while they are made
+SPARK_FROM_EVENTS = 5_000_000  # below, one process is done before a Spark session has started
 EVENT_KINDS = ("impression", "click", "view", "add_to_cart", "purchase", "rating")
 VIEWED, RATED = EVENT_KINDS.index("view"), EVENT_KINDS.index("rating")
 
@@ -110,19 +115,82 @@ class Users(NamedTuple):
     join_day: Ints  # (n_users,)
 
 
+class World(NamedTuple):
+    """What all days have in common."""
+
+    items: Items
+    users: Users
+    item_table: pa.Table
+    user_table: pa.Table
+
+
+class Part(NamedTuple):
+    """Some of the visits of one day. number: its place among the parts of the day, of which there are so many."""
+
+    day: int
+    number: int
+    parts_of_day: int
+
+    @property
+    def name(self) -> str:
+        """Part of the ids of its events."""
+        return f"{self.day:04d}-{self.number}-" if self.number else f"{self.day:04d}-"
+
+
 def land(settings: Settings, folder: Path, seed: int) -> None:
-    """Write the world: one file of events a day, one of items, one of users."""
+    """Write the world: files of events for each day, one of items, one of users."""
     config = options(settings, "synthetic", Config())
     _require_sensible(config)
+    world = make_world(config, seed)
+    _write(folder / "items" / "items.parquet", world.item_table)
+    _write(folder / "users" / "users.parquet", world.user_table)
+    parts = parts_of(config)
+    (folder / "events").mkdir()
+    if config.n_events >= SPARK_FROM_EVENTS:
+        _write_by_spark(config, seed, parts, folder)
+    else:
+        write_parts(config, seed, parts, folder)
+
+
+@lru_cache(maxsize=1)  # a worker writes many parts
+def make_world(config: Config, seed: int) -> World:
+    """Items and users; equal for equal arguments, in every process."""
     rng = np.random.default_rng(seed)
     items = make_items(config, rng)
     users = make_users(config, rng)
-    _write(folder / "items" / "items.parquet", describe_items(config, items, rng))
-    _write(folder / "users" / "users.parquet", describe_users(config, users, rng))
-    first = date.fromisoformat(config.first_day)
-    for day, day_rng in enumerate(rng.spawn(config.n_days)):
-        events = make_day(config, items, users, day, day_rng)
-        _write(folder / "events" / f"{first + timedelta(days=day)}.parquet", events)
+    return World(items, users, describe_items(config, items, rng), describe_users(config, users, rng))
+
+
+def parts_of(config: Config) -> list[Part]:
+    """All days in order, each cut into parts of at most PART_EVENTS events."""
+    each_day = max(1, -(-config.n_events // (config.n_days * PART_EVENTS)))
+    return [Part(day, number, each_day) for day in range(config.n_days) for number in range(each_day)]
+
+
+def write_parts(config: Config, seed: int, parts: Iterable[Part], folder: Path) -> None:
+    """Write some parts below folder/events, each with a seed of its own; a file is there whole or not at all."""
+    world, first = make_world(config, seed), date.fromisoformat(config.first_day)
+    for part in parts:
+        of_day = np.random.SeedSequence([seed, part.day, part.number])
+        events = make_part(config, world, part, np.random.default_rng(of_day))
+        stem = f"{first + timedelta(days=part.day)}" + (f"-{part.number:03d}" if part.parts_of_day > 1 else "")
+        _write(folder / "events" / f"{stem}.parquet", events)
+
+
+def _write_by_spark(config: Config, seed: int, parts: list[Part], folder: Path) -> None:
+    """The same by Spark's workers, a task a part; only the parts' names come back."""
+
+    from hybridrec.spark import session
+
+    def of_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            write_parts(config, seed, [parts[place] for place in batch["id"].to_pylist()], folder)
+            yield batch
+
+    spark = session()
+    written = spark.range(0, len(parts), 1, len(parts)).mapInArrow(of_partition, "id bigint").count()
+    if written != len(parts):
+        raise RuntimeError(f"{written} of {len(parts)} parts of the synthetic world were written")
 
 
 def _require_sensible(config: Config) -> None:
@@ -174,39 +242,40 @@ def make_users(config: Config, rng: np.random.Generator) -> Users:
     )
 
 
-def make_day(config: Config, items: Items, users: Users, day: int, rng: np.random.Generator) -> pa.Table:
-    """All events of one day, in the order of time."""
+def make_part(config: Config, world: World, part: Part, rng: np.random.Generator) -> pa.Table:
+    """All events of a part of a day, in the order of time."""
     import pyarrow as pa
 
-    sessions = make_sessions(config, items, users, day, rng)
+    sessions = make_sessions(config, world, part, rng)
     log = follow_clicks(sessions, rng)
     length = config.list_length
     session, position, item = log.place // length, log.place % length + 1, sessions.shown.ravel()[log.place]
-    day_number = (date.fromisoformat(config.first_day) - date(1970, 1, 1)).days + day
+    day_number = (date.fromisoformat(config.first_day) - date(1970, 1, 1)).days + part.day
     at = day_number * DAY_MICROS + sessions.start[session] + log.delay_seconds * 1_000_000
     order = np.lexsort((log.kind, position, session, at))
     on_home = rng.random(len(sessions.user)) < 0.5
     columns = {
-        "event_id": _numbered(f"e{day:04d}-", np.arange(len(order))),
+        "event_id": _numbered(f"e{part.name}", np.arange(len(order))),
         "user_id": _numbered("u", sessions.user[session][order]),
         "item_id": _numbered("i", item[order]),
         "event_type": _chosen(EVENT_KINDS, log.kind[order]),
         "event_at": pa.array(at[order], pa.timestamp("us", tz="UTC")),
-        "session_id": _numbered(f"s{day:04d}-", session[order]),
+        "session_id": _numbered(f"s{part.name}", session[order]),
         "device": _chosen(DEVICES, (sessions.user % len(DEVICES))[session][order]),
         "page": _chosen(PAGES, np.where(on_home, 0, 1 + sessions.user % 3)[session][order]),
         "position": pa.array(position[order].astype(np.int32)),
         "rating": pa.array(log.rating[order].astype(np.float32), mask=np.isnan(log.rating[order])),
         "dwell_seconds": pa.array(log.dwell_seconds[order].astype(np.float32), mask=np.isnan(log.dwell_seconds[order])),
-        "recommendation_id": _masked(_numbered(f"r{day:04d}-", session[order]), ~on_home[session][order]),
+        "recommendation_id": _masked(_numbered(f"r{part.name}", session[order]), ~on_home[session][order]),
         "experiment_id": _chosen(("control", "treatment"), (sessions.user % 2)[session][order]),
     }
     return pa.table(columns)
 
 
-def make_sessions(config: Config, items: Items, users: Users, day: int, rng: np.random.Generator) -> Sessions:
+def make_sessions(config: Config, world: World, part: Part, rng: np.random.Generator) -> Sessions:
     """Who visits on a day, what is shown, what is clicked."""
-    n = max(1, round(config.n_events / config.n_days / (config.list_length * EVENTS_PER_PLACE)))
+    items, users, day = world.items, world.users, part.day
+    n = max(1, round(config.n_events / (config.n_days * part.parts_of_day) / (config.list_length * EVENTS_PER_PLACE)))
     share = np.cumsum(np.where(users.join_day <= day, users.activity, 0.0))
     user = np.minimum(np.searchsorted(share, rng.random(n) * share[-1], side="right"), config.n_users - 1)
     category = draw_categories(users, user, day / (config.n_days - 1), rng)
@@ -335,4 +404,6 @@ def _write(path: Path, rows: pa.Table) -> None:
     import pyarrow.parquet as pq
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(rows, path, compression="zstd")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    pq.write_table(rows, unfinished, compression="zstd")
+    unfinished.replace(path)  # Spark may run a task twice at the same time
