@@ -86,7 +86,7 @@ class TableHash:
     def __init__(self, definition: Table) -> None:
         self._definition = definition
         self._digest = hashlib.sha256()
-        self._last_key: tuple[str | int, ...] | None = None
+        self._last_key: list[pa.Array] = []  # of the rows so far, one value a column
         self.rows = 0
 
     def add(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -100,12 +100,14 @@ class TableHash:
         """Add rows that are text already. Each field counts with its length, so no two rows look alike."""
         import pyarrow.compute as pc
 
-        fields = []
+        parts: list[pa.Array | str] = []
         for column in texts.columns:
             length = pc.cast(pc.binary_length(column), "string")
-            fields.append(pc.fill_null(pc.binary_join_element_wise(length, column, ":"), "-"))
-        rows = pc.binary_join_element_wise(*fields, "\n", "")
-        self._digest.update("".join(rows.to_pylist()).encode())
+            if column.null_count:
+                parts.append(pc.fill_null(pc.binary_join_element_wise(length, column, ":"), "-"))
+            else:
+                parts += [length, ":", column]
+        self._digest.update(_bytes_of(pc.binary_join_element_wise(*parts, "\n", "")))
         self.rows += texts.num_rows
 
     def hexdigest(self) -> str:
@@ -113,15 +115,34 @@ class TableHash:
         return self._digest.hexdigest()
 
     def _require_order(self, batch: pa.RecordBatch) -> None:
-        key = self._definition.key
-        keys = list(zip(*(batch.column(name).to_pylist() for name in key), strict=True))
-        before = [self._last_key, *keys[:-1]]
-        for previous, current in zip(before, keys, strict=True) if keys else ():
-            if previous is not None and not previous < current:
-                raise BadData(
-                    f"{self._definition.name}: row {current} comes after {previous}; rows must be unique and in the order of {key}"
-                )
-        self._last_key = keys[-1] if keys else self._last_key
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if not batch.num_rows:
+            return
+        names = self._definition.key
+        columns = [batch.column(name) for name in names]
+        keys = [pa.concat_arrays(pair) for pair in zip(self._last_key, columns, strict=True)] if self._last_key else columns
+        rising = pa.scalar(False)
+        for column in reversed(keys):
+            before, after = column[:-1], column[1:]
+            rising = pc.or_(pc.less(before, after), pc.and_(pc.equal(before, after), rising))
+        at = pc.index(rising, False).as_py()
+        if at >= 0:
+            previous, current = (tuple(column[place].as_py() for column in keys) for place in (at, at + 1))
+            raise BadData(f"{self._definition.name}: row {current} comes after {previous}; rows must be unique and in the order of {names}")
+        self._last_key = [column[-1:] for column in columns]
+
+
+def _bytes_of(texts: pa.StringArray) -> memoryview:
+    """The UTF-8 of all the texts, one after the other, as Arrow holds it: nothing is copied."""
+    import numpy as np
+
+    _, offsets, data = texts.buffers()
+    if data is None:
+        return memoryview(b"")
+    borders = np.frombuffer(offsets, np.int32)
+    return memoryview(data)[borders[texts.offset] : borders[texts.offset + len(texts)]]
 
 
 def combined_hash(tables: Mapping[str, TableHash]) -> str:

@@ -19,9 +19,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
+from hybridrec.ahead import one_ahead
 from hybridrec.content_hash import TableHash, combined_hash
 from hybridrec.errors import BadData
 from hybridrec.settings import Settings
@@ -35,7 +37,7 @@ DOC = "SQLite file below the home folder, for services on the same machine."
 VERSION = re.compile(r"[a-z0-9_]{1,40}")
 BUSY_SECONDS = 30.0  # a switch holds the write lock for milliseconds, a batch of rows for less than a second
 STAGE_WAIT_SECONDS = 600.0
-READ_ROWS = 5_000
+READ_ROWS = 1_000  # some 2 MB of lists: what is that small stays in the cache and is not given back to the system
 PAGE_BYTES = 16_384  # a row of 20 items has some 2 kB: with the default of 4096 each one spills to an overflow page
 
 PUBLICATIONS = """
@@ -162,7 +164,8 @@ class SqliteTarget:
     def _writer(self) -> Iterator[sqlite3.Connection]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with _in_sentences(self.path):
-            db = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
+            # one thread at a time uses it, but not always the same: the read-back fetches in a second one
+            db = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             try:
                 db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
                 db.execute("PRAGMA journal_mode = WAL")
@@ -275,15 +278,17 @@ def _column_ddl(column: Column) -> str:
 
 
 def _fill(db: sqlite3.Connection, name: str, storage: str, batches: Iterable[pa.RecordBatch]) -> TableHash:
-    """Write the rows, a transaction a batch: the log stays small, and a switch can come in between."""
+    """Write the rows, a transaction a batch: the log stays small, and a switch can come in between.
+
+    The next batch is read, turned to text and hashed meanwhile.
+    """
     shape = definition(name)
     columns = ", ".join(_column_ddl(column) for column in shape.columns)
     key = ", ".join(_quoted(column) for column in shape.key)
     db.execute(f"CREATE TABLE {_table(name, storage)} ({columns}, PRIMARY KEY ({key})) WITHOUT ROWID")
     insert = f"INSERT INTO {_table(name, storage)} VALUES ({', '.join('?' * len(shape.columns))})"  # noqa: S608  checked identifiers
     hashed = TableHash(shape)
-    for batch in batches:
-        texts = hashed.add(batch)
+    for texts in one_ahead(map(hashed.add, batches)):
         with _transaction(db):
             db.executemany(insert, zip(*(column.to_pylist() for column in texts.columns), strict=True))
     return hashed
@@ -367,7 +372,7 @@ def _read_back(db: sqlite3.Connection, name: str, storage: str) -> TableHash:
         cursor = db.execute(f"SELECT * FROM {_table(name, storage)} ORDER BY {key}")  # noqa: S608  checked identifiers
     except sqlite3.OperationalError:  # the table is gone: nobody but a person with a tool can have done that
         return hashed
-    while rows := cursor.fetchmany(READ_ROWS):
+    for rows in one_ahead(iter(lambda: cursor.fetchmany(READ_ROWS), [])):
         hashed.add_text(_as_stored_text(rows, shape))
     return hashed
 
@@ -380,8 +385,10 @@ def _as_stored_text(rows: list[tuple[object, ...]], shape: Table) -> pa.RecordBa
     for column, values in zip(shape.columns, zip(*rows, strict=True), strict=True):
         if column.type.startswith("float"):
             columns.append(pa.array(values, pa.float64()).cast(pa.float32()).cast(pa.string()))
+        elif set(map(type, values)) <= {str, NoneType}:
+            columns.append(pa.array(values, pa.string()))
         else:
-            columns.append(pa.array([value if value is None or isinstance(value, str) else str(value) for value in values], pa.string()))
+            columns.append(pa.array([None if value is None else str(value) for value in values], pa.string()))
     return pa.RecordBatch.from_arrays(columns, names=list(shape.column_names))
 
 
