@@ -3,13 +3,14 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 SOURCE ?= movielens_100k
 TESTS ?= tests
+PORT ?= 8100
 
 # Two libraries that spin on the same two cores slow each other down sevenfold.
 export OMP_WAIT_POLICY = PASSIVE
 export OPENBLAS_NUM_THREADS = 1
 export PYTHONPATH = plugins
 
-.PHONY: install run ui stop status test test-fast test-slow lint golden docs bench bench-night clean
+.PHONY: install run ui stop status serve test test-fast test-slow lint golden docs bench bench-night clean
 
 install:
 	@.ci/install
@@ -25,6 +26,9 @@ stop:
 
 status:
 	@$(PY) -m hybridrec_airflow.services status
+
+serve: install  ## the published tables over HTTP, on this machine only
+	$(PY) -m hybridrec.service --port $(PORT)
 
 test: test-fast test-slow
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from hybridrec import discover
 from hybridrec.settings import Settings
-from hybridrec.targets import Answer, Target
+from hybridrec.targets import Answer, Entry, Target
 
 SOURCES_SHOWN = 3
 
@@ -17,12 +17,22 @@ def open_target(settings: Settings) -> Target:
     return target
 
 
-def recommend(target: Target, user_id: str, k: int) -> Answer:
-    """The user's first k places; the popular items of late, with reason unknown_user, when the user has no row."""
+def recommend(target: Target, user_id: str, k: int, exclude: frozenset[str] = frozenset()) -> Answer:
+    """The user's first k places; the popular items of late, with reason unknown_user, when the user has no row.
+
+    Items to exclude leave their places to the next ones, as far as the published list goes.
+    """
     found = target.read_user(user_id)
     if found is None:
-        return replace(target.read_popular("recent", k), user_id=user_id)
-    return replace(found, entries=found.entries[:k])
+        found = replace(target.read_popular("recent", k + len(exclude)), user_id=user_id)
+    return replace(found, entries=_without(found.entries, exclude)[:k])
+
+
+def _without(entries: tuple[Entry, ...], exclude: frozenset[str]) -> tuple[Entry, ...]:
+    if not exclude:
+        return entries
+    kept = (entry for entry in entries if entry.item_id not in exclude)
+    return tuple(replace(entry, rank=rank) for rank, entry in enumerate(kept, start=1))
 
 
 def as_lines(answer: Answer) -> list[str]:

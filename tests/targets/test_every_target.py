@@ -43,7 +43,12 @@ def live_mark(target: Target) -> str:
 
 def test_nothing_published_is_said_so(target: Target) -> None:
     assert target.versions() == []
-    for read in (lambda: target.read_user("u1"), lambda: target.read_popular("recent", 3), lambda: list(target.read_live("items"))):
+    for read in (
+        lambda: target.read_user("u1"),
+        lambda: target.read_popular("recent", 3),
+        lambda: target.read_similar("i001", 3),
+        lambda: list(target.read_live("items")),
+    ):
         with pytest.raises(BadData, match="nothing has been published yet"):
             read()
 
@@ -169,6 +174,20 @@ def test_popular_items_are_the_answer_for_the_unknown(target: Target) -> None:
     assert [(e.rank, e.item_id) for e in answer.entries] == [(1, "i000"), (2, "i001"), (3, "i002")]
     assert answer.reason == "unknown_user"
     assert answer.version == "v1"
+
+
+def test_similar_items_come_with_titles_and_where_they_are_from(target: Target) -> None:
+    publish(target, "v1", "one")
+    found = target.read_similar("i001", 3)
+    assert found is not None
+    assert [(e.rank, e.item_id, e.title) for e in found.entries] == [
+        (1, "i000", "Title one of i000"),
+        (2, "i002", "Title one of i002"),
+        (3, "i003", "Title one of i003"),
+    ]
+    assert [e.score for e in found.entries] == pytest.approx([1, 1 / 2, 1 / 3])
+    assert (found.item_id, found.run_id, found.version, found.entries[0].source) == ("i001", "run-v1", "v1", "content")
+    assert target.read_similar("i999", 3) is None
 
 
 def test_the_publication_is_kept_as_given(target: Target) -> None:

@@ -82,6 +82,18 @@ class Answer:
     valid_until: str
 
 
+@dataclass(frozen=True)
+class SimilarItems:
+    """What a service gets for one item: its neighbours, most similar first. An entry's score is the similarity."""
+
+    item_id: str
+    entries: tuple[Entry, ...]
+    run_id: str
+    version: str
+    generated_at: str
+    valid_until: str
+
+
 class Target(Protocol):
     """Where published tables live."""
 
@@ -110,6 +122,9 @@ class Target(Protocol):
 
     def read_popular(self, window: str, k: int) -> Answer:
         """The k most popular items, as the answer for a user who is not known."""
+
+    def read_similar(self, item_id: str, k: int) -> SimilarItems | None:
+        """The k most similar items by one indexed query, None for an item without neighbours; BadData when nothing is live."""
 
     def close(self) -> None:
         """Give up connections."""

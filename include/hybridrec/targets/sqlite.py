@@ -28,7 +28,7 @@ from hybridrec.content_hash import TableHash, combined_hash
 from hybridrec.errors import BadData
 from hybridrec.settings import Settings
 from hybridrec.tables import Column, Table
-from hybridrec.targets import PUBLISHED, Answer, Entry, Publication, State, definition
+from hybridrec.targets import PUBLISHED, Answer, Entry, Publication, SimilarItems, State, definition
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -145,6 +145,19 @@ class SqliteTarget:
         entries = tuple(Entry(rank, item_id, title, score, sentence, source) for rank, item_id, title, score, *_ in rows)
         return Answer("", entries, "unknown_user", None, *rows[0][4:])
 
+    def read_similar(self, item_id: str, k: int) -> SimilarItems | None:
+        """The item's row with its neighbours' titles."""
+        with self._reader() as db:
+            row = db.execute(READ_SIMILAR, (item_id,)).fetchone()
+        if row is None:
+            return None
+        item_ids, scores, titles = (json.loads(text) for text in row[:3])
+        source = row[3]
+        sentence = "chosen by the same people" if source == "item_knn" else "alike by its description"
+        pairs = enumerate(zip(item_ids[:k], scores[:k], strict=True), start=1)
+        entries = tuple(Entry(rank, item, titles.get(item), score, sentence, source) for rank, (item, score) in pairs)
+        return SimilarItems(item_id, entries, *row[4:])
+
     def close(self) -> None:
         """Close the reading connection, if one is open."""
         if self._read_connection is not None:
@@ -210,6 +223,12 @@ SELECT r.item_ids, r.scores, r.reasons, r.sources,
        (SELECT json_group_object(i.item_id, i.title) FROM json_each(r.item_ids) AS e JOIN items AS i ON i.item_id = e.value),
        r.reason, r.shortfall, r.run_id, r.version, r.generated_at, r.valid_until
 FROM recommendations AS r WHERE r.user_id = ?
+"""
+READ_SIMILAR = """
+SELECT s.item_ids, s.scores,
+       (SELECT json_group_object(i.item_id, i.title) FROM json_each(s.item_ids) AS e JOIN items AS i ON i.item_id = e.value),
+       s.reason, s.run_id, s.version, s.generated_at, s.valid_until
+FROM similar_items AS s WHERE s.item_id = ?
 """
 READ_POPULAR = """
 SELECT l.rank, l.item_id, (SELECT i.title FROM items AS i WHERE i.item_id = l.item_id), l.score,
