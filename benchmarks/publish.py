@@ -28,7 +28,7 @@ from hybridrec.targets.sqlite import PAGE_BYTES, SqliteTarget
 N_ITEMS, K, N_FILES = 20_000, 20, 4
 SENTENCES = ("people with a history like yours went on to it", "because of {}, which you came back to", "shares Drama and War with {}")
 SOURCES = ("als", "ease", "item_knn", "content", "sasrec", "rp3beta", "bpr")
-NOW = datetime(2026, 4, 11, tzinfo=UTC)
+NOW, VALID = datetime(2026, 4, 11, tzinfo=UTC), timedelta(days=2)
 
 
 def main() -> None:
@@ -130,7 +130,7 @@ def publish(path: Path, lists: list[Path], n_users: int, whole: bool) -> None:
     target = SqliteTarget(path)
     rows: Mapping[str, Iterator[pa.RecordBatch]] = {name: batches(lists) if name == "recommendations" else few(name) for name in PUBLISHED}
     counts = {"recommendations": n_users}
-    target.stage(Publication("v1", "r", "made", NOW, "1", NOW, NOW + timedelta(days=2), counts, "", "staged", ""), rows)
+    target.stage(Publication("v1", "r", "made", NOW, "1", NOW, NOW + VALID, counts, "", "staged", ""), rows)
     if whole:
         target.check("v1")
         target.switch_to("v1", 3)

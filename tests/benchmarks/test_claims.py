@@ -46,7 +46,17 @@ def test_the_page_holds_what_was_printed(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", [["topk", "--small"], ["rank", "--rows", "20000"], ["metrics", "--users", "5000"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["topk", "--small"],
+        ["rank", "--rows", "20000"],
+        ["metrics", "--users", "5000"],
+        ["publish", "--users", "2000", "--rounds", "1"],
+        ["lookup", "--users", "2000", "--seconds", "0.1"],
+    ],
+    ids=lambda command: command[0],
+)
 def test_a_benchmark_runs_and_ends_with_its_claims(command: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{command[0]}", *command[1:]], cwd=ROOT, capture_output=True, text=True, check=True
