@@ -48,7 +48,7 @@ def pool(session: SparkSession, run: Run, fold: str, sources: candidates.Sources
     """
     from pyspark.sql import functions as F
 
-    n_users = run.read("model_users", columns=["user_idx"]).num_rows
+    n_users = store.read_manifest(run.dataset("model_users")).rows
     n_wanted = n_users if run.fold(fold).label_end is None else min(n_users, run.config.max_label_users)
     n_files = min(MAX_FILES, 2 + n_wanted // USERS_PER_FILE)
     file = F.floor(F.col("user_idx").cast("bigint") * n_files / n_users)  # neighbours share one: ranking reads file by file
