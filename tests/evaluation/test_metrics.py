@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 
 from hybridrec.evaluation import metrics
-from hybridrec.evaluation.metrics import METRICS, Judged, judge
+from hybridrec.evaluation.metrics import METRICS, Judged, Labels, judge
 from hybridrec.models import NO_ITEM
 
 # user 1 is shown 10, 20, 30, 40 and turned to 20, 40 and 99, which no source nominated; user 2 is shown 10, 20 and
@@ -119,6 +119,25 @@ def test_diversity_is_the_mean_over_all_pairs() -> None:
     above = np.triu_indices(8, 1)
     expected = [1 - (dense[row] @ dense[row].T)[above].mean() for row in items]
     assert_allclose(metrics.diversity(items, csr_array(dense), k=8), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("threads", [2, 3, 50])
+def test_threads_share_the_users_and_change_nothing(threads: int) -> None:
+    rng = np.random.default_rng(1)
+    sizes = rng.integers(1, 9, 40)  # some have more labels than places
+    items = np.concatenate([np.sort(rng.permutation(60)[:size]) for size in sizes]).astype(np.int32)
+    gains = rng.integers(1, 4, len(items)).astype(np.float32)
+    labels = Labels(np.arange(40, dtype=np.int32), np.concatenate([[0], np.cumsum(sizes)]), items, gains)
+    lists = np.stack([rng.permutation(60)[:5] for _ in sizes]).astype(np.int32)
+    alone, shared = metrics.judge_items(lists, labels), metrics.judge_items(lists, labels, threads)
+    for ours, theirs in zip((*alone.hits, *alone.ideal), (*shared.hits, *shared.ideal), strict=True):
+        assert_array_equal(ours, theirs)
+    for user in range(40):
+        best = np.sort(gains[labels.starts[user] : labels.starts[user + 1]])[::-1][:5]
+        assert_array_equal(alone.ideal.gains[alone.ideal.rows == user], best)
+        assert_array_equal(alone.ideal.places[alone.ideal.rows == user], np.arange(len(best)))
+    vectors = csr_array(rng.random((60, 4)).astype(np.float32))
+    assert_array_equal(metrics.diversity(lists, vectors, 5), metrics.diversity(lists, vectors, 5, threads))
 
 
 def test_serendipity_by_pencil(judged: Judged) -> None:

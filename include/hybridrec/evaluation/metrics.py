@@ -7,7 +7,8 @@ Metrics of a user take `Judged` lists and k and return float64 (n_users,); a use
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from hybridrec.ranking.groups import Floats, Starts, best_first
 from hybridrec.ranking.pool import Ints, Pool
 
 Doubles = NDArray[np.float64]
-LARGEST = np.int64(0xFFFFFFFF)  # of 32 bits
+T = TypeVar("T")
 TOP_SHARE = 0.01  # of the catalogue: the items whose places are counted by top_share
 
 
@@ -99,14 +100,21 @@ def best_items(pool: Pool, scores: Floats, users: Ints, depth: int) -> Ints:
     return items
 
 
-def judge_items(items: Ints, labels: Labels) -> Judged:
-    """Lists beside labels; row u of items, int32 (n_users, depth), is the list of labels.users[u]."""
+def judge_items(items: Ints, labels: Labels, threads: int = 1) -> Judged:
+    """Lists beside labels; row u of items, int32 (n_users, depth), is the list of labels.users[u]. threads: share the users."""
     from hybridrec.evaluation import metric_kernels
 
+    whole = np.ascontiguousarray(items)
     rows, places, found = (np.empty(len(labels.items), dtype=np.int64) for _ in range(3))
-    n_found = metric_kernels.find_labels(np.ascontiguousarray(items), labels.starts, labels.items, rows, places, found)
-    hits = Cells(rows[:n_found], places[:n_found], labels.gains[found[:n_found]])
-    return Judged(items, hits, ideal_cells(labels, items.shape[1]), np.diff(labels.starts).astype(np.int32))
+
+    def of_range(first: int, last: int) -> Cells:
+        own = slice(labels.starts[first], labels.starts[last])
+        starts = labels.starts[first : last + 1]
+        n_found = metric_kernels.find_labels(whole[first:last], starts, labels.items, rows[own], places[own], found[own])
+        return Cells(rows[own][:n_found] + first, places[own][:n_found], labels.gains[found[own][:n_found]])
+
+    hits = Cells(*(np.concatenate(parts) for parts in zip(*_in_ranges(of_range, len(items), threads), strict=True)))
+    return Judged(items, hits, ideal_cells(labels, items.shape[1], threads), np.diff(labels.starts).astype(np.int32))
 
 
 def rows_of(judged: Judged, users: NDArray[np.bool_]) -> Judged:
@@ -197,18 +205,26 @@ def novelty(items: Ints, n_users_of_item: Doubles, n_users: int, k: int) -> Doub
     return found
 
 
-def diversity(items: Ints, vectors: csr_array, k: int) -> Doubles:
+def diversity(items: Ints, vectors: csr_array, k: int, threads: int = 1) -> Doubles:
     """Intra-list diversity: 1 - mean cosine over the pairs of the first k items that have content; 0 to 1.
 
     0 for a list with fewer than two such items. vectors: csr (n_items, n_terms), none negative, rows of length 1, or 0
-    without content. The cosines of all pairs of n such vectors add up to (|sum of them|^2 - n) / 2, so no pair is ever
-    formed. Ziegler et al., "Improving recommendation lists through topic diversification", WWW 2005.
+    without content. The cosines of an item with all above it add up to its product with their sum, so no pair is ever
+    formed. threads: share the lists. Ziegler et al., "Improving recommendation lists through topic diversification", WWW 2005.
     """
     from hybridrec.evaluation import metric_kernels
-    from hybridrec.retrieval.sparse import arrays_of
 
+    if not (len(items) and vectors.nnz):
+        return np.zeros(len(items))
+    starts, n_terms, depth = vectors.indptr.astype(np.int64), vectors.shape[1], min(k, items.shape[1])
+    cells = np.empty(vectors.nnz, metric_kernels.CELL)
+    cells["term"], cells["value"] = vectors.indices, vectors.data
     cosines = np.empty(len(items))
-    metric_kernels.mean_cosines(items, arrays_of(vectors), vectors.shape[1], min(k, items.shape[1]), cosines)
+
+    def of_range(first: int, last: int) -> None:
+        metric_kernels.mean_cosines(items[first:last], starts, cells, n_terms, depth, cosines[first:last])
+
+    _in_ranges(of_range, len(items), threads)
     return np.clip(1 - cosines, 0.0, 1.0)
 
 
@@ -260,17 +276,21 @@ def top_share(shown: NDArray[np.int64], share: float = TOP_SHARE) -> float:
 TABLE_METRICS: dict[str, Callable[[NDArray[np.int64]], float]] = {"coverage": coverage, "gini": gini, "top_share": top_share}
 
 
-def ideal_cells(labels: Labels, depth: int) -> Cells:
-    """The gains of each user's labels, falling, within the first `depth` places.
+def ideal_cells(labels: Labels, depth: int, threads: int = 1) -> Cells:
+    """The gains of each user's labels, falling, within the first `depth` places."""
+    from hybridrec.evaluation import metric_kernels
 
-    Sorts whole numbers of a user above the bits of a gain, as those of floats above 0 rise with the float: ten times as
-    fast as to sort by two keys.
-    """
-    owners = np.repeat(np.arange(len(labels.users)), np.diff(labels.starts))
-    ordered = np.sort((owners << 32) | (LARGEST - labels.gains.view(np.uint32)))
-    gains = (LARGEST - (ordered & LARGEST)).astype(np.uint32).view(np.float32)
-    places = np.arange(len(gains)) - np.repeat(labels.starts[:-1], np.diff(labels.starts))
-    return Cells(owners, places, gains).within(depth)
+    ends = np.concatenate([[0], np.cumsum(np.minimum(np.diff(labels.starts), depth))])
+    rows, places = (np.empty(ends[-1], dtype=np.int64) for _ in range(2))
+    gains = np.empty(ends[-1], dtype=np.float32)
+
+    def of_range(first: int, last: int) -> None:
+        own = slice(ends[first], ends[last])
+        metric_kernels.order_gains(labels.starts[first : last + 1], labels.gains, depth, rows[own], places[own], gains[own])
+        rows[own] += first
+
+    _in_ranges(of_range, len(labels.users), threads)
+    return Cells(rows, places, gains)
 
 
 def _n_hits(judged: Judged, k: int) -> Doubles:
@@ -282,6 +302,15 @@ def _discounted(cells: Cells, n_rows: int, k: int) -> Doubles:
     rows, places, gains = cells.within(k)
     discounts = 1 / np.log2(np.arange(2.0, k + 2))
     return np.asarray(np.bincount(rows, gains * discounts[places], minlength=n_rows), dtype=np.float64)
+
+
+def _in_ranges(of_range: Callable[[int, int], T], n_rows: int, threads: int) -> list[T]:
+    """The results of consecutive ranges first:last of the rows, one a thread, in their order; `of_range` releases the GIL."""
+    borders = [n_rows * number // threads for number in range(threads + 1)]
+    if threads == 1:
+        return [of_range(0, n_rows)]
+    with ThreadPoolExecutor(threads) as workers:
+        return list(workers.map(of_range, borders[:-1], borders[1:]))
 
 
 def pair_keys(users: Ints, items: Ints) -> NDArray[np.int64]:
