@@ -107,34 +107,35 @@ def judge_lists(
     return JudgedLists(labels, segments, tuple(sorted(ks)), catalogue, lists, _found_labels(pool, labels), n_candidates)
 
 
-def metric_rows(lists: JudgedLists, samples: int, seed: int) -> pa.Table:
-    """out_metrics: every list, segment and metric; segments without users have no rows."""
+def metric_rows(lists: JudgedLists, samples: int, seed: int, threads: int = 1) -> pa.Table:
+    """out_metrics: every list, segment and metric; segments without users have no rows. threads: share a segment's users."""
     import pyarrow as pa
 
     rows: list[dict[str, object]] = []
     for segment in JUDGED_SEGMENTS:
         part = lists.of_segment(segment)
         if len(part.labels.users):
-            rows += _user_metrics(part, segment, samples, seed) + _table_metrics(part, segment)
+            rows += _user_metrics(part, segment, samples, seed, threads) + _table_metrics(part, segment)
     return pa.Table.from_pylist(rows)
 
 
-def _user_metrics(lists: JudgedLists, segment: str, samples: int, seed: int) -> list[dict[str, object]]:
+def _user_metrics(lists: JudgedLists, segment: str, samples: int, seed: int, threads: int) -> list[dict[str, object]]:
     columns = _component_metrics(lists)
     for (kind, name), judged in lists.judged.items():
         for k in lists.ks:
-            columns |= {(kind, name, f"{metric}@{k}"): values for metric, values in _of_list(judged, k, lists.catalogue).items()}
+            found = _of_list(judged, k, lists.catalogue, threads)
+            columns |= {(kind, name, f"{metric}@{k}"): values for metric, values in found.items()}
     values = np.stack(list(columns.values()), axis=1)  # (n_users, n_columns)
     resampled = resampled_means(values, samples, seed)
     means = values.mean(axis=0)
     return [_row(key, segment, interval(means[c], resampled[:, c]), len(values)) for c, key in enumerate(columns)]
 
 
-def _of_list(judged: Judged, k: int, catalogue: Catalogue) -> dict[str, Doubles]:
+def _of_list(judged: Judged, k: int, catalogue: Catalogue, threads: int) -> dict[str, Doubles]:
     known = catalogue.n_users_of_item
     beyond_accuracy = {
         "novelty": metrics.novelty(judged.items, known, catalogue.n_users, k),
-        "diversity": metrics.diversity(judged.items, catalogue.vectors, k),
+        "diversity": metrics.diversity(judged.items, catalogue.vectors, k, threads),
         "serendipity": metrics.serendipity(judged, known, k),
     }
     return {name: of_metric(judged, k) for name, of_metric in METRICS.items()} | beyond_accuracy

@@ -44,7 +44,7 @@ def evaluate(run: Run, threads: int, ablate: bool = True) -> Evaluation:
     name = published_strategy(lists, choices) if ablate else ""
     left_out = ablation.as_columns(ablation.ablate_night(run, ready[name], name, threads)) if name else []
     return Evaluation(
-        metric_rows(lists, how.samples, how.seed),
+        metric_rows(lists, how.samples, how.seed, threads),
         pa.Table.from_pylist(as_columns(rows), table("out_comparisons").arrow_schema()),
         pa.Table.from_pylist(left_out, table("out_ablation").arrow_schema()),
         choices,
