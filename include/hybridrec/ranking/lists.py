@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from hybridrec.ranking.groups import Rows, best_first
 from hybridrec.ranking.policy import Policy, load_policy
-from hybridrec.ranking.pool import FeatureFiles, Pool, build_pool, load_items
+from hybridrec.ranking.pool import FeatureFiles, ItemColumns, Pool, build_pool, load_items
 from hybridrec.tables import table
 
 if TYPE_CHECKING:
@@ -90,10 +91,16 @@ def rank_batches(batches: Iterator[pa.RecordBatch], ranking: Ranking) -> Iterato
     Rows are taken BLOCK_USERS users at a time, however the batches are cut, so memory does not grow with the partition.
     """
     os.environ["HYBRIDREC_EXTENSIONS"] = ranking.extensions
-    items, policy = load_items(ranking.files), load_policy(ranking.policy)
+    items, policy = _prepared(ranking.files, ranking.policy)
     for block in user_blocks(batches):
         ranked = rank_pool(build_pool(block, ranking.files, items), policy, ranking.depth)
         yield from ranked.combine_chunks().to_batches()
+
+
+@lru_cache(maxsize=1)
+def _prepared(files: FeatureFiles, policy: Path) -> tuple[ItemColumns, Policy]:
+    """What every block needs, once a worker, however many files it ranks: committed files are never written again."""
+    return load_items(files), load_policy(policy)
 
 
 def user_blocks(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
