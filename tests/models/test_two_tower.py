@@ -39,7 +39,7 @@ def test_loss_is_corrected_for_sampling_and_spares_copies() -> None:
 
     scores = torch.tensor([[1.0, 0, 0], [0, 1, 1], [0, 0, 0]])
     log_q = torch.log(torch.tensor([0.25, 0.5]))
-    loss = in_batch_loss(scores, torch.tensor([0, 1, 1]), log_q)
+    loss = in_batch_loss(scores, torch.arange(3), torch.tensor([0, 1, 1]), log_q)
     # logits: item 0 at x - ln 1/4, item 1 at x - ln 1/2; the copy of item 1 is no negative of rows 1 and 2
     row0 = -np.log(4 * np.e / (4 * np.e + 2 + 2))
     row1 = -np.log(2 * np.e / (4 + 2 * np.e))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from hybridrec.deep.distributed import first_row, gathered
 from hybridrec.deep.networks.sides import Inputs
 from hybridrec.deep.networks.two_towers import TwoTowers
 from hybridrec.deep.pairs import PairLesson, forget
@@ -23,12 +24,16 @@ class TowerLesson(PairLesson):
     network: TwoTowers
 
     def loss(self, examples: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
-        """Softmax of each user's own item among all items of the batch, mean over the batch."""
+        """Softmax of each user's own item among all items of the batch, mean over the batch.
+
+        Where several processes share a batch, its items are those of all.
+        """
         pairs = self.cut.examples.take(examples)
         users = self.network.users(Inputs.of(self._askers(pairs, self.cut.days[examples])))
-        items = self.network.items(Inputs.of(forget(self.items.take(pairs.items), "item", self.id_dropout, rng)))
-        scores = users @ items.T / self.network.temperature  # (n, n)
-        return in_batch_loss(scores, torch.from_numpy(pairs.items), self._log_frequency)
+        items = gathered(self.network.items(Inputs.of(forget(self.items.take(pairs.items), "item", self.id_dropout, rng))))
+        scores = users @ items.T / self.network.temperature  # (n, n_items)
+        own = torch.arange(len(pairs.items)) + first_row(users)
+        return in_batch_loss(scores, own, gathered(torch.from_numpy(pairs.items)), self._log_frequency)
 
     @cached_property
     def _log_frequency(self) -> Tensor:
@@ -36,10 +41,10 @@ class TowerLesson(PairLesson):
         return torch.from_numpy(np.log(counts / counts.sum()).astype(np.float32))
 
 
-def in_batch_loss(scores: Tensor, items: Tensor, log_q: Tensor) -> Tensor:
-    """Softmax loss of the diagonal against the rest of each row, corrected for how often its items are in a batch.
+def in_batch_loss(scores: Tensor, own: Tensor, items: Tensor, log_q: Tensor) -> Tensor:
+    """Softmax loss of each row's own item against the rest of the row, corrected for how often its items are in a batch.
 
-    scores: (n, n) of user i and the item of user j. items: (n,). log_q: by item.
+    scores: (n, n_items) of a user and an item of the batch. own: (n,), column of the user's own. items: (n_items,). log_q: by item.
     """
-    same = (items[:, None] == items[None, :]).fill_diagonal_(False)  # another's copy of the own item is no negative
-    return F.cross_entropy((scores - log_q[items]).masked_fill(same, -torch.inf), torch.arange(len(items)))
+    same = (items[own][:, None] == items[None, :]).scatter(1, own[:, None], False)  # another's copy of the own item is no negative
+    return F.cross_entropy((scores - log_q[items]).masked_fill(same, -torch.inf), own)

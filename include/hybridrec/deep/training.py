@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from hybridrec.deep.distributed import average_gradients, mean, own_draws, share_of
 from hybridrec.deep.schedule import Schedule
 from hybridrec.errors import BadData
 
@@ -78,15 +79,17 @@ def train(lesson: Lesson, schedule: Schedule, seed: int, name: str) -> Fit:
     """Train until `patience` epochs bring no progress; the best epoch's weights are returned and loaded.
 
     name: of the model in the configuration, for messages. BadData when the loss is no longer a number.
+    Among processes that fit together each takes its share of every batch (hybridrec.deep.distributed).
     """
     rng = np.random.default_rng(seed)
+    draws = own_draws(seed, rng)
     parameters = lesson.network.parameters()
     optimiser = torch.optim.AdamW(parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
     best = Fit(0, -math.inf, math.inf, {})
     for epoch in range(1, schedule.max_epochs + 1):
         start = time.monotonic()
         optimiser.param_groups[0]["lr"] = schedule.learning_rate * (1 - (epoch - 1) / schedule.max_epochs)
-        fit = _epoch(lesson, schedule, optimiser, rng, epoch)
+        fit = _epoch(lesson, optimiser, _batches(lesson.n_examples, schedule, rng), draws, epoch)
         log.info("%s epoch %d: loss %.4f, held out %.4f, %.1f s", name, epoch, fit.loss, fit.judgement, time.monotonic() - start)
         if not math.isfinite(fit.loss):
             raise BadData(f"{name}: training diverged in epoch {epoch}; lower learning_rate under [{name}]")
@@ -99,20 +102,23 @@ def train(lesson: Lesson, schedule: Schedule, seed: int, name: str) -> Fit:
     return best
 
 
-def _epoch(lesson: Lesson, schedule: Schedule, optimiser: torch.optim.Optimizer, rng: np.random.Generator, epoch: int) -> Fit:
+def _epoch(
+    lesson: Lesson, optimiser: torch.optim.Optimizer, batches: Sequence[NDArray[np.int64]], draws: np.random.Generator, epoch: int
+) -> Fit:
     lesson.network.train()
-    loss = float(np.mean([_step(lesson, optimiser, batch, rng) for batch in _batches(lesson.n_examples, schedule, rng)]))
+    loss = mean(float(np.mean([_step(lesson, optimiser, share_of(batch), draws) for batch in batches])))
     lesson.network.eval()
     with torch.no_grad():
-        judgement = lesson.judge()
+        judgement = mean(lesson.judge())  # all must stop at the same epoch
     weights = {name: value.clone() for name, value in lesson.network.state_dict().items()}
     return Fit(epoch, -loss if math.isnan(judgement) else judgement, loss, weights)
 
 
-def _step(lesson: Lesson, optimiser: torch.optim.Optimizer, batch: NDArray[np.int64], rng: np.random.Generator) -> float:
-    loss = lesson.loss(batch, rng)
+def _step(lesson: Lesson, optimiser: torch.optim.Optimizer, batch: NDArray[np.int64], draws: np.random.Generator) -> float:
+    loss = lesson.loss(batch, draws)
     optimiser.zero_grad()
     loss.backward()
+    average_gradients(lesson.network)
     optimiser.step()
     return float(loss.detach())
 

@@ -8,7 +8,7 @@ place as well.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hybridrec.deep.fields import item_fields, newest, user_fields, with_history
 from hybridrec.deep.held_out import hold_out
@@ -30,6 +30,9 @@ class Config(Schedule):
 
     hidden: width of the user's layer. content_dims: numbers that an item's content is projected to before training.
     history_items: newest items in the bag. id_dropout: share of examples whose item must do without its id.
+    processes: 1 trains in this process; more share each batch, started by Spark's TorchDistributor on this machine, or on the
+    executors of a cluster. Their gradients are averaged and each user's item stands against those of the whole batch, so the
+    fit is nearly that of one process, apart from what is dropped out; the same number of processes repeats it to the byte.
     """
 
     batch_size: int = 512
@@ -43,6 +46,7 @@ class Config(Schedule):
     history_items: int = 50
     temperature: float = 0.15
     id_dropout: float = 0.1
+    processes: int = 1
 
 
 class Model(DotProductModel[Config]):
@@ -50,6 +54,15 @@ class Model(DotProductModel[Config]):
 
     def fit(self, data: TrainingData) -> dict[str, float]:
         """Train the towers, keep the epoch that ranks the held-out pairs best, and embed everybody."""
+        if self.config.processes == 1:
+            return self._fit_alone(data)
+        from hybridrec.deep.distributed import fit_in_processes
+
+        together, metrics = fit_in_processes(Model(replace(self.config, processes=1)), data, self.config.processes)
+        self.vectors = together.vectors
+        return metrics
+
+    def _fit_alone(self, data: TrainingData) -> dict[str, float]:
         from hybridrec.deep.networks.field_sum import embed
         from hybridrec.deep.networks.two_towers import TwoTowers
         from hybridrec.deep.sampling import negatives
