@@ -138,6 +138,9 @@ def test_threads_share_the_users_and_change_nothing(threads: int) -> None:
         assert_array_equal(alone.ideal.places[alone.ideal.rows == user], np.arange(len(best)))
     vectors = csr_array(rng.random((60, 4)).astype(np.float32))
     assert_array_equal(metrics.diversity(lists, vectors, 5), metrics.diversity(lists, vectors, 5, threads))
+    known = rng.random(60) * 40
+    assert_array_equal(metrics.novelty(lists, known, 40, 5), metrics.novelty(lists, known, 40, 5, threads))
+    assert_array_equal(metrics.exposure(lists, 60, 5), metrics.exposure(lists, 60, 5, threads))
 
 
 def test_serendipity_by_pencil(judged: Judged) -> None:

@@ -115,7 +115,7 @@ def metric_rows(lists: JudgedLists, samples: int, seed: int, threads: int = 1) -
     for segment in JUDGED_SEGMENTS:
         part = lists.of_segment(segment)
         if len(part.labels.users):
-            rows += _user_metrics(part, segment, samples, seed, threads) + _table_metrics(part, segment)
+            rows += _user_metrics(part, segment, samples, seed, threads) + _table_metrics(part, segment, threads)
     return pa.Table.from_pylist(rows)
 
 
@@ -134,7 +134,7 @@ def _user_metrics(lists: JudgedLists, segment: str, samples: int, seed: int, thr
 def _of_list(judged: Judged, k: int, catalogue: Catalogue, threads: int) -> dict[str, Doubles]:
     known = catalogue.n_users_of_item
     beyond_accuracy = {
-        "novelty": metrics.novelty(judged.items, known, catalogue.n_users, k),
+        "novelty": metrics.novelty(judged.items, known, catalogue.n_users, k, threads),
         "diversity": metrics.diversity(judged.items, catalogue.vectors, k, threads),
         "serendipity": metrics.serendipity(judged, known, k),
     }
@@ -148,12 +148,12 @@ def _component_metrics(lists: JudgedLists) -> dict[tuple[str, str, str], Doubles
     return recalls | {("pool", "pool", "n_candidates"): lists.n_candidates}
 
 
-def _table_metrics(lists: JudgedLists, segment: str) -> list[dict[str, object]]:
+def _table_metrics(lists: JudgedLists, segment: str, threads: int) -> list[dict[str, object]]:
     """How the segment's lists together use the catalogue; of a table there is one, so the interval has no width."""
     rows = []
     for (kind, name), judged in lists.judged.items():
         for k in lists.ks:
-            shown = metrics.exposure(judged.items, len(lists.catalogue.n_users_of_item), k)
+            shown = metrics.exposure(judged.items, len(lists.catalogue.n_users_of_item), k, threads)
             for metric, of_table in metrics.TABLE_METRICS.items():
                 value = of_table(shown)
                 rows.append(_row((kind, name, f"{metric}@{k}"), segment, Interval(value, value, value), len(judged.items)))

@@ -10,7 +10,6 @@ from hybridrec.ranking.groups import Floats, Starts
 from hybridrec.ranking.pool import Ints
 from hybridrec.retrieval.kernels import Longs
 
-CHUNK = 32  # places that are compared at once
 NOWHERE = -1
 CELL = np.dtype([("term", np.int32), ("value", np.float32)])  # of a content vector: side by side, so that both come at once
 
@@ -60,18 +59,13 @@ def order_gains(starts: Starts, gains: Floats, depth: int, rows: Longs, places: 
 
 @compiled
 def _place_of(of_list: Ints, item: int) -> int:
-    whole = len(of_list) - len(of_list) % CHUNK
-    for start in range(0, whole, CHUNK):
-        n_equal = 0
-        for place in range(CHUNK):  # of a fixed length, so that it becomes vector instructions
-            n_equal += of_list[start + place] == item
-        if n_equal:
-            for place in range(start, start + CHUNK):
-                if of_list[place] == item:
-                    return place
-    for place in range(whole, len(of_list)):
-        if of_list[place] == item:
-            return place
+    holds = False
+    for place in range(len(of_list)):  # to the end, without a branch, so that it becomes vector instructions
+        holds |= of_list[place] == item
+    if holds:
+        for place in range(len(of_list)):
+            if of_list[place] == item:
+                return place
     return NOWHERE
 
 

@@ -191,17 +191,21 @@ METRICS: dict[str, Callable[[Judged, int], Doubles]] = {
 }
 
 
-def novelty(items: Ints, n_users_of_item: Doubles, n_users: int, k: int) -> Doubles:
+def novelty(items: Ints, n_users_of_item: Doubles, n_users: int, k: int, threads: int = 1) -> Doubles:
     """Mean over the first k items of -log2(share of users who know the item); 0 to log2(2 n_users); 0 for an empty list.
 
-    An item that nobody knows counts as known by half a user. Self-information: Zhou et al., "Solving the apparent
+    An item that nobody knows counts as known by half a user. threads: share the lists. Self-information: Zhou et al., "Solving the apparent
     diversity-accuracy dilemma of recommender systems", PNAS 2010.
     """
     from hybridrec.evaluation import metric_kernels
 
     information = -np.log2(np.clip(np.maximum(n_users_of_item, 0.5) / max(n_users, 1), 0.0, 1.0))
-    found = np.empty(len(items))
-    metric_kernels.mean_of_items(items, information, min(k, items.shape[1]), found)
+    found, depth = np.empty(len(items)), min(k, items.shape[1])
+
+    def of_range(first: int, last: int) -> None:
+        metric_kernels.mean_of_items(items[first:last], information, depth, found[first:last])
+
+    _in_ranges(of_range, len(items), threads)
     return found
 
 
@@ -241,13 +245,16 @@ def serendipity(judged: Judged, n_users_of_item: Doubles, k: int) -> Doubles:
     return np.asarray(total / k, dtype=np.float64)
 
 
-def exposure(items: Ints, n_items: int, k: int) -> NDArray[np.int64]:
-    """How many lists show each item within the first k places, int64 (n_items,)."""
+def exposure(items: Ints, n_items: int, k: int, threads: int = 1) -> NDArray[np.int64]:
+    """How many lists show each item within the first k places, int64 (n_items,). threads: share the lists."""
     from hybridrec.evaluation import metric_kernels
 
-    counts = np.zeros(n_items, dtype=np.int64)
-    metric_kernels.count_items(items, min(k, items.shape[1]), counts)
-    return counts
+    def of_range(first: int, last: int) -> NDArray[np.int64]:
+        counts = np.zeros(n_items, dtype=np.int64)
+        metric_kernels.count_items(items[first:last], min(k, items.shape[1]), counts)
+        return counts
+
+    return np.asarray(sum(_in_ranges(of_range, len(items), threads)))
 
 
 def coverage(shown: NDArray[np.int64]) -> float:
