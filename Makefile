@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY = PASSIVE
 export OPENBLAS_NUM_THREADS = 1
 export PYTHONPATH = plugins
 
-.PHONY: install run ui stop status serve test test-fast test-slow lint golden docs bench bench-night clean
+.PHONY: install run ui stop status serve test test-fast test-slow test-cluster lint golden docs bench bench-night clean
 
 install:
 	@.ci/install
@@ -33,11 +33,14 @@ serve: install  ## the published tables over HTTP, on this machine only
 test: test-fast test-slow
 
 test-fast: install
-	$(PY) -m pytest $(TESTS) -m "not slow"
+	$(PY) -m pytest $(TESTS) -m "not slow and not cluster"
 
 test-slow:
 	@.ci/install chromium
 	$(PY) -m pytest $(TESTS) -m slow
+
+test-cluster: install  ## a night on a Spark cluster of two workers, some four minutes
+	$(PY) -m pytest $(TESTS) -m cluster
 
 lint: install
 	$(PY) -m ruff format --check .

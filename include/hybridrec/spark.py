@@ -38,15 +38,21 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 SESSION_VARIABLE = "HYBRIDREC_SPARK_SESSION"  # name of the night's server, set by the task that runs the job
 START_SECONDS = 120.0
-CONF = {
-    "spark.ui.enabled": "false",
-    "spark.ui.showConsoleProgress": "false",
+# What shapes a job's results and files: holds in every session, whatever a cluster's own defaults say.
+RESULTS = {
     "spark.sql.session.timeZone": "UTC",
-    # a year of daily files is listed by the driver; as a distributed job it costs seconds
-    "spark.sql.sources.parallelPartitionDiscovery.threshold": "4096",
-    "spark.sql.shuffle.partitions": "4",  # adaptive execution splits what is larger
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.adaptive.enabled": "true",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "20000",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.sql.parquet.compression.codec": "snappy",
+    # a year of daily files is listed by the driver; as a distributed job it costs seconds
+    "spark.sql.sources.parallelPartitionDiscovery.threshold": "4096",
+}
+CONF = RESULTS | {  # a session on this machine
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.shuffle.partitions": "4",  # files do not depend on it: what is written says how many it wants
     # each client's workers would stay for a minute after it is gone: at a job every five seconds they come to gigabytes
     "spark.python.worker.reuse": "false",
     "spark.driver.bindAddress": "127.0.0.1",
@@ -74,8 +80,8 @@ def session() -> SparkSession:
 
     settings = Settings.from_env()
     with spark_time():
-        if os.environ.get("PYSPARK_GATEWAY_PORT"):  # set by spark-submit: master and resources are its flags
-            return SparkSession.builder.getOrCreate()
+        if os.environ.get("PYSPARK_GATEWAY_PORT"):
+            return _submitted_session()
         require_java()
         name = os.environ.get(SESSION_VARIABLE)
         if name and settings.spark == "connect":
@@ -83,10 +89,22 @@ def session() -> SparkSession:
         return _own_session(settings)
 
 
+def _submitted_session() -> SparkSession:
+    """The session of a job that spark-submit has started: master and resources are its flags, the rest is ours."""
+    from pyspark.sql import SparkSession
+
+    conf = RESULTS | {"spark.executorEnv.PYTHONPATH": os.environ.get("PYTHONPATH", "")}  # an executor has its node's otherwise
+    builder = SparkSession.builder
+    for key, value in conf.items():
+        builder = builder.config(key, value)
+    return builder.getOrCreate()
+
+
 def _own_session(settings: Settings) -> SparkSession:
     from pyspark.sql import SparkSession
 
-    master = f"local[{settings.threads}]" if settings.spark == "connect" else settings.spark
+    # with `submit` too: only Spark jobs are submitted, and a fit or a source may want a session
+    master = f"local[{settings.threads}]" if settings.spark in ("connect", "submit") else settings.spark
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     builder = SparkSession.builder.master(master).config("spark.driver.memory", settings.spark_memory)
