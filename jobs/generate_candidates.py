@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 log = logging.getLogger(__name__)
-USERS_PER_FILE = 20_000  # a worker loads every model first, so few tasks of many users
-MAX_FILES = 256
+PAIRS_PER_FILE = 6_000_000  # of 20,000 users with 300 each: a worker loads every model first, so few tasks of many users
 
 
 @dataclass(frozen=True)
@@ -44,13 +43,13 @@ def main(params: Params) -> None:
 def pool(session: SparkSession, run: Run, fold: str, sources: candidates.Sources) -> DataFrame:
     """model_candidates of a fold, a file for each range of users.
 
-    The number of files depends on the users alone, so that a rerun gives the same files.
+    The number of files depends on users and options alone, so that a rerun gives the same files.
     """
     from pyspark.sql import functions as F
 
     n_users = store.read_manifest(run.dataset("model_users")).rows
     n_wanted = n_users if run.fold(fold).label_end is None else min(n_users, run.config.max_label_users)
-    n_files = min(MAX_FILES, 2 + n_wanted // USERS_PER_FILE)
+    n_files = 2 + n_wanted * run.config.pool_size // PAIRS_PER_FILE
     file = F.floor(F.col("user_idx").cast("bigint") * n_files / n_users)  # neighbours share one: ranking reads file by file
     ordered = histories(session, run, fold).repartitionById(n_files, file.cast("int")).sortWithinPartitions("user_idx")
 
