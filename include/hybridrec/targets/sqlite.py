@@ -39,6 +39,7 @@ BUSY_SECONDS = 30.0  # a switch holds the write lock for milliseconds, a batch o
 STAGE_WAIT_SECONDS = 600.0
 READ_ROWS = 1_000  # some 2 MB of lists: what is that small stays in the cache and is not given back to the system
 PAGE_BYTES = 16_384  # a row of 20 items has some 2 kB: with the default of 4096 each one spills to an overflow page
+STAGE_LOG_PAGES = 4_000  # some 64 MB: rows go on from the log to the file in few large writes, and the log stays bounded
 
 PUBLICATIONS = """
 CREATE TABLE IF NOT EXISTS publications (
@@ -68,6 +69,10 @@ class SqliteTarget:
         require_version(publication.version)
         storage = f"{publication.version}_{uuid.uuid4().hex[:8]}"
         with self._only_stager(), self._writer() as db:
+            # Nothing of it is live yet, so it need not be on the disk at every batch; the file stays whole all the same, and the
+            # switch, in a connection of its own, brings all that came before it to the disk.
+            db.execute("PRAGMA synchronous = NORMAL")
+            db.execute(f"PRAGMA wal_autocheckpoint = {STAGE_LOG_PAGES}")
             _drop_unreferenced(db)
             try:
                 hashes = {name: _fill(db, name, storage, tables[name]) for name in PUBLISHED}
@@ -299,7 +304,7 @@ def _column_ddl(column: Column) -> str:
 def _fill(db: sqlite3.Connection, name: str, storage: str, batches: Iterable[pa.RecordBatch]) -> TableHash:
     """Write the rows, a transaction a batch: the log stays small, and a switch can come in between.
 
-    The next batch is read, turned to text and hashed meanwhile.
+    Meanwhile the next batch is turned to text and hashed, and the one after it is read.
     """
     shape = definition(name)
     columns = ", ".join(_column_ddl(column) for column in shape.columns)
@@ -307,7 +312,7 @@ def _fill(db: sqlite3.Connection, name: str, storage: str, batches: Iterable[pa.
     db.execute(f"CREATE TABLE {_table(name, storage)} ({columns}, PRIMARY KEY ({key})) WITHOUT ROWID")
     insert = f"INSERT INTO {_table(name, storage)} VALUES ({', '.join('?' * len(shape.columns))})"  # noqa: S608  checked identifiers
     hashed = TableHash(shape)
-    for texts in one_ahead(map(hashed.add, batches)):
+    for texts in one_ahead(map(hashed.add, one_ahead(batches))):
         with _transaction(db):
             db.executemany(insert, zip(*(column.to_pylist() for column in texts.columns), strict=True))
     return hashed
