@@ -30,7 +30,7 @@ spark.executor.memory 1g
 spark.executor.extraJavaOptions {SMALL_JVM}
 spark.ui.enabled false
 spark.scheduler.minRegisteredResourcesRatio 1.0
-spark.sql.shuffle.partitions 7
+spark.sql.shuffle.partitions 3
 spark.sql.session.timeZone America/New_York
 spark.sql.adaptive.enabled false
 spark.sql.parquet.outputTimestampType INT96
