@@ -86,10 +86,7 @@ def keep_learnt_categories(run: Run) -> None:
 
     items = run.read("model_items").sort_by("item_idx")
     n_categories = pc.fill_null(pc.list_value_length(items["categories"]), 0).to_numpy()
-    n_before, n_behind = (
-        np.bincount(run.read(name, "eval", ["item_idx"])["item_idx"].to_numpy(), minlength=len(n_categories))
-        for name in ("model_interactions", "model_labels")
-    )
+    n_before, n_behind = (_pairs_of_items(run, name, len(n_categories)) for name in ("model_interactions", "model_labels"))
     excess = category_excess(n_categories, n_before, n_behind)
     if not excess.is_leak:
         return
@@ -98,3 +95,13 @@ def keep_learnt_categories(run: Run) -> None:
     place = items.column_names.index("learnt_categories")
     none = pa.array([[]] * items.num_rows, items.schema.field(place).type)
     run.write("model_items", items.set_column(place, items.schema.field(place), none))
+
+
+def _pairs_of_items(run: Run, name: str, n_items: int) -> Counts:
+    """Pairs of each item in a table of fold eval, batch by batch: there are as many as events."""
+    import pyarrow.dataset as ds
+
+    counts = np.zeros(n_items, dtype=np.int64)
+    for batch in ds.dataset(run.files(name, "eval"), format="parquet", partitioning=None).to_batches(columns=["item_idx"]):
+        counts += np.bincount(batch["item_idx"].to_numpy(), minlength=n_items)
+    return counts
