@@ -39,7 +39,7 @@ test-slow:
 	@.ci/install chromium
 	$(PY) -m pytest $(TESTS) -m slow
 
-test-cluster: install  ## a night on a Spark cluster of two workers, some four minutes
+test-cluster: install  ## a night on a Spark cluster of two workers, some five minutes
 	$(PY) -m pytest $(TESTS) -m cluster
 
 lint: install
