@@ -48,11 +48,15 @@ PACKAGES = ("apache-airflow", "pyspark", "mlflow", "great-expectations", "torch"
 
 @dataclass(frozen=True)
 class World:
-    """A data set and its size: options are written to the home's hybridrec.toml. limit_mib: what a night may use."""
+    """A data set and its size: options are written to the home's hybridrec.toml. limit_mib: what a night may use.
+
+    models: of the night; all of them when there are none.
+    """
 
     source: str
     limit_mib: int
     options: str = ""
+    models: tuple[str, ...] = ()
 
 
 WORLDS = {
@@ -141,7 +145,7 @@ def _run_dag(dag_id: str, run_id: str, world: World, records: Path, settings: Se
     """Run a DAG's jobs and print what each cost; returns the highest memory of all processes together, MiB."""
     from hybridrec_airflow.steps import steps
 
-    plan = steps(dag_id, run_id, {"source": world.source})
+    plan = steps(dag_id, run_id, {"source": world.source} | ({"models": list(world.models)} if world.models else {}))
     with Sampler(settings, sorted({step.session for step in plan if step.session} | {run_id, f"ingest.{run_id}"})).running() as sampler:
         costs, failure = _run_steps(plan, settings.home)
     costs = _with_records(costs, job.read_records(records))

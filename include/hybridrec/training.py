@@ -21,7 +21,7 @@ from scipy.sparse import csr_array
 from hybridrec import discover
 from hybridrec.config import with_options
 from hybridrec.errors import BadData
-from hybridrec.models import Ints, PairScorer, TrainingData, UserBlock
+from hybridrec.models import BuildsIndex, Ints, PairScorer, TrainingData, UserBlock
 from hybridrec.run import Run
 
 if TYPE_CHECKING:
@@ -110,6 +110,8 @@ def fit_model(model: str, data: TrainingData, options: Mapping[str, Any], folder
         raise BadData(f"models.{model}: the interaction matrix is empty; expected at least one positive event before the fold's cut")
     fitted = discover.member("models", model).Model(config)
     metrics: dict[str, float] = fitted.fit(data)
+    if isinstance(fitted, BuildsIndex):
+        metrics |= fitted.build_index(data)
     fitted.save(folder)
     record = {"model": model, "config": asdict(config), "seed": data.seed, "metrics": metrics}
     (folder / FIT_FILE).write_text(json.dumps(record, indent=1, sort_keys=True))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from hybridrec.models import NO_ITEM, Neighbours
-from hybridrec.retrieval import dot, select
+from hybridrec.retrieval import dot, kernels, select
 from hybridrec.retrieval.dot import score_dot, top_k_dot
 from hybridrec.retrieval.order import first_unseen
 from hybridrec.retrieval.sparse import load_csr, save_csr, score_sparse, top_k_sparse
@@ -96,6 +96,21 @@ def test_a_large_catalogue_is_searched_as_a_whole(n_items: int, threads: int) ->
     users, items = rng.normal(size=(90, 24)).astype(np.float32), rng.normal(size=(n_items, 24)).astype(np.float32)
     seen = random_csr(rng, 90, n_items, 0.05)
     assert_same(top_k_dot(users, items, seen, 20, threads=threads), whole_lists(users, items, seen, 20))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_search_ends_where_the_vectors_are_too_short(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    lengths = rng.pareto(1.0, 9_000).astype(np.float32)[:, None]
+    users, items = rng.normal(size=(90, 12)).astype(np.float32), rng.normal(size=(9_000, 12)).astype(np.float32) * lengths
+    users[0], users[1], items[500:600] = 0, 1e-30, 0
+    seen, scorable = random_csr(rng, 90, 9_000, 0.1), rng.random(9_000) < 0.9
+    looked_at: list[int] = []
+    collect = kernels.collect
+    monkeypatch.setattr(kernels, "collect", lambda tile, *rest: looked_at.append(tile.size) or collect(tile, *rest))
+    found = top_k_dot(users, items, seen, 30, scorable, threads)
+    assert_same(found, whole_lists(users, items, csr_array((seen.toarray() > 0) | ~scorable), 30))
+    assert sum(looked_at) < 0.5 * 90 * 9_000
 
 
 def test_a_sample_that_misleads_costs_time_and_nothing_else() -> None:

@@ -146,6 +146,14 @@ class KnowsSimilarItems(Protocol):
 
 
 @runtime_checkable
+class BuildsIndex(Protocol):
+    """A model that can search a large catalogue approximately."""
+
+    def build_index(self, data: TrainingData) -> dict[str, float]:
+        """Called after fit. Builds an index where it pays and is good enough; returns what was measured, nothing for a small catalogue."""
+
+
+@runtime_checkable
 class HasFactors(Protocol):
     """A model with an embedding whose parts are worth knowing one by one."""
 

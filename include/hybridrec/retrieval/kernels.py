@@ -25,7 +25,7 @@ class Sparse(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """items[places[row]:ends[row]] are seen by the row's user and lie in the tiles to come, ascending."""
+    """items[places[user]:ends[user]] are seen by a user of the block and lie in the tiles to come, ascending."""
 
     places: Longs
     ends: Longs
@@ -35,7 +35,7 @@ class Seen(NamedTuple):
 class Kept(NamedTuple):
     """What a block of users has kept so far, in the order of the items.
 
-    scores, items: (n_users, room), the first sizes[row] of them are filled. thresholds: what a score must reach.
+    scores, items: (n_users, room), the first sizes[user] of them are filled. thresholds: what a score must reach.
     slack: how far below the k-th best a score may be and still be among the k best when it is computed by itself.
     """
 
@@ -47,33 +47,55 @@ class Kept(NamedTuple):
 
 
 @compiled
-def leave_out(tile: Floats, first: int, step: int, seen: Seen) -> None:
-    """Make seen items not eligible, where column c of the tile is item first + c * step; moves seen.places behind the tile."""
+def leave_out(tile: Floats, users: Longs, first: int, step: int, seen: Seen) -> None:
+    """Make seen items not eligible; moves seen.places behind the tile.
+
+    Row r of the tile is users[r] of the block, column c is item first + c * step.
+    """
     behind = first + tile.shape[1] * step
-    for row in range(len(tile)):
-        place = seen.places[row]
-        while place < seen.ends[row] and seen.items[place] < behind:
-            if (seen.items[place] - first) % step == 0:
+    for row, user in enumerate(users):
+        place = seen.places[user]
+        while place < seen.ends[user] and seen.items[place] < behind:
+            if seen.items[place] >= first and (seen.items[place] - first) % step == 0:
                 tile[row, (seen.items[place] - first) // step] = -np.inf
             place += 1
-        seen.places[row] = place
+        seen.places[user] = place
 
 
 @compiled
 def scores_of_rank(sample: Floats, rank: int, thresholds: Floats) -> None:
-    """Each row's score of that rank, 1 is the best."""
+    """Each row's score of that rank, 1 is the best, and at least LOWEST."""
+    best = np.empty(rank, np.float32)  # falling
     for row in range(len(sample)):
-        thresholds[row] = max(np.partition(sample[row], sample.shape[1] - rank)[sample.shape[1] - rank], LOWEST)
+        of_row, n_best = sample[row], 0
+        best[:] = LOWEST
+        for start in range(0, len(of_row), CHUNK):
+            end = min(start + CHUNK, len(of_row))
+            n_above = 0
+            for column in range(start, end):
+                n_above += of_row[column] > best[rank - 1]
+            if n_above == 0:
+                continue
+            for column in range(start, end):
+                score = of_row[column]
+                if score > best[rank - 1]:
+                    at = min(n_best, rank - 1)
+                    while at > 0 and best[at - 1] < score:
+                        best[at] = best[at - 1]
+                        at -= 1
+                    best[at] = score
+                    n_best = min(n_best + 1, rank - 1)
+        thresholds[row] = best[rank - 1]
 
 
 @compiled
-def collect(tile: Floats, first: int, scorable: NDArray[np.bool_], k: int, kept: Kept) -> None:
-    """Keep what a tile has at or above each user's threshold; column c is item first + c, and their number a multiple of CHUNK.
+def collect(tile: Floats, users: Longs, first: int, k: int, kept: Kept) -> None:
+    """Keep what a tile has at or above each user's threshold; rows and columns as in leave_out, a multiple of CHUNK of them.
 
     Where there is no room left, all but the k best and what lies within the slack below them goes, and the threshold rises.
     """
-    for row in range(len(tile)):
-        of_row, size, threshold = tile[row], kept.sizes[row], kept.thresholds[row]
+    for row, user in enumerate(users):
+        of_row, size, threshold = tile[row], kept.sizes[user], kept.thresholds[user]
         for start in range(0, tile.shape[1], CHUNK):
             n_above = 0
             for column in range(CHUNK):  # of a fixed length, so that it becomes vector instructions
@@ -81,16 +103,25 @@ def collect(tile: Floats, first: int, scorable: NDArray[np.bool_], k: int, kept:
             if n_above == 0 or size == UNSURE:
                 continue
             if size + n_above > kept.scores.shape[1]:
-                size, threshold = shrink(kept.scores[row], kept.items[row], size, k, kept.slack[row])
+                size, threshold = shrink(kept.scores[user], kept.items[user], size, k, kept.slack[user])
                 if size + n_above > kept.scores.shape[1]:
                     size = UNSURE
                     continue
             for column in range(start, start + CHUNK):
-                if of_row[column] >= threshold and scorable[first + column]:
-                    kept.scores[row, size] = of_row[column]
-                    kept.items[row, size] = first + column
+                if of_row[column] >= threshold:
+                    kept.scores[user, size] = of_row[column]
+                    kept.items[user, size] = first + column
                     size += 1
-        kept.sizes[row], kept.thresholds[row] = size, threshold
+        kept.sizes[user], kept.thresholds[user] = size, threshold
+
+
+@compiled
+def raise_thresholds(users: Longs, k: int, kept: Kept) -> None:
+    """Raise each user's threshold to what is known of the k-th best."""
+    for user in users:
+        if kept.sizes[user] >= 2 * k:  # fewer are cheaper to carry along
+            found = shrink(kept.scores[user], kept.items[user], kept.sizes[user], k, kept.slack[user])
+            kept.sizes[user], kept.thresholds[user] = found[0], max(found[1], kept.thresholds[user])
 
 
 @compiled
@@ -106,29 +137,39 @@ def shrink(scores: Floats, items: Ints, size: int, k: int, slack: np.float32) ->
 
 
 @compiled
-def rank_kept(users: Floats, vectors: Floats, k: int, kept: Kept, items: Ints, scores: Floats) -> None:
-    """Lists of k into items and scores (n_users, k), each pair scored by itself; of equals the lower item first.
+def rank_kept(users: Floats, vectors: Floats, numbers: Ints, k: int, kept: Kept, items: Ints, scores: Floats) -> None:
+    """Lists of k into items and scores (n_users, k), each pair scored by itself; of equals the lower number first.
 
-    A row that started at a threshold is sure only where the k-th best lies above it by the slack: else what was left out
+    A user who started at a threshold is sure only where the k-th best lies above it by the slack: else what was left out
     could still be better when it is scored by itself.
     """
-    exact = np.empty(kept.scores.shape[1], np.float32)
-    for row in range(len(users)):
-        size = kept.sizes[row]
+    room = kept.scores.shape[1]
+    exact, keys = np.empty(room, np.float32), np.empty(room, np.uint64)
+    bits = exact.view(np.uint32)
+    for user in range(len(users)):
+        size = kept.sizes[user]
         if size >= k:
-            size, needed = shrink(kept.scores[row], kept.items[row], size, k, kept.slack[row])
-            size = size if needed >= kept.thresholds[row] else UNSURE
-        elif kept.thresholds[row] > LOWEST:
+            size, needed = shrink(kept.scores[user], kept.items[user], size, k, kept.slack[user])
+            size = size if needed >= kept.thresholds[user] else UNSURE
+        elif kept.thresholds[user] > LOWEST:
             size = UNSURE
-        kept.sizes[row] = size
+        kept.sizes[user] = size
         if size == UNSURE:
             continue
         for place in range(size):
-            exact[place] = -dot(users[row], vectors[kept.items[row, place]])
-        order = np.argsort(exact[:size], kind="mergesort")
+            exact[place] = dot(users[user], vectors[kept.items[user, place]]) + np.float32(0)  # makes -0 a 0, which it equals
+            keys[place] = (np.uint64(_falling(bits[place])) << np.uint64(32)) | np.uint64(numbers[kept.items[user, place]])
+        keys[:size].sort()  # twice as fast as to sort the scores' places, and equals come in the order of their numbers
         for place in range(min(size, k)):
-            items[row, place] = kept.items[row, order[place]]
-            scores[row, place] = -exact[order[place]]
+            items[user, place] = np.int32(keys[place] & np.uint64(0xFFFFFFFF))
+            bits[place] = _falling(np.uint32(keys[place] >> np.uint64(32)))
+            scores[user, place] = exact[place]
+
+
+@compiled
+def _falling(bits: np.uint32) -> np.uint32:
+    """The bits of a float as a whole number that is the smaller, the larger the float; the same again gives the bits back."""
+    return np.uint32(bits ^ np.uint32(0x7FFFFFFF)) if bits < np.uint32(0x80000000) else bits
 
 
 @compiled
