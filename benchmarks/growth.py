@@ -1,0 +1,101 @@
+"""How a night grows with the data: `python -m benchmarks.growth`, or `--size 20k --size 50k` in two minutes.
+
+The synthetic shop is ingested and a whole night runs over it, job by job, at a million and at ten million events; users
+grow with the events, items with their root. Six models of different kinds take part. The claim is that seconds grow no
+faster than events to the power of 1.1. No night may use more than 16 GiB with all its processes.
+
+What each stage took is kept in docs/growth.json, from which `python -m benchmarks.cost_model` makes docs/scale.md;
+sizes that are not run again stay there. `--size 100m` runs a night of a hundred million events with two models.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections import defaultdict
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.measure import Claim
+from benchmarks.night import World, WorldCost, describe_machine, run_world
+from hybridrec.settings import Settings
+
+RECORD = Path(__file__).parent.parent / "docs" / "growth.json"
+MODELS = ("popularity", "recent_popularity", "item_knn", "als", "content_attributes", "two_tower")
+LIMIT_MIB = 16 * 1024
+EXPONENT = 1.1
+
+
+class Size(NamedTuple):
+    """A world's size; a pool_size of 0 leaves it to the product."""
+
+    n_events: int
+    n_users: int
+    n_items: int
+    models: tuple[str, ...] = MODELS
+    pool_size: int = 0
+
+    @property
+    def options(self) -> str:
+        """The configuration of its home."""
+        night = f"[night]\npool_size = {self.pool_size}\n" if self.pool_size else ""
+        return f"{night}[sources.synthetic]\nn_events = {self.n_events}\nn_users = {self.n_users}\nn_items = {self.n_items}\n"
+
+
+SIZES = {
+    "20k": Size(20_000, 500, 500, MODELS[:2]),
+    "50k": Size(50_000, 1_000, 800, MODELS[:2]),
+    "1m": Size(1_000_000, 16_000, 5_000),
+    "3m": Size(3_000_000, 48_000, 9_000),
+    "10m": Size(10_000_000, 160_000, 16_000),
+    "100m": Size(100_000_000, 1_600_000, 50_000, ("popularity", "als"), 100),
+}
+
+
+def main() -> None:
+    """Run the nights, keep what they cost, print the claim."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", action="append", choices=sorted(SIZES), help="may be repeated; 1m and 10m unless named")
+    options = parser.parse_args()
+    os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "WARNING"
+    os.environ.setdefault("HYBRIDREC_SPARK_MEMORY", "6g")
+    print("\n".join(describe_machine()), flush=True)
+    names = options.size or ["1m", "10m"]
+    home = Settings.from_env().home / "bench"
+    found = {name: run_world(name, World("synthetic", LIMIT_MIB, SIZES[name].options, SIZES[name].models), home / name) for name in names}
+    if RECORD.exists():
+        keep(found)
+    first, last = SIZES[names[0]], SIZES[names[-1]]
+    for name, cost in found.items():
+        print(f"{name:>5} {SIZES[name].n_events:>12,} events {cost.seconds:8.0f} s, at most {cost.peak_mib:,.0f} MiB")
+    over = [name for name, cost in found.items() if cost.peak_mib > LIMIT_MIB]
+    if over:
+        raise SystemExit(f"more than {LIMIT_MIB:,} MiB: {', '.join(over)}")
+    if len(names) > 1:
+        allowed = (last.n_events / first.n_events) ** EXPONENT
+        print(Claim("night_growth", allowed * found[names[0]].seconds / found[names[-1]].seconds, 1.0).text())
+
+
+def keep(found: dict[str, WorldCost]) -> None:
+    """Bring docs/growth.json up to date: seconds and peak memory by stage, a job's tasks added up."""
+    record = json.loads(RECORD.read_text())
+    for name, cost in found.items():
+        seconds: dict[str, float] = defaultdict(float)
+        peaks: dict[str, float] = defaultdict(float)
+        for task in cost.tasks:
+            stage = stage_of(task.name)
+            seconds[stage] = round(seconds[stage] + task.wall, 1)
+            peaks[stage] = round(max(peaks[stage], task.peak_mib or 0.0))
+        record[name] = SIZES[name]._asdict() | {"seconds": seconds, "peak_mib": peaks, "peak_together_mib": round(cost.peak_mib)}
+    RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+def stage_of(task: str) -> str:
+    """train_model.als for train_model.als.rank, core_events.clean_table as it is."""
+    parts = [part for part in task.split(".") if part not in ("rank", "eval", "final")]
+    return ".".join(parts)
+
+
+if __name__ == "__main__":
+    main()
