@@ -124,6 +124,16 @@ def test_what_each_model_brings_stands_beside_its_cost(night: Run) -> None:
     assert cells == [["+0.0300", "+0.018", "to", "+0.042"], ["21"], ["+1.5", "%"], ["37.5", "s"], ["300"]]
 
 
+def test_how_large_catalogues_are_searched(night: Run) -> None:
+    assert not collect(night).indexes and 'id="indexes"' not in render(collect(night))
+    measured = {"index_exact_share": 0.9, "index_share": 0.0625, "index_recall": 0.9934, "index_recall_error": 0.0012, "index_used": 1.0}
+    with night.staged("models/als", "final") as folder:
+        (folder / "fit.json").write_text(json.dumps({"metrics": {"loss": 1.0} | measured}))
+    facts = collect(night)
+    assert [(index.model, index.used, index.recall) for index in facts.indexes] == [("als", True, 0.9934)]
+    assert "by clusters" in (page := render(facts)) and "0.9934" in page
+
+
 def test_every_list_has_its_row_and_new_items_their_plot(night: Run) -> None:
     facts = collect(night)
     (first, *_) = metric_tables(facts)

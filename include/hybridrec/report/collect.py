@@ -15,11 +15,12 @@ from hybridrec.lookup import open_target
 from hybridrec.ranking.policy import DECISION, read_choices
 from hybridrec.report import story
 from hybridrec.report.costs import steps
-from hybridrec.report.facts import Check, Choice, Facts, Gate, Metric, OutputChecks, TunedModel, Version
+from hybridrec.report.facts import Check, Choice, Facts, Gate, Index, Metric, OutputChecks, TunedModel, Version
 from hybridrec.report.lists import describe_lists
 from hybridrec.report.pool import pool_hits
 from hybridrec.report.quality import table_quality
 from hybridrec.spark import server_peak_mib
+from hybridrec.training import FIT_FILE
 from hybridrec.tuning.trials import as_text
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def collect(run: Run, durations: Mapping[str, float] | None = None) -> Facts:
         ablations=read("what each model brings", "evaluate", _ablations) or (),
         gate=read("the gate's verdict", "promote_model", _gate),
         pool=read("the pool's hits", "generate_candidates", pool_hits),
+        indexes=_indexes(run),
         lists=read("published lists", "apply_rules", describe_lists),
         ranked_users=_ranked_users(run),
         missing_sources=read("the pool of all users", "generate_candidates", _missing_sources) or (),
@@ -180,6 +182,17 @@ def _missing_sources(run: Run) -> tuple[str, ...]:
     """Sources that were asked for and take no part in the lists."""
     raw = json.loads((run.artefact("candidate_sources", "final") / "sources.json").read_text())
     return tuple(raw["missing"])
+
+
+def _indexes(run: Run) -> tuple[Index, ...]:
+    """How models search a large catalogue; nothing for those that had no choice, or no fit."""
+    found = []
+    for model in run.manifest.models:
+        if store.is_committed(run.dataset(f"models/{model}", "final")):
+            metrics = json.loads((run.artefact(f"models/{model}", "final") / FIT_FILE).read_text())["metrics"]
+            measured = {name.removeprefix("index_"): value for name, value in metrics.items() if name.startswith("index_")}
+            found += [Index(model, **measured | {"used": bool(measured["used"])})] if measured else []
+    return tuple(found)
 
 
 def _categories_unlearnt(run: Run) -> bool:

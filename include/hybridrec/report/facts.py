@@ -209,6 +209,22 @@ class TunedModel:
 
 
 @dataclass(frozen=True)
+class Index:
+    """How a model searches a large catalogue on fold final, as measured on a sample of its users.
+
+    used: by clusters, else exactly. exact_share, share: of the catalogue that the exact search and the clusters look at.
+    recall: of the exact lists that the clusters hold, with its standard error.
+    """
+
+    model: str
+    used: bool
+    exact_share: float
+    share: float
+    recall: float
+    recall_error: float
+
+
+@dataclass(frozen=True)
 class Facts:
     """Everything on the page. None and empty mean that the step which would have said it did not run to its end.
 
@@ -240,6 +256,7 @@ class Facts:
     comparisons: tuple[Comparison, ...] = ()
     ablations: tuple[Ablation, ...] = ()
     pool: Pool | None = None
+    indexes: tuple[Index, ...] = ()
     lists: Lists | None = None
     ranked_users: int = 0
     quality: tuple[TableQuality, ...] = ()
