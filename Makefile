@@ -54,8 +54,9 @@ docs: install  ## write docs/tables.md and docs/models.md anew
 	$(PY) -m docs.generate_tables
 	$(PY) -m docs.generate_models
 
-bench: install  ## the hot loops beside their peers; writes docs/performance.md
+bench: install  ## the hot loops beside their peers, and how a night grows; writes docs/performance.md and docs/scale.md
 	$(PY) -m benchmarks
+	$(PY) -m benchmarks.cost_model
 
 bench-night: install  ## a night, task by task
 	$(PY) -m benchmarks.night

@@ -255,8 +255,8 @@ def _explanations(costs: Sequence[Cost], night: float) -> list[str]:
     return lines
 
 
-def show_airflow_run(dag_id: str, run_id: str, out: Path | None) -> None:
-    """What Airflow added to each task of a finished run: the task's duration minus its job's."""
+def airflow_costs(dag_id: str, run_id: str) -> tuple[list[dict[str, str]], list[Cost]]:
+    """A finished run's task states, and what each of its jobs cost: the task's duration minus the job's is Airflow's."""
     from hybridrec_airflow.installation import Installation
 
     installation = Installation.from_env()
@@ -266,17 +266,21 @@ def show_airflow_run(dag_id: str, run_id: str, out: Path | None) -> None:
         sys.exit(f"Airflow knows no run {run_id!r} of {dag_id}: {done.stderr.strip().splitlines()[-1:]}")
     states = json.loads(done.stdout[done.stdout.index("[") :])
     folder = installation.settings.runs / run_id.replace(":", "-").replace("+", "-").replace("~", "-")
-    records = job.read_records(folder)
-    pairs = match_tasks(states, records)
-    costs = [
+    pairs = match_tasks(states, job.read_records(folder))
+    return states, [
         Cost(step_name(record), seconds, record.startup_seconds, record.spark_seconds, record.peak_mib, seconds - record.wall_seconds)
         for record, seconds in pairs
     ]
+
+
+def show_airflow_run(dag_id: str, run_id: str, out: Path | None) -> None:
+    """What Airflow added to each task of a finished run."""
+    states, costs = airflow_costs(dag_id, run_id)
     print(f"\n{dag_id} {run_id} as Airflow ran it\n")
     print("\n".join(table(costs)))
     print("\n".join(gaps(states)))
     if out:
-        out.write_text(json.dumps({step_name(record): round(seconds, 3) for record, seconds in pairs}, indent=1))
+        out.write_text(json.dumps({cost.name: round(cost.wall, 3) for cost in costs}, indent=1))
 
 
 def match_tasks(states: Sequence[Mapping[str, str]], records: Sequence[job.TaskRecord]) -> list[tuple[job.TaskRecord, float]]:

@@ -14,16 +14,16 @@ from hybridrec_airflow.process import ROOT, environment
 from hybridrec_airflow.steps import Step, steps
 
 STEP_SECONDS = 240
+NO_JAVA = {"JAVA_HOME": "/there/is/none"}  # a job that needs no Spark must not need a JVM
 
 
 def start(step: Step, home: Path) -> subprocess.Popen[str]:
     """Start a step's job as the leader of its own process group; its output goes to a file beside the run."""
     log = home / "logs" / f"{step.task}.log"
     log.parent.mkdir(exist_ok=True)
+    values = environment(step.session) | ({} if step.session else NO_JAVA)
     with log.open("a") as out:
-        return subprocess.Popen(
-            step.command, cwd=ROOT, env=environment(step.session), stdout=out, stderr=out, text=True, start_new_session=True
-        )
+        return subprocess.Popen(step.command, cwd=ROOT, env=values, stdout=out, stderr=out, text=True, start_new_session=True)
 
 
 def run(step: Step, home: Path) -> int:

@@ -180,6 +180,7 @@ def write_parts(config: Config, seed: int, parts: Iterable[Part], folder: Path) 
 def _write_by_spark(config: Config, seed: int, parts: list[Part], folder: Path) -> None:
     """The same by Spark's workers, a task a part; only the parts' names come back."""
 
+    from hybridrec.job import spark_time
     from hybridrec.spark import session
 
     def of_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -187,8 +188,9 @@ def _write_by_spark(config: Config, seed: int, parts: list[Part], folder: Path) 
             write_parts(config, seed, [parts[place] for place in batch["id"].to_pylist()], folder)
             yield batch
 
-    spark = session()
-    written = spark.range(0, len(parts), 1, len(parts)).mapInArrow(of_partition, "id bigint").count()
+    tasks = session().range(0, len(parts), 1, len(parts))
+    with spark_time():
+        written = tasks.mapInArrow(of_partition, "id bigint").count()
     if written != len(parts):
         raise RuntimeError(f"{written} of {len(parts)} parts of the synthetic world were written")
 
