@@ -9,6 +9,8 @@ from pyspark.sql import functions as F
 from hybridrec import catalogue, interactions, job, positions, spark
 from hybridrec.run import Run
 
+HISTORY_MIB = 2  # some hundred thousand pairs: later jobs read the histories of some users at a time
+
 
 @dataclass(frozen=True)
 class Params:
@@ -27,7 +29,7 @@ def main(params: Params) -> None:
         events = interactions.positive_events(session, run).persist()
         for fold in run.manifest.folds.values():
             pairs = interactions.interactions(events, fold, run.config)
-            run.write_spark("model_interactions", interactions.in_files(pairs, "user_idx", run), fold.name)
+            run.write_spark("model_interactions", interactions.in_files(pairs, "user_idx", run), fold.name, HISTORY_MIB)
             if fold.label_end is not None:
                 found = interactions.labels(events, fold, run.config, interactions.n_rows(run, "model_users"))
                 run.write_spark("model_labels", interactions.in_files(found, "user_idx", run), fold.name)

@@ -177,14 +177,17 @@ class Run:
         reader = spark.read if definition.open_prefixes else spark.read.schema(definition.spark_ddl())
         return reader.parquet(*self.files(name, part))
 
-    def write_spark(self, name: str, frame: DataFrame, part: str = "") -> None:
-        """Write a Spark frame into an attempt folder and commit it as the table's content."""
+    def write_spark(self, name: str, frame: DataFrame, part: str = "", row_group_mib: int = 128) -> None:
+        """Write a Spark frame into an attempt folder and commit it as the table's content.
+
+        row_group_mib: what a reader who wants a range of the first key column cannot read less than.
+        """
         import pyarrow.parquet as pq
 
         definition: Table = table(name)
         folder = self.dataset(name, part)
         attempt = store.new_attempt(folder)
-        frame.write.mode("overwrite").parquet(str(attempt))
+        frame.write.mode("overwrite").option("parquet.block.size", str(row_group_mib * 2**20)).parquet(str(attempt))
         rows = sum(pq.read_metadata(path).num_rows for path in attempt.glob("*.parquet"))
         if rows < definition.min_rows:
             raise BadData(f"{name} {part}: {rows} rows, expected at least {definition.min_rows}")

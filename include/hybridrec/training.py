@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec import discover
+from hybridrec import discover, store
 from hybridrec.config import with_options
 from hybridrec.errors import BadData
 from hybridrec.models import BuildsIndex, Ints, PairScorer, TrainingData, UserBlock
@@ -61,19 +61,20 @@ def user_block(run: Run, fold: str, user_idx: Ints) -> UserBlock:
     import pyarrow as pa
     import pyarrow.dataset as ds
 
-    n_items = run.read("model_items", columns=["item_idx"]).num_rows
-    wanted = ds.field("user_idx").isin(pa.array(user_idx, pa.int32()))
+    n_items = store.read_manifest(run.dataset("model_items")).rows
+    first, last = (int(user_idx.min()), int(user_idx.max())) if len(user_idx) else (0, -1)
+    number = ds.field("user_idx")  # the range says which row groups hold them, which a set does not
+    wanted = (number >= first) & (number <= last) & number.isin(pa.array(user_idx, pa.int32()))
     columns = ["user_idx", "item_idx", "weight", "last_event_at"]
     pairs = ds.dataset(run.files("model_interactions", fold)).to_table(columns=columns, filter=wanted)
     pairs = pairs.sort_by([("user_idx", "ascending"), ("item_idx", "ascending")])
     known, compact = np.unique(pairs["user_idx"].to_numpy(), return_inverse=True)
-    row_of = np.full(int(max(user_idx.max(initial=-1), known.max(initial=-1))) + 1, len(known))
-    row_of[known] = np.arange(len(known))
     # one empty row behind the known ones serves everybody without history
     history = _csr(pairs.set_column(0, "user_idx", pa.array(compact)), pairs["weight"], (len(known) + 1, n_items))
     days = days_before(pairs["last_event_at"], run.fold(fold).cut).astype(np.float32)
     users = np.append(known, -1).astype(np.int32)
-    block = UserBlock(users, history, days).take(row_of[user_idx])
+    rows = np.searchsorted(known, user_idx)
+    block = UserBlock(users, history, days).take(np.where(users[rows] == user_idx, rows, len(known)))
     return replace(block, user_idx=user_idx.astype(np.int32))
 
 

@@ -77,13 +77,15 @@ def collect(run: Run, durations: Mapping[str, float] | None = None) -> Facts:
 
 
 def _ranked_users(run: Run) -> int:
-    """Users with a ranked list, before any rule; 0 where nothing has been ranked."""
+    """Users with a ranked list, before any rule; 0 where nothing has been ranked. A file holds all rows of its users."""
     import pyarrow.compute as pc
+    import pyarrow.parquet as pq
 
     try:
-        return int(pc.count_distinct(run.read("model_ranked", columns=["user_idx"])["user_idx"]).as_py())
+        files = run.files("model_ranked")
     except store.NotCommitted:
         return 0
+    return sum(int(pc.count_distinct(pq.ParquetFile(path).read(["user_idx"])["user_idx"]).as_py()) for path in files)
 
 
 def _frame(run: Run) -> Facts:
