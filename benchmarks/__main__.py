@@ -18,12 +18,13 @@ from benchmarks.measure import Claim
 
 ROOT = Path(__file__).parent.parent
 PAGE, PLOT = ROOT / "docs" / "performance.md", ROOT / "docs" / "images" / "performance.svg"
-BENCHMARKS = ("topk", "topk_spark", "ann", "rank", "metrics", "publish", "lookup", "orchestration", "growth")
+BENCHMARKS = ("topk", "topk_spark", "ann", "rank", "metrics", "publish", "lookup", "threads", "orchestration", "growth")
 CLAIM = re.compile(r"^claim (\S+) ratio (\S+) bar (\S+) (ok|short)$", re.MULTILINE)
+SECTION = re.compile(r"^## (\w+)\n\n(.*?)\n\n```text\n(.*?)\n```$", re.MULTILINE | re.DOTALL)
 INTRODUCTION = """# Performance
 
-Written by `make bench`. Each claim is a ratio against a peer that was timed in the same run, taking turns, median of five; `bar` is what
-is asked for. A claim that falls short says so.
+Written by `make bench`. Each claim is a ratio against a peer that was timed in the same run, taking turns, median of five unless it says
+otherwise; `bar` is what is asked for. A claim that falls short says so.
 """
 
 
@@ -43,14 +44,17 @@ class Part(NamedTuple):
 def main() -> None:
     """Run the benchmarks, write the page, repeat the claims."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("benchmarks", nargs="*", default=BENCHMARKS, help=f"some of {', '.join(BENCHMARKS)}; then no page is written")
+    parser.add_argument(
+        "benchmarks", nargs="*", default=BENCHMARKS, help=f"some of {', '.join(BENCHMARKS)}; the others' parts of the page stay"
+    )
     options = parser.parse_args()
-    parts = [run(name) for name in options.benchmarks]
+    before = parts_of(PAGE.read_text()) if PAGE.exists() else {}
+    found = before | {name: run(name) for name in options.benchmarks}
+    parts = [found[name] for name in BENCHMARKS if name in found]
     claims = [claim for part in parts for claim in part.claims]
-    if tuple(options.benchmarks) == BENCHMARKS:
-        PAGE.write_text(page(parts))
-        draw(claims)
-        print(f"wrote {PAGE.relative_to(ROOT)} and {PLOT.relative_to(ROOT)}")
+    PAGE.write_text(page(parts))
+    draw(claims)
+    print(f"wrote {PAGE.relative_to(ROOT)} and {PLOT.relative_to(ROOT)}")
     for claim in claims:
         print(claim.text())
 
@@ -70,6 +74,11 @@ def run(name: str) -> Part:
     print(f"--- {name}: {time.perf_counter() - started:.0f} s", flush=True)
     documentation = Path(__file__).with_name(f"{name}.py").read_text().split('"""')[1]
     return Part(name, documentation.strip(), "".join(lines))
+
+
+def parts_of(text: str) -> dict[str, Part]:
+    """What a page holds."""
+    return {name: Part(name, title, output) for name, title, output in SECTION.findall(text)}
 
 
 def page(parts: list[Part]) -> str:

@@ -38,6 +38,9 @@ def test_the_page_holds_what_was_printed(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert part.claims == [Claim("topk_vs_x", 2.5, 1.0), Claim("y", 0.4, 0.8)]
     page = everything.page([part])
     assert "| `y` | 0.40 | 0.80 | short |" in page and "a table" in page
+    assert everything.parts_of(page) == {"topk": everything.Part("topk", "Exact.", part.output.strip())}, (
+        "so that one may be run again alone"
+    )
     monkeypatch.setattr(everything, "PLOT", tmp_path / "plot.svg")
     everything.draw(part.claims)
     drawn = (tmp_path / "plot.svg").read_text()
@@ -50,6 +53,7 @@ def test_the_page_holds_what_was_printed(monkeypatch: pytest.MonkeyPatch, tmp_pa
     "command",
     [
         ["topk", "--small"],
+        ["ann", "--items", "120000", "--users", "600"],
         ["rank", "--rows", "20000"],
         ["metrics", "--users", "5000"],
         ["publish", "--users", "2000", "--rounds", "1"],
