@@ -29,7 +29,7 @@ from hybridrec.retrieval.approximate import ClusterIndex, recalls_of  # noqa: E4
 from hybridrec.retrieval.dot import Catalogue  # noqa: E402
 
 N_FACTORS, K, SEEN = 64, 200, 30
-N_TOPICS, TOPICS_OF_USER, ITEM_NOISE, USER_NOISE = 500, 3, 1.0, 0.6
+ITEMS_OF_TOPIC, TOPICS_OF_USER, ITEM_NOISE, USER_NOISE = 2_000, 3, 1.0, 0.6
 LENGTH_EXPONENT = 1.0  # of the power law of lengths; of an ALS fit on ten million events of a million items, some 1.1
 
 
@@ -94,12 +94,13 @@ def compare_on_falling_lengths(rng: np.random.Generator, users: Floats, items: F
 
 def make_vectors(rng: np.random.Generator, n_users: int, n_items: int) -> tuple[Floats, Floats]:
     """Users and items of length 1."""
-    topics = unit(rng.normal(size=(N_TOPICS, N_FACTORS)))
-    popularity = np.arange(1, N_TOPICS + 1) ** -0.5
-    of_item = rng.choice(N_TOPICS, n_items, p=popularity / popularity.sum())
+    n_topics = n_items // ITEMS_OF_TOPIC
+    topics = unit(rng.normal(size=(n_topics, N_FACTORS)))
+    popularity = np.arange(1, n_topics + 1) ** -0.5
+    of_item = rng.choice(n_topics, n_items, p=popularity / popularity.sum())
     items = unit(topics[of_item] + noise(rng, n_items, ITEM_NOISE))
     shares = rng.dirichlet(np.full(TOPICS_OF_USER, 0.7), n_users)
-    tastes = np.einsum("ut,utf->uf", shares, topics[rng.choice(N_TOPICS, (n_users, TOPICS_OF_USER))])
+    tastes = np.einsum("ut,utf->uf", shares, topics[rng.choice(n_topics, (n_users, TOPICS_OF_USER))])
     return unit(tastes + noise(rng, n_users, USER_NOISE)), items
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hybridrec import spark
 from hybridrec.errors import BadData
 from hybridrec.settings import Settings
 from hybridrec.spark import require_java, running_server, start_server, stop_server
@@ -37,6 +38,11 @@ from hybridrec.settings import Settings
 from hybridrec.spark import start_server
 print(start_server(Settings.from_env(), "t").pid)
 """
+
+
+@pytest.mark.parametrize(("memory", "thorough"), [("2g", False), ("900m", False), ("4g", True), ("16G", True)])
+def test_a_large_server_compiles_thoroughly(memory: str, thorough: bool) -> None:
+    assert ("TieredStopAtLevel" not in spark._java_options(memory)) == thorough
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ class Settings:
     """One field for each HYBRIDREC_* variable.
 
     home: everything that hybridrec writes lies below it.
-    spark: "connect" (one server a night), or a Spark master for sessions of their own ("local[2]").
+    spark: "connect" (one server a night), "submit" (Spark jobs go to a cluster), or a Spark master for sessions of their own ("local[2]").
     target: name of the publish target, a file under `targets/`.
     skip: members of extension folders that are switched off, as "models.two_tower".
     threads: compute threads of one process.

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 SESSION_VARIABLE = "HYBRIDREC_SPARK_SESSION"  # name of the night's server, set by the task that runs the job
 START_SECONDS = 120.0
+LARGE_GIGABYTES = 4  # who gives a server so much expects a lot of data
 # What shapes a job's results and files: holds in every session, whatever a cluster's own defaults say.
 RESULTS = {
     "spark.sql.session.timeZone": "UTC",
@@ -192,7 +193,7 @@ def _launch(settings: Settings, log_path: Path) -> Server:
         "spark.connect.grpc.maxInboundMessageSize": str(512 * 2**20),
         "spark.pyspark.python": sys.executable,
         "spark.driver.memory": settings.spark_memory,
-        "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",  # two cores: half the start-up
+        "spark.driver.extraJavaOptions": _java_options(settings.spark_memory),
     }
     flags = [part for key, value in conf.items() for part in ("--conf", f"{key}={value}")]
     master = f"local[{settings.threads}]"
@@ -217,6 +218,16 @@ def _launch(settings: Settings, log_path: Path) -> Server:
         process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=environment, start_new_session=True)
     _wait_until_listening(process, port, log_path)
     return Server(process.pid, psutil.Process(process.pid).create_time(), port)
+
+
+def _java_options(memory: str) -> str:
+    """A small server compiles quickly, which halves the start-up on two cores; a large one thoroughly, for work of minutes.
+
+    On ten million events the thorough compiler cleans in two thirds of the time; on twenty thousand a night takes a tenth longer.
+    """
+    gigabytes = re.fullmatch(r"(\d+)g", memory.lower())
+    large = gigabytes is not None and int(gigabytes[1]) >= LARGE_GIGABYTES
+    return "-XX:+UseSerialGC" + ("" if large else " -XX:TieredStopAtLevel=1")
 
 
 def _wait_until_listening(process: subprocess.Popen[bytes], port: int, log_path: Path) -> None:
