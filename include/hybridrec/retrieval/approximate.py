@@ -30,6 +30,7 @@ MAX_SHARE = 0.125  # most of the catalogue that a search may look at; beyond it 
 SAMPLED_USERS, SAMPLED_K = 2_048, 200
 FIRST_PROBES = 8
 BLOCK_USERS = 4_096  # many, so that a cluster is multiplied with some hundred users at once; some 30 MB of lists for k = 200
+CLUSTERS = "clusters"
 ROUNDS, TRAINING_VECTORS = 10, 64  # of k-means; vectors a cluster
 
 
@@ -107,20 +108,20 @@ class ClusterIndex:
 
     def save(self, folder: Path) -> None:
         """One .npy file an array."""
+        self.clusters.save(folder, CLUSTERS)
         arrays: dict[str, NDArray[Any]] = {"starts": self.starts, "centres": self.centres, "probes": np.array(self.probes)}
-        arrays |= {"numbers": self.clusters.numbers, "vectors": self.clusters.vectors, "lengths": self.clusters.lengths}
         for name, values in arrays.items():
-            np.save(folder / f"clusters_{name}.npy", values, allow_pickle=False)
+            np.save(folder / f"{CLUSTERS}_{name}.npy", values, allow_pickle=False)
 
     @classmethod
     def load(cls, folder: Path, whole: Catalogue) -> ClusterIndex | None:
         """The saved index, mapped; None where the fit has none."""
-        if not (folder / "clusters_probes.npy").exists():
+        if not (folder / f"{CLUSTERS}_probes.npy").exists():
             return None
-        names = ("numbers", "vectors", "lengths", "starts", "centres", "probes")
-        found = {name: np.load(folder / f"clusters_{name}.npy", mmap_mode="r", allow_pickle=False) for name in names}
-        clusters = Catalogue.in_order(found["numbers"], found["vectors"], found["lengths"], len(whole.places))
-        return cls(whole, clusters, found["starts"], found["centres"], int(found["probes"]))
+        starts, centres, probes = (
+            np.load(folder / f"{CLUSTERS}_{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("starts", "centres", "probes")
+        )
+        return cls(whole, Catalogue.load(folder, CLUSTERS, len(whole.places)), starts, centres, int(probes))
 
 
 def choose_index(users: Floats, catalogue: Catalogue, seen: csr_array, seed: int) -> tuple[ClusterIndex | None, Measured]:

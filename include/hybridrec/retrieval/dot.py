@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar
@@ -25,6 +25,7 @@ USERS_AT_ONCE, ITEMS_AT_ONCE = 512, 1024  # a tile of scores is 2 MiB, which sta
 SAMPLED_OF_LIST, MIN_SAMPLE, MAX_SAMPLE = 4, 512, 4096  # items that say where to start: so many of a list are among them
 KEPT_OF_BLOCK = 0.75  # users whose search has ended leave the block once they are a quarter: to copy the others costs as well
 NO_PLACE = np.iinfo(np.int32).max
+CATALOGUE_PARTS, LONGEST_FIRST = ("numbers", "vectors", "lengths"), "longest_first"
 Options = TypeVar("Options")  # a model's Config
 
 
@@ -54,6 +55,17 @@ class Catalogue(NamedTuple):
         places = np.full(n_items, NO_PLACE, np.int32)
         places[numbers] = np.arange(len(numbers), dtype=np.int32)
         return cls(numbers, vectors, lengths, places)
+
+    def save(self, folder: Path, name: str) -> None:
+        """One .npy file an array, so that workers map the sorted items instead of sorting them."""
+        for part in CATALOGUE_PARTS:
+            np.save(folder / f"{name}_{part}.npy", getattr(self, part), allow_pickle=False)
+
+    @classmethod
+    def load(cls, folder: Path, name: str, n_items: int) -> Catalogue:
+        """The saved catalogue, mapped."""
+        numbers, vectors, lengths = (_mapped(folder / f"{name}_{part}.npy") for part in CATALOGUE_PARTS)
+        return cls.in_order(numbers, vectors, lengths, n_items)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,25 +99,22 @@ class Vectors:
         return np.where(known & self.scorable[items], scores, np.float32(np.nan))
 
     def save(self, folder: Path) -> None:
-        """One .npy file an array; the sorted items too, so that workers map them instead of sorting."""
-        catalogue = self.catalogue
-        arrays = {"users": self.users, "items": self.items, "scorable": self.scorable}
-        arrays |= {"longest_first": catalogue.vectors, "longest_numbers": catalogue.numbers, "longest_lengths": catalogue.lengths}
-        for name, values in arrays.items():
-            np.save(folder / f"{name}.npy", values, allow_pickle=False)
+        """One .npy file an array."""
+        for field in fields(self):
+            np.save(folder / f"{field.name}.npy", getattr(self, field.name), allow_pickle=False)
 
     @classmethod
     def load(cls, folder: Path) -> Vectors:
-        """The saved vectors, mapped."""
-
-        def mapped(name: str) -> NDArray[Any]:
-            found: NDArray[Any] = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-            return found
-
-        vectors = cls(mapped("users"), mapped("items"), mapped("scorable"))
-        sorted_items = (mapped("longest_numbers"), mapped("longest_first"), mapped("longest_lengths"))
-        vectors.__dict__["catalogue"] = Catalogue.in_order(*sorted_items, len(vectors.items))  # what cached_property would compute
+        """The saved vectors, mapped; the sorted ones too, if they are there."""
+        vectors = cls(*(_mapped(folder / f"{field.name}.npy") for field in fields(cls)))
+        if (folder / f"{LONGEST_FIRST}_numbers.npy").exists():  # then nothing is left to do for cached_property
+            vectors.__dict__["catalogue"] = Catalogue.load(folder, LONGEST_FIRST, len(vectors.items))
         return vectors
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return found
 
 
 def no_vectors() -> Vectors:
@@ -142,8 +151,9 @@ class DotProductModel(Generic[Options]):
         return self.vectors.score_pairs(users, rows, items)
 
     def save(self, folder: Path) -> None:
-        """The two matrices, which items have a score, and the index if there is one."""
+        """The two matrices, which items have a score, the sorted items, and the index if there is one."""
         self.vectors.save(folder)
+        self.vectors.catalogue.save(folder, LONGEST_FIRST)
         if self.index:
             self.index.save(folder)
 
