@@ -21,7 +21,7 @@ def start(step: Step, home: Path) -> subprocess.Popen[str]:
     """Start a step's job as the leader of its own process group; its output goes to a file beside the run."""
     log = home / "logs" / f"{step.task}.log"
     log.parent.mkdir(exist_ok=True)
-    values = environment(step.session) | ({} if step.session else NO_JAVA)
+    values = environment(step.session) | ({} if step.session or step.job == "start_spark" else NO_JAVA)
     with log.open("a") as out:
         return subprocess.Popen(step.command, cwd=ROOT, env=values, stdout=out, stderr=out, text=True, start_new_session=True)
 
