@@ -27,6 +27,7 @@ RECORD = Path(__file__).parent.parent / "docs" / "growth.json"
 MODELS = ("popularity", "recent_popularity", "item_knn", "als", "content_attributes", "two_tower")
 LIMIT_MIB = 16 * 1024
 EXPONENT = 1.1
+LEAST_KEPT = 1_000_000
 
 
 class Size(NamedTuple):
@@ -66,10 +67,7 @@ def main() -> None:
     names = options.size or ["1m", "3m", "10m"]
     home = Settings.from_env().home / "bench"
     with redirect_stdout(sys.stderr):  # task by task it is for who watches; the page has the stages
-        worlds = {name: World("synthetic", LIMIT_MIB, SIZES[name].options, SIZES[name].models) for name in names}
-        found = {name: run_world(name, world, home / name) for name, world in worlds.items()}
-    if RECORD.exists():
-        keep(found)
+        found = {name: run_and_keep(name, home / name) for name in names}
     first, last = SIZES[names[0]], SIZES[names[-1]]
     for name, cost in found.items():
         print(f"{name:>5} {SIZES[name].n_events:>12,} events {cost.seconds:8.0f} s, at most {cost.peak_mib:,.0f} MiB")
@@ -81,17 +79,24 @@ def main() -> None:
         print(Claim("night_growth", allowed * found[names[0]].seconds / found[names[-1]].seconds, 1.0).text())
 
 
-def keep(found: dict[str, WorldCost]) -> None:
+def run_and_keep(name: str, home: Path) -> WorldCost:
+    """A night of that size; what it cost goes into docs/growth.json, unless it is one to try things out."""
+    cost = run_world(name, World("synthetic", LIMIT_MIB, SIZES[name].options, SIZES[name].models), home)
+    if SIZES[name].n_events >= LEAST_KEPT:
+        keep(name, cost)
+    return cost
+
+
+def keep(name: str, cost: WorldCost) -> None:
     """Bring docs/growth.json up to date: seconds and peak memory by stage, a job's tasks added up."""
     record = json.loads(RECORD.read_text())
-    for name, cost in found.items():
-        seconds: dict[str, float] = defaultdict(float)
-        peaks: dict[str, float] = defaultdict(float)
-        for task in cost.tasks:
-            stage = stage_of(task.name)
-            seconds[stage] = round(seconds[stage] + task.wall, 1)
-            peaks[stage] = round(max(peaks[stage], task.peak_mib or 0.0))
-        record[name] = SIZES[name]._asdict() | {"seconds": seconds, "peak_mib": peaks, "peak_together_mib": round(cost.peak_mib)}
+    seconds: dict[str, float] = defaultdict(float)
+    peaks: dict[str, float] = defaultdict(float)
+    for task in cost.tasks:
+        stage = stage_of(task.name)
+        seconds[stage] = round(seconds[stage] + task.wall, 1)
+        peaks[stage] = round(max(peaks[stage], task.peak_mib or 0.0))
+    record[name] = SIZES[name]._asdict() | {"seconds": seconds, "peak_mib": peaks, "peak_together_mib": round(cost.peak_mib)}
     RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
 
 

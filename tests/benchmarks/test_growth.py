@@ -28,7 +28,7 @@ def test_what_nights_cost_is_kept_by_stage(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr(growth, "RECORD", tmp_path / "growth.json")
     growth.RECORD.write_text(json.dumps({"3m": night("3m")}))
     tasks = (Cost("train_model.als.rank", 2.0, peak_mib=50.0), Cost("train_model.als.eval", 3.0, peak_mib=80.0), Cost("stop_spark", 1.0))
-    growth.keep({"1m": WorldCost(tasks, 900.4)})
+    growth.keep("1m", WorldCost(tasks, 900.4))
     kept = json.loads(growth.RECORD.read_text())
     assert set(kept) == {"1m", "3m"} and kept["1m"]["n_events"] == 1_000_000 and kept["1m"]["peak_together_mib"] == 900
     assert kept["1m"]["seconds"] == {"train_model.als": 5.0, "stop_spark": 1.0} and kept["1m"]["peak_mib"]["train_model.als"] == 80
