@@ -42,7 +42,8 @@ class Size(NamedTuple):
     @property
     def options(self) -> str:
         """The configuration of its home."""
-        night = f"[night]\nmax_item_share = 1.0\n{f'pool_size = {self.pool_size}' if self.pool_size else ''}\n"  # all like its best seller
+        pool = f"pool_size = {self.pool_size}\n" if self.pool_size else ""
+        night = f"[night]\nmax_item_share = 1.0\n{pool}"  # the shop's best seller suits nearly everybody
         return f"{night}[sources.synthetic]\nn_events = {self.n_events}\nn_users = {self.n_users}\nn_items = {self.n_items}\n"
 
 

@@ -7,7 +7,6 @@ Metrics of a user take `Judged` lists and k and return float64 (n_users,); a use
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -17,6 +16,7 @@ from scipy.sparse import csr_array
 from hybridrec.models import NO_ITEM
 from hybridrec.ranking.groups import Floats, Starts, best_first
 from hybridrec.ranking.pool import Ints, Pool
+from hybridrec.retrieval.dot import in_threads
 
 Doubles = NDArray[np.float64]
 T = TypeVar("T")
@@ -314,10 +314,7 @@ def _discounted(cells: Cells, n_rows: int, k: int) -> Doubles:
 def _in_ranges(of_range: Callable[[int, int], T], n_rows: int, threads: int) -> list[T]:
     """The results of consecutive ranges first:last of the rows, one a thread, in their order; `of_range` releases the GIL."""
     borders = [n_rows * number // threads for number in range(threads + 1)]
-    if threads == 1:
-        return [of_range(0, n_rows)]
-    with ThreadPoolExecutor(threads) as workers:
-        return list(workers.map(of_range, borders[:-1], borders[1:]))
+    return in_threads(lambda number: of_range(borders[number], borders[number + 1]), range(threads), threads)
 
 
 def pair_keys(users: Ints, items: Ints) -> NDArray[np.int64]:

@@ -27,6 +27,7 @@ KEPT_OF_BLOCK = 0.75  # users whose search has ended leave the block once they a
 NO_PLACE = np.iinfo(np.int32).max
 CATALOGUE_PARTS, LONGEST_FIRST = ("numbers", "vectors", "lengths"), "longest_first"
 Options = TypeVar("Options")  # a model's Config
+T = TypeVar("T")
 
 
 class Catalogue(NamedTuple):
@@ -208,14 +209,12 @@ def search(users: Floats, catalogue: Catalogue, seen: csr_array, k: int, threads
     return found
 
 
-def in_threads(step: Callable[[int], None], starts: Iterable[int], threads: int) -> None:
-    """Do a step for each start."""
+def in_threads(step: Callable[[int], T], starts: Iterable[int], threads: int) -> list[T]:
+    """The results of a step for each start, in their order; with one thread in the caller's own. `step` releases the GIL."""
     if threads == 1:
-        for start in starts:
-            step(start)
-    else:
-        with ThreadPoolExecutor(threads) as workers:
-            list(workers.map(step, starts))
+        return [step(start) for start in starts]
+    with ThreadPoolExecutor(threads) as workers:
+        return list(workers.map(step, starts))
 
 
 def _look_at_the_long(block: Block, tiles: Tiles) -> None:

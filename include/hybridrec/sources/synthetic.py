@@ -178,8 +178,7 @@ def write_parts(config: Config, seed: int, parts: Iterable[Part], folder: Path) 
 
 
 def _write_by_spark(config: Config, seed: int, parts: list[Part], folder: Path) -> None:
-    """The same by Spark's workers, a task a part; only the parts' names come back."""
-
+    """The same by Spark's workers, a task a part; only the parts' numbers come back."""
     from hybridrec.job import spark_time
     from hybridrec.spark import session
 
