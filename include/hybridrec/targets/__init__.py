@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PUBLISHED = ("recommendations", "similar_items", "popular_items", "items")
+# What a person reads for a whole list, by what its rows say of themselves: the reason of similar_items, the window of popular_items.
+WHY_SIMILAR = {"item_knn": "chosen by the same people", "content": "alike by its description"}
+WHY_POPULAR = {"recent": "popular with everyone lately", "all_time": "popular with everyone"}
 State = Literal["staged", "live", "kept", "rejected", "dropped"]
 
 

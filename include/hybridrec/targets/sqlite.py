@@ -28,7 +28,7 @@ from hybridrec.content_hash import TableHash, combined_hash
 from hybridrec.errors import BadData
 from hybridrec.settings import Settings
 from hybridrec.tables import Column, Table
-from hybridrec.targets import PUBLISHED, Answer, Entry, Publication, SimilarItems, State, definition
+from hybridrec.targets import PUBLISHED, WHY_POPULAR, WHY_SIMILAR, Answer, Entry, Publication, SimilarItems, State, definition
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -145,9 +145,8 @@ class SqliteTarget:
             rows = db.execute(READ_POPULAR, (window, k)).fetchall()
         if not rows:
             raise BadData(f"{self.path}: popular_items has no rows of window {window!r}; choose recent or all_time")
-        sentence = "popular with everyone lately" if window == "recent" else "popular with everyone"
         source = f"popular_{window}"
-        entries = tuple(Entry(rank, item_id, title, score, sentence, source) for rank, item_id, title, score, *_ in rows)
+        entries = tuple(Entry(rank, item_id, title, score, WHY_POPULAR[window], source) for rank, item_id, title, score, *_ in rows)
         return Answer("", entries, "unknown_user", None, *rows[0][4:])
 
     def read_similar(self, item_id: str, k: int) -> SimilarItems | None:
@@ -158,9 +157,8 @@ class SqliteTarget:
             return None
         item_ids, scores, titles = (json.loads(text) for text in row[:3])
         source = row[3]
-        sentence = "chosen by the same people" if source == "item_knn" else "alike by its description"
         pairs = enumerate(zip(item_ids[:k], scores[:k], strict=True), start=1)
-        entries = tuple(Entry(rank, item, titles.get(item), score, sentence, source) for rank, (item, score) in pairs)
+        entries = tuple(Entry(rank, item, titles.get(item), score, WHY_SIMILAR[source], source) for rank, (item, score) in pairs)
         return SimilarItems(item_id, entries, *row[4:])
 
     def close(self) -> None:
