@@ -36,7 +36,7 @@ test-fast: install
 	$(PY) -m pytest $(TESTS) -m "not slow and not cluster"
 
 test-slow:
-	@.ci/install chromium
+	@.ci/install chromium postgresql
 	$(PY) -m pytest $(TESTS) -m slow
 
 test-cluster: install  ## a night on a Spark cluster of two workers, some five minutes
