@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -17,9 +18,9 @@ import pytest
 READER = "hybridrec_reader"
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """Address of a server on this machine, without a database; it forgets all at the end."""
+@contextmanager
+def server() -> Iterator[str]:
+    """Address of a server on this machine with the readers' role, without a database; it forgets all at the end."""
     binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     assert binaries, "PostgreSQL is not installed; run .ci/install postgresql"
     folder = Path(tempfile.mkdtemp(prefix="postgres_"))
@@ -46,6 +47,13 @@ def postgres_server() -> Iterator[str]:
     finally:
         run("pg_ctl", "-w", "-m", "immediate", "stop")
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """One server for all tests."""
+    with server() as address:
+        yield address
 
 
 @pytest.fixture
