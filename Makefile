@@ -55,6 +55,7 @@ docs: install  ## write docs/tables.md and docs/models.md anew
 	$(PY) -m docs.generate_models
 
 bench: install  ## the hot loops beside their peers, and how a night grows; writes docs/performance.md and docs/scale.md
+	@.ci/install postgresql
 	$(PY) -m benchmarks
 	$(PY) -m benchmarks.cost_model
 
