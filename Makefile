@@ -36,7 +36,7 @@ test-fast: install
 	$(PY) -m pytest $(TESTS) -m "not slow and not cluster"
 
 test-slow:
-	@.ci/install chromium
+	@.ci/install chromium postgresql
 	$(PY) -m pytest $(TESTS) -m slow
 
 test-cluster: install  ## a night on a Spark cluster of two workers, some five minutes
@@ -55,6 +55,7 @@ docs: install  ## write docs/tables.md and docs/models.md anew
 	$(PY) -m docs.generate_models
 
 bench: install  ## the hot loops beside their peers, and how a night grows; writes docs/performance.md and docs/scale.md
+	@.ci/install postgresql
 	$(PY) -m benchmarks
 	$(PY) -m benchmarks.cost_model
 

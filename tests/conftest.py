@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from database import postgres_address, postgres_server  # noqa: F401  fixtures
 from scheduler import airflow_home, first_night, stack  # noqa: F401  fixtures
 
 import jobs  # noqa: F401  sets the thread counts before numpy is imported

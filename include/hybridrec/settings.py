@@ -75,3 +75,13 @@ class Settings:
     def mlflow_artifacts(self) -> Path:
         """Folder of the MLflow artefacts."""
         return self.home / "mlflow" / "artifacts"
+
+    @property
+    def postgres(self) -> str:
+        """Address of the publish target `postgres`, a libpq URI; "" for none. A property, so that no password in it is ever printed."""
+        return os.environ.get("HYBRIDREC_POSTGRES", "")
+
+    @property
+    def postgres_reader(self) -> str:
+        """Role that may read what is published to PostgreSQL, and nothing else."""
+        return os.environ.get("HYBRIDREC_POSTGRES_READER") or "hybridrec_reader"

@@ -20,9 +20,15 @@ from hybridrec.targets import PUBLISHED, Target
 EXTENSIONS = os.environ.get("HYBRIDREC_EXTENSIONS", "")  # a target under development: home clears the variable
 
 
-@pytest.fixture(params=discover.names("targets"))
+NEEDS_A_SERVER = {"postgres": "postgres_address"}  # the fixture with the server's address
+EACH = [pytest.param(name, marks=pytest.mark.slow if name in NEEDS_A_SERVER else ()) for name in discover.names("targets")]
+
+
+@pytest.fixture(params=EACH)
 def target(request: pytest.FixtureRequest, home: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
     monkeypatch.setenv("HYBRIDREC_EXTENSIONS", EXTENSIONS)
+    if request.param in NEEDS_A_SERVER:
+        monkeypatch.setenv(f"HYBRIDREC_{request.param.upper()}", request.getfixturevalue(NEEDS_A_SERVER[request.param]))
     found = discover.member("targets", request.param).connect(Settings.from_env())
     yield found
     found.close()

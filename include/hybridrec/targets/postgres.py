@@ -1,0 +1,535 @@
+"""The publish target of a company: one PostgreSQL database that services on other machines read.
+
+Each version has a schema of its own, named by the version and the attempt that wrote it; the schema `hybridrec` holds
+`publications` and the views of the live version. A killed attempt leaves a schema that no publication names; the next one
+drops it. Readers have a role that may read the views and nothing else.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from hybridrec.ahead import one_ahead
+from hybridrec.content_hash import TableHash, as_text, combined_hash
+from hybridrec.errors import BadData
+from hybridrec.settings import Settings
+from hybridrec.tables import Column, arrow_type
+from hybridrec.targets import PUBLISHED, Answer, Entry, Publication, SimilarItems, definition
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from adbc_driver_manager.dbapi import Connection as BulkConnection
+    from psycopg import Connection
+
+DOC = "PostgreSQL, for services on other machines; HYBRIDREC_POSTGRES is its address."
+VERSION = re.compile(r"[a-z0-9_]{1,40}")
+STORAGE = r"^hybridrec_[a-z0-9_]{1,40}_[0-9a-f]{8}$"  # the schema of one attempt
+READ_BYTES = 4 * 2**20  # of a batch that is read back: one is hashed while the next one comes
+CONNECT_SECONDS = 10
+STAGE_WAIT_SECONDS = 600.0
+SWITCH_WAIT_SECONDS = 60.0
+SWITCH_LOCK_MS = 100  # while a switch waits for a lock, new readers wait behind it; it gives up early and tries again
+LOCK_MS = 30_000
+STAGE_KEY, WRITE_KEY = 4_730_100, 4_730_101  # advisory locks of this database: the only stager, the only writer of `publications`
+
+VIEWS = (*PUBLISHED, "recommendations_unnested")
+TYPES = {
+    "string": 'text COLLATE "C"',  # the order of bytes, as Arrow's: what is read back in the order of the key has the same hash
+    "bool": "boolean",
+    "int16": "smallint",
+    "int32": "integer",
+    "int64": "bigint",
+    "float32": "real",
+    "float64": "double precision",
+    "date": "date",
+    "timestamp": "timestamptz",
+}
+PUBLICATIONS = """
+CREATE TABLE IF NOT EXISTS hybridrec.publications (
+    version text PRIMARY KEY, number bigint NOT NULL UNIQUE, run_id text NOT NULL, source text NOT NULL, as_of timestamptz NOT NULL,
+    model_version text NOT NULL, generated_at timestamptz NOT NULL, valid_until timestamptz NOT NULL, counts jsonb NOT NULL,
+    content_hash text NOT NULL, state text NOT NULL, notes text NOT NULL, storage text NOT NULL
+)
+"""
+FIELDS = "version, run_id, source, as_of, model_version, generated_at, valid_until, counts, content_hash, state, notes"
+ORIGIN = "p.run_id, p.version, p.model_version, p.generated_at, p.valid_until"
+
+
+def connect(settings: Settings) -> PostgresTarget:
+    """The database of HYBRIDREC_POSTGRES; nothing is opened before the first use. BadData when there is no address."""
+    return PostgresTarget(settings.postgres, settings.postgres_reader)
+
+
+class PostgresTarget:
+    """See the module; the Target protocol says what each method promises.
+
+    address: libpq URI or key words; the password may come from PGPASSWORD or PGPASSFILE. Messages name host, port and database only.
+    reader: the role of services.
+    """
+
+    def __init__(self, address: str, reader: str) -> None:
+        self._conninfo, self.place = _parsed(address)
+        self.reader = reader
+        self._read_connection: Connection[tuple[Any, ...]] | None = None
+
+    def stage(self, publication: Publication, tables: Mapping[str, Iterable[pa.RecordBatch]]) -> Publication:
+        """Fill a schema of this attempt's own, then make the version's row point to it."""
+        require_version(publication.version)
+        storage = f"hybridrec_{publication.version}_{uuid.uuid4().hex[:8]}"
+        with self._writer() as db, self._only_stager(db):
+            _drop_unreferenced(db)
+            try:
+                _create_tables(db, storage)
+                with self._bulk() as bulk:
+                    hashes = {name: _fill(bulk, name, storage, tables[name]) for name in PUBLISHED}
+                _require_counts(publication, hashes)
+                _add_keys(db, storage)
+            except Exception:
+                with suppress(OSError, _database_error()):  # the server may be what failed; then the next attempt drops it
+                    _drop_tables(db, storage)
+                raise
+            counts = {name: hashed.rows for name, hashed in hashes.items()}
+            staged = replace(publication, counts=counts, content_hash=combined_hash(hashes), state="staged")
+            return _record(db, staged, storage)
+
+    def check(self, version: str) -> None:
+        """Read the version back; a version that fails is rejected for good, unless it is live or was."""
+        with self._writer() as db, self._bulk() as bulk:
+            found, storage = _find(db, version)
+            hashes = {name: _read_back(db, bulk, name, storage) for name in PUBLISHED}
+            counts = {name: hashed.rows for name, hashed in hashes.items()}
+            if counts == found.counts and combined_hash(hashes) == found.content_hash:
+                return
+            db.execute("UPDATE hybridrec.publications SET state = 'rejected' WHERE version = %s AND state = 'staged'", (version,))
+        raise BadData(
+            f"{self.place}: version {version} as stored has rows {counts} and hash {combined_hash(hashes)[:12]}, expected {found.counts}"
+            f" and {found.content_hash[:12]}; stage it again with python -m jobs.publish_table --run-id {found.run_id}"
+        )
+
+    def switch_to(self, version: str, keep: int) -> None:
+        """Replace the readers' views in one transaction, then prune."""
+        with self._writer() as db:
+            deadline = time.monotonic() + SWITCH_WAIT_SECONDS
+            while not self._switched(db, version):
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{self.place}: a reader's transaction has held the views for {SWITCH_WAIT_SECONDS:.0f} s; end it")
+                time.sleep(0.1)
+            _prune(db, keep)
+
+    def versions(self) -> list[Publication]:
+        """All rows of `publications`, newest first."""
+        if self._rows("SELECT to_regclass('hybridrec.publications')")[0][0] is None:
+            return []
+        return [Publication(*row) for row in self._rows(f"SELECT {FIELDS} FROM hybridrec.publications ORDER BY number DESC")]  # noqa: S608
+
+    def read_live(self, name: str, columns: tuple[str, ...] = ()) -> Iterator[pa.RecordBatch]:
+        """The view of a published table, batch by batch, all from one snapshot; a switch waits until the last one is read."""
+        shape = definition(name)
+        chosen = [column for column in shape.columns if not columns or column.name in columns]
+        with self._bulk() as bulk:
+            yield from _batches(bulk, f"hybridrec.{_quoted(name)}", chosen, shape.key)
+
+    def read_user(self, user_id: str) -> Answer | None:
+        """The user's row with the items' titles."""
+        rows = self._rows(READ_USER, (user_id,))
+        if not rows:
+            return None
+        item_ids, scores, reasons, sources, titles, reason, shortfall, *origin = rows[0]
+        entries = tuple(
+            Entry(place + 1, item, (titles or {}).get(item), scores[place], reasons[place], sources[place])
+            for place, item in enumerate(item_ids)
+        )
+        return Answer(user_id, entries, reason, shortfall, *_as_text(origin))
+
+    def read_popular(self, window: str, k: int) -> Answer:
+        """The first places of a window of popular_items."""
+        rows = self._rows(READ_POPULAR, (window, k))
+        if not rows:
+            raise BadData(f"{self.place}: popular_items has no rows of window {window!r}; choose recent or all_time")
+        sentence = "popular with everyone lately" if window == "recent" else "popular with everyone"
+        source = f"popular_{window}"
+        entries = tuple(Entry(rank, item_id, title, score, sentence, source) for rank, item_id, title, score, *_ in rows)
+        return Answer("", entries, "unknown_user", None, *_as_text(rows[0][4:]))
+
+    def read_similar(self, item_id: str, k: int) -> SimilarItems | None:
+        """The item's row with its neighbours' titles."""
+        rows = self._rows(READ_SIMILAR, (item_id,))
+        if not rows:
+            return None
+        item_ids, scores, titles, source, *origin = rows[0]
+        sentence = "chosen by the same people" if source == "item_knn" else "alike by its description"
+        pairs = enumerate(zip(item_ids[:k], scores[:k], strict=True), start=1)
+        entries = tuple(Entry(rank, item, (titles or {}).get(item), score, sentence, source) for rank, (item, score) in pairs)
+        return SimilarItems(item_id, entries, *_as_text(origin))
+
+    def close(self) -> None:
+        """Close the reading connection, if one is open."""
+        if self._read_connection is not None:
+            self._read_connection.close()
+            self._read_connection = None
+
+    def _rows(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a small query; a connection that the server has ended meanwhile is made anew once."""
+        with _in_sentences(self.place):
+            if self._read_connection is not None:
+                try:
+                    return self._read_connection.execute(query, values).fetchall()
+                except _database_error():
+                    if not self._read_connection.closed:
+                        raise
+            self._read_connection = self._connection()
+            return self._read_connection.execute(query, values).fetchall()
+
+    def _connection(self) -> Connection[tuple[Any, ...]]:
+        import psycopg
+
+        # Statements are not prepared: behind a pool the next one may come to another server process.
+        return psycopg.connect(self._conninfo, autocommit=True, prepare_threshold=None)
+
+    @contextmanager
+    def _writer(self) -> Iterator[Connection[tuple[Any, ...]]]:
+        with _in_sentences(self.place), closing(self._connection()) as db:
+            db.execute(f"SET lock_timeout = {LOCK_MS}")
+            if db.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (self.reader,)).fetchone() is None:
+                raise BadData(f"{self.place}: there is no role {self.reader!r} for readers; an administrator makes it with CREATE ROLE")
+            with _transaction(db):
+                db.execute("CREATE SCHEMA IF NOT EXISTS hybridrec")
+                db.execute(PUBLICATIONS)
+                db.execute(f"GRANT USAGE ON SCHEMA hybridrec TO {_quoted(self.reader)}")
+                db.execute(f"GRANT SELECT ON hybridrec.publications TO {_quoted(self.reader)}")
+            yield db
+
+    @contextmanager
+    def _bulk(self) -> Iterator[BulkConnection]:
+        """A connection that takes and gives Arrow batches."""
+        from adbc_driver_postgresql import dbapi
+
+        with _in_sentences(self.place), closing(dbapi.connect(self._conninfo)) as bulk:
+            yield bulk
+
+    @contextmanager
+    def _only_stager(self, db: Connection[tuple[Any, ...]]) -> Iterator[None]:
+        """One attempt at a time fills tables, so those that no publication names are a killed attempt's.
+
+        The server gives the lock free when the connection ends, whatever ended it.
+        """
+        deadline = time.monotonic() + STAGE_WAIT_SECONDS
+        while not _value(db, "SELECT pg_try_advisory_lock(%s)", STAGE_KEY):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.place}: another job has been staging for {STAGE_WAIT_SECONDS:.0f} s")
+            time.sleep(0.2)
+        yield
+
+    def _switched(self, db: Connection[tuple[Any, ...]], version: str) -> bool:
+        """Whether the version is live now; False when a reader held a view."""
+        from psycopg import errors
+
+        try:
+            with _transaction(db, SWITCH_LOCK_MS):
+                found, storage = _find(db, version)
+                if found.state in ("rejected", "dropped"):
+                    raise BadData(f"{self.place}: version {version} is {found.state}; choose a staged or kept one")
+                if found.state != "live":
+                    _make_live(db, version, storage, self.reader)
+        except (errors.LockNotAvailable, errors.DeadlockDetected):
+            return False
+        return True
+
+
+# The views are locked in the order in which a query names them, and a switch replaces them in that of PUBLISHED: `items` comes last.
+TITLES = "(SELECT json_object_agg(i.item_id, i.title) FROM hybridrec.items AS i WHERE i.item_id = ANY ({}.item_ids))"
+READ_USER = f"""
+SELECT r.item_ids, r.scores, r.reasons, r.sources, {TITLES.format("r")},
+       r.reason, r.shortfall, r.run_id, r.version, r.generated_at, r.valid_until
+FROM hybridrec.recommendations AS r WHERE r.user_id = %s
+"""  # noqa: S608
+READ_SIMILAR = f"""
+SELECT s.item_ids, s.scores, {TITLES.format("s")}, s.reason, s.run_id, s.version, s.generated_at, s.valid_until
+FROM hybridrec.similar_items AS s WHERE s.item_id = %s
+"""  # noqa: S608
+READ_POPULAR = """
+SELECT l.rank, l.item_id, (SELECT i.title FROM hybridrec.items AS i WHERE i.item_id = l.item_id), l.score,
+       l.run_id, l.version, l.generated_at, l.valid_until
+FROM hybridrec.popular_items AS l WHERE l."window" = %s AND l.rank <= %s ORDER BY l.rank
+"""
+
+
+def require_version(version: str) -> str:
+    """The version, if it may be part of a schema's name; BadData otherwise."""
+    if not VERSION.fullmatch(version):
+        raise BadData(f"version {version!r}: lower-case letters, digits and '_' only, at most 40")
+    return version
+
+
+def _parsed(address: str) -> tuple[str, str]:
+    """What libpq is given, and what messages may say: host, port and database, never the secret."""
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+    try:
+        words = conninfo_to_dict(address) if address else {}
+    except ProgrammingError:  # its text may hold a part of the address
+        words = {}
+    if not words.get("dbname"):
+        raise BadData("HYBRIDREC_POSTGRES is no address with a database; expected postgresql://user@host:5432/recommendations")
+    place = f"{words.get('host', 'localhost')}:{words.get('port', 5432)}/{words['dbname']}"
+    options = f"{words.pop('options', '')} -c timezone=UTC".strip()
+    words.setdefault("connect_timeout", CONNECT_SECONDS)
+    return make_conninfo(**{name: str(value) for name, value in words.items()}, options=options), place
+
+
+def _database_error() -> type[Exception]:
+    from psycopg import Error
+
+    return Error
+
+
+@contextmanager
+def _in_sentences(place: str) -> Iterator[None]:
+    """Turn PostgreSQL's errors, from either driver, into ones that say what to do."""
+    import adbc_driver_manager
+    import psycopg
+
+    try:
+        yield
+    except (psycopg.Error, adbc_driver_manager.Error) as error:
+        raise _explained(place, error.sqlstate or "", " ".join(str(error).split())) from error
+
+
+def _explained(place: str, state: str, text: str) -> Exception:
+    """The error of this SQLSTATE; https://www.postgresql.org/docs/current/errcodes-appendix.html lists them."""
+    if state in ("42P01", "3F000"):  # no such table, no such schema
+        return BadData(f"{place}: nothing has been published yet; run the DAG nightly_retrain, or python -m jobs.publish_table --run-id R")
+    if state == "42501" or state.startswith("28"):
+        return PermissionError(errno.EACCES, text, place)
+    if state in ("55P03", "57014"):
+        return TimeoutError(f"{place}: {text}; another program has held a lock for more than {LOCK_MS // 1000} s")
+    if state == "53100":
+        return OSError(errno.ENOSPC, text, place)
+    if state.startswith("22"):
+        return BadData(f"{place}: {text}; PostgreSQL cannot hold such a value")
+    if not state or state.startswith(("08", "57P")):
+        return ConnectionError(f"{place}: {text}; is the server up and HYBRIDREC_POSTGRES its address?")
+    return OSError(errno.EIO, text, place)
+
+
+@contextmanager
+def _transaction(db: Connection[tuple[Any, ...]], lock_ms: int = LOCK_MS) -> Iterator[None]:
+    """One writer of `publications` at a time, so that a transaction can rely on what it has read there."""
+    with db.transaction():
+        db.execute(f"SET LOCAL lock_timeout = {lock_ms}")
+        db.execute("SELECT pg_advisory_xact_lock(%s)", (WRITE_KEY,))
+        yield
+
+
+def _value(db: Connection[tuple[Any, ...]], query: str, *values: object) -> object:
+    row = db.execute(query, values).fetchone()
+    return row[0] if row else None
+
+
+def _quoted(identifier: str) -> str:
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def _table(name: str, storage: str) -> str:
+    return f"{_quoted(storage)}.{_quoted(name)}"
+
+
+def column_ddl(column: Column) -> str:
+    """The column as CREATE TABLE wants it."""
+    listed = column.type.startswith("list<")
+    kind = TYPES[column.type[5:-1] if listed else column.type]
+    typed = kind.replace("text", "text[]", 1) if kind.startswith("text") and listed else f"{kind}{'[]' if listed else ''}"
+    return f"{_quoted(column.name)} {typed}{'' if column.nullable else ' NOT NULL'}"
+
+
+def _create_tables(db: Connection[tuple[Any, ...]], storage: str) -> None:
+    with _transaction(db):
+        db.execute(f"CREATE SCHEMA {_quoted(storage)}")
+        for name in PUBLISHED:
+            db.execute(f"CREATE TABLE {_table(name, storage)} ({', '.join(map(column_ddl, definition(name).columns))})")
+
+
+def _fill(bulk: BulkConnection, name: str, storage: str, batches: Iterable[pa.RecordBatch]) -> TableHash:
+    """Write the rows in one COPY and one transaction; meanwhile the next batch is hashed, and the one after it is read."""
+    import pyarrow as pa
+    from adbc_driver_manager import Error
+
+    shape = definition(name)
+    schema = shape.arrow_schema()
+    hashed = TableHash(shape)
+    failed: list[Exception] = []  # what making the rows raised: the driver passes on its text only
+
+    def hash_of(batch: pa.RecordBatch) -> pa.RecordBatch:
+        hashed.add(batch)
+        return batch.select(schema.names).cast(schema)
+
+    def rows() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from one_ahead(map(hash_of, one_ahead(batches)))
+        except Exception as error:
+            failed.append(error)
+            raise
+
+    try:
+        with bulk.cursor() as cursor:
+            cursor.adbc_ingest(name, pa.RecordBatchReader.from_batches(schema, rows()), mode="append", db_schema_name=storage)
+        bulk.commit()
+    except (Error, OSError, ValueError):
+        if failed:
+            raise failed[0] from None
+        raise
+    return hashed
+
+
+def _add_keys(db: Connection[tuple[Any, ...]], storage: str) -> None:
+    """Keys after the rows: one sort is faster than a search for each row.
+
+    ANALYZE tells the planner what came, by the key alone: to sample the lists took a third as long as loading them.
+    """
+    for name in PUBLISHED:
+        key = ", ".join(map(_quoted, definition(name).key))
+        db.execute(f"ALTER TABLE {_table(name, storage)} ADD PRIMARY KEY ({key})")
+        db.execute(f"ANALYZE {_table(name, storage)} ({key})")
+
+
+def _require_counts(publication: Publication, hashes: Mapping[str, TableHash]) -> None:
+    for name, expected in publication.counts.items():
+        if hashes[name].rows != expected:
+            raise BadData(f"{name}: {hashes[name].rows} rows came, the run wrote {expected}; publish again")
+
+
+def _record(db: Connection[tuple[Any, ...]], staged: Publication, storage: str) -> Publication:
+    """Let the version's row point to the new tables, unless the version is or was live: that one never changes."""
+    with _transaction(db):
+        query = f"SELECT {FIELDS}, storage FROM hybridrec.publications WHERE version = %s"  # noqa: S608
+        row = db.execute(query, (staged.version,)).fetchone()
+        before = Publication(*row[:-1]) if row else None
+        if before is None or before.state not in ("live", "kept"):
+            _write_row(db, staged, storage)
+            _drop_tables(db, row[-1] if row else "")
+            return staged
+        _drop_tables(db, storage)
+    if before.content_hash != staged.content_hash:
+        raise BadData(
+            f"version {staged.version} is {before.state} with hash {before.content_hash[:12]}, its run now gives"
+            f" {staged.content_hash[:12]}; a published version never changes: open a new run"
+        )
+    return before
+
+
+def _write_row(db: Connection[tuple[Any, ...]], publication: Publication, storage: str) -> None:
+    values = [getattr(publication, field) for field in FIELDS.split(", ")]
+    values[FIELDS.split(", ").index("counts")] = json.dumps(dict(publication.counts))
+    db.execute("DELETE FROM hybridrec.publications WHERE version = %s", (publication.version,))
+    number = "(SELECT COALESCE(MAX(number), 0) + 1 FROM hybridrec.publications)"
+    places = ", ".join(["%s"] * (len(values) + 1))
+    db.execute(f"INSERT INTO hybridrec.publications ({FIELDS}, storage, number) VALUES ({places}, {number})", (*values, storage))  # noqa: S608
+
+
+def _find(db: Connection[tuple[Any, ...]], version: str) -> tuple[Publication, str]:
+    row = db.execute(f"SELECT {FIELDS}, storage FROM hybridrec.publications WHERE version = %s", (version,)).fetchone()  # noqa: S608
+    if row is None:
+        found = db.execute("SELECT version FROM hybridrec.publications WHERE state IN ('staged', 'live', 'kept') ORDER BY number")
+        known = ", ".join(name for (name,) in found)
+        raise BadData(f"there is no version {version!r}; choose from {known or 'none: nothing is published'}")
+    return Publication(*row[:-1]), row[-1]
+
+
+def _read_back(db: Connection[tuple[Any, ...]], bulk: BulkConnection, name: str, storage: str) -> TableHash:
+    shape = definition(name)
+    hashed = TableHash(shape)
+    if _value(db, "SELECT to_regclass(%s)", _table(name, storage)) is None:
+        return hashed  # the table is gone: nobody but a person with a tool can have done that
+    for batch in one_ahead(_batches(bulk, _table(name, storage), list(shape.columns), shape.key)):
+        hashed.add_text(as_text(batch, shape))
+    return hashed
+
+
+def _batches(bulk: BulkConnection, table: str, columns: list[Column], key: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
+    """Columns of a table or view in the order of its key, with the types of the definition."""
+    import pyarrow as pa
+
+    names = [column.name for column in columns]
+    with bulk.cursor() as cursor:
+        cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": READ_BYTES})
+        cursor.execute(f"SELECT {', '.join(map(_quoted, names))} FROM {table} ORDER BY {', '.join(map(_quoted, key))}")  # noqa: S608
+        for batch in cursor.fetch_record_batch():
+            arrays = [batch.column(column.name).cast(arrow_type(column.type)) for column in columns]
+            yield pa.RecordBatch.from_arrays(arrays, names=names)
+
+
+def _as_text(origin: Iterable[Any]) -> tuple[str, str, str, str]:
+    run_id, version, generated_at, valid_until = origin
+    return run_id, version, generated_at.isoformat(), valid_until.isoformat()
+
+
+def _make_live(db: Connection[tuple[Any, ...]], version: str, storage: str, reader: str) -> None:
+    origin = f"JOIN hybridrec.publications AS p ON p.version = '{require_version(version)}'"
+    queries = {}
+    for name in PUBLISHED:
+        columns = ", ".join(f"t.{_quoted(column)}" for column in definition(name).column_names)
+        queries[name] = f"SELECT {columns}, {ORIGIN} FROM {_table(name, storage)} AS t {origin}"  # noqa: S608
+    queries["recommendations_unnested"] = (
+        f"SELECT t.user_id, e.rank::integer AS rank, e.item_id, e.score, e.reason, e.source, {ORIGIN}"  # noqa: S608
+        f" FROM {_table('recommendations', storage)} AS t {origin} CROSS JOIN LATERAL"
+        " unnest(t.item_ids, t.scores, t.reasons, t.sources) WITH ORDINALITY AS e (item_id, score, reason, source, rank)"
+    )
+    for name, query in queries.items():
+        _replace_view(db, f"hybridrec.{_quoted(name)}", query)
+        db.execute(f"GRANT SELECT ON hybridrec.{_quoted(name)} TO {_quoted(reader)}")
+    db.execute("UPDATE hybridrec.publications SET state = 'kept' WHERE state = 'live'")
+    db.execute("UPDATE hybridrec.publications SET state = 'live' WHERE version = %s", (version,))
+
+
+def _replace_view(db: Connection[tuple[Any, ...]], view: str, query: str) -> None:
+    """Replacing keeps what other people have built on the view; it is made anew only where its columns have changed."""
+    from psycopg import errors
+
+    try:
+        with db.transaction():
+            db.execute(f"CREATE OR REPLACE VIEW {view} AS {query}")
+    except errors.InvalidTableDefinition:
+        db.execute(f"DROP VIEW {view}")
+        db.execute(f"CREATE VIEW {view} AS {query}")
+
+
+def _prune(db: Connection[tuple[Any, ...]], keep: int) -> None:
+    """Drop what is beyond the newest `keep`; a version that somebody still reads goes with the next switch."""
+    from psycopg import errors
+
+    found = db.execute("SELECT storage, state FROM hybridrec.publications WHERE state <> 'dropped' ORDER BY number DESC").fetchall()
+    for storage, state in found[keep:]:
+        if state != "live":
+            with suppress(errors.LockNotAvailable), _transaction(db, SWITCH_LOCK_MS):
+                update = "UPDATE hybridrec.publications SET state = 'dropped' WHERE storage = %s AND state <> 'live'"
+                if db.execute(update, (storage,)).rowcount:
+                    _drop_tables(db, storage)
+
+
+def _drop_unreferenced(db: Connection[tuple[Any, ...]]) -> None:
+    """Drop what a killed attempt left; the caller is the only stager."""
+    query = """
+        SELECT nspname FROM pg_namespace WHERE nspname ~ %s AND pg_get_userbyid(nspowner) = current_user
+        AND nspname NOT IN (SELECT storage FROM hybridrec.publications WHERE state <> 'dropped')
+    """
+    with _transaction(db):
+        for (storage,) in db.execute(query, (STORAGE,)).fetchall():
+            _drop_tables(db, storage)
+
+
+def _drop_tables(db: Connection[tuple[Any, ...]], storage: str) -> None:
+    """Drop a version's tables; never CASCADE, so a view of the live version cannot go with them."""
+    if storage:
+        with db.transaction():
+            for name in PUBLISHED:
+                db.execute(f"DROP TABLE IF EXISTS {_table(name, storage)}")
+            db.execute(f"DROP SCHEMA IF EXISTS {_quoted(storage)}")
