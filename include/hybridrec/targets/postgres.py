@@ -22,7 +22,7 @@ from hybridrec.content_hash import TableHash, as_text, combined_hash
 from hybridrec.errors import BadData
 from hybridrec.settings import Settings
 from hybridrec.tables import Column, arrow_type
-from hybridrec.targets import PUBLISHED, Answer, Entry, Publication, SimilarItems, definition
+from hybridrec.targets import PUBLISHED, WHY_POPULAR, WHY_SIMILAR, Answer, Entry, Publication, SimilarItems, definition
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -154,9 +154,8 @@ class PostgresTarget:
         rows = self._rows(READ_POPULAR, (window, k))
         if not rows:
             raise BadData(f"{self.place}: popular_items has no rows of window {window!r}; choose recent or all_time")
-        sentence = "popular with everyone lately" if window == "recent" else "popular with everyone"
         source = f"popular_{window}"
-        entries = tuple(Entry(rank, item_id, title, score, sentence, source) for rank, item_id, title, score, *_ in rows)
+        entries = tuple(Entry(rank, item_id, title, score, WHY_POPULAR[window], source) for rank, item_id, title, score, *_ in rows)
         return Answer("", entries, "unknown_user", None, *_as_text(rows[0][4:]))
 
     def read_similar(self, item_id: str, k: int) -> SimilarItems | None:
@@ -165,9 +164,8 @@ class PostgresTarget:
         if not rows:
             return None
         item_ids, scores, titles, source, *origin = rows[0]
-        sentence = "chosen by the same people" if source == "item_knn" else "alike by its description"
         pairs = enumerate(zip(item_ids[:k], scores[:k], strict=True), start=1)
-        entries = tuple(Entry(rank, item, (titles or {}).get(item), score, sentence, source) for rank, (item, score) in pairs)
+        entries = tuple(Entry(rank, item, (titles or {}).get(item), score, WHY_SIMILAR[source], source) for rank, (item, score) in pairs)
         return SimilarItems(item_id, entries, *_as_text(origin))
 
     def close(self) -> None:
