@@ -25,7 +25,10 @@ from hybridrec.targets.sqlite import SqliteTarget
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
 KILLED = -9
-END_ALL_OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+END_ALL_OTHERS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()"
+)
 
 
 @pytest.fixture

@@ -13,13 +13,15 @@ import re
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hybridrec.ahead import one_ahead
-from hybridrec.content_hash import TableHash, as_text, combined_hash
+from hybridrec.content_hash import TableHash, combined_hash
 from hybridrec.errors import BadData
+from hybridrec.postgresql import checksum, loading, rights
+from hybridrec.postgresql.checksum import TableChecksum
 from hybridrec.settings import Settings
 from hybridrec.tables import Column, arrow_type
 from hybridrec.targets import PUBLISHED, WHY_POPULAR, WHY_SIMILAR, Answer, Entry, Publication, SimilarItems, definition
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 DOC = "PostgreSQL, for services on other machines; HYBRIDREC_POSTGRES is its address."
 VERSION = re.compile(r"[a-z0-9_]{1,40}")
 STORAGE = r"^hybridrec_[a-z0-9_]{1,40}_[0-9a-f]{8}$"  # the schema of one attempt
-READ_BYTES = 4 * 2**20  # of a batch that is read back: one is hashed while the next one comes
+READ_BYTES = 4 * 2**20  # of a batch of rows that comes from the server
 CONNECT_SECONDS = 10
 STAGE_WAIT_SECONDS = 600.0
 SWITCH_WAIT_SECONDS = 60.0
@@ -56,7 +58,7 @@ PUBLICATIONS = """
 CREATE TABLE IF NOT EXISTS hybridrec.publications (
     version text PRIMARY KEY, number bigint NOT NULL UNIQUE, run_id text NOT NULL, source text NOT NULL, as_of timestamptz NOT NULL,
     model_version text NOT NULL, generated_at timestamptz NOT NULL, valid_until timestamptz NOT NULL, counts jsonb NOT NULL,
-    content_hash text NOT NULL, state text NOT NULL, notes text NOT NULL, storage text NOT NULL
+    content_hash text NOT NULL, state text NOT NULL, notes text NOT NULL, storage text NOT NULL, checksums jsonb NOT NULL
 )
 """
 FIELDS = "version, run_id, source, as_of, model_version, generated_at, valid_until, counts, content_hash, state, notes"
@@ -65,19 +67,19 @@ ORIGIN = "p.run_id, p.version, p.model_version, p.generated_at, p.valid_until"
 
 def connect(settings: Settings) -> PostgresTarget:
     """The database of HYBRIDREC_POSTGRES; nothing is opened before the first use. BadData when there is no address."""
-    return PostgresTarget(settings.postgres, settings.postgres_reader)
+    return PostgresTarget(settings.postgres, settings.postgres_reader, settings.threads)
 
 
 class PostgresTarget:
     """See the module; the Target protocol says what each method promises.
 
     address: libpq URI or key words; the password may come from PGPASSWORD or PGPASSFILE. Messages name host, port and database only.
-    reader: the role of services.
+    reader: the role of services. loaders: connections that load a table at the same time.
     """
 
-    def __init__(self, address: str, reader: str) -> None:
+    def __init__(self, address: str, reader: str, loaders: int = 2) -> None:
         self._conninfo, self.place = _parsed(address)
-        self.reader = reader
+        self.reader, self._loaders = reader, loaders
         self._read_connection: Connection[tuple[Any, ...]] | None = None
 
     def stage(self, publication: Publication, tables: Mapping[str, Iterable[pa.RecordBatch]]) -> Publication:
@@ -85,33 +87,37 @@ class PostgresTarget:
         require_version(publication.version)
         storage = f"hybridrec_{publication.version}_{uuid.uuid4().hex[:8]}"
         with self._writer() as db, self._only_stager(db):
+            rights.require_narrow_reader(db, self.reader, (*VIEWS, "publications"))
             _drop_unreferenced(db)
             try:
                 _create_tables(db, storage)
-                with self._bulk() as bulk:
-                    hashes = {name: _fill(bulk, name, storage, tables[name]) for name in PUBLISHED}
-                _require_counts(publication, hashes)
+                with self._bulk(self._loaders) as bulks:
+                    sent = {name: _fill(bulks, name, storage, tables[name]) for name in PUBLISHED}
+                _require_counts(publication, sent)
                 _add_keys(db, storage)
             except Exception:
                 with suppress(OSError, _database_error()):  # the server may be what failed; then the next attempt drops it
                     _drop_tables(db, storage)
                 raise
-            counts = {name: hashed.rows for name, hashed in hashes.items()}
-            staged = replace(publication, counts=counts, content_hash=combined_hash(hashes), state="staged")
-            return _record(db, staged, storage)
+            counts = {name: hashed.rows for name, (hashed, _) in sent.items()}
+            content_hash = combined_hash({name: hashed for name, (hashed, _) in sent.items()})
+            staged = replace(publication, counts=counts, content_hash=content_hash, state="staged")
+            return _record(db, staged, storage, {name: summed.value for name, (_, summed) in sent.items()})
 
     def check(self, version: str) -> None:
-        """Read the version back; a version that fails is rejected for good, unless it is live or was."""
-        with self._writer() as db, self._bulk() as bulk:
+        """Let the server sum up what it has stored; a version that fails is rejected for good, unless it is live or was."""
+        with self._writer() as db:
             found, storage = _find(db, version)
-            hashes = {name: _read_back(db, bulk, name, storage) for name in PUBLISHED}
-            counts = {name: hashed.rows for name, hashed in hashes.items()}
-            if counts == found.counts and combined_hash(hashes) == found.content_hash:
+            [(sums,)] = db.execute("SELECT checksums FROM hybridrec.publications WHERE version = %s", (version,))
+            expected = {name: (found.counts[name], sums[name]) for name in PUBLISHED}
+            stored = {name: _stored(db, name, storage) for name in PUBLISHED}
+            if stored == expected:
                 return
             db.execute("UPDATE hybridrec.publications SET state = 'rejected' WHERE version = %s AND state = 'staged'", (version,))
+        [name, *_] = [name for name in PUBLISHED if stored[name] != expected[name]]
         raise BadData(
-            f"{self.place}: version {version} as stored has rows {counts} and hash {combined_hash(hashes)[:12]}, expected {found.counts}"
-            f" and {found.content_hash[:12]}; stage it again with python -m jobs.publish_table --run-id {found.run_id}"
+            f"{self.place}: {name} of version {version} as stored has {stored[name][0]} rows with checksum {stored[name][1]:x}, expected"
+            f" {expected[name][0]} with {expected[name][1]:x}; stage it again with python -m jobs.publish_table --run-id {found.run_id}"
         )
 
     def switch_to(self, version: str, keep: int) -> None:
@@ -134,7 +140,7 @@ class PostgresTarget:
         """The view of a published table, batch by batch, all from one snapshot; a switch waits until the last one is read."""
         shape = definition(name)
         chosen = [column for column in shape.columns if not columns or column.name in columns]
-        with self._bulk() as bulk:
+        with self._bulk() as [bulk]:
             yield from _batches(bulk, f"hybridrec.{_quoted(name)}", chosen, shape.key)
 
     def read_user(self, user_id: str) -> Answer | None:
@@ -196,8 +202,7 @@ class PostgresTarget:
     def _writer(self) -> Iterator[Connection[tuple[Any, ...]]]:
         with _in_sentences(self.place), closing(self._connection()) as db:
             db.execute(f"SET lock_timeout = {LOCK_MS}")
-            if db.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (self.reader,)).fetchone() is None:
-                raise BadData(f"{self.place}: there is no role {self.reader!r} for readers; an administrator makes it with CREATE ROLE")
+            rights.require_publisher(db, self.reader)
             with _transaction(db):
                 db.execute("CREATE SCHEMA IF NOT EXISTS hybridrec")
                 db.execute(PUBLICATIONS)
@@ -206,12 +211,12 @@ class PostgresTarget:
             yield db
 
     @contextmanager
-    def _bulk(self) -> Iterator[BulkConnection]:
-        """A connection that takes and gives Arrow batches."""
+    def _bulk(self, number: int = 1) -> Iterator[list[BulkConnection]]:
+        """Connections that take and give Arrow batches."""
         from adbc_driver_postgresql import dbapi
 
-        with _in_sentences(self.place), closing(dbapi.connect(self._conninfo)) as bulk:
-            yield bulk
+        with _in_sentences(self.place), ExitStack() as stack:
+            yield [stack.enter_context(closing(dbapi.connect(self._conninfo))) for _ in range(number)]
 
     @contextmanager
     def _only_stager(self, db: Connection[tuple[Any, ...]]) -> Iterator[None]:
@@ -356,36 +361,20 @@ def _create_tables(db: Connection[tuple[Any, ...]], storage: str) -> None:
             db.execute(f"CREATE TABLE {_table(name, storage)} ({', '.join(map(column_ddl, definition(name).columns))})")
 
 
-def _fill(bulk: BulkConnection, name: str, storage: str, batches: Iterable[pa.RecordBatch]) -> TableHash:
-    """Write the rows in one COPY and one transaction; meanwhile the next batch is hashed, and the one after it is read."""
-    import pyarrow as pa
-    from adbc_driver_manager import Error
-
+def _fill(bulks: list[BulkConnection], name: str, storage: str, batches: Iterable[pa.RecordBatch]) -> tuple[TableHash, TableChecksum]:
+    """Write the rows; meanwhile the next batch is hashed, and the one after it is read."""
     shape = definition(name)
     schema = shape.arrow_schema()
-    hashed = TableHash(shape)
-    failed: list[Exception] = []  # what making the rows raised: the driver passes on its text only
+    hashed, summed = TableHash(shape), TableChecksum(shape)
 
-    def hash_of(batch: pa.RecordBatch) -> pa.RecordBatch:
+    def counted(batch: pa.RecordBatch) -> pa.RecordBatch:
         hashed.add(batch)
-        return batch.select(schema.names).cast(schema)
+        typed = batch.select(schema.names).cast(schema)
+        summed.add(typed)
+        return typed
 
-    def rows() -> Iterator[pa.RecordBatch]:
-        try:
-            yield from one_ahead(map(hash_of, one_ahead(batches)))
-        except Exception as error:
-            failed.append(error)
-            raise
-
-    try:
-        with bulk.cursor() as cursor:
-            cursor.adbc_ingest(name, pa.RecordBatchReader.from_batches(schema, rows()), mode="append", db_schema_name=storage)
-        bulk.commit()
-    except (Error, OSError, ValueError):
-        if failed:
-            raise failed[0] from None
-        raise
-    return hashed
+    loading.load(bulks, storage, name, schema, one_ahead(map(counted, one_ahead(batches))))
+    return hashed, summed
 
 
 def _add_keys(db: Connection[tuple[Any, ...]], storage: str) -> None:
@@ -399,20 +388,20 @@ def _add_keys(db: Connection[tuple[Any, ...]], storage: str) -> None:
         db.execute(f"ANALYZE {_table(name, storage)} ({key})")
 
 
-def _require_counts(publication: Publication, hashes: Mapping[str, TableHash]) -> None:
+def _require_counts(publication: Publication, sent: Mapping[str, tuple[TableHash, TableChecksum]]) -> None:
     for name, expected in publication.counts.items():
-        if hashes[name].rows != expected:
-            raise BadData(f"{name}: {hashes[name].rows} rows came, the run wrote {expected}; publish again")
+        if sent[name][0].rows != expected:
+            raise BadData(f"{name}: {sent[name][0].rows} rows came, the run wrote {expected}; publish again")
 
 
-def _record(db: Connection[tuple[Any, ...]], staged: Publication, storage: str) -> Publication:
+def _record(db: Connection[tuple[Any, ...]], staged: Publication, storage: str, checksums: Mapping[str, int]) -> Publication:
     """Let the version's row point to the new tables, unless the version is or was live: that one never changes."""
     with _transaction(db):
         query = f"SELECT {FIELDS}, storage FROM hybridrec.publications WHERE version = %s"  # noqa: S608
         row = db.execute(query, (staged.version,)).fetchone()
         before = Publication(*row[:-1]) if row else None
         if before is None or before.state not in ("live", "kept"):
-            _write_row(db, staged, storage)
+            _write_row(db, staged, storage, checksums)
             _drop_tables(db, row[-1] if row else "")
             return staged
         _drop_tables(db, storage)
@@ -424,13 +413,14 @@ def _record(db: Connection[tuple[Any, ...]], staged: Publication, storage: str) 
     return before
 
 
-def _write_row(db: Connection[tuple[Any, ...]], publication: Publication, storage: str) -> None:
-    values = [getattr(publication, field) for field in FIELDS.split(", ")]
-    values[FIELDS.split(", ").index("counts")] = json.dumps(dict(publication.counts))
+def _write_row(db: Connection[tuple[Any, ...]], publication: Publication, storage: str, checksums: Mapping[str, int]) -> None:
+    values = {field: getattr(publication, field) for field in FIELDS.split(", ")} | {"storage": storage}
+    values |= {"counts": json.dumps(dict(publication.counts)), "checksums": json.dumps(dict(checksums))}
     db.execute("DELETE FROM hybridrec.publications WHERE version = %s", (publication.version,))
     number = "(SELECT COALESCE(MAX(number), 0) + 1 FROM hybridrec.publications)"
-    places = ", ".join(["%s"] * (len(values) + 1))
-    db.execute(f"INSERT INTO hybridrec.publications ({FIELDS}, storage, number) VALUES ({places}, {number})", (*values, storage))  # noqa: S608
+    places = ", ".join(["%s"] * len(values))
+    query = f"INSERT INTO hybridrec.publications ({', '.join(values)}, number) VALUES ({places}, {number})"  # noqa: S608
+    db.execute(query, tuple(values.values()))
 
 
 def _find(db: Connection[tuple[Any, ...]], version: str) -> tuple[Publication, str]:
@@ -442,14 +432,13 @@ def _find(db: Connection[tuple[Any, ...]], version: str) -> tuple[Publication, s
     return Publication(*row[:-1]), row[-1]
 
 
-def _read_back(db: Connection[tuple[Any, ...]], bulk: BulkConnection, name: str, storage: str) -> TableHash:
-    shape = definition(name)
-    hashed = TableHash(shape)
-    if _value(db, "SELECT to_regclass(%s)", _table(name, storage)) is None:
-        return hashed  # the table is gone: nobody but a person with a tool can have done that
-    for batch in one_ahead(_batches(bulk, _table(name, storage), list(shape.columns), shape.key)):
-        hashed.add_text(as_text(batch, shape))
-    return hashed
+def _stored(db: Connection[tuple[Any, ...]], name: str, storage: str) -> tuple[int, int]:
+    """Rows and checksum of a table as the server has it."""
+    table = _table(name, storage)
+    if _value(db, "SELECT to_regclass(%s)", table) is None:
+        return 0, 0  # the table is gone: nobody but a person with a tool can have done that
+    [(rows, total)] = db.execute(checksum.stored_sum(table, definition(name)))
+    return rows, int(total) % checksum.MODULUS
 
 
 def _batches(bulk: BulkConnection, table: str, columns: list[Column], key: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
