@@ -21,9 +21,10 @@ from adbc_driver_postgresql import dbapi
 import jobs  # noqa: F401  sets the thread counts of Arrow's and others' pools
 from benchmarks.measure import Claim, in_turns, machine
 from benchmarks.publish import NOW, VALID, K, batches, few, write_lists
+from hybridrec.postgresql.version_tables import column_ddl
 from hybridrec.targets import PUBLISHED, Publication, definition
-from hybridrec.targets.postgres import PostgresTarget, column_ddl
-from tests.database import READER, server
+from hybridrec.targets.postgres import PostgresTarget
+from tests.database import READER, fresh_database, server
 
 
 def main() -> None:
@@ -36,9 +37,9 @@ def main() -> None:
         lists = write_lists(Path(folder), np.random.default_rng(0), options.users)
         seconds = in_turns(
             {
-                "bare ADBC load": lambda: bulk_load(fresh(address, "bare"), lists),
-                "stage alone": lambda: publish(fresh(address, "staged"), lists, options.users, whole=False),
-                "stage, check, switch": lambda: publish(fresh(address, "whole"), lists, options.users, whole=True),
+                "bare ADBC load": lambda: bulk_load(fresh_database(address, "bare"), lists),
+                "stage alone": lambda: publish(fresh_database(address, "staged"), lists, options.users, whole=False),
+                "stage, check, switch": lambda: publish(fresh_database(address, "whole"), lists, options.users, whole=True),
             },
             options.rounds,
         )
@@ -55,14 +56,6 @@ def value(address: str, query: str) -> int:
     """The one value that a query gives."""
     with psycopg.connect(address) as db:
         return db.execute(query).fetchone()[0]
-
-
-def fresh(address: str, name: str) -> str:
-    """Address of a database of that name with nothing in it."""
-    with psycopg.connect(f"{address}/postgres", autocommit=True) as db:
-        db.execute(f"DROP DATABASE IF EXISTS {name}")
-        db.execute(f"CREATE DATABASE {name}")
-    return f"{address}/{name}"
 
 
 def bulk_load(address: str, lists: list[Path]) -> None:

@@ -53,7 +53,7 @@ def administer(address: str, *statements: str) -> None:
     place = address.replace(f"{PUBLISHER}@", f"{ADMINISTRATOR}@")
     with psycopg.connect(place if place.count("/") > 2 else f"{place}/postgres", autocommit=True) as db:
         for statement in statements:
-            db.execute(statement)  # type: ignore[call-overload]
+            db.execute(statement)
 
 
 def fresh_database(address: str, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, date, datetime
 
@@ -12,13 +13,23 @@ from adbc_driver_postgresql import dbapi
 from published_rows import rows
 
 from hybridrec.postgresql.checksum import MODULUS, TableChecksum, stored_sum
+from hybridrec.postgresql.version_tables import column_ddl
 from hybridrec.tables import ARROW_TYPES, Column, Table
 from hybridrec.targets import PUBLISHED, definition
-from hybridrec.targets.postgres import column_ddl
 
 pytestmark = pytest.mark.slow
-TEXTS = ["", "a", "Zoë", "elf bytes..", "a dozen byte", "thirteen byte", "ギター", "\U0001f3b8 a longer one, with more than two dozen bytes", "x" * 50_000]
-VALUES: dict[str, list[object]] = {
+TEXTS = [
+    "",
+    "a",
+    "Zoë",
+    "elf bytes..",
+    "a dozen byte",
+    "thirteen byte",
+    "ギター",
+    "\U0001f3b8 a longer one, with more than two dozen bytes",
+    "x" * 50_000,
+]
+VALUES: dict[str, Sequence[object]] = {
     "string": TEXTS,
     "bool": [True, False],
     "int16": [0, 1, -1, 2**15 - 1, -(2**15)],
@@ -45,7 +56,7 @@ def summed_by_the_server(address: str, table: Table, stored: pa.Table) -> tuple[
         cursor.adbc_ingest("stored", stored, mode="append")
         bulk.commit()
     with psycopg.connect(address) as db:
-        [(count, total)] = db.execute(stored_sum("stored", table))  # type: ignore[arg-type]
+        [(count, total)] = db.execute(stored_sum("stored", table))
     return count, int(total) % MODULUS
 
 
@@ -78,5 +89,11 @@ def test_rows_that_exchange_a_value_have_another_sum(name: str) -> None:
 
 def test_lost_doubled_and_empty_rows_have_other_sums() -> None:
     made = rows("recommendations", "one")
-    tables = [made, made.slice(1), pa.concat_tables([made, made.slice(0, 1)]), pa.concat_tables([made.slice(1), made.slice(1, 1)]), made.slice(0, 0)]
+    tables = [
+        made,
+        made.slice(1),
+        pa.concat_tables([made, made.slice(0, 1)]),
+        pa.concat_tables([made.slice(1), made.slice(1, 1)]),
+        made.slice(0, 0),
+    ]
     assert len({sum_of(definition("recommendations"), table.to_batches()) for table in tables}) == len(tables)

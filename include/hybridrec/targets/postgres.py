@@ -7,7 +7,6 @@ drops it. Readers have a role that may read the views and nothing else.
 
 from __future__ import annotations
 
-import errno
 import json
 import re
 import time
@@ -22,6 +21,8 @@ from hybridrec.content_hash import TableHash, combined_hash
 from hybridrec.errors import BadData
 from hybridrec.postgresql import checksum, loading, rights
 from hybridrec.postgresql.checksum import TableChecksum
+from hybridrec.postgresql.connecting import LOCK_MS, database_error, in_sentences, parsed, transaction
+from hybridrec.postgresql.version_tables import add_keys, create_tables, drop_tables, drop_unreferenced, qualified, quoted
 from hybridrec.settings import Settings
 from hybridrec.tables import Column, arrow_type
 from hybridrec.targets import PUBLISHED, WHY_POPULAR, WHY_SIMILAR, Answer, Entry, Publication, SimilarItems, definition
@@ -33,27 +34,13 @@ if TYPE_CHECKING:
 
 DOC = "PostgreSQL, for services on other machines; HYBRIDREC_POSTGRES is its address."
 VERSION = re.compile(r"[a-z0-9_]{1,40}")
-STORAGE = r"^hybridrec_[a-z0-9_]{1,40}_[0-9a-f]{8}$"  # the schema of one attempt
 READ_BYTES = 4 * 2**20  # of a batch of rows that comes from the server
-CONNECT_SECONDS = 10
 STAGE_WAIT_SECONDS = 600.0
 SWITCH_WAIT_SECONDS = 60.0
 SWITCH_LOCK_MS = 100  # while a switch waits for a lock, new readers wait behind it; it gives up early and tries again
-LOCK_MS = 30_000
-STAGE_KEY, WRITE_KEY = 4_730_100, 4_730_101  # advisory locks of this database: the only stager, the only writer of `publications`
+STAGE_KEY = 4_730_100  # advisory lock of this database: the only stager
 
 VIEWS = (*PUBLISHED, "recommendations_unnested")
-TYPES = {
-    "string": 'text COLLATE "C"',  # the order of bytes, as Arrow's: what is read back in the order of the key has the same hash
-    "bool": "boolean",
-    "int16": "smallint",
-    "int32": "integer",
-    "int64": "bigint",
-    "float32": "real",
-    "float64": "double precision",
-    "date": "date",
-    "timestamp": "timestamptz",
-}
 PUBLICATIONS = """
 CREATE TABLE IF NOT EXISTS hybridrec.publications (
     version text PRIMARY KEY, number bigint NOT NULL UNIQUE, run_id text NOT NULL, source text NOT NULL, as_of timestamptz NOT NULL,
@@ -78,7 +65,7 @@ class PostgresTarget:
     """
 
     def __init__(self, address: str, reader: str, loaders: int = 2) -> None:
-        self._conninfo, self.place = _parsed(address)
+        self._conninfo, self.place = parsed(address)
         self.reader, self._loaders = reader, loaders
         self._read_connection: Connection[tuple[Any, ...]] | None = None
 
@@ -88,16 +75,16 @@ class PostgresTarget:
         storage = f"hybridrec_{publication.version}_{uuid.uuid4().hex[:8]}"
         with self._writer() as db, self._only_stager(db):
             rights.require_narrow_reader(db, self.reader, (*VIEWS, "publications"))
-            _drop_unreferenced(db)
+            drop_unreferenced(db)
             try:
-                _create_tables(db, storage)
+                create_tables(db, storage)
                 with self._bulk(self._loaders) as bulks:
                     sent = {name: _fill(bulks, name, storage, tables[name]) for name in PUBLISHED}
                 _require_counts(publication, sent)
-                _add_keys(db, storage)
+                add_keys(db, storage)
             except Exception:
-                with suppress(OSError, _database_error()):  # the server may be what failed; then the next attempt drops it
-                    _drop_tables(db, storage)
+                with suppress(OSError, database_error()):  # the server may be what failed; then the next attempt drops it
+                    drop_tables(db, storage)
                 raise
             counts = {name: hashed.rows for name, (hashed, _) in sent.items()}
             content_hash = combined_hash({name: hashed for name, (hashed, _) in sent.items()})
@@ -141,7 +128,7 @@ class PostgresTarget:
         shape = definition(name)
         chosen = [column for column in shape.columns if not columns or column.name in columns]
         with self._bulk() as [bulk]:
-            yield from _batches(bulk, f"hybridrec.{_quoted(name)}", chosen, shape.key)
+            yield from _batches(bulk, f"hybridrec.{quoted(name)}", chosen, shape.key)
 
     def read_user(self, user_id: str) -> Answer | None:
         """The user's row with the items' titles."""
@@ -182,11 +169,11 @@ class PostgresTarget:
 
     def _rows(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         """All rows of a small query; a connection that the server has ended meanwhile is made anew once."""
-        with _in_sentences(self.place):
+        with in_sentences(self.place):
             if self._read_connection is not None:
                 try:
                     return self._read_connection.execute(query, values).fetchall()
-                except _database_error():
+                except database_error():
                     if not self._read_connection.closed:
                         raise
             self._read_connection = self._connection()
@@ -200,14 +187,14 @@ class PostgresTarget:
 
     @contextmanager
     def _writer(self) -> Iterator[Connection[tuple[Any, ...]]]:
-        with _in_sentences(self.place), closing(self._connection()) as db:
+        with in_sentences(self.place), closing(self._connection()) as db:
             db.execute(f"SET lock_timeout = {LOCK_MS}")
             rights.require_publisher(db, self.reader)
-            with _transaction(db):
+            with transaction(db):
                 db.execute("CREATE SCHEMA IF NOT EXISTS hybridrec")
                 db.execute(PUBLICATIONS)
-                db.execute(f"GRANT USAGE ON SCHEMA hybridrec TO {_quoted(self.reader)}")
-                db.execute(f"GRANT SELECT ON hybridrec.publications TO {_quoted(self.reader)}")
+                db.execute(f"GRANT USAGE ON SCHEMA hybridrec TO {quoted(self.reader)}")
+                db.execute(f"GRANT SELECT ON hybridrec.publications TO {quoted(self.reader)}")
             yield db
 
     @contextmanager
@@ -215,7 +202,7 @@ class PostgresTarget:
         """Connections that take and give Arrow batches."""
         from adbc_driver_postgresql import dbapi
 
-        with _in_sentences(self.place), ExitStack() as stack:
+        with in_sentences(self.place), ExitStack() as stack:
             yield [stack.enter_context(closing(dbapi.connect(self._conninfo))) for _ in range(number)]
 
     @contextmanager
@@ -236,7 +223,7 @@ class PostgresTarget:
         from psycopg import errors
 
         try:
-            with _transaction(db, SWITCH_LOCK_MS):
+            with transaction(db, SWITCH_LOCK_MS):
                 found, storage = _find(db, version)
                 if found.state in ("rejected", "dropped"):
                     raise BadData(f"{self.place}: version {version} is {found.state}; choose a staged or kept one")
@@ -272,93 +259,9 @@ def require_version(version: str) -> str:
     return version
 
 
-def _parsed(address: str) -> tuple[str, str]:
-    """What libpq is given, and what messages may say: host, port and database, never the secret."""
-    from psycopg import ProgrammingError
-    from psycopg.conninfo import conninfo_to_dict, make_conninfo
-
-    try:
-        words = conninfo_to_dict(address) if address else {}
-    except ProgrammingError:  # its text may hold a part of the address
-        words = {}
-    if not words.get("dbname"):
-        raise BadData("HYBRIDREC_POSTGRES is no address with a database; expected postgresql://user@host:5432/recommendations")
-    place = f"{words.get('host', 'localhost')}:{words.get('port', 5432)}/{words['dbname']}"
-    options = f"{words.pop('options', '')} -c timezone=UTC".strip()
-    words.setdefault("connect_timeout", CONNECT_SECONDS)
-    return make_conninfo(**{name: str(value) for name, value in words.items()}, options=options), place
-
-
-def _database_error() -> type[Exception]:
-    from psycopg import Error
-
-    return Error
-
-
-@contextmanager
-def _in_sentences(place: str) -> Iterator[None]:
-    """Turn PostgreSQL's errors, from either driver, into ones that say what to do."""
-    import adbc_driver_manager
-    import psycopg
-
-    try:
-        yield
-    except (psycopg.Error, adbc_driver_manager.Error) as error:
-        raise _explained(place, error.sqlstate or "", " ".join(str(error).split())) from error
-
-
-def _explained(place: str, state: str, text: str) -> Exception:
-    """The error of this SQLSTATE; https://www.postgresql.org/docs/current/errcodes-appendix.html lists them."""
-    if state in ("42P01", "3F000"):  # no such table, no such schema
-        return BadData(f"{place}: nothing has been published yet; run the DAG nightly_retrain, or python -m jobs.publish_table --run-id R")
-    if state == "42501" or state.startswith("28"):
-        return PermissionError(errno.EACCES, text, place)
-    if state in ("55P03", "57014"):
-        return TimeoutError(f"{place}: {text}; another program has held a lock for more than {LOCK_MS // 1000} s")
-    if state == "53100":
-        return OSError(errno.ENOSPC, text, place)
-    if state.startswith("22"):
-        return BadData(f"{place}: {text}; PostgreSQL cannot hold such a value")
-    if not state or state.startswith(("08", "57P")):
-        return ConnectionError(f"{place}: {text}; is the server up and HYBRIDREC_POSTGRES its address?")
-    return OSError(errno.EIO, text, place)
-
-
-@contextmanager
-def _transaction(db: Connection[tuple[Any, ...]], lock_ms: int = LOCK_MS) -> Iterator[None]:
-    """One writer of `publications` at a time, so that a transaction can rely on what it has read there."""
-    with db.transaction():
-        db.execute(f"SET LOCAL lock_timeout = {lock_ms}")
-        db.execute("SELECT pg_advisory_xact_lock(%s)", (WRITE_KEY,))
-        yield
-
-
 def _value(db: Connection[tuple[Any, ...]], query: str, *values: object) -> object:
     row = db.execute(query, values).fetchone()
     return row[0] if row else None
-
-
-def _quoted(identifier: str) -> str:
-    return '"' + identifier.replace('"', '""') + '"'
-
-
-def _table(name: str, storage: str) -> str:
-    return f"{_quoted(storage)}.{_quoted(name)}"
-
-
-def column_ddl(column: Column) -> str:
-    """The column as CREATE TABLE wants it."""
-    listed = column.type.startswith("list<")
-    kind = TYPES[column.type[5:-1] if listed else column.type]
-    typed = kind.replace("text", "text[]", 1) if kind.startswith("text") and listed else f"{kind}{'[]' if listed else ''}"
-    return f"{_quoted(column.name)} {typed}{'' if column.nullable else ' NOT NULL'}"
-
-
-def _create_tables(db: Connection[tuple[Any, ...]], storage: str) -> None:
-    with _transaction(db):
-        db.execute(f"CREATE SCHEMA {_quoted(storage)}")
-        for name in PUBLISHED:
-            db.execute(f"CREATE TABLE {_table(name, storage)} ({', '.join(map(column_ddl, definition(name).columns))})")
 
 
 def _fill(bulks: list[BulkConnection], name: str, storage: str, batches: Iterable[pa.RecordBatch]) -> tuple[TableHash, TableChecksum]:
@@ -377,17 +280,6 @@ def _fill(bulks: list[BulkConnection], name: str, storage: str, batches: Iterabl
     return hashed, summed
 
 
-def _add_keys(db: Connection[tuple[Any, ...]], storage: str) -> None:
-    """Keys after the rows: one sort is faster than a search for each row.
-
-    ANALYZE tells the planner what came, by the key alone: to sample the lists took a third as long as loading them.
-    """
-    for name in PUBLISHED:
-        key = ", ".join(map(_quoted, definition(name).key))
-        db.execute(f"ALTER TABLE {_table(name, storage)} ADD PRIMARY KEY ({key})")
-        db.execute(f"ANALYZE {_table(name, storage)} ({key})")
-
-
 def _require_counts(publication: Publication, sent: Mapping[str, tuple[TableHash, TableChecksum]]) -> None:
     for name, expected in publication.counts.items():
         if sent[name][0].rows != expected:
@@ -396,15 +288,15 @@ def _require_counts(publication: Publication, sent: Mapping[str, tuple[TableHash
 
 def _record(db: Connection[tuple[Any, ...]], staged: Publication, storage: str, checksums: Mapping[str, int]) -> Publication:
     """Let the version's row point to the new tables, unless the version is or was live: that one never changes."""
-    with _transaction(db):
+    with transaction(db):
         query = f"SELECT {FIELDS}, storage FROM hybridrec.publications WHERE version = %s"  # noqa: S608
         row = db.execute(query, (staged.version,)).fetchone()
         before = Publication(*row[:-1]) if row else None
         if before is None or before.state not in ("live", "kept"):
             _write_row(db, staged, storage, checksums)
-            _drop_tables(db, row[-1] if row else "")
+            drop_tables(db, row[-1] if row else "")
             return staged
-        _drop_tables(db, storage)
+        drop_tables(db, storage)
     if before.content_hash != staged.content_hash:
         raise BadData(
             f"version {staged.version} is {before.state} with hash {before.content_hash[:12]}, its run now gives"
@@ -434,9 +326,9 @@ def _find(db: Connection[tuple[Any, ...]], version: str) -> tuple[Publication, s
 
 def _stored(db: Connection[tuple[Any, ...]], name: str, storage: str) -> tuple[int, int]:
     """Rows and checksum of a table as the server has it."""
-    table = _table(name, storage)
+    table = qualified(name, storage)
     if _value(db, "SELECT to_regclass(%s)", table) is None:
-        return 0, 0  # the table is gone: nobody but a person with a tool can have done that
+        return 0, -1  # no sum is that; nobody but a person with a tool can have dropped the table
     [(rows, total)] = db.execute(checksum.stored_sum(table, definition(name)))
     return rows, int(total) % checksum.MODULUS
 
@@ -448,7 +340,7 @@ def _batches(bulk: BulkConnection, table: str, columns: list[Column], key: tuple
     names = [column.name for column in columns]
     with bulk.cursor() as cursor:
         cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": READ_BYTES})
-        cursor.execute(f"SELECT {', '.join(map(_quoted, names))} FROM {table} ORDER BY {', '.join(map(_quoted, key))}")  # noqa: S608
+        cursor.execute(f"SELECT {', '.join(map(quoted, names))} FROM {table} ORDER BY {', '.join(map(quoted, key))}")  # noqa: S608
         for batch in cursor.fetch_record_batch():
             arrays = [batch.column(column.name).cast(arrow_type(column.type)) for column in columns]
             yield pa.RecordBatch.from_arrays(arrays, names=names)
@@ -463,16 +355,16 @@ def _make_live(db: Connection[tuple[Any, ...]], version: str, storage: str, read
     origin = f"JOIN hybridrec.publications AS p ON p.version = '{require_version(version)}'"
     queries = {}
     for name in PUBLISHED:
-        columns = ", ".join(f"t.{_quoted(column)}" for column in definition(name).column_names)
-        queries[name] = f"SELECT {columns}, {ORIGIN} FROM {_table(name, storage)} AS t {origin}"  # noqa: S608
+        columns = ", ".join(f"t.{quoted(column)}" for column in definition(name).column_names)
+        queries[name] = f"SELECT {columns}, {ORIGIN} FROM {qualified(name, storage)} AS t {origin}"  # noqa: S608
     queries["recommendations_unnested"] = (
         f"SELECT t.user_id, e.rank::integer AS rank, e.item_id, e.score, e.reason, e.source, {ORIGIN}"  # noqa: S608
-        f" FROM {_table('recommendations', storage)} AS t {origin} CROSS JOIN LATERAL"
+        f" FROM {qualified('recommendations', storage)} AS t {origin} CROSS JOIN LATERAL"
         " unnest(t.item_ids, t.scores, t.reasons, t.sources) WITH ORDINALITY AS e (item_id, score, reason, source, rank)"
     )
     for name, query in queries.items():
-        _replace_view(db, f"hybridrec.{_quoted(name)}", query)
-        db.execute(f"GRANT SELECT ON hybridrec.{_quoted(name)} TO {_quoted(reader)}")
+        _replace_view(db, f"hybridrec.{quoted(name)}", query)
+        db.execute(f"GRANT SELECT ON hybridrec.{quoted(name)} TO {quoted(reader)}")
     db.execute("UPDATE hybridrec.publications SET state = 'kept' WHERE state = 'live'")
     db.execute("UPDATE hybridrec.publications SET state = 'live' WHERE version = %s", (version,))
 
@@ -496,27 +388,7 @@ def _prune(db: Connection[tuple[Any, ...]], keep: int) -> None:
     found = db.execute("SELECT storage, state FROM hybridrec.publications WHERE state <> 'dropped' ORDER BY number DESC").fetchall()
     for storage, state in found[keep:]:
         if state != "live":
-            with suppress(errors.LockNotAvailable), _transaction(db, SWITCH_LOCK_MS):
+            with suppress(errors.LockNotAvailable), transaction(db, SWITCH_LOCK_MS):
                 update = "UPDATE hybridrec.publications SET state = 'dropped' WHERE storage = %s AND state <> 'live'"
                 if db.execute(update, (storage,)).rowcount:
-                    _drop_tables(db, storage)
-
-
-def _drop_unreferenced(db: Connection[tuple[Any, ...]]) -> None:
-    """Drop what a killed attempt left; the caller is the only stager."""
-    query = """
-        SELECT nspname FROM pg_namespace WHERE nspname ~ %s AND pg_get_userbyid(nspowner) = current_user
-        AND nspname NOT IN (SELECT storage FROM hybridrec.publications WHERE state <> 'dropped')
-    """
-    with _transaction(db):
-        for (storage,) in db.execute(query, (STORAGE,)).fetchall():
-            _drop_tables(db, storage)
-
-
-def _drop_tables(db: Connection[tuple[Any, ...]], storage: str) -> None:
-    """Drop a version's tables; never CASCADE, so a view of the live version cannot go with them."""
-    if storage:
-        with db.transaction():
-            for name in PUBLISHED:
-                db.execute(f"DROP TABLE IF EXISTS {_table(name, storage)}")
-            db.execute(f"DROP SCHEMA IF EXISTS {_quoted(storage)}")
+                    drop_tables(db, storage)
