@@ -218,6 +218,13 @@ def test_a_view_that_others_have_built_on_ours_stays(target: PostgresTarget, pos
     assert sql(postgres_address, "SELECT * FROM public.theirs") == [("v2",)]
 
 
+def test_a_view_with_other_columns_is_made_anew(target: PostgresTarget, postgres_address: str) -> None:
+    publish(target, "v1", "one")
+    sql(postgres_address, "DROP VIEW hybridrec.items; CREATE VIEW hybridrec.items AS SELECT 1 AS of_an_older_release")
+    publish(target, "v2", "two")
+    assert sql(as_reader(postgres_address), "SELECT DISTINCT version FROM hybridrec.items") == [("v2",)]
+
+
 def test_a_server_that_is_not_there_is_named_without_the_secret() -> None:
     away = PostgresTarget("postgresql://publisher:planted_secret@127.0.0.1:1/recommendations", READER)
     for use in (lambda: away.read_user("u1"), lambda: list(away.read_live("items")), lambda: away.stage(publication("v1"), tables("one"))):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hybridrec.content_hash import utf8_of
 from hybridrec.postgresql.version_tables import quoted
 from hybridrec.tables import Table
 
@@ -82,20 +83,12 @@ def _value_hashes(values: pa.Array, seeds: Hashes) -> Hashes:
     from hybridrec.postgresql import kernels
 
     if pa.types.is_string(values.type):
-        return kernels.hashed(*_text(values), seeds)
+        data, borders = utf8_of(values)
+        return kernels.hashed(data, borders.astype(np.int64), seeds)
     if pa.types.is_floating(values.type):  # real counts as double precision, and -0 is 0
         numbers = np.asarray(values).astype(np.float64)
         return np.where(numbers == 0, seeds, kernels.hashed(*_fixed(numbers), seeds))
     return kernels.hashed(*_fixed(_words(values)), seeds)
-
-
-def _text(values: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:
-    """The UTF-8 of all texts, and where each begins and ends."""
-    _, offsets, data = values.buffers()
-    if not len(values) or data is None:
-        return np.empty(0, np.uint8), np.zeros(len(values) + 1, np.int64)
-    borders = np.frombuffer(offsets, np.int32)[values.offset : values.offset + len(values) + 1]
-    return np.frombuffer(data, np.uint8), borders.astype(np.int64)
 
 
 def _fixed(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -40,12 +40,18 @@ def finished(a: np.uint32, b: np.uint32, c: np.uint32) -> np.uint64:
 
 
 @compiled
-def word_at(data: Bytes, place: int, end: int) -> np.uint32:
-    """Up to four bytes as a word, the first one lowest; what lies behind `end` counts as 0."""
-    word = np.uint32(0)
+def word(data: Bytes, place: int) -> np.uint32:
+    """Four bytes, the first one lowest."""
+    return np.uint32(data[place] | data[place + 1] << 8 | data[place + 2] << 16 | data[place + 3] << 24)
+
+
+@compiled
+def rest(data: Bytes, place: int, end: int) -> np.uint32:
+    """Up to four bytes as a word; what lies behind `end` counts as 0."""
+    found = np.uint32(0)
     for number in range(min(4, end - place)):
-        word = np.uint32(word | (np.uint32(data[place + number]) << (8 * number)))
-    return word
+        found = np.uint32(found | (data[place + number] << (8 * number)))
+    return found
 
 
 @compiled
@@ -55,15 +61,10 @@ def hash_of(data: Bytes, place: int, end: int, seed: np.uint64) -> np.uint64:
     if seed != 0:
         a, b, c = mixed(np.uint32(a + (seed >> np.uint64(32))), np.uint32(b + seed), c)
     while end - place >= 12:
-        a, b, c = (
-            np.uint32(a + word_at(data, place, end)),
-            np.uint32(b + word_at(data, place + 4, end)),
-            np.uint32(c + word_at(data, place + 8, end)),
-        )
-        a, b, c = mixed(a, b, c)
+        a, b, c = mixed(np.uint32(a + word(data, place)), np.uint32(b + word(data, place + 4)), np.uint32(c + word(data, place + 8)))
         place += 12
-    rest = word_at(data, place + 8, end) << 8  # at most three bytes: the lowest of c is the length's
-    return finished(np.uint32(a + word_at(data, place, end)), np.uint32(b + word_at(data, place + 4, end)), np.uint32(c + rest))
+    last = rest(data, place + 8, end) << 8  # at most three bytes: the lowest one of c is the length's
+    return finished(np.uint32(a + rest(data, place, end)), np.uint32(b + rest(data, place + 4, end)), np.uint32(c + last))
 
 
 @compiled

@@ -13,6 +13,7 @@ from hybridrec.errors import BadData
 if TYPE_CHECKING:
     from psycopg import Connection
 
+OLDEST = 14  # version of PostgreSQL that knows what is used here
 SHOWN = 3  # rights that a message names
 PUBLISHER = """
 SELECT rolname, rolsuper, has_database_privilege(current_database(), 'CREATE'), current_database(),
@@ -53,6 +54,8 @@ AND (has_any_column_privilege(reader.oid, c.oid, 'INSERT, UPDATE, REFERENCES')
 
 def require_publisher(db: Connection[tuple[Any, ...]], reader: str) -> None:
     """BadData when the roles are not made as they should be, with what an administrator is to do."""
+    if db.info.server_version < OLDEST * 10_000:
+        raise BadData(f"PostgreSQL {OLDEST} or a later one is needed; {db.info.host} has {db.info.server_version // 10_000}")
     [(role, superuser, creates, database, other)] = db.execute(PUBLISHER)
     if superuser:
         raise BadData(f"{role} is a superuser, and a night needs none; publish as the owner of {database}: CREATE ROLE publisher LOGIN")

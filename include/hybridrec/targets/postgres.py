@@ -37,7 +37,7 @@ VERSION = re.compile(r"[a-z0-9_]{1,40}")
 READ_BYTES = 4 * 2**20  # of a batch of rows that comes from the server
 STAGE_WAIT_SECONDS = 600.0
 SWITCH_WAIT_SECONDS = 60.0
-SWITCH_LOCK_MS = 100  # while a switch waits for a lock, new readers wait behind it; it gives up early and tries again
+SWITCH_LOCK_MS = 20  # while a switch waits for a view, new readers wait behind it: five views make at most 0.1 s; then it tries again
 STAGE_KEY = 4_730_100  # advisory lock of this database: the only stager
 
 VIEWS = (*PUBLISHED, "recommendations_unnested")
@@ -362,23 +362,27 @@ def _make_live(db: Connection[tuple[Any, ...]], version: str, storage: str, read
         f" FROM {qualified('recommendations', storage)} AS t {origin} CROSS JOIN LATERAL"
         " unnest(t.item_ids, t.scores, t.reasons, t.sources) WITH ORDINALITY AS e (item_id, score, reason, source, rank)"
     )
-    for name, query in queries.items():
-        _replace_view(db, f"hybridrec.{quoted(name)}", query)
-        db.execute(f"GRANT SELECT ON hybridrec.{quoted(name)} TO {quoted(reader)}")
     db.execute("UPDATE hybridrec.publications SET state = 'kept' WHERE state = 'live'")
     db.execute("UPDATE hybridrec.publications SET state = 'live' WHERE version = %s", (version,))
+    _replace_views(db, {f"hybridrec.{quoted(name)}": query for name, query in queries.items()})  # last: readers wait from here on
+    db.execute(f"GRANT SELECT ON {', '.join(f'hybridrec.{quoted(name)}' for name in queries)} TO {quoted(reader)}")
 
 
-def _replace_view(db: Connection[tuple[Any, ...]], view: str, query: str) -> None:
-    """Replacing keeps what other people have built on the view; it is made anew only where its columns have changed."""
+def _replace_views(db: Connection[tuple[Any, ...]], queries: Mapping[str, str]) -> None:
+    """Replacing keeps what other people have built on a view; one is made anew only where its columns have changed."""
     from psycopg import errors
 
-    try:
-        with db.transaction():
-            db.execute(f"CREATE OR REPLACE VIEW {view} AS {query}")
-    except errors.InvalidTableDefinition:
-        db.execute(f"DROP VIEW {view}")
-        db.execute(f"CREATE VIEW {view} AS {query}")
+    statements = {view: f"VIEW {view} AS {query}" for view, query in queries.items()}
+    with suppress(errors.InvalidTableDefinition), db.transaction():
+        db.execute("; ".join(f"CREATE OR REPLACE {statement}" for statement in statements.values()))  # one message: no waiting for each
+        return
+    for view, statement in statements.items():
+        try:
+            with db.transaction():
+                db.execute(f"CREATE OR REPLACE {statement}")
+        except errors.InvalidTableDefinition:
+            db.execute(f"DROP VIEW {view}")
+            db.execute(f"CREATE {statement}")
 
 
 def _prune(db: Connection[tuple[Any, ...]], keep: int) -> None:
