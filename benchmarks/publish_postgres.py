@@ -51,7 +51,7 @@ def main() -> None:
             options.rounds,
         )
         size = value(f"{address}/whole", "SELECT pg_database_size(current_database())") / 2**20
-        version = value(address=f"{address}/whole", query="SHOW server_version")
+        version = value(f"{address}/whole", "SHOW server_version")
         publish(f"{address}/whole", "v2", lists[:1], 0)
         switch, wait = switches(f"{address}/whole", [f"u{user:09d}" for user in range(options.users // len(lists))])
     print(machine("pyarrow", "adbc-driver-postgresql"), f"PostgreSQL {version}", sep=", ")
@@ -111,12 +111,11 @@ def switches(address: str, users: list[str]) -> tuple[float, float]:
     waits: list[float] = []
 
     def poll(seed: int) -> None:
-        reader = PostgresTarget(address.replace(f"{PUBLISHER}@", f"{READER}@"), READER)
-        reader.read_user(users[0])
-        for user in np.random.default_rng(seed).permutation(users):
-            waits.append(seconds_of(lambda user=user: reader.read_user(user)))
-            if over.is_set():
-                break
+        reader, rng = PostgresTarget(address.replace(f"{PUBLISHER}@", f"{READER}@"), READER), np.random.default_rng(seed)
+        reader.read_user(users[0])  # connects
+        while not over.is_set():
+            user = users[rng.integers(len(users))]
+            waits.append(seconds_of(lambda: reader.read_user(user)))  # noqa: B023  called at once
         reader.close()
 
     readers = [threading.Thread(target=poll, args=(seed,)) for seed in range(N_READERS)]

@@ -118,7 +118,7 @@ class TableHash:
                 parts.append(pc.fill_null(pc.binary_join_element_wise(length, column, ":"), "-"))
             else:
                 parts += [length, ":", column]
-        self._digest.update(memoryview(utf8_of(pc.binary_join_element_wise(*parts, "\n", ""))[0]))
+        self._digest.update(utf8_of(pc.binary_join_element_wise(*parts, "\n", ""))[0].data)
         self.rows += texts.num_rows
 
     def hexdigest(self) -> str:
