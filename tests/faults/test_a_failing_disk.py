@@ -1,0 +1,195 @@
+"""Each file-system call of the store and of the SQLite target fails in turn: readers see the old version or the new one, the next run succeeds.
+
+Nothing is sampled: a fault strikes the first call that it can happen to, then the second, until a run ends without having met it.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+from faulty_disk import Fault, Kind
+from tasks_that_fail import DATABASE, DATASET, KEEP, read_artefact, read_days, read_figures, read_files, read_target
+from writing_process import End, Server, Work, server
+
+from hybridrec import store
+from hybridrec.targets.sqlite import SqliteTarget
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux" or os.uname().machine != "x86_64", reason="knows the calls of Linux on x86_64 only")
+FAULTS: list[tuple[Kind, bool]] = [
+    ("error", False), ("error", True), ("full", False), ("full", True), ("short", False), ("short", True), ("killed", False), ("torn", False),
+]  # fmt: skip
+KILLED = 9
+LANES = 2  # points tried at the same time
+OLD = 2 * store.ORPHAN_SECONDS
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A writer, its readers, and what may be there after it has succeeded.
+
+    open_reader: of a folder, a reader that looks once more when it is called; lasting: it may see the new version too.
+    left: raises when something is there that nobody needs.
+    """
+
+    write: str
+    read: str
+    open_reader: Callable[[Path], Callable[[], str]]
+    left: Callable[[Path], None]
+
+
+@dataclass(frozen=True)
+class Lane:
+    """What tries one point after the other."""
+
+    writer: Server
+    reader: Server
+
+
+@pytest.fixture(scope="module")
+def lanes() -> Iterator[SimpleQueue[Lane]]:
+    free: SimpleQueue[Lane] = SimpleQueue()
+    with ExitStack() as stack:
+        for _ in range(LANES):
+            free.put(Lane(stack.enter_context(server()), stack.enter_context(server(plain=True))))
+        yield free
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """In memory where that can be had: the disk that fails is ours anyway."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as found:
+        Path(found).chmod(0o755)
+        yield Path(found).resolve()
+
+
+def manifest_reader(folder: Path) -> Callable[[], str]:
+    """One who has read the manifest and comes to the files later."""
+    manifest = store.read_manifest(folder / DATASET)
+    return lambda: read_files(folder / DATASET, manifest)
+
+
+def days_reader(folder: Path) -> Callable[[], str]:
+    manifest = store.read_manifest(folder / DATASET)
+    texts = [(folder / DATASET / name).read_text() for name in manifest.files]
+
+    def read() -> str:
+        assert [(folder / DATASET / name).read_text() for name in manifest.files] == texts
+        return manifest.content_hash
+
+    return read
+
+
+def sqlite_reader(folder: Path) -> Callable[[], str]:
+    """A service with its connection."""
+    target = SqliteTarget(folder / DATABASE)
+    return lambda: read_target(target)
+
+
+def only_named_files(folder: Path) -> None:
+    """In a dataset: the files of the state and of the one before."""
+    manifest = store.read_manifest(folder / DATASET)
+    named = {store.MANIFEST, *manifest.files, *manifest.superseded[0]}
+    found = {path.relative_to(folder / DATASET).as_posix() for path in (folder / DATASET).rglob("*") if path.is_file()}
+    assert found == named
+    assert {path.name for path in (folder / DATASET).glob("attempt-*")} == {name.split("/")[0] for name in named - {store.MANIFEST}}
+
+
+def only_figures(folder: Path) -> None:
+    assert [path.name for path in folder.iterdir()] == ["figures.json"]
+
+
+def only_kept_tables(folder: Path) -> None:
+    assert {path.name.removeprefix("recommendations") for path in folder.iterdir()} == {".db", ".db-wal", ".db-shm", ".lock"}
+    db = sqlite3.connect(f"file:{folder / DATABASE}?mode=ro", uri=True)
+    [(tables,)] = db.execute("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name <> 'publications'")
+    db.close()
+    assert tables == 4 * KEEP
+
+
+SCENARIOS = {
+    "artefact": Scenario("write_artefact", "read_artefact", manifest_reader, only_named_files),
+    "days": Scenario("write_days", "read_days", days_reader, only_named_files),
+    "figures": Scenario("write_figures", "read_figures", lambda folder: lambda: read_figures(str(folder)), only_figures),
+    "sqlite": Scenario("publish_sqlite", "read_sqlite", sqlite_reader, only_kept_tables),
+}
+
+
+def every_point(lane: Lane, scenario: Scenario, folder: Path, kind: Kind, lasting: bool) -> int:
+    """Try each point of one kind of failure; returns how many there were."""
+    folder.mkdir()
+    for version in ("1", "2", "3"):  # from here on each run has as much to write and to remove as the one before
+        succeed(lane.writer, Work(scenario.write, str(folder), version))
+    old = version
+    reader = scenario.open_reader(folder)
+    for at in count(1):
+        new = str(int(old) + 1)
+        end = lane.writer.do(Work(scenario.write, str(folder), new, Fault(kind, at, lasting)))
+        point = f"{scenario.write}, {kind} {'for good' if lasting else 'once'} at {at}: {end}"
+        if not end.struck:
+            assert not end.error, point
+            return at - 1
+        try:
+            tell_the_truth(end, kind)
+            fresh = succeed(lane.reader, Work(scenario.read, str(folder)))
+            assert fresh in ({old, new} if end.error or end.signal else {new})
+            assert reader() in {old, fresh}
+            age(folder)
+            succeed(lane.writer, Work(scenario.write, str(folder), new))
+            reader = reader if scenario.write == "publish_sqlite" else scenario.open_reader(folder)
+            assert succeed(lane.reader, Work(scenario.read, str(folder))) == reader() == new
+            scenario.left(folder)
+        except Exception as error:
+            raise AssertionError(point) from error
+        old = new
+    raise AssertionError("a run without end")
+
+
+def succeed(process: Server, work: Work) -> object:
+    end = process.do(work)
+    assert not end.error, end
+    return end.result
+
+
+def tell_the_truth(end: End, kind: Kind) -> None:
+    """A failure may be retried and says what failed."""
+    if kind in ("killed", "torn"):
+        assert end.signal == KILLED
+    elif end.error:
+        assert "OSError" in end.error.split()
+        assert kind == "error" or "no space left for" in end.sentence
+
+
+def age(folder: Path) -> None:
+    """Let the next run come two days later: what killed writers have left may go then."""
+    for path in folder.rglob("*"):
+        os.utime(path, (time.time() - OLD,) * 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_every_call_fails_in_turn(name: str, lanes: SimpleQueue[Lane], folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def tried(fault: tuple[Kind, bool]) -> int:
+        lane = lanes.get()
+        try:
+            return every_point(lane, SCENARIOS[name], folder / f"{fault[0]}_{fault[1]}", *fault)
+        finally:
+            lanes.put(lane)
+
+    with ThreadPoolExecutor(LANES) as pool:
+        points = dict(zip(FAULTS, pool.map(tried, FAULTS), strict=True))
+    told = ", ".join(f"{kind}{' for good' if lasting else ''} {n}" for (kind, lasting), n in points.items())
+    with capsys.disabled():
+        print(f"\n{name}: {sum(points.values())} points of failure tried: {told}")
+    assert min(points.values()) > 0
