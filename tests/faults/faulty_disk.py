@@ -3,7 +3,7 @@
 The kernel holds the process at each file-system call and asks here first (seccomp_unotify(2)), so Python, Arrow and SQLite meet the
 failure where a bad disk would hand it to them. What goes through a memory map, as the frames' index that SQLite keeps in its -shm file,
 is no call and cannot be refused; making and growing the map can. A sync is answered and not carried out: it matters when the power
-fails, which is not tried here.
+fails, which is not tried here. So is a sleep: nobody else is there to wait for.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ Kind = Literal["error", "full", "short", "killed", "torn"]
 NUMBERS = {  # of the calls on x86_64, /usr/include/x86_64-linux-gnu/asm/unistd_64.h
     "read": 0, "write": 1, "open": 2, "stat": 4, "fstat": 5, "lstat": 6, "mmap": 9, "pread64": 17, "pwrite64": 18, "writev": 20,
     "access": 21, "fcntl": 72, "flock": 73, "fsync": 74, "fdatasync": 75, "ftruncate": 77, "rename": 82, "mkdir": 83, "rmdir": 84,
-    "creat": 85, "unlink": 87, "readlink": 89, "fchmod": 91, "fchown": 93, "getdents64": 217, "openat": 257, "mkdirat": 258,
-    "newfstatat": 262, "unlinkat": 263, "renameat": 264, "faccessat": 269, "utimensat": 280, "fallocate": 285, "renameat2": 316,
-    "statx": 332, "faccessat2": 439,
+    "creat": 85, "unlink": 87, "readlink": 89, "fchmod": 91, "fchown": 93, "getdents64": 217, "clock_nanosleep": 230, "openat": 257,
+    "mkdirat": 258, "newfstatat": 262, "unlinkat": 263, "renameat": 264, "faccessat": 269, "utimensat": 280, "fallocate": 285,
+    "renameat2": 316, "statx": 332, "faccessat2": 439,
 }  # fmt: skip
 NAMES = {number: name for name, number in NUMBERS.items()}
 BY_PATH = {"open", "stat", "lstat", "access", "rename", "mkdir", "rmdir", "creat", "unlink", "readlink"}
@@ -34,7 +34,8 @@ OPENS = {"open": 1, "openat": 2}  # which argument holds the flags
 SYNCS = {"fsync", "fdatasync"}
 WRITES = {"write", "pwrite64"}
 RENAMES = {"rename", "renameat", "renameat2"}
-GROWS = {*WRITES, "writev", "creat", "mkdir", "mkdirat", "fallocate", *RENAMES}
+MAKES = {"creat", "mkdir", "mkdirat"}
+GROWS = {*WRITES, "writev", "fallocate", *RENAMES}
 CHANGES = {*GROWS, "ftruncate", "unlink", "unlinkat", "rmdir"}
 LOCKS = {fcntl.F_SETLK, fcntl.F_SETLKW}
 
@@ -120,6 +121,8 @@ class Disk:
 
     def _answer(self, name: str, arguments: list[int]) -> tuple[int, int, int]:
         """The value that the call returns, its error number, and whether the kernel carries it out instead."""
+        if name == "clock_nanosleep":
+            return 0, 0, 0
         if not self._is_ours(name, arguments):
             return 0, 0, CONTINUE
         if self._could_happen_to(name, arguments):
@@ -145,13 +148,14 @@ class Disk:
     def _could_happen_to(self, name: str, arguments: list[int]) -> bool:
         flags = arguments[OPENS[name]] if name in OPENS else 0
         kind = self.fault.kind
+        is_new = (name in MAKES or flags & os.O_CREAT) and not os.path.lexists(self._path(name, arguments))
         if kind == "error":
             return name != "fcntl" or arguments[1] in LOCKS
         if kind == "killed":
-            return name in CHANGES or bool(flags & (os.O_CREAT | os.O_TRUNC))
+            return name in CHANGES or bool(is_new or flags & os.O_TRUNC)
         if kind == "torn" or (kind == "short" and self.struck.calls < self.fault.at):
             return name in WRITES and arguments[2] > 1
-        return name in GROWS | SYNCS or bool(flags & os.O_CREAT) or (name == "ftruncate" and arguments[1] > 0)
+        return name in GROWS | SYNCS or bool(is_new) or (name == "ftruncate" and arguments[1] > self._size(arguments))
 
     def _write_half(self, name: str, arguments: list[int]) -> int:
         """Do what the process asked for with the first half of its bytes, through its own descriptor."""
@@ -175,6 +179,9 @@ class Disk:
         if name in BELOW_A_FOLDER and arguments[1]:
             return self._below(folder, arguments[1])
         return self._link(folder) if number >= 0 else ""
+
+    def _size(self, arguments: list[int]) -> int:
+        return os.stat(f"/proc/{self.pid}/fd/{arguments[0]}").st_size
 
     def _below(self, folder: str, pointer: int) -> str:
         name = os.pread(self.memory, 4096, pointer).split(b"\0", 1)[0].decode()

@@ -10,12 +10,13 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import os
 import re
 import sqlite3
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -78,7 +79,8 @@ class SqliteTarget:
                 hashes = {name: _fill(db, name, storage, tables[name]) for name in PUBLISHED}
                 _require_counts(publication, hashes)
             except BaseException:
-                _drop_tables(db, storage)
+                with suppress(sqlite3.Error):  # the disk may be what failed; then the next attempt drops them
+                    _drop_tables(db, storage)
                 raise
             counts = {name: hashed.rows for name, hashed in hashes.items()}
             staged = replace(publication, counts=counts, content_hash=combined_hash(hashes), state="staged")
@@ -266,13 +268,20 @@ def _in_sentences(path: Path) -> Iterator[None]:
             raise BadData(_nothing_published(path)) from error
         if "full" in text:
             raise OSError(errno.ENOSPC, text, str(path)) from error
-        if "readonly" in text or "unable to open" in text:
+        if "readonly" in text or ("unable to open" in text and not _may_write(path)):
             raise PermissionError(errno.EACCES, text, str(path)) from error
         if "locked" in text or "busy" in text:
             raise TimeoutError(f"{path}: {text}; another program has held the file for more than {BUSY_SECONDS:.0f} s") from error
         raise OSError(errno.EIO, text, str(path)) from error
     except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_CORRUPT:  # also what SQLite makes of a page that the disk does not give
+            advice = "publish again; if this comes again the file is damaged: move it away first, older versions are lost"
+            raise OSError(errno.EIO, f"{error}; {advice}", str(path)) from error
         raise BadData(f"{path}: {error}; move the file away and publish again, older versions are lost") from error
+
+
+def _may_write(path: Path) -> bool:
+    return os.access(path.parent, os.W_OK) and (not path.exists() or (path.is_file() and os.access(path, os.W_OK)))
 
 
 @contextmanager
@@ -280,10 +289,11 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
+        db.execute("COMMIT")
     except BaseException:
-        db.execute("ROLLBACK")
+        if db.in_transaction:  # some errors end it
+            db.execute("ROLLBACK")
         raise
-    db.execute("COMMIT")
 
 
 def _quoted(identifier: str) -> str:
@@ -390,10 +400,9 @@ def _read_back(db: sqlite3.Connection, name: str, storage: str) -> TableHash:
     shape = definition(name)
     key = ", ".join(_quoted(column) for column in shape.key)
     hashed = TableHash(shape)
-    try:
-        cursor = db.execute(f"SELECT * FROM {_table(name, storage)} ORDER BY {key}")  # noqa: S608  checked identifiers
-    except sqlite3.OperationalError:  # the table is gone: nobody but a person with a tool can have done that
-        return hashed
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (f"{name}_{storage}",)).fetchone():
+        return hashed  # the table is gone: nobody but a person with a tool can have done that
+    cursor = db.execute(f"SELECT * FROM {_table(name, storage)} ORDER BY {key}")  # noqa: S608  checked identifiers
     for rows in one_ahead(iter(lambda: cursor.fetchmany(READ_ROWS), [])):
         hashed.add_text(_as_stored_text(rows, shape))
     return hashed
