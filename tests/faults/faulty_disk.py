@@ -16,6 +16,7 @@ import select
 import signal
 import struct
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 Kind = Literal["error", "full", "short", "killed", "torn"]
@@ -181,7 +182,7 @@ class Disk:
         return self._link(folder) if number >= 0 else ""
 
     def _size(self, arguments: list[int]) -> int:
-        return os.stat(f"/proc/{self.pid}/fd/{arguments[0]}").st_size
+        return Path(f"/proc/{self.pid}/fd/{arguments[0]}").stat().st_size
 
     def _below(self, folder: str, pointer: int) -> str:
         name = os.pread(self.memory, 4096, pointer).split(b"\0", 1)[0].decode()
@@ -189,6 +190,6 @@ class Disk:
 
     def _link(self, name: str) -> str:
         try:
-            return os.readlink(f"/proc/{self.pid}/{name}")
+            return str(Path(f"/proc/{self.pid}/{name}").readlink())
         except FileNotFoundError:  # no such descriptor: the kernel will say so
             return ""

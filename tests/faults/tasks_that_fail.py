@@ -119,10 +119,20 @@ def publish_postgres(address: str, version: str) -> None:
     publish(PostgresTarget(address, READER), version)
 
 
+def read_postgres(address: str, _: str = "") -> str:
+    """The database's live version, as a service sees it."""
+    target = PostgresTarget(address, READER)
+    try:
+        return read_target(target)
+    finally:
+        target.close()
+
+
 TASKS = {
     task.__name__: task
     for task in (
         write_artefact, read_artefact, write_days, read_days, write_figures, read_figures, publish_sqlite, read_sqlite, publish_postgres,
+        read_postgres,
     )
 }  # fmt: skip
 

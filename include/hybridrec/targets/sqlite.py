@@ -16,7 +16,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -42,6 +42,7 @@ READ_ROWS = 1_000  # some 2 MB of lists: what is that small stays in the cache a
 PAGE_BYTES = 16_384  # a row of 20 items has some 2 kB: with the default of 4096 each one spills to an overflow page
 STAGE_LOG_PAGES = 4_000  # some 64 MB: rows go on from the log to the file in few large writes, and the log stays bounded
 
+LOOK = "SELECT COUNT(*) FROM sqlite_master"  # from its first look on, a connection is seen by others
 PUBLICATIONS = """
 CREATE TABLE IF NOT EXISTS publications (
     version TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, run_id TEXT NOT NULL, source TEXT NOT NULL, as_of TEXT NOT NULL,
@@ -180,31 +181,24 @@ class SqliteTarget:
 
     @contextmanager
     def _writer(self) -> Iterator[sqlite3.Connection]:
+        """A connection that writes.
+
+        The last connection to close removes the -wal and -shm files, and a reader who may not write in the folder cannot make them
+        again. One that only reads removes nothing: it comes first and goes last, whatever fails in between.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with _in_sentences(self.path):
+        if not self.path.is_file():
+            self.path.open("ab").close()  # the system says better than SQLite why it cannot be made
+        with _in_sentences(self.path), closing(_open_read_only(self.path)) as last:
+            last.execute(LOOK).fetchall()
             # one thread at a time uses it, but not always the same: the read-back fetches in a second one
-            db = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-            try:
+            with closing(sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)) as db:
                 db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
                 db.execute("PRAGMA journal_mode = WAL")
                 db.execute(PUBLICATIONS)
+                last.execute(LOOK).fetchall()  # a new file has its logs only now
                 yield db
-                self._keep_log_files(db)
-            finally:
-                db.close()
-
-    def _keep_log_files(self, db: sqlite3.Connection) -> None:
-        """Leave the -wal and -shm files behind: a reader who may not write in the folder cannot make them.
-
-        The last connection to close removes them, unless it is read-only.
-        """
-        db.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        last = _open_read_only(self.path)
-        try:
-            last.execute("SELECT COUNT(*) FROM publications").fetchone()
-            db.close()
-        finally:
-            last.close()
+                db.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     @contextmanager
     def _only_stager(self) -> Iterator[None]:
