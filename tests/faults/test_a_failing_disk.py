@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sqlite3
 import sys
 import tempfile
@@ -33,7 +34,6 @@ FAULTS: list[tuple[Kind, bool]] = [
     ("killed", False), ("torn", False),
 ]  # fmt: skip
 NEW = "4"
-KILLED = 9
 LANES = 2  # points tried at the same time
 OLD = 2 * store.ORPHAN_SECONDS
 
@@ -132,7 +132,7 @@ SCENARIOS = {
 def every_point(lane: Lane, scenario: Scenario, folder: Path, kind: Kind, lasting: bool) -> int:
     """Try each point of one kind of failure, each time on the same state; returns how many there were."""
     for old in ("1", "2", "3"):  # so that there is something to replace and to remove
-        succeed(lane.writer, Work(scenario.write, str(folder / "before"), old))
+        lane.writer.succeed(Work(scenario.write, str(folder / "before"), old))
     for at in count(1):
         here = shutil.copytree(folder / "before", folder / str(at))
         # of a fault that strikes once nobody is a witness: SQLite tidies up behind the last one who leaves
@@ -145,12 +145,12 @@ def every_point(lane: Lane, scenario: Scenario, folder: Path, kind: Kind, lastin
             return at - 1
         try:
             tell_the_truth(end, kind, here)
-            fresh = succeed(lane.reader, Work(scenario.read, str(here)))
+            fresh = lane.reader.succeed(Work(scenario.read, str(here)))
             assert fresh in ((old, NEW) if end.error or end.signal else (NEW,))
             assert reader() in (old, fresh)
             age(here)
-            succeed(lane.writer, Work(scenario.write, str(here), NEW))
-            assert succeed(lane.reader, Work(scenario.read, str(here))) == NEW
+            lane.writer.succeed(Work(scenario.write, str(here), NEW))
+            assert lane.reader.succeed(Work(scenario.read, str(here))) == NEW
             scenario.left(here)
         except Exception as error:
             raise AssertionError(point) from error
@@ -158,16 +158,10 @@ def every_point(lane: Lane, scenario: Scenario, folder: Path, kind: Kind, lastin
     raise AssertionError("a run without end")
 
 
-def succeed(process: Server, work: Work) -> object:
-    end = process.do(work)
-    assert not end.error, end
-    return end.result
-
-
 def tell_the_truth(end: End, kind: Kind, folder: Path) -> None:
     """A failure may be retried and says what failed; of a sync and of its -shm file SQLite does not tell why."""
     if kind in ("killed", "torn"):
-        assert end.signal == KILLED
+        assert end.signal == signal.SIGKILL
     elif end.error:
         assert "OSError" in end.error.split()
         assert any(words in end.sentence for words in (str(folder), "the disk", "Input/output error"))
@@ -180,8 +174,7 @@ def age(folder: Path) -> None:
         os.utime(path, (time.time() - OLD,) * 2)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name == "figures" else pytest.mark.slow) for name in SCENARIOS])
 def test_every_call_fails_in_turn(name: str, lanes: SimpleQueue[Lane], folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def tried(fault: tuple[Kind, bool]) -> int:
         lane = lanes.get()

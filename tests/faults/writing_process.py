@@ -78,6 +78,12 @@ class Server:
         self.start(work)
         return self.end()
 
+    def succeed(self, work: Work) -> object:
+        """Do what must go well; returns its result."""
+        end = self.do(work)
+        assert not end.error, end
+        return end.result
+
     def _line(self) -> str:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
