@@ -190,7 +190,8 @@ class SqliteTarget:
         if not self.path.is_file():
             self.path.open("ab").close()  # the system says better than SQLite why it cannot be made
         with _in_sentences(self.path), closing(_open_read_only(self.path)) as last:
-            last.execute(LOOK).fetchall()
+            if self.path.with_name(f"{self.path.name}-wal").exists():  # else a file is half made, and who only reads cannot mend it
+                last.execute(LOOK).fetchall()
             # one thread at a time uses it, but not always the same: the read-back fetches in a second one
             with closing(sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)) as db:
                 db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
