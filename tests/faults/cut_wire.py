@@ -81,34 +81,34 @@ class Wire:
         with suppress(OSError):
             for kind, message in _messages(client, named=False):
                 if kind in ACTS and self._is_the_one("request"):
+                    self._strike()
                     break
                 if kind in ACTS:
                     asked.set()
                 server.sendall(message)
-        self._end(client, server)
+        self._hang_up([client, server])
 
     def _pass_answers(self, server: socket.socket, client: socket.socket, asked: Event) -> None:
         with suppress(OSError):
             for _, message in _messages(server, named=True):
                 if asked.is_set() and self._is_the_one("answer"):
+                    self._strike()
                     break
                 asked.clear()
                 client.sendall(message)
-        self._end(client, server)
+        self._hang_up([client, server])
 
     def _is_the_one(self, side: str) -> bool:
         with self._lock:
             self.messages += side == self.cut.side
             return side == self.cut.side and self.messages == self.cut.at
 
-    def _end(self, client: socket.socket, server: socket.socket) -> None:
-        if self.was_cut and self.cut.killed:
+    def _strike(self) -> None:
+        if self.cut.killed:
             self.known.wait()
-            with suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
-        if self.was_cut and self.cut.lasting:
+            os.kill(self.pid, signal.SIGKILL)
+        if self.cut.lasting:
             self.close()
-        self._hang_up([client, server])
 
     def _hang_up(self, ends: list[socket.socket]) -> None:
         for end in ends:
@@ -120,7 +120,7 @@ class Wire:
 
 
 def _messages(end: socket.socket, named: bool) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and bytes of each message; a client's first one has no kind."""
+    """Kind and bytes of each message; a client's first one has no kind and asks for the connection, so it counts as one that acts."""
     kind = end.recv(1) if named else b""
     while kind or not named:
         length = _exactly(end, 4)

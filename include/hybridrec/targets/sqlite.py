@@ -269,7 +269,8 @@ def _in_sentences(path: Path) -> Iterator[None]:
             raise TimeoutError(f"{path}: {text}; another program has held the file for more than {BUSY_SECONDS:.0f} s") from error
         raise OSError(errno.EIO, text, str(path)) from error
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_CORRUPT:  # also what SQLite makes of a page that the disk does not give
+        # so SQLite also calls a page that the disk does not give
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_CORRUPT:
             advice = "publish again; if this comes again the file is damaged: move it away first, older versions are lost"
             raise OSError(errno.EIO, f"{error}; {advice}", str(path)) from error
         raise BadData(f"{path}: {error}; move the file away and publish again, older versions are lost") from error
