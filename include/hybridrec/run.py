@@ -166,9 +166,9 @@ class Run:
         if conformed.num_rows < definition.min_rows:
             raise BadData(f"{name} {part}: {conformed.num_rows} rows, expected at least {definition.min_rows}")
         folder = self.dataset(name, part)
-        attempt = store.new_attempt(folder)
-        pq.write_table(conformed, attempt / "part-0.parquet", compression="zstd")
-        self._commit(folder, attempt, conformed.num_rows)
+        with store.attempted(folder) as attempt:
+            pq.write_table(conformed, attempt / "part-0.parquet", compression="zstd")
+            self._commit(folder, attempt, conformed.num_rows)
 
     def read_spark(self, spark: SparkSession, name: str, part: str = "") -> DataFrame:
         """A committed table as a Spark frame."""
@@ -186,12 +186,12 @@ class Run:
 
         definition: Table = table(name)
         folder = self.dataset(name, part)
-        attempt = store.new_attempt(folder)
-        frame.write.mode("overwrite").option("parquet.block.size", str(row_group_mib * 2**20)).parquet(str(attempt))
-        rows = sum(pq.read_metadata(path).num_rows for path in attempt.glob("*.parquet"))
-        if rows < definition.min_rows:
-            raise BadData(f"{name} {part}: {rows} rows, expected at least {definition.min_rows}")
-        self._commit(folder, attempt, rows)
+        with store.attempted(folder) as attempt:
+            frame.write.mode("overwrite").option("parquet.block.size", str(row_group_mib * 2**20)).parquet(str(attempt))
+            rows = sum(pq.read_metadata(path).num_rows for path in attempt.glob("*.parquet"))
+            if rows < definition.min_rows:
+                raise BadData(f"{name} {part}: {rows} rows, expected at least {definition.min_rows}")
+            self._commit(folder, attempt, rows)
 
     def staged(self, name: str, part: str = "") -> AbstractContextManager[Path]:
         """An artefact folder (a model, a ranker, a report) that is committed when the block succeeds."""

