@@ -21,9 +21,9 @@ from airflow.api_fastapi.core_api.security import get_user
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 
-from hybridrec import store
+from hybridrec import storage, store
 from hybridrec.errors import BadData
-from hybridrec.run import run_folder
+from hybridrec.run import MANIFEST, run_folder
 from hybridrec.settings import Settings
 from hybridrec_airflow.links import PREFIX
 
@@ -40,9 +40,11 @@ app = FastAPI(title="hybridrec", docs_url=None, redoc_url=None, openapi_url=None
 @app.get("/", response_class=HTMLResponse)
 def runs() -> str:
     """The runs with their reports, newest first."""
-    folders = sorted(Settings.from_env().runs.glob("*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    folder = Settings.from_env().runs
+    opened = {name: storage.modified(folder / name / MANIFEST) for name in storage.children(folder)}
+    newest = sorted(((at, name) for name, at in opened.items() if at is not None), reverse=True)
     rows = "".join(
-        f"<tr><td>{_report_cell(path.parent)}</td><td><a href='{PREFIX}/mlflow/{path.parent.name}'>MLflow</a></td></tr>" for path in folders
+        f"<tr><td>{_report_cell(folder / name)}</td><td><a href='{PREFIX}/mlflow/{name}'>MLflow</a></td></tr>" for _, name in newest
     )
     return PAGE.format(rows=rows or "<tr><td>No run yet: start <code>ingest</code>, then <code>nightly_retrain</code>.</td></tr>")
 

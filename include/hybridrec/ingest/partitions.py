@@ -19,7 +19,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridrec import store
+from hybridrec import storage, store
 from hybridrec.ingest.landing import count_rows
 from hybridrec.tables import Table
 
@@ -42,7 +42,8 @@ def merge_days(spark: SparkSession, dataset: Path, table: Table, rows: DataFrame
     with _locked(dataset):
         old = _files_by_day(dataset)
         touched = _touched_days(spark, dataset, table, rows)
-        before = [str(dataset / file) for day, files in old.items() if day in touched for file in files]
+        replaced = [file for day, files in old.items() if day in touched for file in files]
+        before = [str(path) for path in storage.fetch(dataset, replaced)]
         if before:
             kept = spark.read.schema(table.spark_ddl()).parquet(*before).join(rows.select(*table.key), list(table.key), "left_anti")
             rows = rows.unionByName(kept)
@@ -112,7 +113,7 @@ def _commit(dataset: Path, written: list[str], carried: list[str]) -> store.Mani
     if set(files) == set(previous):
         log.info("%s: unchanged, %d files", dataset.name, len(files))
         return store.read_manifest(dataset)
-    rows = count_rows([dataset / file for file in files])
+    rows = count_rows(storage.fetch(dataset, files))
     digest = hashlib.sha256("\n".join(sorted(map(_content, files))).encode()).hexdigest()
     store.commit(dataset, store.Manifest(files, rows, digest), keep=KEEP_STATES)
     log.info("%s: %d rows in %d files, %d of them new", dataset.name, rows, len(files), len(set(files) - set(previous)))
