@@ -12,7 +12,7 @@ class Settings:
     """One field for each HYBRIDREC_* variable.
 
     home: everything that this machine writes lies below it.
-    storage: where runs, warehouse and tuned lie: a folder, or an address as "s3://bucket/prefix" that the home then mirrors; "" for the home.
+    storage: where runs, warehouse and tuned lie, a folder or "s3://bucket/prefix", which the home then mirrors; "" for the home.
     spark: "connect" (one server a night), "submit" (Spark jobs go to a cluster), or a Spark master for sessions of their own ("local[2]").
     target: name of the publish target, a file under `targets/`.
     skip: members of extension folders that are switched off, as "models.two_tower".

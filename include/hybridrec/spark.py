@@ -82,7 +82,7 @@ def session() -> SparkSession:
     settings = Settings.from_env()
     with spark_time():
         if os.environ.get("PYSPARK_GATEWAY_PORT"):
-            return _submitted_session()
+            return _submitted_session(settings)
         require_java()
         name = os.environ.get(SESSION_VARIABLE)
         if name and settings.spark == "connect":
@@ -90,10 +90,15 @@ def session() -> SparkSession:
         return _own_session(settings)
 
 
-def _submitted_session() -> SparkSession:
+def _submitted_session(settings: Settings) -> SparkSession:
     """The session of a job that spark-submit has started: master and resources are its flags, the rest is ours."""
     from pyspark.sql import SparkSession
 
+    if settings.is_remote:
+        raise BadData(
+            f"HYBRIDREC_SPARK=submit: a cluster's executors do not read {settings.storage}; let HYBRIDREC_STORAGE name a folder that "
+            "all of its machines share, or run Spark on one machine with HYBRIDREC_SPARK=connect"
+        )
     conf = RESULTS | {"spark.executorEnv.PYTHONPATH": os.environ.get("PYTHONPATH", "")}  # an executor has its node's otherwise
     builder = SparkSession.builder
     for key, value in conf.items():
