@@ -48,6 +48,22 @@ def server() -> Iterator[dict[str, str]]:
         shutil.rmtree(folder)
 
 
+@contextmanager
+def server_over(folder: Path) -> Iterator[dict[str, str]]:
+    """The same of a server that keeps each bucket as a folder, each object as a file, and asks nobody who he is."""
+    (port,) = free_ports(1)
+    command = [str(Path(sys.executable).with_name("localbucket")), "--host", "127.0.0.1", "--port", str(port), str(folder)]
+    with (folder / "log").open("wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+    try:
+        endpoint = f"http://127.0.0.1:{port}"
+        wait_until_it_answers(process, endpoint, folder / "log")
+        yield CREDENTIALS | {"AWS_ENDPOINT_URL": endpoint, "AWS_EC2_METADATA_DISABLED": "true"}
+    finally:
+        process.kill()
+        process.wait()
+
+
 def free_ports(n: int) -> list[int]:
     """Ports that nobody listens on."""
     probes = [socket.socket() for _ in range(n)]
@@ -91,11 +107,16 @@ def object_server() -> Iterator[dict[str, str]]:
 @pytest.fixture
 def object_storage(object_server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
     """Address in an empty bucket that HYBRIDREC_STORAGE names from now on."""
-    for name, value in object_server.items():
-        monkeypatch.setenv(name, value)
+    return use(object_server, monkeypatch)
+
+
+def use(environment: dict[str, str], patch: pytest.MonkeyPatch) -> str:
+    """Let HYBRIDREC_STORAGE name a place in a bucket made for it; returns the address."""
+    for name, value in environment.items():
+        patch.setenv(name, value)
     bucket = f"test-{uuid.uuid4().hex[:8]}"
-    client(object_server["AWS_ENDPOINT_URL"]).create_dir(bucket)
-    monkeypatch.setenv("HYBRIDREC_STORAGE", f"s3://{bucket}/hybridrec")
+    client(environment["AWS_ENDPOINT_URL"]).create_dir(bucket)
+    patch.setenv("HYBRIDREC_STORAGE", f"s3://{bucket}/hybridrec")
     return f"s3://{bucket}/hybridrec"
 
 

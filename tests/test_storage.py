@@ -138,6 +138,26 @@ def test_only_what_is_shared_lies_at_the_address(home: Path, object_storage: str
     assert storage.children(home / "runs") == ["night"]
 
 
+def test_a_worker_gets_the_folder_of_an_attempt_that_it_was_told_of(home: Path, object_storage: str) -> None:
+    write(home / "runs" / "night" / "x", "first")
+    attempt = store.committed_folder(home / "runs" / "night" / "x")
+    shutil.rmtree(home)
+    assert [path.name for path in sorted(storage.fetch_folder(attempt).iterdir())] == ["a.txt", "b.txt"]
+
+
+def test_what_spark_wrote_at_the_address_is_taken_to_this_disk(home: Path, object_storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempt = store.new_attempt(home / "runs" / "night" / "x")
+    assert storage.spark_path(attempt) == str(attempt)
+    monkeypatch.setenv(storage.SUBMITTED, "1")
+    assert storage.spark_path(attempt) == f"s3a://{object_storage.removeprefix('s3://')}/runs/night/x/{attempt.name}"
+    assert storage.spark_path(home / "spark" / "x") == str(home / "spark" / "x")
+    for name in ("part-0.parquet", "day=2026-01-31/part-0.parquet", "_temporary/0/part-0.parquet", "_SUCCESS"):
+        storage.write_text(attempt / name, "rows")
+    storage.take_from_spark(attempt)
+    assert object_store.objects(object_storage) == []
+    assert store.files_below(attempt.parent, attempt) == (f"{attempt.name}/day=2026-01-31/part-0.parquet", f"{attempt.name}/part-0.parquet")
+
+
 def test_storage_may_be_a_folder_that_machines_share(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYBRIDREC_STORAGE", str(tmp_path / "shared"))
     settings = Settings.from_env()

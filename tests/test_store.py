@@ -102,9 +102,9 @@ def test_superseded_files_stay_as_long_as_asked(folder: Path) -> None:
     assert store.read_manifest(folder).superseded == (names["three"], names["two"])
     assert attempts(folder) == {names[text][0].split("/")[0] for text in ("two", "three", "four")}
     forget(folder)
-    assert [path.read_text() for path in storage.fetch(folder, names["two"])] == ["two"]
+    assert [path.read_text() for path in storage.fetch(folder / name for name in names["two"])] == ["two"]
     with pytest.raises(FileNotFoundError):
-        [path.read_text() for path in storage.fetch(folder, names["one"])]
+        [path.read_text() for path in storage.fetch(folder / name for name in names["one"])]
 
 
 def test_a_file_that_stays_is_not_written_again(folder: Path) -> None:

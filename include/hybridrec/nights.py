@@ -45,7 +45,8 @@ def open_run(request: Request, settings: Settings) -> Run:
     config = _config(request, settings)
     models = _models(request.models)
     inputs = _inputs(request.source, settings)
-    files = [str(path) for path in storage.fetch(settings.warehouse(request.source) / "core_events", inputs["core_events"].files)]
+    events = settings.warehouse(request.source) / "core_events"
+    files = [str(path) for path in storage.fetch(events / name for name in inputs["core_events"].files)]
     hours, counts = positive_events_per_hour(files, config)
     as_of = _as_of(request.as_of, files)
     before = hours < (as_of.timestamp() // 3600) + 1

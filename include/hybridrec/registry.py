@@ -327,7 +327,7 @@ def _copy_stack(run: Run, home: Path) -> None:
     (target / MANIFEST).write_text(storage.read_text(run.folder / MANIFEST))
     for folder in _stack_datasets(run):
         copy = target / folder.relative_to(run.folder)
-        for file in storage.fetch(folder, store.read_manifest(folder).files):
+        for file in storage.fetch(folder / name for name in store.read_manifest(folder).files):
             place = copy / file.relative_to(folder)
             place.parent.mkdir(parents=True, exist_ok=True)
             _link(file, place)

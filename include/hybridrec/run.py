@@ -155,7 +155,7 @@ class Run:
         folder = self.settings.warehouse(self.manifest.source) / name
         gone = ""
         try:
-            paths = storage.fetch(folder, self.manifest.inputs[name].files)
+            paths = storage.fetch(folder / file for file in self.manifest.inputs[name].files)
             gone = next((str(path) for path in paths if not path.exists()), "")
         except FileNotFoundError as error:
             gone = str(error)
@@ -181,7 +181,7 @@ class Run:
         definition = table(name)
         # a table of fixed columns states its schema, so that Spark need not open the files to learn it
         reader = spark.read if definition.open_prefixes else spark.read.schema(definition.spark_ddl())
-        return reader.parquet(*self.files(name, part))
+        return reader.parquet(*(storage.spark_path(Path(file)) for file in self.files(name, part)))
 
     def write_spark(self, name: str, frame: DataFrame, part: str = "", row_group_mib: int = 128) -> None:
         """Write a Spark frame into an attempt folder and commit it as the table's content.
@@ -193,7 +193,8 @@ class Run:
         definition: Table = table(name)
         folder = self.dataset(name, part)
         attempt = store.new_attempt(folder)
-        frame.write.mode("overwrite").option("parquet.block.size", str(row_group_mib * 2**20)).parquet(str(attempt))
+        frame.write.mode("overwrite").option("parquet.block.size", str(row_group_mib * 2**20)).parquet(storage.spark_path(attempt))
+        storage.take_from_spark(attempt)
         rows = sum(pq.read_metadata(path).num_rows for path in attempt.glob("*.parquet"))
         if rows < definition.min_rows:
             raise BadData(f"{name} {part}: {rows} rows, expected at least {definition.min_rows}")

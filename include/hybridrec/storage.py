@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SHARED = ("runs", "warehouse", "tuned")
 ADDRESS = re.compile(r"s3://([a-z0-9][a-z0-9.-]+(?:/[\w.=-]+)*)/?")
+SUBMITTED = "PYSPARK_GATEWAY_PORT"  # set in a job that spark-submit has started: its executors are other machines
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 AT_ONCE = 8  # transfers: a single one seldom fills the line
 CONNECT_SECONDS, REQUEST_SECONDS, ATTEMPTS = 10, 60, 5
@@ -71,12 +72,38 @@ def children(folder: Path) -> list[str]:
     return sorted(found.base_name for found in _store().get_file_info(FileSelector(key, allow_not_found=True)))
 
 
-def fetch(folder: Path, names: Iterable[str]) -> list[Path]:
-    """Files of a dataset as files on this disk; those that are not here yet are copied. FileNotFoundError when one is gone."""
-    key, paths = _key(folder), [folder / name for name in names]
+def fetch(paths: Iterable[Path]) -> list[Path]:
+    """Committed files as files on this disk; those that are not here yet are copied. FileNotFoundError when one is gone."""
+    wanted = list(paths)
+    absent = [(key, path) for path in wanted if (key := _key(path)) is not None and not path.exists()]
+    _at_once(_download, absent)
+    return wanted
+
+
+def fetch_folder(folder: Path) -> Path:
+    """A folder of a committed attempt with all its data files, on this disk."""
+    from pyarrow.fs import FileSelector
+
+    key = _key(folder)
     if key is not None:
-        _at_once(_download, [(f"{key}/{path.relative_to(folder).as_posix()}", path) for path in paths if not path.exists()])
-    return paths
+        found = _store().get_file_info(FileSelector(key, recursive=True))
+        names = [Path(file.path).relative_to(key) for file in found if file.is_file]
+        fetch(folder / name for name in names if all(part[0] not in "._" for part in name.parts))  # engines' own are left out
+    return folder
+
+
+def spark_path(path: Path) -> str:
+    """What Spark calls a path: on a cluster its address, which Hadoop's S3A reads and writes; else the path on this disk."""
+    key = _key(path) if SUBMITTED in os.environ else None
+    return str(path) if key is None else f"s3a://{key}"
+
+
+def take_from_spark(attempt: Path) -> None:
+    """Move what Spark has written under spark_path(attempt) to the attempt's folder on this disk, to be hashed and put."""
+    key = _key(attempt)
+    if key is not None and SUBMITTED in os.environ:
+        fetch_folder(attempt)
+        _store().delete_dir(key)
 
 
 def put(folder: Path, names: Iterable[str]) -> None:

@@ -67,7 +67,7 @@ def is_committed(folder: Path) -> bool:
 
 def committed_files(folder: Path, suffix: str = ".parquet") -> list[Path]:
     """The files of a dataset that count, on this disk, as absolute paths in a fixed order."""
-    return storage.fetch(folder, [name for name in read_manifest(folder).files if name.endswith(suffix)])
+    return storage.fetch(folder / name for name in read_manifest(folder).files if name.endswith(suffix))
 
 
 def committed_folder(folder: Path) -> Path:
@@ -76,7 +76,7 @@ def committed_folder(folder: Path) -> Path:
     attempts = {_attempt(name) for name in files}
     if len(attempts) != 1:
         raise NotCommitted(f"{folder}: expected one attempt, found {sorted(attempts)}")
-    storage.fetch(folder, files)
+    storage.fetch(folder / name for name in files)
     return folder / attempts.pop()
 
 
