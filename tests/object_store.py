@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pyarrow.fs import S3FileSystem
 
 START_SECONDS = 60.0
+BUCKET = "tests"  # one for all tests: a new one takes the server a second
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "only-on-the-loopback", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
@@ -88,8 +89,8 @@ def wait_until_it_answers(process: subprocess.Popen[bytes], endpoint: str, log: 
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
-            client(endpoint).create_dir("probe")
-            with client(endpoint).open_output_stream("probe/a") as stream:
+            client(endpoint).create_dir(BUCKET)
+            with client(endpoint).open_output_stream(f"{BUCKET}/probe") as stream:
                 stream.write(b"there")
             return
         except OSError:
@@ -106,18 +107,17 @@ def object_server() -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def object_storage(object_server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
-    """Address in an empty bucket that HYBRIDREC_STORAGE names from now on."""
+    """Address that HYBRIDREC_STORAGE names from now on, with nothing there yet."""
     return use(object_server, monkeypatch)
 
 
 def use(environment: dict[str, str], patch: pytest.MonkeyPatch) -> str:
-    """Let HYBRIDREC_STORAGE name a place in a bucket made for it; returns the address."""
+    """Let HYBRIDREC_STORAGE name a place of its own on a server; returns the address."""
     for name, value in environment.items():
         patch.setenv(name, value)
-    bucket = f"test-{uuid.uuid4().hex[:8]}"
-    client(environment["AWS_ENDPOINT_URL"]).create_dir(bucket)
-    patch.setenv("HYBRIDREC_STORAGE", f"s3://{bucket}/hybridrec")
-    return f"s3://{bucket}/hybridrec"
+    address = f"s3://{BUCKET}/{uuid.uuid4().hex[:8]}"
+    patch.setenv("HYBRIDREC_STORAGE", address)
+    return address
 
 
 def objects(address: str) -> list[str]:

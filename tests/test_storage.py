@@ -79,6 +79,7 @@ class Forwarder:
             return self.left < 0
 
 
+@pytest.mark.slow
 def test_a_writer_killed_at_any_packet_leaves_a_whole_state(home: Path, object_storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, server = home / "runs" / "night" / "x", os.environ["AWS_ENDPOINT_URL"]
     write(folder, "first")

@@ -55,11 +55,15 @@ def write_text(path: Path, text: str) -> None:
 
 def modified(path: Path) -> float | None:
     """When a file was last written, in seconds since 1970; None when there is none."""
-    key = _key(path)
-    if key is None:
-        return path.stat().st_mtime if path.is_file() else None
-    found = _store().get_file_info(key)
-    return float(found.mtime.timestamp()) if found.is_file else None
+    return times([path])[0]
+
+
+def times(paths: list[Path]) -> list[float | None]:
+    """The same of many files that lie below one folder, asked for at once."""
+    keys = [key for path in paths if (key := _key(path)) is not None]
+    if not keys:
+        return [path.stat().st_mtime if path.is_file() else None for path in paths]
+    return [float(found.mtime.timestamp()) if found.is_file else None for found in _store().get_file_info(keys)]
 
 
 def children(folder: Path) -> list[str]:

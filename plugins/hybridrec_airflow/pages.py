@@ -15,7 +15,6 @@ import html
 import json
 import os
 import urllib.request
-from pathlib import Path
 
 from airflow.api_fastapi.core_api.security import get_user
 from fastapi import Depends, FastAPI, HTTPException
@@ -41,10 +40,13 @@ app = FastAPI(title="hybridrec", docs_url=None, redoc_url=None, openapi_url=None
 def runs() -> str:
     """The runs with their reports, newest first."""
     folder = Settings.from_env().runs
-    opened = {name: storage.modified(folder / name / MANIFEST) for name in storage.children(folder)}
-    newest = sorted(((at, name) for name, at in opened.items() if at is not None), reverse=True)
+    names = storage.children(folder)
+    opened = storage.times([folder / name / MANIFEST for name in names])
+    reports = storage.times([folder / name / "report" / store.MANIFEST for name in names])
+    found = sorted(((at, name, report) for at, name, report in zip(opened, names, reports, strict=True) if at), reverse=True)
     rows = "".join(
-        f"<tr><td>{_report_cell(folder / name)}</td><td><a href='{PREFIX}/mlflow/{name}'>MLflow</a></td></tr>" for _, name in newest
+        f"<tr><td>{_report_cell(name, report is not None)}</td><td><a href='{PREFIX}/mlflow/{name}'>MLflow</a></td></tr>"
+        for _, name, report in found
     )
     return PAGE.format(rows=rows or "<tr><td>No run yet: start <code>ingest</code>, then <code>nightly_retrain</code>.</td></tr>")
 
@@ -98,9 +100,9 @@ def _ask(server: str, method: str, body: dict[str, object]) -> dict[str, list[di
         return json.load(answer)
 
 
-def _report_cell(folder: Path) -> str:
-    name = html.escape(folder.name)
-    return f"<a href='{PREFIX}/reports/{name}'>{name}</a>" if store.is_committed(folder / "report") else f"{name} (no report)"
+def _report_cell(run_id: str, has_report: bool) -> str:
+    name = html.escape(run_id)
+    return f"<a href='{PREFIX}/reports/{name}'>{name}</a>" if has_report else f"{name} (no report)"
 
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>hybridrec: runs</title>

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.cluster
 # Stands in for S3A, which no registry at hand has: Hadoop's ViewFs under that scheme, over the folder that a server keeps.
 S3A = """
 spark.hadoop.fs.s3a.impl org.apache.hadoop.fs.viewfs.ViewFileSystemOverloadScheme
-spark.hadoop.fs.viewfs.mounttable.{bucket}.link./hybridrec file://{folder}
+spark.hadoop.fs.viewfs.mounttable.{bucket}.link./{prefix} file://{folder}
 """
 
 
@@ -40,10 +40,10 @@ def test_a_cluster_reads_and_writes_the_store_by_itself(alone: dict[str, str], t
     (tmp_path / "buckets").mkdir()
     (tmp_path / "cluster").mkdir()
     with object_store.server_over(tmp_path / "buckets") as environment:
-        bucket = object_store.use(environment, monkeypatch).split("/")[2]
-        kept = tmp_path / "buckets" / bucket / "hybridrec"
+        _, _, bucket, prefix = object_store.use(environment, monkeypatch).split("/")
+        kept = tmp_path / "buckets" / bucket / prefix
         kept.mkdir()
-        with standalone.running(tmp_path / "cluster", 2, S3A.format(bucket=bucket, folder=kept)) as cluster:
+        with standalone.running(tmp_path / "cluster", 2, S3A.format(bucket=bucket, prefix=prefix, folder=kept)) as cluster:
             cluster.use(monkeypatch)
             monkeypatch.setenv("HYBRIDREC_SPARK", "submit")
             on_store = small_night.run(tmp_path / "machine", submit_elsewhere, monkeypatch)
