@@ -153,15 +153,10 @@ class Run:
         if name not in self.manifest.inputs:
             return [str(path) for path in store.committed_files(self.dataset(name, part))]
         folder = self.settings.warehouse(self.manifest.source) / name
-        gone = ""
         try:
-            paths = storage.fetch(folder / file for file in self.manifest.inputs[name].files)
-            gone = next((str(path) for path in paths if not path.exists()), "")
+            return [str(path) for path in storage.fetch(folder / file for file in self.manifest.inputs[name].files)]
         except FileNotFoundError as error:
-            gone = str(error)
-        if gone:
-            raise BadData(f"{name}: files of run {self.run_id} are gone, as {gone}; an ingest has replaced them, open a new run")
-        return [str(path) for path in paths]
+            raise BadData(f"{name}: an ingest has replaced files of run {self.run_id}; open a new run ({error})") from None
 
     def write(self, name: str, rows: pa.Table, part: str = "") -> None:
         """Conform rows to the table's definition, sort them by key and commit them as the table's content."""

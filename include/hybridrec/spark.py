@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from hybridrec import store
+from hybridrec import storage, store
 from hybridrec.errors import BadData
 from hybridrec.job import spark_time
 from hybridrec.settings import Settings
@@ -81,7 +81,7 @@ def session() -> SparkSession:
 
     settings = Settings.from_env()
     with spark_time():
-        if os.environ.get("PYSPARK_GATEWAY_PORT"):
+        if storage.SUBMITTED in os.environ:
             return _submitted_session(settings)
         require_java()
         name = os.environ.get(SESSION_VARIABLE)

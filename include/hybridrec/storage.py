@@ -10,6 +10,7 @@ The address holds no secret. Credentials, region and end point come from the env
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -78,8 +79,13 @@ def children(folder: Path) -> list[str]:
 
 def fetch(paths: Iterable[Path]) -> list[Path]:
     """Committed files as files on this disk; those that are not here yet are copied. FileNotFoundError when one is gone."""
-    wanted = list(paths)
-    absent = [(key, path) for path in wanted if (key := _key(path)) is not None and not path.exists()]
+    wanted, absent = list(paths), []
+    for path in wanted:
+        if not path.exists():
+            key = _key(path)
+            if key is None:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+            absent.append((key, path))
     _at_once(_download, absent)
     return wanted
 
