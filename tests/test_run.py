@@ -36,7 +36,7 @@ def test_small_run_reads_back(small_run: Run) -> None:
 def test_files_that_an_ingest_has_replaced_are_named(small_run: Run) -> None:
     gone = Input(("attempt-0/x.parquet",), 1, "")
     run = Run(replace(small_run.manifest, inputs={"core_users": gone}), small_run.settings)
-    with pytest.raises(BadData, match=r"core_users: an ingest has replaced files of run small; open a new run .*x\.parquet"):
+    with pytest.raises(BadData, match=r"core_users: files of run small are gone, .*; open a new run .*x\.parquet"):
         run.files("core_users")
 
 

@@ -156,7 +156,7 @@ class Run:
         try:
             return [str(path) for path in storage.fetch(folder / file for file in self.manifest.inputs[name].files)]
         except FileNotFoundError as error:
-            raise BadData(f"{name}: an ingest has replaced files of run {self.run_id}; open a new run ({error})") from None
+            raise BadData(f"{name}: files of run {self.run_id} are gone, an ingest has replaced them; open a new run ({error})") from None
 
     def write(self, name: str, rows: pa.Table, part: str = "") -> None:
         """Conform rows to the table's definition, sort them by key and commit them as the table's content."""
