@@ -8,13 +8,18 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
+import localbucket
 import pytest
 
 if TYPE_CHECKING:
@@ -49,20 +54,42 @@ def server() -> Iterator[dict[str, str]]:
         shutil.rmtree(folder)
 
 
+class KeptAsFiles(localbucket.S3Handler):
+    """localbucket with what it lacks of S3: several deletions at once, and markers of folders."""
+
+    def _post_request(self, bucket: str, key: str) -> None:
+        if "delete" not in self.query:
+            super()._post_request(bucket, key)
+            return
+        for name in ElementTree.fromstring(self._read_body()).iter("{*}Key"):
+            (self._bucket_dir(bucket) / str(name.text)).unlink(missing_ok=True)
+        self._send_xml(ElementTree.Element("DeleteResult"))
+
+    def _delete_request(self, bucket: str, key: str) -> None:
+        if key.endswith("/"):
+            shutil.rmtree(self._bucket_dir(bucket) / key, ignore_errors=True)
+            self._send(HTTPStatus.NO_CONTENT)
+        else:
+            super()._delete_request(bucket, key)
+
+    def _put(self, bucket: str, key: str) -> None:
+        if key.endswith("/"):
+            (self._bucket_dir(bucket) / key).mkdir(parents=True, exist_ok=True)
+            self._send(HTTPStatus.OK)
+        else:
+            super()._put(bucket, key)
+
+
 @contextmanager
 def server_over(folder: Path) -> Iterator[dict[str, str]]:
     """The same of a server that keeps each bucket as a folder, each object as a file, and asks nobody who he is."""
-    (port,) = free_ports(1)
-    command = [str(Path(sys.executable).with_name("localbucket")), "--host", "127.0.0.1", "--port", str(port), str(folder)]
-    with (folder / "log").open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
-    try:
-        endpoint = f"http://127.0.0.1:{port}"
-        wait_until_it_answers(process, endpoint, folder / "log")
+    handler = type("Handler", (KeptAsFiles,), {"data_root": folder.resolve()})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as listener:
+        threading.Thread(target=listener.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{listener.server_port}"
+        client(endpoint).create_dir(BUCKET)
         yield CREDENTIALS | {"AWS_ENDPOINT_URL": endpoint, "AWS_EC2_METADATA_DISABLED": "true"}
-    finally:
-        process.kill()
-        process.wait()
+        listener.shutdown()
 
 
 def free_ports(n: int) -> list[int]:

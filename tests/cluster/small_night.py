@@ -42,12 +42,3 @@ def hashes(home: Path) -> dict[str, str]:
     names = object_store.objects(address) if address else [path.relative_to(home).as_posix() for path in home.rglob(store.MANIFEST)]
     places = [name.rsplit("/", 1)[0] for name in names if name.endswith(store.MANIFEST)]
     return {place: store.read_manifest(home / place).content_hash for place in places if place.split("/")[2] in TABLES}
-
-
-def submit(step: Step) -> int:
-    """Run a step's job as its task does with HYBRIDREC_SPARK=submit; raises when it fails."""
-    from hybridrec_airflow.operators import spark_job
-
-    flags = dict(flag.removeprefix("--").split("=", 1) for flag in step.command[3:])
-    spark_job(step.job, **flags).execute({})
-    return 0

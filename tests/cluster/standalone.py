@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pyspark
-import pytest
 
 START_SECONDS = 120.0
 SMALL_JVM = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"  # half the start-up on two cores
@@ -41,25 +40,18 @@ spark.sql.parquet.compression.codec gzip
 
 @dataclass(frozen=True)
 class Standalone:
-    """A running cluster: its master's address, the web pages of master and workers, the workers' folders and its configuration's."""
+    """A running cluster: its master's address, the web pages of master and workers, and the workers' folders."""
 
     url: str
     master_page: str
     worker_pages: tuple[str, ...]
     worker_folders: tuple[Path, ...]
-    conf: Path
 
     @property
     def connection(self) -> str:
         """The cluster as an Airflow connection in JSON."""
         host, port = self.url.rsplit(":", 1)
         return json.dumps({"conn_type": "spark", "host": host, "port": int(port), "extra": {"deploy-mode": "client"}})
-
-    def use(self, patch: pytest.MonkeyPatch) -> None:
-        """Let spark-submit be found and configured as it is on a machine of the cluster."""
-        patch.setenv("SPARK_CONF_DIR", str(self.conf))
-        patch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", self.connection)
-        patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
 
     def finished(self) -> dict[str, str]:
         """Ids of the applications that have ended, and their state."""
@@ -73,10 +65,10 @@ class Standalone:
 
 
 @contextmanager
-def running(folder: Path, n_workers: int, conf: str = "") -> Iterator[Standalone]:
-    """A cluster with these defaults too while the block runs. Its processes are killed by their groups at the end."""
+def running(folder: Path, n_workers: int) -> Iterator[Standalone]:
+    """A cluster while the block runs. Its processes are killed by their groups at the end."""
     (folder / "conf").mkdir()
-    (folder / "conf" / "spark-defaults.conf").write_text(f"{DEFAULTS}{conf}spark.local.dir {folder}/scratch\n")
+    (folder / "conf" / "spark-defaults.conf").write_text(f"{DEFAULTS}spark.local.dir {folder}/scratch\n")
     processes = []
     try:
         processes.append(_start(folder, "master", "--host", "127.0.0.1", "--port", "0", "--webui-port", "0"))
@@ -87,7 +79,7 @@ def running(folder: Path, n_workers: int, conf: str = "") -> Iterator[Standalone
             processes.append(_start(folder, name, *flags))
         master, *workers = (_logged(folder, name, r"WebUI.* started at (http://[\w.:]+)") for name in ("master", *names))
         _wait_until(lambda: read_page(master)["aliveworkers"] == n_workers, "the workers have not registered")
-        yield Standalone(url, master, tuple(workers), tuple(folder / name for name in names), folder / "conf")
+        yield Standalone(url, master, tuple(workers), tuple(folder / name for name in names))
     finally:
         for process in processes:
             os.killpg(process.pid, signal.SIGKILL)
