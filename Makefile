@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY = PASSIVE
 export OPENBLAS_NUM_THREADS = 1
 export PYTHONPATH = plugins
 
-.PHONY: install run ui stop status serve test test-fast test-slow test-cluster lint golden docs bench bench-night clean
+.PHONY: install run ui stop status serve test test-fast test-slow test-cluster lint golden docs bench bench-night sbom audit clean
 
 install:
 	@.ci/install
@@ -61,6 +61,18 @@ bench: install  ## the hot loops beside their peers, and how a night grows; writ
 
 bench-night: install  ## a night, task by task
 	$(PY) -m benchmarks.night
+
+AUDIT := var/audit/bin/python
+var/audit/.installed: .ci/audit.txt
+	$(PY) -m venv var/audit
+	$(AUDIT) -m pip install -qq --disable-pip-version-check -r $<
+	@touch $@
+
+sbom: install var/audit/.installed  ## all packages with versions and licences, a CycloneDX document in var/sbom.json
+	$(AUDIT) -m cyclonedx_py environment $(PY) --pyproject pyproject.toml --output-reproducible -o var/sbom.json
+
+audit: install var/audit/.installed  ## what is known against the pinned packages; asks the package registry
+	$(AUDIT) -m pip_audit -r requirements.lock --no-deps --disable-pip
 
 clean:  ## remove everything that runs have written; .venv stays
 	@[ ! -x $(PY) ] || $(MAKE) -s stop

@@ -257,20 +257,26 @@ def _explanations(costs: Sequence[Cost], night: float) -> list[str]:
 
 def airflow_costs(dag_id: str, run_id: str) -> tuple[list[dict[str, str]], list[Cost]]:
     """A finished run's task states, and what each of its jobs cost: the task's duration minus the job's is Airflow's."""
-    from hybridrec_airflow.installation import Installation
-
-    installation = Installation.from_env()
-    command = [sys.executable, "-m", "airflow", "tasks", "states-for-dag-run", dag_id, run_id, "--output", "json"]
-    done = subprocess.run(command, cwd=ROOT, env=installation.environment(), capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        sys.exit(f"Airflow knows no run {run_id!r} of {dag_id}: {done.stderr.strip().splitlines()[-1:]}")
-    states = json.loads(done.stdout[done.stdout.index("[") :])
-    folder = installation.settings.runs / run_id.replace(":", "-").replace("+", "-").replace("~", "-")
+    states = ask_airflow("tasks", "states-for-dag-run", dag_id, run_id)
+    folder = Settings.from_env().runs / run_id.replace(":", "-").replace("+", "-").replace("~", "-")
     pairs = match_tasks(states, job.read_records(folder))
     return states, [
         Cost(step_name(record), seconds, record.startup_seconds, record.spark_seconds, record.peak_mib, seconds - record.wall_seconds)
         for record, seconds in pairs
     ]
+
+
+def ask_airflow(*arguments: str) -> list[dict[str, str]]:
+    """What Airflow's command line answers, without what it logs before."""
+    from hybridrec_airflow.installation import Installation
+
+    command = [sys.executable, "-m", "airflow", *arguments, "--output", "json"]
+    done = subprocess.run(command, cwd=ROOT, env=Installation.from_env().environment(), capture_output=True, text=True, check=False)
+    answers = [line for line in done.stdout.splitlines() if line.startswith(("[{", "[]"))]
+    if done.returncode or not answers:
+        sys.exit(f"airflow {' '.join(arguments)} failed: {done.stderr.strip().splitlines()[-1:]}")
+    rows: list[dict[str, str]] = json.loads(answers[-1])
+    return rows
 
 
 def show_airflow_run(dag_id: str, run_id: str, out: Path | None) -> None:

@@ -9,14 +9,13 @@ imports a library where it uses it; one Spark server serves all jobs of a night,
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import statistics
 import subprocess
 import sys
 
-from benchmarks.night import ROOT, airflow_costs, describe_machine, gaps, table
+from benchmarks.night import ROOT, airflow_costs, ask_airflow, describe_machine, gaps, table
 from hybridrec.settings import Settings
 
 
@@ -41,12 +40,8 @@ def main() -> None:
 
 def newest_run(dag_id: str) -> str:
     """Id of the DAG's newest run."""
-    from hybridrec_airflow.installation import Installation
-
-    command = [sys.executable, "-m", "airflow", "dags", "list-runs", dag_id, "--output", "json"]
-    done = subprocess.run(command, cwd=ROOT, env=Installation.from_env().environment(), capture_output=True, text=True, check=True)
-    runs = json.loads(done.stdout[done.stdout.index("[") :])
-    return str(max(runs, key=lambda run: run["start_date"])["run_id"])
+    runs = ask_airflow("dags", "list-runs", dag_id)
+    return max(runs, key=lambda run: run["start_date"])["run_id"]
 
 
 if __name__ == "__main__":

@@ -57,23 +57,23 @@ def main() -> None:
     print(Claim("publish_vs_bulk", seconds["bare bulk load"] / seconds["stage, check, switch"], 0.7).text())
 
 
-def write_lists(folder: Path, rng: np.random.Generator, n_users: int) -> list[Path]:
+def write_lists(folder: Path, rng: np.random.Generator, n_users: int, k: int = K) -> list[Path]:
     """The lists in files, in the order of the key."""
     paths = []
     for number, users in enumerate(np.array_split(np.arange(n_users), N_FILES)):
         paths.append(folder / f"part-{number}.parquet")
         with pq.ParquetWriter(paths[-1], definition("recommendations").arrow_schema(), compression="zstd") as writer:
             for block in np.array_split(users, max(1, len(users) // BATCH_ROWS)):
-                writer.write_table(lists_of(rng, block))
+                writer.write_table(lists_of(rng, block, k))
     return paths
 
 
-def lists_of(rng: np.random.Generator, users: np.ndarray) -> pa.Table:
-    """Lists of some users."""
+def lists_of(rng: np.random.Generator, users: np.ndarray, k: int = K) -> pa.Table:
+    """Lists of some users, k places each."""
     titles = [f"The Book of {number} Nights, volume {number % 7}" for number in range(N_ITEMS)]
     sentences = np.array([sentence.format(title) for sentence in SENTENCES for title in titles], dtype=object)
     sources = np.array(["+".join(rng.permutation(SOURCES)[: rng.integers(1, len(SOURCES))]) for _ in range(500)], dtype=object)
-    shape = (len(users), K)
+    shape = (len(users), k)
     scores = -np.sort(-rng.random(shape).astype(np.float32), axis=1)
     item_ids = rng.integers(0, N_ITEMS, shape).astype(str).astype(object)
     columns: dict[str, pa.Array] = {
@@ -93,7 +93,7 @@ def lists_of(rng: np.random.Generator, users: np.ndarray) -> pa.Table:
 
 def arrays(values: np.ndarray, kind: pa.DataType) -> pa.Array:
     """A row of values becomes a list."""
-    return pa.ListArray.from_arrays(np.arange(len(values) + 1, dtype=np.int32) * K, pa.array(values.ravel(), kind))
+    return pa.ListArray.from_arrays(np.arange(len(values) + 1, dtype=np.int32) * values.shape[1], pa.array(values.ravel(), kind))
 
 
 def batches(lists: list[Path]) -> Iterator[pa.RecordBatch]:

@@ -15,12 +15,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-READER = "hybridrec_reader"
+ADMINISTRATOR, PUBLISHER, READER = "administrator", "publisher", "hybridrec_reader"
 
 
 @contextmanager
 def server() -> Iterator[str]:
-    """Address of a server on this machine with the readers' role, without a database; it forgets all at the end."""
+    """Address of a server on this machine, for the publisher and without a database; it forgets all at the end."""
     binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     assert binaries, "PostgreSQL is not installed; run .ci/install postgresql"
     folder = Path(tempfile.mkdtemp(prefix="postgres_"))
@@ -36,17 +36,36 @@ def server() -> Iterator[str]:
         command = [*as_owner, str(binaries[-1] / program), "-D", str(folder / "data"), *arguments]
         subprocess.run(command, check=True, timeout=60, cwd=folder, stdout=subprocess.DEVNULL)
 
-    run("initdb", "-U", "publisher", "-A", "trust", "-E", "UTF8", "--no-sync")
+    run("initdb", "-U", ADMINISTRATOR, "-A", "trust", "-E", "UTF8", "--no-sync")
     options = f"-c listen_addresses=127.0.0.1 -p {port} -c unix_socket_directories={folder} -c fsync=off"
     run("pg_ctl", "-w", "-l", str(folder / "log"), "-o", options, "start")
     try:
-        address = f"postgresql://publisher@127.0.0.1:{port}"
-        with psycopg.connect(f"{address}/postgres", autocommit=True) as db:
-            db.execute(f"CREATE ROLE {READER} LOGIN")
+        address = f"postgresql://{PUBLISHER}@127.0.0.1:{port}"
+        administer(address, f"CREATE ROLE {PUBLISHER} LOGIN", f"CREATE ROLE {READER} LOGIN")
         yield address
     finally:
         run("pg_ctl", "-w", "-m", "immediate", "stop")
         shutil.rmtree(folder)
+
+
+def administer(address: str, *statements: str) -> None:
+    """Run statements as the server's administrator; in the database `postgres` when the address names none."""
+    place = address.replace(f"{PUBLISHER}@", f"{ADMINISTRATOR}@")
+    with psycopg.connect(place if place.count("/") > 2 else f"{place}/postgres", autocommit=True) as db:
+        for statement in statements:
+            db.execute(statement)
+
+
+def fresh_database(address: str, name: str) -> str:
+    """Address of a database of that name with nothing in it, for its owner, the publisher."""
+    administer(
+        address,
+        f"DROP DATABASE IF EXISTS {name} WITH (FORCE)",
+        f"CREATE DATABASE {name} OWNER {PUBLISHER}",
+        f"REVOKE ALL ON DATABASE {name} FROM PUBLIC",
+        f"GRANT CONNECT ON DATABASE {name} TO {READER}",
+    )
+    return f"{address}/{name}"
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +79,5 @@ def postgres_server() -> Iterator[str]:
 def postgres_address(postgres_server: str) -> Iterator[str]:
     """Address of an empty database, for its owner."""
     name = f"test_{uuid.uuid4().hex[:8]}"
-    with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as db:
-        db.execute(f"CREATE DATABASE {name}")
-        yield f"{postgres_server}/{name}"
-        db.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    yield fresh_database(postgres_server, name)
+    administer(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")

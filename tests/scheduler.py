@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import planted_secrets
 import pytest
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, airflow_home: Path) -> Itera
     from hybridrec_airflow.installation import Installation
 
     ports = {f"HYBRIDREC_{name}_PORT": str(_free_port()) for name in ("AIRFLOW", "MLFLOW")}
-    own = {"HYBRIDREC_HOME": str(tmp_path_factory.mktemp("home")), "HYBRIDREC_SCHEDULE": "off", **ports}
+    own = {"HYBRIDREC_HOME": str(tmp_path_factory.mktemp("home")), "HYBRIDREC_SCHEDULE": "off", **ports, **planted_secrets.ENVIRONMENT}
     assert _services("up", own) == 0
     with pytest.MonkeyPatch.context() as patch:
         for name, value in own.items():

@@ -42,7 +42,7 @@ print(start_server(Settings.from_env(), "t").pid)
 
 @pytest.mark.parametrize(("memory", "thorough"), [("2g", False), ("900m", False), ("4g", True), ("16G", True)])
 def test_a_large_server_compiles_thoroughly(memory: str, thorough: bool) -> None:
-    assert ("TieredStopAtLevel" not in spark._java_options(memory)) == thorough
+    assert ("TieredStopAtLevel" not in spark._sized(memory)["spark.driver.extraJavaOptions"]) == thorough
 
 
 @pytest.mark.slow

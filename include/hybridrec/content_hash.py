@@ -15,6 +15,7 @@ from hybridrec.errors import BadData
 from hybridrec.tables import Table
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 
@@ -54,20 +55,30 @@ def _list_text(values: pa.ListArray, table_name: str) -> pa.Array:
     flat = values.flatten()
     if flat.null_count:
         raise BadData(f"{table_name}: {flat.null_count} list elements are null; a list holds values only")
-    quoted = _float_text(flat, table_name) if pa.types.is_floating(flat.type) else _quoted(flat)
     lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy(zero_copy_only=False)
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
-    inner = pc.binary_join(pa.ListArray.from_arrays(offsets, quoted), ",")
-    return pc.binary_join_element_wise("[", inner, "]", "")
+    numeric = pa.types.is_floating(flat.type)
+    texts, mark = (_float_text(flat, table_name), "") if numeric else (_escaped(flat), '"')
+    inner = pc.binary_join(pa.ListArray.from_arrays(offsets, texts), f"{mark},{mark}")
+    arrays = pc.binary_join_element_wise(f"[{mark}", inner, f"{mark}]", "")
+    return arrays if lengths.all() else pc.if_else(pa.array(lengths == 0), "[]", arrays)
 
 
-def _quoted(flat: pa.Array) -> pa.Array:
-    """Each string as a JSON string; a list column repeats few different strings, so only those are quoted."""
+def _escaped(texts: pa.StringArray) -> pa.StringArray:
+    """The strings as JSON has them between quotes: few have a character that is written otherwise, and those repeat."""
+    import numpy as np
     import pyarrow as pa
+    import pyarrow.compute as pc
 
-    encoded = flat.dictionary_encode()
-    quoted = pa.array([encode_basestring(text) for text in encoded.dictionary.to_pylist()], pa.string())
-    return quoted.take(encoded.indices)
+    data, borders = utf8_of(texts)
+    special = np.flatnonzero((data < ord(" ")) | (data == ord('"')) | (data == ord("\\")))
+    if not len(special):
+        return texts
+    concerned = np.zeros(len(texts), bool)
+    concerned[np.searchsorted(borders, special, side="right") - 1] = True
+    few = texts.filter(pa.array(concerned)).dictionary_encode()
+    escaped = pa.array([encode_basestring(text)[1:-1] for text in few.dictionary.to_pylist()], pa.string())
+    return pc.replace_with_mask(texts, pa.array(concerned), escaped.take(few.indices))
 
 
 def _float_text(values: pa.Array, table_name: str) -> pa.Array:
@@ -107,7 +118,7 @@ class TableHash:
                 parts.append(pc.fill_null(pc.binary_join_element_wise(length, column, ":"), "-"))
             else:
                 parts += [length, ":", column]
-        self._digest.update(_bytes_of(pc.binary_join_element_wise(*parts, "\n", "")))
+        self._digest.update(utf8_of(pc.binary_join_element_wise(*parts, "\n", ""))[0].data)
         self.rows += texts.num_rows
 
     def hexdigest(self) -> str:
@@ -134,15 +145,15 @@ class TableHash:
         self._last_key = [column[-1:] for column in columns]
 
 
-def _bytes_of(texts: pa.StringArray) -> memoryview:
-    """The UTF-8 of all the texts, one after the other, as Arrow holds it: nothing is copied."""
+def utf8_of(texts: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:
+    """The UTF-8 of all the texts, one after the other, as Arrow holds it: nothing is copied. And where each begins and ends."""
     import numpy as np
 
     _, offsets, data = texts.buffers()
-    if data is None:
-        return memoryview(b"")
-    borders = np.frombuffer(offsets, np.int32)
-    return memoryview(data)[borders[texts.offset] : borders[texts.offset + len(texts)]]
+    if data is None or not len(texts):
+        return np.empty(0, np.uint8), np.zeros(len(texts) + 1, np.int32)
+    borders = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    return np.frombuffer(data, np.uint8)[borders[0] : borders[-1]], borders - borders[0]
 
 
 def combined_hash(tables: Mapping[str, TableHash]) -> str:

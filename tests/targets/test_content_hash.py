@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hybridrec.ahead import one_ahead
-from hybridrec.content_hash import TableHash
+from hybridrec.content_hash import TableHash, as_text
 from hybridrec.errors import BadData
 from hybridrec.tables import Column, Table
 
@@ -49,6 +52,18 @@ def test_a_part_of_a_batch_is_hashed_as_that_part() -> None:
     again.add_text(texts.slice(0, 1))
     again.add_text(texts.slice(1))
     assert again.hexdigest() == hashed.hexdigest()
+
+
+@given(
+    st.lists(
+        st.lists(st.text(st.sampled_from([*map(chr, range(130)), "é", "ギ", "\u2028", "\U0001f3b8"]), max_size=5), max_size=4), min_size=1
+    )
+)
+def test_a_list_of_strings_is_hashed_as_json(lists: list[list[str]]) -> None:
+    whole = batch([("a", rank, strings, None) for rank, strings in enumerate(lists)])
+    expected = [json.dumps(strings, ensure_ascii=False, separators=(",", ":")) for strings in lists]
+    assert as_text(whole, TABLE).column("n").to_pylist() == expected
+    assert as_text(whole.slice(1), TABLE).column("n").to_pylist() == expected[1:]
 
 
 @pytest.mark.parametrize("border", [1, 2])

@@ -19,13 +19,16 @@ from published_rows import publication, tables
 from hybridrec.errors import BadData
 from hybridrec.settings import Settings
 from hybridrec.targets import postgres
-from hybridrec.targets.postgres import VIEWS, PostgresTarget
+from hybridrec.targets.postgres import PostgresTarget
 from hybridrec.targets.sqlite import SqliteTarget
 
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
 KILLED = -9
-END_ALL_OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+END_ALL_OTHERS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()"
+)
 
 
 @pytest.fixture
@@ -85,45 +88,6 @@ def test_the_unnested_view_has_a_row_per_place(target: PostgresTarget, postgres_
     query = "SELECT rank, item_id, score, source, version FROM hybridrec.recommendations_unnested WHERE user_id = 'u00001' ORDER BY rank"
     places = [(place + 1, f"i{place + 1:03d}", pytest.approx(0.9 - 0.1 * place, abs=1e-5), "als+content", "v1") for place in range(5)]
     assert sql(postgres_address, query) == places
-
-
-def test_the_readers_role_reads_the_views_and_nothing_else(target: PostgresTarget, postgres_address: str) -> None:
-    publish(target, "v1", "one")
-    publish(target, "v2", "two")
-    service = PostgresTarget(as_reader(postgres_address), READER)
-    answer = service.read_user("u00001")
-    assert answer is not None
-    assert answer.version == "v2"
-    assert [p.version for p in service.versions()] == ["v2", "v1"]
-    assert sum(batch.num_rows for batch in service.read_live("recommendations")) == 50
-    with pytest.raises(PermissionError):
-        service.stage(publication("v3"), tables("three"))
-    service.close()
-    readable = (
-        "SELECT relname FROM pg_class WHERE relkind IN ('r', 'v') AND has_table_privilege(oid, 'SELECT') AND relnamespace::regnamespace"
-    )
-    assert {name for (name,) in sql(as_reader(postgres_address), f"{readable}::text LIKE 'hybridrec%'")} == {*VIEWS, "publications"}
-    schemas = "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'hybridrec%' AND has_schema_privilege(oid, 'USAGE')"
-    assert sql(as_reader(postgres_address), schemas) == [("hybridrec",)]
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "SELECT * FROM {storage}.recommendations",
-        "UPDATE hybridrec.publications SET state = 'live'",
-        "DELETE FROM hybridrec.recommendations",
-        "DROP VIEW hybridrec.items",
-        "CREATE TABLE hybridrec.mine (a integer)",
-        "CREATE TABLE public.mine (a integer)",
-        "CREATE SCHEMA mine",
-    ],
-)
-def test_the_readers_role_is_refused(target: PostgresTarget, postgres_address: str, statement: str) -> None:
-    publish(target, "v1", "one")
-    [(storage,)] = sql(postgres_address, "SELECT storage FROM hybridrec.publications")
-    with pytest.raises(psycopg.Error, match=r"permission denied|must be owner|cannot delete from view"):
-        sql(as_reader(postgres_address), statement.format(storage=storage))
 
 
 def test_readers_see_only_whole_versions(target: PostgresTarget, postgres_address: str) -> None:
@@ -218,7 +182,7 @@ def test_a_tampered_version_is_rejected_and_the_live_one_stays(target: PostgresT
     target.stage(publication("v2"), tables("two"))
     [(storage,)] = sql(postgres_address, "SELECT storage FROM hybridrec.publications WHERE version = 'v2'")
     sql(postgres_address, f"UPDATE {storage}.recommendations SET strategy = 'other' WHERE user_id = 'u00007'")
-    with pytest.raises(BadData, match=r"version v2 as stored has rows .* expected"):
+    with pytest.raises(BadData, match=r"recommendations of version v2 as stored has 50 rows with checksum .* expected 50"):
         target.check("v2")
     with pytest.raises(BadData, match="is rejected"):
         target.switch_to("v2", 3)
@@ -254,6 +218,13 @@ def test_a_view_that_others_have_built_on_ours_stays(target: PostgresTarget, pos
     assert sql(postgres_address, "SELECT * FROM public.theirs") == [("v2",)]
 
 
+def test_a_view_with_other_columns_is_made_anew(target: PostgresTarget, postgres_address: str) -> None:
+    publish(target, "v1", "one")
+    sql(postgres_address, "DROP VIEW hybridrec.items; CREATE VIEW hybridrec.items AS SELECT 1 AS of_an_older_release")
+    publish(target, "v2", "two")
+    assert sql(as_reader(postgres_address), "SELECT DISTINCT version FROM hybridrec.items") == [("v2",)]
+
+
 def test_a_server_that_is_not_there_is_named_without_the_secret() -> None:
     away = PostgresTarget("postgresql://publisher:planted_secret@127.0.0.1:1/recommendations", READER)
     for use in (lambda: away.read_user("u1"), lambda: list(away.read_live("items")), lambda: away.stage(publication("v1"), tables("one"))):
@@ -268,8 +239,3 @@ def test_an_address_that_is_none_is_refused_without_the_secret(monkeypatch: pyte
     with pytest.raises(BadData, match="HYBRIDREC_POSTGRES is no address") as raised:
         postgres.connect(Settings.from_env())
     assert "planted_secret" not in str(raised.value)
-
-
-def test_a_missing_role_is_said_so(postgres_address: str) -> None:
-    with pytest.raises(BadData, match="there is no role 'nobody_here'"):
-        PostgresTarget(postgres_address, "nobody_here").stage(publication("v1"), tables("one"))

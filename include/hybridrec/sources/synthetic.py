@@ -41,6 +41,7 @@ CART, PURCHASE, RATING = 0.3, 0.45, 0.35
 EVENTS_PER_PLACE = 1.45  # measured: events per place in a list; from it the number of sessions follows
 PART_EVENTS = 1_000_000  # of a day; some 0.7 GB while they are made
 SPARK_FROM_EVENTS = 5_000_000  # below, one process is done before a Spark session has started
+SPARK_TASKS = 16  # each makes the world for itself, which takes seconds where users are millions
 EVENT_KINDS = ("impression", "click", "view", "add_to_cart", "purchase", "rating")
 VIEWED, RATED = EVENT_KINDS.index("view"), EVENT_KINDS.index("rating")
 
@@ -178,7 +179,7 @@ def write_parts(config: Config, seed: int, parts: Iterable[Part], folder: Path) 
 
 
 def _write_by_spark(config: Config, seed: int, parts: list[Part], folder: Path) -> None:
-    """The same by Spark's workers, a task a part; only the parts' numbers come back."""
+    """The same by Spark's workers; only the parts' numbers come back."""
     from hybridrec.job import spark_time
     from hybridrec.spark import session
 
@@ -187,9 +188,9 @@ def _write_by_spark(config: Config, seed: int, parts: list[Part], folder: Path) 
             write_parts(config, seed, [parts[place] for place in batch["id"].to_pylist()], folder)
             yield batch
 
-    tasks = session().range(0, len(parts), 1, len(parts))
+    numbers = session().range(0, len(parts), 1, min(len(parts), SPARK_TASKS))
     with spark_time():
-        written = tasks.mapInArrow(of_partition, "id bigint").count()
+        written = numbers.mapInArrow(of_partition, "id bigint").count()
     if written != len(parts):
         raise RuntimeError(f"{written} of {len(parts)} parts of the synthetic world were written")
 

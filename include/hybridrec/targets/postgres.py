@@ -7,19 +7,22 @@ drops it. Readers have a role that may read the views and nothing else.
 
 from __future__ import annotations
 
-import errno
 import json
 import re
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hybridrec.ahead import one_ahead
-from hybridrec.content_hash import TableHash, as_text, combined_hash
+from hybridrec.content_hash import TableHash, combined_hash
 from hybridrec.errors import BadData
+from hybridrec.postgresql import checksum, loading, rights
+from hybridrec.postgresql.checksum import TableChecksum
+from hybridrec.postgresql.connecting import LOCK_MS, database_error, in_sentences, parsed, transaction
+from hybridrec.postgresql.version_tables import add_keys, create_tables, drop_tables, drop_unreferenced, qualified, quoted
 from hybridrec.settings import Settings
 from hybridrec.tables import Column, arrow_type
 from hybridrec.targets import PUBLISHED, WHY_POPULAR, WHY_SIMILAR, Answer, Entry, Publication, SimilarItems, definition
@@ -31,32 +34,18 @@ if TYPE_CHECKING:
 
 DOC = "PostgreSQL, for services on other machines; HYBRIDREC_POSTGRES is its address."
 VERSION = re.compile(r"[a-z0-9_]{1,40}")
-STORAGE = r"^hybridrec_[a-z0-9_]{1,40}_[0-9a-f]{8}$"  # the schema of one attempt
-READ_BYTES = 4 * 2**20  # of a batch that is read back: one is hashed while the next one comes
-CONNECT_SECONDS = 10
+READ_BYTES = 4 * 2**20  # of a batch of rows that comes from the server
 STAGE_WAIT_SECONDS = 600.0
 SWITCH_WAIT_SECONDS = 60.0
-SWITCH_LOCK_MS = 100  # while a switch waits for a lock, new readers wait behind it; it gives up early and tries again
-LOCK_MS = 30_000
-STAGE_KEY, WRITE_KEY = 4_730_100, 4_730_101  # advisory locks of this database: the only stager, the only writer of `publications`
+SWITCH_LOCK_MS = 20  # while a switch waits for a view, new readers wait behind it: five views make at most 0.1 s; then it tries again
+STAGE_KEY = 4_730_100  # advisory lock of this database: the only stager
 
 VIEWS = (*PUBLISHED, "recommendations_unnested")
-TYPES = {
-    "string": 'text COLLATE "C"',  # the order of bytes, as Arrow's: what is read back in the order of the key has the same hash
-    "bool": "boolean",
-    "int16": "smallint",
-    "int32": "integer",
-    "int64": "bigint",
-    "float32": "real",
-    "float64": "double precision",
-    "date": "date",
-    "timestamp": "timestamptz",
-}
 PUBLICATIONS = """
 CREATE TABLE IF NOT EXISTS hybridrec.publications (
     version text PRIMARY KEY, number bigint NOT NULL UNIQUE, run_id text NOT NULL, source text NOT NULL, as_of timestamptz NOT NULL,
     model_version text NOT NULL, generated_at timestamptz NOT NULL, valid_until timestamptz NOT NULL, counts jsonb NOT NULL,
-    content_hash text NOT NULL, state text NOT NULL, notes text NOT NULL, storage text NOT NULL
+    content_hash text NOT NULL, state text NOT NULL, notes text NOT NULL, storage text NOT NULL, checksums jsonb NOT NULL
 )
 """
 FIELDS = "version, run_id, source, as_of, model_version, generated_at, valid_until, counts, content_hash, state, notes"
@@ -65,19 +54,19 @@ ORIGIN = "p.run_id, p.version, p.model_version, p.generated_at, p.valid_until"
 
 def connect(settings: Settings) -> PostgresTarget:
     """The database of HYBRIDREC_POSTGRES; nothing is opened before the first use. BadData when there is no address."""
-    return PostgresTarget(settings.postgres, settings.postgres_reader)
+    return PostgresTarget(settings.postgres, settings.postgres_reader, settings.threads)
 
 
 class PostgresTarget:
     """See the module; the Target protocol says what each method promises.
 
     address: libpq URI or key words; the password may come from PGPASSWORD or PGPASSFILE. Messages name host, port and database only.
-    reader: the role of services.
+    reader: the role of services. loaders: connections that load a table at the same time.
     """
 
-    def __init__(self, address: str, reader: str) -> None:
-        self._conninfo, self.place = _parsed(address)
-        self.reader = reader
+    def __init__(self, address: str, reader: str, loaders: int = 2) -> None:
+        self._conninfo, self.place = parsed(address)
+        self.reader, self._loaders = reader, loaders
         self._read_connection: Connection[tuple[Any, ...]] | None = None
 
     def stage(self, publication: Publication, tables: Mapping[str, Iterable[pa.RecordBatch]]) -> Publication:
@@ -85,33 +74,37 @@ class PostgresTarget:
         require_version(publication.version)
         storage = f"hybridrec_{publication.version}_{uuid.uuid4().hex[:8]}"
         with self._writer() as db, self._only_stager(db):
-            _drop_unreferenced(db)
+            rights.require_narrow_reader(db, self.reader, (*VIEWS, "publications"))
+            drop_unreferenced(db)
             try:
-                _create_tables(db, storage)
-                with self._bulk() as bulk:
-                    hashes = {name: _fill(bulk, name, storage, tables[name]) for name in PUBLISHED}
-                _require_counts(publication, hashes)
-                _add_keys(db, storage)
+                create_tables(db, storage)
+                with self._bulk(self._loaders) as bulks:
+                    sent = {name: _fill(bulks, name, storage, tables[name]) for name in PUBLISHED}
+                _require_counts(publication, sent)
+                add_keys(db, storage)
             except Exception:
-                with suppress(OSError, _database_error()):  # the server may be what failed; then the next attempt drops it
-                    _drop_tables(db, storage)
+                with suppress(OSError, database_error()):  # the server may be what failed; then the next attempt drops it
+                    drop_tables(db, storage)
                 raise
-            counts = {name: hashed.rows for name, hashed in hashes.items()}
-            staged = replace(publication, counts=counts, content_hash=combined_hash(hashes), state="staged")
-            return _record(db, staged, storage)
+            counts = {name: hashed.rows for name, (hashed, _) in sent.items()}
+            content_hash = combined_hash({name: hashed for name, (hashed, _) in sent.items()})
+            staged = replace(publication, counts=counts, content_hash=content_hash, state="staged")
+            return _record(db, staged, storage, {name: summed.value for name, (_, summed) in sent.items()})
 
     def check(self, version: str) -> None:
-        """Read the version back; a version that fails is rejected for good, unless it is live or was."""
-        with self._writer() as db, self._bulk() as bulk:
+        """Let the server sum up what it has stored; a version that fails is rejected for good, unless it is live or was."""
+        with self._writer() as db:
             found, storage = _find(db, version)
-            hashes = {name: _read_back(db, bulk, name, storage) for name in PUBLISHED}
-            counts = {name: hashed.rows for name, hashed in hashes.items()}
-            if counts == found.counts and combined_hash(hashes) == found.content_hash:
+            [(sums,)] = db.execute("SELECT checksums FROM hybridrec.publications WHERE version = %s", (version,))
+            expected = {name: (found.counts[name], sums[name]) for name in PUBLISHED}
+            stored = {name: _stored(db, name, storage) for name in PUBLISHED}
+            if stored == expected:
                 return
             db.execute("UPDATE hybridrec.publications SET state = 'rejected' WHERE version = %s AND state = 'staged'", (version,))
+        [name, *_] = [name for name in PUBLISHED if stored[name] != expected[name]]
         raise BadData(
-            f"{self.place}: version {version} as stored has rows {counts} and hash {combined_hash(hashes)[:12]}, expected {found.counts}"
-            f" and {found.content_hash[:12]}; stage it again with python -m jobs.publish_table --run-id {found.run_id}"
+            f"{self.place}: {name} of version {version} as stored has {stored[name][0]} rows with checksum {stored[name][1]:x}, expected"
+            f" {expected[name][0]} with {expected[name][1]:x}; stage it again with python -m jobs.publish_table --run-id {found.run_id}"
         )
 
     def switch_to(self, version: str, keep: int) -> None:
@@ -134,8 +127,8 @@ class PostgresTarget:
         """The view of a published table, batch by batch, all from one snapshot; a switch waits until the last one is read."""
         shape = definition(name)
         chosen = [column for column in shape.columns if not columns or column.name in columns]
-        with self._bulk() as bulk:
-            yield from _batches(bulk, f"hybridrec.{_quoted(name)}", chosen, shape.key)
+        with self._bulk() as [bulk]:
+            yield from _batches(bulk, f"hybridrec.{quoted(name)}", chosen, shape.key)
 
     def read_user(self, user_id: str) -> Answer | None:
         """The user's row with the items' titles."""
@@ -176,11 +169,11 @@ class PostgresTarget:
 
     def _rows(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         """All rows of a small query; a connection that the server has ended meanwhile is made anew once."""
-        with _in_sentences(self.place):
+        with in_sentences(self.place):
             if self._read_connection is not None:
                 try:
                     return self._read_connection.execute(query, values).fetchall()
-                except _database_error():
+                except database_error():
                     if not self._read_connection.closed:
                         raise
             self._read_connection = self._connection()
@@ -194,24 +187,23 @@ class PostgresTarget:
 
     @contextmanager
     def _writer(self) -> Iterator[Connection[tuple[Any, ...]]]:
-        with _in_sentences(self.place), closing(self._connection()) as db:
+        with in_sentences(self.place), closing(self._connection()) as db:
             db.execute(f"SET lock_timeout = {LOCK_MS}")
-            if db.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (self.reader,)).fetchone() is None:
-                raise BadData(f"{self.place}: there is no role {self.reader!r} for readers; an administrator makes it with CREATE ROLE")
-            with _transaction(db):
+            rights.require_publisher(db, self.reader)
+            with transaction(db):
                 db.execute("CREATE SCHEMA IF NOT EXISTS hybridrec")
                 db.execute(PUBLICATIONS)
-                db.execute(f"GRANT USAGE ON SCHEMA hybridrec TO {_quoted(self.reader)}")
-                db.execute(f"GRANT SELECT ON hybridrec.publications TO {_quoted(self.reader)}")
+                db.execute(f"GRANT USAGE ON SCHEMA hybridrec TO {quoted(self.reader)}")
+                db.execute(f"GRANT SELECT ON hybridrec.publications TO {quoted(self.reader)}")
             yield db
 
     @contextmanager
-    def _bulk(self) -> Iterator[BulkConnection]:
-        """A connection that takes and gives Arrow batches."""
+    def _bulk(self, number: int = 1) -> Iterator[list[BulkConnection]]:
+        """Connections that take and give Arrow batches."""
         from adbc_driver_postgresql import dbapi
 
-        with _in_sentences(self.place), closing(dbapi.connect(self._conninfo)) as bulk:
-            yield bulk
+        with in_sentences(self.place), ExitStack() as stack:
+            yield [stack.enter_context(closing(dbapi.connect(self._conninfo))) for _ in range(number)]
 
     @contextmanager
     def _only_stager(self, db: Connection[tuple[Any, ...]]) -> Iterator[None]:
@@ -231,7 +223,7 @@ class PostgresTarget:
         from psycopg import errors
 
         try:
-            with _transaction(db, SWITCH_LOCK_MS):
+            with transaction(db, SWITCH_LOCK_MS):
                 found, storage = _find(db, version)
                 if found.state in ("rejected", "dropped"):
                     raise BadData(f"{self.place}: version {version} is {found.state}; choose a staged or kept one")
@@ -267,155 +259,44 @@ def require_version(version: str) -> str:
     return version
 
 
-def _parsed(address: str) -> tuple[str, str]:
-    """What libpq is given, and what messages may say: host, port and database, never the secret."""
-    from psycopg import ProgrammingError
-    from psycopg.conninfo import conninfo_to_dict, make_conninfo
-
-    try:
-        words = conninfo_to_dict(address) if address else {}
-    except ProgrammingError:  # its text may hold a part of the address
-        words = {}
-    if not words.get("dbname"):
-        raise BadData("HYBRIDREC_POSTGRES is no address with a database; expected postgresql://user@host:5432/recommendations")
-    place = f"{words.get('host', 'localhost')}:{words.get('port', 5432)}/{words['dbname']}"
-    options = f"{words.pop('options', '')} -c timezone=UTC".strip()
-    words.setdefault("connect_timeout", CONNECT_SECONDS)
-    return make_conninfo(**{name: str(value) for name, value in words.items()}, options=options), place
-
-
-def _database_error() -> type[Exception]:
-    from psycopg import Error
-
-    return Error
-
-
-@contextmanager
-def _in_sentences(place: str) -> Iterator[None]:
-    """Turn PostgreSQL's errors, from either driver, into ones that say what to do."""
-    import adbc_driver_manager
-    import psycopg
-
-    try:
-        yield
-    except (psycopg.Error, adbc_driver_manager.Error) as error:
-        raise _explained(place, error.sqlstate or "", " ".join(str(error).split())) from error
-
-
-def _explained(place: str, state: str, text: str) -> Exception:
-    """The error of this SQLSTATE; https://www.postgresql.org/docs/current/errcodes-appendix.html lists them."""
-    if state in ("42P01", "3F000"):  # no such table, no such schema
-        return BadData(f"{place}: nothing has been published yet; run the DAG nightly_retrain, or python -m jobs.publish_table --run-id R")
-    if state == "42501" or state.startswith("28"):
-        return PermissionError(errno.EACCES, text, place)
-    if state in ("55P03", "57014"):
-        return TimeoutError(f"{place}: {text}; another program has held a lock for more than {LOCK_MS // 1000} s")
-    if state == "53100":
-        return OSError(errno.ENOSPC, text, place)
-    if state.startswith("22"):
-        return BadData(f"{place}: {text}; PostgreSQL cannot hold such a value")
-    if not state or state.startswith(("08", "57P")):
-        return ConnectionError(f"{place}: {text}; is the server up and HYBRIDREC_POSTGRES its address?")
-    return OSError(errno.EIO, text, place)
-
-
-@contextmanager
-def _transaction(db: Connection[tuple[Any, ...]], lock_ms: int = LOCK_MS) -> Iterator[None]:
-    """One writer of `publications` at a time, so that a transaction can rely on what it has read there."""
-    with db.transaction():
-        db.execute(f"SET LOCAL lock_timeout = {lock_ms}")
-        db.execute("SELECT pg_advisory_xact_lock(%s)", (WRITE_KEY,))
-        yield
-
-
 def _value(db: Connection[tuple[Any, ...]], query: str, *values: object) -> object:
     row = db.execute(query, values).fetchone()
     return row[0] if row else None
 
 
-def _quoted(identifier: str) -> str:
-    return '"' + identifier.replace('"', '""') + '"'
-
-
-def _table(name: str, storage: str) -> str:
-    return f"{_quoted(storage)}.{_quoted(name)}"
-
-
-def column_ddl(column: Column) -> str:
-    """The column as CREATE TABLE wants it."""
-    listed = column.type.startswith("list<")
-    kind = TYPES[column.type[5:-1] if listed else column.type]
-    typed = kind.replace("text", "text[]", 1) if kind.startswith("text") and listed else f"{kind}{'[]' if listed else ''}"
-    return f"{_quoted(column.name)} {typed}{'' if column.nullable else ' NOT NULL'}"
-
-
-def _create_tables(db: Connection[tuple[Any, ...]], storage: str) -> None:
-    with _transaction(db):
-        db.execute(f"CREATE SCHEMA {_quoted(storage)}")
-        for name in PUBLISHED:
-            db.execute(f"CREATE TABLE {_table(name, storage)} ({', '.join(map(column_ddl, definition(name).columns))})")
-
-
-def _fill(bulk: BulkConnection, name: str, storage: str, batches: Iterable[pa.RecordBatch]) -> TableHash:
-    """Write the rows in one COPY and one transaction; meanwhile the next batch is hashed, and the one after it is read."""
-    import pyarrow as pa
-    from adbc_driver_manager import Error
-
+def _fill(bulks: list[BulkConnection], name: str, storage: str, batches: Iterable[pa.RecordBatch]) -> tuple[TableHash, TableChecksum]:
+    """Write the rows; meanwhile the next batch is hashed, and the one after it is read."""
     shape = definition(name)
     schema = shape.arrow_schema()
-    hashed = TableHash(shape)
-    failed: list[Exception] = []  # what making the rows raised: the driver passes on its text only
+    hashed, summed = TableHash(shape), TableChecksum(shape)
 
-    def hash_of(batch: pa.RecordBatch) -> pa.RecordBatch:
+    def counted(batch: pa.RecordBatch) -> pa.RecordBatch:
         hashed.add(batch)
-        return batch.select(schema.names).cast(schema)
+        typed = batch.select(schema.names).cast(schema)
+        summed.add(typed)
+        return typed
 
-    def rows() -> Iterator[pa.RecordBatch]:
-        try:
-            yield from one_ahead(map(hash_of, one_ahead(batches)))
-        except Exception as error:
-            failed.append(error)
-            raise
-
-    try:
-        with bulk.cursor() as cursor:
-            cursor.adbc_ingest(name, pa.RecordBatchReader.from_batches(schema, rows()), mode="append", db_schema_name=storage)
-        bulk.commit()
-    except (Error, OSError, ValueError):
-        if failed:
-            raise failed[0] from None
-        raise
-    return hashed
+    loading.load(bulks, storage, name, schema, one_ahead(map(counted, one_ahead(batches))))
+    return hashed, summed
 
 
-def _add_keys(db: Connection[tuple[Any, ...]], storage: str) -> None:
-    """Keys after the rows: one sort is faster than a search for each row.
-
-    ANALYZE tells the planner what came, by the key alone: to sample the lists took a third as long as loading them.
-    """
-    for name in PUBLISHED:
-        key = ", ".join(map(_quoted, definition(name).key))
-        db.execute(f"ALTER TABLE {_table(name, storage)} ADD PRIMARY KEY ({key})")
-        db.execute(f"ANALYZE {_table(name, storage)} ({key})")
-
-
-def _require_counts(publication: Publication, hashes: Mapping[str, TableHash]) -> None:
+def _require_counts(publication: Publication, sent: Mapping[str, tuple[TableHash, TableChecksum]]) -> None:
     for name, expected in publication.counts.items():
-        if hashes[name].rows != expected:
-            raise BadData(f"{name}: {hashes[name].rows} rows came, the run wrote {expected}; publish again")
+        if sent[name][0].rows != expected:
+            raise BadData(f"{name}: {sent[name][0].rows} rows came, the run wrote {expected}; publish again")
 
 
-def _record(db: Connection[tuple[Any, ...]], staged: Publication, storage: str) -> Publication:
+def _record(db: Connection[tuple[Any, ...]], staged: Publication, storage: str, checksums: Mapping[str, int]) -> Publication:
     """Let the version's row point to the new tables, unless the version is or was live: that one never changes."""
-    with _transaction(db):
+    with transaction(db):
         query = f"SELECT {FIELDS}, storage FROM hybridrec.publications WHERE version = %s"  # noqa: S608
         row = db.execute(query, (staged.version,)).fetchone()
         before = Publication(*row[:-1]) if row else None
         if before is None or before.state not in ("live", "kept"):
-            _write_row(db, staged, storage)
-            _drop_tables(db, row[-1] if row else "")
+            _write_row(db, staged, storage, checksums)
+            drop_tables(db, row[-1] if row else "")
             return staged
-        _drop_tables(db, storage)
+        drop_tables(db, storage)
     if before.content_hash != staged.content_hash:
         raise BadData(
             f"version {staged.version} is {before.state} with hash {before.content_hash[:12]}, its run now gives"
@@ -424,13 +305,14 @@ def _record(db: Connection[tuple[Any, ...]], staged: Publication, storage: str) 
     return before
 
 
-def _write_row(db: Connection[tuple[Any, ...]], publication: Publication, storage: str) -> None:
-    values = [getattr(publication, field) for field in FIELDS.split(", ")]
-    values[FIELDS.split(", ").index("counts")] = json.dumps(dict(publication.counts))
+def _write_row(db: Connection[tuple[Any, ...]], publication: Publication, storage: str, checksums: Mapping[str, int]) -> None:
+    values = {field: getattr(publication, field) for field in FIELDS.split(", ")} | {"storage": storage}
+    values |= {"counts": json.dumps(dict(publication.counts)), "checksums": json.dumps(dict(checksums))}
     db.execute("DELETE FROM hybridrec.publications WHERE version = %s", (publication.version,))
     number = "(SELECT COALESCE(MAX(number), 0) + 1 FROM hybridrec.publications)"
-    places = ", ".join(["%s"] * (len(values) + 1))
-    db.execute(f"INSERT INTO hybridrec.publications ({FIELDS}, storage, number) VALUES ({places}, {number})", (*values, storage))  # noqa: S608
+    places = ", ".join(["%s"] * len(values))
+    query = f"INSERT INTO hybridrec.publications ({', '.join(values)}, number) VALUES ({places}, {number})"  # noqa: S608
+    db.execute(query, tuple(values.values()))
 
 
 def _find(db: Connection[tuple[Any, ...]], version: str) -> tuple[Publication, str]:
@@ -442,14 +324,13 @@ def _find(db: Connection[tuple[Any, ...]], version: str) -> tuple[Publication, s
     return Publication(*row[:-1]), row[-1]
 
 
-def _read_back(db: Connection[tuple[Any, ...]], bulk: BulkConnection, name: str, storage: str) -> TableHash:
-    shape = definition(name)
-    hashed = TableHash(shape)
-    if _value(db, "SELECT to_regclass(%s)", _table(name, storage)) is None:
-        return hashed  # the table is gone: nobody but a person with a tool can have done that
-    for batch in one_ahead(_batches(bulk, _table(name, storage), list(shape.columns), shape.key)):
-        hashed.add_text(as_text(batch, shape))
-    return hashed
+def _stored(db: Connection[tuple[Any, ...]], name: str, storage: str) -> tuple[int, int]:
+    """Rows and checksum of a table as the server has it."""
+    table = qualified(name, storage)
+    if _value(db, "SELECT to_regclass(%s)", table) is None:
+        return 0, -1  # no sum is that; nobody but a person with a tool can have dropped the table
+    [(rows, total)] = db.execute(checksum.stored_sum(table, definition(name)))
+    return rows, int(total) % checksum.MODULUS
 
 
 def _batches(bulk: BulkConnection, table: str, columns: list[Column], key: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
@@ -459,7 +340,7 @@ def _batches(bulk: BulkConnection, table: str, columns: list[Column], key: tuple
     names = [column.name for column in columns]
     with bulk.cursor() as cursor:
         cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": READ_BYTES})
-        cursor.execute(f"SELECT {', '.join(map(_quoted, names))} FROM {table} ORDER BY {', '.join(map(_quoted, key))}")  # noqa: S608
+        cursor.execute(f"SELECT {', '.join(map(quoted, names))} FROM {table} ORDER BY {', '.join(map(quoted, key))}")  # noqa: S608
         for batch in cursor.fetch_record_batch():
             arrays = [batch.column(column.name).cast(arrow_type(column.type)) for column in columns]
             yield pa.RecordBatch.from_arrays(arrays, names=names)
@@ -474,30 +355,34 @@ def _make_live(db: Connection[tuple[Any, ...]], version: str, storage: str, read
     origin = f"JOIN hybridrec.publications AS p ON p.version = '{require_version(version)}'"
     queries = {}
     for name in PUBLISHED:
-        columns = ", ".join(f"t.{_quoted(column)}" for column in definition(name).column_names)
-        queries[name] = f"SELECT {columns}, {ORIGIN} FROM {_table(name, storage)} AS t {origin}"  # noqa: S608
+        columns = ", ".join(f"t.{quoted(column)}" for column in definition(name).column_names)
+        queries[name] = f"SELECT {columns}, {ORIGIN} FROM {qualified(name, storage)} AS t {origin}"  # noqa: S608
     queries["recommendations_unnested"] = (
         f"SELECT t.user_id, e.rank::integer AS rank, e.item_id, e.score, e.reason, e.source, {ORIGIN}"  # noqa: S608
-        f" FROM {_table('recommendations', storage)} AS t {origin} CROSS JOIN LATERAL"
+        f" FROM {qualified('recommendations', storage)} AS t {origin} CROSS JOIN LATERAL"
         " unnest(t.item_ids, t.scores, t.reasons, t.sources) WITH ORDINALITY AS e (item_id, score, reason, source, rank)"
     )
-    for name, query in queries.items():
-        _replace_view(db, f"hybridrec.{_quoted(name)}", query)
-        db.execute(f"GRANT SELECT ON hybridrec.{_quoted(name)} TO {_quoted(reader)}")
     db.execute("UPDATE hybridrec.publications SET state = 'kept' WHERE state = 'live'")
     db.execute("UPDATE hybridrec.publications SET state = 'live' WHERE version = %s", (version,))
+    _replace_views(db, {f"hybridrec.{quoted(name)}": query for name, query in queries.items()})  # last: readers wait from here on
+    db.execute(f"GRANT SELECT ON {', '.join(f'hybridrec.{quoted(name)}' for name in queries)} TO {quoted(reader)}")
 
 
-def _replace_view(db: Connection[tuple[Any, ...]], view: str, query: str) -> None:
-    """Replacing keeps what other people have built on the view; it is made anew only where its columns have changed."""
+def _replace_views(db: Connection[tuple[Any, ...]], queries: Mapping[str, str]) -> None:
+    """Replacing keeps what other people have built on a view; one is made anew only where its columns have changed."""
     from psycopg import errors
 
-    try:
-        with db.transaction():
-            db.execute(f"CREATE OR REPLACE VIEW {view} AS {query}")
-    except errors.InvalidTableDefinition:
-        db.execute(f"DROP VIEW {view}")
-        db.execute(f"CREATE VIEW {view} AS {query}")
+    statements = {view: f"VIEW {view} AS {query}" for view, query in queries.items()}
+    with suppress(errors.InvalidTableDefinition), db.transaction():
+        db.execute("; ".join(f"CREATE OR REPLACE {statement}" for statement in statements.values()))  # one message: no waiting for each
+        return
+    for view, statement in statements.items():
+        try:
+            with db.transaction():
+                db.execute(f"CREATE OR REPLACE {statement}")
+        except errors.InvalidTableDefinition:
+            db.execute(f"DROP VIEW {view}")
+            db.execute(f"CREATE {statement}")
 
 
 def _prune(db: Connection[tuple[Any, ...]], keep: int) -> None:
@@ -507,27 +392,7 @@ def _prune(db: Connection[tuple[Any, ...]], keep: int) -> None:
     found = db.execute("SELECT storage, state FROM hybridrec.publications WHERE state <> 'dropped' ORDER BY number DESC").fetchall()
     for storage, state in found[keep:]:
         if state != "live":
-            with suppress(errors.LockNotAvailable), _transaction(db, SWITCH_LOCK_MS):
+            with suppress(errors.LockNotAvailable), transaction(db, SWITCH_LOCK_MS):
                 update = "UPDATE hybridrec.publications SET state = 'dropped' WHERE storage = %s AND state <> 'live'"
                 if db.execute(update, (storage,)).rowcount:
-                    _drop_tables(db, storage)
-
-
-def _drop_unreferenced(db: Connection[tuple[Any, ...]]) -> None:
-    """Drop what a killed attempt left; the caller is the only stager."""
-    query = """
-        SELECT nspname FROM pg_namespace WHERE nspname ~ %s AND pg_get_userbyid(nspowner) = current_user
-        AND nspname NOT IN (SELECT storage FROM hybridrec.publications WHERE state <> 'dropped')
-    """
-    with _transaction(db):
-        for (storage,) in db.execute(query, (STORAGE,)).fetchall():
-            _drop_tables(db, storage)
-
-
-def _drop_tables(db: Connection[tuple[Any, ...]], storage: str) -> None:
-    """Drop a version's tables; never CASCADE, so a view of the live version cannot go with them."""
-    if storage:
-        with db.transaction():
-            for name in PUBLISHED:
-                db.execute(f"DROP TABLE IF EXISTS {_table(name, storage)}")
-            db.execute(f"DROP SCHEMA IF EXISTS {_quoted(storage)}")
+                    drop_tables(db, storage)

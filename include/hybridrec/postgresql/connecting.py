@@ -1,0 +1,79 @@
+"""Where the database is, what its errors mean, and a transaction that writes."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from hybridrec.errors import BadData
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+CONNECT_SECONDS = 10
+LOCK_MS = 30_000
+WRITE_KEY = 4_730_101  # advisory lock of this database: the only writer of `publications`
+
+
+def parsed(address: str) -> tuple[str, str]:
+    """What libpq is given, and what messages may say: host, port and database, never the secret."""
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+    try:
+        words = conninfo_to_dict(address) if address else {}
+    except ProgrammingError:  # its text may hold a part of the address
+        words = {}
+    if not words.get("dbname"):
+        raise BadData("HYBRIDREC_POSTGRES is no address with a database; expected postgresql://user@host:5432/recommendations")
+    place = f"{words.get('host', 'localhost')}:{words.get('port', 5432)}/{words['dbname']}"
+    options = f"{words.pop('options', '')} -c timezone=UTC".strip()
+    words.setdefault("connect_timeout", CONNECT_SECONDS)
+    return make_conninfo(**{name: str(value) for name, value in words.items()}, options=options), place
+
+
+def database_error() -> type[Exception]:
+    """The class of psycopg's errors; psycopg is imported where it is used."""
+    from psycopg import Error
+
+    return Error
+
+
+@contextmanager
+def in_sentences(place: str) -> Iterator[None]:
+    """Turn PostgreSQL's errors, from either driver, into ones that say what to do."""
+    import adbc_driver_manager
+    import psycopg
+
+    try:
+        yield
+    except (psycopg.Error, adbc_driver_manager.Error) as error:
+        raise _explained(place, error.sqlstate or "", " ".join(str(error).split())) from error
+
+
+def _explained(place: str, state: str, text: str) -> Exception:
+    """The error of this SQLSTATE; https://www.postgresql.org/docs/current/errcodes-appendix.html lists them."""
+    if state in ("42P01", "3F000"):  # no such table, no such schema
+        return BadData(f"{place}: nothing has been published yet; run the DAG nightly_retrain, or python -m jobs.publish_table --run-id R")
+    if state == "42501" or state.startswith("28"):
+        return PermissionError(errno.EACCES, text, place)
+    if state in ("55P03", "57014"):
+        return TimeoutError(f"{place}: {text}; another program has held a lock for more than {LOCK_MS // 1000} s")
+    if state == "53100":
+        return OSError(errno.ENOSPC, text, place)
+    if state.startswith("22"):
+        return BadData(f"{place}: {text}; PostgreSQL cannot hold such a value")
+    if not state or state.startswith(("08", "57P")):
+        return ConnectionError(f"{place}: {text}; is the server up and HYBRIDREC_POSTGRES its address?")
+    return OSError(errno.EIO, text, place)
+
+
+@contextmanager
+def transaction(db: Connection[tuple[Any, ...]], lock_ms: int = LOCK_MS) -> Iterator[None]:
+    """One writer of `publications` at a time, so that a transaction can rely on what it has read there."""
+    with db.transaction():
+        db.execute(f"SET LOCAL lock_timeout = {lock_ms}")
+        db.execute("SELECT pg_advisory_xact_lock(%s)", (WRITE_KEY,))
+        yield
