@@ -32,6 +32,7 @@ class Params:
 
 def main(params: Params) -> None:
     os.environ["HYBRIDREC_HOME"] = str(params.out.absolute() / "home")
+    os.environ.pop("HYBRIDREC_STORAGE", None)  # everything stays under --out
     Night(params.data, params.out, params.split, params.k).run()
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from database import postgres_address, postgres_server  # noqa: F401  fixtures
+from object_store import object_server, object_storage  # noqa: F401  fixtures
 from scheduler import airflow_home, first_night, stack  # noqa: F401  fixtures
 
 import jobs  # noqa: F401  sets the thread counts before numpy is imported
@@ -28,6 +29,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     folder.mkdir()
     monkeypatch.setenv("HYBRIDREC_HOME", str(folder))
+    monkeypatch.delenv("HYBRIDREC_STORAGE", raising=False)
     monkeypatch.delenv("HYBRIDREC_EXTENSIONS", raising=False)
     monkeypatch.delenv("HYBRIDREC_SKIP", raising=False)
     return folder

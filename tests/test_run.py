@@ -1,11 +1,28 @@
-"""A run's manifest and tables."""
+"""A run's manifest and tables, on a disk and on an object store."""
 
 from __future__ import annotations
 
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
+import small_world
 
 from hybridrec.errors import BadData
-from hybridrec.run import Run
+from hybridrec.run import Input, Run
+
+
+@pytest.fixture(params=["disk", "s3"])
+def small_run(request: pytest.FixtureRequest, home: Path) -> Run:
+    """The small world's run; of an object store this machine has nothing on its disk."""
+    if request.param == "s3":
+        request.getfixturevalue("object_storage")
+    run = small_world.make_run()
+    if "HYBRIDREC_STORAGE" in os.environ:
+        shutil.rmtree(home)
+    return run
 
 
 def test_small_run_reads_back(small_run: Run) -> None:
@@ -14,6 +31,13 @@ def test_small_run_reads_back(small_run: Run) -> None:
     assert small_run.read("model_labels", "eval").num_rows == 57 * 4 + 4
     reopened = Run.open("small")
     assert reopened.manifest == small_run.manifest
+
+
+def test_files_that_an_ingest_has_replaced_are_named(small_run: Run) -> None:
+    gone = Input(("attempt-0/x.parquet",), 1, "")
+    run = Run(replace(small_run.manifest, inputs={"core_users": gone}), small_run.settings)
+    with pytest.raises(BadData, match=r"core_users: files of run small are gone, .*; open a new run .*x\.parquet"):
+        run.files("core_users")
 
 
 def test_unknown_run_says_how_to_make_one(home: object) -> None:

@@ -1,10 +1,11 @@
-"""Datasets are visible whole or not at all, whoever is killed and whoever comes second."""
+"""Datasets are visible whole or not at all, on a disk and on an object store, whoever is killed and whoever comes second."""
 
 from __future__ import annotations
 
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,9 +13,18 @@ import threading
 import time
 from pathlib import Path
 
+import object_store
 import pytest
 
-from hybridrec import store
+from hybridrec import storage, store
+
+
+@pytest.fixture(params=["disk", "s3"])
+def folder(request: pytest.FixtureRequest, home: Path) -> Path:
+    """A dataset without any content, on this disk or mirrored from an object store."""
+    if request.param == "s3":
+        request.getfixturevalue("object_storage")
+    return home / "runs" / "night" / "x"
 
 
 def write(folder: Path, text: str) -> None:
@@ -27,34 +37,51 @@ def read(folder: Path) -> set[str]:
     return {path.read_text() for path in store.committed_files(folder, ".txt")}
 
 
-def test_nothing_is_there_before_the_first_commit(tmp_path: Path) -> None:
+def forget(folder: Path) -> None:
+    """Leave this machine as one that has read nothing yet, where the disk is but a mirror."""
+    if "HYBRIDREC_STORAGE" in os.environ:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def attempts(folder: Path) -> set[str]:
+    """The attempts that lie where a dataset is kept."""
+    if "HYBRIDREC_STORAGE" not in os.environ:
+        return {path.name for path in folder.glob("attempt-*")}
+    address = f"{os.environ['HYBRIDREC_STORAGE']}/{folder.relative_to(os.environ['HYBRIDREC_HOME'])}"
+    return {name.split("/")[0] for name in object_store.objects(address) if name != store.MANIFEST}
+
+
+def test_nothing_is_there_before_the_first_commit(folder: Path) -> None:
     with pytest.raises(store.NotCommitted, match="run the job that writes it"):
-        store.read_manifest(tmp_path / "x")
+        store.read_manifest(folder)
 
 
-def test_a_commit_replaces_the_content_and_removes_the_old_files(tmp_path: Path) -> None:
-    write(tmp_path, "one")
-    write(tmp_path, "two")
-    assert read(tmp_path) == {"two"}
-    assert len(list(tmp_path.glob("attempt-*"))) == 1
+def test_a_commit_replaces_the_content_and_removes_the_old_files(folder: Path) -> None:
+    write(folder, "one")
+    write(folder, "two")
+    forget(folder)
+    assert read(folder) == {"two"}
+    assert len(attempts(folder)) == 1 == len(list(folder.glob("attempt-*")))
 
 
-def test_a_failed_writer_leaves_the_old_content_and_no_litter(tmp_path: Path) -> None:
-    write(tmp_path, "one")
-    with pytest.raises(OSError, match="full"), store.staged(tmp_path) as attempt:
+def test_a_failed_writer_leaves_the_old_content_and_no_litter(folder: Path) -> None:
+    write(folder, "one")
+    with pytest.raises(OSError, match="full"), store.staged(folder) as attempt:
         (attempt / "a.txt").write_text("two")
         raise OSError(errno.ENOSPC, "full")
-    assert read(tmp_path) == {"one"}
-    assert len(list(tmp_path.glob("attempt-*"))) == 1
+    assert len(attempts(folder)) == 1 == len(list(folder.glob("attempt-*")))
+    forget(folder)
+    assert read(folder) == {"one"}
 
 
-def test_of_two_writers_at_once_the_last_to_commit_wins_whole(tmp_path: Path) -> None:
-    with store.staged(tmp_path) as early:
+def test_of_two_writers_at_once_the_last_to_commit_wins_whole(folder: Path) -> None:
+    with store.staged(folder) as early:
         (early / "a.txt").write_text("early")
-        write(tmp_path, "late")
+        write(folder, "late")
         (early / "b.txt").write_text("early")
-    assert read(tmp_path) == {"early"}
-    assert len(store.committed_files(tmp_path, ".txt")) == 2
+    forget(folder)
+    assert read(folder) == {"early"}
+    assert len(store.committed_files(folder, ".txt")) == 2
 
 
 def test_equal_content_has_an_equal_hash(tmp_path: Path) -> None:
@@ -65,38 +92,62 @@ def test_equal_content_has_an_equal_hash(tmp_path: Path) -> None:
     assert hashes[0] == hashes[1] != hashes[2]
 
 
-def test_superseded_files_stay_as_long_as_asked(tmp_path: Path) -> None:
+def test_superseded_files_stay_as_long_as_asked(folder: Path) -> None:
+    names = {}
     for text in ("one", "two", "three", "four"):
-        attempt = store.new_attempt(tmp_path)
+        attempt = store.new_attempt(folder)
         (attempt / f"{text}.txt").write_text(text)
-        store.commit(tmp_path, store.Manifest(store.files_below(tmp_path, attempt)), keep=2)
-    assert {path.stem for path in tmp_path.rglob("*.txt")} == {"two", "three", "four"}
+        names[text] = store.files_below(folder, attempt)
+        store.commit(folder, store.Manifest(names[text]), keep=2)
+    assert store.read_manifest(folder).superseded == (names["three"], names["two"])
+    assert attempts(folder) == {names[text][0].split("/")[0] for text in ("two", "three", "four")}
+    forget(folder)
+    assert [path.read_text() for path in storage.fetch(folder / name for name in names["two"])] == ["two"]
+    with pytest.raises(FileNotFoundError):
+        [path.read_text() for path in storage.fetch(folder / name for name in names["one"])]
 
 
-def test_orphans_of_killed_writers_go_after_a_day_and_young_attempts_stay(tmp_path: Path) -> None:
-    old, young = store.new_attempt(tmp_path), store.new_attempt(tmp_path)
-    os.utime(old, (time.time() - 2 * store.ORPHAN_SECONDS,) * 2)
-    write(tmp_path, "x")
-    assert not old.exists()
-    assert young.exists()
+def test_a_file_that_stays_is_not_written_again(folder: Path) -> None:
+    write(folder, "old")
+    old = store.read_manifest(folder).files
+    attempt = store.new_attempt(folder)
+    (attempt / "c.txt").write_text("new")
+    store.commit(folder, store.Manifest((old[0], *store.files_below(folder, attempt))))
+    forget(folder)
+    assert read(folder) == {"old", "new"}
+    write(folder, "newest")
+    assert len(attempts(folder)) == 1
 
 
-def test_a_reader_never_sees_a_mix_while_writers_replace(tmp_path: Path) -> None:
-    write(tmp_path, "0")
+def test_orphans_of_killed_writers_go_after_a_day_and_young_attempts_stay(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    orphan = store.new_attempt(folder)
+    (orphan / "a.txt").write_text("half of it")
+    storage.put(folder, [f"{orphan.name}/a.txt"])
+    write(folder, "today")
+    assert orphan.name in attempts(folder)
+    now = time.time()
+    monkeypatch.setattr(store.time, "time", lambda: now + 2 * store.ORPHAN_SECONDS)
+    write(folder, "in two days")
+    assert not orphan.exists()
+    assert len(attempts(folder)) == 1
+
+
+def test_a_reader_never_sees_a_mix_while_writers_replace(folder: Path) -> None:
+    write(folder, "0")
     seen: list[set[str]] = []
     stop = threading.Event()
 
     def poll() -> None:
         while not stop.is_set():
             try:
-                seen.append(read(tmp_path))
+                seen.append(read(folder))
             except FileNotFoundError:
                 continue  # superseded while we read: the reader starts again
 
     thread = threading.Thread(target=poll)
     thread.start()
-    for number in range(1, 60):
-        write(tmp_path, str(number))
+    for number in range(1, 30):
+        write(folder, str(number))
     stop.set()
     thread.join()
     assert seen

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec import discover, store
+from hybridrec import discover, storage, store
 from hybridrec.catalogue import known_items
 from hybridrec.errors import BadData
 from hybridrec.models import NO_ITEM, Floats, HasFactors, Ints, Neighbours, PairScorer, Retriever, UserBlock
@@ -116,7 +116,7 @@ def pool_batches(batches: Iterable[pa.RecordBatch], sources: Sources) -> Iterato
 
 @lru_cache(maxsize=KEPT_MODELS)
 def _loaded(name: str, folder: str) -> PairScorer:
-    return load_fit(name, Path(folder))  # a fit's folder is never written twice, so its path identifies it
+    return load_fit(name, storage.fetch_folder(Path(folder)))  # a fit's folder is never written twice, so its path identifies it
 
 
 def user_block_of(batch: pa.RecordBatch, n_items: int) -> UserBlock:

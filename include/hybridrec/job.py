@@ -25,7 +25,7 @@ from typing import Any, Literal, TypeVar
 
 import psutil
 
-from hybridrec import store
+from hybridrec import storage, store
 from hybridrec.errors import BadData
 from hybridrec.run import run_folder
 from hybridrec.settings import Settings
@@ -147,7 +147,8 @@ def spark_time() -> Iterator[None]:
 
 def read_records(folder: Path) -> list[TaskRecord]:
     """The task records below a run's or a warehouse's folder, in the order of their start."""
-    found = [TaskRecord(**json.loads(path.read_text())) for path in (folder / "tasks").glob("*.json")]
+    names = [name for name in storage.children(folder / "tasks") if name.endswith(".json")]
+    found = [TaskRecord(**json.loads(storage.read_text(folder / "tasks" / name))) for name in names]
     return sorted(found, key=lambda record: record.started_at)
 
 
@@ -161,10 +162,10 @@ def _write_record(values: dict[str, Any]) -> None:
         return
     name = f"{_record.job}.{_record.part}" if _record.part else _record.job
     try:
-        if folder.exists():
-            store.write_json(folder / "tasks" / f"{name}.json", asdict(_record))
-    except OSError as error:  # the record is a courtesy: it must not turn a success into a failure
-        log.warning("no task record: %s", explain_os_error(error))
+        if storage.children(folder):
+            storage.write_text(folder / "tasks" / f"{name}.json", store.as_json(asdict(_record)))
+    except (OSError, BadData) as error:  # the record is a courtesy: it must not turn a success into a failure
+        log.warning("no task record: %s", explain_os_error(error) if isinstance(error, OSError) else error)
 
 
 def parse(params_type: type[P], argv: list[str], doc: str = "") -> P:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import get_args
 
-from hybridrec import discover, store
+from hybridrec import discover, storage, store
 from hybridrec.config import Config, Split, read_config
 from hybridrec.errors import BadData
 from hybridrec.folds import HOUR, cut_folds, positive_events_per_hour
@@ -40,12 +40,13 @@ class Request:
 
 def open_run(request: Request, settings: Settings) -> Run:
     """The run of that id; made from the request unless an earlier attempt has made it."""
-    if (run_folder(settings, request.run_id) / MANIFEST).exists():
+    if storage.modified(run_folder(settings, request.run_id) / MANIFEST) is not None:
         return Run.open(request.run_id)
     config = _config(request, settings)
     models = _models(request.models)
     inputs = _inputs(request.source, settings)
-    files = [str(settings.warehouse(request.source) / "core_events" / name) for name in inputs["core_events"].files]
+    events = settings.warehouse(request.source) / "core_events"
+    files = [str(path) for path in storage.fetch(events / name for name in inputs["core_events"].files)]
     hours, counts = positive_events_per_hour(files, config)
     as_of = _as_of(request.as_of, files)
     before = hours < (as_of.timestamp() // 3600) + 1

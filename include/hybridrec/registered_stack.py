@@ -42,7 +42,7 @@ class RegisteredStack(PythonModel):  # type: ignore[misc]  # mlflow has no types
     def load_context(self, context: PythonModelContext) -> None:
         """Open the run that the version holds; models are mapped when they are asked, not read."""
         home = Path(context.artifacts["home"])
-        self.run = Run.open(next((home / "runs").iterdir()).name, replace(Settings.from_env(), home=home))
+        self.run = Run.open(next((home / "runs").iterdir()).name, replace(Settings.from_env(), home=home, storage=""))
         self.policy = load_policy(home / "policy")
         names = sorted(path.name for path in (self.run.folder / "models").iterdir())
         self.models = {name: load_fit(name, self.run.artefact(f"models/{name}", "final")) for name in names}

@@ -19,13 +19,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridrec import store
+from hybridrec import storage, store
 from hybridrec.candidates import choose_sources
 from hybridrec.evaluation.gate import Champion, Verdict
 from hybridrec.evaluation.promotion import write_policy_of
 from hybridrec.job import TaskRecord, read_records
 from hybridrec.ranking.policy import DECISION, fitted_strategies, read_choices
-from hybridrec.run import FOLDS, Run
+from hybridrec.run import FOLDS, MANIFEST, Run
 from hybridrec.settings import Settings
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def _fetch_policy(client: MlflowClient, version: str, folder: Path) -> Path | No
 
 def _fingerprint(run: Run) -> str:
     """SHA-256 over the content hashes of all that a version holds."""
-    digest = hashlib.sha256((run.folder / "run.json").read_bytes())
+    digest = hashlib.sha256(storage.read_text(run.folder / MANIFEST).encode())
     for folder in _stack_datasets(run):
         digest.update(f"{folder.relative_to(run.folder)} {store.read_manifest(folder).content_hash}\n".encode())
     return digest.hexdigest()
@@ -324,12 +324,14 @@ def _copy_stack(run: Run, home: Path) -> None:
     """The run with only what ranking needs, as a home of its own."""
     target = home / "runs" / run.run_id
     target.mkdir(parents=True)
-    shutil.copyfile(run.folder / "run.json", target / "run.json")
+    (target / MANIFEST).write_text(storage.read_text(run.folder / MANIFEST))
     for folder in _stack_datasets(run):
         copy = target / folder.relative_to(run.folder)
-        for name in (*store.read_manifest(folder).files, store.MANIFEST):
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            _link(folder / name, copy / name)
+        for file in storage.fetch(folder / name for name in store.read_manifest(folder).files):
+            place = copy / file.relative_to(folder)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            _link(file, place)
+        (copy / store.MANIFEST).write_text(storage.read_text(folder / store.MANIFEST))
     write_policy_of(run, home / "policy")
 
 

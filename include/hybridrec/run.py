@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from hybridrec import store
+from hybridrec import storage, store
 from hybridrec.config import Config, Options
 from hybridrec.errors import BadData
 from hybridrec.settings import Settings
@@ -100,16 +100,18 @@ class Run:
         """The run of that id, in this machine's home unless settings name another; BadData when open_run has not made it."""
         settings = settings or Settings.from_env()
         path = run_folder(settings, run_id) / MANIFEST
-        if not path.exists():
-            raise BadData(f"run {run_id!r}: {path} does not exist; start with python -m jobs.open_run")
-        return cls(_parse_manifest(json.loads(path.read_text())), settings)
+        try:
+            raw = json.loads(storage.read_text(path))
+        except FileNotFoundError:
+            raise BadData(f"run {run_id!r}: {path} does not exist; start with python -m jobs.open_run") from None
+        return cls(_parse_manifest(raw), settings)
 
     @classmethod
     def create(cls, manifest: RunManifest, settings: Settings) -> Run:
         """Write the manifest, unless the run exists: the first attempt has resolved it for all later ones."""
         path = run_folder(settings, manifest.run_id) / MANIFEST
-        if not path.exists():
-            store.write_json(path, asdict(manifest))
+        if storage.modified(path) is None:
+            storage.write_text(path, store.as_json(asdict(manifest)))
         return cls.open(manifest.run_id)
 
     @property
@@ -151,11 +153,10 @@ class Run:
         if name not in self.manifest.inputs:
             return [str(path) for path in store.committed_files(self.dataset(name, part))]
         folder = self.settings.warehouse(self.manifest.source) / name
-        paths = [folder / file for file in self.manifest.inputs[name].files]
-        gone = [path for path in paths if not path.exists()]
-        if gone:
-            raise BadData(f"{name}: {len(gone)} of {len(paths)} files of run {self.run_id} are gone, as {gone[0]}; open a new run")
-        return [str(path) for path in paths]
+        try:
+            return [str(path) for path in storage.fetch(folder / file for file in self.manifest.inputs[name].files)]
+        except FileNotFoundError as error:
+            raise BadData(f"{name}: files of run {self.run_id} are gone, an ingest has replaced them; open a new run ({error})") from None
 
     def write(self, name: str, rows: pa.Table, part: str = "") -> None:
         """Conform rows to the table's definition, sort them by key and commit them as the table's content."""
@@ -175,7 +176,7 @@ class Run:
         definition = table(name)
         # a table of fixed columns states its schema, so that Spark need not open the files to learn it
         reader = spark.read if definition.open_prefixes else spark.read.schema(definition.spark_ddl())
-        return reader.parquet(*self.files(name, part))
+        return reader.parquet(*(storage.spark_path(Path(file)) for file in self.files(name, part)))
 
     def write_spark(self, name: str, frame: DataFrame, part: str = "", row_group_mib: int = 128) -> None:
         """Write a Spark frame into an attempt folder and commit it as the table's content.
@@ -187,7 +188,8 @@ class Run:
         definition: Table = table(name)
         folder = self.dataset(name, part)
         with store.attempted(folder) as attempt:
-            frame.write.mode("overwrite").option("parquet.block.size", str(row_group_mib * 2**20)).parquet(str(attempt))
+            frame.write.mode("overwrite").option("parquet.block.size", str(row_group_mib * 2**20)).parquet(storage.spark_path(attempt))
+            storage.take_from_spark(attempt)
             rows = sum(pq.read_metadata(path).num_rows for path in attempt.glob("*.parquet"))
             if rows < definition.min_rows:
                 raise BadData(f"{name} {part}: {rows} rows, expected at least {definition.min_rows}")

@@ -11,7 +11,8 @@ from pathlib import Path
 class Settings:
     """One field for each HYBRIDREC_* variable.
 
-    home: everything that hybridrec writes lies below it.
+    home: everything that this machine writes lies below it.
+    storage: where runs, warehouse and tuned lie, a folder or "s3://bucket/prefix", which the home then mirrors; "" for the home.
     spark: "connect" (one server a night), "submit" (Spark jobs go to a cluster), or a Spark master for sessions of their own ("local[2]").
     target: name of the publish target, a file under `targets/`.
     skip: members of extension folders that are switched off, as "models.two_tower".
@@ -19,6 +20,7 @@ class Settings:
     """
 
     home: Path
+    storage: str
     spark: str
     spark_memory: str
     target: str
@@ -31,6 +33,7 @@ class Settings:
         env = os.environ
         return cls(
             home=Path(env.get("HYBRIDREC_HOME") or Path.cwd() / "var").absolute(),
+            storage=env.get("HYBRIDREC_STORAGE", ""),
             spark=env.get("HYBRIDREC_SPARK", "connect"),
             spark_memory=env.get("HYBRIDREC_SPARK_MEMORY", "2g"),
             target=env.get("HYBRIDREC_TARGET", "sqlite"),
@@ -39,9 +42,19 @@ class Settings:
         )
 
     @property
+    def is_remote(self) -> bool:
+        """Whether the storage is an address; see hybridrec.storage."""
+        return "://" in self.storage
+
+    @property
+    def shared(self) -> Path:
+        """Folder of what several machines share; with an address the home, which mirrors it."""
+        return Path(self.storage).absolute() if self.storage and not self.is_remote else self.home
+
+    @property
     def runs(self) -> Path:
         """One folder a run."""
-        return self.home / "runs"
+        return self.shared / "runs"
 
     @property
     def published(self) -> Path:
@@ -60,11 +73,11 @@ class Settings:
 
     def warehouse(self, source: str) -> Path:
         """The raw and core tables of one source."""
-        return self.home / "warehouse" / source
+        return self.shared / "warehouse" / source
 
     def tuned(self, source: str) -> Path:
         """What tune_models has found for one source, one folder a model."""
-        return self.home / "tuned" / source
+        return self.shared / "tuned" / source
 
     @property
     def mlflow_uri(self) -> str:

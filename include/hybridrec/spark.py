@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from hybridrec import store
+from hybridrec import storage, store
 from hybridrec.errors import BadData
 from hybridrec.job import spark_time
 from hybridrec.settings import Settings
@@ -81,8 +81,8 @@ def session() -> SparkSession:
 
     settings = Settings.from_env()
     with spark_time():
-        if os.environ.get("PYSPARK_GATEWAY_PORT"):
-            return _submitted_session()
+        if storage.SUBMITTED in os.environ:
+            return _submitted_session(settings)
         require_java()
         name = os.environ.get(SESSION_VARIABLE)
         if name and settings.spark == "connect":
@@ -90,15 +90,35 @@ def session() -> SparkSession:
         return _own_session(settings)
 
 
-def _submitted_session() -> SparkSession:
+def _submitted_session(settings: Settings) -> SparkSession:
     """The session of a job that spark-submit has started: master and resources are its flags, the rest is ours."""
     from pyspark.sql import SparkSession
 
     conf = RESULTS | {"spark.executorEnv.PYTHONPATH": os.environ.get("PYTHONPATH", "")}  # an executor has its node's otherwise
+    if settings.is_remote:
+        conf |= {"spark.executorEnv.HYBRIDREC_HOME": str(settings.home), "spark.executorEnv.HYBRIDREC_STORAGE": settings.storage}
     builder = SparkSession.builder
     for key, value in conf.items():
         builder = builder.config(key, value)
-    return builder.getOrCreate()
+    found = builder.getOrCreate()
+    if settings.is_remote:
+        _require_s3a(found, settings)
+    return found
+
+
+def _require_s3a(session: SparkSession, settings: Settings) -> None:
+    """BadData with the remedy unless the cluster's Hadoop can read the storage's address."""
+    from py4j.protocol import Py4JJavaError
+
+    hadoop = session.sparkContext._jvm.org.apache.hadoop
+    try:
+        hadoop.fs.FileSystem.getFileSystemClass("s3a", session.sparkContext._jsc.hadoopConfiguration())
+    except Py4JJavaError:
+        raise BadData(
+            f"HYBRIDREC_SPARK=submit: this cluster cannot read {settings.storage}, it has no S3A; add its jars "
+            f"(spark.jars.packages org.apache.hadoop:hadoop-aws:{hadoop.util.VersionInfo.getVersion()}), let HYBRIDREC_STORAGE name "
+            "a folder that all of its machines share, or run Spark on one machine with HYBRIDREC_SPARK=connect"
+        ) from None
 
 
 def _own_session(settings: Settings) -> SparkSession:

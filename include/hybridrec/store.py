@@ -3,8 +3,8 @@
 A *dataset* is a folder with a manifest, `_committed.json`, that names the files which count. A writer puts its
 files into an attempt folder of its own beside the manifest and commits by replacing the manifest, the one atomic
 step. Readers read what the manifest names, so a killed writer leaves nothing visible, and of two writers of the
-same dataset the last to commit wins whole. The same protocol needs no rename of folders, so it holds on object
-stores.
+same dataset the last to commit wins whole. Nothing is renamed, so it holds on object stores: there the files of the attempt
+are uploaded first and the manifest last (hybridrec.storage).
 
     model_candidates/fold=final/_committed.json
     model_candidates/fold=final/attempt-6f1c.../part-0.parquet
@@ -15,20 +15,21 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from glob import escape
 from pathlib import Path
 
+from hybridrec import storage
+from hybridrec.storage import ORPHAN_SECONDS
+
 MANIFEST = "_committed.json"
+ATTEMPT = "attempt-"  # what the name of such a folder begins with
 FOOTER_TAIL = 8  # a Parquet file ends with the footer's length, 4 bytes, and 4 letters
 READ_BYTES = 2**24
-ORPHAN_SECONDS = 86_400  # an attempt older than a day was killed: no job of ours runs that long
 log = logging.getLogger(__name__)
 
 
@@ -55,7 +56,7 @@ class Manifest:
 def read_manifest(folder: Path) -> Manifest:
     """The committed state of a dataset; NotCommitted when there is none."""
     try:
-        raw = json.loads((folder / MANIFEST).read_text())
+        raw = json.loads(storage.read_text(folder / MANIFEST))
     except FileNotFoundError:
         raise NotCommitted(f"{folder}: nothing is committed here; run the job that writes it") from None
     return Manifest(tuple(raw["files"]), raw["rows"], raw["content_hash"], tuple(tuple(files) for files in raw["superseded"]))
@@ -63,25 +64,27 @@ def read_manifest(folder: Path) -> Manifest:
 
 def is_committed(folder: Path) -> bool:
     """Whether the dataset has a committed state."""
-    return (folder / MANIFEST).exists()
+    return storage.modified(folder / MANIFEST) is not None
 
 
 def committed_files(folder: Path, suffix: str = ".parquet") -> list[Path]:
-    """The files of a dataset that count, as absolute paths in a fixed order."""
-    return [folder / name for name in read_manifest(folder).files if name.endswith(suffix)]
+    """The files of a dataset that count, on this disk, as absolute paths in a fixed order."""
+    return storage.fetch(folder / name for name in read_manifest(folder).files if name.endswith(suffix))
 
 
 def committed_folder(folder: Path) -> Path:
-    """The one attempt folder that a dataset without partitions consists of."""
-    attempts = {name.split("/", 1)[0] for name in read_manifest(folder).files}
+    """The one attempt folder that a dataset without partitions consists of, on this disk."""
+    files = read_manifest(folder).files
+    attempts = {_attempt(name) for name in files}
     if len(attempts) != 1:
         raise NotCommitted(f"{folder}: expected one attempt, found {sorted(attempts)}")
+    storage.fetch(folder / name for name in files)
     return folder / attempts.pop()
 
 
 def new_attempt(folder: Path) -> Path:
-    """An empty folder of this attempt's own beside the manifest."""
-    attempt = folder / f"attempt-{uuid.uuid4().hex[:12]}"
+    """An empty folder of this attempt's own beside the manifest, on this disk."""
+    attempt = folder / f"{ATTEMPT}{uuid.uuid4().hex[:12]}"
     attempt.mkdir(parents=True)
     return attempt
 
@@ -146,11 +149,8 @@ def commit(folder: Path, manifest: Manifest, keep: int = 0) -> None:
     """Make `manifest` the dataset's state; keep the files of the last `keep` states, delete older ones."""
     previous = (read_manifest(folder),) if is_committed(folder) else ()
     history = [state for old in previous for state in (old.files, *old.superseded) if set(state) != set(manifest.files)]
-    for name in manifest.files:
-        _flush_to_disk(folder / name)
-    state = asdict(manifest) | {"superseded": history[:keep]}
-    write_json(folder / MANIFEST, state)
-    _flush_to_disk(folder)  # or a power cut could bring the old manifest back, whose files go now
+    storage.put(folder, set(manifest.files).difference(*history))
+    storage.write_text(folder / MANIFEST, as_json(asdict(manifest) | {"superseded": history[:keep]}))
     kept = set(manifest.files).union(*history[:keep])
     superseded = set().union(*history[keep:]) - kept
     try:
@@ -160,21 +160,13 @@ def commit(folder: Path, manifest: Manifest, keep: int = 0) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write a small JSON file so that readers see the old one or the new one, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        beside.write_text(json.dumps(value, indent=1, sort_keys=True, default=_plain))
-        _flush_to_disk(beside)
-        beside.replace(path)
-    except BaseException:
-        with suppress(OSError):  # what failed first is what counts
-            beside.unlink()
-        raise
-    with suppress(OSError):
-        for left in path.parent.glob(f"{escape(path.name)}.????????"):
-            if _is_orphan(left):
-                left.unlink()
+    """Write a small JSON file of this disk so that readers see the old one or the new one, whole."""
+    storage.replace_file(path, as_json(value))
+
+
+def as_json(value: object) -> str:
+    """A value as the JSON of a small file that people may read."""
+    return json.dumps(value, indent=1, sort_keys=True, default=_plain)
 
 
 def _plain(value: object) -> object:
@@ -183,12 +175,9 @@ def _plain(value: object) -> object:
     return item() if callable(item) else str(value)
 
 
-def _flush_to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _attempt(name: str) -> str:
+    """The attempt folder that a file of a dataset lies in."""
+    return name.split("/", 1)[0]
 
 
 def _is_named(folder: Path, attempt: Path) -> bool:
@@ -199,19 +188,15 @@ def _is_named(folder: Path, attempt: Path) -> bool:
         return False
     except OSError:
         return True
-    return any(name.startswith(f"{attempt.name}/") for files in (manifest.files, *manifest.superseded) for name in files)
+    return any(_attempt(name) == attempt.name for files in (manifest.files, *manifest.superseded) for name in files)
 
 
 def _remove_unnamed(folder: Path, kept: set[str], superseded: set[str]) -> None:
     """Remove what no kept state names, also what killed writers have left; a living writer's attempt is young and stays."""
-    named, replaced = ({name.split("/", 1)[0] for name in names} for names in (kept, superseded))
-    for attempt in folder.glob("attempt-*"):
-        if attempt.name in named:
-            for name in set(files_below(folder, attempt)) - kept:
-                (folder / name).unlink(missing_ok=True)
-        elif attempt.name in replaced or _is_orphan(attempt):
-            shutil.rmtree(attempt, ignore_errors=True)
-
-
-def _is_orphan(path: Path) -> bool:
-    return time.time() - path.stat().st_mtime > ORPHAN_SECONDS
+    named, replaced = ({_attempt(name) for name in names} for names in (kept, superseded))
+    for attempt, written_at in storage.last_written(folder, ATTEMPT).items():
+        if attempt in named:
+            for name in {name for name in superseded if _attempt(name) == attempt} | set(files_below(folder, folder / attempt)) - kept:
+                storage.remove_file(folder / name)
+        elif attempt in replaced or time.time() - written_at > ORPHAN_SECONDS:
+            storage.remove_folder(folder / attempt)

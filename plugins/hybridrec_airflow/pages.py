@@ -15,15 +15,14 @@ import html
 import json
 import os
 import urllib.request
-from pathlib import Path
 
 from airflow.api_fastapi.core_api.security import get_user
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 
-from hybridrec import store
+from hybridrec import storage, store
 from hybridrec.errors import BadData
-from hybridrec.run import run_folder
+from hybridrec.run import MANIFEST, run_folder
 from hybridrec.settings import Settings
 from hybridrec_airflow.links import PREFIX
 
@@ -40,9 +39,14 @@ app = FastAPI(title="hybridrec", docs_url=None, redoc_url=None, openapi_url=None
 @app.get("/", response_class=HTMLResponse)
 def runs() -> str:
     """The runs with their reports, newest first."""
-    folders = sorted(Settings.from_env().runs.glob("*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    folder = Settings.from_env().runs
+    names = storage.children(folder)
+    opened = storage.times([folder / name / MANIFEST for name in names])
+    reports = storage.times([folder / name / "report" / store.MANIFEST for name in names])
+    found = sorted(((at, name, report) for at, name, report in zip(opened, names, reports, strict=True) if at), reverse=True)
     rows = "".join(
-        f"<tr><td>{_report_cell(path.parent)}</td><td><a href='{PREFIX}/mlflow/{path.parent.name}'>MLflow</a></td></tr>" for path in folders
+        f"<tr><td>{_report_cell(name, report is not None)}</td><td><a href='{PREFIX}/mlflow/{name}'>MLflow</a></td></tr>"
+        for _, name, report in found
     )
     return PAGE.format(rows=rows or "<tr><td>No run yet: start <code>ingest</code>, then <code>nightly_retrain</code>.</td></tr>")
 
@@ -96,9 +100,9 @@ def _ask(server: str, method: str, body: dict[str, object]) -> dict[str, list[di
         return json.load(answer)
 
 
-def _report_cell(folder: Path) -> str:
-    name = html.escape(folder.name)
-    return f"<a href='{PREFIX}/reports/{name}'>{name}</a>" if store.is_committed(folder / "report") else f"{name} (no report)"
+def _report_cell(run_id: str, has_report: bool) -> str:
+    name = html.escape(run_id)
+    return f"<a href='{PREFIX}/reports/{name}'>{name}</a>" if has_report else f"{name} (no report)"
 
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>hybridrec: runs</title>

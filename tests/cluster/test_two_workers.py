@@ -6,25 +6,20 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import small_night
 import standalone
 from night import nightly
 from standalone import Standalone
 
-from hybridrec import discover, store
-from hybridrec.settings import Settings
-from hybridrec.spark import RESULTS, stop_server
+from hybridrec.spark import RESULTS
 from hybridrec_airflow.process import ROOT
-from hybridrec_airflow.steps import Step, steps
+from hybridrec_airflow.steps import Step
 
 pytestmark = pytest.mark.cluster
-NIGHT: dict[str, object] = {"source": "synthetic", "models": ["als", "item_knn", "popularity"], "k": 10}
-WORLD = "[sources.synthetic]\nn_events = 20_000\nn_users = 300\nn_items = 200\n"
-LEFT_OUT = {"start_spark", "stop_spark", "check_table", "check_output", "publish_table", "write_report"}  # no other job needs them
-TABLES = sorted(set(discover.names("tables")) - {"out_ablation"})  # which tells how many seconds a source took
 PROBE = Path(__file__).parent / "probe_executors.py"
 
 
@@ -40,10 +35,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
 
 
 def test_every_table_is_that_of_one_machine(
-    cluster: Standalone, airflow_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    alone: dict[str, str], cluster: Standalone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    todo = [step for dag_id in ("ingest", "nightly_retrain") for step in steps(dag_id, "night", NIGHT) if step.job not in LEFT_OUT]
-    alone = night(tmp_path / "alone", todo, nightly.run, monkeypatch)
     monkeypatch.setenv("HYBRIDREC_SPARK", "submit")
     submitted: list[str] = []
 
@@ -53,29 +46,13 @@ def test_every_table_is_that_of_one_machine(
         submitted.append(step.task)
         return submit(step)
 
-    together = night(tmp_path / "together", todo, launch, monkeypatch)
+    together = small_night.run(tmp_path / "together", launch, monkeypatch)
 
     assert together["runs/night/out_recommendations"] == alone["runs/night/out_recommendations"]
     assert together == alone
     assert set(cluster.finished().values()) == {"FINISHED"}
     assert len(cluster.finished()) == len(submitted) == 10
     assert all(len(ran) > 7 for ran in cluster.ran()), cluster.ran()
-
-
-def night(home: Path, todo: Sequence[Step], launch: Callable[[Step, Path], int], patch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Run jobs in a home of their own; returns the hash of every table by its place below home."""
-    home.mkdir()
-    (home / "hybridrec.toml").write_text(WORLD)
-    patch.setenv("HYBRIDREC_HOME", str(home))
-    try:
-        for step in todo:
-            assert launch(step, home) == 0, f"{step.task} has failed: {nightly.tail(step, home)}"
-    finally:
-        for name in {step.session for step in todo if step.session}:
-            stop_server(Settings.from_env(), name)
-    folders = [home / "runs" / "night" / name for name in TABLES] + [home / "warehouse" / "synthetic" / name for name in TABLES]
-    manifests = [path for folder in folders for path in folder.rglob(store.MANIFEST)]
-    return {str(path.parent.relative_to(home)): store.read_manifest(path.parent).content_hash for path in manifests}
 
 
 def submit(step: Step) -> int:

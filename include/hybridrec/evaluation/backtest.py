@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hybridrec import store
+from hybridrec import storage, store
 from hybridrec.errors import BadData
-from hybridrec.run import Run
+from hybridrec.run import MANIFEST, Run
 from hybridrec.tables import table
 
 if TYPE_CHECKING:
@@ -25,8 +25,9 @@ def origin_id(run_id: str, number: int) -> str:
 
 def judged_origins(backtest: Run) -> list[Run]:
     """The runs of the origins that have been judged, the oldest first; BadData when there is none."""
-    folders = backtest.settings.runs.glob(origin_id(backtest.run_id, 0).removesuffix("0") + "*/run.json")
-    runs = [Run.open(path.parent.name, backtest.settings) for path in folders]
+    folder, begin = backtest.settings.runs, origin_id(backtest.run_id, 0).removesuffix("0")
+    opened = [name for name in storage.children(folder) if name.startswith(begin) and storage.modified(folder / name / MANIFEST)]
+    runs = [Run.open(name, backtest.settings) for name in opened]
     judged = [run for run in runs if store.is_committed(run.dataset("out_metrics"))]
     if not judged:
         raise BadData(f"backtest {backtest.run_id}: no origin has been judged; look at the failed judge_origin tasks, clear them")

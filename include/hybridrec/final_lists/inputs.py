@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec import store
+from hybridrec import storage, store
 from hybridrec.content import SimilarContent, item_vectors
 from hybridrec.final_lists.popular import Ladder, ladder, popularity
 from hybridrec.models import NO_ITEM, Ints, KnowsSimilarItems, Neighbours
@@ -78,7 +78,8 @@ def _is_full(found: Iterable[Neighbours], n_items: int) -> NDArray[np.bool_]:
 
 
 def load_inputs(run: Run, folder: Path) -> ListInputs:
-    """The inputs that write_inputs left in the folder."""
+    """The inputs that write_inputs left in the folder, on whichever machine."""
+    storage.fetch_folder(folder)
     items = read_items(run)
     counts = popularity(run.read("model_item_features", "final"), len(items))
     neighbours = {

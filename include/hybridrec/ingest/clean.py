@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from hybridrec import store
+from hybridrec import storage, store
 from hybridrec.config import Config
 from hybridrec.errors import BadData
 from hybridrec.ingest import cleaning, partitions
@@ -75,7 +75,7 @@ def _event_rules(settings: Settings, landing: Landing, config: Config) -> cleani
         folder = settings.warehouse(landing.source) / "core_items"
         if not store.is_committed(folder):
             raise BadData("core_events: events are held against core_items, which is not there; clean core_items first")
-        catalogue = tuple(str(path) for path in store.committed_files(folder))
+        catalogue = tuple(storage.spark_path(path) for path in store.committed_files(folder))
     return cleaning.EventRules(landing.landed_at, catalogue, config.max_events_per_day)
 
 
@@ -87,7 +87,7 @@ def _named_by_events(spark: SparkSession, settings: Settings, landing: Landing, 
     ids = cleaning.read_raw(spark, landing.files("events"), events).select(key)
     folder = settings.warehouse(landing.source) / definition.name
     if store.is_committed(folder):
-        ids = ids.union(spark.read.parquet(*[str(path) for path in store.committed_files(folder)]).select(key))
+        ids = ids.union(spark.read.parquet(*[storage.spark_path(path) for path in store.committed_files(folder)]).select(key))
     values = {column.name: cleaning.default_of(column).cast(spark_type(column.type)) for column in definition.columns}
     values |= {key: F.col(key)} | ({"title": F.col(key)} if "title" in values else {})
     found = ids.where(F.col(key).isNotNull()).distinct()

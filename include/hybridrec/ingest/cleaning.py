@@ -14,6 +14,7 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hybridrec import storage
 from hybridrec.errors import BadData
 from hybridrec.ingest.casting import as_declared, as_text, fits
 from hybridrec.tables import Column as Declared
@@ -49,7 +50,7 @@ def read_raw(spark: SparkSession, files: list[Path], table: Table) -> DataFrame:
 
     groups: dict[str, list[str]] = defaultdict(list)
     for path in files:
-        groups[pq.read_schema(path).remove_metadata().to_string()].append(str(path))
+        groups[pq.read_schema(path).remove_metadata().to_string()].append(storage.spark_path(path))
     frames = [_typed(spark.read.parquet(*paths), table) for _, paths in sorted(groups.items())]
     return reduce(lambda left, right: left.unionByName(right), frames)
 

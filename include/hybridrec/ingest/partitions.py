@@ -19,7 +19,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridrec import store
+from hybridrec import storage, store
 from hybridrec.ingest.landing import count_rows
 from hybridrec.tables import Table
 
@@ -42,7 +42,8 @@ def merge_days(spark: SparkSession, dataset: Path, table: Table, rows: DataFrame
     with _locked(dataset):
         old = _files_by_day(dataset)
         touched = _touched_days(spark, dataset, table, rows)
-        before = [str(dataset / file) for day, files in old.items() if day in touched for file in files]
+        replaced = [dataset / file for day, files in old.items() if day in touched for file in files]
+        before = [storage.spark_path(path) for path in storage.fetch(replaced)]
         if before:
             kept = spark.read.schema(table.spark_ddl()).parquet(*before).join(rows.select(*table.key), list(table.key), "left_anti")
             rows = rows.unionByName(kept)
@@ -56,7 +57,7 @@ def _touched_days(spark: SparkSession, dataset: Path, table: Table, rows: DataFr
     column = table.partition_by[0]
     days = rows.select(column)
     if store.is_committed(dataset):
-        files = [str(path) for path in store.committed_files(dataset)]
+        files = [storage.spark_path(path) for path in store.committed_files(dataset)]
         old = spark.read.schema(table.spark_ddl()).parquet(*files).select(column, *table.key)
         days = days.union(old.join(rows.select(*table.key), list(table.key), "left_semi").select(column))
     return {_folder(column, row[0]) for row in days.distinct().collect()}
@@ -79,7 +80,8 @@ def _write(dataset: Path, rows: DataFrame, by: tuple[str, ...], column: str = ""
     """Write into an attempt folder and name each file by its content; returns paths below the dataset."""
     attempt = store.new_attempt(dataset)
     try:
-        rows.write.mode("overwrite").option("compression", "zstd").partitionBy(*by).parquet(str(attempt))
+        rows.write.mode("overwrite").option("compression", "zstd").partitionBy(*by).parquet(storage.spark_path(attempt))
+        storage.take_from_spark(attempt)
         files = [_address(dataset, attempt, file, column) for file in store.files_below(dataset, attempt)]
     except Exception as error:
         shutil.rmtree(attempt, ignore_errors=True)
@@ -112,7 +114,7 @@ def _commit(dataset: Path, written: list[str], carried: list[str]) -> store.Mani
     if set(files) == set(previous):
         log.info("%s: unchanged, %d files", dataset.name, len(files))
         return store.read_manifest(dataset)
-    rows = count_rows([dataset / file for file in files])
+    rows = count_rows(storage.fetch(dataset / file for file in files))
     digest = hashlib.sha256("\n".join(sorted(map(_content, files))).encode()).hexdigest()
     store.commit(dataset, store.Manifest(files, rows, digest), keep=KEEP_STATES)
     log.info("%s: %d rows in %d files, %d of them new", dataset.name, rows, len(files), len(set(files) - set(previous)))

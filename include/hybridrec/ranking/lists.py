@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from hybridrec import storage
 from hybridrec.ranking.groups import Rows, best_first
 from hybridrec.ranking.policy import Policy, load_policy
 from hybridrec.ranking.pool import FeatureFiles, ItemColumns, Pool, build_pool, load_items
@@ -80,7 +81,7 @@ def rank_files(files: Iterable[str], ranking: Ranking) -> Iterator[pa.RecordBatc
     """model_ranked from files of model_candidates, each sorted by user and with all rows of its users."""
     import pyarrow.parquet as pq
 
-    for file in files:
+    for file in storage.fetch(map(Path, files)):
         with pq.ParquetFile(file) as candidates:
             yield from rank_batches(candidates.iter_batches(), ranking)
 
@@ -100,7 +101,8 @@ def rank_batches(batches: Iterator[pa.RecordBatch], ranking: Ranking) -> Iterato
 @lru_cache(maxsize=1)
 def _prepared(files: FeatureFiles, policy: Path) -> tuple[ItemColumns, Policy]:
     """What every block needs, once a worker, however many files it ranks: committed files are never written again."""
-    return load_items(files), load_policy(policy)
+    storage.fetch(Path(file) for of_table in astuple(files) for file in of_table)
+    return load_items(files), load_policy(storage.fetch_folder(policy))
 
 
 def user_blocks(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec import store, strategies
+from hybridrec import storage, store, strategies
 from hybridrec.config import Config
 from hybridrec.errors import BadData
 from hybridrec.ranking.groups import Floats, Rows
@@ -128,15 +128,15 @@ def save_policy(run: Run, choices: dict[str, Choice], folder: Path) -> None:
     """Write a policy of this run: its choices and every strategy that it has fitted."""
     folder.mkdir(parents=True, exist_ok=True)
     write_choices(folder / DECISION, choices, {})
-    shutil.copyfile(run.folder / RUN, folder / RUN)
+    (folder / RUN).write_text(storage.read_text(run.folder / RUN))
     for name in fitted_strategies(run):
         shutil.copytree(run.artefact(strategies.artefact_name(name)), folder / STRATEGIES / name)
 
 
 def fitted_strategies(run: Run) -> tuple[str, ...]:
     """Names of the strategies that train_ranker has committed in this run."""
-    found = run.folder.glob(f"{strategies.FOLDER}/*/{store.MANIFEST}")
-    return tuple(sorted(path.parent.name for path in found))
+    folder = run.folder / strategies.FOLDER
+    return tuple(name for name in storage.children(folder) if store.is_committed(folder / name))
 
 
 def read_choices(path: Path) -> dict[str, Choice]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from hybridrec import output_checks, store
+from hybridrec import output_checks, storage, store
 from hybridrec.config import Split
 from hybridrec.evaluation.ablation import Ablation
 from hybridrec.evaluation.comparisons import Comparison
@@ -209,6 +209,6 @@ def _categories_unlearnt(run: Run) -> bool:
 def _spark_peak_mib(run: Run) -> float | None:
     """What stop_spark noted, or what the night's server has used so far: it is still up when the report is written."""
     noted = run.folder / "spark_server.json"
-    if noted.exists():
-        return float(json.loads(noted.read_text())["peak_mib"])
+    if storage.modified(noted) is not None:
+        return float(json.loads(storage.read_text(noted))["peak_mib"])
     return server_peak_mib(run.settings, run.run_id) or None

@@ -1,0 +1,44 @@
+"""A small ingest and night, job by job, to be run in several topologies; what it leaves are its tables' content hashes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import object_store
+import pytest
+from night import nightly
+
+from hybridrec import discover, store
+from hybridrec.settings import Settings
+from hybridrec.spark import stop_server
+from hybridrec_airflow.steps import Step, steps
+
+NIGHT: dict[str, object] = {"source": "synthetic", "models": ["als", "item_knn", "popularity"], "k": 10}
+WORLD = "[sources.synthetic]\nn_events = 20_000\nn_users = 300\nn_items = 200\n"
+LEFT_OUT = {"start_spark", "stop_spark", "check_table", "check_output", "publish_table", "write_report"}  # no other job needs them
+TABLES = set(discover.names("tables")) - {"out_ablation"}  # which tells how many seconds a source took
+Launch = Callable[[Step, Path], int]
+
+
+def run(home: Path, launch: Launch, patch: pytest.MonkeyPatch, left_out: set[str] = LEFT_OUT) -> dict[str, str]:
+    """Run the jobs in a home of their own; returns the hash of every table by its place."""
+    home.mkdir()
+    (home / "hybridrec.toml").write_text(WORLD)
+    patch.setenv("HYBRIDREC_HOME", str(home))
+    todo = [step for dag_id in ("ingest", "nightly_retrain") for step in steps(dag_id, "night", NIGHT) if step.job not in left_out]
+    try:
+        for step in todo:
+            assert launch(step, home) == 0, f"{step.task} has failed: {nightly.tail(step, home)}"
+    finally:
+        for name in {step.session for step in todo if step.session}:
+            stop_server(Settings.from_env(), name)
+    return hashes(home)
+
+
+def hashes(home: Path) -> dict[str, str]:
+    """The content hash of every table by its place, as runs/night/model_items."""
+    address = Settings.from_env().storage
+    names = object_store.objects(address) if address else [path.relative_to(home).as_posix() for path in home.rglob(store.MANIFEST)]
+    places = [name.rsplit("/", 1)[0] for name in names if name.endswith(store.MANIFEST)]
+    return {place: store.read_manifest(home / place).content_hash for place in places if place.split("/")[2] in TABLES}

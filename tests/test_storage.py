@@ -1,0 +1,183 @@
+"""What holds of an object store alone: writers that are killed at any byte, copies on this disk, addresses, secrets."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+import threading
+from contextlib import suppress
+from itertools import count
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import object_store
+import pytest
+
+from hybridrec import storage, store
+from hybridrec.errors import BadData
+from hybridrec.settings import Settings
+
+
+def text(word: str) -> str:
+    """Some hundred kilobytes, so that a file is more than one packet."""
+    return f"{word}, and again " * 10_000
+
+
+def write(folder: Path, word: str) -> None:
+    with store.staged(folder) as attempt:
+        (attempt / "a.txt").write_text(text(word))
+        (attempt / "b.txt").write_text(text(word))
+
+
+def read(folder: Path) -> set[str]:
+    """What a machine sees that has nothing of the dataset yet."""
+    shutil.rmtree(folder, ignore_errors=True)
+    files = store.committed_files(folder, ".txt")
+    assert len(files) == 2
+    return {path.read_text() for path in files}
+
+
+class Forwarder:
+    """Passes packets on to a server of this machine; kills the victim before the packet of a number, and passes nothing more of it."""
+
+    def __init__(self, port: int) -> None:
+        self.server, self.left, self.victim, self.lock = port, -1, 0, threading.Lock()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+
+    def accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                server = socket.create_connection(("127.0.0.1", self.server))
+                threading.Thread(target=self.pump, args=(client, server, True), daemon=True).start()
+                threading.Thread(target=self.pump, args=(server, client, False), daemon=True).start()
+
+    def pump(self, source: socket.socket, target: socket.socket, counted: bool) -> None:
+        with suppress(OSError):
+            while data := source.recv(65_536):
+                if counted and self.kills():
+                    break
+                target.sendall(data)
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def kills(self) -> bool:
+        with self.lock:
+            self.left -= 1
+            if self.left == -1:
+                os.kill(self.victim, signal.SIGKILL)
+            return self.left < 0
+
+
+@pytest.mark.slow
+def test_a_writer_killed_at_any_packet_leaves_a_whole_state(home: Path, object_storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, server = home / "runs" / "night" / "x", os.environ["AWS_ENDPOINT_URL"]
+    write(folder, "first")
+    forwarder, whole, tried = Forwarder(int(server.rsplit(":", 1)[1])), text("first"), 0
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["hybridrec.store", "pyarrow.fs"])
+    for packet in count():
+        start = processes.Event()
+        writer = processes.Process(target=write_through, args=(forwarder.address, folder, str(packet), start))
+        writer.start()
+        assert writer.pid
+        forwarder.left, forwarder.victim = packet, writer.pid
+        start.set()
+        writer.join(60)
+        seen = read(folder)
+        assert seen in ({whole}, {text(str(packet))})
+        whole = seen.pop()
+        if writer.exitcode == 0:
+            break
+        assert writer.exitcode == -signal.SIGKILL
+        tried += 1
+    forwarder.listener.close()
+    logging.getLogger(__name__).info("a writer was killed before each of its %d packets", tried)
+    assert tried > 10
+    assert whole == text(str(packet))
+
+
+def write_through(endpoint: str, folder: Path, word: str, start: Event) -> None:
+    """What the process does that is killed."""
+    os.environ["AWS_ENDPOINT_URL"] = endpoint
+    start.wait()
+    write(folder, word)
+
+
+def test_what_is_committed_is_copied_once_and_manifests_are_read_anew(home: Path, object_storage: str) -> None:
+    folder = home / "runs" / "night" / "x"
+    write(folder, "first")
+    shutil.rmtree(home)
+    first = store.committed_files(folder)
+    assert not (folder / store.MANIFEST).exists()
+    copied = [path.stat().st_mtime_ns for path in store.committed_files(folder, ".txt")]
+    assert copied == [path.stat().st_mtime_ns for path in store.committed_files(folder, ".txt")]
+    os.environ["HYBRIDREC_HOME"] = str(home.parent / "another machine")  # the fixture `home` puts it back
+    write(home.parent / "another machine" / "runs" / "night" / "x", "second")
+    os.environ["HYBRIDREC_HOME"] = str(home)
+    assert store.committed_files(folder, ".txt") != first
+    assert {path.read_text() for path in store.committed_files(folder, ".txt")} == {text("second")}
+
+
+def test_only_what_is_shared_lies_at_the_address(home: Path, object_storage: str) -> None:
+    for name in ("runs/night/run.json", "warehouse/s/tasks/land_source.json", "tuned/s/x.json", "spark/night.json"):
+        storage.write_text(home / name, "{}")
+    with store.staged(home / "published" / "x") as attempt:
+        (attempt / "a.txt").write_text("local")
+    assert object_store.objects(object_storage) == ["runs/night/run.json", "tuned/s/x.json", "warehouse/s/tasks/land_source.json"]
+    assert (home / "spark" / "night.json").exists() and store.is_committed(home / "published" / "x")
+    assert storage.children(home / "runs") == ["night"]
+
+
+def test_a_worker_gets_the_folder_of_an_attempt_that_it_was_told_of(home: Path, object_storage: str) -> None:
+    write(home / "runs" / "night" / "x", "first")
+    attempt = store.committed_folder(home / "runs" / "night" / "x")
+    shutil.rmtree(home)
+    assert [path.name for path in sorted(storage.fetch_folder(attempt).iterdir())] == ["a.txt", "b.txt"]
+
+
+def test_what_spark_wrote_at_the_address_is_taken_to_this_disk(home: Path, object_storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempt = store.new_attempt(home / "runs" / "night" / "x")
+    assert storage.spark_path(attempt) == str(attempt)
+    monkeypatch.setenv(storage.SUBMITTED, "1")
+    assert storage.spark_path(attempt) == f"s3a://{object_storage.removeprefix('s3://')}/runs/night/x/{attempt.name}"
+    assert storage.spark_path(home / "spark" / "x") == str(home / "spark" / "x")
+    for name in ("part-0.parquet", "day=2026-01-31/part-0.parquet", "_temporary/0/part-0.parquet", "_SUCCESS"):
+        storage.write_text(attempt / name, "rows")
+    storage.take_from_spark(attempt)
+    assert object_store.objects(object_storage) == []
+    assert store.files_below(attempt.parent, attempt) == (f"{attempt.name}/day=2026-01-31/part-0.parquet", f"{attempt.name}/part-0.parquet")
+
+
+def test_storage_may_be_a_folder_that_machines_share(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYBRIDREC_STORAGE", str(tmp_path / "shared"))
+    settings = Settings.from_env()
+    assert settings.runs == tmp_path / "shared" / "runs"
+    assert settings.warehouse("s") == tmp_path / "shared" / "warehouse" / "s"
+    assert settings.published == home / "published"
+
+
+@pytest.mark.parametrize("address", ["s3://", "s3:///x", "https://host/bucket", "s3://bucket/../x y", "s3://key:secret@bucket/x"])
+def test_an_address_that_is_none_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("HYBRIDREC_STORAGE", address)
+    with pytest.raises(BadData, match="expected a folder or an address as s3://bucket/prefix"):
+        store.is_committed(home / "runs" / "night" / "x")
+
+
+def test_a_store_that_refuses_us_says_so_and_names_no_secret(home: Path, object_storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-and-secret")
+    storage._connected.cache_clear()
+    with pytest.raises(OSError, match=r"ACCESS_DENIED|SIGNATURE") as refused:
+        write(home / "runs" / "night" / "x", "first")
+    storage._connected.cache_clear()
+    assert "wrong-and-secret" not in str(refused.value)
