@@ -42,10 +42,9 @@ def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @dataclass(frozen=True)
-class Stack:
-    """Running services with a home of their own."""
+class Dags:
+    """The DAGs of a running Airflow."""
 
-    installation: Installation
     api: AirflowApi
 
     def run(self, dag_id: str, **form: object) -> str:
@@ -75,6 +74,13 @@ class Stack:
         """Id of the run on storage."""
         return run_id.replace(":", "-").replace("+", "-").replace("~", "-")
 
+
+@dataclass(frozen=True)
+class Stack(Dags):
+    """Running services with a home of their own."""
+
+    installation: Installation
+
     def published(self, query: str) -> list[tuple[Any, ...]]:
         """Rows of the published database."""
         with sqlite3.connect(f"file:{self.installation.settings.published}/recommendations.db?mode=ro", uri=True) as connection:
@@ -100,7 +106,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, airflow_home: Path) -> Itera
             night.wait_for_dag(api, dag_id)
             api.pause(dag_id, False)
         installation.settings.home.joinpath("hybridrec.toml").write_text(OPTIONS)
-        yield Stack(installation, api)
+        yield Stack(api, installation)
     finally:
         assert _services("down", own) == 0
     assert services.running(installation) == []

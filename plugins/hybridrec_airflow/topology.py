@@ -40,18 +40,22 @@ NOT_HERE = {
     "prometheus": "Debian's Prometheus is of version 2 and takes no OpenTelemetry; its configuration is checked by a test",
     "grafana": "no package registry has it; its dashboard is checked by a test",
 }
-INHERITED = ("HOME", "LANG", "TMPDIR", "JAVA_HOME", "JDK_JAVA_OPTIONS", "PYTHONPATH")
+INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "JAVA_HOME", "JDK_JAVA_OPTIONS", "PYTHONPATH")
 DEFAULTS = {"AIRFLOW_METRICS": "False"}  # there is nobody to send them to
 
 
 @dataclass(frozen=True, eq=False)
 class Cluster:
-    """The services on this machine. network: the first three numbers of their addresses."""
+    """The services on this machine.
+
+    network: the first three numbers of their addresses. machine: what they have of this machine's environment, in place of an image's.
+    """
 
     folder: Path
     network: str
     topology: Topology = field(repr=False)
     secrets: Mapping[str, str] = field(repr=False)
+    machine: Mapping[str, str] = field(repr=False)
 
     @classmethod
     def from_env(cls) -> Cluster:
@@ -62,7 +66,8 @@ class Cluster:
         topology = compose.read(FILE, DEFAULTS | os.environ)
         variables = compose.read_env_file(env_file)
         secrets = {name: variables[variable] for name, variable in topology.secrets.items()}
-        return cls(folder, os.environ.get("HYBRIDREC_CLUSTER_NETWORK", "127.77.0"), topology, secrets)
+        machine = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        return cls(folder, os.environ.get("HYBRIDREC_CLUSTER_NETWORK", "127.77.0"), topology, secrets, machine)
 
     @cached_property
     def instances(self) -> dict[str, Instance]:
@@ -199,15 +204,14 @@ class Instance:
 
         A container's name leads to its own address, which Spark's processes listen on and tell each other; here they are told.
         """
-        machine = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        machine["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), *postgres_image.programs(), os.environ["PATH"]])
-        own = {"SPARK_LOCAL_IP": self.address, "SPARK_LOCAL_HOSTNAME": self.address}
+        path = os.pathsep.join([str(Path(sys.executable).parent), *postgres_image.programs(), self.cluster.machine["PATH"]])
+        own = {"PATH": path, "SPARK_LOCAL_IP": self.address, "SPARK_LOCAL_HOSTNAME": self.address}
         services = self.cluster.topology.services
         said = {
             name: self.cluster.address(value) if name.endswith("_HOST") and value in services else self.translated(value)
             for name, value in self.service.environment.items()
         }
-        return machine | own | said
+        return {**self.cluster.machine, **own, **said}
 
     def place(self, mount: Mount) -> Path:
         """Where a path of the service lies here."""
