@@ -57,11 +57,8 @@ def test_no_word_of_the_file_leads_off_this_machine(cluster: Cluster) -> None:
     inside = ("/var/lib/", "/srv/", "/run/secrets", "/etc/spark", "0.0.0.0", "127.0.0.1", "localhost")
     names = tuple(f"//{name}:" for name in cluster.topology.services)
     for found in cluster.instances.values():
-        words = [
-            *found.command(),
-            *map(found.translated, found.service.check),
-            *(found.environment()[key] for key in found.service.environment),
-        ]
+        environment = found.environment()
+        words = [*found.command(), *map(found.translated, found.service.check), *map(environment.get, found.service.environment)]
         for word in words:
             own = re.sub(rf"(?:{cluster.folder}|{ROOT})[^\s,]*", "", word)
             assert not any(part in own for part in (*inside, *names)), f"{found.name}: {word}"

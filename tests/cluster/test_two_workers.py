@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -49,6 +50,9 @@ def test_both_workers_have_run_every_job(cluster: Cluster, run_id: str) -> None:
         assert len({log.parts[-3] for log in logs if "Running task" in log.read_text()}) > 7
     shown = {app["id"] for app in page(f"{cluster.url('spark-history')}/api/v1/applications")}
     assert finished.keys() <= shown
+    task = f"/api/v2/dags/nightly_retrain/dagRuns/{quote(run_id, safe='')}/taskInstances/build_features"
+    link = cluster.connect("viewer")._call("GET", f"{task}/links")["extra_links"]["Spark history"]
+    assert link in {f"{cluster.url('spark-history')}/history/{application}/" for application in finished}
 
 
 def test_every_table_is_that_of_one_machine(
