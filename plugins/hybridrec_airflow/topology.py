@@ -215,14 +215,14 @@ class Instance:
 
     def place(self, mount: Mount) -> Path:
         """Where a path of the service lies here."""
-        return (
-            self.cluster.volume(mount.source) if mount in self.service.volumes and mount.source else self.folder / mount.target.lstrip("/")
-        )
+        shared = mount in self.service.volumes and mount.source
+        return self.cluster.volume(mount.source) if shared else self.folder / mount.target.lstrip("/")
 
     def translated(self, text: str) -> str:
         """A text of the file with the paths and addresses that hold here."""
-        for target, place in sorted(self._places().items(), key=lambda pair: -len(pair[0])):
-            text = re.sub(rf"(?<![\w.-]){re.escape(target)}(?![\w-])", str(place), text)
+        places = self._places()
+        inside = "|".join(re.escape(target) for target in sorted(places, key=len, reverse=True))
+        text = re.sub(rf"(?<![\w.-])({inside})(?![\w-])", lambda found: str(places[found[1]]), text)
         services = self.cluster.topology.services
         publishers = {port: service.name for service in services.values() for port in service.ports}
 
