@@ -50,8 +50,8 @@ class SubmittedJobOperator(SparkSubmitOperator):
         return hook
 
     def _noted(self, line: str) -> str:
-        """A line of the driver's log, its application's id noted for the link."""
-        found = APPLICATION.search(line)
+        """A line of the driver's log, its application's id noted for the link: the first, a slow master may tell another one later."""
+        found = None if self.application_id else APPLICATION.search(line)
         self.application_id = found[1] if found else self.application_id
         return line
 
