@@ -1,6 +1,8 @@
-# One image for every hybridrec and Airflow process; the data lies in volumes, never in the image.
+# One image for every hybridrec, Airflow, MLflow and Spark process; the data lies in volumes, never in the image.
 FROM python:3.11.7-slim-bookworm
 
+# Debian keeps one version of a package; one that is named here would be gone with the next security update.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends openjdk-17-jre-headless libgomp1 procps \
     && rm -rf /var/lib/apt/lists/* \
@@ -9,16 +11,15 @@ RUN apt-get update \
 WORKDIR /srv/hybridrec
 COPY requirements.lock ./
 RUN pip install --no-cache-dir -r requirements.lock
-COPY --chown=hybridrec:hybridrec pyproject.toml ./
-COPY --chown=hybridrec:hybridrec include include
-COPY --chown=hybridrec:hybridrec jobs jobs
-COPY --chown=hybridrec:hybridrec plugins plugins
-COPY --chown=hybridrec:hybridrec dags dags
-RUN pip install --no-cache-dir --no-deps . && mkdir -p /var/lib/hybridrec && chown hybridrec:hybridrec /var/lib/hybridrec
+COPY pyproject.toml ./
+COPY include include
+COPY jobs jobs
+COPY plugins plugins
+COPY dags dags
+COPY deploy/healthy.py deploy/healthy.py
+# A new volume takes the owner of the folder that it is laid over.
+RUN pip install --no-cache-dir --no-deps . \
+    && install -d -o hybridrec -g hybridrec /var/lib/hybridrec /var/lib/mlflow /var/lib/spark-events /var/lib/spark-work
 
-USER hybridrec
-ENV HYBRIDREC_HOME=/var/lib/hybridrec \
-    OMP_WAIT_POLICY=PASSIVE \
-    OPENBLAS_NUM_THREADS=1 \
-    PYTHONUNBUFFERED=1
+USER 50000
 CMD ["airflow", "version"]

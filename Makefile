@@ -1,16 +1,18 @@
 # make run: from nothing to a published table. make test: from nothing to a green suite. make ui / make stop: the web pages.
+# make up / make down: the production topology in containers. make cluster / make cluster-stop: the same on this machine without them.
 SHELL := /bin/bash
 PY := .venv/bin/python
 SOURCE ?= movielens_100k
 TESTS ?= tests
 PORT ?= 8100
+SECRETS := secrets/hybridrec.env
 
 # Two libraries that spin on the same two cores slow each other down sevenfold.
 export OMP_WAIT_POLICY = PASSIVE
 export OPENBLAS_NUM_THREADS = 1
 export PYTHONPATH = plugins
 
-.PHONY: install run ui stop status serve test test-fast test-slow test-cluster lint golden docs bench bench-night sbom audit clean
+.PHONY: install run ui stop status serve up down cluster cluster-stop test test-fast test-slow test-cluster lint golden docs bench bench-night sbom audit clean
 
 install:
 	@.ci/install
@@ -30,6 +32,20 @@ status:
 serve: install  ## the published tables over HTTP, on this machine only
 	$(PY) -m hybridrec.service --port $(PORT)
 
+up:  ## the production topology in containers; needs Docker Compose and Python's standard library
+	@python3 deploy/make_secrets.py $(SECRETS)
+	docker compose --env-file $(SECRETS) up --build --detach
+
+down:
+	docker compose --env-file $(SECRETS) down
+
+cluster: install  ## the production topology on this machine, without containers
+	@.ci/install postgresql
+	@$(PY) -m hybridrec_airflow.topology up
+
+cluster-stop:
+	@$(PY) -m hybridrec_airflow.topology down
+
 test: test-fast test-slow
 
 test-fast: install
@@ -39,7 +55,8 @@ test-slow:
 	@.ci/install chromium postgresql
 	$(PY) -m pytest $(TESTS) -m slow
 
-test-cluster: install  ## a night on a Spark cluster of two workers, some five minutes
+test-cluster: install  ## nights and faults on the production topology, some ten minutes
+	@.ci/install postgresql
 	$(PY) -m pytest $(TESTS) -m cluster
 
 lint: install
@@ -75,5 +92,5 @@ audit: install var/audit/.installed  ## what is known against the pinned package
 	$(AUDIT) -m pip_audit -r requirements.lock --no-deps --disable-pip
 
 clean:  ## remove everything that runs have written; .venv stays
-	@[ ! -x $(PY) ] || $(MAKE) -s stop
+	@[ ! -x $(PY) ] || $(MAKE) -s stop cluster-stop
 	rm -rf var .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -43,15 +43,14 @@ def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @dataclass(frozen=True)
-class Stack:
-    """Running services with a home of their own."""
+class Dags:
+    """The DAGs of a running Airflow."""
 
-    installation: Installation
     api: AirflowApi
 
-    def run(self, dag_id: str, **form: object) -> str:
+    def run(self, dag_id: str, run_id: str | None = None, **form: object) -> str:
         """Trigger a DAG over REST and wait for its success; returns the run's id."""
-        run_id = self.api.trigger(dag_id, form)
+        run_id = self.api.trigger(dag_id, form, run_id)
         assert self.wait_for(dag_id, run_id) == "success", self.failures(dag_id, run_id)
         return run_id
 
@@ -75,6 +74,13 @@ class Stack:
     def file_safe(self, run_id: str) -> str:
         """Id of the run on storage."""
         return run_id.replace(":", "-").replace("+", "-").replace("~", "-")
+
+
+@dataclass(frozen=True)
+class Stack(Dags):
+    """Running services with a home of their own."""
+
+    installation: Installation
 
     def published(self, query: str) -> list[tuple[Any, ...]]:
         """Rows of the published database."""
@@ -101,7 +107,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, airflow_home: Path) -> Itera
             night.wait_for_dag(api, dag_id)
             api.pause(dag_id, False)
         installation.settings.home.joinpath("hybridrec.toml").write_text(OPTIONS)
-        yield Stack(installation, api)
+        yield Stack(api, installation)
     finally:
         assert _services("down", own) == 0
     assert services.running(installation) == []

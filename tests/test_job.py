@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -80,3 +82,37 @@ def test_a_refused_request_exits_3_and_says_why(home: Path) -> None:
     assert done.returncode == 3
     assert "BadData in open_run: k is -1, expected 1 to 200" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_second_attempt_waits_for_the_end_of_the_first(home: Path) -> None:
+    (home / "runs" / "r").mkdir(parents=True)
+    order: list[str] = []
+    first_is_in, both_are_there = threading.Event(), threading.Event()
+
+    def first(params: Params) -> None:
+        first_is_in.set()
+        both_are_there.wait(10)
+        order.append("first")
+
+    attempts = [threading.Thread(target=job._run, args=(first, Params("r"), "toy"))]
+    attempts[0].start()
+    assert first_is_in.wait(10)
+    attempts.append(threading.Thread(target=job._run, args=(lambda _: order.append("second"), Params("r"), "toy")))
+    attempts[1].start()
+    attempts[1].join(0.3)
+    assert order == []
+    both_are_there.set()
+    for attempt in attempts:
+        attempt.join(10)
+    assert order == ["first", "second"]
+
+
+def test_a_submitted_job_ends_with_the_task_that_started_it() -> None:
+    code = "import time; from hybridrec import job; job._end_with_task(); print('up', flush=True); time.sleep(60)"
+    with subprocess.Popen(["sleep", "60"]) as task:
+        environment = os.environ | {job.TASK_VARIABLE: str(task.pid)}
+        with subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True) as submitted:
+            assert submitted.stdout and submitted.stdout.readline() == "up\n"
+            task.kill()
+            task.wait()
+            assert submitted.wait(10) == 1

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import errno
+import fcntl
 import json
 import logging
 import os
 import resource
 import sys
+import threading
 import time
 import traceback
 import types
@@ -33,6 +35,7 @@ from hybridrec.settings import Settings
 P = TypeVar("P")
 EXIT_BAD_DATA = 3
 EXIT_SKIPPED = 4
+TASK_VARIABLE = "HYBRIDREC_TASK_PID"  # the process of the task that has submitted this job
 log = logging.getLogger("hybridrec")
 
 
@@ -77,7 +80,8 @@ def _run(main: Callable[[P], None], params: P, name: str) -> int:
     _record.job, _record.part = name, ".".join(str(values[key]) for key in ("model", "fold", "table", "origin") if key in values)
     _record.startup_seconds = _age()
     _record.started_at = time.time() - _record.startup_seconds
-    code, _record.state = _outcome(main, params, name)
+    _end_with_task()
+    code, _record.state = _outcome(main, params, name, values)
     usage = resource.getrusage(resource.RUSAGE_SELF)
     _record.wall_seconds = time.time() - _record.started_at
     _record.cpu_seconds = usage.ru_utime + usage.ru_stime
@@ -104,9 +108,10 @@ def _age() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf("SC_CLK_TCK")
 
 
-def _outcome(main: Callable[[P], None], params: P, name: str) -> tuple[int, str]:
+def _outcome(main: Callable[[P], None], params: P, name: str, values: dict[str, Any]) -> tuple[int, str]:
     try:
-        main(params)
+        with _only_attempt(_task_file(values, "lock")):
+            main(params)
     except BadData as error:
         sys.stderr.write(f"BadData in {name}: {error}\n")
         return EXIT_BAD_DATA, "bad_data"
@@ -153,19 +158,52 @@ def read_records(folder: Path) -> list[TaskRecord]:
 
 
 def _write_record(values: dict[str, Any]) -> None:
-    settings = Settings.from_env()
-    if "run_id" in values:
-        folder = run_folder(settings, values["run_id"])
-    elif values.get("source"):
-        folder = settings.warehouse(values["source"])
-    else:
-        return
-    name = f"{_record.job}.{_record.part}" if _record.part else _record.job
+    path = _task_file(values, "json")
     try:
-        if storage.children(folder):
-            storage.write_text(folder / "tasks" / f"{name}.json", store.as_json(asdict(_record)))
+        if path and storage.children(path.parent.parent):
+            storage.write_text(path, store.as_json(asdict(_record)))
     except (OSError, BadData) as error:  # the record is a courtesy: it must not turn a success into a failure
         log.warning("no task record: %s", explain_os_error(error) if isinstance(error, OSError) else error)
+
+
+def _task_file(values: dict[str, Any], suffix: str) -> Path | None:
+    """A file of this task below its run or its source's warehouse; None for a job that belongs to neither."""
+    settings = Settings.from_env()
+    name = f"{_record.job}.{_record.part}" if _record.part else _record.job
+    if "run_id" in values:
+        return run_folder(settings, values["run_id"]) / "tasks" / f"{name}.{suffix}"
+    return settings.warehouse(values["source"]) / "tasks" / f"{name}.{suffix}" if values.get("source") else None
+
+
+@contextmanager
+def _only_attempt(path: Path | None) -> Iterator[None]:
+    """Wait until no other attempt at this task is at work; the lock goes with the process, whatever ends it."""
+    if path is None or not path.parent.parent.exists():
+        yield
+        return
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w") as handle:
+        os.register_at_fork(after_in_child=handle.close)  # a worker that outlives this process must not hold it
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.info("another attempt is still at work; waiting for its end")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _end_with_task() -> None:
+    """End this process when the one that TASK_VARIABLE names has ended: spark-submit would go on without the task that started it."""
+    if not os.environ.get(TASK_VARIABLE):
+        return
+    task = psutil.Process(int(os.environ[TASK_VARIABLE]))
+
+    def watch() -> None:
+        task.wait()
+        log.error("the task that started this job has ended, so it ends too")
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def parse(params_type: type[P], argv: list[str], doc: str = "") -> P:

@@ -65,7 +65,8 @@ def connect(settings: Settings) -> MlflowClient:
             _upgrade_db(create_sqlalchemy_engine_with_retry(settings.mlflow_uri))
             found = client.get_experiment_by_name(NAME)
         if found is None:
-            client.create_experiment(NAME, artifact_location=settings.mlflow_artifacts.as_uri())
+            embedded = settings.mlflow_uri.startswith("sqlite")  # a server has a place of its own and hands artefacts out itself
+            client.create_experiment(NAME, artifact_location=settings.mlflow_artifacts.as_uri() if embedded else None)
     return client
 
 

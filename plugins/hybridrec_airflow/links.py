@@ -1,10 +1,11 @@
-"""Buttons on a task's page: the run's report, the Data Docs, the run in MLflow.
+"""Buttons on a task's page: the run's report, the Data Docs, the run in MLflow, the job in Spark's history.
 
-The addresses are paths of the pages in `pages.py`, on the same server as the Airflow UI.
+All addresses but the last are paths of the pages in `pages.py`, on the same server as the Airflow UI.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, ClassVar
 
 from airflow.sdk import BaseOperatorLink
@@ -51,6 +52,21 @@ class MlflowLink(PageLink):
 
     label = "MLflow run"
     path = "/mlflow/{run_id}"
+
+
+class SparkLink(BaseOperatorLink):
+    """A submitted job in Spark's history server, whose address is HYBRIDREC_SPARK_HISTORY."""
+
+    @property
+    def name(self) -> str:
+        """Text of the button."""
+        return "Spark history"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """The application's page; "" without a history server or before the cluster has taken the job."""
+        history = os.environ.get("HYBRIDREC_SPARK_HISTORY", "")
+        application = getattr(operator, "application_id", "")
+        return f"{history}/history/{application}/" if history and application else ""
 
 
 LINKS: dict[str, tuple[PageLink, ...]] = {

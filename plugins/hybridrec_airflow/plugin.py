@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from airflow.plugins_manager import AirflowPlugin
 
-from hybridrec_airflow.links import PREFIX, DataDocsLink, MlflowLink, ReportLink
+from hybridrec_airflow.links import PREFIX, DataDocsLink, MlflowLink, ReportLink, SparkLink
 
 
 async def pages(scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
@@ -21,6 +21,6 @@ class HybridrecPlugin(AirflowPlugin):
     """Registers links and pages."""
 
     name = "hybridrec"
-    operator_extra_links: ClassVar[list[Any]] = [ReportLink(), DataDocsLink(), MlflowLink()]
+    operator_extra_links: ClassVar[list[Any]] = [ReportLink(), DataDocsLink(), MlflowLink(), SparkLink()]
     fastapi_apps: ClassVar[list[Any]] = [{"app": pages, "url_prefix": PREFIX, "name": "hybridrec"}]
     external_views: ClassVar[list[Any]] = [{"name": "Reports", "href": f"{PREFIX}/", "destination": "nav", "category": "browse"}]

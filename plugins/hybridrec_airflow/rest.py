@@ -49,9 +49,10 @@ class AirflowApi:
         """Pause a DAG or let it go."""
         self._call("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": paused})
 
-    def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
-        """Start a run with the form's fields; returns its id. Refused when a field's value is not allowed."""
-        answer = self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
+    def trigger(self, dag_id: str, conf: dict[str, Any], run_id: str | None = None) -> str:
+        """Start a run with the form's fields; returns its id, made by Airflow unless it is given. Refused when a value is not allowed."""
+        body = {"logical_date": None, "conf": conf, "dag_run_id": run_id}
+        answer = self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)
         return str(answer["dag_run_id"])
 
     def state(self, dag_id: str, run_id: str) -> str:

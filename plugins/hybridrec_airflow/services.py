@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -19,28 +18,23 @@ import urllib.error
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 
-from hybridrec import discover, store
+from hybridrec import discover
 from hybridrec.errors import BadData
 from hybridrec.job import explain_os_error
 from hybridrec.spark import require_java
 from hybridrec_airflow import night
+from hybridrec_airflow.daemon import CannotStart, Daemon, say, tail
 from hybridrec_airflow.installation import Installation
 from hybridrec_airflow.process import ROOT
 from hybridrec_airflow.rest import DIRECT, AirflowApi
 
 START_SECONDS = 240.0
-TERM_SECONDS = 20.0
 MLFLOW = "mlflow"
 AIRFLOW = ("scheduler", "dag-processor", "triggerer", "api-server")  # the order in which they stop
 STOP_ORDER = (*AIRFLOW, MLFLOW)
-
-
-class CannotStart(Exception):
-    """The services cannot start; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -51,45 +45,19 @@ class Service:
     installation: Installation
 
     @property
-    def log(self) -> Path:
-        """Where it writes what it has to say."""
-        return self.installation.logs / f"{self.name}.log"
-
-    @property
-    def pid_file(self) -> Path:
-        """Process id and start time, so that a recycled id is never taken for ours."""
-        return self.installation.home / f"{self.name}.pid"
+    def daemon(self) -> Daemon:
+        """Its process with its log and pid file."""
+        return Daemon(self.name, self.installation.logs / f"{self.name}.log", self.installation.home / f"{self.name}.pid")
 
     @property
     def port(self) -> int | None:
         """The port that it listens on."""
         return {"api-server": self.installation.airflow_port, MLFLOW: self.installation.mlflow_port}.get(self.name)
 
-    def process(self) -> psutil.Process | None:
-        """Its process if that lives and is ours."""
-        try:
-            saved = json.loads(self.pid_file.read_text())
-            process = psutil.Process(saved["pid"])
-        except (FileNotFoundError, psutil.NoSuchProcess):
-            return None
-        same = abs(process.create_time() - saved["started_at"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
-        return process if same else None
-
     def start(self) -> None:
         """Start it unless it runs."""
-        if self.process():
-            return
-        with self.log.open("ab") as out:
-            child = subprocess.Popen(
-                self._command(),
-                cwd=ROOT,
-                env=self.installation.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
-        store.write_json(self.pid_file, {"pid": child.pid, "started_at": psutil.Process(child.pid).create_time()})
+        if not self.daemon.process():
+            self.daemon.start(self._command(), self.installation.environment())
 
     def _command(self) -> list[str]:
         if self.name != MLFLOW:
@@ -104,7 +72,7 @@ def start_services(installation: Installation, names: Sequence[str] = STOP_ORDER
     """Start those services that do not run and wait until all answer; CannotStart says what is in the way."""
     services = [Service(name, installation) for name in reversed(names)]
     for service in services:
-        if service.port and not service.process():
+        if service.port and not service.daemon.process():
             _require_free_port(service.port, service.name)
     installation.write()
     _migrate(installation)
@@ -115,37 +83,13 @@ def start_services(installation: Installation, names: Sequence[str] = STOP_ORDER
 
 def stop_services(installation: Installation, names: Sequence[str] = STOP_ORDER) -> list[str]:
     """Stop what runs of them, the scheduler first so that no new task starts; returns the names."""
-    stopped = []
-    for name in STOP_ORDER:
-        service = Service(name, installation)
-        process = service.process() if name in names else None
-        if process:
-            stop_process(process)
-            stopped.append(name)
-        if name in names:
-            service.pid_file.unlink(missing_ok=True)
-    return stopped
-
-
-def stop_process(process: psutil.Process) -> None:
-    """End a process and all that it started: asked, asked again, killed."""
-    family = [*process.children(recursive=True), process]
-    for _ in range(2):  # Airflow's processes have been seen to need a second SIGTERM
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.terminate()
-        if not psutil.wait_procs([process], timeout=TERM_SECONDS / 2)[1]:
-            break
-    left = [member for member in family if member.is_running() and member.status() != psutil.STATUS_ZOMBIE]
-    for act, seconds in (("terminate", 3.0), ("kill", 5.0)):
-        for member in left:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                getattr(member, act)()
-        left = psutil.wait_procs(left, timeout=seconds)[1]
+    chosen = [name for name in STOP_ORDER if name in names]
+    return [name for name in chosen if Service(name, installation).daemon.stop()]
 
 
 def running(installation: Installation) -> list[str]:
     """Names of the services that run."""
-    return [name for name in STOP_ORDER if Service(name, installation).process()]
+    return [name for name in STOP_ORDER if Service(name, installation).daemon.process()]
 
 
 def connect(installation: Installation) -> AirflowApi:
@@ -188,14 +132,14 @@ def _migrate(installation: Installation) -> None:
     for package, child in started.items():
         if child.wait() != 0:
             path = installation.logs / f"migrate-{package}.log"
-            raise CannotStart(f"the database of {package} cannot be prepared; the end of {path}:\n{_tail(path)}")
+            raise CannotStart(f"the database of {package} cannot be prepared; the end of {path}:\n{tail(path)}")
         installation.note_migrated(package)
 
 
 def _is_healthy(service: Service) -> bool:
     path = {"api-server": "/api/v2/monitor/health", MLFLOW: "/health"}.get(service.name)
     if path is None:
-        return service.process() is not None
+        return service.daemon.process() is not None
     with contextlib.suppress(OSError, urllib.error.URLError), DIRECT.open(f"http://127.0.0.1:{service.port}{path}", timeout=5) as answer:
         return bool(answer.status == 200)
     return False
@@ -204,15 +148,10 @@ def _is_healthy(service: Service) -> bool:
 def _wait_until(ready: Callable[[], bool], services: list[Service]) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not ready():
-        dead = [service for service in services if not service.process()]
-        if dead or time.monotonic() > deadline:
-            service = (dead or services)[0]
-            raise CannotStart(f"{service.name} does not come up; the end of {service.log}:\n{_tail(service.log)}")
+        for service in services:
+            service.daemon.require_alive(service.daemon.process() is not None)
+        services[0].daemon.require_alive(time.monotonic() < deadline)
         time.sleep(0.5)
-
-
-def _tail(path: Path, lines: int = 12) -> str:
-    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
 
 
 @contextmanager
@@ -229,12 +168,6 @@ def _airflow_for_a_run(installation: Installation, keep: bool) -> Iterator[Airfl
         if needed and not keep:
             say("stopping Airflow")
             stop_services(installation, needed)
-
-
-def say(text: str) -> None:
-    """Write a line to the person at the terminal."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 def up(installation: Installation) -> int:
@@ -261,7 +194,7 @@ def status(installation: Installation) -> int:
     for name in STOP_ORDER:
         service = Service(name, installation)
         address = f"   http://127.0.0.1:{service.port}" if service.port else ""
-        say(f"{name:<14} {'running' if name in alive else 'stopped'}{address}   log {service.log}")
+        say(f"{name:<14} {'running' if name in alive else 'stopped'}{address}   log {service.daemon.log}")
     return 0 if len(alive) == len(STOP_ORDER) else 1
 
 

@@ -8,30 +8,52 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from airflow.exceptions import AirflowException
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 
+from hybridrec.job import TASK_VARIABLE
+from hybridrec_airflow.links import SparkLink
 from hybridrec_airflow.operators import job_doc, raise_for_exit_code
 from hybridrec_airflow.process import ROOT, Flag, environment, flag_arguments
 
 if TYPE_CHECKING:
+    from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
     from airflow.sdk import Asset, Context
     from airflow.sdk.definitions.mappedoperator import MappedOperator
+
+APPLICATION = re.compile(r"Connected to Spark cluster with app ID (\S+)")
 
 
 class SubmittedJobOperator(SparkSubmitOperator):
     """spark-submit whose exit code, which is the job's, decides about the retry."""
 
+    operator_extra_links = (SparkLink(),)
+    application_id = ""
+
     def execute(self, context: Context) -> None:
-        """Submit the job and wait for its end."""
+        """Submit the job and wait for its end; it ends with this process, so a retry never meets it."""
+        self.env_vars = {**(self.env_vars or {}), TASK_VARIABLE: str(os.getpid())}
         try:
             super().execute(context)
         except AirflowException as error:
             process = getattr(self._hook, "_submit_sp", None)
             raise_for_exit_code(self.name, process.returncode if process else 1, [str(error)])
+
+    def _get_hook(self) -> SparkSubmitHook:
+        hook = super()._get_hook()
+        pass_on = hook._process_spark_submit_log
+        hook._process_spark_submit_log = lambda lines: pass_on(map(self._noted, lines))
+        return hook
+
+    def _noted(self, line: str) -> str:
+        """A line of the driver's log, its application's id noted for the link: the first, a slow master may tell another one later."""
+        found = None if self.application_id else APPLICATION.search(line)
+        self.application_id = found[1] if found else self.application_id
+        return line
 
 
 def submitted_job(

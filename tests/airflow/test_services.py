@@ -43,7 +43,8 @@ def test_settings_survive_a_percent_sign(installation) -> None:
 
 
 def test_a_taken_port_is_named_with_its_holder_and_the_way_out(installation) -> None:
-    from hybridrec_airflow.services import CannotStart, start_services
+    from hybridrec_airflow.daemon import CannotStart
+    from hybridrec_airflow.services import start_services
 
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
@@ -88,7 +89,7 @@ def test_a_full_disk_is_one_sentence(
 def test_a_recycled_process_id_is_not_ours(installation) -> None:
     from hybridrec_airflow.services import Service, stop_services
 
-    service = Service("scheduler", installation)
+    service = Service("scheduler", installation).daemon
     installation.write()
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as stranger:
         service.pid_file.write_text(json.dumps({"pid": stranger.pid, "started_at": 1.0}))
@@ -100,7 +101,7 @@ def test_a_recycled_process_id_is_not_ours(installation) -> None:
 
 
 def test_stopping_ends_the_whole_family() -> None:
-    from hybridrec_airflow.services import stop_process
+    from hybridrec_airflow.daemon import stop_process
 
     sleep = "import time; time.sleep(600)"
     code = f"""

@@ -17,13 +17,14 @@ from hybridrec_airflow.steps import Step
 pytestmark = pytest.mark.cluster
 
 
-def test_every_table_is_that_of_a_folder(
-    alone: dict[str, str], object_storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_table_is_that_of_a_folder(alone: Path, object_storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.delenv("HYBRIDREC_STORAGE")
+        in_folder = small_night.hashes(alone)
     home = tmp_path / "machine"
     on_store = small_night.run(home, run_elsewhere, monkeypatch, left_out={"stop_spark"})
-    assert len(alone) == 30
-    assert on_store == alone
+    assert len(in_folder) == 30
+    assert on_store == in_folder
     assert_readable_elsewhere(tmp_path / "other", on_store, monkeypatch)
     secret = os.environ["AWS_SECRET_ACCESS_KEY"].encode()
     assert [path for path in home.rglob("*") if path.is_file() and secret in path.read_bytes()] == []

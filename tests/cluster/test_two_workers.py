@@ -1,78 +1,105 @@
-"""A night on a Spark cluster of two workers, every Spark job by spark-submit, leaves the tables of a night on one machine."""
+"""A night over REST on the production topology: two Spark workers, PostgreSQL, MLflow; its tables are those of one machine."""
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
+import psycopg
 import pytest
 import small_night
-import standalone
-from night import nightly
-from standalone import Standalone
+from production import live, page, reader, reader_address
+from small_night import NIGHT
 
+from hybridrec import lookup
+from hybridrec.publishing import live_publication
+from hybridrec.settings import Settings
 from hybridrec.spark import RESULTS
 from hybridrec_airflow.process import ROOT
-from hybridrec_airflow.steps import Step
+from hybridrec_airflow.rest import Refused
+from hybridrec_airflow.topology import Cluster
 
 pytestmark = pytest.mark.cluster
 PROBE = Path(__file__).parent / "probe_executors.py"
+# A cluster's defaults as an administrator might have set them: what shapes results must hold against them.
+HOSTILE = {
+    "spark.sql.session.timeZone": "America/New_York",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.parquet.outputTimestampType": "INT96",
+    "spark.sql.parquet.compression.codec": "gzip",
+}
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
-    """Two workers; spark-submit is found and configured as it is on a machine of the cluster."""
-    folder = tmp_path_factory.mktemp("cluster")
-    with standalone.running(folder, n_workers=2) as found, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SPARK_CONF_DIR", str(folder / "conf"))
-        patch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", found.connection)
-        patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-        yield found
+def test_whoever_may_only_look_cannot_start_a_night(cluster: Cluster) -> None:
+    with pytest.raises(Refused, match="403"):
+        cluster.connect("viewer").trigger("nightly_retrain", NIGHT)
 
 
-def test_every_table_is_that_of_one_machine(
-    alone: dict[str, str], cluster: Standalone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HYBRIDREC_SPARK", "submit")
-    submitted: list[str] = []
-
-    def launch(step: Step, home: Path) -> int:
-        if not step.session:
-            return nightly.run(step, home)
-        submitted.append(step.task)
-        return submit(step)
-
-    together = small_night.run(tmp_path / "together", launch, monkeypatch)
-
-    assert together["runs/night/out_recommendations"] == alone["runs/night/out_recommendations"]
-    assert together == alone
-    assert set(cluster.finished().values()) == {"FINISHED"}
-    assert len(cluster.finished()) == len(submitted) == 10
-    assert all(len(ran) > 7 for ran in cluster.ran()), cluster.ran()
+def test_both_workers_have_worked_for_the_night(cluster: Cluster, run_id: str) -> None:
+    finished = {app["id"]: app["state"] for app in page(f"{cluster.url('spark-master')}/json/")["completedapps"]}
+    assert set(finished.values()) == {"FINISHED"}
+    assert len(finished) == 10
+    for worker in ("spark-worker-1", "spark-worker-2"):
+        logs = (cluster.instances[worker].folder / "var/lib/spark-work").glob("app-*/*/stderr")
+        assert len({log.parts[-3] for log in logs if "Running task" in log.read_text()}) >= 5  # a job may be done before it is there
+    shown = {app["id"] for app in page(f"{cluster.url('spark-history')}/api/v1/applications")}
+    assert finished.keys() <= shown
+    task = f"/api/v2/dags/nightly_retrain/dagRuns/{quote(run_id, safe='')}/taskInstances/build_features"
+    link = cluster.connect("viewer")._call("GET", f"{task}/links")["extra_links"]["Spark history"]
+    assert link in {f"{cluster.url('spark-history')}/history/{application}/" for application in finished}
 
 
-def submit(step: Step) -> int:
-    """Run a step's job as its task does with HYBRIDREC_SPARK=submit; raises when it fails."""
-    from hybridrec_airflow.operators import spark_job
+def test_every_table_is_that_of_one_machine(cluster: Cluster, run_id: str, alone: Path) -> None:
+    target = lookup.open_target(replace(Settings.from_env(), home=alone))
+    published = live_publication(target.versions())
+    target.close()
+    assert published
+    assert small_night.hashes(cluster.volume("data")) == small_night.hashes(alone)
+    assert live(cluster).content_hash == published.content_hash
 
-    flags = dict(flag.removeprefix("--").split("=", 1) for flag in step.command[3:])
-    spark_job(step.job, **flags).execute({})
-    return 0
+
+def test_the_service_answers_from_what_the_night_has_published(cluster: Cluster, run_id: str) -> None:
+    with reader(cluster) as db:
+        user_id, item_ids = db.execute("SELECT user_id, item_ids FROM hybridrec.recommendations ORDER BY user_id LIMIT 1").fetchall()[0]
+    answer = page(f"{cluster.url('lookup')}/recommendations/{user_id}?k=10")
+    assert [entry["item_id"] for entry in answer["entries"]] == item_ids[:10]
+    assert answer["version"] == live(cluster).version
 
 
-def test_executors_get_this_python_and_fit_together(cluster: Standalone, tmp_path: Path) -> None:
-    environment = os.environ | {"PYSPARK_PYTHON": sys.executable, "PYTHONPATH": str(ROOT), "HYBRIDREC_HOME": str(tmp_path)}
-    command = ["spark-submit", "--master", cluster.url, str(PROBE)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180, check=False)
+def test_a_reader_reads_what_is_published_and_nothing_else(cluster: Cluster, run_id: str) -> None:
+    storage = "SELECT storage FROM hybridrec.publications"
+    with reader(cluster) as db:
+        schema = db.execute(storage).fetchall()[0][0]
+    for forbidden in (
+        "DELETE FROM hybridrec.publications",
+        "SET default_transaction_read_only = off; DELETE FROM hybridrec.publications",
+        "SET default_transaction_read_only = off; CREATE TABLE public.mine (n int)",
+        f"SELECT * FROM {schema}.recommendations",
+        "SELECT pg_read_file('/etc/hostname')",
+    ):
+        with reader(cluster) as db, pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction)):
+            db.execute(forbidden)
+    for database in ("airflow", "mlflow", "postgres"):
+        with pytest.raises(psycopg.OperationalError, match="permission denied"):
+            psycopg.connect(reader_address(cluster).replace("/recommendations", f"/{database}"))
+
+
+def test_executors_get_this_python_and_fit_together(cluster: Cluster, tmp_path: Path) -> None:
+    scheduler = cluster.instances["scheduler"]
+    own = {"PYSPARK_PYTHON": sys.executable, "PYTHONPATH": str(ROOT), "HYBRIDREC_HOME": str(tmp_path)}
+    flags = [part for name, value in HOSTILE.items() for part in ("--conf", f"{name}={value}")]
+    command = ["spark-submit", "--master", f"spark://{cluster.address('spark-master')}:7077", *flags, str(PROBE)]
+    done = subprocess.run(command, env=scheduler.environment() | own, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     said = json.loads(done.stdout.splitlines()[-1])
     assert said["conf"] == RESULTS
-    assert {Path(worker["folder"]).parts[-3] for worker in said["workers"]} == {"worker0", "worker1"}
+    works = {f"services/{name}/var/lib/spark-work" for name in ("spark-worker-1", "spark-worker-2")}
+    assert {str(Path(worker["folder"]).parents[1].relative_to(cluster.folder)) for worker in said["workers"]} == works
     assert all(worker["python"] == sys.executable and worker["threads"] == "1" for worker in said["workers"])
-    assert all(str(ROOT) in worker["path"].split(os.pathsep) for worker in said["workers"])
+    assert all(str(ROOT) in worker["path"].split(":") for worker in said["workers"])
     together, alone = said["held_out_ndcg"]
     assert together == pytest.approx(alone, abs=0.01)

@@ -90,7 +90,7 @@ def test_the_options_of_the_readme_are_known(tmp_path: Path) -> None:
 
 def test_every_environment_variable_is_documented() -> None:
     text = (ROOT / "README.md").read_text()
-    internal = {"HYBRIDREC_SPARK_SESSION", "HYBRIDREC_MLFLOW_URL"}  # set by tasks and services for their children
+    internal = {"HYBRIDREC_SPARK_SESSION", "HYBRIDREC_MLFLOW_URL", "HYBRIDREC_TASK_PID"}  # set by tasks and services for their children
     files = [*(ROOT / "include").rglob("*.py"), *(ROOT / "plugins").rglob("*.py"), *(ROOT / "jobs").glob("*.py")]
     used = {name for path in files for name in re.findall(r'"(HYBRIDREC_[A-Z_]+)"', path.read_text())}
     assert "HYBRIDREC_HOME" in used
