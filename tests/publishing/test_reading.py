@@ -1,4 +1,4 @@
-"""The queries of docs/reading-the-tables.md, run as they stand there."""
+"""The queries of docs/reading-the-tables.md for the embedded target, run as they stand there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hybridrec.run import Run
 from jobs import check_output, publish_table
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reading-the-tables.md").read_text()
-QUERIES = re.findall(r"```sql\n(.*?)```", PAGE, flags=re.DOTALL)
+QUERIES = re.findall(r"```sql\n(.*?)```", PAGE.split("\n## PostgreSQL\n")[0], flags=re.DOTALL)
 SCRIPT = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)[0]
 
 
