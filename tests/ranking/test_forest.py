@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hybridrec.ranking.forest import forest_of
-from hybridrec.ranking.ranker import scorer_of
+from hybridrec.ranking.ranker import LightGbmTrees, trees_of
 
 
 def train(matrix: np.ndarray, rounds: int = 60, categories: tuple[int, ...] = (), **options: Any) -> lightgbm.Booster:
@@ -54,7 +54,7 @@ def test_trees_of_another_kind_are_left_to_lightgbm() -> None:
     matrix[:, 2] = np.abs(np.nan_to_num(matrix[:, 2]))
     for trees in (train(matrix, num_leaves=100), train(matrix, zero_as_missing=True), train(matrix, categories=(2,))):
         assert forest_of(trees, 60) is None
-        np.testing.assert_array_equal(scorer_of(trees, 60)(matrix), trees.predict(matrix))
+        np.testing.assert_array_equal(trees_of(trees, 60).predict(matrix), trees.predict(matrix))
 
 
 def test_a_tree_of_one_leaf_and_no_rows() -> None:
@@ -64,3 +64,21 @@ def test_a_tree_of_one_leaf_and_no_rows() -> None:
     assert forest is not None
     np.testing.assert_array_equal(forest.predict(matrix), trees.predict(matrix))
     assert forest.predict(matrix[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.2])
+def test_moves_lead_from_the_mean_to_the_score(missing: float) -> None:
+    trees = train(rows(2_000, missing))
+    forest, asked = forest_of(trees, 40), rows(500, missing, 1)
+    assert forest is not None
+    mean = sum(tree["tree_structure"]["internal_value"] for tree in trees.dump_model(num_iteration=40)["tree_info"])
+    moves = forest.moves(asked)
+    assert moves.shape == asked.shape
+    np.testing.assert_allclose(moves.sum(axis=1) + mean, forest.predict(asked), atol=1e-6)
+
+
+def test_the_column_that_moves_most_is_mostly_shapleys() -> None:
+    trees, asked = train(rows(2_000, 0.0)), rows(1_000, 0.0, 1)
+    by_shapley = np.abs(LightGbmTrees(trees, 60).moves(asked))
+    by_path = np.abs(trees_of(trees, 60).moves(asked))
+    assert (by_shapley.argmax(axis=1) == by_path.argmax(axis=1)).mean() > 0.9

@@ -9,11 +9,11 @@ that. The ranker keeps the names of its columns and refuses a pool with other on
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     import lightgbm
 
 NO_CORRECTION = 1e6  # a penalty under which no weight leaves 0
-Scorer = Callable[[Floats], NDArray[np.float64]]
 TREES, COLUMNS = "trees-*.txt", "columns.json"
 
 
@@ -60,11 +59,38 @@ class Blend:
 PLAIN_BLEND = Blend()
 
 
+class Trees(Protocol):
+    """What scores rows."""
+
+    def predict(self, matrix: Floats) -> NDArray[np.float64]:
+        """Scores of the rows of (n_rows, n_columns), float64 (n_rows,)."""
+
+    def moves(self, matrix: Floats) -> NDArray[np.float64]:
+        """By how much each column has moved each row's score, float64 (n_rows, n_columns)."""
+
+
+@dataclass(frozen=True)
+class LightGbmTrees:
+    """Trees of a kind that only LightGBM scores; moves are Shapley values, which cost much more than scores."""
+
+    booster: lightgbm.Booster
+    rounds: int
+
+    def predict(self, matrix: Floats) -> NDArray[np.float64]:
+        """See Trees."""
+        return np.asarray(self.booster.predict(matrix, num_iteration=self.rounds, num_threads=1), dtype=np.float64)
+
+    def moves(self, matrix: Floats) -> NDArray[np.float64]:
+        """See Trees."""
+        moved = self.booster.predict(matrix, num_iteration=self.rounds, num_threads=1, pred_contrib=True)
+        return np.asarray(moved, dtype=np.float64)[:, :-1]
+
+
 class Ranker:
     """A fitted ranker; without trees it is the blend, with several boosters their mean counts."""
 
     def __init__(self, trees: tuple[lightgbm.Booster, ...], columns: tuple[str, ...], rounds: int, mix: float, blend: Blend) -> None:
-        self._trees = trees
+        self._boosters = trees
         self.columns = columns
         self.rounds = rounds
         self.mix = mix
@@ -74,39 +100,39 @@ class Ranker:
         """Scores, float32 (n_rows,); BadData unless the pool's columns are just those of the fit."""
         require_columns(pool, self.columns)
         blend = self.blend.score(pool)
-        if not self._trees or self.mix == 0 or not len(pool.items):
+        if not self._boosters or self.mix == 0 or not len(pool.items):
             return mixed(pool, blend, np.zeros(len(pool.items)), 0.0)
         matrix = matrix_of(pool, self.columns)
-        return mixed(pool, blend, np.mean([score(matrix) for score in self._scorers], axis=0), self.mix)
+        return mixed(pool, blend, np.mean([trees.predict(matrix) for trees in self._forests], axis=0), self.mix)
 
     @cached_property
-    def _scorers(self) -> list[Scorer]:
-        return [scorer_of(trees, self.rounds) for trees in self._trees]
+    def _forests(self) -> list[Trees]:
+        return [trees_of(trees, self.rounds) for trees in self._boosters]
 
     def top_features(self, pool: Pool, rows: Rows, n: int = 3) -> list[list[str]]:
         """The columns that moved each row's score most, upwards or downwards, largest first: the trees', or without trees the blend's."""
         require_columns(pool, self.columns)
-        if not self._trees or self.mix == 0:
+        if not self._boosters or self.mix == 0:
             weights = self.blend.weights()
             columns = tuple(sorted(weights))
             moved = np.abs(np.nan_to_num(matrix_of(pool, columns, rows)) * np.array([weights[name] for name in columns]))
         else:
             columns = self.columns
             matrix = matrix_of(pool, columns, rows)
-            moved = np.abs(sum(np.asarray(trees.predict(matrix, pred_contrib=True, num_threads=1))[:, :-1] for trees in self._trees))
+            moved = np.abs(np.sum([trees.moves(matrix) for trees in self._forests], axis=0))
         largest = np.argsort(-moved, axis=1, kind="stable")[:, :n]
         return [[columns[c] for c in of_row if moved[row, c] > 0] for row, of_row in enumerate(largest)]
 
     def importances(self) -> dict[str, float]:
         """Total gain of each column's splits, as shares of all; empty without trees."""
-        if not self._trees:
+        if not self._boosters:
             return {}
-        gains = np.sum([trees.feature_importance("gain") for trees in self._trees], axis=0)
+        gains = np.sum([trees.feature_importance("gain") for trees in self._boosters], axis=0)
         return {name: float(gain / max(gains.sum(), 1e-12)) for name, gain in zip(self.columns, gains, strict=True)}
 
     def save(self, folder: Path) -> None:
         """Write the trees, if there are any, as LightGBM text and the rest as JSON."""
-        for number, trees in enumerate(self._trees):
+        for number, trees in enumerate(self._boosters):
             (folder / TREES.replace("*", str(number))).write_text(trees.model_to_string())
         rest = {"columns": self.columns, "rounds": self.rounds, "mix": self.mix, "blend": asdict(self.blend)}
         store.write_json(folder / COLUMNS, rest)
@@ -151,12 +177,9 @@ def mixed(pool: Pool, blend: Floats, trees: NDArray[np.float64], mix: float) -> 
     return ((1 - mix) * of_blend + mix * np.nan_to_num(zscore(trees, pool.starts))).astype(np.float32)
 
 
-def scorer_of(trees: lightgbm.Booster, rounds: int) -> Scorer:
-    """What scores rows by the first `rounds` trees: matrix (n_rows, n_columns) to (n_rows,)."""
-    forest = forest_of(trees, rounds)
-    if forest is not None:
-        return forest.predict
-    return lambda matrix: np.asarray(trees.predict(matrix, num_iteration=rounds, num_threads=1), dtype=np.float64)
+def trees_of(booster: lightgbm.Booster, rounds: int) -> Trees:
+    """The first `rounds` trees, scored in the fastest way that they can be."""
+    return forest_of(booster, rounds) or LightGbmTrees(booster, rounds)
 
 
 def matrix_of(pool: Pool, columns: tuple[str, ...], rows: Rows | None = None) -> Floats:

@@ -29,7 +29,7 @@ from hybridrec.ranking.labelled import labelled_users, labels_in, sample_users
 from hybridrec.ranking.linear import LinearScorer
 from hybridrec.ranking.listwise import fit_weights, targets_of
 from hybridrec.ranking.pool import Pool
-from hybridrec.ranking.ranker import NO_CORRECTION, PLAIN_BLEND, Blend, Ranker, matrix_of, mixed, scorer_of
+from hybridrec.ranking.ranker import NO_CORRECTION, PLAIN_BLEND, Blend, Ranker, matrix_of, mixed, trees_of
 from hybridrec.ranking.selection import select_sources
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def cross_fit(lesson: Lesson, columns: tuple[str, ...], config: Config, seed: in
         shares = {False: {}, True: choose_shares(learner, config, seed)}
         blends = {choice: fit_blend(learner, shares[choice.selected], choice.penalty, config).score(judged.pool) for choice in BLENDS}
         thin = Lesson(replace(judged.pool, features={}), judged.gains)
-        parts.append(Held(thin, blends, {rounds: scorer_of(trees, rounds)(matrix) for rounds in _all_rounds(config)}))
+        parts.append(Held(thin, blends, {rounds: trees_of(trees, rounds).predict(matrix) for rounds in _all_rounds(config)}))
     return parts
 
 
