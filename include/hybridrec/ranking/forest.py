@@ -8,7 +8,7 @@ Lucchese, Nardini, Orlando, Perego, Tonellotto and Venturini, "QuickScorer: a fa
 additive ensembles of regression trees", SIGIR 2015.
 
 What moved a score follows from the leaves too: on the way to a leaf, each node moves the tree's mean to that of one of its
-sides. It is a twentieth of the work of Shapley values, which a night would spend most of its ranking on. Saabas,
+sides. It is a thirtieth of the work of Shapley values, which a night would spend most of its ranking on. Saabas,
 "Interpreting random forests", 2014.
 """
 
