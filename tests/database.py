@@ -56,12 +56,12 @@ def administer(address: str, *statements: str) -> None:
             db.execute(statement)
 
 
-def fresh_database(address: str, name: str) -> str:
-    """Address of a database of that name with nothing in it, for its owner, the publisher."""
+def fresh_database(address: str, name: str, place: str = "pg_default") -> str:
+    """Address of a database of that name with nothing in it, for its owner, the publisher. place: its tablespace."""
     administer(
         address,
         f"DROP DATABASE IF EXISTS {name} WITH (FORCE)",
-        f"CREATE DATABASE {name} OWNER {PUBLISHER}",
+        f"CREATE DATABASE {name} OWNER {PUBLISHER} TABLESPACE {place}",
         f"REVOKE ALL ON DATABASE {name} FROM PUBLIC",
         f"GRANT CONNECT ON DATABASE {name} TO {READER}",
     )

@@ -21,7 +21,7 @@ import psycopg
 import pyarrow as pa
 import pytest
 from cut_wire import Cut, wire
-from database import READER
+from database import ADMINISTRATOR, PUBLISHER, READER, administer, fresh_database
 from published_rows import publication, tables
 from tasks_that_fail import KEEP, publish, read_target
 from writing_process import End, Server, Work, server
@@ -29,7 +29,6 @@ from writing_process import End, Server, Work, server
 from hybridrec.targets import PUBLISHED
 from hybridrec.targets.postgres import PostgresTarget
 
-pytestmark = pytest.mark.slow
 CUTS = {
     "request cut": Cut("request", 0),
     "answer cut for good": Cut("answer", 0, lasting=True),
@@ -111,22 +110,18 @@ def stored(address: str) -> int:
     return int(schemas)
 
 
+@pytest.mark.cluster  # some minutes
 def test_every_message_is_the_last_in_turn(lanes: SimpleQueue[Server], postgres_server: str, capsys: pytest.CaptureFixture[str]) -> None:
     def tried(number: int, name: str) -> int:
         lane = lanes.get()
         try:
-            return every_message(lane, f"{postgres_server}/wire_{number}", name)
+            return every_message(lane, fresh_database(postgres_server, f"wire_{number}"), name)
         finally:
             lanes.put(lane)
 
-    with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as db:
-        for number in range(len(CUTS)):
-            db.execute(f"CREATE DATABASE wire_{number}")
-        with ThreadPoolExecutor(LANES) as pool:
-            tries = {name: pool.submit(tried, number, name) for number, name in enumerate(CUTS)}
-        points = {name: tried.result() for name, tried in tries.items()}
-        for number in range(len(CUTS)):
-            db.execute(f"DROP DATABASE wire_{number} WITH (FORCE)")
+    with ThreadPoolExecutor(LANES) as pool:
+        tries = {name: pool.submit(tried, number, name) for number, name in enumerate(CUTS)}
+    points = {name: tried.result() for name, tried in tries.items()}
     with capsys.disabled():
         print(f"\npostgres: {sum(points.values())} points of failure tried: {', '.join(f'{name} {n}' for name, n in points.items())}")
     assert min(points.values()) > 0
@@ -149,47 +144,47 @@ def small_disk() -> Iterator[Path]:
         folder.rmdir()
 
 
+@pytest.mark.slow
 def test_a_disk_is_full_to_every_degree(
     lanes: SimpleQueue[Server], postgres_server: str, small_disk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The tables' disk has room for no page, for one, for two, until a version fits."""
-    lane, address, filler = lanes.get(), f"{postgres_server}/full_disk", small_disk / "filler"
-    with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as db:
-        db.execute(f"CREATE TABLESPACE small LOCATION '{small_disk / 'tables'}'")
-        db.execute("CREATE DATABASE full_disk TABLESPACE small")
-        for live in ("1", "2", "3"):
-            lane.succeed(Work("publish_postgres", address, live))
-        for pages in count():
-            new = str(int(live) + 1)
-            filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - pages * PAGE_BYTES))
-            end = lane.do(Work("publish_postgres", address, new))
-            fresh = lane.succeed(Work("read_postgres", as_reader(address)))
-            filler.unlink()
-            if not end.error:
-                break
-            assert "no space left for" in end.sentence, end
-            assert fresh in (live, new)
-            lane.succeed(Work("publish_postgres", address, new))
-            assert lane.succeed(Work("read_postgres", as_reader(address))) == new
-            assert stored(address) == KEEP
-            live = new
-        db.execute("DROP DATABASE full_disk WITH (FORCE)")
-        db.execute("DROP TABLESPACE small")
+    lane, filler = lanes.get(), small_disk / "filler"
+    administer(postgres_server, f"CREATE TABLESPACE small LOCATION '{small_disk / 'tables'}'")
+    address = fresh_database(postgres_server, "full_disk", "small")
+    for live in ("1", "2", "3"):
+        lane.succeed(Work("publish_postgres", address, live))
+    for pages in count():
+        new = str(int(live) + 1)
+        filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - pages * PAGE_BYTES))
+        end = lane.do(Work("publish_postgres", address, new))
+        fresh = lane.succeed(Work("read_postgres", as_reader(address)))
+        filler.unlink()
+        if not end.error:
+            break
+        assert "no space left for" in end.sentence, end
+        assert fresh in (live, new)
+        lane.succeed(Work("publish_postgres", address, new))
+        assert lane.succeed(Work("read_postgres", as_reader(address))) == new
+        assert stored(address) == KEEP
+        live = new
+    administer(postgres_server, "DROP DATABASE full_disk WITH (FORCE)", "DROP TABLESPACE small")
     lanes.put(lane)
     with capsys.disabled():
         print(f"\npostgres: {pages} degrees of a full disk tried")
     assert pages > 0
 
 
+@pytest.mark.slow
 def test_the_server_stops_and_starts_while_a_table_is_staged() -> None:
     with database.server() as server_address:
-        address = f"{server_address}/postgres"
+        address = fresh_database(server_address, "restarted")
         target = PostgresTarget(address, READER)
         publish(target, "0")
         for live, name in enumerate(PUBLISHED):
             new = str(live + 1)
             assert version_of(target) == str(live)
-            with pytest.raises(ConnectionError, match=r"/postgres: .*is the server up"):
+            with pytest.raises(ConnectionError, match=r"/restarted: .*is the server up"):
                 target.stage(publication(new), {**tables(new), name: broken_off(tables(new)[name], address)})
             assert version_of(target) == read_target(target) == str(live)
             publish(target, new)
@@ -206,7 +201,7 @@ def broken_off(batches: Iterable[pa.RecordBatch], address: str) -> Iterator[pa.R
 
 def restart(address: str) -> None:
     """Stop the server at once, as a crash does, and start it."""
-    with psycopg.connect(address) as db:
+    with psycopg.connect(address.replace(f"{PUBLISHER}@", f"{ADMINISTRATOR}@")) as db:
         [(data,)] = db.execute("SHOW data_directory")
         [(binaries,)] = db.execute("SELECT setting FROM pg_config WHERE name = 'BINDIR'")
     as_owner = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
