@@ -86,9 +86,10 @@ def test_a_writer_killed_at_any_packet_leaves_a_whole_state(home: Path, object_s
     forwarder, whole, tried = Forwarder(int(server.rsplit(":", 1)[1])), text("first"), 0
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["hybridrec.store", "pyarrow.fs"])
+    environment = dict(os.environ) | {"AWS_ENDPOINT_URL": forwarder.address}  # the fork server's own is that of its start
     for packet in count():
         start = processes.Event()
-        writer = processes.Process(target=write_through, args=(forwarder.address, folder, str(packet), start))
+        writer = processes.Process(target=write_through, args=(environment, folder, str(packet), start))
         writer.start()
         assert writer.pid
         forwarder.left, forwarder.victim = packet, writer.pid
@@ -107,9 +108,9 @@ def test_a_writer_killed_at_any_packet_leaves_a_whole_state(home: Path, object_s
     assert whole == text(str(packet))
 
 
-def write_through(endpoint: str, folder: Path, word: str, start: Event) -> None:
+def write_through(environment: dict[str, str], folder: Path, word: str, start: Event) -> None:
     """What the process does that is killed."""
-    os.environ["AWS_ENDPOINT_URL"] = endpoint
+    os.environ |= environment
     start.wait()
     write(folder, word)
 
