@@ -52,7 +52,7 @@ def test_a_scheduler_that_is_lost_does_not_leave_a_job_beside_its_retry(cluster:
     _again(dags, run_id, "apply_rules")
     _until(lambda: _application(cluster, cores=2), "no application has both workers")
     family = _family(cluster, "scheduler")
-    drivers = [process for process in family if "apply_rules.py" in " ".join(process.cmdline())]
+    drivers = [process for process in family if "apply_rules.py" in " ".join(_command(process))]
     assert drivers
     _kill([process for process in family if process not in drivers])
     assert psutil.wait_procs(drivers, timeout=20)[1] == [], "the driver has outlived its task"
@@ -63,7 +63,7 @@ def test_a_scheduler_that_is_lost_does_not_leave_a_job_beside_its_retry(cluster:
 def test_a_database_that_is_away_while_a_night_publishes(cluster: Cluster, dags: Dags, run_id: str) -> None:
     with _polled(cluster) as answers:
         _again(dags, run_id, "publish_table")
-        _until(lambda: any("jobs.publish_table" in process.cmdline() for process in _family(cluster, "scheduler")), "nothing publishes")
+        _until(lambda: any("jobs.publish_table" in _command(process) for process in _family(cluster, "scheduler")), "nothing publishes")
         _kill(_family(cluster, "postgres"))
         time.sleep(10)
         cluster.start(["postgres"])
@@ -101,6 +101,14 @@ def _family(cluster: Cluster, name: str) -> list[psutil.Process]:
     process = cluster.instances[name].daemon.process()
     assert process, f"{name} does not run"
     return [process, *process.children(recursive=True)]
+
+
+def _command(process: psutil.Process) -> list[str]:
+    """Its command line; nothing of a process that has ended."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
 
 
 def _kill(family: list[psutil.Process]) -> None:
