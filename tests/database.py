@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -48,9 +49,21 @@ def server() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
+def as_role(address: str, role: str) -> str:
+    """The same place for another role."""
+    return re.sub(r"//\w+@", f"//{role}@", address)
+
+
+def sql(address: str, statement: str) -> list[tuple[object, ...]]:
+    """What a statement gives, in a transaction of its own."""
+    with psycopg.connect(address, autocommit=True) as db:
+        cursor = db.execute(statement)  # type: ignore[call-overload]
+        return cursor.fetchall() if cursor.description else []
+
+
 def administer(address: str, *statements: str) -> None:
     """Run statements as the server's administrator; in the database `postgres` when the address names none."""
-    place = address.replace(f"{PUBLISHER}@", f"{ADMINISTRATOR}@")
+    place = as_role(address, ADMINISTRATOR)
     with psycopg.connect(place if place.count("/") > 2 else f"{place}/postgres", autocommit=True) as db:
         for statement in statements:
             db.execute(statement)

@@ -1,13 +1,14 @@
-"""Small published versions for tests: rows of all published tables, and a publication to stage them under."""
+"""Small published versions for tests: their rows, how they are published, and readers who must never see a mixture of two."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
-from hybridrec.targets import PUBLISHED, Publication, definition
+from hybridrec.targets import PUBLISHED, Publication, Target, definition
 
 AS_OF = datetime(2026, 4, 11, tzinfo=UTC)
 
@@ -61,3 +62,45 @@ def rows(name: str, mark: str, n_users: int = 50, k: int = 5) -> pa.Table:
 def tables(mark: str, n_users: int = 50, batch_rows: int = 20) -> dict[str, Iterable[pa.RecordBatch]]:
     """All published tables as batches."""
     return {name: rows(name, mark, n_users).to_batches(batch_rows) for name in PUBLISHED}
+
+
+def publish(target: Target, version: str, mark: str, keep: int = 3, n_users: int = 50) -> str:
+    """Stage, check and switch, as publish_run does; returns the content hash."""
+    staged = target.stage(publication(version), tables(mark, n_users))
+    target.check(version)
+    target.switch_to(version, keep)
+    return staged.content_hash
+
+
+def publish_beside_readers(target: Target, open_reader: Callable[[], Target], n_versions: int) -> None:
+    """Publish one version after the other; two readers must see whole ones, without an error, and more than one of them."""
+    publish(target, "v0", "mark0")
+    stop, seen, faults = threading.Event(), set(), []
+
+    def poll() -> None:
+        reader = open_reader()
+        while not stop.is_set():
+            try:
+                answer = reader.read_user("u00049")
+                assert answer is not None
+                marks = {answer.version.replace("v", "mark")}
+                marks |= {entry.reason.split('"')[1] for entry in answer.entries}
+                marks |= {entry.title.split()[1] for entry in answer.entries if entry.title}
+                assert len(marks) == 1, marks
+                assert len(answer.entries) == 5
+                assert sum(batch.num_rows for batch in reader.read_live("recommendations", ("user_id",))) == 50
+                seen.add(answer.version)
+            except Exception as error:
+                faults.append(repr(error))
+        reader.close()
+
+    readers = [threading.Thread(target=poll) for _ in range(2)]
+    for thread in readers:
+        thread.start()
+    for number in range(1, n_versions + 1):
+        publish(target, f"v{number}", f"mark{number}")
+    stop.set()
+    for thread in readers:
+        thread.join()
+    assert faults == []
+    assert len(seen) > 1

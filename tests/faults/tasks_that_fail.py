@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.compute  # noqa: F401  imported before a child needs it
 import pyarrow.parquet as pq
 from database import READER
-from published_rows import publication, rows, tables
+from published_rows import publish, rows
 
 from hybridrec import store
 from hybridrec.content_hash import TableHash, combined_hash
@@ -82,13 +82,6 @@ def read_figures(folder: str, _: str = "") -> str:
     return str(found["version"])
 
 
-def publish(target: Target, version: str) -> None:
-    """As publish_run does."""
-    target.stage(publication(version), tables(version, N_USERS))
-    target.check(version)
-    target.switch_to(version, KEEP)
-
-
 def read_target(target: Target) -> str:
     """The live version; an error unless its rows have the hash that its publication states and an answer is of it."""
     answer = target.read_user("u00001")  # says so when nothing is published
@@ -106,7 +99,7 @@ def read_target(target: Target) -> str:
 
 def publish_sqlite(folder: str, version: str) -> None:
     """A version to the file."""
-    publish(SqliteTarget(Path(folder) / DATABASE), version)
+    publish(SqliteTarget(Path(folder) / DATABASE), version, version, KEEP, N_USERS)
 
 
 def read_sqlite(folder: str, _: str = "") -> str:
@@ -116,7 +109,7 @@ def read_sqlite(folder: str, _: str = "") -> str:
 
 def publish_postgres(address: str, version: str) -> None:
     """A version to the database."""
-    publish(PostgresTarget(address, READER), version)
+    publish(PostgresTarget(address, READER), version, version, KEEP, N_USERS)
 
 
 def read_postgres(address: str, _: str = "") -> str:

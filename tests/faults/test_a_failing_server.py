@@ -21,9 +21,10 @@ import psycopg
 import pyarrow as pa
 import pytest
 from cut_wire import Cut, wire
-from database import ADMINISTRATOR, PUBLISHER, READER, administer, fresh_database
-from published_rows import publication, tables
-from tasks_that_fail import KEEP, publish, read_target
+from database import ADMINISTRATOR, READER, administer, as_role, fresh_database
+from published_rows import publication, publish, tables
+from small_disk import mounted
+from tasks_that_fail import KEEP, read_target
 from writing_process import End, Server, Work, server
 
 from hybridrec.targets import PUBLISHED
@@ -51,7 +52,7 @@ def every_message(lane: Server, address: str, name: str) -> int:
     """Try each point of one kind of failure; returns how many there were."""
     for live in (1, 2, 3):
         lane.succeed(Work("publish_postgres", address, str(live)))
-    open_reader = PostgresTarget(as_reader(address), READER)
+    open_reader = PostgresTarget(as_role(address, READER), READER)
     for at in count(1):
         cut = replace(CUTS[name], at=at)
         new = live + 1
@@ -63,7 +64,7 @@ def every_message(lane: Server, address: str, name: str) -> int:
             return at - 1
         try:
             tell_the_truth(end, cut, address)
-            fresh = lane.succeed(Work("read_postgres", as_reader(address)))
+            fresh = lane.succeed(Work("read_postgres", as_role(address, READER)))
             assert fresh in ((str(live), str(new)) if end.error or end.signal else (str(new),))
             assert version_of(open_reader) == fresh
             lane.succeed(Work("publish_postgres", address, str(new)))
@@ -91,10 +92,6 @@ def tell_the_truth(end: End, cut: Cut, address: str) -> None:
     elif end.error:
         assert "OSError" in end.error.split()
         assert urlsplit(address).path in end.sentence
-
-
-def as_reader(address: str) -> str:
-    return address.replace("publisher@", f"{READER}@")
 
 
 def version_of(reader: PostgresTarget) -> str:
@@ -132,16 +129,11 @@ def small_disk() -> Iterator[Path]:
     """A disk of 32 MiB that the database server may write to."""
     folder = Path(tempfile.mkdtemp(prefix="small_disk_"))
     folder.chmod(0o755)
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(folder)], capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip("this user may not mount a small disk")
-    try:
+    with mounted(folder, 32):
         (folder / "tables").mkdir()
         shutil.chown(folder / "tables", "postgres", "postgres")
         yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-        folder.rmdir()
+    folder.rmdir()
 
 
 @pytest.mark.slow
@@ -158,14 +150,14 @@ def test_a_disk_is_full_to_every_degree(
         new = str(int(live) + 1)
         filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - pages * PAGE_BYTES))
         end = lane.do(Work("publish_postgres", address, new))
-        fresh = lane.succeed(Work("read_postgres", as_reader(address)))
+        fresh = lane.succeed(Work("read_postgres", as_role(address, READER)))
         filler.unlink()
         if not end.error:
             break
         assert "no space left for" in end.sentence, end
         assert fresh in (live, new)
         lane.succeed(Work("publish_postgres", address, new))
-        assert lane.succeed(Work("read_postgres", as_reader(address))) == new
+        assert lane.succeed(Work("read_postgres", as_role(address, READER))) == new
         assert stored(address) == KEEP
         live = new
     administer(postgres_server, "DROP DATABASE full_disk WITH (FORCE)", "DROP TABLESPACE small")
@@ -180,14 +172,14 @@ def test_the_server_stops_and_starts_while_a_table_is_staged() -> None:
     with database.server() as server_address:
         address = fresh_database(server_address, "restarted")
         target = PostgresTarget(address, READER)
-        publish(target, "0")
+        publish(target, "0", "0", KEEP)
         for live, name in enumerate(PUBLISHED):
             new = str(live + 1)
             assert version_of(target) == str(live)
             with pytest.raises(ConnectionError, match=r"/restarted: .*is the server up"):
                 target.stage(publication(new), {**tables(new), name: broken_off(tables(new)[name], address)})
             assert version_of(target) == read_target(target) == str(live)
-            publish(target, new)
+            publish(target, new, new, KEEP)
             assert version_of(target) == read_target(target) == new
             assert stored(address) == min(KEEP, live + 2)
         target.close()
@@ -201,7 +193,7 @@ def broken_off(batches: Iterable[pa.RecordBatch], address: str) -> Iterator[pa.R
 
 def restart(address: str) -> None:
     """Stop the server at once, as a crash does, and start it."""
-    with psycopg.connect(address.replace(f"{PUBLISHER}@", f"{ADMINISTRATOR}@")) as db:
+    with psycopg.connect(as_role(address, ADMINISTRATOR)) as db:
         [(data,)] = db.execute("SHOW data_directory")
         [(binaries,)] = db.execute("SELECT setting FROM pg_config WHERE name = 'BINDIR'")
     as_owner = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -13,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from small_disk import mounted
 
 from hybridrec import job, store
 from hybridrec.errors import BadData
@@ -286,14 +286,8 @@ def test_unknown_table(delivery: Delivery) -> None:
 @pytest.fixture
 def small_disk(delivery: Delivery) -> Iterator[Path]:
     """The home on a disk of 8 MiB of its own."""
-    home = delivery.settings.home
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(home)], capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip("this user may not mount a small disk")
-    try:
+    with mounted(delivery.settings.home, 8) as home:
         yield home
-    finally:
-        subprocess.run(["umount", str(home)], check=True)
 
 
 def test_a_full_disk_is_one_sentence_and_the_last_table_stays(delivery: Delivery, small_disk: Path) -> None:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import pytest
 import uvicorn
-from published_rows import publication, rows, tables
+from published_rows import publish, rows
 
 from hybridrec.service import create_app
 from hybridrec.targets.sqlite import SqliteTarget
@@ -49,17 +49,10 @@ def serving(path: Path) -> Iterator[Client]:
     thread.join()
 
 
-def publish(path: Path, version: str, mark: str) -> None:
-    target = SqliteTarget(path)
-    target.stage(publication(version), tables(mark))
-    target.check(version)
-    target.switch_to(version, 3)
-
-
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path: Path = tmp_path_factory.mktemp("published") / "recommendations.db"
-    publish(path, "v1", "one")
+    publish(SqliteTarget(path), "v1", "one")
     return path
 
 
@@ -145,7 +138,7 @@ def test_nothing_published_is_said_in_a_sentence_until_something_is(tmp_path: Pa
             status, answer = client.get(place)
             assert status == 503
             assert "nothing has been published yet; run the DAG nightly_retrain" in answer["detail"]
-        publish(path, "v1", "one")
+        publish(SqliteTarget(path), "v1", "one")
         assert client.get("/recommendations/u00001")[1]["version"] == client.get("/health")[1]["version"] == "v1"
 
 
@@ -171,8 +164,8 @@ def test_reading_changes_nothing_and_nothing_else_is_offered(client: Client, dat
 
 def test_a_switch_while_serving_gives_whole_versions_only(tmp_path: Path) -> None:
     path, seen = tmp_path / "recommendations.db", set()
-    publish(path, "v0", "mark0")
-    publisher = threading.Thread(target=lambda: [publish(path, f"v{number}", f"mark{number}") for number in range(1, 6)])
+    publish(SqliteTarget(path), "v0", "mark0")
+    publisher = threading.Thread(target=lambda: [publish(SqliteTarget(path), f"v{number}", f"mark{number}") for number in range(1, 6)])
     with serving(path) as client:
         publisher.start()
         while publisher.is_alive():
@@ -186,7 +179,7 @@ def test_a_switch_while_serving_gives_whole_versions_only(tmp_path: Path) -> Non
 
 
 def test_it_starts_from_the_command_line(home: Path) -> None:
-    publish(home / "published" / "recommendations.db", "v1", "one")
+    publish(SqliteTarget(home / "published" / "recommendations.db"), "v1", "one")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -11,7 +11,7 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from published_rows import publication, tables
+from published_rows import publish
 
 from hybridrec.targets.sqlite import SqliteTarget
 
@@ -34,8 +34,5 @@ def connect(*arguments: object, **options: object) -> sqlite3.Connection:
 
 
 sqlite3.connect = connect  # type: ignore[assignment]
-target = SqliteTarget(path)
-target.stage(publication("v2"), tables("two"))
-target.check("v2")
-target.switch_to("v2", 2)
+publish(SqliteTarget(path), "v2", "two", keep=2)
 print(statements)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from published_rows import publication, rows, tables
+from published_rows import publication, publish, rows, tables
 
 from hybridrec import discover, lookup
 from hybridrec.errors import BadData
@@ -32,13 +32,6 @@ def target(request: pytest.FixtureRequest, home: object, monkeypatch: pytest.Mon
     found = discover.member("targets", request.param).connect(Settings.from_env())
     yield found
     found.close()
-
-
-def publish(target: Target, version: str, mark: str, keep: int = 3) -> str:
-    staged = target.stage(publication(version), tables(mark))
-    target.check(version)
-    target.switch_to(version, keep)
-    return staged.content_hash
 
 
 def live_mark(target: Target) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from database import PUBLISHER, READER, administer
-from published_rows import publication, tables
+from database import PUBLISHER, READER, administer, as_role, sql
+from published_rows import publication, publish, tables
 
 from hybridrec.errors import BadData
 from hybridrec.targets import PUBLISHED
@@ -40,22 +40,6 @@ def target(postgres_address: str) -> Iterator[PostgresTarget]:
     found.close()
 
 
-def publish(target: PostgresTarget, version: str) -> None:
-    target.stage(publication(version), tables(version))
-    target.check(version)
-    target.switch_to(version, 3)
-
-
-def as_reader(address: str, reader: str = READER) -> str:
-    return re.sub(r"//\w+@", f"//{reader}@", address)
-
-
-def sql(address: str, statement: str) -> list[tuple[object, ...]]:
-    with psycopg.connect(address, autocommit=True) as db:
-        cursor = db.execute(statement)
-        return cursor.fetchall() if cursor.description else []
-
-
 def storage_of(address: str) -> object:
     [(storage,)] = sql(address, "SELECT storage FROM hybridrec.publications")
     return storage
@@ -73,22 +57,22 @@ def test_the_statements_of_the_docs_make_roles_that_do(postgres_server: str) -> 
     try:
         administer(postgres_server, *filter(str.strip, statements.split(";")))
         published = PostgresTarget(address, "documented_reader")
-        publish(published, "v1")
-        service = PostgresTarget(as_reader(address, "documented_reader"), "documented_reader")
+        publish(published, "v1", "v1")
+        service = PostgresTarget(as_role(address, "documented_reader"), "documented_reader")
         assert service.read_user("u00001") == published.read_user("u00001")
         for part in (service, published):
             part.close()
         with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
-            sql(as_reader(f"{postgres_server}/postgres", "documented_reader"), "SELECT 1")
+            sql(as_role(f"{postgres_server}/postgres", "documented_reader"), "SELECT 1")
     finally:
         administer(postgres_server, "DROP DATABASE documented WITH (FORCE)", "GRANT CONNECT ON DATABASE postgres TO PUBLIC")
         administer(postgres_server, *(f"DROP ROLE {role}" for role in ("documented_publisher", "documented_reader")))
 
 
 def test_the_reader_reads_what_is_published_and_nothing_else(target: PostgresTarget, postgres_address: str) -> None:
-    publish(target, "v1")
-    publish(target, "v2")
-    service = PostgresTarget(as_reader(postgres_address), READER)
+    publish(target, "v1", "v1")
+    publish(target, "v2", "v2")
+    service = PostgresTarget(as_role(postgres_address, READER), READER)
     answer = service.read_user("u00001")
     assert answer is not None
     assert answer.version == "v2"
@@ -97,14 +81,14 @@ def test_the_reader_reads_what_is_published_and_nothing_else(target: PostgresTar
     with pytest.raises(BadData, match=f"{READER} may not make schemas"):
         service.stage(publication("v3"), tables("three"))
     service.close()
-    assert {name for (name,) in sql(as_reader(postgres_address), f"{READS} AND {OURS}")} == READABLE
+    assert {name for (name,) in sql(as_role(postgres_address, READER), f"{READS} AND {OURS}")} == READABLE
     schemas = "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'hybridrec%' AND has_schema_privilege(oid, 'USAGE')"
-    assert sql(as_reader(postgres_address), schemas) == [("hybridrec",)]
+    assert sql(as_role(postgres_address, READER), schemas) == [("hybridrec",)]
 
 
 def test_the_reader_is_refused_what_is_not_published(target: PostgresTarget, postgres_address: str) -> None:
-    publish(target, "v1")
-    with psycopg.connect(as_reader(postgres_address), autocommit=True) as db:
+    publish(target, "v1", "v1")
+    with psycopg.connect(as_role(postgres_address, READER), autocommit=True) as db:
         for statement in REFUSED:
             with pytest.raises(psycopg.Error, match=r"permission denied|must be owner|cannot delete from view"):
                 db.execute(statement.format(storage=storage_of(postgres_address)))
@@ -127,24 +111,24 @@ def test_the_reader_is_refused_what_is_not_published(target: PostgresTarget, pos
 def test_a_reader_with_more_rights_is_refused_with_the_remedy(
     target: PostgresTarget, postgres_address: str, statement: str, said: str
 ) -> None:
-    publish(target, "v1")
+    publish(target, "v1", "v1")
     administer(postgres_address, statement.format(database=database_of(postgres_address), storage=storage_of(postgres_address)))
     with pytest.raises(BadData, match=f"{READER} .*{said}") as refused:
         target.stage(publication("v2"), tables("two"))
     assert [p.version for p in target.versions()] == ["v1"]
     administer(postgres_address, *str(refused.value).split("nothing else: ")[1].split("; "))
-    publish(target, "v2")
+    publish(target, "v2", "v2")
 
 
 def test_a_view_of_an_extension_is_the_administrators_business(target: PostgresTarget, postgres_address: str) -> None:
     administer(postgres_address, "CREATE VIEW public.theirs AS SELECT 1", "GRANT SELECT ON public.theirs TO PUBLIC")
     administer(postgres_address, "ALTER EXTENSION plpgsql ADD VIEW public.theirs")
-    publish(target, "v1")
+    publish(target, "v1", "v1")
 
 
 def test_a_superuser_does_not_publish(postgres_address: str) -> None:
     with pytest.raises(BadData, match=r"administrator is a superuser, and a night needs none"):
-        PostgresTarget(as_reader(postgres_address, "administrator"), READER).stage(publication("v1"), tables("one"))
+        PostgresTarget(as_role(postgres_address, "administrator"), READER).stage(publication("v1"), tables("one"))
 
 
 def test_a_schema_of_another_role_is_said_so(postgres_address: str) -> None:

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from published_rows import publication, tables
+from published_rows import publication, publish, publish_beside_readers, tables
 
 from hybridrec.errors import BadData
 from hybridrec.job import explain_os_error
@@ -24,13 +24,6 @@ KILLED = -9
 @pytest.fixture
 def target(tmp_path: Path) -> SqliteTarget:
     return SqliteTarget(tmp_path / "published" / "recommendations.db")
-
-
-def publish(target: SqliteTarget, version: str, mark: str, keep: int = 3) -> str:
-    staged = target.stage(publication(version), tables(mark))
-    target.check(version)
-    target.switch_to(version, keep)
-    return staged.content_hash
 
 
 def sql(target: SqliteTarget, statement: str) -> list[tuple[object, ...]]:
@@ -47,37 +40,7 @@ def stored_tables(target: SqliteTarget) -> list[str]:
 
 
 def test_readers_see_only_whole_versions(target: SqliteTarget) -> None:
-    publish(target, "v0", "mark0")
-    stop, seen, faults = threading.Event(), set(), []
-
-    def poll() -> None:
-        reader = SqliteTarget(target.path)
-        while not stop.is_set():
-            try:
-                answer = reader.read_user("u00049")
-                assert answer is not None
-                marks = {answer.version.replace("v", "mark")}
-                marks |= {entry.reason.split('"')[1] for entry in answer.entries}
-                marks |= {entry.title.split()[1] for entry in answer.entries if entry.title}
-                assert len(marks) == 1, marks
-                assert len(answer.entries) == 5
-                rows = sum(batch.num_rows for batch in reader.read_live("recommendations", ("user_id",)))
-                assert rows == 50
-                seen.add(answer.version)
-            except Exception as error:
-                faults.append(repr(error))
-        reader.close()
-
-    readers = [threading.Thread(target=poll) for _ in range(2)]
-    for thread in readers:
-        thread.start()
-    for number in range(1, 21):
-        publish(target, f"v{number}", f"mark{number}")
-    stop.set()
-    for thread in readers:
-        thread.join()
-    assert faults == []
-    assert len(seen) > 1
+    publish_beside_readers(target, lambda: SqliteTarget(target.path), n_versions=20)
 
 
 def test_the_unnested_view_has_a_row_per_place(target: SqliteTarget) -> None:

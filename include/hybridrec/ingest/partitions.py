@@ -33,7 +33,7 @@ KEEP_STATES = 2  # runs that were opened before the newest ingest still find the
 def replace_all(dataset: Path, table: Table, rows: DataFrame) -> store.Manifest:
     """Make rows the whole table."""
     with _locked(dataset):
-        return _commit(dataset, _write(dataset, rows.coalesce(1).sortWithinPartitions(*rows.columns), ()), [])
+        return _replace(dataset, rows.coalesce(1).sortWithinPartitions(*rows.columns), [])
 
 
 def merge_days(spark: SparkSession, dataset: Path, table: Table, rows: DataFrame) -> store.Manifest:
@@ -49,7 +49,7 @@ def merge_days(spark: SparkSession, dataset: Path, table: Table, rows: DataFrame
             rows = rows.unionByName(kept)
         carried = [file for day, files in old.items() if day not in touched for file in files]
         placed = rows.withColumn("day", rows[column]).repartition("day").sortWithinPartitions("day", *table.key)
-        return _commit(dataset, _write(dataset, placed, ("day",), column), carried)
+        return _replace(dataset, placed, carried, column)
 
 
 def _touched_days(spark: SparkSession, dataset: Path, table: Table, rows: DataFrame) -> set[str]:
@@ -76,18 +76,23 @@ def _files_by_day(dataset: Path) -> dict[str, list[str]]:
     return days
 
 
-def _write(dataset: Path, rows: DataFrame, by: tuple[str, ...], column: str = "") -> list[str]:
+def _replace(dataset: Path, rows: DataFrame, carried: list[str], column: str = "") -> store.Manifest:
+    """Make rows, by their `day` where a column is named, and the carried files the table."""
+    with store.attempted(dataset) as attempt:
+        return _commit(dataset, _write(dataset, attempt, rows, column), carried)
+
+
+def _write(dataset: Path, attempt: Path, rows: DataFrame, column: str) -> list[str]:
     """Write into an attempt folder and name each file by its content; returns paths below the dataset."""
-    attempt = store.new_attempt(dataset)
+    by = ("day",) if column else ()
     try:
         rows.write.mode("overwrite").option("compression", "zstd").partitionBy(*by).parquet(storage.spark_path(attempt))
-        storage.take_from_spark(attempt)
-        files = [_address(dataset, attempt, file, column) for file in store.files_below(dataset, attempt)]
     except Exception as error:
-        shutil.rmtree(attempt, ignore_errors=True)
         if "No space left on device" in str(error):  # Spark wraps it in an exception of its own
             raise OSError(errno.ENOSPC, "no space left on device", str(dataset)) from error
         raise
+    storage.take_from_spark(attempt)
+    files = [_address(dataset, attempt, file, column) for file in store.files_below(dataset, attempt)]
     for marker in [path for path in attempt.iterdir() if path.name[0] in "._"]:
         marker.unlink()  # Spark's checksums and success marker speak of names that are gone
     return files
