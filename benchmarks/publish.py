@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 
 import jobs  # noqa: F401  sets the thread counts of Arrow's and others' pools
 from benchmarks.measure import Claim, in_turns, machine
-from hybridrec.content_hash import as_text
 from hybridrec.publishing import BATCH_ROWS
+from hybridrec.row_text import as_text
 from hybridrec.targets import PUBLISHED, Publication, definition
 from hybridrec.targets.sqlite import PAGE_BYTES, SqliteTarget
 

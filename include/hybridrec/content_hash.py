@@ -1,14 +1,13 @@
-"""The text form of published rows, and the hash over it.
+"""The hash over published rows: of their values, so that a version has the same one wherever it is published.
 
-Targets without arrays store the text; every target hashes it. So a version has the same hash wherever it is published,
-however its rows were batched, and whenever it was computed.
+It does not depend on how a target stores a value, on how rows were batched, or on when it is computed.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from json.encoder import encode_basestring
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from hybridrec.errors import BadData
@@ -19,111 +18,73 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def as_text(batch: pa.RecordBatch, definition: Table) -> pa.RecordBatch:
-    """The batch with every column as text: lists as JSON arrays, numbers in their shortest exact form.
+class ColumnsHash:
+    """SHA-256 over the values of columns, bit by bit; where a batch ends does not matter."""
 
-    BadData for a null where the definition allows none, a null inside a list, or a float that is not finite.
+    def __init__(self) -> None:
+        self._streams: defaultdict[tuple[int, int], hashlib._Hash] = defaultdict(hashlib.sha256)  # by the places of column and part
+
+    def add(self, columns: Iterable[pa.Array]) -> None:
+        """Add the next values of each column; in every call the columns have the same types."""
+        for place, values in enumerate(columns):
+            for number, part in enumerate(_parts(values)):
+                if len(part):
+                    self._streams[place, number].update(part.data)
+
+    def hexdigest(self) -> str:
+        """The hash of all values so far."""
+        lines = "".join(f"{place} {number} {self._streams[place, number].hexdigest()}\n" for place, number in sorted(self._streams))
+        return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _parts(values: pa.Array) -> Iterator[np.ndarray]:
+    """A column as streams of bytes: which values there are, how long each is, and the values as Arrow holds them.
+
+    No two columns look alike, and nothing is put together that Arrow keeps apart: docs/decisions/0015 says why.
     """
-    import pyarrow as pa
-
-    columns = [batch.column(name) for name in definition.column_names]
-    for column, values in zip(definition.columns, columns, strict=True):
-        if values.null_count and not column.nullable:
-            raise BadData(f"{definition.name}: {values.null_count} of {len(values)} rows have no {column.name}")
-    texts = [_column_text(values, definition.name) for values in columns]
-    return pa.RecordBatch.from_arrays(texts, names=list(definition.column_names))
-
-
-def _column_text(values: pa.Array, table_name: str) -> pa.Array:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if pa.types.is_list(values.type):
-        return _list_text(values, table_name)
-    if pa.types.is_floating(values.type):
-        return _float_text(values, table_name)
-    if pa.types.is_boolean(values.type):
-        values = pc.cast(values, pa.int8())
-    return pc.cast(values, pa.string())
-
-
-def _list_text(values: pa.ListArray, table_name: str) -> pa.Array:
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    flat = values.flatten()
-    if flat.null_count:
-        raise BadData(f"{table_name}: {flat.null_count} list elements are null; a list holds values only")
-    lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy(zero_copy_only=False)
-    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
-    numeric = pa.types.is_floating(flat.type)
-    texts, mark = (_float_text(flat, table_name), "") if numeric else (_escaped(flat), '"')
-    inner = pc.binary_join(pa.ListArray.from_arrays(offsets, texts), f"{mark},{mark}")
-    arrays = pc.binary_join_element_wise(f"[{mark}", inner, f"{mark}]", "")
-    return arrays if lengths.all() else pc.if_else(pa.array(lengths == 0), "[]", arrays)
-
-
-def _escaped(texts: pa.StringArray) -> pa.StringArray:
-    """The strings as JSON has them between quotes: few have a character that is written otherwise, and those repeat."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    data, borders = utf8_of(texts)
-    special = np.flatnonzero((data < ord(" ")) | (data == ord('"')) | (data == ord("\\")))
-    if not len(special):
-        return texts
-    concerned = np.zeros(len(texts), bool)
-    concerned[np.searchsorted(borders, special, side="right") - 1] = True
-    few = texts.filter(pa.array(concerned)).dictionary_encode()
-    escaped = pa.array([encode_basestring(text)[1:-1] for text in few.dictionary.to_pylist()], pa.string())
-    return pc.replace_with_mask(texts, pa.array(concerned), escaped.take(few.indices))
-
-
-def _float_text(values: pa.Array, table_name: str) -> pa.Array:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    odd = pc.sum(pc.invert(pc.is_finite(values))).as_py()
-    if odd:
-        raise BadData(f"{table_name}: {odd} of {len(values)} numbers are NaN or infinite; expected finite scores")
-    return pc.cast(pc.cast(values, pa.float32()), pa.string())
+    yield np.asarray(values.is_valid())
+    there = values.drop_null()
+    if pa.types.is_list(there.type):
+        yield np.asarray(pc.list_value_length(there))
+        yield from _parts(there.flatten())
+    elif pa.types.is_string(there.type):
+        data, borders = utf8_of(there)
+        yield np.diff(borders)
+        yield data
+    else:
+        yield np.ascontiguousarray(there).view(np.uint8)
 
 
 class TableHash:
-    """Row count of a table and SHA-256 over its rows in the order of its key; batch borders do not matter."""
+    """Row count of a table and the hash of its values in the order of its key."""
 
     def __init__(self, definition: Table) -> None:
         self._definition = definition
-        self._digest = hashlib.sha256()
+        self._values = ColumnsHash()
         self._last_key: list[pa.Array] = []  # of the rows so far, one value a column
         self.rows = 0
 
     def add(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Add the next rows and return them as text; BadData when one repeats a key or comes out of order."""
-        self._require_order(batch)
-        texts = as_text(batch, self._definition)
-        self.add_text(texts)
-        return texts
+        """Add the next rows and return them in the definition's columns and types.
 
-    def add_text(self, texts: pa.RecordBatch) -> None:
-        """Add rows that are text already. Each field counts with its length, so no two rows look alike."""
-        import pyarrow.compute as pc
-
-        parts: list[pa.Array | str] = []
-        for column in texts.columns:
-            length = pc.cast(pc.binary_length(column), "string")
-            if column.null_count:
-                parts.append(pc.fill_null(pc.binary_join_element_wise(length, column, ":"), "-"))
-            else:
-                parts += [length, ":", column]
-        self._digest.update(utf8_of(pc.binary_join_element_wise(*parts, "\n", ""))[0].data)
-        self.rows += texts.num_rows
+        BadData when one repeats a key or comes out of order, for a null where the definition allows none or inside a list, and
+        for a float that is not finite.
+        """
+        schema = self._definition.arrow_schema()
+        _require_values(batch, self._definition)
+        typed = batch.select(schema.names).cast(schema)
+        self._require_order(typed)
+        self._values.add(typed.columns)
+        self.rows += typed.num_rows
+        return typed
 
     def hexdigest(self) -> str:
         """The hash of all rows so far."""
-        return self._digest.hexdigest()
+        return self._values.hexdigest()
 
     def _require_order(self, batch: pa.RecordBatch) -> None:
         import pyarrow as pa
@@ -143,6 +104,23 @@ class TableHash:
             previous, current = (tuple(column[place].as_py() for column in keys) for place in (at, at + 1))
             raise BadData(f"{self._definition.name}: row {current} comes after {previous}; rows must be unique and in the order of {names}")
         self._last_key = [column[-1:] for column in columns]
+
+
+def _require_values(batch: pa.RecordBatch, definition: Table) -> None:
+    """Whatever a table's values are, they are there, and numbers are finite."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for column in definition.columns:
+        values = batch.column(column.name)
+        if values.null_count and not column.nullable:
+            raise BadData(f"{definition.name}: {values.null_count} of {len(values)} rows have no {column.name}")
+        if pa.types.is_list(values.type):
+            values = values.flatten()
+            if values.null_count:
+                raise BadData(f"{definition.name}: {values.null_count} list elements are null; a list holds values only")
+        if pa.types.is_floating(values.type) and (odd := pc.sum(pc.invert(pc.is_finite(values))).as_py()):
+            raise BadData(f"{definition.name}: {odd} of {len(values)} numbers are NaN or infinite; expected finite scores")
 
 
 def utf8_of(texts: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:

@@ -267,16 +267,14 @@ def _value(db: Connection[tuple[Any, ...]], query: str, *values: object) -> obje
 def _fill(bulks: list[BulkConnection], name: str, storage: str, batches: Iterable[pa.RecordBatch]) -> tuple[TableHash, TableChecksum]:
     """Write the rows; meanwhile the next batch is hashed, and the one after it is read."""
     shape = definition(name)
-    schema = shape.arrow_schema()
     hashed, summed = TableHash(shape), TableChecksum(shape)
 
     def counted(batch: pa.RecordBatch) -> pa.RecordBatch:
-        hashed.add(batch)
-        typed = batch.select(schema.names).cast(schema)
+        typed = hashed.add(batch)
         summed.add(typed)
         return typed
 
-    loading.load(bulks, storage, name, schema, one_ahead(map(counted, one_ahead(batches))))
+    loading.load(bulks, storage, name, shape.arrow_schema(), one_ahead(map(counted, one_ahead(batches))))
     return hashed, summed
 
 

@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
 from hybridrec.ahead import one_ahead
-from hybridrec.content_hash import TableHash, combined_hash
+from hybridrec.content_hash import ColumnsHash, TableHash, combined_hash
 from hybridrec.errors import BadData
+from hybridrec.row_text import as_text
 from hybridrec.settings import Settings
 from hybridrec.tables import Column, Table
 from hybridrec.targets import PUBLISHED, WHY_POPULAR, WHY_SIMILAR, Answer, Entry, Publication, SimilarItems, State, definition
@@ -47,7 +48,7 @@ PUBLICATIONS = """
 CREATE TABLE IF NOT EXISTS publications (
     version TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, run_id TEXT NOT NULL, source TEXT NOT NULL, as_of TEXT NOT NULL,
     model_version TEXT NOT NULL, generated_at TEXT NOT NULL, valid_until TEXT NOT NULL, counts TEXT NOT NULL,
-    content_hash TEXT NOT NULL, state TEXT NOT NULL, notes TEXT NOT NULL, storage TEXT NOT NULL
+    content_hash TEXT NOT NULL, state TEXT NOT NULL, notes TEXT NOT NULL, storage TEXT NOT NULL, checksums TEXT NOT NULL
 ) WITHOUT ROWID
 """
 FIELDS = "version, run_id, source, as_of, model_version, generated_at, valid_until, counts, content_hash, state, notes"
@@ -77,7 +78,8 @@ class SqliteTarget:
             db.execute(f"PRAGMA wal_autocheckpoint = {STAGE_LOG_PAGES}")
             _drop_unreferenced(db)
             try:
-                hashes = {name: _fill(db, name, storage, tables[name]) for name in PUBLISHED}
+                filled = {name: _fill(db, name, storage, tables[name]) for name in PUBLISHED}
+                hashes = {name: hashed for name, (hashed, _) in filled.items()}
                 _require_counts(publication, hashes)
             except BaseException:
                 with suppress(sqlite3.Error):  # the disk may be what failed; then the next attempt drops them
@@ -85,20 +87,22 @@ class SqliteTarget:
                 raise
             counts = {name: hashed.rows for name, hashed in hashes.items()}
             staged = replace(publication, counts=counts, content_hash=combined_hash(hashes), state="staged")
-            return _record(db, staged, storage)
+            return _record(db, staged, storage, {name: stored.hexdigest() for name, (_, stored) in filled.items()})
 
     def check(self, version: str) -> None:
         """Read the version back; a version that fails is rejected for good, unless it is live or was."""
         with self._writer() as db:
             found, storage = _find(db, version)
-            hashes = {name: _read_back(db, name, storage) for name in PUBLISHED}
-            counts = {name: hashed.rows for name, hashed in hashes.items()}
-            if counts == found.counts and combined_hash(hashes) == found.content_hash:
+            [(sums,)] = db.execute("SELECT checksums FROM publications WHERE version = ?", (version,))
+            expected = {name: (found.counts[name], checksum) for name, checksum in json.loads(sums).items()}
+            stored = {name: _read_back(db, name, storage) for name in PUBLISHED}
+            if stored == expected:
                 return
             db.execute("UPDATE publications SET state = 'rejected' WHERE version = ? AND state = 'staged'", (version,))
+        [name, *_] = [name for name in PUBLISHED if stored[name] != expected[name]]
         raise BadData(
-            f"{self.path}: version {version} as stored has rows {counts} and hash {combined_hash(hashes)[:12]}, expected {found.counts}"
-            f" and {found.content_hash[:12]}; stage it again with python -m jobs.publish_table --run-id {found.run_id}"
+            f"{self.path}: {name} of version {version} as stored has {stored[name][0]} rows with checksum {stored[name][1][:12]}, expected"
+            f" {expected[name][0]} with {expected[name][1][:12]}; stage it again with python -m jobs.publish_table --run-id {found.run_id}"
         )
 
     def switch_to(self, version: str, keep: int) -> None:
@@ -305,21 +309,28 @@ def _column_ddl(column: Column) -> str:
     return f"{_quoted(column.name)} {kind}{'' if column.nullable else ' NOT NULL'}"
 
 
-def _fill(db: sqlite3.Connection, name: str, storage: str, batches: Iterable[pa.RecordBatch]) -> TableHash:
+def _fill(db: sqlite3.Connection, name: str, storage: str, batches: Iterable[pa.RecordBatch]) -> tuple[TableHash, ColumnsHash]:
     """Write the rows, a transaction a batch: the log stays small, and a switch can come in between.
 
-    Meanwhile the next batch is turned to text and hashed, and the one after it is read.
+    Meanwhile the next batch is hashed and turned to text, and the one after it is read. Returns the hash of the values, and that
+    of the text that is stored.
     """
     shape = definition(name)
     columns = ", ".join(_column_ddl(column) for column in shape.columns)
     key = ", ".join(_quoted(column) for column in shape.key)
     db.execute(f"CREATE TABLE {_table(name, storage)} ({columns}, PRIMARY KEY ({key})) WITHOUT ROWID")
     insert = f"INSERT INTO {_table(name, storage)} VALUES ({', '.join('?' * len(shape.columns))})"  # noqa: S608  checked identifiers
-    hashed = TableHash(shape)
-    for texts in one_ahead(map(hashed.add, one_ahead(batches))):
+    hashed, stored = TableHash(shape), ColumnsHash()
+
+    def counted(batch: pa.RecordBatch) -> pa.RecordBatch:
+        texts = as_text(hashed.add(batch), shape)
+        stored.add(texts.columns)
+        return texts
+
+    for texts in one_ahead(map(counted, one_ahead(batches))):
         with _transaction(db):
             db.executemany(insert, zip(*(column.to_pylist() for column in texts.columns), strict=True))
-    return hashed
+    return hashed, stored
 
 
 def _require_counts(publication: Publication, hashes: Mapping[str, TableHash]) -> None:
@@ -328,14 +339,14 @@ def _require_counts(publication: Publication, hashes: Mapping[str, TableHash]) -
             raise BadData(f"{name}: {hashes[name].rows} rows came, the run wrote {expected}; publish again")
 
 
-def _record(db: sqlite3.Connection, staged: Publication, storage: str) -> Publication:
+def _record(db: sqlite3.Connection, staged: Publication, storage: str, checksums: Mapping[str, str]) -> Publication:
     """Let the version's row point to the new tables, unless the version is or was live: that one never changes."""
     with _transaction(db):
         row = db.execute(f"SELECT {FIELDS}, storage FROM publications WHERE version = ?", (staged.version,)).fetchone()  # noqa: S608
         before = _publication(row[:-1]) if row else None
         was_live = before is not None and before.state in ("live", "kept")
         if not was_live:
-            _write_row(db, staged, storage)
+            _write_row(db, staged, storage, checksums)
         _drop_tables(db, storage if was_live else row[-1] if row else "")
     if before is None or not was_live:
         return staged
@@ -347,7 +358,7 @@ def _record(db: sqlite3.Connection, staged: Publication, storage: str) -> Public
     return before
 
 
-def _write_row(db: sqlite3.Connection, publication: Publication, storage: str) -> None:
+def _write_row(db: sqlite3.Connection, publication: Publication, storage: str, checksums: Mapping[str, str]) -> None:
     values = (
         publication.version,
         publication.run_id,
@@ -361,10 +372,11 @@ def _write_row(db: sqlite3.Connection, publication: Publication, storage: str) -
         publication.state,
         publication.notes,
         storage,
+        json.dumps(dict(checksums)),
     )
     number = "(SELECT COALESCE(MAX(number), 0) + 1 FROM publications)"
     places = ", ".join("?" * len(values))
-    db.execute(f"INSERT OR REPLACE INTO publications ({FIELDS}, storage, number) VALUES ({places}, {number})", values)  # noqa: S608
+    db.execute(f"INSERT OR REPLACE INTO publications ({FIELDS}, storage, checksums, number) VALUES ({places}, {number})", values)  # noqa: S608
 
 
 def _publication(row: tuple[str, ...]) -> Publication:
@@ -392,20 +404,22 @@ def _find(db: sqlite3.Connection, version: str) -> tuple[Publication, str]:
     return _publication(row[:-1]), row[-1]
 
 
-def _read_back(db: sqlite3.Connection, name: str, storage: str) -> TableHash:
+def _read_back(db: sqlite3.Connection, name: str, storage: str) -> tuple[int, str]:
+    """Rows and checksum of a table as the file has it."""
     shape = definition(name)
-    key = ", ".join(_quoted(column) for column in shape.key)
-    hashed = TableHash(shape)
     if not db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (f"{name}_{storage}",)).fetchone():
-        return hashed  # the table is gone: nobody but a person with a tool can have done that
+        return 0, ""  # no checksum is that; nobody but a person with a tool can have dropped the table
+    key = ", ".join(_quoted(column) for column in shape.key)
     cursor = db.execute(f"SELECT * FROM {_table(name, storage)} ORDER BY {key}")  # noqa: S608  checked identifiers
+    count, stored = 0, ColumnsHash()
     for rows in one_ahead(iter(lambda: cursor.fetchmany(READ_ROWS), [])):
-        hashed.add_text(_as_stored_text(rows, shape))
-    return hashed
+        stored.add(_as_stored_text(rows, shape))
+        count += len(rows)
+    return count, stored.hexdigest()
 
 
-def _as_stored_text(rows: list[tuple[object, ...]], shape: Table) -> pa.RecordBatch:
-    """Rows as SQLite gives them, back in the text form that was hashed: only numbers need turning."""
+def _as_stored_text(rows: list[tuple[object, ...]], shape: Table) -> list[pa.Array]:
+    """The columns of rows as SQLite gives them, back in the text form that was hashed: only numbers need turning."""
     import pyarrow as pa
 
     columns = []
@@ -416,7 +430,7 @@ def _as_stored_text(rows: list[tuple[object, ...]], shape: Table) -> pa.RecordBa
             columns.append(pa.array(values, pa.string()))
         else:
             columns.append(pa.array([None if value is None else str(value) for value in values], pa.string()))
-    return pa.RecordBatch.from_arrays(columns, names=list(shape.column_names))
+    return columns
 
 
 def _decoded(rows: list[tuple[object, ...]], columns: list[Column]) -> pa.RecordBatch:
