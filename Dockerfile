@@ -19,7 +19,8 @@ COPY dags dags
 COPY deploy/healthy.py deploy/healthy.py
 # A new volume takes the owner of the folder that it is laid over.
 RUN pip install --no-cache-dir --no-deps . \
-    && install -d -o hybridrec -g hybridrec /var/lib/hybridrec /var/lib/mlflow /var/lib/spark-events /var/lib/spark-work
+    && install -d -o hybridrec -g hybridrec /var/lib/hybridrec /var/lib/mlflow /var/lib/spark-events \
+        /var/lib/spark-work /var/lib/spark-scratch
 
 USER 50000
 CMD ["airflow", "version"]

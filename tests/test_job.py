@@ -49,6 +49,11 @@ def test_a_wrong_command_line_exits_2(argv: list[str]) -> None:
         (OSError(errno.ENOSPC, "No space left on device", "/x"), 1, "no space left for /x; free some space"),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), 1, "no permission for /x; give this user the right"),
         (ValueError("odd"), 1, "ValueError: .*odd.*may be retried"),
+        (
+            ValueError("An error occurred while calling o7.x.\n: java.E: disk is full\n\tat x"),
+            1,
+            "ValueError: java.E: disk is full; it may",
+        ),
         (job.Skip("publish is off"), 4, ""),
     ],
 )

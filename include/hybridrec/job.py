@@ -122,10 +122,15 @@ def _outcome(main: Callable[[P], None], params: P, name: str, values: dict[str, 
         sys.stderr.write(f"{traceback.format_exc()}{name} failed: {explain_os_error(error)}\n")
         return 1, "failed"
     except Exception as error:
-        first_line = (str(error).splitlines() or [""])[0]  # a Java exception brings its whole stack as its text
-        sys.stderr.write(f"{traceback.format_exc()}{name} failed: {type(error).__name__}: {first_line}; it may be retried\n")
+        sys.stderr.write(f"{traceback.format_exc()}{name} failed: {type(error).__name__}: {_what_it_says(error)}; it may be retried\n")
         return 1, "failed"
     return 0, "done"
+
+
+def _what_it_says(error: Exception) -> str:
+    """Its first line: a Java exception brings its whole stack as its text, below the name of the call and after a colon."""
+    first, second, *_ = [*str(error).splitlines(), "", ""]
+    return second.removeprefix(": ") if second.startswith(": ") else first
 
 
 def explain_os_error(error: OSError) -> str:

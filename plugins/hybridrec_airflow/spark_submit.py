@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from airflow.exceptions import AirflowException
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 APPLICATION = re.compile(r"Connected to Spark cluster with app ID (\S+)")
+EXECUTOR = re.compile(r"Executor added: (\S+) on \S+ \((\S+):\d+\)")
+NOT_STARTED = re.compile(r"Executor updated: (\S+) is now FAILED \((.+)\)")
 
 
 class SubmittedJobOperator(SparkSubmitOperator):
@@ -33,6 +35,7 @@ class SubmittedJobOperator(SparkSubmitOperator):
 
     operator_extra_links = (SparkLink(),)
     application_id = ""
+    not_started = ""
 
     def execute(self, context: Context) -> None:
         """Submit the job and wait for its end; it ends with this process, so a retry never meets it."""
@@ -41,19 +44,29 @@ class SubmittedJobOperator(SparkSubmitOperator):
             super().execute(context)
         except AirflowException as error:
             process = getattr(self._hook, "_submit_sp", None)
-            raise_for_exit_code(self.name, process.returncode if process else 1, [str(error)])
+            said = filter(None, (self.not_started, str(error)))
+            raise_for_exit_code(self.name, process.returncode if process else 1, list(said))
 
     def _get_hook(self) -> SparkSubmitHook:
         hook = super()._get_hook()
         pass_on = hook._process_spark_submit_log
-        hook._process_spark_submit_log = lambda lines: pass_on(map(self._noted, lines))
+        hook._process_spark_submit_log = lambda lines: pass_on(self._noted(lines))
         return hook
 
-    def _noted(self, line: str) -> str:
-        """A line of the driver's log, its application's id noted for the link: the first, a slow master may tell another one later."""
-        found = None if self.application_id else APPLICATION.search(line)
-        self.application_id = found[1] if found else self.application_id
-        return line
+    def _noted(self, lines: Iterable[str]) -> Iterator[str]:
+        """The driver's log as it comes, noting the application's id for the link, and the last executor that did not start.
+
+        The first id: a slow master may tell another one later.
+        """
+        workers: dict[str, str] = {}
+        for line in lines:
+            if (found := APPLICATION.search(line)) and not self.application_id:
+                self.application_id = found[1]
+            elif found := EXECUTOR.search(line):
+                workers[found[1]] = found[2]
+            elif found := NOT_STARTED.search(line):
+                self.not_started = f"An executor did not start on {workers.pop(found[1], 'a worker')}: {found[2]}"
+            yield line
 
 
 def submitted_job(

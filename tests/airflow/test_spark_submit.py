@@ -39,6 +39,22 @@ def test_a_submitted_job_does_its_work_and_names_its_refusal(local_cluster: Path
         spark_job("clean_table", source="synthetic", table="core_items").execute({})
 
 
+def test_an_executor_that_does_not_start_is_named(local_cluster: Path) -> None:
+    from hybridrec_airflow.operators import spark_job
+
+    task = spark_job("clean_table", source="files", table="core_items")
+    log = [
+        "INFO StandaloneSchedulerBackend: Connected to Spark cluster with app ID app-7",
+        "INFO ClientEndpoint: Executor added: app-7/0 on worker-20261122-10.0.0.4-4522 (10.0.0.4:4522) with 1 core(s)",
+        "INFO ClientEndpoint: Executor added: app-7/1 on worker-20261122-10.0.0.5-4523 (10.0.0.5:4523) with 1 core(s)",
+        "INFO ClientEndpoint: Executor updated: app-7/0 is now FAILED (java.io.IOException: No space left on device)",
+        "INFO StandaloneSchedulerBackend: Connected to Spark cluster with app ID app-8",
+    ]
+    assert list(task._noted(log)) == log
+    assert task.application_id == "app-7"
+    assert task.not_started == "An executor did not start on 10.0.0.4: java.io.IOException: No space left on device"
+
+
 def test_no_server_is_started_for_submitted_jobs(local_cluster: Path) -> None:
     from hybridrec_airflow.operators import spark_server
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import small_night
+from mid_night import DoneNight
 from night import nightly
-from production import SMALL, cluster, run_id  # noqa: F401  fixtures
+from production import SMALL, cluster, live, run_id  # noqa: F401  fixtures
+from scheduler import Dags
+
+from hybridrec_airflow.topology import Cluster
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +23,12 @@ def alone(airflow_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("HYBRIDREC_THREADS", SMALL["HYBRIDREC_THREADS"])
         small_night.run(home, nightly.run, patch)
     return home
+
+
+@pytest.fixture
+def night(cluster: Cluster, run_id: str) -> Iterator[DoneNight]:  # noqa: F811
+    """Whatever a test does to it, its tables and what is live are afterwards as they were, and all services are up again."""
+    before = small_night.hashes(cluster.volume("data")), live(cluster)
+    yield DoneNight(cluster, Dags(cluster.connect("operator")), run_id)
+    cluster.start()
+    assert (small_night.hashes(cluster.volume("data")), live(cluster)) == before

@@ -1,0 +1,99 @@
+"""A night that the cluster has done, of which tests run a task again: when to strike, what a reader is told meanwhile, how it ends."""
+
+from __future__ import annotations
+
+import threading
+import time
+import urllib.error
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from production import page
+from scheduler import Dags
+
+from hybridrec_airflow.topology import Cluster
+
+DAG = "nightly_retrain"
+WAIT_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class DoneNight:
+    """The run and who has done it."""
+
+    cluster: Cluster
+    dags: Dags
+    run_id: str
+
+    def again(self, task_id: str) -> int:
+        """Clear one task, and none after it; returns the number of the attempt that follows."""
+        attempt = self.attempt(task_id) + 1
+        body = {"dry_run": False, "dag_run_id": self.run_id, "task_ids": [task_id], "only_failed": False, "reset_dag_runs": True}
+        self.dags.api._call("POST", f"/api/v2/dags/{DAG}/clearTaskInstances", body)
+        return attempt
+
+    def attempt(self, task_id: str) -> int:
+        """Number of a task's last attempt."""
+        (task,) = [task for task in self.dags.api.tasks(DAG, self.run_id) if task.task_id == task_id]
+        return task.try_number
+
+    def log(self, task_id: str) -> str:
+        """What a task's last attempt has logged."""
+        (task,) = [task for task in self.dags.api.tasks(DAG, self.run_id) if task.task_id == task_id]
+        return "\n".join(self.dags.api.log(DAG, self.run_id, task))
+
+    def state(self) -> str:
+        """The run's state now."""
+        return self.dags.api.state(DAG, self.run_id)
+
+    def end(self) -> str:
+        """The run's state once it has ended."""
+        return self.dags.wait_for(DAG, self.run_id)
+
+    def wait_for_task_on(self, worker: str) -> None:
+        """Until the application has all workers, and this one has begun a task of it."""
+        until(lambda: has_application(self.cluster, cores=2), "no application has both workers")
+        (application,) = page(f"{self.cluster.url('spark-master')}/json/")["activeapps"]
+        work = self.cluster.instances[worker].folder / "var/lib/spark-work" / application["id"]
+        until(lambda: any("Running task" in log.read_text() for log in work.glob("*/stderr")), f"{worker} has no task")
+
+
+def has_application(cluster: Cluster, cores: int) -> bool:
+    """Whether there is an application with so many cores."""
+    return any(app["cores"] == cores for app in page(f"{cluster.url('spark-master')}/json/")["activeapps"])
+
+
+def wait_for_workers(cluster: Cluster) -> None:
+    """Until the master knows of both."""
+    until(lambda: page(f"{cluster.url('spark-master')}/json/")["aliveworkers"] == 2, "a worker does not come back")
+
+
+@contextmanager
+def polled(cluster: Cluster) -> Iterator[list[tuple[int, str]]]:
+    """What a service's reader is told while the block lasts: status, 0 for no answer, and version."""
+    answers: list[tuple[int, str]] = []
+    over = threading.Event()
+
+    def poll() -> None:
+        while not over.wait(0.2):
+            try:
+                answers.append((200, page(f"{cluster.url('lookup')}/popular?k=5")["version"]))
+            except urllib.error.URLError as error:
+                answers.append((getattr(error, "code", 0), ""))
+
+    reader = threading.Thread(target=poll)
+    reader.start()
+    try:
+        yield answers
+    finally:
+        over.set()
+        reader.join()
+
+
+def until(holds: Callable[[], bool], failure: str, seconds: float = WAIT_SECONDS) -> None:
+    """Wait until it holds."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, failure
+        time.sleep(0.2)

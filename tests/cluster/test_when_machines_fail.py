@@ -1,0 +1,80 @@
+"""A machine's disk or network fails in the midst of a night: the night goes on, its tables are the same, and readers notice nothing."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from mid_night import DoneNight, polled, wait_for_workers
+from own_network import OwnNetwork, joined
+from production import live
+from small_disk import fill, mounted
+
+from hybridrec_airflow.topology import Cluster
+
+pytestmark = pytest.mark.cluster
+WORKER = "spark-worker-2"
+CUT_SECONDS = 20.0
+
+
+def test_a_worker_whose_disk_is_full(cluster: Cluster, night: DoneNight) -> None:
+    """In the midst of a job that shuffles, and before one starts: the other worker does what this one cannot."""
+    with polled(cluster) as answers, _on_a_small_disk(cluster) as disk:
+        attempt = night.again("build_interactions")
+        night.wait_for_task_on(WORKER)
+        fill(disk)
+        assert night.end() == "success"
+        assert night.attempt("build_interactions") == attempt, "the job itself went on"
+        assert re.search(r"Lost task .*No space left on device", night.log("build_interactions"))
+        fill(disk)  # what the job has left there is gone
+        attempt = night.again("rank_candidates")
+        assert night.end() == "success"
+        assert night.attempt("rank_candidates") == attempt, "the job itself went on"
+        assert re.search(r"Executor updated: .* is now FAILED .*No space left on device", night.log("rank_candidates"))
+    assert set(answers) == {(200, live(cluster).version)}
+
+
+def test_a_network_that_is_cut_between_driver_and_worker(cluster: Cluster, night: DoneNight) -> None:
+    with polled(cluster) as answers, _in_a_network_of_its_own(cluster) as network:
+        attempt = night.again("rank_candidates")
+        night.wait_for_task_on(WORKER)
+        with network.cut():
+            time.sleep(CUT_SECONDS)
+            assert night.state() == "running", "the cut worker's tasks were not missed"
+        assert night.end() == "success"
+        assert night.attempt("rank_candidates") == attempt, "the job itself went on"
+    assert set(answers) == {(200, live(cluster).version)}
+
+
+@contextmanager
+def _on_a_small_disk(cluster: Cluster) -> Iterator[Path]:
+    """The worker restarted with folders of its own on a disk of a few MiB."""
+    instance = cluster.instances[WORKER]
+    with mounted(instance.folder / "var/lib", mib=8) as disk, _restarted(cluster):
+        cluster.start([WORKER])
+        wait_for_workers(cluster)
+        yield disk
+
+
+@contextmanager
+def _in_a_network_of_its_own(cluster: Cluster) -> Iterator[OwnNetwork]:
+    """The worker restarted, at the same address, where a cable leads to all others."""
+    instance = cluster.instances[WORKER]
+    with joined(instance.address, cluster.address("spark-master")) as network, _restarted(cluster):
+        instance.daemon.start(network.entered(instance.command()), instance.environment(), instance.user)
+        wait_for_workers(cluster)
+        yield network
+
+
+@contextmanager
+def _restarted(cluster: Cluster) -> Iterator[None]:
+    """The worker is stopped before the block and after it."""
+    cluster.stop([WORKER])
+    try:
+        yield
+    finally:
+        cluster.stop([WORKER])
