@@ -20,8 +20,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from types import NoneType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from hybridrec.ahead import one_ahead
@@ -304,8 +303,13 @@ def _table(name: str, storage: str) -> str:
     return _quoted(f"{name}_{storage}")
 
 
+def _is_number(column: Column) -> bool:
+    """Whether SQLite has it as a number; everything else is text."""
+    return column.type.startswith(("float", "int", "bool"))
+
+
 def _column_ddl(column: Column) -> str:
-    kind = "REAL" if column.type.startswith("float") else "INTEGER" if column.type.startswith(("int", "bool")) else "TEXT"
+    kind = "REAL" if column.type.startswith("float") else "INTEGER" if _is_number(column) else "TEXT"
     return f"{_quoted(column.name)} {kind}{'' if column.nullable else ' NOT NULL'}"
 
 
@@ -410,7 +414,8 @@ def _read_back(db: sqlite3.Connection, name: str, storage: str) -> tuple[int, st
     if not db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (f"{name}_{storage}",)).fetchone():
         return 0, ""  # no checksum is that; nobody but a person with a tool can have dropped the table
     key = ", ".join(_quoted(column) for column in shape.key)
-    cursor = db.execute(f"SELECT * FROM {_table(name, storage)} ORDER BY {key}")  # noqa: S608  checked identifiers
+    columns = ", ".join(_quoted(column.name) if _is_number(column) else f"CAST({_quoted(column.name)} AS BLOB)" for column in shape.columns)
+    cursor = db.execute(f"SELECT {columns} FROM {_table(name, storage)} ORDER BY {key}")  # noqa: S608  checked identifiers
     count, stored = 0, ColumnsHash()
     for rows in one_ahead(iter(lambda: cursor.fetchmany(READ_ROWS), [])):
         stored.add(_as_stored_text(rows, shape))
@@ -418,7 +423,7 @@ def _read_back(db: sqlite3.Connection, name: str, storage: str) -> tuple[int, st
     return count, stored.hexdigest()
 
 
-def _as_stored_text(rows: list[tuple[object, ...]], shape: Table) -> list[pa.Array]:
+def _as_stored_text(rows: list[tuple[Any, ...]], shape: Table) -> list[pa.Array]:
     """The columns of rows as SQLite gives them, back in the text form that was hashed: only numbers need turning."""
     import pyarrow as pa
 
@@ -426,11 +431,23 @@ def _as_stored_text(rows: list[tuple[object, ...]], shape: Table) -> list[pa.Arr
     for column, values in zip(shape.columns, zip(*rows, strict=True), strict=True):
         if column.type.startswith("float"):
             columns.append(pa.array(values, pa.float64()).cast(pa.float32()).cast(pa.string()))
-        elif set(map(type, values)) <= {str, NoneType}:
-            columns.append(pa.array(values, pa.string()))
-        else:
+        elif _is_number(column):
             columns.append(pa.array([None if value is None else str(value) for value in values], pa.string()))
+        else:
+            columns.append(_joined(values))
     return columns
+
+
+def _joined(texts: tuple[bytes | None, ...]) -> pa.StringArray:
+    """UTF-8 texts as Arrow has them. One after the other in one piece: a third of the time that Arrow takes for single objects."""
+    import numpy as np
+    import pyarrow as pa
+
+    if None in texts:
+        return pa.array(texts, pa.binary()).cast(pa.string())
+    there = cast(tuple[bytes, ...], texts)
+    borders = np.cumsum([0, *map(len, there)], dtype=np.int32)
+    return pa.StringArray.from_buffers(len(there), pa.py_buffer(borders), pa.py_buffer(b"".join(there)))
 
 
 def _decoded(rows: list[tuple[object, ...]], columns: list[Column]) -> pa.RecordBatch:
