@@ -55,7 +55,7 @@ test-slow:
 	@.ci/install chromium postgresql
 	$(PY) -m pytest $(TESTS) -m slow
 
-test-cluster: install  ## nights and faults on the production topology, some ten minutes
+test-cluster: install  ## nights and faults on the production topology, some fifteen minutes
 	@.ci/install postgresql
 	$(PY) -m pytest $(TESTS) -m cluster
 
