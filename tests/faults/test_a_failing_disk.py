@@ -165,8 +165,9 @@ def every_point(lane: Lane, scenario: Scenario, folder: Path, trial: Trial) -> i
         end = lane.writer.do(Work(scenario.write, str(here), NEW, Fault(trial.kind, at, trial.lasting)))
         point = f"{scenario.write}, {trial}, at {at}: {end}"
         if not end.struck:
-            assert not end.error, point
-            return at - 1
+            assert (end.error, end.signal, end.calls) == ("", 0, at - 1), point  # every call of a whole run has been struck
+            assert look(lane, scenario, here) == NEW
+            return end.calls
         try:
             tell_the_truth(end, trial.kind, here)
             fresh = look(lane, scenario, here)
