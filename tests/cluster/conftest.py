@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import small_night
 from night import nightly
-from production import SMALL, cluster, run_id  # noqa: F401  fixtures
+from production import SMALL, cluster, commands, run_id  # noqa: F401  fixtures
 
 
 @pytest.fixture(scope="session")
