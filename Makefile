@@ -56,7 +56,7 @@ test-slow:
 	$(PY) -m pytest $(TESTS) -m slow
 
 test-cluster: install  ## nights and faults on the production topology, some ten minutes
-	@.ci/install postgresql
+	@.ci/install chromium postgresql
 	$(PY) -m pytest $(TESTS) -m cluster
 
 lint: install
