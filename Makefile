@@ -55,8 +55,8 @@ test-slow:
 	@.ci/install chromium postgresql
 	$(PY) -m pytest $(TESTS) -m slow
 
-test-cluster: install  ## nights and faults on the production topology, some fifteen minutes
-	@.ci/install postgresql
+test-cluster: install  ## nights and faults on the production topology, failure at every point; some twenty minutes
+	@.ci/install chromium postgresql
 	$(PY) -m pytest $(TESTS) -m cluster
 
 lint: install

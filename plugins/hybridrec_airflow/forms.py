@@ -20,7 +20,7 @@ def source() -> Param:
     """Choice of the input data set."""
     found = discover.names("sources")
     default = "movielens_100k" if "movielens_100k" in found else next(iter(found), None)
-    text = "Which data: a file below sources/. `files` reads your own events, items and users from a folder."
+    text = 'Which data: a file below sources/. "files" reads your own events, items and users from a folder.'
     return Param(default, type="string", enum=list(found), title="Source", description=text)
 
 

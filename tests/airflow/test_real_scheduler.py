@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import pytest
+from browser import GROUPS, Browser, chromium, log_in
 from planted_secrets import PLANTED, leaks
 from scheduler import OPTIONS
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page, ViewportSize
     from scheduler import Stack
 
 pytestmark = pytest.mark.slow
-BROWSER_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-WINDOW: ViewportSize = {"width": 1600, "height": 1100}
 QUICK_MODELS = ("als", "item_knn", "popularity")
 
 
@@ -116,47 +101,19 @@ def test_no_secret_lies_anywhere_but_in_its_own_file(stack: Stack, first_night: 
 
 
 @pytest.fixture(scope="module")
-def page(stack: Stack) -> Iterator[Page]:
-    """A browser that is logged in as admin by its login form."""
-    from playwright.sync_api import sync_playwright
-
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert path, "no Chromium found; `make test-slow` installs it"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, headless=True, args=BROWSER_FLAGS)
-        page = browser.new_page(viewport=WINDOW)
-        page.set_default_timeout(60_000)
-        page.goto(f"{stack.installation.airflow_url}/auth/login?next=%2Fdags%2Fnightly_retrain")
-        page.fill("input[name=username]", "admin")
-        page.fill("input[name=password]", stack.installation.password("admin"))
-        page.keyboard.press("Enter")
-        page.wait_for_url("**/dags/nightly_retrain")
-        yield page
-        browser.close()
+def browser(stack: Stack) -> Iterator[Browser]:
+    """Of the admin."""
+    pictures = stack.installation.settings.home / "screenshots"
+    with chromium() as program:
+        yield log_in(program, stack.installation.airflow_url, "admin", stack.installation.password("admin"), pictures)
 
 
 @pytest.fixture(scope="module")
-def clicked_night(stack: Stack, first_night: str, page: Page) -> str:
+def clicked_night(stack: Stack, first_night: str, browser: Browser) -> str:
     """Run id of a night that a person starts with the form: three models, k = 7, not published."""
-    from hybridrec import discover
-
-    known = set(_run_ids(stack))
-    page.goto(f"{stack.installation.airflow_url}/dags/nightly_retrain")
-    page.get_by_role("button", name="Trigger").first.click()
-    form = page.get_by_role("dialog")
-    form.get_by_role("spinbutton").fill("7")
-    form.get_by_role("spinbutton").press("Tab")
-    for name in sorted(set(discover.names("models")) - set(QUICK_MODELS)):
-        form.get_by_label(f"Remove {name}", exact=True).click()
-    form.locator("label", has=page.locator("input[name=element_publish]")).first.click()
-    _picture(stack, page, "form")
-    form.get_by_test_id("trigger-dag-submit").click()
-    deadline = time.monotonic() + 30
-    while not (new := [run_id for run_id in _run_ids(stack) if run_id not in known]):
-        assert time.monotonic() < deadline, "the form started no run"
-        time.sleep(0.5)
-    assert stack.wait_for("nightly_retrain", new[0]) == "success", stack.failures("nightly_retrain", new[0])
-    return new[0]
+    run_id = browser.start_night(source="movielens_100k", models=QUICK_MODELS, k=7, publish=False)
+    assert stack.wait_for("nightly_retrain", run_id) == "success", stack.failures("nightly_retrain", run_id)
+    return run_id
 
 
 def test_the_form_starts_the_night_that_it_shows(stack: Stack, clicked_night: str) -> None:
@@ -172,43 +129,18 @@ def test_what_is_not_to_be_published_changes_nothing(stack: Stack, first_night: 
     assert stack.published("select run_id from publications where state = 'live'") == [(stack.file_safe(first_night),)]
 
 
-def test_buttons_lead_to_report_data_docs_and_mlflow(stack: Stack, first_night: str, page: Page) -> None:
+def test_buttons_lead_to_report_data_docs_and_mlflow(first_night: str, browser: Browser) -> None:
+    page = browser.page
     expected = {"Report": "/hybridrec/reports/", "Data Docs": "/hybridrec/docs/", "MLflow run": "/#/experiments/"}
     for name, address in expected.items():
-        page.goto(f"{_run_url(stack, first_night)}/tasks/write_report/details")
+        browser.open_night(first_night, "/tasks/write_report/details")
         page.get_by_role("link", name=name, exact=True).click()
         page.wait_for_url(f"**{address}**")
         page.wait_for_timeout(4000)
-        _picture(stack, page, name.lower().replace(" ", "_"))
+        browser.picture(name.lower().replace(" ", "_"))
         assert page.locator("body").inner_text().strip()
 
 
-def test_the_graph_is_green(stack: Stack, first_night: str, page: Page) -> None:
-    # last of the browser's tests: the collapsed panel stays so
-    page.set_viewport_size({"width": 2400, "height": 640})  # the night is a long line
-    page.goto(_run_url(stack, first_night))
-    page.get_by_label("Show Graph").first.click()
-    page.get_by_label("Collapse Details Panel").first.click()
-    page.get_by_label("taskGroups.expandAll").or_(page.get_by_label("Expand all")).first.click()
-    page.get_by_text("write_report").first.wait_for()
-    page.wait_for_timeout(3000)  # the graph's layout settles
-    page.get_by_label("fit view").first.click()
-    page.wait_for_timeout(1500)
-    _picture(stack, page, "graph")
-    page.set_viewport_size(WINDOW)
-    assert page.get_by_text("failed", exact=True).count() == 0
-
-
-def _run_ids(stack: Stack) -> list[str]:
-    return [run["dag_run_id"] for run in stack.api._call("GET", "/api/v2/dags/nightly_retrain/dagRuns?limit=100")["dag_runs"]]
-
-
-def _run_url(stack: Stack, run_id: str) -> str:
-    return f"{stack.installation.airflow_url}/dags/nightly_retrain/runs/{quote(run_id, safe='')}"
-
-
-def _picture(stack: Stack, page: Page, name: str) -> None:
-    """Keep what the browser shows; HYBRIDREC_SCREENSHOTS names a folder that outlives the test."""
-    folder = Path(os.environ.get("HYBRIDREC_SCREENSHOTS") or stack.installation.settings.home / "screenshots")
-    folder.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=folder / f"{name}.png")
+def test_the_graph_is_green(stack: Stack, first_night: str, browser: Browser) -> None:
+    tasks = {task.task_id for task in stack.api.tasks("nightly_retrain", first_night)}
+    assert browser.show_graph(first_night) == len(tasks) + GROUPS  # last of the browser's tests: see there

@@ -9,7 +9,7 @@ import pytest
 import small_night
 from mid_night import DoneNight
 from night import nightly
-from production import SMALL, cluster, live, run_id  # noqa: F401  fixtures
+from production import SMALL, cluster, commands, live, run_id  # noqa: F401  fixtures
 from scheduler import Dags
 
 from hybridrec_airflow.topology import Cluster

@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 import tempfile
+import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +33,8 @@ SMALL = {
     "NIGHT_TASKS": "2",
     "SPARK_DAEMON_MEMORY": "256m",
 }
-DAGS = ("ingest", "nightly_retrain")
+NIGHTLY = ("ingest", "nightly_retrain")
+DAGS = (*NIGHTLY, "rollback_publication")
 
 
 @pytest.fixture(scope="session")
@@ -63,10 +65,27 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def run_id(cluster: Cluster) -> str:
+def commands() -> Iterator[set[str]]:
+    """The command lines of this machine's processes since the night began, looked at each second."""
+    seen: set[str] = set()
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(1):
+            seen.update(" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"]))
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    yield seen
+    over.set()
+    watcher.join()
+
+
+@pytest.fixture(scope="session")
+def run_id(cluster: Cluster, commands: set[str]) -> str:
     """Id of a night over REST that has succeeded."""
     dags = Dags(cluster.connect("operator"))
-    dags.run("ingest", source="synthetic")
+    dags.run("ingest", RUN_ID, source="synthetic")
     return dags.run("nightly_retrain", RUN_ID, **NIGHT)
 
 

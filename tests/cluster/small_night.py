@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import object_store
 import pytest
 from night import nightly
 
-from hybridrec import discover, store
+from hybridrec import discover, lookup, store
+from hybridrec.publishing import live_publication
 from hybridrec.settings import Settings
 from hybridrec.spark import stop_server
+from hybridrec.targets import Publication
 from hybridrec_airflow.steps import Step, steps
 
 RUN_ID = "night"
@@ -44,3 +47,19 @@ def hashes(home: Path) -> dict[str, str]:
     local = [path.relative_to(home).as_posix() for folder in folders for path in folder.rglob(store.MANIFEST)]
     places = [name.rsplit("/", 1)[0] for name in (object_store.objects(address) if address else local) if name.endswith(store.MANIFEST)]
     return {place: store.read_manifest(home / place).content_hash for place in places if place.split("/")[2] in TABLES}
+
+
+def published(home: Path) -> Publication:
+    """What a night has made live on one machine."""
+    target = lookup.open_target(replace(Settings.from_env(), home=home))
+    found = live_publication(target.versions())
+    target.close()
+    assert found
+    return found
+
+
+def of_run(run_id: str, found: dict[str, str]) -> dict[str, str]:
+    """Of these tables those of one run and those that it read, in the places that the run `night` would give them."""
+    shared = {place: found[place] for place in found if place.startswith("warehouse/")}
+    own = {place.removeprefix(f"runs/{run_id}/"): found[place] for place in found if place.startswith(f"runs/{run_id}/")}
+    return shared | {f"runs/{RUN_ID}/{name}": content_hash for name, content_hash in own.items()}

@@ -5,19 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
 import pytest
 import small_night
-from production import live, page, reader, reader_address
+from production import NIGHTLY, live, page, reader, reader_address
 from small_night import NIGHT
 
-from hybridrec import lookup
-from hybridrec.publishing import live_publication
-from hybridrec.settings import Settings
 from hybridrec.spark import RESULTS
 from hybridrec_airflow.process import ROOT
 from hybridrec_airflow.rest import Refused
@@ -40,26 +36,30 @@ def test_whoever_may_only_look_cannot_start_a_night(cluster: Cluster) -> None:
 
 
 def test_both_workers_have_worked_for_the_night(cluster: Cluster, run_id: str) -> None:
-    finished = {app["id"]: app["state"] for app in page(f"{cluster.url('spark-master')}/json/")["completedapps"]}
-    assert set(finished.values()) == {"FINISHED"}
-    assert len(finished) == 10
+    links = [link for dag_id in NIGHTLY for link in history_links(cluster, dag_id, run_id)]
+    applications = {link.rstrip("/").rsplit("/", 1)[1] for link in links}
+    assert len(applications) == len(links) == 10
+    finished = {app["id"] for app in page(f"{cluster.url('spark-master')}/json/")["completedapps"] if app["state"] == "FINISHED"}
+    assert applications <= finished
     for worker in ("spark-worker-1", "spark-worker-2"):
         logs = (cluster.instances[worker].folder / "var/lib/spark-work").glob("app-*/*/stderr")
-        assert len({log.parts[-3] for log in logs if "Running task" in log.read_text()}) >= 5  # a job may be done before it is there
+        worked = {log.parts[-3] for log in logs if "Running task" in log.read_text()}
+        assert len(worked & applications) >= 5  # a job may be done before it is there
     shown = {app["id"] for app in page(f"{cluster.url('spark-history')}/api/v1/applications")}
-    assert finished.keys() <= shown
-    task = f"/api/v2/dags/nightly_retrain/dagRuns/{quote(run_id, safe='')}/taskInstances/build_features"
-    link = cluster.connect("viewer")._call("GET", f"{task}/links")["extra_links"]["Spark history"]
-    assert link in {f"{cluster.url('spark-history')}/history/{application}/" for application in finished}
+    assert {f"{cluster.url('spark-history')}/history/{application}/" for application in applications & shown} == set(links)
+
+
+def history_links(cluster: Cluster, dag_id: str, run_id: str) -> list[str]:
+    """Where the pages of a run's tasks lead to in Spark's history."""
+    api = cluster.connect("viewer")
+    tasks = f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances"
+    found = [api._call("GET", f"{tasks}/{task.task_id}/links?map_index={task.map_index}") for task in api.tasks(dag_id, run_id)]
+    return [links["extra_links"]["Spark history"] for links in found if "Spark history" in links["extra_links"]]
 
 
 def test_every_table_is_that_of_one_machine(cluster: Cluster, run_id: str, alone: Path) -> None:
-    target = lookup.open_target(replace(Settings.from_env(), home=alone))
-    published = live_publication(target.versions())
-    target.close()
-    assert published
-    assert small_night.hashes(cluster.volume("data")) == small_night.hashes(alone)
-    assert live(cluster).content_hash == published.content_hash
+    assert small_night.of_run(run_id, small_night.hashes(cluster.volume("data"))) == small_night.hashes(alone)
+    assert live(cluster).content_hash == small_night.published(alone).content_hash
 
 
 def test_the_service_answers_from_what_the_night_has_published(cluster: Cluster, run_id: str) -> None:

@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
 from typing import Literal
 
-ACTS = b"QSdcfFX"  # Query, Sync, CopyData, CopyDone, CopyFail, FunctionCall, Terminate; Parse, Bind and Execute are void without their Sync
+# Query, Sync, CopyData, CopyDone, CopyFail, FunctionCall. Parse, Bind and Execute are void without their Sync; after a Terminate the
+# client waits for nothing, and the server does what it does when the connection ends without one.
+ACTS = b"QSdcfF"
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,6 @@ class Wire:
         self._lock = Lock()
         self._open: set[socket.socket] = set()
         Thread(target=self._accept, daemon=True).start()
-
-    @property
-    def was_cut(self) -> bool:
-        """Whether the message came."""
-        return self.messages >= self.cut.at
 
     def kill(self, pid: int) -> None:
         """The client that is to be killed."""

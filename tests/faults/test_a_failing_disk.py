@@ -150,6 +150,7 @@ SCENARIOS = {
     "sqlite": Scenario("publish_sqlite", "read_sqlite", sqlite_reader, only_kept_tables),
 }
 SCENARIOS |= {f"first {name}": replace(SCENARIOS[name], before=(), trials=FIRST) for name in ("artefact", "sqlite")}
+TIERS: dict[str, tuple[()] | pytest.MarkDecorator] = {"figures": (), "sqlite": pytest.mark.cluster}  # seconds, minutes
 
 
 def every_point(lane: Lane, scenario: Scenario, folder: Path, trial: Trial) -> int:
@@ -165,8 +166,9 @@ def every_point(lane: Lane, scenario: Scenario, folder: Path, trial: Trial) -> i
         end = lane.writer.do(Work(scenario.write, str(here), NEW, Fault(trial.kind, at, trial.lasting)))
         point = f"{scenario.write}, {trial}, at {at}: {end}"
         if not end.struck:
-            assert not end.error, point
-            return at - 1
+            assert (end.error, end.signal, end.calls) == ("", 0, at - 1), point  # every call of a whole run has been struck
+            assert look(lane, scenario, here) == NEW
+            return end.calls
         try:
             tell_the_truth(end, trial.kind, here)
             fresh = look(lane, scenario, here)
@@ -210,7 +212,7 @@ def age(folder: Path) -> None:
         os.utime(path, (time.time() - OLD,) * 2)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name == "figures" else pytest.mark.slow) for name in SCENARIOS])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=TIERS.get(name, pytest.mark.slow)) for name in SCENARIOS])
 def test_every_call_fails_in_turn(name: str, lanes: SimpleQueue[Lane], folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scenario = SCENARIOS[name]
 

@@ -1,0 +1,130 @@
+"""The cluster's passwords and keys are nowhere but in the files that hand them to the services."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+import pytest
+from planted_secrets import leaks
+from production import NIGHTLY
+
+from hybridrec_airflow import postgres_image
+from hybridrec_airflow.rest import DIRECT, AirflowApi
+from hybridrec_airflow.topology import Cluster
+
+pytestmark = pytest.mark.cluster
+DATABASES = ("airflow", "mlflow", "recommendations")
+PLANTED = "planted-on-the-cluster-0815"
+PARAMETER = re.compile(r"\{(\w+)[^}]*\}")
+
+
+def test_no_secret_lies_anywhere_but_in_its_own_file(cluster: Cluster, run_id: str, commands: set[str], tmp_path: Path) -> None:
+    """Files, databases, command lines and pages; what is planted in each of them is found there."""
+    secrets = {"planted": PLANTED, **secrets_of(cluster)}
+    with planted(cluster, commands):
+        write_databases(cluster, tmp_path)
+        write_pages(cluster, run_id, tmp_path)
+        (tmp_path / "commands").write_text("\n".join(commands))
+        found = {tuple(leak.split(" in ")) for folder in (cluster.folder, tmp_path) for leak in leaks(folder, secrets)}
+    places = {place for name, place in found if name == "planted"}
+    assert {"volumes/data/planted.txt", "commands", "api-server_api_v2_variables", *(f"{name}.sql" for name in DATABASES)} <= places
+    own = [instance.place(mount) for instance in cluster.instances.values() for mount in instance.service.secrets]
+    own.append(cluster.folder / "secrets.env")
+    assert {place for name, place in found if name != "planted"} == {path.relative_to(cluster.folder).as_posix() for path in own}
+    assert [path for path in own if path.stat().st_mode & 0o077] == []
+
+
+def secrets_of(cluster: Cluster) -> dict[str, str]:
+    """Of a line of a .pgpass file the password; what pads base 64 is none of the secret."""
+    users = {f"password of {user}": password for user, password in json.loads(cluster.secrets["airflow_users"]).items()}
+    others = {name: text.rsplit(":", 1)[-1].rstrip("=") for name, text in cluster.secrets.items() if name != "airflow_users"}
+    return users | others
+
+
+@contextmanager
+def planted(cluster: Cluster, commands: set[str]) -> Iterator[None]:
+    """A secret in each kind of place while the block lasts."""
+    file, variables, admin = cluster.volume("data") / "planted.txt", "/api/v2/variables", cluster.connect("admin")
+    with ExitStack() as stack:
+        file.write_text(PLANTED)
+        stack.callback(file.unlink)
+        for name in DATABASES:
+            db = stack.enter_context(administrator(cluster, name))
+            stack.callback(db.execute, "DROP TABLE planted")
+            db.execute("CREATE TABLE planted (bytes bytea)")
+            db.execute("INSERT INTO planted VALUES (%s)", (b"x" * 9_000 + PLANTED.encode(),))
+        admin._call("POST", variables, {"key": "note", "value": PLANTED})
+        stack.callback(admin._call, "DELETE", f"{variables}/note")
+        process = stack.enter_context(subprocess.Popen([sys.executable, "-c", "input()", PLANTED], stdin=subprocess.PIPE))
+        deadline = time.monotonic() + 30
+        while PLANTED not in "\n".join(commands):
+            assert time.monotonic() < deadline, "nobody looks at command lines"
+            time.sleep(0.2)
+        process.communicate(b"\n", timeout=10)
+        yield
+
+
+def administrator(cluster: Cluster, database: str) -> psycopg.Connection[tuple[object, ...]]:
+    return psycopg.connect(
+        host=cluster.address("postgres"), user="postgres", password=cluster.secrets["postgres_password"], dbname=database, autocommit=True
+    )
+
+
+def write_databases(cluster: Cluster, folder: Path) -> None:
+    """All that is in each database, bytes as readable as can be; the roles are of the whole server."""
+    own = {"PGPASSWORD": cluster.secrets["postgres_password"], "PGOPTIONS": "-c bytea_output=escape"}
+    environment = cluster.instances["postgres"].environment() | own
+    at = ["--host", cluster.address("postgres"), "--username=postgres"]
+    programs = Path(postgres_image.programs()[0])
+    commands = {name: ["pg_dump", *at, name] for name in DATABASES} | {"roles": ["pg_dumpall", *at, "--globals-only"]}
+    for name, (program, *arguments) in commands.items():
+        done = subprocess.run([programs / program, *arguments], env=environment, capture_output=True, check=True, timeout=60)
+        (folder / f"{name}.sql").write_bytes(done.stdout)
+
+
+def write_pages(cluster: Cluster, run_id: str, folder: Path) -> None:
+    """What the services answer: Airflow's whole API to somebody who may see all, Spark's pages on its settings, the others' first pages."""
+    api = cluster.connect("admin")
+    token = {"Authorization": f"Bearer {api._token}"}
+    run = {"dag_id": NIGHTLY[1], "dag_run_id": run_id, "task_id": "build_features", "map_index": "-1", "try_number": "1"}
+    known = run | {"task_try_number": "1", "version_number": "1", "section": "core", "option": "fernet_key"}
+    history = f"{cluster.url('spark-history')}/api/v1/applications"
+    workers = [f"http://{cluster.instances[name].address}:8181" for name in ("spark-worker-1", "spark-worker-2")]
+    addresses = [
+        *(f"{history}/{application['id']}/environment" for application in json.loads(answer(history, {}))),
+        *(f"{address}{path}" for address in (cluster.url("spark-master"), *workers) for path in ("/", "/json/")),
+        *(f"{cluster.url('lookup')}{path}" for path in ("/openapi.json", "/popular", "/health")),
+        cluster.url("mlflow"),
+    ]
+    for address in addresses:
+        (folder / address.replace("/", "_")).write_bytes(answer(address, {}))
+    for path in paths(api, known):
+        (folder / f"api-server{path}".replace("/", "_")).write_bytes(answer(api.url + path, token))
+
+
+def paths(api: AirflowApi, known: Mapping[str, str]) -> list[str]:
+    """Those that Airflow's API names for reading, with the names that are known here filled in."""
+    described = [path for path, methods in api._call("GET", "/openapi.json")["paths"].items() if "get" in methods and "/auth/" not in path]
+    readable = [path for path in described if set(PARAMETER.findall(path)) <= known.keys()]
+    assert len(readable) > 40
+    return [PARAMETER.sub(lambda name: quote(known[name[1]], safe=""), path) for path in readable]
+
+
+def answer(address: str, headers: Mapping[str, str]) -> bytes:
+    request = urllib.request.Request(address, headers={"Accept": "application/json, text/html", **headers})
+    try:
+        with DIRECT.open(request, timeout=30) as found:
+            return bytes(found.read())
+    except urllib.error.HTTPError as refusal:  # what it says then may tell too much as well
+        return refusal.read()
