@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from hybridrec.ahead import one_ahead
-from hybridrec.content_hash import ColumnsHash, TableHash, combined_hash
+from hybridrec.content_hash import ColumnsHash, Crc32, TableHash, combined_hash
 from hybridrec.errors import BadData
 from hybridrec.row_text import as_text
 from hybridrec.settings import Settings
@@ -324,7 +324,7 @@ def _fill(db: sqlite3.Connection, name: str, storage: str, batches: Iterable[pa.
     key = ", ".join(_quoted(column) for column in shape.key)
     db.execute(f"CREATE TABLE {_table(name, storage)} ({columns}, PRIMARY KEY ({key})) WITHOUT ROWID")
     insert = f"INSERT INTO {_table(name, storage)} VALUES ({', '.join('?' * len(shape.columns))})"  # noqa: S608  checked identifiers
-    hashed, stored = TableHash(shape), ColumnsHash()
+    hashed, stored = TableHash(shape), ColumnsHash(Crc32)
 
     def counted(batch: pa.RecordBatch) -> pa.RecordBatch:
         texts = as_text(hashed.add(batch), shape)
@@ -416,7 +416,7 @@ def _read_back(db: sqlite3.Connection, name: str, storage: str) -> tuple[int, st
     key = ", ".join(_quoted(column) for column in shape.key)
     columns = ", ".join(_quoted(column.name) if _is_number(column) else f"CAST({_quoted(column.name)} AS BLOB)" for column in shape.columns)
     cursor = db.execute(f"SELECT {columns} FROM {_table(name, storage)} ORDER BY {key}")  # noqa: S608  checked identifiers
-    count, stored = 0, ColumnsHash()
+    count, stored = 0, ColumnsHash(Crc32)
     for rows in one_ahead(iter(lambda: cursor.fetchmany(READ_ROWS), [])):
         stored.add(_as_stored_text(rows, shape))
         count += len(rows)
