@@ -18,6 +18,8 @@ ROOT = Path(__file__).parents[2]
 def test_a_claim_says_whether_it_holds() -> None:
     assert Claim("a_vs_b", 2.0, 2.0).text() == "claim a_vs_b ratio 2.00 bar 2.00 ok"
     assert Claim("a_vs_b", 1.4, 1.5).text() == "claim a_vs_b ratio 1.40 bar 1.50 short"
+    assert Claim("a_vs_b", 0.699, 0.7).text() == "claim a_vs_b ratio 0.69 bar 0.70 short"
+    assert Claim("a_vs_b", 0.29, 0.29).text() == "claim a_vs_b ratio 0.29 bar 0.29 ok"
 
 
 def test_steps_take_turns_and_the_median_counts() -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from production import page
 from scheduler import Dags
 
+from hybridrec_airflow.rest import TaskState
 from hybridrec_airflow.topology import Cluster
 
 DAG = "nightly_retrain"
@@ -35,13 +36,15 @@ class DoneNight:
 
     def attempt(self, task_id: str) -> int:
         """Number of a task's last attempt."""
-        (task,) = [task for task in self.dags.api.tasks(DAG, self.run_id) if task.task_id == task_id]
-        return task.try_number
+        return self._task(task_id).try_number
 
     def log(self, task_id: str) -> str:
         """What a task's last attempt has logged."""
+        return "\n".join(self.dags.api.log(DAG, self.run_id, self._task(task_id)))
+
+    def _task(self, task_id: str) -> TaskState:
         (task,) = [task for task in self.dags.api.tasks(DAG, self.run_id) if task.task_id == task_id]
-        return "\n".join(self.dags.api.log(DAG, self.run_id, task))
+        return task
 
     def state(self) -> str:
         """The run's state now."""

@@ -147,8 +147,7 @@ def refuse_duplicates(frame: DataFrame, key: tuple[str, ...]) -> DataFrame:
     from pyspark.sql import functions as F
 
     good = F.col("_reason").isNull()
-    # Eight bytes a row travel in place of the key's text; two keys that share a hash cost the sort below and no row.
-    if frame.where(good).groupBy(F.xxhash64(*key)).count().where("count > 1").isEmpty():
+    if frame.where(good).groupBy(*key).count().where("count > 1").isEmpty():
         return frame
     content = [name for name in frame.columns if name[0] != "_"]
     window = Window.partitionBy(*key, good).orderBy(F.col("_file").desc(), F.xxhash64(*content))

@@ -439,12 +439,12 @@ def _as_stored_text(rows: list[tuple[Any, ...]], shape: Table) -> list[pa.Array]
 
 
 def _joined(texts: tuple[bytes | None, ...]) -> pa.StringArray:
-    """UTF-8 texts as Arrow has them. One after the other in one piece: a third of the time that Arrow takes for single objects."""
+    """Texts as Arrow has them, whatever their bytes are. Joined first: Arrow takes several times as long for single objects."""
     import numpy as np
     import pyarrow as pa
 
     if None in texts:
-        return pa.array(texts, pa.binary()).cast(pa.string())
+        return pa.array(texts, pa.binary()).cast(pa.string(), safe=False)
     there = cast(tuple[bytes, ...], texts)
     borders = np.cumsum([0, *map(len, there)], dtype=np.int32)
     return pa.StringArray.from_buffers(len(there), pa.py_buffer(borders), pa.py_buffer(b"".join(there)))
