@@ -6,10 +6,9 @@ It does not depend on how a target stores a value, on how rows were batched, or 
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from hybridrec.errors import BadData
 from hybridrec.tables import Table
@@ -19,36 +18,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-class Stream(Protocol):
-    """A hash over bytes that come one after the other, as hashlib's are."""
-
-    def update(self, data: memoryview, /) -> None:
-        """Add the next bytes."""
-
-    def hexdigest(self) -> str:
-        """The hash of all bytes so far."""
-
-
-class Crc32:
-    """CRC-32: twice as fast as SHA-256, against accidents and not against people."""
+class ColumnsHash:
+    """A hash over the values of columns, bit by bit; where a batch ends does not matter."""
 
     def __init__(self) -> None:
-        self._value = 0
-
-    def update(self, data: memoryview, /) -> None:
-        """Add the next bytes."""
-        self._value = zlib.crc32(data, self._value)
-
-    def hexdigest(self) -> str:
-        """The sum of all bytes so far."""
-        return f"{self._value:08x}"
-
-
-class ColumnsHash:
-    """A hash over the values of columns, bit by bit; where a batch ends does not matter. stream: the hash of each part of a column."""
-
-    def __init__(self, stream: Callable[[], Stream] = hashlib.sha256) -> None:
-        self._streams: defaultdict[tuple[int, int], Stream] = defaultdict(stream)  # by the places of column and part
+        self._streams: defaultdict[tuple[int, int], hashlib._Hash] = defaultdict(hashlib.sha256)  # by the places of column and part
 
     def add(self, columns: Iterable[pa.Array]) -> None:
         """Add the next values of each column; in every call the columns have the same types."""

@@ -75,11 +75,23 @@ def test_dropped_versions_leave_no_tables(target: SqliteTarget) -> None:
     assert {name.rsplit("_", 2)[1] for name in stored_tables(target)} == {"v3", "v2"}
 
 
-def test_a_tampered_version_is_rejected_and_the_live_one_stays(target: SqliteTarget) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE {table} SET strategy = 'other' WHERE user_id = 'u00007'",
+        "UPDATE {table} SET shortfall = '' WHERE shortfall IS NULL AND user_id = 'u00007'",
+        "UPDATE {table} SET strategy = strategy || segment, segment = '' WHERE user_id = 'u00007'",
+        "UPDATE {table} SET strategy = iif(user_id = 'u00007', strategy || 'x', substr(strategy, 2)) WHERE user_id IN ('u00007', 'u00008')",
+        "UPDATE {table} SET item_ids = (SELECT item_ids FROM {table} WHERE user_id = 'u00008') WHERE user_id = 'u00007'",
+    ],
+)
+def test_a_tampered_version_is_rejected_and_the_live_one_stays(target: SqliteTarget, change: str) -> None:
     publish(target, "v1", "one")
     target.stage(publication("v2"), tables("two"))
     table = next(name for name in stored_tables(target) if name.startswith("recommendations_v2"))
-    sql(target, f"UPDATE {table} SET strategy = 'other' WHERE user_id = 'u00007'")
+    before = sql(target, f"SELECT * FROM {table}")
+    sql(target, change.format(table=table))
+    assert sql(target, f"SELECT * FROM {table}") != before
     with pytest.raises(BadData, match=r"recommendations of version v2 as stored has 50 rows with checksum \w{12}, expected 50 with "):
         target.check("v2")
     with pytest.raises(BadData, match="version v2 is rejected"):

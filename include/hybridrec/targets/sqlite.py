@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import re
 import sqlite3
 import time
 import uuid
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
@@ -24,7 +26,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from hybridrec.ahead import one_ahead
-from hybridrec.content_hash import ColumnsHash, Crc32, TableHash, combined_hash
+from hybridrec.content_hash import TableHash, combined_hash
 from hybridrec.errors import BadData
 from hybridrec.row_text import as_text
 from hybridrec.settings import Settings
@@ -313,7 +315,7 @@ def _column_ddl(column: Column) -> str:
     return f"{_quoted(column.name)} {kind}{'' if column.nullable else ' NOT NULL'}"
 
 
-def _fill(db: sqlite3.Connection, name: str, storage: str, batches: Iterable[pa.RecordBatch]) -> tuple[TableHash, ColumnsHash]:
+def _fill(db: sqlite3.Connection, name: str, storage: str, batches: Iterable[pa.RecordBatch]) -> tuple[TableHash, TextChecksum]:
     """Write the rows, a transaction a batch: the log stays small, and a switch can come in between.
 
     Meanwhile the next batch is hashed and turned to text, and the one after it is read. Returns the hash of the values, and that
@@ -324,17 +326,48 @@ def _fill(db: sqlite3.Connection, name: str, storage: str, batches: Iterable[pa.
     key = ", ".join(_quoted(column) for column in shape.key)
     db.execute(f"CREATE TABLE {_table(name, storage)} ({columns}, PRIMARY KEY ({key})) WITHOUT ROWID")
     insert = f"INSERT INTO {_table(name, storage)} VALUES ({', '.join('?' * len(shape.columns))})"  # noqa: S608  checked identifiers
-    hashed, stored = TableHash(shape), ColumnsHash(Crc32)
+    hashed, stored = TableHash(shape), TextChecksum(shape)
 
     def counted(batch: pa.RecordBatch) -> pa.RecordBatch:
         texts = as_text(hashed.add(batch), shape)
-        stored.add(texts.columns)
+        if texts.num_rows:
+            stored.add(map(_joined, texts.columns))
         return texts
 
     for texts in one_ahead(map(counted, one_ahead(batches))):
         with _transaction(db):
             db.executemany(insert, zip(*(column.to_pylist() for column in texts.columns), strict=True))
     return hashed, stored
+
+
+class TextChecksum:
+    """CRC-32 of each column of a table, as one text of its values: against accidents and not against people.
+
+    Where a batch ends does not matter: each value but the last of a batch is followed by END, and so is the batch.
+    """
+
+    END, NULL = b"\x1f", b"\x1e"  # control characters, which a JSON array does not hold
+
+    def __init__(self, shape: Table) -> None:
+        self._sums = [0] * len(shape.columns)
+
+    def add(self, columns: Iterable[bytes]) -> None:
+        """Add the next values of each column, joined by END."""
+        self._sums = [zlib.crc32(self.END, zlib.crc32(text, before)) for before, text in zip(self._sums, columns, strict=True)]
+
+    def hexdigest(self) -> str:
+        """The sums of all columns so far."""
+        return hashlib.sha256(repr(self._sums).encode()).hexdigest()
+
+
+def _joined(texts: pa.StringArray) -> bytes:
+    """A column as one text, values joined by END: as `_as_stored_text` makes it of what SQLite gives."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    whole = pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts.fill_null(TextChecksum.NULL.decode()))
+    joined: bytes = pc.binary_join(whole, TextChecksum.END.decode())[0].as_buffer()
+    return joined
 
 
 def _require_counts(publication: Publication, hashes: Mapping[str, TableHash]) -> None:
@@ -416,38 +449,26 @@ def _read_back(db: sqlite3.Connection, name: str, storage: str) -> tuple[int, st
     key = ", ".join(_quoted(column) for column in shape.key)
     columns = ", ".join(_quoted(column.name) if _is_number(column) else f"CAST({_quoted(column.name)} AS BLOB)" for column in shape.columns)
     cursor = db.execute(f"SELECT {columns} FROM {_table(name, storage)} ORDER BY {key}")  # noqa: S608  checked identifiers
-    count, stored = 0, ColumnsHash(Crc32)
+    count, stored = 0, TextChecksum(shape)
     for rows in one_ahead(iter(lambda: cursor.fetchmany(READ_ROWS), [])):
-        stored.add(_as_stored_text(rows, shape))
+        stored.add(_as_stored_text(column, values) for column, values in zip(shape.columns, zip(*rows, strict=True), strict=True))
         count += len(rows)
     return count, stored.hexdigest()
 
 
-def _as_stored_text(rows: list[tuple[Any, ...]], shape: Table) -> list[pa.Array]:
-    """The columns of rows as SQLite gives them, back in the text form that was hashed: only numbers need turning."""
+def _as_stored_text(column: Column, values: tuple[Any, ...]) -> bytes:
+    """Values of a column as SQLite gives them, back in the text form that was sent: only numbers need turning."""
     import pyarrow as pa
 
-    columns = []
-    for column, values in zip(shape.columns, zip(*rows, strict=True), strict=True):
-        if column.type.startswith("float"):
-            columns.append(pa.array(values, pa.float64()).cast(pa.float32()).cast(pa.string()))
-        elif _is_number(column):
-            columns.append(pa.array([None if value is None else str(value) for value in values], pa.string()))
-        else:
-            columns.append(_joined(values))
-    return columns
-
-
-def _joined(texts: tuple[bytes | None, ...]) -> pa.StringArray:
-    """Texts as Arrow has them, whatever their bytes are. Joined first: Arrow takes several times as long for single objects."""
-    import numpy as np
-    import pyarrow as pa
-
-    if None in texts:
-        return pa.array(texts, pa.binary()).cast(pa.string(), safe=False)
-    there = cast(tuple[bytes, ...], texts)
-    borders = np.cumsum([0, *map(len, there)], dtype=np.int32)
-    return pa.StringArray.from_buffers(len(there), pa.py_buffer(borders), pa.py_buffer(b"".join(there)))
+    texts: Iterable[bytes | None] = values
+    if column.type.startswith("float"):
+        texts = pa.array(values, pa.float64()).cast(pa.float32()).cast(pa.string()).cast(pa.binary()).to_pylist()
+    elif _is_number(column):
+        texts = [None if value is None else b"%d" % value for value in values]
+    try:
+        return TextChecksum.END.join(texts)  # type: ignore[arg-type]  # most columns have no null, and this finds out soonest
+    except TypeError:
+        return TextChecksum.END.join(TextChecksum.NULL if text is None else text for text in texts)
 
 
 def _decoded(rows: list[tuple[object, ...]], columns: list[Column]) -> pa.RecordBatch:
