@@ -1,4 +1,4 @@
-"""Make the deployment's secrets once: `make_secrets.py FILE` writes an env file that only its owner reads, unless it is there.
+"""Make the deployment's secrets once: `make_secrets.py FILE` writes an env file that only its owner reads; what it has stays.
 
 docker-compose.yaml hands each service those it needs, as files below /run/secrets. The standard library is enough to run this.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 
 LOGINS = {"AIRFLOW": "airflow", "MLFLOW": "mlflow", "PUBLISHER": "publisher", "READER": "hybridrec_reader"}
 USERS = ("admin", "operator", "viewer")
+BUCKETS = ("mlflow", "tables")  # each with a user of its name who may use it and no other
 
 
 def make() -> dict[str, str]:
@@ -26,16 +27,31 @@ def make() -> dict[str, str]:
         "SECRET_AIRFLOW_USERS": json.dumps({user: secrets.token_urlsafe(12) for user in USERS}),
         "SECRET_GRAFANA_PASSWORD": secrets.token_urlsafe(12),
     }
-    return keys | {f"SECRET_PGPASS_{name}": f"*:*:*:{login}:{secrets.token_urlsafe(24)}" for name, login in LOGINS.items()}
+    return keys | {f"SECRET_PGPASS_{name}": f"*:*:*:{login}:{secrets.token_urlsafe(24)}" for name, login in LOGINS.items()} | make_store()
+
+
+def make_store() -> dict[str, str]:
+    """New users of the object store: SeaweedFS's own file of all of them, and for each a file as AWS's tools read it."""
+    rights = {user: [f"{right}:{user}" for right in ("Read", "Write", "List", "Tagging")] for user in BUCKETS} | {"admin": ["Admin"]}
+    keys = {user: secrets.token_urlsafe(30) for user in rights}
+    users = [
+        {"name": user, "credentials": [{"accessKey": user, "secretKey": keys[user]}], "actions": actions}
+        for user, actions in rights.items()
+    ]
+    files = {user: f"[default]\naws_access_key_id={user}\naws_secret_access_key={key}\n" for user, key in keys.items()}
+    return {"SECRET_STORE_USERS": json.dumps({"identities": users})} | {
+        f"SECRET_STORE_{user.upper()}": text for user, text in files.items()
+    }
 
 
 def write(path: Path) -> None:
-    """Write new secrets; those that are there stay."""
-    if path.exists():
-        return
+    """Write new secrets; those that are there stay. A value of several lines stands in double quotes, its ends of lines as \\n."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        out.writelines(f"{name}='{value}'\n" for name, value in make().items())
+    known = {line.partition("=")[0] for line in path.read_text().splitlines()} if path.exists() else set()
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w") as out:
+        for name, value in make().items():
+            if name not in known:
+                out.write(f"{name}={json.dumps(value)}\n" if "\n" in value else f"{name}='{value}'\n")
 
 
 if __name__ == "__main__":

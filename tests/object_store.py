@@ -149,8 +149,8 @@ def use(environment: dict[str, str], patch: pytest.MonkeyPatch) -> str:
 
 def objects(address: str) -> list[str]:
     """Names of all objects below an address, as a client that knows nothing of this project sees them."""
-    from pyarrow.fs import FileSelector
+    import boto3
 
-    root = address.removeprefix("s3://")
-    found = client(os.environ["AWS_ENDPOINT_URL"]).get_file_info(FileSelector(root, recursive=True, allow_not_found=True))
-    return sorted(file.path.removeprefix(f"{root}/") for file in found if file.is_file)
+    bucket, _, prefix = address.removeprefix("s3://").partition("/")
+    found = boto3.Session().resource("s3").Bucket(bucket).objects.filter(Prefix=f"{prefix}/")
+    return sorted(file.key.removeprefix(f"{prefix}/") for file in found if not file.key.endswith("/"))  # which are markers of folders

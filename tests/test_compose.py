@@ -46,6 +46,18 @@ def test_the_env_file_has_every_secret(tmp_path: Path) -> None:
     values = read_env_file(tmp_path / "deep" / "env")
     assert values.keys() == {secret["environment"] for secret in DOCUMENT["secrets"].values()}
     assert json.loads(values["SECRET_AIRFLOW_USERS"]).keys() == _airflow_users()
+    assert values["SECRET_STORE_MLFLOW"].splitlines()[:2] == ["[default]", "aws_access_key_id=mlflow"]
+
+
+def test_an_env_file_of_an_earlier_version_gets_what_it_lacks(tmp_path: Path) -> None:
+    from hybridrec_airflow.compose import read_env_file
+
+    path = tmp_path / "env"
+    path.write_text("SECRET_AIRFLOW_FERNET='what connections are encrypted with'\n")
+    for _ in range(2):
+        subprocess.run([sys.executable, str(ROOT / "deploy/make_secrets.py"), str(path)], check=True)
+    assert read_env_file(path)["SECRET_AIRFLOW_FERNET"] == "what connections are encrypted with"
+    assert len(path.read_text().splitlines()) == len(DOCUMENT["secrets"])
 
 
 def _airflow_users() -> set[str]:

@@ -6,6 +6,7 @@ where `topology` starts the same services without containers.
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -140,4 +141,4 @@ def read_env_file(path: Path) -> dict[str, str]:
 def _assignments(text: str) -> Iterator[tuple[str, str]]:
     for line in text.splitlines():
         name, _, value = line.partition("=")
-        yield name, value.removeprefix("'").removesuffix("'")
+        yield name, json.loads(value) if value.startswith('"') else value.removeprefix("'").removesuffix("'")

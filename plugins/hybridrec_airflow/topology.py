@@ -42,6 +42,7 @@ NOT_HERE = {
 }
 INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "JAVA_HOME", "JDK_JAVA_OPTIONS", "PYTHONPATH")
 DEFAULTS = {"AIRFLOW_METRICS": "False"}  # there is nobody to send them to
+FIRST_STORE_PORTS = 200  # hundreds: those of the network 127.77.0 begin with 20000
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +64,13 @@ class Cluster:
         folder = Settings.from_env().home / "cluster"
         env_file = folder / "secrets.env"
         subprocess.run([sys.executable, str(ROOT / "deploy" / "make_secrets.py"), str(env_file)], check=True)
-        topology = compose.read(FILE, DEFAULTS | os.environ)
+        network = os.environ.get("HYBRIDREC_CLUSTER_NETWORK", "127.77.0")
+        ports = {"STORE_PORTS": str(FIRST_STORE_PORTS + int(network.rsplit(".", 1)[1]))}
+        topology = compose.read(FILE, DEFAULTS | ports | os.environ)
         variables = compose.read_env_file(env_file)
         secrets = {name: variables[variable] for name, variable in topology.secrets.items()}
         machine = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        return cls(folder, os.environ.get("HYBRIDREC_CLUSTER_NETWORK", "127.77.0"), topology, secrets, machine)
+        return cls(folder, network, topology, secrets, machine)
 
     @cached_property
     def instances(self) -> dict[str, Instance]:

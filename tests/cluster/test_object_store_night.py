@@ -1,32 +1,56 @@
-"""A night whose tables lie on an object store leaves the tables of a night in a folder, whichever machine runs a job."""
+"""The topology's object store: MLflow's artefacts, and a night's tables. They are those of a folder, whichever machine runs a job."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
+import urllib.error
 from pathlib import Path
 
+import object_store
 import pytest
 import small_night
 from night import nightly
 
 from hybridrec import store
+from hybridrec_airflow.rest import DIRECT
 from hybridrec_airflow.steps import Step
+from hybridrec_airflow.topology import Cluster
 
 pytestmark = pytest.mark.cluster
 
 
-def test_every_table_is_that_of_a_folder(alone: Path, object_storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        patch.delenv("HYBRIDREC_STORAGE")
-        in_folder = small_night.hashes(alone)
+def become(cluster: Cluster, service: str, patch: pytest.MonkeyPatch) -> None:
+    """Have of the store what a service's processes have."""
+    for name, value in cluster.instances[service].environment().items():
+        if name.startswith("AWS_"):
+            patch.setenv(name, value)
+
+
+def test_models_lie_on_the_store_and_everybody_sees_his_own_bucket(cluster: Cluster, run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from botocore.exceptions import ClientError
+
+    become(cluster, "mlflow", monkeypatch)
+    assert any(name.endswith("/report.html") for name in object_store.objects("s3://mlflow/artifacts"))
+    with pytest.raises(ClientError, match="AccessDenied"):
+        object_store.objects("s3://tables/anything")
+    become(cluster, "scheduler", monkeypatch)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        object_store.objects("s3://mlflow/artifacts")
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        DIRECT.open(f"{cluster.url('store')}/mlflow", timeout=30)
+
+
+def test_every_table_is_that_of_a_folder(alone: Path, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_folder = small_night.hashes(alone)
+    become(cluster, "scheduler", monkeypatch)
+    monkeypatch.setenv("HYBRIDREC_STORAGE", "s3://tables/small")
     home = tmp_path / "machine"
     on_store = small_night.run(home, run_elsewhere, monkeypatch, left_out={"stop_spark"})
     assert len(in_folder) == 30
     assert on_store == in_folder
     assert_readable_elsewhere(tmp_path / "other", on_store, monkeypatch)
-    secret = os.environ["AWS_SECRET_ACCESS_KEY"].encode()
+    secret = cluster.secrets["store_tables"].strip().rsplit("=", 1)[1].encode()
     assert [path for path in home.rglob("*") if path.is_file() and secret in path.read_bytes()] == []
 
 
