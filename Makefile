@@ -5,7 +5,9 @@ PY := .venv/bin/python
 SOURCE ?= movielens_100k
 TESTS ?= tests
 PORT ?= 8100
+WORKERS ?= 2
 SECRETS := secrets/hybridrec.env
+SIDE_BY_SIDE := $(PY) -m pytest $(TESTS) -n $(WORKERS) --dist loadgroup
 
 # Two libraries that spin on the same two cores slow each other down sevenfold.
 export OMP_WAIT_POLICY = PASSIVE
@@ -49,11 +51,11 @@ cluster-stop:
 test: test-fast test-slow
 
 test-fast: install
-	$(PY) -m pytest $(TESTS) -m "not slow and not cluster"
+	$(SIDE_BY_SIDE) -m "not slow and not cluster"
 
 test-slow:
 	@.ci/install chromium postgresql
-	$(PY) -m pytest $(TESTS) -m slow
+	$(SIDE_BY_SIDE) -m slow
 
 test-cluster: install  ## nights and faults on the production topology, failure at every point; some twenty minutes
 	@.ci/install chromium postgresql

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,30 @@ if TYPE_CHECKING:
     from hybridrec.run import Run
 
 ROOT = Path(__file__).parent.parent
+DEAR = ("stack", "spark")  # fixtures that take long to set up: all who use one share it
+TOLD = "told"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run side by side (`-n 2`): those of one file stay together, and those that share something dear."""
+    for item in items:
+        names = getattr(item, "fixturenames", ())
+        together = next((name for name in DEAR if name in names), str(item.path))
+        item.add_marker(pytest.mark.xdist_group(together))
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Says a line to whoever runs the tests, at their end: what a test has counted."""
+    return lambda line: record_property(TOLD, line)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests have told."""
+    reports = (report for found in terminalreporter.stats.values() for report in found)
+    lines = [value for report in reports for name, value in getattr(report, "user_properties", ()) if name == TOLD]
+    for line in dict.fromkeys(lines):  # a test's report comes more than once
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture

@@ -213,7 +213,7 @@ def age(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=TIERS.get(name, pytest.mark.slow)) for name in SCENARIOS])
-def test_every_call_fails_in_turn(name: str, lanes: SimpleQueue[Lane], folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_call_fails_in_turn(name: str, lanes: SimpleQueue[Lane], folder: Path, tell: Callable[[str], None]) -> None:
     scenario = SCENARIOS[name]
 
     def tried(trial: Trial) -> int:
@@ -226,6 +226,5 @@ def test_every_call_fails_in_turn(name: str, lanes: SimpleQueue[Lane], folder: P
     with ThreadPoolExecutor(LANES) as pool:
         tries = {trial: pool.submit(tried, trial) for trial in scenario.trials}
     points = {trial: tried.result() for trial, tried in tries.items()}
-    with capsys.disabled():
-        print(f"\n{name}: {sum(points.values())} points of failure tried: {', '.join(f'{trial} {n}' for trial, n in points.items())}")
+    tell(f"{name}: {sum(points.values())} points of failure tried: {', '.join(f'{trial} {n}' for trial, n in points.items())}")
     assert min(points.values()) > 0

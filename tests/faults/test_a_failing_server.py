@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -112,7 +112,7 @@ def stored(address: str) -> int:
 
 
 @pytest.mark.cluster  # some minutes
-def test_every_message_is_the_last_in_turn(lanes: SimpleQueue[Server], postgres_server: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_message_is_the_last_in_turn(lanes: SimpleQueue[Server], postgres_server: str, tell: Callable[[str], None]) -> None:
     def tried(number: int, name: str) -> int:
         lane = lanes.get()
         try:
@@ -123,8 +123,7 @@ def test_every_message_is_the_last_in_turn(lanes: SimpleQueue[Server], postgres_
     with ThreadPoolExecutor(LANES) as pool:
         tries = {name: pool.submit(tried, number, name) for number, name in enumerate(CUTS)}
     points = {name: tried.result() for name, tried in tries.items()}
-    with capsys.disabled():
-        print(f"\npostgres: {sum(points.values())} points of failure tried: {', '.join(f'{name} {n}' for name, n in points.items())}")
+    tell(f"postgres: {sum(points.values())} points of failure tried: {', '.join(f'{name} {n}' for name, n in points.items())}")
     assert min(points.values()) > 0
 
 
@@ -142,7 +141,7 @@ def small_disk() -> Iterator[Path]:
 
 @pytest.mark.slow
 def test_a_disk_is_full_to_every_degree(
-    lanes: SimpleQueue[Server], postgres_server: str, small_disk: Path, capsys: pytest.CaptureFixture[str]
+    lanes: SimpleQueue[Server], postgres_server: str, small_disk: Path, tell: Callable[[str], None]
 ) -> None:
     """The tables' disk has room for no page, for one, for two, until a version fits."""
     lane, filler = lanes.get(), small_disk / "filler"
@@ -166,8 +165,7 @@ def test_a_disk_is_full_to_every_degree(
         live = new
     administer(postgres_server, "DROP DATABASE full_disk WITH (FORCE)", "DROP TABLESPACE small")
     lanes.put(lane)
-    with capsys.disabled():
-        print(f"\npostgres: {pages} degrees of a full disk tried")
+    tell(f"postgres: {pages} degrees of a full disk tried")
     assert pages > 0
 
 
