@@ -7,7 +7,7 @@ TESTS ?= tests
 PORT ?= 8100
 WORKERS ?= 2
 SECRETS := secrets/hybridrec.env
-SIDE_BY_SIDE := $(PY) -m pytest $(TESTS) -n $(WORKERS) --dist loadgroup
+SIDE_BY_SIDE := $(PY) -m pytest $(TESTS) -n $(WORKERS) --no-loadscope-reorder
 
 # Two libraries that spin on the same two cores slow each other down sevenfold.
 export OMP_WAIT_POLICY = PASSIVE

@@ -21,16 +21,20 @@ if TYPE_CHECKING:
     from hybridrec.run import Run
 
 ROOT = Path(__file__).parent.parent
-DEAR = ("stack", "spark")  # fixtures that take long to set up: all who use one share it
+TOGETHER = "tests/airflow/scheduled"  # its tests share Airflow's services and a night that they have run
 TOLD = "told"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run side by side (`-n 2`): those of one file stay together, and those that share something dear."""
-    for item in items:
-        names = getattr(item, "fixturenames", ())
-        together = next((name for name in DEAR if name in names), str(item.path))
-        item.add_marker(pytest.mark.xdist_group(together))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Where tests run side by side (`-n 2`) those of one file stay together, and all of those that share what is dear."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", maxsplit=1)[0]
+            return TOGETHER if file.startswith(f"{TOGETHER}/") else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture

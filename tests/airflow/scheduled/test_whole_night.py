@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import nightly
 import numpy as np
 import pytest
+from night import nightly
 from scheduler import NIGHT, Stack
 
 from hybridrec import discover, store
