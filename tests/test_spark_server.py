@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,10 @@ def test_jobs_that_ask_at_once_share_one_server_and_a_dead_one_is_replaced(home:
         pids = {int(process.communicate(timeout=120)[0]) for process in both}
         assert len(pids) == 1
         os.killpg(pids.pop(), signal.SIGKILL)
+        deadline = time.monotonic() + 30
+        while running_server(settings, "t"):  # a process of this size takes its time to die, and listens meanwhile
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         replaced = start_server(settings, "t")
         assert running_server(settings, "t") == replaced
     finally:
