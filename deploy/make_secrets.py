@@ -31,7 +31,7 @@ def make() -> dict[str, str]:
 
 
 def make_store() -> dict[str, str]:
-    """New users of the object store: SeaweedFS's own file of all of them, and for each a file as AWS's tools read it."""
+    """New users of the object store: SeaweedFS's own files of all of them and of itself, and for each one as AWS's tools read it."""
     rights = {user: [f"{right}:{user}" for right in ("Read", "Write", "List", "Tagging")] for user in BUCKETS} | {"admin": ["Admin"]}
     keys = {user: secrets.token_urlsafe(30) for user in rights}
     users = [
@@ -39,9 +39,11 @@ def make_store() -> dict[str, str]:
         for user, actions in rights.items()
     ]
     files = {user: f"[default]\naws_access_key_id={user}\naws_secret_access_key={key}\n" for user, key in keys.items()}
-    return {"SECRET_STORE_USERS": json.dumps({"identities": users})} | {
-        f"SECRET_STORE_{user.upper()}": text for user, text in files.items()
+    own = {
+        "SECRET_STORE_USERS": json.dumps({"identities": users}),
+        "SECRET_STORE_SECURITY": f"[jwt.filer_signing]\nkey = '{secrets.token_urlsafe(48)}'\n",
     }
+    return own | {f"SECRET_STORE_{user.upper()}": text for user, text in files.items()}
 
 
 def write(path: Path) -> None:

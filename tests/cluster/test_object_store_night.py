@@ -41,6 +41,23 @@ def test_models_lie_on_the_store_and_everybody_sees_his_own_bucket(cluster: Clus
         DIRECT.open(f"{cluster.url('store')}/mlflow", timeout=30)
 
 
+def test_nobody_makes_a_user_of_the_store_by_the_port_beside_that_of_s3(cluster: Cluster) -> None:
+    import grpc
+
+    def field(number: int, content: bytes) -> bytes:
+        """A field of a protocol buffer whose content is bytes, fewer than 128."""
+        return bytes([number << 3 | 2, len(content)]) + content
+
+    credential = field(1, b"mallory") + field(2, b"a-key-of-her-own")
+    identity = field(1, b"mallory") + field(2, credential) + field(3, b"Admin")
+    ports = [word.rsplit("=", 1)[1] for word in cluster.instances["store"].command() if word.startswith("-s3.port.grpc=")]
+    with grpc.insecure_channel(f"{cluster.address('store')}:{ports[0]}") as channel:
+        put = channel.unary_unary("/messaging_pb.SeaweedS3IamCache/PutIdentity")
+        with pytest.raises(grpc.RpcError) as refused:
+            put(field(1, identity), timeout=30)
+    assert refused.value.code() in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+
+
 def test_every_table_is_that_of_a_folder(alone: Path, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     in_folder = small_night.hashes(alone)
     become(cluster, "scheduler", monkeypatch)

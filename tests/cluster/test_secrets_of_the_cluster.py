@@ -51,7 +51,7 @@ def secrets_of(cluster: Cluster) -> dict[str, str]:
     others = {
         name: text for name, text in cluster.secrets.items() if name not in ("airflow_users", "store_users")
     }  # which has the others' keys
-    return users | {name: re.split("secret_access_key=|:", text.strip())[-1].rstrip("=") for name, text in others.items()}
+    return users | {name: re.split("secret_access_key=|key = |:", text.strip())[-1].strip("'=") for name, text in others.items()}
 
 
 @contextmanager
