@@ -26,6 +26,7 @@ from hybridrec.training import fit_model, load_fit, training_data
 NAMES = discover.names("models")
 RETRIEVERS = tuple(name for name in NAMES if nominates(name))
 SIDE = 40  # users and items of the checkerboard
+OTHER_SEEDS = (1, 2)
 STRANGER = SIDE  # a user without history
 NEW_ITEM = SIDE  # an item without events, of the even group
 EVEN_ITEMS = np.arange(0, SIDE, 2)
@@ -123,14 +124,24 @@ def test_says_what_it_is(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_finds_the_withheld_item(name: str, fits: Fits) -> None:
+def test_finds_the_withheld_item(name: str, fits: Fits, tmp_path: Path) -> None:
+    """For everybody. Whom a network's fit misses depends on the processor's rounding: at most one, found with two other seeds."""
     model, _ = fits(name)
     if not is_personal(model):
         pytest.skip("the same for everybody: the checkerboard has no popular item")
+    missed = ~finds(model)
+    assert missed.sum() <= 1
+    for seed in OTHER_SEEDS if missed.any() else ():
+        (folder := tmp_path / str(seed)).mkdir()
+        fit_model(name, replace(checkerboard(), seed=seed), {}, folder)
+        assert finds(load_fit(name, folder))[missed].all()
+
+
+def finds(model: PairScorer) -> np.ndarray:
+    """Which users get their withheld item."""
     found = best(model, block(checkerboard(), np.arange(SIDE)), 2)
     # item 40 is of the even group and new: by content alone it is as good an answer for even users
-    hits = (found.items == np.arange(SIDE)[:, None]).any(axis=1)
-    assert hits.mean() > 0.95  # all, but for one user of 40 on processors whose rounding leads a network elsewhere; by chance a tenth
+    return (found.items == np.arange(SIDE)[:, None]).any(axis=1)
 
 
 @pytest.mark.parametrize("name", NAMES)
