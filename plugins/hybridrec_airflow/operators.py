@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 EXIT_USAGE = 2
+# Of a mapped task's instances, one more than a small machine's cores: that a task has ended is seen up to a second later.
+AT_ONCE = 3
 # An Airflow run's id as a file name, the id of the run and of its Spark server: letters, digits, '_', '.' and '-'.
 RUN_ID = "{{ run_id | replace(':', '-') | replace('+', '-') | replace('~', '-') }}"
 
@@ -109,8 +111,7 @@ def python_job(
     if not over:
         return JobOperator(**options)
     label = " ".join(f"{{{{ task.{axis} }}}}" for axis in over)
-    # Two at a time: training uses every core that the machine has.
-    return JobOperator.partial(**options, map_index_template=label, max_active_tis_per_dagrun=2).expand(**over)
+    return JobOperator.partial(**options, map_index_template=label, max_active_tis_per_dagrun=AT_ONCE).expand(**over)
 
 
 def spark_job(name: str, *, session: str = RUN_ID, **wiring: object) -> JobOperator | MappedOperator:

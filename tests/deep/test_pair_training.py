@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from hybridrec import discover
 from hybridrec.deep.held_out import hold_out
 from hybridrec.deep.sampling import negatives
 from hybridrec.deep.schedule import Schedule
-from hybridrec.deep.training import reproducible, train
+from hybridrec.deep.training import AdamW, reproducible, train
 from hybridrec.errors import BadData
 from hybridrec.models import TrainingData
 
@@ -69,6 +70,29 @@ def test_a_loss_that_is_no_number_says_what_to_do() -> None:
         lesson.network.weight.fill_(float("inf"))
     with pytest.raises(BadData, match=r"lower learning_rate under \[models.slope\]"):
         train(lesson, SCHEDULE, 1, "models.slope")
+
+
+def test_the_optimiser_is_torchs_adamw() -> None:
+    ours, torchs = ([nn.Parameter(torch.linspace(-1, 1, 12).reshape(3, 4)), nn.Parameter(torch.ones(2))] for _ in range(2))
+    one, other = AdamW(ours, weight_decay=0.01), torch.optim.AdamW(torchs, weight_decay=0.01, fused=True)
+    for step in range(1, 6):
+        other.param_groups[0]["lr"] = 0.1 / step
+        for matrix, unused in (ours, torchs):
+            (matrix.sin() ** step).sum().backward()
+            if step > 3:  # at first without a gradient
+                unused.square().sum().backward()
+        one.step(0.1 / step)
+        other.step()
+        other.zero_grad()
+        assert all(torch.equal(left, right) for left, right in zip(ours, torchs, strict=True))
+        assert all(parameter.grad is None for parameter in ours)
+
+
+def test_a_fit_does_not_import_torchs_compiler() -> None:
+    fit = "import sys, test_pair_training as here; here.test_without_held_out_pairs_the_loss_decides()"
+    asked = f"{fit}; print('torch._dynamo' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, cwd=Path(__file__).parent)
+    assert done.stdout.strip() == "False"
 
 
 def test_torch_is_left_as_it_was() -> None:

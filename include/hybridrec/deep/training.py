@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 from hybridrec.deep.distributed import average_gradients, mean, own_draws, share_of
 from hybridrec.deep.schedule import Schedule
@@ -43,6 +44,46 @@ class Lesson(Protocol):
         """How well the held-out pairs are ranked, higher is better; NaN when there are none."""
 
 
+class AdamW:
+    """torch.optim.AdamW's arithmetic, to the last bit, by torch's own function for it.
+
+    The class itself imports torch's compiler, which nothing here uses: half of what a small network's fit took.
+    Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], weight_decay: float) -> None:
+        self._parameters = list(parameters)
+        self._weight_decay = weight_decay
+        self._means = [torch.zeros_like(parameter) for parameter in self._parameters]
+        self._squares = [torch.zeros_like(parameter) for parameter in self._parameters]
+        self._steps = [torch.zeros(()) for _ in self._parameters]
+
+    def step(self, learning_rate: float) -> None:
+        """Move every parameter that has a gradient, and drop the gradients."""
+        rows = zip(self._parameters, self._means, self._squares, self._steps, strict=True)
+        moved = [(row[0], row[0].grad, *row[1:]) for row in rows if row[0].grad is not None]
+        parameters, gradients, means, squares, steps = map(list, zip(*moved, strict=True))
+        with torch.no_grad():
+            adamw(
+                parameters,
+                gradients,
+                means,
+                squares,
+                [],
+                steps,
+                fused=True,
+                amsgrad=False,
+                beta1=0.9,
+                beta2=0.999,
+                lr=learning_rate,
+                weight_decay=self._weight_decay,
+                eps=1e-8,
+                maximize=False,
+            )
+        for parameter in self._parameters:
+            parameter.grad = None
+
+
 class Fit(NamedTuple):
     """The best epoch. judgement: what Lesson.judge gave, or the loss below zero without held-out pairs."""
 
@@ -50,6 +91,23 @@ class Fit(NamedTuple):
     judgement: float
     loss: float
     weights: dict[str, Tensor]
+
+
+class Step(NamedTuple):
+    """How an epoch's steps are taken."""
+
+    lesson: Lesson
+    optimiser: AdamW
+    learning_rate: float
+    draws: np.random.Generator
+
+    def take(self, batch: NDArray[np.int64]) -> float:
+        """Learn from a batch; returns its loss."""
+        loss = self.lesson.loss(batch, self.draws)
+        loss.backward()
+        average_gradients(self.lesson.network)
+        self.optimiser.step(self.learning_rate)
+        return float(loss.detach())
 
 
 @contextmanager
@@ -83,13 +141,12 @@ def train(lesson: Lesson, schedule: Schedule, seed: int, name: str) -> Fit:
     """
     rng = np.random.default_rng(seed)
     draws = own_draws(seed, rng)
-    parameters = lesson.network.parameters()
-    optimiser = torch.optim.AdamW(parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
+    optimiser = AdamW(lesson.network.parameters(), schedule.weight_decay)
     best = Fit(0, -math.inf, math.inf, {})
     for epoch in range(1, schedule.max_epochs + 1):
         start = time.monotonic()
-        optimiser.param_groups[0]["lr"] = schedule.learning_rate * (1 - (epoch - 1) / schedule.max_epochs)
-        fit = _epoch(lesson, optimiser, _batches(lesson.n_examples, schedule, rng), draws, epoch)
+        step = Step(lesson, optimiser, schedule.learning_rate * (1 - (epoch - 1) / schedule.max_epochs), draws)
+        fit = _epoch(step, _batches(lesson.n_examples, schedule, rng), epoch)
         log.info("%s epoch %d: loss %.4f, held out %.4f, %.1f s", name, epoch, fit.loss, fit.judgement, time.monotonic() - start)
         if not math.isfinite(fit.loss):
             raise BadData(f"{name}: training diverged in epoch {epoch}; lower learning_rate under [{name}]")
@@ -102,25 +159,15 @@ def train(lesson: Lesson, schedule: Schedule, seed: int, name: str) -> Fit:
     return best
 
 
-def _epoch(
-    lesson: Lesson, optimiser: torch.optim.Optimizer, batches: Sequence[NDArray[np.int64]], draws: np.random.Generator, epoch: int
-) -> Fit:
+def _epoch(step: Step, batches: Sequence[NDArray[np.int64]], epoch: int) -> Fit:
+    lesson = step.lesson
     lesson.network.train()
-    loss = mean(float(np.mean([_step(lesson, optimiser, share_of(batch), draws) for batch in batches])))
+    loss = mean(float(np.mean([step.take(share_of(batch)) for batch in batches])))
     lesson.network.eval()
     with torch.no_grad():
         judgement = mean(lesson.judge())  # all must stop at the same epoch
     weights = {name: value.clone() for name, value in lesson.network.state_dict().items()}
     return Fit(epoch, -loss if math.isnan(judgement) else judgement, loss, weights)
-
-
-def _step(lesson: Lesson, optimiser: torch.optim.Optimizer, batch: NDArray[np.int64], draws: np.random.Generator) -> float:
-    loss = lesson.loss(batch, draws)
-    optimiser.zero_grad()
-    loss.backward()
-    average_gradients(lesson.network)
-    optimiser.step()
-    return float(loss.detach())
 
 
 def _batches(n_examples: int, schedule: Schedule, rng: np.random.Generator) -> list[NDArray[np.int64]]:

@@ -8,7 +8,8 @@ trees; the DAG `ablation_study` measures every strategy in full.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -86,10 +87,10 @@ def ablate_night(run: Run, ready: Strategy, name: str, threads: int) -> list[Abl
     train, judged = (labelled_pool(run, fold, NIGHT_ROWS) for fold in ("rank", "eval"))
 
     def fit(_: str, fold: LabelledPool) -> Strategy:
-        return _refitted(_in_short(ready.unfitted()), fold, run, threads) if isinstance(ready, LearntStrategy) else ready
+        return _refitted(_in_short(ready.unfitted()), fold, run, threads=1) if isinstance(ready, LearntStrategy) else ready
 
     pools = Pools(train, judged, _n_items(run), run.config.k)
-    return list(ablate(run, "night", pools, (name,), fit))
+    return ablate(run, "night", pools, (name,), fit, at_once=threads)
 
 
 def ablate_fully(run: Run, names: Iterable[str], sources: Iterable[str], threads: int) -> list[Ablation]:
@@ -99,22 +100,27 @@ def ablate_fully(run: Run, names: Iterable[str], sources: Iterable[str], threads
         return _refitted(strategies.create(name, run.config), fold, run, threads)
 
     pools = Pools(labelled_pool(run, "rank"), labelled_pool(run, "eval"), _n_items(run), run.config.k)
-    return list(ablate(run, "study", pools, names, fit, sources))
+    return ablate(run, "study", pools, names, fit, sources)
 
 
-def ablate(run: Run, scope: Scope, pools: Pools, names: Iterable[str], fit: Fit, sources: Iterable[str] = ()) -> Iterator[Ablation]:
-    """A row for each model, or each of `sources`, and each of the named strategies; BadData for a source that the pool lacks."""
+def ablate(
+    run: Run, scope: Scope, pools: Pools, names: Iterable[str], fit: Fit, sources: Iterable[str] = (), at_once: int = 1
+) -> list[Ablation]:
+    """A row for each model, or each of `sources`, and each of the named strategies; BadData for a source that the pool lacks.
+
+    at_once: models that are left out at the same time, each with pools of its own.
+    """
     models = (*pools.judged.pool.sources, *pools.judged.pool.scorers)
     unknown = sorted(set(sources) - set(models))
     if unknown:
         raise BadData(f"sources: the pool of run {run.run_id} has no {', '.join(unknown)}; choose from {', '.join(models)}")
     costs, how = fit_costs(run), Resampling(run.config.bootstrap_samples, run.config.seed)
     whole = {name: _quality(fit, name, pools) for name in names}
-    for model in sources or models:
-        if pools.judged.pool.sources == (model,):
-            continue  # without its only source there is no pool
+
+    def leave_out(model: str) -> list[Ablation]:
         left = pools.without(model)
         hits, (seconds, peak_mib) = unique_hits(pools.judged, model), costs.get(model, (None, None))
+        rows = []
         for name, with_it in whole.items():
             try:
                 without = _quality(fit, name, left)
@@ -123,8 +129,13 @@ def ablate(run: Run, scope: Scope, pools: Pools, names: Iterable[str], fit: Fit,
                 continue
             marginal = paired_difference(with_it.ndcg, without.ndcg, how.samples, how.seed)
             added = with_it.coverage - without.coverage
-            yield Ablation(scope, model, name, f"ndcg@{pools.k}", *marginal, len(with_it.ndcg), hits, added, seconds, peak_mib)
+            rows.append(Ablation(scope, model, name, f"ndcg@{pools.k}", *marginal, len(with_it.ndcg), hits, added, seconds, peak_mib))
         log.info("%s: judged without %s", scope, model)
+        return rows
+
+    only = pools.judged.pool.sources if len(pools.judged.pool.sources) == 1 else ()  # without its only source there is no pool
+    with ThreadPoolExecutor(at_once) as workers:
+        return [row for rows in workers.map(leave_out, (model for model in sources or models if model not in only)) for row in rows]
 
 
 def unique_hits(fold: LabelledPool, model: str) -> int:

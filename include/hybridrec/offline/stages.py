@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 SAMPLE_SECONDS = 0.5
 MIB = 2**20
 FORKS = get_context("forkserver")
-LIBRARIES = ("lightgbm", "pandas", "pyarrow.dataset", "scipy.stats", "sklearn.feature_extraction.text", "torch._dynamo", "torch.optim")
+LIBRARIES = ("lightgbm", "pandas", "pyarrow.dataset", "scipy.stats", "sklearn.feature_extraction.text", "torch")
 FORKS.set_forkserver_preload([*LIBRARIES, "hybridrec.offline.night", "hybridrec.training"])
 
 

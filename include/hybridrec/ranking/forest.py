@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -78,6 +79,19 @@ class Forest:
         moved = np.zeros(matrix.shape)
         forest_kernel.move(np.ascontiguousarray(matrix, dtype=np.float32), self.nodes, self.of_missing, self.paths, moved)
         return moved
+
+    def save(self, file: Path) -> None:
+        """Write the arrays into one file (.npz)."""
+        parts: dict[str, Nodes | Paths] = {"nodes": self.nodes, "of_missing": self.of_missing, "paths": self.paths}
+        arrays = {f"{part}.{name}": array for part, found in parts.items() for name, array in found._asdict().items()}
+        np.savez(file, leaves=self.leaves, **arrays)
+
+    @classmethod
+    def load(cls, file: Path) -> Forest:
+        """The forest that save has written."""
+        with np.load(file, allow_pickle=False) as arrays:
+            nodes, of_missing = (Nodes(*(arrays[f"{part}.{name}"] for name in Nodes._fields)) for part in ("nodes", "of_missing"))
+            return cls(nodes, of_missing, arrays["leaves"], Paths(*(arrays[f"paths.{name}"] for name in Paths._fields)))
 
 
 class _Step(NamedTuple):

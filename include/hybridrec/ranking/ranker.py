@@ -11,16 +11,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hybridrec import store
 from hybridrec.errors import BadData
-from hybridrec.ranking.forest import forest_of
+from hybridrec.ranking.forest import Forest, forest_of
 from hybridrec.ranking.groups import Floats, Rows, zscore
 from hybridrec.ranking.pool import Pool
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
 NO_CORRECTION = 1e6  # a penalty under which no weight leaves 0
 TREES, COLUMNS = "trees-*.txt", "columns.json"
+ARRAYS = ".npz"
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,39 @@ class LightGbmTrees:
         return np.asarray(moved, dtype=np.float64)[:, :-1]
 
 
+class Boosted(NamedTuple):
+    """A booster in LightGBM's words, and its first trees, those that count."""
+
+    text: str
+    trees: Trees
+
+    @classmethod
+    def of(cls, booster: lightgbm.Booster, rounds: int) -> Boosted:
+        """The booster with its first `rounds` trees."""
+        return cls(booster.model_to_string(), trees_of(booster, rounds))
+
+    def save(self, file: Path) -> None:
+        """Write the text, and beside it the trees as arrays, for whom LightGBM's import costs more than its work."""
+        file.write_text(self.text)
+        if isinstance(self.trees, Forest):
+            self.trees.save(file.with_suffix(ARRAYS))
+
+    @classmethod
+    def load(cls, file: Path, rounds: int) -> Boosted:
+        """What save has written."""
+        text, arrays = file.read_text(), file.with_suffix(ARRAYS)
+        if arrays.exists():
+            return cls(text, Forest.load(arrays))
+        import lightgbm
+
+        return cls(text, trees_of(lightgbm.Booster(model_str=text), rounds))
+
+
 class Ranker:
     """A fitted ranker; without trees it is the blend, with several boosters their mean counts."""
 
-    def __init__(self, trees: tuple[lightgbm.Booster, ...], columns: tuple[str, ...], rounds: int, mix: float, blend: Blend) -> None:
-        self._boosters = trees
+    def __init__(self, boosted: tuple[Boosted, ...], columns: tuple[str, ...], rounds: int, mix: float, blend: Blend) -> None:
+        self._boosted = boosted
         self.columns = columns
         self.rounds = rounds
         self.mix = mix
@@ -100,51 +128,38 @@ class Ranker:
         """Scores, float32 (n_rows,); BadData unless the pool's columns are just those of the fit."""
         require_columns(pool, self.columns)
         blend = self.blend.score(pool)
-        if not self._boosters or self.mix == 0 or not len(pool.items):
+        if not self._boosted or self.mix == 0 or not len(pool.items):
             return mixed(pool, blend, np.zeros(len(pool.items)), 0.0)
         matrix = matrix_of(pool, self.columns)
-        return mixed(pool, blend, np.mean([trees.predict(matrix) for trees in self._forests], axis=0), self.mix)
-
-    @cached_property
-    def _forests(self) -> list[Trees]:
-        return [trees_of(trees, self.rounds) for trees in self._boosters]
+        return mixed(pool, blend, np.mean([one.trees.predict(matrix) for one in self._boosted], axis=0), self.mix)
 
     def top_features(self, pool: Pool, rows: Rows, n: int = 3) -> list[list[str]]:
         """The columns that moved each row's score most, upwards or downwards, largest first: the trees', or without trees the blend's."""
         require_columns(pool, self.columns)
-        if not self._boosters or self.mix == 0:
+        if not self._boosted or self.mix == 0:
             weights = self.blend.weights()
             columns = tuple(sorted(weights))
             moved = np.abs(np.nan_to_num(matrix_of(pool, columns, rows)) * np.array([weights[name] for name in columns]))
         else:
             columns = self.columns
             matrix = matrix_of(pool, columns, rows)
-            moved = np.abs(np.sum([trees.moves(matrix) for trees in self._forests], axis=0))
+            moved = np.abs(np.sum([one.trees.moves(matrix) for one in self._boosted], axis=0))
         largest = np.argsort(-moved, axis=1, kind="stable")[:, :n]
         return [[columns[c] for c in of_row if moved[row, c] > 0] for row, of_row in enumerate(largest)]
 
-    def importances(self) -> dict[str, float]:
-        """Total gain of each column's splits, as shares of all; empty without trees."""
-        if not self._boosters:
-            return {}
-        gains = np.sum([trees.feature_importance("gain") for trees in self._boosters], axis=0)
-        return {name: float(gain / max(gains.sum(), 1e-12)) for name, gain in zip(self.columns, gains, strict=True)}
-
     def save(self, folder: Path) -> None:
-        """Write the trees, if there are any, as LightGBM text and the rest as JSON."""
-        for number, trees in enumerate(self._boosters):
-            (folder / TREES.replace("*", str(number))).write_text(trees.model_to_string())
+        """Write the trees, if there are any, and the rest as JSON."""
+        for number, boosted in enumerate(self._boosted):
+            boosted.save(folder / TREES.replace("*", str(number)))
         rest = {"columns": self.columns, "rounds": self.rounds, "mix": self.mix, "blend": asdict(self.blend)}
         store.write_json(folder / COLUMNS, rest)
 
     @classmethod
     def load(cls, folder: Path) -> Ranker:
         """The saved ranker."""
-        import lightgbm
-
         stored = json.loads((folder / COLUMNS).read_text())
-        trees = tuple(lightgbm.Booster(model_str=path.read_text()) for path in sorted(folder.glob(TREES)))
-        return cls(trees, tuple(stored["columns"]), stored["rounds"], stored["mix"], Blend(**stored["blend"]))
+        boosted = tuple(Boosted.load(file, stored["rounds"]) for file in sorted(folder.glob(TREES)))
+        return cls(boosted, tuple(stored["columns"]), stored["rounds"], stored["mix"], Blend(**stored["blend"]))
 
 
 def stored_columns(folder: Path) -> tuple[str, ...]:
