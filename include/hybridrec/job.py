@@ -33,6 +33,7 @@ from hybridrec.run import run_folder
 from hybridrec.settings import Settings
 
 P = TypeVar("P")
+MIB = 2**20
 EXIT_BAD_DATA = 3
 EXIT_SKIPPED = 4
 TASK_VARIABLE = "HYBRIDREC_TASK_PID"  # the process of the task that has submitted this job
@@ -254,4 +255,7 @@ def environment() -> dict[str, str]:
         "PYSPARK_DRIVER_PYTHON": sys.executable,
         "SPARK_LOCAL_IP": "127.0.0.1",
         "PYTHONPATH": str(Path.cwd()),
+        # glibc would give each large block back to the kernel and ask for it anew at the next batch: a sixth of a network's fit
+        "MALLOC_MMAP_THRESHOLD_": str(32 * MIB),  # the largest that it takes
+        "MALLOC_TRIM_THRESHOLD_": str(512 * MIB),
     }
