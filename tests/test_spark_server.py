@@ -53,6 +53,8 @@ def test_jobs_that_ask_at_once_share_one_server_and_a_dead_one_is_replaced(home:
         both = [subprocess.Popen([sys.executable, "-c", START], stdout=subprocess.PIPE, text=True) for _ in range(2)]
         pids = {int(process.communicate(timeout=120)[0]) for process in both}
         assert len(pids) == 1
+        maps = Path(f"/proc/{next(iter(pids))}/maps").read_text()
+        assert (spark.class_archive().name in maps) == spark.class_archive().exists(), "made at installation, used by every server"
         os.killpg(pids.pop(), signal.SIGKILL)
         deadline = time.monotonic() + 30
         while running_server(settings, "t"):  # a process of this size takes its time to die, and listens meanwhile

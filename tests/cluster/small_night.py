@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,30 +12,21 @@ from night import nightly
 from hybridrec import discover, lookup, store
 from hybridrec.publishing import live_publication
 from hybridrec.settings import Settings
-from hybridrec.spark import stop_server
 from hybridrec.targets import Publication
-from hybridrec_airflow.steps import Step, steps
 
 RUN_ID = "night"
 NIGHT: dict[str, object] = {"source": "synthetic", "models": ["als", "item_knn", "popularity"], "k": 10}
 WORLD = "[sources.synthetic]\nn_events = 20_000\nn_users = 300\nn_items = 200\n"
 LEFT_OUT = {"start_spark", "stop_spark", "check_table", "write_report"}  # no other job needs them
 TABLES = set(discover.names("tables")) - {"out_ablation"}  # which tells how many seconds a source took
-Launch = Callable[[Step, Path], int]
 
 
-def run(home: Path, launch: Launch, patch: pytest.MonkeyPatch, left_out: set[str] = LEFT_OUT) -> dict[str, str]:
+def run(home: Path, launch: nightly.Launch, patch: pytest.MonkeyPatch, left_out: set[str] = LEFT_OUT) -> dict[str, str]:
     """Run the jobs one after the other in a home of their own; returns the hash of every table by its place."""
     home.mkdir()
     (home / "hybridrec.toml").write_text(WORLD)
     patch.setenv("HYBRIDREC_HOME", str(home))
-    todo = [step for dag_id in ("ingest", "nightly_retrain") for step in steps(dag_id, RUN_ID, NIGHT) if step.job not in left_out]
-    try:
-        for step in todo:
-            assert launch(step, home) == 0, f"{step.task} has failed: {nightly.tail(step, home)}"
-    finally:
-        for name in {step.session for step in todo if step.session}:
-            stop_server(Settings.from_env(), name)
+    nightly.ByHand(RUN_ID, NIGHT, left_out, launch).run(home, "ingest", "nightly_retrain")
     return hashes(home)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
+from collections.abc import Callable, Container
+from dataclasses import dataclass
 from pathlib import Path
 
 from hybridrec.settings import Settings
@@ -14,6 +15,7 @@ from hybridrec_airflow.process import ROOT, environment
 from hybridrec_airflow.steps import Step, steps
 
 STEP_SECONDS = 240
+Launch = Callable[[Step, Path], int]
 NO_JAVA = {"JAVA_HOME": "/there/is/none"}  # a job that needs no Spark must not need a JVM
 
 
@@ -44,20 +46,25 @@ def run_killed(step: Step, home: Path, after_seconds: float) -> bool:
     return False
 
 
-def run_dag(dag_id: str, run_id: str, params: dict[str, object], home: Path) -> dict[str, float]:
-    """Run all steps of a DAG; returns seconds by task. An exit code that is not 0 fails with the end of the log."""
-    seconds = {}
-    todo = steps(dag_id, run_id, params)
-    try:
-        for step in todo:
-            started = time.monotonic()
-            code = run(step, home)
-            seconds[step.task] = time.monotonic() - started
-            assert code == 0, f"{step.task} exited with {code}:\n{tail(step, home)}"
-    finally:
-        for session in {step.session for step in todo if step.session}:
-            stop_server(Settings.from_env(), session)
-    return seconds
+@dataclass(frozen=True)
+class ByHand:
+    """Runs of DAGs without a scheduler: all jobs but those left out, one after the other, on one Spark server."""
+
+    run_id: str
+    params: dict[str, object]
+    left_out: Container[str]
+    launch: Launch = run
+
+    def run(self, home: Path, *dag_ids: str) -> None:
+        """Run the DAGs. An exit code that is not 0 fails with the end of the log."""
+        todo = [step for dag_id in dag_ids for step in steps(dag_id, self.run_id, self.params) if step.job not in self.left_out]
+        try:
+            for step in todo:
+                code = self.launch(step, home)
+                assert code == 0, f"{step.task} exited with {code}:\n{tail(step, home)}"
+        finally:
+            for session in {step.session for step in todo if step.session}:
+                stop_server(Settings.from_env(), session)
 
 
 def tail(step: Step, home: Path) -> str:
