@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hybridrec import job, spark, store
+from hybridrec import discover, job, spark, store
 from hybridrec.final_lists.inputs import read_items, write_inputs
 from hybridrec.final_lists.lists import list_batches
 from hybridrec.final_lists.popular import popular_items, popularity
@@ -60,7 +60,7 @@ def lists(run: Run, session: SparkSession) -> DataFrame:
     return (
         rows.repartitionById(-(-n_blocks // blocks_each), F.floor(F.col("user_idx") / (BLOCK_USERS * blocks_each)).cast("int"))
         .sortWithinPartitions("user_idx", F.col("item_idx").asc_nulls_first())
-        .mapInArrow(of_partition, table("out_recommendations").spark_ddl())
+        .mapInArrow(discover.as_here(of_partition), table("out_recommendations").spark_ddl())
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hybridrec import candidates, job, spark, store
+from hybridrec import candidates, discover, job, spark, store
 from hybridrec.run import Run
 
 if TYPE_CHECKING:
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 log = logging.getLogger(__name__)
-PAIRS_PER_FILE = 6_000_000  # of 20,000 users with 300 each: a worker loads every model first, so few tasks of many users
+# A worker loads every model and its libraries first, some four seconds: few tasks of many users, of 300 pairs each.
+PAIRS_OF_ONE_WORKER = 600_000
+PAIRS_PER_FILE = 6_000_000
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,15 @@ def pool(session: SparkSession, run: Run, fold: str, sources: candidates.Sources
 
     n_users = store.read_manifest(run.dataset("model_users")).rows
     n_wanted = n_users if run.fold(fold).label_end is None else min(n_users, run.config.max_label_users)
-    n_files = 2 + n_wanted * run.config.pool_size // PAIRS_PER_FILE
+    n_pairs = n_wanted * run.config.pool_size
+    n_files = (1 if n_pairs <= PAIRS_OF_ONE_WORKER else 2) + n_pairs // PAIRS_PER_FILE
     file = F.floor(F.col("user_idx").cast("bigint") * n_files / n_users)  # neighbours share one: ranking reads file by file
     ordered = histories(session, run, fold).repartitionById(n_files, file.cast("int")).sortWithinPartitions("user_idx")
 
     def of_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return candidates.pool_batches(batches, sources)  # carries names, paths and the catalogue: workers map the models themselves
 
-    return ordered.mapInArrow(of_partition, candidates.pool_ddl(sources.names))
+    return ordered.mapInArrow(discover.as_here(of_partition), candidates.pool_ddl(sources.names))
 
 
 def histories(session: SparkSession, run: Run, fold: str) -> DataFrame:

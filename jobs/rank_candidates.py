@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hybridrec import job, spark
+from hybridrec import discover, job, spark
 from hybridrec.ranking.lists import Depth, Ranking, rank_files
 from hybridrec.ranking.pool import feature_files
 from hybridrec.run import Run
@@ -42,7 +41,6 @@ def rank(session: SparkSession, run: Run) -> DataFrame:
         files=feature_files(run, "final"),
         policy=run.artefact("promotion") / "policy",
         depth=Depth(run.config.rules_depth, EXPLAINED),
-        extensions=os.environ.get("HYBRIDREC_EXTENSIONS", ""),
     )
     files = run.files("model_candidates", "final")
 
@@ -50,7 +48,7 @@ def rank(session: SparkSession, run: Run) -> DataFrame:
         for batch in batches:
             yield from rank_files([files[number] for number in batch["id"].to_pylist()], ranking)
 
-    return session.range(0, len(files), 1, len(files)).mapInArrow(of_partition, table("model_ranked").spark_ddl())
+    return session.range(0, len(files), 1, len(files)).mapInArrow(discover.as_here(of_partition), table("model_ranked").spark_ddl())
 
 
 if __name__ == "__main__":

@@ -76,11 +76,12 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """One small local session for the whole run; tests that use it are slow."""
     from pyspark.sql import SparkSession
 
-    from hybridrec.spark import CONF
+    from hybridrec.spark import CONF, class_archive
 
     os.environ["PYSPARK_PYTHON"] = sys.executable
     os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
-    builder = SparkSession.builder.master("local[2]").config("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+    java_options = f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:SharedArchiveFile={class_archive()}"  # passed over where there is none
+    builder = SparkSession.builder.master("local[2]").config("spark.driver.extraJavaOptions", java_options)
     for key, value in CONF.items():
         builder = builder.config(key, value)
     builder = builder.config("spark.checkpoint.dir", str(tmp_path_factory.mktemp("checkpoints")))

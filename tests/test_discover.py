@@ -28,3 +28,16 @@ def test_a_member_can_be_switched_off(home: Path, monkeypatch: pytest.MonkeyPatc
     assert "core_users" not in discover.names("tables")
     with pytest.raises(BadData, match=r"there is no 'core_users'; choose from .*core_events"):
         discover.member("tables", "core_users")
+
+
+def test_a_worker_of_another_environment_finds_the_members_of_the_job(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "toy_rule.py").touch()
+    monkeypatch.setenv("HYBRIDREC_EXTENSIONS", str(tmp_path))
+    monkeypatch.setenv("HYBRIDREC_SKIP", "rules.seen")
+    of_worker = discover.as_here(lambda batches: (name for _ in batches for name in discover.names("rules")))
+    expected = discover.names("rules")
+    monkeypatch.setenv("HYBRIDREC_EXTENSIONS", "")
+    monkeypatch.setenv("HYBRIDREC_SKIP", "")
+    assert discover.names("rules") != expected
+    assert tuple(of_worker(iter(["a batch"]))) == expected

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -41,14 +40,12 @@ class Sources:
 
     folders: model and folder of its fit. catalogue: items that may be candidates, bool (n_items,); a byte an item travels
     with the task, since a file of it could be replaced by a second attempt at the job while workers of the first read it.
-    extensions: HYBRIDREC_EXTENSIONS of the job, since the worker's may be another's.
     """
 
     folders: tuple[tuple[str, str], ...]
     catalogue: NDArray[np.bool_]
     pool_k: int
     pool_size: int
-    extensions: str
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -73,13 +70,7 @@ def choose_sources(run: Run) -> SourceChoice:
 def sources_of(run: Run, fold: str, names: Iterable[str]) -> Sources:
     """Where a worker finds these models' fits of a fold, and the fold's catalogue."""
     folders = tuple((name, str(run.artefact(f"models/{name}", fold))) for name in names)
-    return Sources(
-        folders,
-        known_items(run, fold),
-        run.config.pool_k,
-        run.config.pool_size,
-        os.environ.get("HYBRIDREC_EXTENSIONS", ""),
-    )
+    return Sources(folders, known_items(run, fold), run.config.pool_k, run.config.pool_size)
 
 
 def pool_ddl(names: Iterable[str]) -> str:
@@ -106,7 +97,6 @@ def nominates(model: str) -> bool:
 
 def pool_batches(batches: Iterable[pa.RecordBatch], sources: Sources) -> Iterator[pa.RecordBatch]:
     """Pools for batches of users: user_idx, items, weights, days (the history: item numbers, rising; weight and age of each)."""
-    os.environ["HYBRIDREC_EXTENSIONS"] = sources.extensions
     models = {name: _loaded(name, folder) for name, folder in sources.folders}
     for batch in batches:
         for start in range(0, batch.num_rows, USERS_AT_ONCE):

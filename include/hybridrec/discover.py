@@ -11,13 +11,17 @@ import importlib
 import importlib.util
 import os
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 from hybridrec.errors import BadData
 from hybridrec.settings import Settings
 
+Batch = TypeVar("Batch")
 PACKAGE = "hybridrec"
+VARIABLES = ("HYBRIDREC_EXTENSIONS", "HYBRIDREC_SKIP")
 FOLDERS = ("tables", "sources", "models", "strategies", "rules", "targets")
 
 
@@ -41,6 +45,17 @@ def member(folder: str, name: str) -> ModuleType:
 def members(folder: str) -> dict[str, ModuleType]:
     """All members of an extension folder by name."""
     return {name: member(folder, name) for name in names(folder)}
+
+
+def as_here(of_batches: Callable[[Iterator[Batch]], Iterator[Batch]]) -> Callable[[Iterator[Batch]], Iterator[Batch]]:
+    """The function for Spark's workers, whose environment may be another's: they find the members that this process finds."""
+    here = {name: os.environ.get(name, "") for name in VARIABLES}
+
+    def found_as_here(batches: Iterator[Batch]) -> Iterator[Batch]:
+        os.environ.update(here)
+        yield from of_batches(batches)
+
+    return found_as_here
 
 
 def _roots() -> list[Path]:

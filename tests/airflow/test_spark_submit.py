@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hybridrec import store
+from hybridrec.spark import class_archive
 
 pytestmark = pytest.mark.slow
 
@@ -18,6 +19,7 @@ def local_cluster(home: Path, airflow_home: Path, monkeypatch: pytest.MonkeyPatc
     """Submitted jobs run in local[2]; spark-submit is found as it is in an activated environment."""
     monkeypatch.setenv("HYBRIDREC_SPARK", "submit")
     monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", '{"conn_type": "spark", "host": "local[2]"}')
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:SharedArchiveFile={class_archive()}")
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     return home
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 
+from hybridrec import job
 from hybridrec.settings import Settings
 from hybridrec.spark import stop_server
 from hybridrec_airflow.process import ROOT, environment
@@ -31,6 +33,13 @@ def start(step: Step, home: Path) -> subprocess.Popen[str]:
 def run(step: Step, home: Path) -> int:
     """Run a step to its end; returns its exit code."""
     return start(step, home).wait(timeout=STEP_SECONDS)
+
+
+def run_here(step: Step, home: Path) -> int:
+    """Run a step in this process, with the session of the tests: a small job takes longer to import and to start Spark than to do."""
+    module = importlib.import_module(f"jobs.{step.job}")
+    module.main(job.parse(module.Params, list(step.command[3:])))  # after the interpreter, -m and the module
+    return 0
 
 
 def run_killed(step: Step, home: Path, after_seconds: float) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nightly
 import pytest
@@ -12,6 +13,9 @@ from hybridrec.lookup import open_target, recommend
 from hybridrec.run import Run
 from hybridrec.settings import Settings
 from hybridrec_airflow.steps import load_dag
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 pytestmark = pytest.mark.slow
 TESTS = Path(__file__).parent.parent
@@ -86,19 +90,21 @@ def connect(settings):
 }
 
 
-def test_toy_members_are_picked_up_everywhere(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_toy_members_are_picked_up_everywhere(home: Path, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, text in FILES.items():
         path = tmp_path / "extensions" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text.replace("TESTS", str(TESTS)).lstrip())
     monkeypatch.setenv("HYBRIDREC_EXTENSIONS", str(tmp_path / "extensions"))
     monkeypatch.setenv("HYBRIDREC_TARGET", "toy_target")
+    monkeypatch.setenv("HYBRIDREC_SPARK", "local[2]")  # the session that runs already
     form = load_dag("nightly_retrain").params
     assert "toy_source" in form.get_param("source").schema["enum"]
     assert "toy_model" in form.get_param("models").schema["items"]["enum"]
 
     params = {"source": "toy_source", "models": ["popularity", "item_knn", "toy_model"], "k": 5}
-    nightly.ByHand("toys", params, left_out={"start_spark", "stop_spark", "check_table"}).run(home, "ingest", "nightly_retrain")
+    left_out = {"start_spark", "stop_spark", "check_table"}
+    nightly.ByHand("toys", params, left_out, nightly.run_here).run(home, "ingest", "nightly_retrain")
 
     run = Run.open("toys")
     assert {"score_toy_model", "rank_toy_model"} <= set(run.read("model_candidates", "final").column_names)

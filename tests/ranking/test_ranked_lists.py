@@ -62,7 +62,7 @@ def test_blocks_do_not_change_the_lists(small_run: Run, policy_folder: Path, mon
     monkeypatch.setattr("hybridrec.ranking.lists.BLOCK_USERS", 7)
     table = small_run.read("model_candidates", "final").sort_by([("user_idx", "ascending"), ("item_idx", "ascending")])
     batches = iter(table.to_batches(max_chunksize=53))
-    parts = list(rank_batches(batches, Ranking(feature_files(small_run, "final"), policy_folder, Depth(5, 3), "")))
+    parts = list(rank_batches(batches, Ranking(feature_files(small_run, "final"), policy_folder, Depth(5, 3))))
     assert len(parts) == 9
     assert pa.Table.from_batches(parts).equals(whole)
 

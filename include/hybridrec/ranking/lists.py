@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
 from functools import lru_cache
@@ -69,12 +68,11 @@ def sources_by_rank(pool: Pool, rows: Rows) -> pa.Array:
 
 @dataclass(frozen=True)
 class Ranking:
-    """What a worker needs to rank: places, no models. extensions: HYBRIDREC_EXTENSIONS of the job, the worker's may be another's."""
+    """What a worker needs to rank: places, no models."""
 
     files: FeatureFiles
     policy: Path
     depth: Depth
-    extensions: str
 
 
 def rank_files(files: Iterable[str], ranking: Ranking) -> Iterator[pa.RecordBatch]:
@@ -91,7 +89,6 @@ def rank_batches(batches: Iterator[pa.RecordBatch], ranking: Ranking) -> Iterato
 
     Rows are taken BLOCK_USERS users at a time, however the batches are cut, so memory does not grow with the partition.
     """
-    os.environ["HYBRIDREC_EXTENSIONS"] = ranking.extensions
     items, policy = _prepared(ranking.files, ranking.policy)
     for block in user_blocks(batches):
         ranked = rank_pool(build_pool(block, ranking.files, items), policy, ranking.depth)

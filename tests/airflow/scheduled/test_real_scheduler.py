@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from scheduler import Stack
 
 pytestmark = pytest.mark.slow
-QUICK_MODELS = ("als", "item_knn", "popularity")
+QUICK_MODELS = ("item_knn", "popularity")
 
 
 def test_a_night_started_over_rest_publishes_for_everybody(stack: Stack, first_night: str) -> None:
@@ -110,7 +110,7 @@ def browser(stack: Stack) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def clicked_night(stack: Stack, first_night: str, browser: Browser) -> str:
-    """Run id of a night that a person starts with the form: three models, k = 7, not published."""
+    """Run id of a night that a person starts with the form: two models, k = 7, not published."""
     run_id = browser.start_night(source="movielens_100k", models=QUICK_MODELS, k=7, publish=False)
     assert stack.wait_for("nightly_retrain", run_id) == "success", stack.failures("nightly_retrain", run_id)
     return run_id

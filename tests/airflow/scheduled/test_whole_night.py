@@ -127,8 +127,14 @@ class Poller:
 
 
 def kill_points(folder: Path) -> dict[str, list[float]]:
-    """Seconds after which to kill each task: 27 points spread over the night, the publish step at four of them."""
-    seconds = {f"{record.job}.{record.part}".rstrip("."): record.wall_seconds for record in read_records(folder)}
+    """Seconds after which to kill each task: 27 points spread over the night, the publish step at four of them.
+
+    Of a task's own seconds: under the scheduler it also waited for the tasks beside it.
+    """
+    seconds = {
+        f"{record.job}.{record.part}".rstrip("."): min(record.wall_seconds, record.cpu_seconds + record.spark_seconds)
+        for record in read_records(folder)
+    }
     shares = np.random.default_rng(3).uniform(0.3, 0.8, size=len(seconds)).tolist()
     fits = sorted(name for name in seconds if name.startswith("train_model"))
     passed_over = {"stop_spark", "start_spark", *(name for number, name in enumerate(fits) if number % 3 == 1)}
