@@ -63,6 +63,11 @@ class AirflowApi:
         """End a run."""
         self._call("PATCH", self._run_path(dag_id, run_id), {"state": "failed"})
 
+    def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Let a task of a run start again, and all that come after it."""
+        chosen = {"dag_run_id": run_id, "task_ids": [task_id], "include_downstream": True}
+        self._call("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", chosen | {"only_failed": False, "dry_run": False})
+
     def tasks(self, dag_id: str, run_id: str) -> list[TaskState]:
         """The tasks of a run in the order of their start, those that have not started last."""
         found = self._call("GET", f"{self._run_path(dag_id, run_id)}/taskInstances?limit=1000")["task_instances"]

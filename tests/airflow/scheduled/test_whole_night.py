@@ -93,6 +93,26 @@ def test_memory_stays_below_its_limit(undisturbed: Run) -> None:
     assert heaviest.peak_mib + server < 4096, f"{heaviest.job} {heaviest.part} {heaviest.peak_mib:.0f} MiB beside Spark's {server:.0f} MiB"
 
 
+def test_a_table_that_fails_its_checks_is_not_published_until_it_is_mended_and_cleared(
+    undisturbed: Run, stack: Stack, first_night: str
+) -> None:
+    live = stack.published("SELECT version, content_hash, state FROM publications")
+    lists = undisturbed.read("out_recommendations")
+    everybody_gets = lists.take([0] * len(lists)).set_column(lists.column_names.index("user_id"), "user_id", lists["user_id"])
+    undisturbed.write("out_recommendations", everybody_gets)
+    stack.api.clear("nightly_retrain", first_night, "check_output")
+    assert stack.wait_for("nightly_retrain", first_night) == "failed"
+    states = stack.states("nightly_retrain", first_night)
+    assert [states[task] for task in ("check_output", "publish_table", "write_report")] == ["failed", "upstream_failed", "success"]
+    assert "mend it and clear apply_rules" in stack.failures("nightly_retrain", first_night)
+    assert "concentration" in (undisturbed.artefact("report") / "report.html").read_text()
+    assert stack.published("SELECT version, content_hash, state FROM publications") == live
+
+    stack.api.clear("nightly_retrain", first_night, "apply_rules")
+    assert stack.wait_for("nightly_retrain", first_night) == "success", stack.failures("nightly_retrain", first_night)
+    assert stack.published("SELECT version, content_hash, state FROM publications") == live
+
+
 @dataclass
 class Poller:
     """Reads the live table as a service would, again and again, and notes what no service should ever see."""
