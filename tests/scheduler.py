@@ -97,6 +97,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, airflow_home: Path) -> Itera
 
     ports = {f"HYBRIDREC_{name}_PORT": str(_free_port()) for name in ("AIRFLOW", "MLFLOW")}
     own = {"HYBRIDREC_HOME": str(tmp_path_factory.mktemp("home")), "HYBRIDREC_SCHEDULE": "off", **ports, **planted_secrets.ENVIRONMENT}
+    own["AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL"] = "900"  # no file changes: reading them every 30 s takes a twentieth of a core
     assert _services("up", own) == 0
     with pytest.MonkeyPatch.context() as patch:
         for name, value in own.items():

@@ -149,10 +149,10 @@ class Poller:
 def kill_points(folder: Path) -> dict[str, list[float]]:
     """Seconds after which to kill each task: 27 points spread over the night, the publish step at four of them.
 
-    Of a task's own seconds: under the scheduler it also waited for the tasks beside it.
+    Of a task's own seconds: under the scheduler it also waited for the tasks beside it, most of all for Spark, which they share.
     """
     seconds = {
-        f"{record.job}.{record.part}".rstrip("."): min(record.wall_seconds, record.cpu_seconds + record.spark_seconds)
+        f"{record.job}.{record.part}".rstrip("."): min(record.wall_seconds, record.cpu_seconds + record.spark_seconds * 0.6)
         for record in read_records(folder)
     }
     shares = np.random.default_rng(3).uniform(0.3, 0.8, size=len(seconds)).tolist()
