@@ -147,7 +147,7 @@ class Poller:
 
 
 def kill_points(folder: Path) -> dict[str, list[float]]:
-    """Seconds after which to kill each task: 27 points spread over the night, the publish step at four of them.
+    """Seconds after which to kill each task: 28 points spread over the night, the publish step at four of them.
 
     Of a task's own seconds: under the scheduler it also waited for the tasks beside it, most of all for Spark, which they share.
     """
