@@ -110,6 +110,7 @@ def test_a_table_that_fails_its_checks_is_not_published_until_it_is_mended_and_c
 
     stack.api.clear("nightly_retrain", first_night, "apply_rules")
     assert stack.wait_for("nightly_retrain", first_night) == "success", stack.failures("nightly_retrain", first_night)
+    assert undisturbed.read("out_recommendations").equals(lists)
     assert stack.published("SELECT version, content_hash, state FROM publications") == live
 
 
@@ -133,7 +134,7 @@ class Poller:
         self._thread.join()
 
     def _poll(self) -> None:
-        while not self._stop.wait(0.05):
+        while not self._stop.wait(0.02):
             try:
                 with sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=30) as db:
                     found = db.execute("SELECT version, COUNT(*) FROM recommendations GROUP BY version").fetchall()
