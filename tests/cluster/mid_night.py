@@ -54,12 +54,17 @@ class DoneNight:
         """The run's state once it has ended."""
         return self.dags.wait_for(DAG, self.run_id)
 
-    def wait_for_task_on(self, worker: str) -> None:
-        """Until the application has all workers, and this one has begun a task of it."""
+    def wait_for_task_on(self, *workers: str) -> str:
+        """Until the application has all workers, and one of these has begun a task of it; returns that one."""
         until(lambda: has_application(self.cluster, cores=2), "no application has both workers")
         (application,) = page(f"{self.cluster.url('spark-master')}/json/")["activeapps"]
-        work = self.cluster.instances[worker].folder / "var/lib/spark-work" / application["id"]
-        until(lambda: any("Running task" in log.read_text() for log in work.glob("*/stderr")), f"{worker} has no task")
+
+        def begun() -> list[str]:
+            folders = {worker: self.cluster.instances[worker].folder / "var/lib/spark-work" / application["id"] for worker in workers}
+            return [worker for worker, work in folders.items() if any("Running task" in log.read_text() for log in work.glob("*/stderr"))]
+
+        until(lambda: begun() != [], f"none of {workers} has a task")
+        return begun()[0]
 
 
 def has_application(cluster: Cluster, cores: int) -> bool:

@@ -40,13 +40,13 @@ def test_a_worker_whose_disk_is_full(cluster: Cluster, night: DoneNight) -> None
 
 def test_a_network_that_is_cut_between_driver_and_worker(cluster: Cluster, night: DoneNight) -> None:
     with polled(cluster) as answers, _in_a_network_of_its_own(cluster) as network:
-        attempt = night.again("rank_candidates")
+        attempt = night.again("build_interactions")
         night.wait_for_task_on(WORKER)
         with network.cut():
             time.sleep(CUT_SECONDS)
             assert night.state() == "running", "the cut worker's tasks were not missed"
         assert night.end() == "success"
-        assert night.attempt("rank_candidates") == attempt, "the job itself went on"
+        assert night.attempt("build_interactions") == attempt, "the job itself went on"
     assert set(answers) == {(200, live(cluster).version)}
 
 
