@@ -121,7 +121,8 @@ def _options(installation: Installation, keys: dict[str, str]) -> dict[str, dict
         "logging": {"base_log_folder": home / "logs"},
         # A task's end may be noticed this much later (default 5 s), and until then its place is taken.
         "workers": {"min_heartbeat_interval": 1},
-        "dag_processor": {"parsing_processes": 1, "dag_file_processor_timeout": 180},
+        # A changed DAG file is read at once whatever the interval; what it imports, as a new model, is seen this much later (default 30 s).
+        "dag_processor": {"parsing_processes": 1, "dag_file_processor_timeout": 180, "min_file_process_interval": 120},
         "usage_data_collection": {"enabled": False},
     }
 
