@@ -3,7 +3,8 @@
 
 Fetches a source's raw files, turns them into `core_items`, `core_users` and `core_events`, and checks each table with
 Great Expectations. A bad row goes to `quarantine_<table>` with a reason; a bad table stops the run. A rerun replaces
-what it wrote, so clearing a task is always safe.
+what it wrote, so clearing a task is always safe. A table whose raw files, options and code are those of the last time
+stays as it is.
 
 **When it fails**
 

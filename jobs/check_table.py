@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +10,8 @@ from hybridrec import job
 from hybridrec.config import read_config
 from hybridrec.ingest import quality
 from hybridrec.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,11 @@ class Params:
 
 def main(params: Params) -> None:
     settings = Settings.from_env()
-    quality.check_table(settings, params.source, params.table, read_config(settings.home / "hybridrec.toml"))
+    config = read_config(settings.home / "hybridrec.toml")
+    if quality.is_checked(settings, params.source, params.table, config):
+        log.info("%s: unchanged since the checkpoint before, which passed", params.table)
+        return
+    quality.check_table(settings, params.source, params.table, config)
 
 
 if __name__ == "__main__":

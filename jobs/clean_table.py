@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Literal
 
 from hybridrec import spark
 from hybridrec.config import read_config
-from hybridrec.ingest.clean import clean_table
+from hybridrec.ingest.clean import clean_table, is_clean
 from hybridrec.job import spark_time, start
 from hybridrec.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,9 @@ class Params:
 def main(params: Params) -> None:
     settings = Settings.from_env()
     config = read_config(settings.home / "hybridrec.toml")
+    if is_clean(settings, params.source, params.table, config):
+        log.info("%s: unchanged: the same raw files, options and code as the last time", params.table)
+        return
     session = spark.session()
     with spark_time():
         clean_table(session, settings, params.source, params.table, config)

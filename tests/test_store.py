@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import object_store
@@ -117,6 +118,21 @@ def test_a_file_that_stays_is_not_written_again(folder: Path) -> None:
     assert read(folder) == {"old", "new"}
     write(folder, "newest")
     assert len(attempts(folder)) == 1
+
+
+def test_a_state_says_what_it_was_made_from(folder: Path) -> None:
+    assert not store.is_made_from(folder, "")
+    write(folder, "old")
+    with store.staged(folder, keep=1, made_from="a delivery") as attempt:
+        (attempt / "a.txt").write_text("new")
+    assert store.is_made_from(folder, "a delivery")
+    state = store.read_manifest(folder)
+    store.commit(folder, replace(state, made_from="another"), keep=1)
+    forget(folder)
+    assert store.read_manifest(folder) == replace(state, made_from="another")
+    assert not store.is_made_from(folder, "a delivery")
+    assert read(folder) == {"new"}
+    assert [path.read_text() for path in storage.fetch(folder / name for name in state.superseded[0])] == ["old", "old"]
 
 
 def test_orphans_of_killed_writers_go_after_a_day_and_young_attempts_stay(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import get_args
 
 from hybridrec import discover, storage, store
 from hybridrec.config import Config, Split, read_config
 from hybridrec.errors import BadData
+from hybridrec.fingerprint import code_version
 from hybridrec.folds import HOUR, cut_folds, positive_events_per_hour
 from hybridrec.run import MANIFEST, Input, Run, RunManifest, run_folder
 from hybridrec.settings import Settings
@@ -111,14 +110,3 @@ def _as_of(asked: str | None, files: list[str]) -> datetime:
     if wanted > newest:
         log.info("as_of %s is behind the newest event; the run uses %s", wanted.isoformat(), newest.isoformat())
     return min(wanted, newest)
-
-
-def code_version() -> str:
-    """SHA-256 of the library's and the jobs' source text, shortened; needs no version control at run time."""
-    library = Path(__file__).parent
-    digest = hashlib.sha256()
-    for folder in (library, Path.cwd() / "jobs"):
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(path.relative_to(folder.parent).as_posix().encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]

@@ -45,12 +45,14 @@ class Manifest:
     rows: number of rows, 0 for folders that are no table.
     content_hash: the same for equal content, whatever the files are called.
     superseded: the file lists of earlier states that are kept for their readers, newest first.
+    made_from: fingerprint of all that this state follows from; "" where nobody may rely on one.
     """
 
     files: tuple[str, ...]
     rows: int = 0
     content_hash: str = ""
     superseded: tuple[tuple[str, ...], ...] = field(default=())
+    made_from: str = ""
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -59,12 +61,18 @@ def read_manifest(folder: Path) -> Manifest:
         raw = json.loads(storage.read_text(folder / MANIFEST))
     except FileNotFoundError:
         raise NotCommitted(f"{folder}: nothing is committed here; run the job that writes it") from None
-    return Manifest(tuple(raw["files"]), raw["rows"], raw["content_hash"], tuple(tuple(files) for files in raw["superseded"]))
+    superseded = tuple(tuple(files) for files in raw["superseded"])
+    return Manifest(tuple(raw["files"]), raw["rows"], raw["content_hash"], superseded, raw.get("made_from", ""))
 
 
 def is_committed(folder: Path) -> bool:
     """Whether the dataset has a committed state."""
     return storage.modified(folder / MANIFEST) is not None
+
+
+def is_made_from(folder: Path, fingerprint: str) -> bool:
+    """Whether the dataset's committed state follows from just that."""
+    return is_committed(folder) and read_manifest(folder).made_from == fingerprint
 
 
 def committed_files(folder: Path, suffix: str = ".parquet") -> list[Path]:
@@ -102,11 +110,11 @@ def attempted(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def staged(folder: Path, keep: int = 0) -> Iterator[Path]:
+def staged(folder: Path, keep: int = 0, made_from: str = "") -> Iterator[Path]:
     """Yield an attempt folder; commit all files in it when the block succeeds, drop them when it fails. keep: see commit."""
     with attempted(folder) as attempt:
         yield attempt
-        commit(folder, Manifest(files_below(folder, attempt), content_hash=hash_files(attempt)), keep)
+        commit(folder, Manifest(files_below(folder, attempt), content_hash=hash_files(attempt), made_from=made_from), keep)
 
 
 def files_below(folder: Path, attempt: Path) -> tuple[str, ...]:
@@ -120,7 +128,8 @@ def hash_files(attempt: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(path for path in attempt.rglob("*") if path.is_file()):
         digest.update(path.relative_to(attempt).as_posix().encode())
-        digest.update(path.read_bytes())
+        for block in _blocks(path, path.stat().st_size):
+            digest.update(block)
     return digest.hexdigest()
 
 
@@ -135,21 +144,27 @@ def hash_parquet(path: Path) -> str:
     size = path.stat().st_size
     with path.open("rb") as handle:
         handle.seek(size - FOOTER_TAIL)
-        left = size - FOOTER_TAIL - int.from_bytes(handle.read(4), "little")
-        handle.seek(0)
-        digest = hashlib.sha256(str(pq.read_schema(path).remove_metadata()).encode())
-        while left > 0:
-            block = handle.read(min(left, READ_BYTES))
-            digest.update(block)
-            left -= len(block)
+        footer = int.from_bytes(handle.read(4), "little")
+    digest = hashlib.sha256(str(pq.read_schema(path).remove_metadata()).encode())
+    for block in _blocks(path, size - FOOTER_TAIL - footer):
+        digest.update(block)
     return digest.hexdigest()
+
+
+def _blocks(path: Path, size: int) -> Iterator[bytes]:
+    """The first bytes of a file."""
+    with path.open("rb") as handle:
+        while block := handle.read(min(size, READ_BYTES)):
+            size -= len(block)
+            yield block
 
 
 def commit(folder: Path, manifest: Manifest, keep: int = 0) -> None:
     """Make `manifest` the dataset's state; keep the files of the last `keep` states, delete older ones."""
     previous = (read_manifest(folder),) if is_committed(folder) else ()
-    history = [state for old in previous for state in (old.files, *old.superseded) if set(state) != set(manifest.files)]
-    storage.put(folder, set(manifest.files).difference(*history))
+    known = [state for old in previous for state in (old.files, *old.superseded)]
+    storage.put(folder, set(manifest.files).difference(*known))
+    history = [state for state in known if set(state) != set(manifest.files)]
     storage.write_text(folder / MANIFEST, as_json(asdict(manifest) | {"superseded": history[:keep]}))
     kept = set(manifest.files).union(*history[:keep])
     superseded = set().union(*history[keep:]) - kept

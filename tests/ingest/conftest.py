@@ -42,11 +42,12 @@ class Delivery:
         path.write_text("\n".join([",".join(COLUMNS), *rows]) + "\n")
 
     def clean(self, *tables: str, landed_at: datetime = LANDED_AT) -> None:
-        """Land what is in the folder and clean some tables, or all."""
-        from hybridrec.ingest.clean import CORE_TABLES, clean_table
+        """Land what is in the folder and clean the named tables; without a name the events, and the others where they need it."""
+        from hybridrec.ingest.clean import CORE_TABLES, clean_table, is_clean
 
         landing.land(self.settings, "files", 1, landed_at)
-        for name in tables or CORE_TABLES:
+        needed = [name for name in CORE_TABLES if name == "core_events" or not is_clean(self.settings, "files", name, self.config)]
+        for name in tables or needed:
             clean_table(self.session, self.settings, "files", name, self.config)
 
     def rows(self, name: str) -> list[dict[str, object]]:

@@ -17,7 +17,7 @@ from small_disk import mounted
 from hybridrec import job, store
 from hybridrec.errors import BadData
 from hybridrec.ingest import landing
-from hybridrec.ingest.clean import clean_table
+from hybridrec.ingest.clean import CORE_TABLES, clean_table
 from hybridrec.tables import table
 
 from .conftest import LANDED_AT, Delivery
@@ -227,7 +227,7 @@ def test_ingesting_again_changes_nothing(delivery: Delivery) -> None:
     delivery.events(*[f"e{n},u{n},i{n % 3 + 1},view,2026-01-{n + 1:02d}T10:00:00Z,," for n in range(9)])
     delivery.clean()
     before = {name: delivery.manifest(name) for name in ("core_events", "core_items", "core_users", "quarantine_core_events")}
-    delivery.clean(landed_at=LANDED_AT + timedelta(hours=1))
+    delivery.clean(*CORE_TABLES, landed_at=LANDED_AT + timedelta(hours=1))
     assert {name: delivery.manifest(name) for name in before} == before
     assert len(list(delivery.dataset("core_events").glob("attempt-*"))) == 1
 

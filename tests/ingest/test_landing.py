@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -36,6 +36,15 @@ def test_landing_again_replaces_the_delivery(small_shop: Settings) -> None:
     second = landing.land(small_shop, "synthetic", 5, AT)
     assert not first.folder.exists()
     assert second.folder.exists()
+
+
+def test_a_delivery_is_known_by_its_files_not_by_its_time(small_shop: Settings) -> None:
+    first = landing.land(small_shop, "synthetic", 5, AT)
+    again = landing.land(small_shop, "synthetic", 5, AT + timedelta(days=1))
+    other = landing.land(small_shop, "synthetic", 6, AT)
+    assert first.content == again.content
+    assert first.content["events"] != other.content["events"]
+    assert again.landed_at == AT + timedelta(days=1)
 
 
 def test_nothing_has_landed(home: Path) -> None:

@@ -35,6 +35,12 @@ def commit(settings: Settings, name: str, rows: list[dict[str, object]]) -> None
     store.commit(folder, store.Manifest(store.files_below(folder, attempt), len(rows), store.hash_files(attempt)))
 
 
+def land(settings: Settings, landed_at: datetime) -> None:
+    """An empty delivery at that time."""
+    with store.staged(settings.warehouse("files") / "raw") as folder:
+        store.write_json(folder / RECORD, {"source": "files", "seed": 1, "landed_at": landed_at.isoformat()})
+
+
 def item(n: int, **values: object) -> dict[str, object]:
     return {"item_id": f"i{n}", "title": f"Item {n}", "categories": ["a"], "is_available": True, "is_promoted": False} | values
 
@@ -48,8 +54,7 @@ def event(n: int, **values: object) -> dict[str, object]:
 def warehouse(home: Path) -> Settings:
     """Source `files` with a landing on the day after DAY."""
     settings = Settings.from_env()
-    with store.staged(settings.warehouse("files") / "raw") as folder:
-        store.write_json(folder / RECORD, {"source": "files", "seed": 1, "landed_at": (DAY + timedelta(days=1)).isoformat()})
+    land(settings, DAY + timedelta(days=1))
     return settings
 
 
@@ -104,6 +109,33 @@ def test_a_good_table_passes_and_leaves_a_record(warehouse: Settings) -> None:
 
 
 @pytest.mark.slow
+def test_a_table_is_checked_again_when_something_has_changed(warehouse: Settings) -> None:
+    dated = Config(max_event_age_days=2)
+    rows = [event(n) for n in range(10)]
+    commit(warehouse, "core_events", rows)
+    assert not quality.is_checked(warehouse, "files", "core_events", dated)
+    quality.check_table(warehouse, "files", "core_events", dated)
+    assert quality.is_checked(warehouse, "files", "core_events", dated)
+    assert not quality.is_checked(warehouse, "files", "core_events", Config())  # another option
+    land(warehouse, DAY + timedelta(days=2))
+    assert not quality.is_checked(warehouse, "files", "core_events", dated)  # the newest event is older now
+    quality.check_table(warehouse, "files", "core_events", Config())
+    land(warehouse, DAY + timedelta(days=9))
+    assert quality.is_checked(warehouse, "files", "core_events", Config())
+    commit(warehouse, "core_events", [*rows, event(10)])
+    assert not quality.is_checked(warehouse, "files", "core_events", Config())
+    commit(warehouse, "core_events", rows)
+    assert quality.is_checked(warehouse, "files", "core_events", Config())
+    entrance = datadocs.index_page(warehouse)
+    page = entrance.read_text()
+    entrance.unlink()
+    assert not quality.is_checked(warehouse, "files", "core_events", Config())
+    entrance.write_text(page)
+    commit(warehouse, "quarantine_core_events", [{"reason": "r", "row": "{}", "source_file": "f"}])
+    assert not quality.is_checked(warehouse, "files", "core_events", Config())  # the record counts what is refused
+
+
+@pytest.mark.slow
 def test_failures_name_expectation_column_and_count(warehouse: Settings) -> None:
     rows = [event(n) for n in range(8)] + [event(7, rating=-3.0), event(9, user_id=None), event(10, event_type="stare")]
     commit(warehouse, "core_events", rows)
@@ -117,6 +149,7 @@ def test_failures_name_expectation_column_and_count(warehouse: Settings) -> None
     assert "expect_column_values_to_be_in_set(event_type," in message
     assert str(datadocs.index_page(warehouse)) in message
     assert not quality.read_checks(warehouse, "files", "core_events").success
+    assert not quality.is_checked(warehouse, "files", "core_events", Config())
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 DERIVED = ("event_date",)  # made here, never taken from a source
 DUPLICATE, ROBOT = "duplicate", "robot"
+FUTURE = "event_at is in the future: after the data landed"
 ID_DIGITS = 32  # 128 bits of SHA-256
 
 
@@ -126,7 +127,7 @@ def judge_events(spark: SparkSession, frame: DataFrame, rules: EventRules) -> Da
     frame = frame.withColumns({"event_id": F.coalesce("event_id", made), "event_date": F.to_date("event_at")})
     landed_at = F.timestamp_micros(F.lit(int(rules.landed_at.timestamp() * 1_000_000)))
     times = [
-        _reason(F.col("event_at") > landed_at, "event_at is in the future: after the data landed"),
+        _reason(F.col("event_at") > landed_at, FUTURE),
         _reason(F.col("event_at") < F.timestamp_seconds(F.lit(0)), "event_at is before 1970"),
     ]
     frame = frame.withColumn("_reason", _first([F.col("_reason"), *times]))

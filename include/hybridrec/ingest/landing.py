@@ -26,12 +26,14 @@ class Landing:
     """One delivery of a source.
 
     landed_at: when it arrived; a later event_at is in the future. folder: the committed attempt.
+    content: a hash over the files of events, of items and of users, whenever they arrive.
     """
 
     source: str
     seed: int
     landed_at: datetime
     folder: Path
+    content: dict[str, str]
 
     def files(self, part: str) -> list[Path]:
         """The raw Parquet files of events, items or users, sorted; empty when the source has none."""
@@ -45,7 +47,9 @@ def land(settings: Settings, source: str, seed: int, landed_at: datetime) -> Lan
         module.land(settings, folder, seed)
         if not any((folder / "events").glob("*.parquet")):
             raise BadData(f"source {source}: it wrote no events; expected Parquet files in events/")
-        store.write_json(folder / RECORD, {"source": source, "seed": seed, "landed_at": landed_at.isoformat()})
+        content = {part: store.hash_files(folder / part) for part in PARTS}
+        record = {"source": source, "seed": seed, "landed_at": landed_at.isoformat(), "content": content}
+        store.write_json(folder / RECORD, record)
     landing = read_landing(settings, source)
     log.info("landed %s: %s", source, {part: count_rows(landing.files(part)) for part in PARTS})
     return landing
@@ -58,7 +62,8 @@ def read_landing(settings: Settings, source: str) -> Landing:
     except store.NotCommitted:
         raise BadData(f"source {source}: nothing has landed; run python -m jobs.land_source --source {source} first") from None
     record = json.loads((folder / RECORD).read_text())
-    return Landing(record["source"], record["seed"], datetime.fromisoformat(record["landed_at"]), folder)
+    landed_at = datetime.fromisoformat(record["landed_at"])
+    return Landing(record["source"], record["seed"], landed_at, folder, record.get("content", {}))
 
 
 def raw_folder(settings: Settings, source: str) -> Path:

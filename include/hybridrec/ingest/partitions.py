@@ -15,6 +15,7 @@ import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,14 +31,17 @@ log = logging.getLogger(__name__)
 KEEP_STATES = 2  # runs that were opened before the newest ingest still find their files
 
 
-def replace_all(dataset: Path, table: Table, rows: DataFrame) -> store.Manifest:
-    """Make rows the whole table."""
+def replace_all(dataset: Path, table: Table, rows: DataFrame, made_from: str) -> store.Manifest:
+    """Make rows the whole table. made_from: see store.Manifest."""
     with _locked(dataset):
-        return _replace(dataset, rows.coalesce(1).sortWithinPartitions(*rows.columns), [])
+        return _replace(dataset, rows.coalesce(1).sortWithinPartitions(*rows.columns), [], made_from)
 
 
-def merge_days(spark: SparkSession, dataset: Path, table: Table, rows: DataFrame) -> store.Manifest:
-    """Merge events into the table: new rows win over old ones of the same key, untouched days keep their files."""
+def merge_days(spark: SparkSession, dataset: Path, table: Table, rows: DataFrame, made_from: str) -> store.Manifest:
+    """Merge events into the table: new rows win over old ones of the same key, untouched days keep their files.
+
+    made_from: see store.Manifest; of the last merge, which done again would change nothing.
+    """
     column = table.partition_by[0]
     with _locked(dataset):
         old = _files_by_day(dataset)
@@ -49,7 +53,7 @@ def merge_days(spark: SparkSession, dataset: Path, table: Table, rows: DataFrame
             rows = rows.unionByName(kept)
         carried = [file for day, files in old.items() if day not in touched for file in files]
         placed = rows.withColumn("day", rows[column]).repartition("day").sortWithinPartitions("day", *table.key)
-        return _replace(dataset, placed, carried, column)
+        return _replace(dataset, placed, carried, made_from, column)
 
 
 def _touched_days(spark: SparkSession, dataset: Path, table: Table, rows: DataFrame) -> set[str]:
@@ -76,10 +80,10 @@ def _files_by_day(dataset: Path) -> dict[str, list[str]]:
     return days
 
 
-def _replace(dataset: Path, rows: DataFrame, carried: list[str], column: str = "") -> store.Manifest:
+def _replace(dataset: Path, rows: DataFrame, carried: list[str], made_from: str, column: str = "") -> store.Manifest:
     """Make rows, by their `day` where a column is named, and the carried files the table."""
     with store.attempted(dataset) as attempt:
-        return _commit(dataset, _write(dataset, attempt, rows, column), carried)
+        return _commit(dataset, _write(dataset, attempt, rows, column), carried, made_from)
 
 
 def _write(dataset: Path, attempt: Path, rows: DataFrame, column: str) -> list[str]:
@@ -110,18 +114,19 @@ def _address(dataset: Path, attempt: Path, file: str, column: str) -> str:
     return (folder / f"{digest}.parquet").relative_to(dataset).as_posix()
 
 
-def _commit(dataset: Path, written: list[str], carried: list[str]) -> store.Manifest:
+def _commit(dataset: Path, written: list[str], carried: list[str], made_from: str) -> store.Manifest:
     """Commit written and carried files; a file that is there already under an older attempt keeps its place."""
     previous = store.read_manifest(dataset).files if store.is_committed(dataset) else ()
     placed = {_content(file): file for file in previous}
     files = tuple(sorted([placed.get(_content(file), file) for file in written] + carried, key=_content))  # by day
     _drop_unused(dataset, set(written) - set(files))
     if set(files) == set(previous):
+        store.commit(dataset, replace(store.read_manifest(dataset), made_from=made_from), keep=KEEP_STATES)
         log.info("%s: unchanged, %d files", dataset.name, len(files))
         return store.read_manifest(dataset)
     rows = count_rows(storage.fetch(dataset / file for file in files))
     digest = hashlib.sha256("\n".join(sorted(map(_content, files))).encode()).hexdigest()
-    store.commit(dataset, store.Manifest(files, rows, digest), keep=KEEP_STATES)
+    store.commit(dataset, store.Manifest(files, rows, digest, made_from=made_from), keep=KEEP_STATES)
     log.info("%s: %d rows in %d files, %d of them new", dataset.name, rows, len(files), len(set(files) - set(previous)))
     return store.read_manifest(dataset)
 

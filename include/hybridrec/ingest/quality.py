@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from importlib.metadata import version
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from hybridrec import store
 from hybridrec.config import Config
 from hybridrec.errors import BadData
+from hybridrec.fingerprint import fingerprint
 from hybridrec.ingest import datadocs
 from hybridrec.ingest.landing import read_landing
 from hybridrec.settings import Settings
@@ -81,6 +83,7 @@ def check_table(settings: Settings, source: str, name: str, config: Config) -> C
     dataset = settings.warehouse(source) / name
     if not store.is_committed(dataset):
         raise BadData(f"{name}: source {source} has no such table yet; run python -m jobs.clean_table --source {source} --table {name}")
+    origin = _origin(settings, source, name, config)  # before the rows are read: what is committed meanwhile is not in it
     rows = store.read_manifest(dataset).rows
     stride = max(1, ceil(rows / MAX_ROWS))
     sample = sample_rows(store.committed_files(dataset), stride)
@@ -89,10 +92,20 @@ def check_table(settings: Settings, source: str, name: str, config: Config) -> C
         rules.append(freshness_rule(read_landing(settings, source).landed_at, config.max_event_age_days))
     result = run_checkpoint(settings, f"{source}-{name}", sample, rules)
     checks = _summarise(settings, source, name, rows, sample.num_rows, result)
-    _record(settings, checks)
+    with store.staged(_checks_folder(settings, source, name), made_from=origin) as folder:
+        store.write_json(folder / RECORD, asdict(checks))
     _raise_failed(settings, checks)
     log.info("%s: %d expectations hold on %d of %d rows", name, len(checks.checks), checks.checked_rows, rows)
     return checks
+
+
+def is_checked(settings: Settings, source: str, name: str, config: Config) -> bool:
+    """Whether the newest checkpoint of a core table was on equal rows with the same options and code, and none failed.
+
+    Data Docs belong to this machine: where they are gone the table counts as not checked.
+    """
+    folder, origin = _checks_folder(settings, source, name), _origin(settings, source, name, config)
+    return store.is_made_from(folder, origin) and read_checks(settings, source, name).success and datadocs.index_page(settings).exists()
 
 
 def read_checks(settings: Settings, source: str, name: str) -> Checks:
@@ -220,11 +233,6 @@ def _count_quarantined(settings: Settings, source: str, name: str) -> dict[str, 
     return dict(sorted(counts.items()))
 
 
-def _record(settings: Settings, checks: Checks) -> None:
-    with store.staged(_checks_folder(settings, checks.source, checks.table)) as folder:
-        store.write_json(folder / RECORD, asdict(checks))
-
-
 def _raise_failed(settings: Settings, checks: Checks) -> None:
     failed = [check for check in checks.checks if not check.success]
     if not failed:
@@ -234,6 +242,15 @@ def _raise_failed(settings: Settings, checks: Checks) -> None:
         f"{'; '.join(describe(check) for check in failed)}. Look at {datadocs.index_page(settings)}, "
         "correct the source, land and clean it again"
     )
+
+
+def _origin(settings: Settings, source: str, name: str, config: Config) -> str:
+    """What a record of checks follows from. The volume before is left out: equal rows hold against it."""
+    folders = [settings.warehouse(source) / part for part in (name, f"quarantine_{name}")]
+    tables = [store.read_manifest(folder).content_hash if store.is_committed(folder) else "" for folder in folders]
+    dated = name == "core_events" and config.max_event_age_days
+    landed_at = read_landing(settings, source).landed_at if dated else None  # a newer landing finds older events
+    return fingerprint(tables=tables, landed_at=landed_at, options=asdict(config), great_expectations=version("great-expectations"))
 
 
 def describe(check: Check) -> str:
