@@ -17,7 +17,7 @@ Until this is mended, `nightly_retrain` goes on with the core tables as they las
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, TaskGroup
+from airflow.sdk import DAG, BaseOperator, TaskGroup
 
 from hybridrec_airflow import defaults, forms
 from hybridrec_airflow.assets import CORE
@@ -27,11 +27,11 @@ SOURCE = "{{ params.source }}"
 SESSION = f"ingest.{RUN_ID}"  # not a night's id: both DAGs may run at once
 
 
-def checked_table(table: str) -> TaskGroup:
-    """Clean one core table, then check it."""
+def checked_table(table: str, stop_spark: BaseOperator) -> TaskGroup:
+    """Clean one core table, then check it, for which nobody needs Spark."""
     with TaskGroup(table) as group:
         clean = spark_job("clean_table", task_id="clean_table", session=SESSION, source=SOURCE, table=table)
-        clean >> python_job("check_table", outlets=[CORE[table]], source=SOURCE, table=table)
+        clean >> [python_job("check_table", outlets=[CORE[table]], source=SOURCE, table=table), stop_spark]
     return group
 
 
@@ -46,8 +46,8 @@ with DAG(
     start_spark = spark_server("start", SESSION)
     stop_spark = spark_server("stop", SESSION).as_teardown(setups=start_spark)
     land_source = python_job("land_source", source=SOURCE)
-    items, users, events = (checked_table(table) for table in ("core_items", "core_users", "core_events"))
+    items, users, events = (checked_table(table, stop_spark) for table in ("core_items", "core_users", "core_events"))
 
     [land_source, start_spark] >> items
     [land_source, start_spark] >> users
-    [items, users] >> events >> stop_spark  # events are checked against items and users
+    [items, users] >> events  # events are checked against items and users

@@ -38,6 +38,11 @@ class DoneNight:
         """Number of a task's last attempt."""
         return self._task(task_id).try_number
 
+    def first_seconds(self, task_id: str) -> float:
+        """What a task took when the night did it, with nothing in its way."""
+        path = f"/api/v2/dags/{DAG}/dagRuns/{self.run_id}/taskInstances/{task_id}/tries/1"
+        return float(self.dags.api._call("GET", path)["duration"])
+
     def log(self, task_id: str) -> str:
         """What a task's last attempt has logged."""
         return "\n".join(self.dags.api.log(DAG, self.run_id, self._task(task_id)))
