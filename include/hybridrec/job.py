@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import errno
 import fcntl
+import gc
 import json
 import logging
 import os
@@ -73,7 +74,9 @@ def start(main: Callable[[P], None], params_type: type[P], argv: list[str] | Non
     module = sys.modules[main.__module__]
     name = module.__spec__.name.rsplit(".", 1)[-1] if module.__spec__ else Path(sys.argv[0]).stem
     params = parse(params_type, sys.argv[1:] if argv is None else argv, module.__doc__ or "")
-    sys.exit(_run(main, params, name))
+    code = _run(main, params, name)
+    gc.freeze()  # what is left goes with the process: to search all that torch has imported for cycles takes a second or two
+    sys.exit(code)
 
 
 def _run(main: Callable[[P], None], params: P, name: str) -> int:
