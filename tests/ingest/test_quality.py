@@ -20,6 +20,7 @@ from hybridrec.ingest import datadocs, quality
 from hybridrec.ingest.landing import RECORD
 from hybridrec.settings import Settings
 from hybridrec.tables import table
+from jobs import check_table
 
 DAY = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -109,7 +110,7 @@ def test_a_good_table_passes_and_leaves_a_record(warehouse: Settings) -> None:
 
 
 @pytest.mark.slow
-def test_a_table_is_checked_again_when_something_has_changed(warehouse: Settings) -> None:
+def test_a_table_is_checked_again_when_something_has_changed(warehouse: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     dated = Config(max_event_age_days=2)
     rows = [event(n) for n in range(10)]
     commit(warehouse, "core_events", rows)
@@ -122,6 +123,9 @@ def test_a_table_is_checked_again_when_something_has_changed(warehouse: Settings
     quality.check_table(warehouse, "files", "core_events", Config())
     land(warehouse, DAY + timedelta(days=9))
     assert quality.is_checked(warehouse, "files", "core_events", Config())
+    with monkeypatch.context() as watched:
+        watched.setattr(quality, "run_checkpoint", lambda *_: pytest.fail("it was checked again"))
+        check_table.main(check_table.Params("files", "core_events"))
     commit(warehouse, "core_events", [*rows, event(10)])
     assert not quality.is_checked(warehouse, "files", "core_events", Config())
     commit(warehouse, "core_events", rows)
