@@ -46,9 +46,9 @@ class Delivery:
         from hybridrec.ingest.clean import CORE_TABLES, clean_table, is_clean
 
         landing.land(self.settings, "files", 1, landed_at)
-        needed = [name for name in CORE_TABLES if name == "core_events" or not is_clean(self.settings, "files", name, self.config)]
-        for name in tables or needed:
-            clean_table(self.session, self.settings, "files", name, self.config)
+        for name in tables or CORE_TABLES:
+            if tables or name == "core_events" or not is_clean(self.settings, "files", name, self.config):
+                clean_table(self.session, self.settings, "files", name, self.config)
 
     def rows(self, name: str) -> list[dict[str, object]]:
         """The committed rows of a table, as any reader of a run gets them."""

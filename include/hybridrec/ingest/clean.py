@@ -29,7 +29,9 @@ def clean_table(spark: SparkSession, settings: Settings, source: str, name: str,
     core_events are merged by day; core_items and core_users are replaced, being tables as they stand. Without item
     or user files the ids that events name are the table. BadData leaves the core table as it was.
     """
-    definition = _core_table(name)
+    if name not in CORE_TABLES:
+        raise BadData(f"table {name!r}: choose from {', '.join(CORE_TABLES)}")
+    definition = table(name)
     spark.conf.set("spark.sql.session.timeZone", "UTC")  # a cluster's own zone would shift naive time stamps
     landing, warehouse = read_landing(settings, source), settings.warehouse(source)
     origin = _origin(settings, landing, name, config)  # before anything is read: what is committed meanwhile is not in it
@@ -44,17 +46,10 @@ def clean_table(spark: SparkSession, settings: Settings, source: str, name: str,
 
 def is_clean(settings: Settings, source: str, name: str, config: Config) -> bool:
     """Whether a core table and its quarantine were made from equal files, with the same options and code."""
-    _core_table(name)
     landing = read_landing(settings, source)
     names = (name, f"quarantine_{name}") if _is_delivered(landing, name) else (name,)
     origin = _origin(settings, landing, name, config)
     return all(store.is_made_from(settings.warehouse(source) / part, origin) for part in names)
-
-
-def _core_table(name: str) -> Table:
-    if name not in CORE_TABLES:
-        raise BadData(f"table {name!r}: choose from {', '.join(CORE_TABLES)}")
-    return table(name)
 
 
 def _is_delivered(landing: Landing, name: str) -> bool:
