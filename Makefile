@@ -14,7 +14,7 @@ export OMP_WAIT_POLICY = PASSIVE
 export OPENBLAS_NUM_THREADS = 1
 export PYTHONPATH = plugins
 
-.PHONY: install run ui stop status serve up down cluster cluster-stop test test-fast test-slow test-cluster lint golden docs bench bench-night sbom audit clean
+.PHONY: install run ui stop status serve up down cluster cluster-stop test test-fast test-slow test-cluster test-system lint golden docs bench bench-night sbom audit clean
 
 install:
 	@.ci/install
@@ -48,18 +48,22 @@ cluster: install  ## the production topology on this machine, without containers
 cluster-stop:
 	@$(PY) -m hybridrec_airflow.topology down
 
-test: test-fast test-slow
+test: test-fast test-slow  ## all that one machine can show in some twenty minutes
 
 test-fast: install
-	$(SIDE_BY_SIDE) -m "not slow and not cluster"
+	$(SIDE_BY_SIDE) -m "not slow and not cluster and not system"
 
 test-slow:
 	@.ci/install chromium postgresql
-	$(SIDE_BY_SIDE) -m slow
+	$(SIDE_BY_SIDE) -m "slow and not system"
 
-test-cluster: install  ## nights and faults on the production topology, failure at every point; some twenty minutes
+test-cluster: install  ## one small night on the production topology
 	@.ci/install chromium postgresql
-	$(PY) -m pytest $(TESTS) -m cluster
+	$(PY) -m pytest $(TESTS) -m "cluster and not system"
+
+test-system: install  ## faults on the production topology, and failure at every point: before a change of what they test is done; some forty minutes
+	@.ci/install chromium postgresql
+	$(PY) -m pytest $(TESTS) -m system
 
 lint: install
 	$(PY) -m ruff format --check .

@@ -20,7 +20,7 @@ from hybridrec_airflow.topology import Cluster
 if TYPE_CHECKING:
     from playwright.sync_api import Browser as Program
 
-pytestmark = pytest.mark.cluster
+pytestmark = pytest.mark.system
 
 
 @pytest.fixture(scope="module")

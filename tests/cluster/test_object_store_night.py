@@ -17,7 +17,7 @@ from hybridrec_airflow.rest import DIRECT
 from hybridrec_airflow.steps import Step
 from hybridrec_airflow.topology import Cluster
 
-pytestmark = pytest.mark.cluster
+pytestmark = pytest.mark.system
 
 
 def become(cluster: Cluster, service: str, patch: pytest.MonkeyPatch) -> None:

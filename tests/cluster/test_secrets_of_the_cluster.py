@@ -23,7 +23,7 @@ from hybridrec_airflow import postgres_image
 from hybridrec_airflow.rest import DIRECT, AirflowApi
 from hybridrec_airflow.topology import Cluster
 
-pytestmark = pytest.mark.cluster
+pytestmark = pytest.mark.system
 DATABASES = ("airflow", "mlflow", "recommendations")
 PLANTED = "planted-on-the-cluster-0815"
 PARAMETER = re.compile(r"\{(\w+)[^}]*\}")

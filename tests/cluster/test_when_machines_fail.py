@@ -16,7 +16,7 @@ from small_disk import fill, mounted
 
 from hybridrec_airflow.topology import Cluster
 
-pytestmark = pytest.mark.cluster
+pytestmark = pytest.mark.system
 WORKER = "spark-worker-2"
 
 

@@ -13,7 +13,7 @@ from scheduler import RUN_SECONDS
 
 from hybridrec_airflow.topology import Cluster
 
-pytestmark = pytest.mark.cluster
+pytestmark = pytest.mark.system
 WORKERS = ("spark-worker-1", "spark-worker-2")
 
 

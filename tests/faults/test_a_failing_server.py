@@ -38,6 +38,8 @@ CUTS = {
     "answer cut": Cut("answer", 0),
 }
 LANES = 2  # points tried at the same time
+# Every message in turn takes minutes, so `make test` tries each eleventh.
+STEPS = [pytest.param(1, marks=pytest.mark.system), pytest.param(11, marks=pytest.mark.slow)]
 PAGE_BYTES = 8192
 
 
@@ -50,21 +52,22 @@ def lanes() -> Iterator[SimpleQueue[Server]]:
         yield free
 
 
-def every_message(lane: Server, address: str, name: str) -> int:
-    """Try each point of one kind of failure; returns how many there were."""
+def every_message(lane: Server, address: str, name: str, step: int) -> int:
+    """Try each point of one kind of failure, or each step-th; returns how many were tried."""
     for live in (1, 2, 3):
         lane.succeed(Work("publish_postgres", address, str(live)))
     open_reader = PostgresTarget(as_role(address, READER), READER)
-    for at in count(1):
+    for tried, at in enumerate(count(1, step)):
         cut = replace(CUTS[name], at=at)
         new = live + 1
         end, messages = publish_by_wire(lane, address, str(new), cut)
         point = f"{name} at {at}, {messages} messages: {end}"
         if messages < at:
-            assert (end.error, end.signal, messages) == ("", 0, at - 1), point  # every message of a whole run has been cut
+            assert (end.error, end.signal) == ("", 0), point
+            assert messages >= at - step, point  # no point of a whole run lies beyond the last one tried
             assert version_of(open_reader) == str(new)
             open_reader.close()
-            return messages
+            return tried
         try:
             tell_the_truth(end, cut, address)
             fresh = lane.succeed(Work("read_postgres", as_role(address, READER)))
@@ -111,12 +114,14 @@ def stored(address: str) -> int:
     return int(schemas)
 
 
-@pytest.mark.cluster  # some minutes
-def test_every_message_is_the_last_in_turn(lanes: SimpleQueue[Server], postgres_server: str, tell: Callable[[str], None]) -> None:
+@pytest.mark.parametrize("step", STEPS)
+def test_every_message_is_the_last_in_turn(
+    step: int, lanes: SimpleQueue[Server], postgres_server: str, tell: Callable[[str], None]
+) -> None:
     def tried(number: int, name: str) -> int:
         lane = lanes.get()
         try:
-            return every_message(lane, fresh_database(postgres_server, f"wire_{number}"), name)
+            return every_message(lane, fresh_database(postgres_server, f"wire_{step}_{number}"), name, step)
         finally:
             lanes.put(lane)
 
