@@ -10,5 +10,14 @@ class BadData(Exception):
     """
 
 
+class NothingPublished(BadData):
+    """There is no live version to read: the first night has not published yet, or its file or schema is gone."""
+
+    def __init__(self, place: object) -> None:
+        super().__init__(
+            f"{place}: nothing has been published yet; run the DAG nightly_retrain, or python -m jobs.publish_table --run-id R"
+        )
+
+
 class Leak(Exception):
     """A leak alarm went off: something past a fold's cut reached training or scoring. The night must not go on."""

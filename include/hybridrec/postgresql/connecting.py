@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from hybridrec.errors import BadData
+from hybridrec.errors import BadData, NothingPublished
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
 CONNECT_SECONDS = 10
 LOCK_MS = 30_000
+LOOK_UP_MS = 500  # a look-up's statement: whoever asked for it waits less than a second
+LOOK_UP_CONNECT_SECONDS = 2  # libpq takes a smaller number for 2
 WRITE_KEY = 4_730_101  # advisory lock of this database: the only writer of `publications`
 
 
@@ -34,6 +36,15 @@ def parsed(address: str) -> tuple[str, str]:
     return make_conninfo(**{name: str(value) for name, value in words.items()}, options=options), place
 
 
+def for_look_ups(conninfo: str) -> str:
+    """The same address for connections that give up soon: on a lock, a slow statement, or a server that is gone without a word."""
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+    options = conninfo_to_dict(conninfo).get("options") or ""
+    limits = f"{options} -c statement_timeout={LOOK_UP_MS} -c lock_timeout={LOOK_UP_MS}"
+    return make_conninfo(conninfo, options=limits, connect_timeout=LOOK_UP_CONNECT_SECONDS, tcp_user_timeout=1000 * LOOK_UP_CONNECT_SECONDS)
+
+
 def database_error() -> type[Exception]:
     """The class of psycopg's errors; psycopg is imported where it is used."""
     from psycopg import Error
@@ -42,25 +53,25 @@ def database_error() -> type[Exception]:
 
 
 @contextmanager
-def in_sentences(place: str) -> Iterator[None]:
-    """Turn PostgreSQL's errors, from either driver, into ones that say what to do."""
+def in_sentences(place: str, wait_ms: int = LOCK_MS) -> Iterator[None]:
+    """Turn PostgreSQL's errors, from either driver, into ones that say what to do. wait_ms: how long a lock is waited for."""
     import adbc_driver_manager
     import psycopg
 
     try:
         yield
     except (psycopg.Error, adbc_driver_manager.Error) as error:
-        raise _explained(place, error.sqlstate or "", " ".join(str(error).split())) from error
+        raise _explained(place, error.sqlstate or "", " ".join(str(error).split()), wait_ms) from error
 
 
-def _explained(place: str, state: str, text: str) -> Exception:
+def _explained(place: str, state: str, text: str, wait_ms: int) -> Exception:
     """The error of this SQLSTATE; https://www.postgresql.org/docs/current/errcodes-appendix.html lists them."""
     if state in ("42P01", "3F000"):  # no such table, no such schema
-        return BadData(f"{place}: nothing has been published yet; run the DAG nightly_retrain, or python -m jobs.publish_table --run-id R")
+        return NothingPublished(place)
     if state == "42501" or state.startswith("28"):
         return PermissionError(errno.EACCES, text, place)
     if state in ("55P03", "57014"):
-        return TimeoutError(f"{place}: {text}; another program has held a lock for more than {LOCK_MS // 1000} s")
+        return TimeoutError(f"{place}: {text}; another program has held a lock for more than {wait_ms / 1000:g} s")
     if state == "53100":
         return OSError(errno.ENOSPC, text, place)
     if state.startswith("22"):

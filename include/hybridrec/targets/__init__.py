@@ -5,14 +5,16 @@ read are views that `switch_to` moves in one transaction; until it commits, last
 
 Published names are PUBLISHED; `table("out_" + name)` defines the columns of each. Beside its own columns, every row a
 service reads carries run_id, version, model_version, generated_at and valid_until.
+
+A service reads a target in threads of its own: in one, or in as many as the target's `parallel_reads` says, if it has that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from hybridrec.tables import Table, table
 
@@ -24,6 +26,12 @@ PUBLISHED = ("recommendations", "similar_items", "popular_items", "items")
 WHY_SIMILAR = {"item_knn": "chosen by the same people", "content": "alike by its description"}
 WHY_POPULAR = {"recent": "popular with everyone lately", "all_time": "popular with everyone"}
 State = Literal["staged", "live", "kept", "rejected", "dropped"]
+Reason = Literal["ranked", "filled", "fallback", "unknown_user"]
+REASONS = (
+    "How the list came about. ranked: all places come from the user's own list. filled: the last ones are popular items. fallback: all of"
+    " them are, since the user has no list of their own or all of it was excluded. unknown_user: all of them are, since the published"
+    " tables do not know the user."
+)
 
 
 def definition(name: str) -> Table:
@@ -55,46 +63,49 @@ class Publication:
     notes: str
 
 
+def said(description: str, example: object) -> Any:
+    """A field of an answer, with what /openapi.json says about it."""
+    return field(metadata={"description": description, "examples": [example]})
+
+
 @dataclass(frozen=True)
 class Entry:
-    """One place of a published list; rank 1 is best, score higher is better."""
+    """One place of a published list."""
 
-    rank: int
-    item_id: str
-    title: str | None
-    score: float
-    reason: str
-    source: str
+    rank: int = said("Place in the list; 1 is best.", 1)
+    item_id: str = said("The item, as the catalogue calls it.", "50")
+    title: str | None = said("Its title; null for an item without one.", "Star Wars (1977)")
+    score: float = said("Higher is better. Scores never rise along a list and compare within one list only.", 0.83)
+    reason: str = said("Why the item stands here, as a sentence for a person.", "because of Empire Strikes Back, The (1980)")
+    source: str = said(
+        "The models that nominated it, joined by '+', or the tier of the fallback: popular_recent, popular_all_time, catalogue.", "als+ease"
+    )
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a service gets for one user.
+    """What a service gets for one user."""
 
-    reason: ranked, filled, fallback, or unknown_user when the list is the popular items.
-    shortfall: why there are fewer entries than a full list, if so.
-    """
-
-    user_id: str
-    entries: tuple[Entry, ...]
-    reason: str
-    shortfall: str | None
-    run_id: str
-    version: str
-    generated_at: str
-    valid_until: str
+    user_id: str = said("The user who was asked for; empty for /popular.", "196")
+    entries: tuple[Entry, ...] = said("Best first.", [])
+    reason: Reason = said(REASONS, "ranked")  # noqa: RUF009  it gives a field
+    shortfall: str | None = said("Why there are fewer places than asked for or than a full list has; null if there are not.", None)
+    run_id: str = said("The run that made the version.", "scheduled__2026-04-11T02:00:00+00:00")
+    version: str = said("The published version that the whole answer comes from.", "scheduled_2026_04_11t02_0_1f2e3d4c")
+    generated_at: str = said("When it was made, UTC, ISO 8601.", "2026-04-11T02:41:07+00:00")
+    valid_until: str = said("After this the night is late: the list is still good to show.", "2026-04-13T02:41:07+00:00")
 
 
 @dataclass(frozen=True)
 class SimilarItems:
-    """What a service gets for one item: its neighbours, most similar first. An entry's score is the similarity."""
+    """What a service gets for one item: its neighbours."""
 
-    item_id: str
-    entries: tuple[Entry, ...]
-    run_id: str
-    version: str
-    generated_at: str
-    valid_until: str
+    item_id: str = said("The item that was asked for.", "50")
+    entries: tuple[Entry, ...] = said("Most similar first; an entry's score is the similarity.", [])
+    run_id: str = said("The run that made the version.", "scheduled__2026-04-11T02:00:00+00:00")
+    version: str = said("The published version that the whole answer comes from.", "scheduled_2026_04_11t02_0_1f2e3d4c")
+    generated_at: str = said("When it was made, UTC, ISO 8601.", "2026-04-11T02:41:07+00:00")
+    valid_until: str = said("After this the night is late: the list is still good to show.", "2026-04-13T02:41:07+00:00")
 
 
 class Target(Protocol):

@@ -21,7 +21,7 @@ from hybridrec.content_hash import TableHash, combined_hash
 from hybridrec.errors import BadData
 from hybridrec.postgresql import checksum, loading, rights
 from hybridrec.postgresql.checksum import TableChecksum
-from hybridrec.postgresql.connecting import LOCK_MS, database_error, in_sentences, parsed, transaction
+from hybridrec.postgresql.connecting import LOCK_MS, LOOK_UP_MS, database_error, for_look_ups, in_sentences, parsed, transaction
 from hybridrec.postgresql.version_tables import add_keys, create_tables, drop_tables, drop_unreferenced, qualified, quoted
 from hybridrec.settings import Settings
 from hybridrec.tables import Column, arrow_type
@@ -61,13 +61,17 @@ class PostgresTarget:
     """See the module; the Target protocol says what each method promises.
 
     address: libpq URI or key words; the password may come from PGPASSWORD or PGPASSFILE. Messages name host, port and database only.
-    reader: the role of services. loaders: connections that load a table at the same time.
+    reader: the role of services. loaders: connections that load a table at the same time. Look-ups may be asked for by several
+    threads, which take turns at the connections that are kept open.
     """
+
+    parallel_reads = 4
 
     def __init__(self, address: str, reader: str, loaders: int = 2) -> None:
         self._conninfo, self.place = parsed(address)
         self.reader, self._loaders = reader, loaders
-        self._read_connection: Connection[tuple[Any, ...]] | None = None
+        self._look_up_conninfo = for_look_ups(self._conninfo)
+        self._idle: list[Connection[tuple[Any, ...]]] = []
 
     def stage(self, publication: Publication, tables: Mapping[str, Iterable[pa.RecordBatch]]) -> Publication:
         """Fill a schema of this attempt's own, then make the version's row point to it."""
@@ -119,9 +123,10 @@ class PostgresTarget:
 
     def versions(self) -> list[Publication]:
         """All rows of `publications`, newest first."""
-        if self._rows("SELECT to_regclass('hybridrec.publications')")[0][0] is None:
-            return []
-        return [Publication(*row) for row in self._rows(f"SELECT {FIELDS} FROM hybridrec.publications ORDER BY number DESC")]  # noqa: S608
+        with in_sentences(self.place), closing(self._connection(self._conninfo)) as db:
+            if _value(db, "SELECT to_regclass('hybridrec.publications')") is None:
+                return []
+            return [Publication(*row) for row in db.execute(f"SELECT {FIELDS} FROM hybridrec.publications ORDER BY number DESC")]  # noqa: S608
 
     def read_live(self, name: str, columns: tuple[str, ...] = ()) -> Iterator[pa.RecordBatch]:
         """The view of a published table, batch by batch, all from one snapshot; a switch waits until the last one is read."""
@@ -162,32 +167,44 @@ class PostgresTarget:
         return SimilarItems(item_id, entries, *_as_text(origin))
 
     def close(self) -> None:
-        """Close the reading connection, if one is open."""
-        if self._read_connection is not None:
-            self._read_connection.close()
-            self._read_connection = None
+        """Close the connections of look-ups that no look-up uses now."""
+        while (db := self._kept()) is not None:
+            db.close()
 
-    def _rows(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
-        """All rows of a small query; a connection that the server has ended meanwhile is made anew once."""
-        with in_sentences(self.place):
-            if self._read_connection is not None:
+    def _rows(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        """All rows of a look-up; if the server has ended the kept connection meanwhile, by a new one."""
+        with in_sentences(self.place, LOOK_UP_MS):
+            if (kept := self._kept()) is not None:
                 try:
-                    return self._read_connection.execute(query, values).fetchall()
+                    return self._asked(kept, query, values)
                 except database_error():
-                    if not self._read_connection.closed:
+                    if not kept.closed:
                         raise
-            self._read_connection = self._connection()
-            return self._read_connection.execute(query, values).fetchall()
+                    self.close()  # it has ended the others too
+            return self._asked(self._connection(self._look_up_conninfo), query, values)
 
-    def _connection(self) -> Connection[tuple[Any, ...]]:
+    def _asked(self, db: Connection[tuple[Any, ...]], query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        """All rows; the connection is kept unless it broke."""
+        try:
+            return db.execute(query, values).fetchall()
+        finally:
+            if not db.closed:
+                self._idle.append(db)
+
+    def _kept(self) -> Connection[tuple[Any, ...]] | None:
+        with suppress(IndexError):
+            return self._idle.pop()
+        return None
+
+    def _connection(self, conninfo: str) -> Connection[tuple[Any, ...]]:
         import psycopg
 
         # Statements are not prepared: behind a pool the next one may come to another server process.
-        return psycopg.connect(self._conninfo, autocommit=True, prepare_threshold=None)
+        return psycopg.connect(conninfo, autocommit=True, prepare_threshold=None)
 
     @contextmanager
     def _writer(self) -> Iterator[Connection[tuple[Any, ...]]]:
-        with in_sentences(self.place), closing(self._connection()) as db:
+        with in_sentences(self.place), closing(self._connection(self._conninfo)) as db:
             db.execute(f"SET lock_timeout = {LOCK_MS}")
             rights.require_publisher(db, self.reader)
             with transaction(db):

@@ -22,12 +22,12 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import quote
 
 from hybridrec.ahead import one_ahead
 from hybridrec.content_hash import TableHash, combined_hash
-from hybridrec.errors import BadData
+from hybridrec.errors import BadData, NothingPublished
 from hybridrec.row_text import as_text
 from hybridrec.settings import Settings
 from hybridrec.tables import Column, Table
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 DOC = "SQLite file below the home folder, for services on the same machine."
 VERSION = re.compile(r"[a-z0-9_]{1,40}")
 BUSY_SECONDS = 30.0  # a switch holds the write lock for milliseconds, a batch of rows for less than a second
+LOOK_UP_SECONDS = 0.5  # a look-up waits so long for a lock: whoever asked for it waits less than a second
+LOG_SECONDS = 1.0  # a writer waits so long at its end for readers, to leave an empty log
 STAGE_WAIT_SECONDS = 600.0
 READ_ROWS = 1_000  # some 2 MB of lists: what is that small stays in the cache and is not given back to the system
 PAGE_BYTES = 16_384  # a row of 20 items has some 2 kB: with the default of 4096 each one spills to an overflow page
@@ -61,12 +63,28 @@ def connect(settings: Settings) -> SqliteTarget:
     return SqliteTarget(settings.published / "recommendations.db")
 
 
+FileId = tuple[int, int]  # device and inode
+
+
+class Opened(NamedTuple):
+    """A connection of look-ups, and the files that it has open: the database and its write-ahead log."""
+
+    db: sqlite3.Connection
+    file: FileId
+    log: FileId | None
+
+
 class SqliteTarget:
-    """See the module; the Target protocol says what each method promises."""
+    """See the module; the Target protocol says what each method promises.
+
+    Look-ups keep one connection, for one thread at a time, and open the file anew when another one lies in its place. Only one,
+    since of two in this process the first could keep the log's index of the old file under the second, which reads the new one.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._read_connection: sqlite3.Connection | None = None
+        self._log_path = f"{path}-wal"
+        self._opened: Opened | None = None
 
     def stage(self, publication: Publication, tables: Mapping[str, Iterable[pa.RecordBatch]]) -> Publication:
         """Fill tables of this attempt's own, then make the version's row point to them."""
@@ -137,7 +155,7 @@ class SqliteTarget:
 
     def read_user(self, user_id: str) -> Answer | None:
         """The user's row with the items' titles."""
-        with self._reader() as db:
+        with self._looking_up() as db:
             row = db.execute(READ_USER, (user_id,)).fetchone()
         if row is None:
             return None
@@ -149,7 +167,7 @@ class SqliteTarget:
 
     def read_popular(self, window: str, k: int) -> Answer:
         """The first places of a window of popular_items."""
-        with self._reader() as db:
+        with self._looking_up() as db:
             rows = db.execute(READ_POPULAR, (window, k)).fetchall()
         if not rows:
             raise BadData(f"{self.path}: popular_items has no rows of window {window!r}; choose recent or all_time")
@@ -159,7 +177,7 @@ class SqliteTarget:
 
     def read_similar(self, item_id: str, k: int) -> SimilarItems | None:
         """The item's row with its neighbours' titles."""
-        with self._reader() as db:
+        with self._looking_up() as db:
             row = db.execute(READ_SIMILAR, (item_id,)).fetchone()
         if row is None:
             return None
@@ -170,19 +188,42 @@ class SqliteTarget:
         return SimilarItems(item_id, entries, *row[4:])
 
     def close(self) -> None:
-        """Close the reading connection, if one is open."""
-        if self._read_connection is not None:
-            self._read_connection.close()
-            self._read_connection = None
+        """Close the connection of look-ups, if one is open."""
+        if self._opened is not None:
+            self._opened.db.close()
+            self._opened = None
 
     @contextmanager
     def _reader(self) -> Iterator[sqlite3.Connection]:
-        if self._read_connection is None and not self.path.exists():
-            raise BadData(_nothing_published(self.path))
-        with _in_sentences(self.path):
-            if self._read_connection is None:
-                self._read_connection = _open_read_only(self.path)
-            yield self._read_connection
+        """A connection of its own, for jobs: it waits for a lock as long as a writer does."""
+        if not self.path.exists():
+            raise NothingPublished(self.path)
+        with _in_sentences(self.path), closing(_open_read_only(self.path)) as db:
+            yield db
+
+    @contextmanager
+    def _looking_up(self) -> Iterator[sqlite3.Connection]:
+        """The kept connection to the file that lies there now. After an error the file is opened anew: it may have been mended."""
+        with _in_sentences(self.path, LOOK_UP_SECONDS):
+            try:
+                yield self._current()
+            except sqlite3.Error:
+                self.close()
+                raise
+
+    def _current(self) -> sqlite3.Connection:
+        file = _file_id(self.path)
+        if file is None:
+            self.close()
+            raise NothingPublished(self.path)
+        log = _file_id(self._log_path)
+        if self._opened is None or (self._opened.file, self._opened.log) != (file, log):
+            self.close()  # first: see the class
+            db = _open_read_only(self.path, LOOK_UP_SECONDS)
+            self._opened = Opened(db, file, log)
+            db.execute(LOOK).fetchall()
+            self._opened = Opened(db, file, log or _file_id(self._log_path))  # opening may have made the log
+        return self._opened.db
 
     @contextmanager
     def _writer(self) -> Iterator[sqlite3.Connection]:
@@ -204,7 +245,9 @@ class SqliteTarget:
                 db.execute(PUBLICATIONS)
                 last.execute(LOOK).fetchall()  # a new file has its logs only now
                 yield db
-                db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                # An empty log: SQLite would replay what it holds over another file that a person puts in this one's place.
+                db.execute(f"PRAGMA busy_timeout = {LOG_SECONDS * 1000:.0f}")
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @contextmanager
     def _only_stager(self) -> Iterator[None]:
@@ -249,29 +292,37 @@ def require_version(version: str) -> str:
     return version
 
 
-def _open_read_only(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+def _open_read_only(path: Path, wait_seconds: float | None = None) -> sqlite3.Connection:
+    """A connection for one thread at a time. wait_seconds: how long it waits for a lock, else as long as a writer."""
+    wait_seconds = BUSY_SECONDS if wait_seconds is None else wait_seconds
+    address = f"file:{quote(str(path))}?mode=ro"
+    return sqlite3.connect(address, uri=True, timeout=wait_seconds, isolation_level=None, check_same_thread=False)
 
 
-def _nothing_published(path: Path) -> str:
-    return f"{path}: nothing has been published yet; run the DAG nightly_retrain, or python -m jobs.publish_table --run-id R"
+def _file_id(path: Path | str) -> FileId | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116  at every look-up, and Path's takes twice the time
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 @contextmanager
-def _in_sentences(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into ones that say what to do."""
+def _in_sentences(path: Path, wait_seconds: float | None = None) -> Iterator[None]:
+    """Turn SQLite's errors into ones that say what to do. wait_seconds: as for _open_read_only."""
     try:
         yield
     except sqlite3.OperationalError as error:
         text = str(error)
         if "no such table" in text:
-            raise BadData(_nothing_published(path)) from error
+            raise NothingPublished(path) from error
         if "full" in text:
             raise OSError(errno.ENOSPC, text, str(path)) from error
         if "readonly" in text or ("unable to open" in text and not _may_write(path)):
             raise PermissionError(errno.EACCES, text, str(path)) from error
-        if "locked" in text or "busy" in text:
-            raise TimeoutError(f"{path}: {text}; another program has held the file for more than {BUSY_SECONDS:.0f} s") from error
+        if "lock" in text or "busy" in text:  # the third text is "locking protocol"
+            waited = BUSY_SECONDS if wait_seconds is None else wait_seconds
+            raise TimeoutError(f"{path}: {text}; another program has held the file for more than {waited:g} s") from error
         raise OSError(errno.EIO, text, str(path)) from error
     except sqlite3.DatabaseError as error:
         # so SQLite also calls a page that the disk does not give
