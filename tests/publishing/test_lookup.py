@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from published_rows import publish
 
 from hybridrec import lookup
 from hybridrec.errors import BadData
 from hybridrec.run import Run
+from hybridrec.targets import Answer
+from hybridrec.targets.sqlite import SqliteTarget
 from jobs import check_output, publish_table
 from jobs.lookup import Params, main
 
@@ -71,3 +75,50 @@ def test_nothing_published_is_said_in_a_sentence(listed: Run) -> None:
 def test_k_below_one_is_refused(published: Run) -> None:
     with pytest.raises(BadData, match="k is 0, expected 1 or more"):
         main(Params("u10", k=0))
+
+
+class Switching(SqliteTarget):
+    """A target whose live version changes before popular items are read, so many times."""
+
+    switches = 0
+
+    def read_popular(self, window: str, k: int) -> Answer:
+        if self.switches:
+            self.switches -= 1
+            publish(SqliteTarget(self.path), f"v{self.switches}", f"mark{self.switches}")
+        return super().read_popular(window, k)
+
+
+def test_an_answer_filled_during_a_switch_is_of_one_version(tmp_path: Path) -> None:
+    target = Switching(tmp_path / "recommendations.db")
+    publish(target, "v9", "mark9")
+    target.switches = 2
+    answer = lookup.recommend(target, "u00005", 5, frozenset({"i005", "i006", "i007"}))
+    assert (answer.version, answer.reason, len(answer.entries)) == ("v0", "filled", 5)
+    assert {entry.title.split()[1] for entry in answer.entries if entry.title} == {"mark0"}
+    target.close()
+
+
+def test_a_version_that_changes_again_and_again_is_given_up(tmp_path: Path) -> None:
+    target = Switching(tmp_path / "recommendations.db")
+    publish(target, "v9", "mark9")
+    target.switches = lookup.ATTEMPTS
+    with pytest.raises(TimeoutError, match="ask again"):
+        lookup.recommend(target, "u00005", 5, frozenset({"i005", "i006", "i007"}))
+    target.close()
+
+
+def test_the_second_tier_of_popular_items_is_asked_when_the_first_ends(tmp_path: Path) -> None:
+    """Of u00003 (i003 to i007) nothing is left, of the popular items of late (i000 to i004) two, and no more of all time."""
+    target = SqliteTarget(tmp_path / "recommendations.db")
+    publish(target, "v1", "one")
+    answer = lookup.recommend(target, "u00003", 5, frozenset(f"i{number:03d}" for number in range(2, 8)))
+    assert [(entry.rank, entry.item_id, entry.source) for entry in answer.entries] == [
+        (1, "i000", "popular_recent"),
+        (2, "i001", "popular_recent"),
+    ]
+    assert (answer.reason, answer.shortfall) == (
+        "fallback",
+        "2 of 5 places: the others are excluded, and no popular item is left to take their place",
+    )
+    target.close()
