@@ -124,7 +124,8 @@ def served(home: Path, core: int) -> Iterator[int]:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
     command = [sys.executable, "-m", "hybridrec.service", "--port", str(port)]
-    process = subprocess.Popen(command, env=os.environ | {"HYBRIDREC_HOME": str(home)})
+    with (home / "access.log").open("wb") as log:
+        process = subprocess.Popen(command, env=os.environ | {"HYBRIDREC_HOME": str(home)}, stdout=log)
     try:
         os.sched_setaffinity(process.pid, {core})
         while process.poll() is None:
