@@ -56,7 +56,7 @@ class Client:
 @contextmanager
 def serving(place: Path | Target, **options: object) -> Iterator[Client]:
     app = create_app(SqliteTarget(place) if isinstance(place, Path) else place, **options)  # type: ignore[arg-type]
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_keep_alive=60))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
