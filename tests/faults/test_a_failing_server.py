@@ -150,7 +150,7 @@ def test_a_disk_is_full_to_every_degree(
 ) -> None:
     """The tables' disk has room for no page, for one, for two, until a version fits."""
     lane, filler = lanes.get(), small_disk / "filler"
-    # After a vacuum of its catalogues the server writes a file of the database anew when somebody connects, and on a full disk refuses them.
+    # After a vacuum of its catalogues the server writes a file anew when somebody connects: on a full disk it would refuse them.
     administer(postgres_server, "ALTER SYSTEM SET autovacuum = off", "SELECT pg_reload_conf()")
     administer(postgres_server, f"CREATE TABLESPACE small LOCATION '{small_disk / 'tables'}'")
     address = fresh_database(postgres_server, "full_disk", "small")
