@@ -31,7 +31,7 @@ def main(params: Params) -> None:
     run.write("out_comparisons", found.comparisons)
     run.write("out_ablation", found.ablation)
     with run.staged("decision") as folder:
-        write_choices(folder / DECISION, found.choices, {"metric": f"ndcg@{run.config.k}"})
+        write_choices(folder / DECISION, found.choices, found.figures)
     for segment, choice in found.choices.items():
         log.info("%s histories get %s: %s", segment, choice.name, choice.reason)
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from hybridrec import job
 from hybridrec.report.collect import collect
 from hybridrec.report.page import render, report_json
+from hybridrec.report.summary import SUMMARY, summary_json
 from hybridrec.run import Run
 
 log = logging.getLogger(__name__)
@@ -28,11 +30,12 @@ class Params:
 def main(params: Params) -> None:
     run = Run.open(params.run_id)
     durations = json.loads(params.durations.read_text()) if params.durations else {}
-    facts = collect(run, durations)
+    facts = collect(run, datetime.now(UTC), durations)  # it states what was true when it was written
     page = render(facts)
     with run.staged("report") as folder:
         (folder / "report.html").write_text(page)
         (folder / "report.json").write_text(report_json(facts))
+        (folder / SUMMARY).write_text(summary_json(facts))
     path = run.artefact("report") / "report.html"
     log.info("%s: %d KiB, %d warnings", path, len(page) // 1024, len(facts.warnings))
     if facts.gate:  # a night that came to the gate is registered, others have no MLflow run

@@ -40,6 +40,9 @@ class Config:
     light_max_items: longest history that counts as light.
     gate_tolerance: NDCG that a challenger may lose against the champion, as the interval's lower end.
     min_live_overlap, max_lost_share, min_coverage, max_fallback_share, max_item_share: thresholds on the table before it is published.
+    warn_item_share, warn_concentration, warn_fallback_share, warn_event_age_days: what the report warns of, and publishes all the same: an
+    item in more of the lists; half of all places on so many times fewer items than half of all histories; users with the fallback
+    list; a newest event of this age when the report is written. 0 never warns.
     keep_versions: published versions that stay for a rollback. valid_days: how long readers may trust a version.
 
     There is no option for a search: a night spends none of its time on one. It takes the models' options that tune_models
@@ -69,6 +72,10 @@ class Config:
     min_coverage: float = 0.02
     max_fallback_share: float = 0.5
     max_item_share: float = 0.95
+    warn_item_share: float = 0.2
+    warn_concentration: float = 3.0
+    warn_fallback_share: float = 0.2
+    warn_event_age_days: float = 3.0
     keep_versions: int = 5
     valid_days: float = 2.0
     event_weights: dict[str, float] = field(

@@ -13,6 +13,7 @@ import gc
 import json
 import logging
 import os
+import re
 import resource
 import sys
 import threading
@@ -25,6 +26,7 @@ from contextlib import contextmanager
 from dataclasses import MISSING, Field, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+from urllib.parse import quote
 
 import psutil
 
@@ -38,6 +40,12 @@ MIB = 2**20
 EXIT_BAD_DATA = 3
 EXIT_SKIPPED = 4
 TASK_VARIABLE = "HYBRIDREC_TASK_PID"  # the process of the task that has submitted this job
+# What Airflow tells a task's process about it, and our operators add.
+MAP_INDEX = "AIRFLOW_CTX_MAP_INDEX"
+CONTEXT = ("AIRFLOW_CTX_DAG_ID", "AIRFLOW_CTX_DAG_RUN_ID", "AIRFLOW_CTX_TASK_ID", MAP_INDEX)
+SAID_LENGTH = 600  # characters of an error that a record keeps
+SECRET_NAME = re.compile(r"PASS(WORD|WD|PHRASE)?$|SECRET|TOKEN|_KEY$|CREDENTIAL")
+IN_ADDRESS = re.compile(r"(://[^\s:/@]*):[^\s@]+@")
 log = logging.getLogger("hybridrec")
 
 
@@ -50,11 +58,15 @@ class TaskRecord:
     """Cost of one attempt at a job: seconds of wall and CPU time, MiB at the peak of resident memory.
 
     startup_seconds: from process start to main, interpreter and imports. spark_seconds: spent waiting for Spark.
+    state: done, skipped, bad_data or failed; running until then, and for good if the process was killed.
+    said: the last line of what a failed attempt said, secrets masked. page: path of the task in Airflow's pages, empty from a shell.
     """
 
     job: str
     part: str
     state: str = "running"
+    said: str = ""
+    page: str = ""
     started_at: float = 0.0
     startup_seconds: float = 0.0
     wall_seconds: float = 0.0
@@ -84,6 +96,7 @@ def _run(main: Callable[[P], None], params: P, name: str) -> int:
     _record.job, _record.part = name, ".".join(str(values[key]) for key in ("model", "fold", "table", "origin") if key in values)
     _record.startup_seconds = _age()
     _record.started_at = time.time() - _record.startup_seconds
+    _record.state, _record.said, _record.page = "running", "", airflow_page()
     _end_with_task()
     code, _record.state = _outcome(main, params, name, values)
     usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -115,20 +128,46 @@ def _age() -> float:
 def _outcome(main: Callable[[P], None], params: P, name: str, values: dict[str, Any]) -> tuple[int, str]:
     try:
         with _only_attempt(_task_file(values, "lock")):
+            _write_record(values)  # an attempt that is killed leaves this one
             main(params)
     except BadData as error:
-        sys.stderr.write(f"BadData in {name}: {error}\n")
+        _say(f"BadData in {name}: {error}")
         return EXIT_BAD_DATA, "bad_data"
     except Skip as reason:
         log.info("skipped: %s", reason)
         return EXIT_SKIPPED, "skipped"
     except OSError as error:
-        sys.stderr.write(f"{traceback.format_exc()}{name} failed: {explain_os_error(error)}\n")
+        sys.stderr.write(traceback.format_exc())
+        _say(f"{name} failed: {explain_os_error(error)}")
         return 1, "failed"
     except Exception as error:
-        sys.stderr.write(f"{traceback.format_exc()}{name} failed: {type(error).__name__}: {_what_it_says(error)}; it may be retried\n")
+        sys.stderr.write(traceback.format_exc())
+        _say(f"{name} failed: {type(error).__name__}: {_what_it_says(error)}; it may be retried")
         return 1, "failed"
     return 0, "done"
+
+
+def _say(sentence: str) -> None:
+    """The last words of a failed attempt: to the log, and in short to the record."""
+    sys.stderr.write(f"{sentence}\n")
+    _record.said = without_secrets(sentence.strip().splitlines()[-1])[:SAID_LENGTH]
+
+
+def without_secrets(text: str) -> str:
+    """The text with *** for the value of each variable of the environment that is named like a secret, and for passwords in addresses."""
+    values = {value for name, value in os.environ.items() if SECRET_NAME.search(name) and len(value) >= 6}
+    for value in sorted(values, key=len, reverse=True):  # one may hold another
+        text = text.replace(value, "***")
+    return IN_ADDRESS.sub(r"\1:***@", text)
+
+
+def airflow_page() -> str:
+    """Path of this task's page, which shows its log, on the server of Airflow's pages; empty for a job from a shell."""
+    dag, run, task, index = (os.environ.get(name, "") for name in CONTEXT)
+    if not (dag and run and task):
+        return ""
+    mapped = f"/mapped/{index}" if index.isdigit() else ""
+    return f"/dags/{quote(dag, safe='')}/runs/{quote(run, safe='')}/tasks/{quote(task, safe='')}{mapped}"
 
 
 def _what_it_says(error: Exception) -> str:

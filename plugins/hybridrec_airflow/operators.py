@@ -17,7 +17,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from hybridrec.job import EXIT_BAD_DATA, EXIT_SKIPPED
 from hybridrec_airflow.links import links_of
 from hybridrec_airflow.outcomes import JobFailed, JobRefused
-from hybridrec_airflow.process import ROOT, Flag, JobProcess, command_line
+from hybridrec_airflow.process import ROOT, Flag, JobProcess, command_line, tell_map_index
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset, Context, XComArg
@@ -70,6 +70,7 @@ class JobOperator(BaseOperator):
     def execute(self, context: Context) -> None:
         """Run the job to its end; its output becomes the task's log."""
         self.log.info("%s", " ".join(self.command))
+        tell_map_index(context)
         self._process = JobProcess(self.command, self.session)
         code = self._process.wait(lambda line: self.log.info("%s", line))
         raise_for_exit_code(self.job, code, list(self._process.tail))

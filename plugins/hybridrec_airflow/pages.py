@@ -1,6 +1,6 @@
 """Pages beside the Airflow UI: reports, Data Docs, the way into MLflow; behind Airflow's own login.
 
-/hybridrec/                   the runs, newest first
+/hybridrec/                   the runs, newest first, and which is live now
 /hybridrec/reports/<run_id>   a run's report
 /hybridrec/docs/...           Data Docs
 /hybridrec/mlflow/<run_id>    leads to the run in MLflow
@@ -11,18 +11,18 @@ text from the data, so the browser is told to run no script in them: one in a ti
 
 from __future__ import annotations
 
-import html
 import json
 import os
 import urllib.request
+from datetime import UTC, datetime
 
 from airflow.api_fastapi.core_api.security import get_user
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 
-from hybridrec import storage, store
+from hybridrec import store
 from hybridrec.errors import BadData
-from hybridrec.run import MANIFEST, run_folder
+from hybridrec.run import run_folder
 from hybridrec.settings import Settings
 from hybridrec_airflow.links import PREFIX
 
@@ -37,18 +37,11 @@ app = FastAPI(title="hybridrec", docs_url=None, redoc_url=None, openapi_url=None
 
 
 @app.get("/", response_class=HTMLResponse)
-def runs() -> str:
-    """The runs with their reports, newest first."""
-    folder = Settings.from_env().runs
-    names = storage.children(folder)
-    opened = storage.times([folder / name / MANIFEST for name in names])
-    reports = storage.times([folder / name / "report" / store.MANIFEST for name in names])
-    found = sorted(((at, name, report) for at, name, report in zip(opened, names, reports, strict=True) if at), reverse=True)
-    rows = "".join(
-        f"<tr><td>{_report_cell(name, report is not None)}</td><td><a href='{PREFIX}/mlflow/{name}'>MLflow</a></td></tr>"
-        for _, name, report in found
-    )
-    return PAGE.format(rows=rows or "<tr><td>No run yet: start <code>ingest</code>, then <code>nightly_retrain</code>.</td></tr>")
+def runs() -> HTMLResponse:
+    """The runs with their reports, newest first, and which of them is live now."""
+    from hybridrec.report.runs import list_runs, render_runs
+
+    return HTMLResponse(render_runs(list_runs(Settings.from_env(), datetime.now(UTC)), PREFIX), headers=HEADERS)
 
 
 @app.get("/reports/{run_id}")
@@ -98,15 +91,3 @@ def _ask(server: str, method: str, body: dict[str, object]) -> dict[str, list[di
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with direct.open(request, timeout=MLFLOW_SECONDS) as answer:
         return json.load(answer)
-
-
-def _report_cell(run_id: str, has_report: bool) -> str:
-    name = html.escape(run_id)
-    return f"<a href='{PREFIX}/reports/{name}'>{name}</a>" if has_report else f"{name} (no report)"
-
-
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>hybridrec: runs</title>
-<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:50rem;margin:2rem auto;padding:0 1rem}}
-td{{padding:.3rem 1rem .3rem 0;border-bottom:1px solid #8884}}</style>
-<h1>Runs of nightly_retrain</h1><p><a href="/hybridrec/docs/">Data Docs</a> &middot; <a href="/dags/nightly_retrain">Airflow</a></p>
-<table>{rows}</table></html>"""

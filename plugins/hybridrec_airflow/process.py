@@ -11,6 +11,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hybridrec import job
 from hybridrec.spark import SESSION_VARIABLE
@@ -47,10 +48,15 @@ def flag_arguments(flags: Mapping[str, Flag]) -> list[str]:
 
 
 def environment(session: str) -> dict[str, str]:
-    """A job's environment: this process's without Airflow's own settings, whose secrets no job needs."""
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW_")}
+    """A job's environment: this process's without Airflow's own settings, whose secrets no job needs, but with the task's name."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW_") or key in job.CONTEXT}
     spark = {SESSION_VARIABLE: session} if session else {}
     return inherited | job.environment() | {"PYTHONPATH": str(ROOT)} | spark
+
+
+def tell_map_index(context: Mapping[str, Any]) -> None:
+    """Add a mapped task's number to what Airflow has put into this process's environment, so that the job knows its page."""
+    os.environ[job.MAP_INDEX] = str(getattr(context.get("ti"), "map_index", ""))
 
 
 class JobProcess:

@@ -18,7 +18,7 @@ from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOpe
 from hybridrec.job import TASK_VARIABLE
 from hybridrec_airflow.links import SparkLink
 from hybridrec_airflow.operators import job_doc, raise_for_exit_code
-from hybridrec_airflow.process import ROOT, Flag, environment, flag_arguments
+from hybridrec_airflow.process import ROOT, Flag, environment, flag_arguments, tell_map_index
 
 if TYPE_CHECKING:
     from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
@@ -39,6 +39,7 @@ class SubmittedJobOperator(SparkSubmitOperator):
 
     def execute(self, context: Context) -> None:
         """Submit the job and wait for its end; it ends with this process, so a retry never meets it."""
+        tell_map_index(context)
         self.env_vars = {**(self.env_vars or {}), TASK_VARIABLE: str(os.getpid())}
         try:
             super().execute(context)

@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from hybridrec import store
 from hybridrec.errors import BadData
 from hybridrec.evaluation import metrics
 from hybridrec.evaluation.bootstrap import Doubles, paired_difference
 from hybridrec.evaluation.comparisons import POPULARITY, Comparison, Resampling
-from hybridrec.evaluation.labels import LabelledPool, labelled_pool
+from hybridrec.evaluation.labels import LabelledPool, history_lengths, labelled_pool
 from hybridrec.evaluation.lists import ALL
 from hybridrec.evaluation.metrics import judge
+from hybridrec.evaluation.served import SERVED, compare_served, served_users
 from hybridrec.ranking.groups import Floats
-from hybridrec.ranking.policy import SEGMENTS, Choice, Policy, load_policy, source_scores
+from hybridrec.ranking.policy import SEGMENTS, Choice, Policy, load_policy, segments_of, source_scores
 from hybridrec.strategies import weighted
 
 if TYPE_CHECKING:
@@ -73,7 +75,8 @@ def judge_promotion(run: Run, tonight: Policy, champion: Champion | None) -> Ver
     if not refusals:
         return Verdict(True, "tonight", (*reasons, "promoted"), tuple(rows))
     serving = _stand_in(champion, notes, quality, k, how)
-    return Verdict(False, serving, (*reasons, *refusals, f"refused; tonight's lists are ranked by {serving}"), tuple(rows))
+    served = _beside_best_source(run, fold, serving, quality[_rank_by(serving, champion)], how)
+    return Verdict(False, serving, (*reasons, *refusals, f"refused; tonight's lists are ranked by {serving}"), (*rows, *served))
 
 
 def stand_in_choices(serving: Serving, reason: str) -> dict[str, Choice]:
@@ -116,6 +119,25 @@ def _champion_quality(champion: Champion | None, fold: LabelledPool, k: int) -> 
 def _overall(ours: str, theirs: str, quality: dict[str, Doubles], k: int, how: Resampling) -> Comparison:
     found = paired_difference(quality[ours], quality[theirs], how.samples, how.seed)
     return Comparison("champion", ours, theirs, ALL, f"ndcg@{k}", *found, n_users=len(quality[ours]))
+
+
+def _rank_by(serving: Serving, champion: Champion | None) -> str:
+    """The name under which the quality of a stand-in's lists is kept."""
+    names = {"blend": BLEND, "popularity": POPULARITY}
+    return names[serving] if serving in names or champion is None else f"champion {champion.version}"
+
+
+def _beside_best_source(run: Run, fold: LabelledPool, serving: Serving, ours: Doubles, how: Resampling) -> list[Comparison]:
+    """The stand-in's lists against the single source that evaluate has found best, over the users who are served."""
+    if not store.is_committed(run.dataset("out_comparisons")):
+        return []
+    rows = run.read("out_comparisons", columns=["question", "name", "against"]).to_pylist()
+    best = next((row["against"] for row in rows if row["question"] == SERVED and row["against"] != POPULARITY), POPULARITY)
+    if best not in fold.pool.sources:
+        return []
+    segments = segments_of(history_lengths(run, "eval", fold.labels.users), run.config.light_max_items)
+    theirs = _quality(source_scores(fold.pool, best), fold, run.config.k)
+    return compare_served(ours, theirs, (serving, best), segments, served_users(run), run.config.k, how)
 
 
 def _refusals(rows: list[Comparison], tolerance: float) -> list[str]:

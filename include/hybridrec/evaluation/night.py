@@ -12,6 +12,7 @@ from hybridrec.evaluation import ablation
 from hybridrec.evaluation.comparisons import Resampling, as_columns, compare_lists, decide, default_list
 from hybridrec.evaluation.labels import LabelledPool, history_lengths, labelled_pool
 from hybridrec.evaluation.lists import Catalogue, JudgedLists, judge_lists, metric_rows
+from hybridrec.evaluation.served import judge_served, served_users
 from hybridrec.ranking.policy import Choice, segments_of
 from hybridrec.strategies import Strategy
 
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
 
 
 class Evaluation(NamedTuple):
-    """What a night's evaluation found."""
+    """What a night's evaluation found. figures: what stands beside the choices in decision.json."""
 
     metrics: pa.Table
     comparisons: pa.Table
     ablation: pa.Table
     choices: dict[str, Choice]
+    figures: dict[str, object]
 
 
 def evaluate(run: Run, threads: int, ablate: bool = True) -> Evaluation:
@@ -43,11 +45,14 @@ def evaluate(run: Run, threads: int, ablate: bool = True) -> Evaluation:
     choices = decide(lists, rows, run.config.k)
     name = published_strategy(lists, choices) if ablate else ""
     left_out = ablation.as_columns(ablation.ablate_night(run, ready[name], name, threads)) if name else []
+    served = judge_served(lists, choices, served_users(run), run.config.k, how)
+    metrics = table("out_metrics").conform(metric_rows(lists, how.samples, how.seed, threads))
     return Evaluation(
-        metric_rows(lists, how.samples, how.seed, threads),
-        pa.Table.from_pylist(as_columns(rows), table("out_comparisons").arrow_schema()),
+        pa.concat_tables([metrics, pa.Table.from_pylist(served.metrics, metrics.schema)]),
+        pa.Table.from_pylist(as_columns([*rows, *served.comparisons]), table("out_comparisons").arrow_schema()),
         pa.Table.from_pylist(left_out, table("out_ablation").arrow_schema()),
         choices,
+        {"metric": f"ndcg@{run.config.k}", "served": served.users, "judged": served.judged},
     )
 
 

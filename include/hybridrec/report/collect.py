@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, TypeVar
+from datetime import datetime
+from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 from hybridrec import output_checks, storage, store
 from hybridrec.config import Split
+from hybridrec.errors import BadData
 from hybridrec.evaluation.ablation import Ablation
 from hybridrec.evaluation.comparisons import Comparison
-from hybridrec.lookup import open_target
 from hybridrec.ranking.policy import DECISION, read_choices
 from hybridrec.report import story
 from hybridrec.report.costs import steps
-from hybridrec.report.facts import Check, Choice, Facts, Gate, Index, Metric, OutputChecks, TunedModel, Version
-from hybridrec.report.lists import describe_lists
+from hybridrec.report.facts import Before, Check, Choice, Facts, Gate, Index, Limits, Metric, OutputChecks, TunedModel, Version
+from hybridrec.report.failure import find_failure
+from hybridrec.report.lists import batches, describe_lists
 from hybridrec.report.pool import pool_hits
 from hybridrec.report.quality import table_quality
+from hybridrec.report.served import served_quality
+from hybridrec.report.target import ask_target
+from hybridrec.report.warnings import warnings
+from hybridrec.run import Run
 from hybridrec.spark import server_peak_mib
 from hybridrec.training import FIT_FILE
 from hybridrec.tuning.trials import as_text
 
 if TYPE_CHECKING:
-    from hybridrec.run import Fold, Run, RunManifest
+    from hybridrec.run import Fold, RunManifest
+    from hybridrec.targets import Publication
 
 T = TypeVar("T")
 HELD_OUT: dict[Split, str] = {
@@ -34,8 +41,8 @@ HELD_OUT: dict[Split, str] = {
 }
 
 
-def collect(run: Run, durations: Mapping[str, float] | None = None) -> Facts:
-    """All that the report says about a run.
+def collect(run: Run, written_at: datetime, durations: Mapping[str, float] | None = None) -> Facts:
+    """All that the report says about a run, as it is at `written_at`.
 
     durations: seconds of whole tasks as the scheduler measured them, by step name.
     """
@@ -48,7 +55,7 @@ def collect(run: Run, durations: Mapping[str, float] | None = None) -> Facts:
             absent.append(f"{what}: {job} has not run to its end")
             return None
 
-    facts = _frame(run)
+    facts = _frame(run, written_at)
     metric, choices = read("decision", "evaluate", _decision) or ("", ())
     facts = replace(
         facts,
@@ -65,15 +72,15 @@ def collect(run: Run, durations: Mapping[str, float] | None = None) -> Facts:
         missing_sources=read("the pool of all users", "generate_candidates", _missing_sources) or (),
         categories_unlearnt=bool(read("the catalogue", "build_interactions", _categories_unlearnt)),
         output_checks=read("checks of the output", "check_output", _output_checks),
-        version=_version(run),
         quality=table_quality(run),
         steps=steps(run.folder, durations or {}),
         ingest_steps=steps(run.settings.warehouse(run.manifest.source), durations or {}),
         spark_peak_mib=_spark_peak_mib(run),
     )
-    facts = replace(facts, absent=tuple(absent))
-    facts = replace(facts, warnings=story.warnings(facts))
-    return replace(facts, headline=story.headline(facts))
+    facts = replace(facts, absent=tuple(absent), **_newest_event(run, written_at), **_beside_target(run, facts))
+    facts = replace(facts, served=served_quality(run, facts) if facts.metrics else None, outcome=story.outcome(facts))
+    facts = replace(facts, failure=find_failure(run) if facts.outcome == story.FAILED else None)
+    return replace(facts, warnings=warnings(facts), headline=story.headline(facts))
 
 
 def _ranked_users(run: Run) -> int:
@@ -88,15 +95,17 @@ def _ranked_users(run: Run) -> int:
     return sum(int(pc.count_distinct(pq.ParquetFile(path).read(["user_idx"])["user_idx"]).as_py()) for path in files)
 
 
-def _frame(run: Run) -> Facts:
-    manifest = run.manifest
+def _frame(run: Run, written_at: datetime) -> Facts:
+    manifest, config = run.manifest, run.config
     folds = {str(fold.name): _describe_fold(fold, run.config.split) for fold in sorted(manifest.folds.values(), key=lambda fold: fold.cut)}
     options = {name: str(value) for name, value in asdict(run.config).items()}
     return Facts(
         run_id=run.run_id,
         source=manifest.source,
         as_of=f"{manifest.as_of:%Y-%m-%d %H:%M:%S} UTC",
+        written_at=f"{written_at:%Y-%m-%d %H:%M} UTC",
         code_version=manifest.code_version,
+        limits=Limits(config.warn_item_share, config.warn_concentration, config.warn_fallback_share, config.warn_event_age_days),
         models=manifest.models,
         k=run.config.k,
         publish=manifest.publish,
@@ -169,15 +178,69 @@ def _output_check(check: output_checks.Check) -> Check:
     return Check(f"{check.name}: {check.meaning}", check.passed, f"{check.value:.4g}{bound}")
 
 
-def _version(run: Run) -> Version | None:
-    """What the target has of this run; asked only where the night was to publish and got that far."""
-    if not run.manifest.publish or not store.is_committed(run.dataset("out_recommendations")):
-        return None
-    for found in open_target(run.settings).versions():
-        if found.run_id == run.run_id:
-            at = f"{found.generated_at:%Y-%m-%d %H:%M} UTC"
-            return Version(found.version, found.state, found.content_hash, at, found.notes, dict(found.counts))
-    return None
+class BesideTarget(TypedDict):
+    """What the target has of this run, and of the one before."""
+
+    version: Version | None
+    before: Before | None
+    target_problem: str
+
+
+def _beside_target(run: Run, facts: Facts) -> BesideTarget:
+    """The target is asked only by a night that got as far as lists."""
+    if not facts.lists:
+        return {"version": None, "before": None, "target_problem": ""}
+    versions, problem = ask_target(run.settings)
+    ours = next((found for found in versions if found.run_id == run.run_id), None)
+    earlier = _live_before(versions, ours, facts.output_checks.compared_with if facts.output_checks else "")
+    return {
+        "version": _version(ours) if ours else None,
+        "before": _before(run, ours, earlier) if earlier else None,
+        "target_problem": problem,
+    }
+
+
+def _version(found: Publication) -> Version:
+    at = f"{found.generated_at:%Y-%m-%d %H:%M} UTC"
+    return Version(found.version, found.state, found.content_hash, at, found.notes, dict(found.counts))
+
+
+def _live_before(versions: Sequence[Publication], ours: Publication | None, compared_with: str) -> Publication | None:
+    """What was live when the output was checked; for a run that was live itself by then, the newest published version before it."""
+    if ours is None or compared_with not in ("", ours.version):
+        return next((found for found in versions if found.version == compared_with), None)
+    older = versions[versions.index(ours) + 1 :]
+    return next((found for found in older if found.state in ("live", "kept", "dropped")), None)
+
+
+def _before(run: Run, ours: Publication | None, earlier: Publication) -> Before:
+    try:
+        inputs = Run.open(earlier.run_id, run.settings).manifest.inputs
+        same = {n: i.content_hash for n, i in inputs.items()} == {n: i.content_hash for n, i in run.manifest.inputs.items()}
+    except BadData:  # its folder is gone
+        same = None
+    return Before(earlier.version, earlier.run_id, ours is not None and ours.content_hash == earlier.content_hash, same)
+
+
+class NewestEvent(TypedDict):
+    """The newest event that the models saw, with its age in days."""
+
+    newest_event: str
+    newest_event_age_days: float | None
+
+
+def _newest_event(run: Run, written_at: datetime) -> NewestEvent:
+    """Of the last fold's interactions; nothing without a calendar, or before there are any."""
+    import pyarrow.compute as pc
+
+    try:
+        found = [pc.max(batch.column(0)).as_py() for batch in batches(run, "model_interactions", ["last_event_at"], run.folds[-1])]
+    except store.NotCommitted:
+        found = []
+    if run.config.split != "time" or not found:
+        return {"newest_event": "", "newest_event_age_days": None}
+    newest = max(found)
+    return {"newest_event": f"{newest:%Y-%m-%d %H:%M} UTC", "newest_event_age_days": (written_at - newest).total_seconds() / 86_400}
 
 
 def _missing_sources(run: Run) -> tuple[str, ...]:

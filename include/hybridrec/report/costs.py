@@ -28,6 +28,7 @@ def _step(record: job.TaskRecord, durations: Mapping[str, float]) -> Step:
         compute_seconds=round(max(record.wall_seconds - record.startup_seconds - record.spark_seconds, 0.0), 3),
         airflow_seconds=None if around is None else round(max(around, 0.0), 3),
         peak_mib=round(record.peak_mib, 1),
+        said=record.said,
     )
 
 

@@ -23,6 +23,7 @@ def exposure(name: str, counts: NDArray[np.int64]) -> Exposure:
         name=name,
         n_items=n_items,
         n_shown=int((rising > 0).sum()),
+        n_for_half=int(n_items - np.searchsorted(cumulated, 0.5, side="right") + 1) if rising.any() else 0,
         gini=round(gini(counts), 4),
         top_1_percent=round(top_share(counts, 0.01), 4),
         top_10_percent=round(top_share(counts, 0.10), 4),

@@ -46,13 +46,14 @@ class Exposure:
     """How evenly places are spread over the catalogue.
 
     curve: (share of the catalogue, share of the places), items with the fewest places first.
-    gini: 0 when every item has the same number, near 1 when one item has all.
+    gini: 0 when every item has the same number, near 1 when one item has all. n_for_half: items that together take half of all places.
     top_1_percent, top_10_percent: share of all places that the most shown items take.
     """
 
     name: str
     n_items: int
     n_shown: int
+    n_for_half: int
     gini: float
     top_1_percent: float
     top_10_percent: float
@@ -82,6 +83,15 @@ class ShownItem:
 
 
 @dataclass(frozen=True)
+class MostShown:
+    """The item that is in the most lists."""
+
+    item_id: str
+    title: str
+    n_lists: int
+
+
+@dataclass(frozen=True)
 class SampleUser:
     """One user with the newest part of the history and the published list."""
 
@@ -105,6 +115,7 @@ class Lists:
     by_segment: dict[str, int]
     by_strategy: dict[str, int]
     by_shortfall: dict[str, int]
+    most_shown: MostShown | None
     exposures: tuple[Exposure, ...]
     scores: tuple[Histogram, ...]
     samples: tuple[SampleUser, ...]
@@ -145,7 +156,7 @@ class TableQuality:
 
 @dataclass(frozen=True)
 class Step:
-    """Cost of one task. compute_seconds is the wall time without start-up and Spark.
+    """Cost of one task. compute_seconds is the wall time without start-up and Spark. said: the last line of one that failed.
 
     airflow_seconds: what the scheduler added around the process, None when not measured.
     """
@@ -157,6 +168,7 @@ class Step:
     compute_seconds: float
     airflow_seconds: float | None
     peak_mib: float
+    said: str = ""
 
 
 @dataclass(frozen=True)
@@ -186,7 +198,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Version:
-    """The published version that came out of this run."""
+    """The version that came out of this run, with its state as the report was written."""
 
     version: str
     state: str
@@ -194,6 +206,82 @@ class Version:
     generated_at: str
     notes: str
     counts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Before:
+    """What was live before this run was published, and whether this run brought anything new.
+
+    same_lists: every published row is the same. same_inputs: all core tables are; None when the earlier run's folder is gone.
+    """
+
+    version: str
+    run_id: str
+    same_lists: bool
+    same_inputs: bool | None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why the night came to no good end: its first failing task, what that said last, and the path of its page in Airflow.
+
+    how: what happened to it, as "refused its input". others: tasks that failed after it. page: empty for a task from a shell.
+    """
+
+    task: str
+    how: str
+    said: str
+    page: str
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Served:
+    """Quality of tonight's lists for the users who are served, beside the best single model's.
+
+    ranked_by: whose policy these lists are by: tonight, champion, blend or popularity. difference, low, high: value minus best_value.
+    users: served users by segment that the figures stand for. left_out: those of segments with too few judged users.
+    """
+
+    metric: str
+    ranked_by: str
+    value: float
+    best: str
+    best_value: float
+    difference: float
+    low: float
+    high: float
+    popularity: float | None
+    n_judged: int
+    users: dict[str, int]
+    left_out: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Options of the night beyond which the report warns; 0 never warns."""
+
+    item_share: float
+    concentration: float
+    fallback_share: float
+    event_age_days: float
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something that a person should look at: what, in figures, beyond which limit, and what to do about it."""
+
+    what: str
+    figure: str
+    limit: str
+    remedy: str
+
+    @property
+    def text(self) -> str:
+        """All of it in one line."""
+        return " ".join(
+            filter(None, (self.what, f"{self.figure}." if self.figure else "", f"Limit: {self.limit}." if self.limit else "", self.remedy))
+        )
 
 
 @dataclass(frozen=True)
@@ -228,14 +316,18 @@ class Index:
 class Facts:
     """Everything on the page. None and empty mean that the step which would have said it did not run to its end.
 
-    held_out: what the lists are judged by. metric: the one by which lists are compared, as ndcg@20.
+    written_at: when the report was written; it states what was true then. held_out: what the lists are judged by.
+    metric: the one by which lists are compared, as ndcg@20. target_problem: why the target could not be asked what it has of this run.
+    outcome: published, not published, or failed. newest_event: the newest that the models saw, and its age in days as of written_at.
     absent: what is missing, each with the job that would have written it. ranked_users: with a ranked list, before any rule.
     """
 
     run_id: str
     source: str
     as_of: str
+    written_at: str
     code_version: str
+    limits: Limits
     models: tuple[str, ...]
     k: int
     publish: bool
@@ -245,11 +337,18 @@ class Facts:
     tuned: tuple[TunedModel, ...] = ()
     metric: str = ""
     headline: str = ""
-    warnings: tuple[str, ...] = ()
+    outcome: str = ""
+    failure: Failure | None = None
+    served: Served | None = None
+    warnings: tuple[Notice, ...] = ()
     absent: tuple[str, ...] = ()
     missing_sources: tuple[str, ...] = ()
     categories_unlearnt: bool = False
     version: Version | None = None
+    before: Before | None = None
+    target_problem: str = ""
+    newest_event: str = ""
+    newest_event_age_days: float | None = None
     gate: Gate | None = None
     choices: tuple[Choice, ...] = ()
     metrics: tuple[Metric, ...] = ()

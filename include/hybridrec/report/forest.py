@@ -10,14 +10,19 @@ from hybridrec.evaluation.comparisons import POPULARITY, Comparison
 from hybridrec.report.charts import Axis, ticks
 from hybridrec.report.facts import Metric
 
-KINDS = {"strategy": "Strategies", "source": "Sources' own nominees", "scorer": "Pair scorers, over the whole pool"}
+KINDS = {
+    "policy": "The lists as chosen for each segment",
+    "strategy": "Strategies",
+    "source": "Sources' own nominees",
+    "scorer": "Pair scorers, over the whole pool",
+}
 
 
 @dataclass(frozen=True)
 class ForestRow:
     """One interval. Places are per cent of the track's width; rows of a group follow each other.
 
-    role is a style: strategy, source, scorer, popularity, best, gain, loss or even.
+    role is a style: policy, strategy, source, scorer, popularity, best, gain, loss or even.
     """
 
     group: str

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hybridrec.report.exposure import exposure
-from hybridrec.report.facts import Exposure, Histogram, Lists, SampleUser, ShownItem
+from hybridrec.report.facts import Exposure, Histogram, Lists, MostShown, SampleUser, ShownItem
 
 if TYPE_CHECKING:
     from hybridrec.run import Run
@@ -48,6 +48,7 @@ def describe_lists(run: Run) -> Lists:
         by_segment=dict(sorted(tally.segment.items())),
         by_strategy=dict(sorted(tally.strategy.items())),
         by_shortfall=dict(sorted(tally.shortfall.items())),
+        most_shown=_most_shown(tally, catalogue),
         exposures=_exposures(run, tally, catalogue),
         scores=_histograms(run, tally.ranges),
         samples=_samples(run, tally.segment, catalogue),
@@ -121,6 +122,14 @@ def _catalogue(run: Run) -> _Catalogue:
     titles, categories = rows.column("title").to_pylist(), rows.column("categories").to_pylist()
     shown = {i: ShownItem(i, t or i, tuple(c or ())) for i, t, c in zip(ids, titles, categories, strict=True)}
     return _Catalogue(ids, rows.column("is_available").to_numpy(zero_copy_only=False), shown)
+
+
+def _most_shown(tally: Tally, catalogue: _Catalogue) -> MostShown | None:
+    """The item with the most places, the first by id of equals; no list holds an item twice."""
+    if not tally.items:
+        return None
+    item, n_lists = min(tally.items.items(), key=lambda pair: (-pair[1], pair[0]))
+    return MostShown(item, catalogue.shown[item].title if item in catalogue.shown else item, n_lists)
 
 
 def _exposures(run: Run, tally: Tally, catalogue: _Catalogue) -> tuple[Exposure, ...]:

@@ -14,13 +14,15 @@ from markupsafe import Markup
 
 from hybridrec.evaluation import metrics as definitions
 from hybridrec.evaluation.ablation import Ablation
+from hybridrec.evaluation.served import SERVED
 from hybridrec.report import story
 from hybridrec.report.charts import histogram_chart, lorenz_chart
 from hybridrec.report.facts import Facts, Metric, Step
+from hybridrec.report.failure import HOW
 from hybridrec.report.forest import KINDS, Forest, ablation_forest, difference_forest, metric_forest
 
 HERE = Path(__file__).parent
-SEGMENTS = ("all", "heavy", "light", "none", "new_items")
+SEGMENTS = ("served", "all", "heavy", "light", "none", "new_items")
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ def render(facts: Facts) -> str:
         facts=facts,
         tiles=tiles(facts),
         published=published,
+        basis=story.basis(facts.served) if facts.served else "",
+        how_killed=HOW["running"],
         judged=story.judged_users(facts),
         forests=[(segment, metric_forest(found, published)) for segment in SEGMENTS if (found := story.overall(facts, segment))],
         tables=metric_tables(facts),
@@ -90,10 +94,16 @@ def tiles(facts: Facts) -> list[tuple[str, str, str]]:
         share = facts.lists.exposures[0].n_shown / max(facts.lists.exposures[0].n_items, 1)
         found.append(("Users served", number(facts.lists.n_users), f"{number(facts.lists.n_places)} places"))
         found.append(("Catalogue shown", percent(share), f"{number(facts.lists.exposures[0].n_shown)} items"))
-    if name in ours:
+    if facts.served:
+        served = facts.served
+        found.append(
+            (f"{served.metric}, users served", f"{served.value:.4f}", f"best single model: {served.best_value:.4f}, {served.best}")
+        )
+        found.append(("Over the best single model", f"{served.difference:+.4f}", f"{served.low:+.4f} to {served.high:+.4f}"))
+    elif name in ours:
         found.append((f"{ours[name].metric}, {name}", f"{ours[name].value:.4f}", f"{ours[name].low:.4f} to {ours[name].high:.4f}"))
     sources = [m for m in ours.values() if m.kind == "source"]
-    if sources:
+    if sources and not facts.served:
         best = max(sources, key=lambda m: (m.value, m.name))
         found.append(("Best single source", f"{best.value:.4f}", best.name))
     if facts.gate:
@@ -129,7 +139,8 @@ def metric_tables(facts: Facts) -> list[MetricTable]:
     depth = facts.metric.partition("@")[2]
     depths = sorted({m.metric.partition("@")[2] for m in facts.metrics if m.metric.startswith("ndcg@")}, key=int)
     ordered = sorted(depths, key=lambda k: (k != depth, int(k)))
-    return [table for k in ordered for segment in SEGMENTS if (table := _metric_table(facts.metrics, segment, k)).rows]
+    judged = [segment for segment in SEGMENTS if segment != SERVED]  # the served are weighed by one metric only
+    return [table for k in ordered for segment in judged if (table := _metric_table(facts.metrics, segment, k)).rows]
 
 
 def _metric_table(metrics: Sequence[Metric], segment: str, depth: str) -> MetricTable:

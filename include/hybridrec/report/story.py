@@ -1,18 +1,31 @@
-"""The report's first lines: what came out of the night, and what a person should look at."""
+"""The report's first lines: what came out of the night, and whether its lists are worth it."""
 
 from __future__ import annotations
 
-from hybridrec.report.facts import Facts, Metric
+from hybridrec.report.facts import Facts, Metric, Served
 
-FALLBACK_SHARE = 0.2  # of the users; more deserves a look even where the threshold lets it pass
-UNLEARNT = (
-    "Models do without the items' categories: they follow from the events, since items with users behind the judged cut "
-    "have more of them than others as popular before it. Deliver categories as they stood before, or ones that users do not give."
-)
+PUBLISHED, NOT_PUBLISHED, FAILED = "published", "not published", "failed"
+LEFT = "what was live before was left as it was"
+HISTORIES = {"none": "no", "light": "a light", "heavy": "a heavy"}
+RANKED_BY = {
+    "tonight": "tonight's lists",
+    "champion": "the champion's lists",
+    "blend": "the equal-weight blend's lists",
+    "popularity": "popularity's lists",
+}
+
+
+def outcome(facts: Facts) -> str:
+    """What came of the night. A night that was to publish and did not has failed; so has one that made no lists."""
+    if facts.version and facts.version.state in ("live", "kept", "dropped"):
+        return PUBLISHED
+    if facts.publish and facts.target_problem and any(step.name == "publish_table" and step.state == "done" for step in facts.steps):
+        return PUBLISHED
+    return NOT_PUBLISHED if not facts.publish and (facts.lists or facts.ranked_users) else FAILED
 
 
 def headline(facts: Facts) -> str:
-    """One or two sentences for somebody who reads nothing else."""
+    """What happened, then how good the lists are; for somebody who reads nothing else."""
     return " ".join(filter(None, (_outcome(facts), _quality(facts))))
 
 
@@ -20,56 +33,63 @@ def _outcome(facts: Facts) -> str:
     if not facts.lists and facts.ranked_users and not facts.publish:
         return f"Lists for {facts.ranked_users:,} users were ranked; this run publishes nothing."
     if not facts.lists:
-        return "The night stopped before it had lists to publish; what was live before is live still."
+        return f"The night stopped before it had lists to publish; {LEFT}."
     users = f"{facts.lists.n_users:,} users with up to {facts.k} items each"
-    if facts.version:
-        state = "is live" if facts.version.state == "live" else f"is {facts.version.state}"
-        return f"Version {facts.version.version} {state}: {users}."
+    if facts.version and facts.outcome == PUBLISHED:
+        later = (
+            ""
+            if facts.version.state == "live"
+            else f" By {facts.written_at}, when this report was written, another version had taken its place."
+        )
+        return f"Was published at {facts.version.generated_at} as version {facts.version.version}: {users}.{later}"
     if not facts.publish:
         return f"A trial: lists for {users} were made and, as asked, not published."
-    return f"Lists for {users} were made, but the target holds no version of this run: what was live before is live still."
+    if facts.target_problem:
+        return f"Lists for {users} were made. {facts.target_problem}."
+    return f"Lists for {users} were made and not published: {LEFT}."
 
 
 def _quality(facts: Facts) -> str:
+    if facts.served:
+        return served_sentence(facts.served)
     name, ours = published_list(facts), {m.name: m for m in overall(facts)}
     if name not in ours or "popularity" not in ours:
         return ""
     metric, value, floor = ours[name].metric, ours[name].value, ours["popularity"].value
     against = f"popularity's {floor:.4f}" + (f", {value / floor:.1f} times as much" if floor > 0 else "")
-    return f"On {facts.held_out} {name} reaches {metric} {value:.4f} against {against}."
+    return f"On {facts.held_out} {name} reaches {metric} {value:.4f} against {against}; too few users were judged to say more."
 
 
-def warnings(facts: Facts) -> tuple[str, ...]:
-    """What a person should look at, the most serious first."""
-    found = [f"Task {step.name} ended as {step.state}." for step in facts.steps if step.state in ("failed", "bad_data")]
-    found += [f"Source {name} dropped out: it is not fitted on all folds, so no list holds its nominees." for name in facts.missing_sources]
-    if facts.categories_unlearnt:
-        found.append(UNLEARNT)
-    if facts.output_checks:
-        failed = [check for check in facts.output_checks.checks if not check.passed]
-        found += [f"Output check failed: {check.name} ({check.detail})." for check in failed]
-        if failed and facts.output_checks.override_reason:
-            found.append(f"The failed output checks were overridden: {facts.output_checks.override_reason}")
-    if facts.gate and not facts.gate.promoted:
-        found.append("The gate did not promote this night's stack: " + f"{facts.gate.reasons[-1]}.")
-    for table in facts.quality:
-        broken = [check.name for check in table.checks if not check.passed]
-        found += [f"{table.table}: {len(broken)} checks failed, as {broken[0]}."] if broken else []
-        refused = sum(table.quarantined.values())
-        found += [f"{table.table}: {refused:,} rows in quarantine beside {table.rows:,} good ones."] if refused else []
-    return tuple(found + _list_warnings(facts))
+def served_sentence(served: Served) -> str:
+    """Do the lists beat the best single model, by how much, how sure, for whom."""
+    whose = RANKED_BY[served.ranked_by]
+    if served.difference == served.low == served.high == 0:
+        return f"For {whom(served)}, {whose} are those of the best single model, {served.best}: {served.metric} {served.value:.4f}."
+    verdict = "beat" if served.low > 0 else "fall behind" if served.high < 0 else "are about as good as"
+    gain = (
+        f", {abs(served.difference) / served.best_value:.0%} {'more' if served.difference > 0 else 'less'}" if served.best_value > 0 else ""
+    )
+    figures = f"{served.metric} {served.value:.4f} against {served.best_value:.4f}{gain}"
+    sure = f"a difference of {served.difference:+.4f}, 95 % interval {served.low:+.4f} to {served.high:+.4f}"
+    return f"For {whom(served)}, {whose} {verdict} the best single model, {served.best}: {figures}; {sure}."
 
 
-def _list_warnings(facts: Facts) -> list[str]:
-    if not facts.lists:
-        return []
-    found = [
-        f"{n:,} {'user has' if n == 1 else 'users have'} fewer than {facts.k} items: {why}." for why, n in facts.lists.by_shortfall.items()
-    ]
-    fallback = facts.lists.by_how.get("fallback", 0)
-    if fallback > FALLBACK_SHARE * max(facts.lists.n_users, 1):
-        found.append(f"{fallback:,} of {facts.lists.n_users:,} users got the fallback list.")
-    return found
+def whom(served: Served) -> str:
+    """The users that the figures stand for."""
+    n, total = sum(served.users.values()), sum(served.users.values()) + sum(served.left_out.values())
+    return f"the {n:,} users served" if n == total else f"{n:,} of the {total:,} users served"
+
+
+def basis(served: Served) -> str:
+    """What the headline's figures rest on."""
+    users = " and ".join(f"{n:,} with {HISTORIES[segment]} history" for segment, n in served.users.items())
+    text = f"Judged on {served.n_judged:,} users with held-out items, weighed like the users served: {users}."
+    if served.left_out:
+        missing = " and ".join(f"{n:,} with {HISTORIES[segment]} history" for segment, n in served.left_out.items())
+        text += f" Too few users were judged to speak for {missing}."
+    if served.popularity is not None and served.best != "popularity":
+        text += f" Popularity alone reaches {served.popularity:.4f}."
+    return text
 
 
 def published_list(facts: Facts) -> str:

@@ -6,14 +6,14 @@ TABLE = Table(
     name="out_comparisons",
     doc="Difference in NDCG between two lists over the same users, with a paired bootstrap interval.",
     columns=(
-        Column("question", "string", "What the comparison is for.", one_of=("strategy", "best_source")),
+        Column("question", "string", "What the comparison is for.", one_of=("strategy", "best_source", "served")),
         Column("name", "string", "The list that is compared: a strategy's or a model's own."),
         Column("against", "string", "What it is compared with."),
         Column(
             "segment",
             "string",
-            "Length of history, or the labels on new items alone.",
-            one_of=("all", "none", "light", "heavy", "new_items"),
+            "Length of history, or the labels on new items alone, or all judged users weighed like those who are served.",
+            one_of=("all", "none", "light", "heavy", "new_items", "served"),
         ),
         Column("metric", "string", "As ndcg@10."),
         Column("difference", "float64", "Mean over users of name minus against."),

@@ -6,13 +6,18 @@ TABLE = Table(
     name="out_metrics",
     doc="One row per list, segment and metric: mean over users with a 95 % bootstrap interval.",
     columns=(
-        Column("kind", "string", "What makes the list.", one_of=("source", "scorer", "strategy", "pool")),
+        Column(
+            "kind",
+            "string",
+            "What makes the list; policy: as chosen for each segment.",
+            one_of=("source", "scorer", "strategy", "policy", "pool"),
+        ),
         Column("name", "string", "Model or strategy."),
         Column(
             "segment",
             "string",
-            "Length of history, or the labels on new items alone.",
-            one_of=("all", "none", "light", "heavy", "new_items"),
+            "Length of history, or the labels on new items alone, or all judged users weighed like those who are served.",
+            one_of=("all", "none", "light", "heavy", "new_items", "served"),
         ),
         Column("metric", "string", "As ndcg@10; the docs say range and meaning."),
         Column("value", "float64", "Mean over the segment's users."),
