@@ -72,7 +72,7 @@ class Config:
     min_coverage: float = 0.02
     max_fallback_share: float = 0.5
     max_item_share: float = 0.95
-    warn_item_share: float = 0.2
+    warn_item_share: float = 0.1
     warn_concentration: float = 3.0
     warn_fallback_share: float = 0.2
     warn_event_age_days: float = 3.0

@@ -197,7 +197,7 @@ def test_jobs_write_the_tables_and_the_decision_and_repeat_themselves(small_run:
     assert set(choices) == {"none", "light", "heavy"}
     metrics = run.read("out_metrics").to_pandas()
     assert ((metrics.low <= metrics.value + 1e-9) & (metrics.value <= metrics.high + 1e-9)).mean() > 0.95
-    assert set(metrics.kind) == {"source", "strategy", "pool"}
+    assert set(metrics.kind) == {"source", "strategy", "policy", "pool"}
 
 
 def test_default_list_without_stacking(monkeypatch: pytest.MonkeyPatch) -> None:

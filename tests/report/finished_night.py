@@ -23,6 +23,7 @@ from hybridrec.tables import table
 SOURCES = ("als", "content_attributes", "item_knn", "popularity")
 STRATEGIES = ("stacking", "switching", "weighted")
 LISTS = (("source", SOURCES), ("scorer", ("fm",)), ("strategy", STRATEGIES))
+SERVED = {"none": 2, "light": 20, "heavy": 38}
 LEVEL = {
     "fm": 0.29,
     "als": 0.31,
@@ -72,11 +73,15 @@ def judge(run: Run) -> None:
                 ):
                     value = LEVEL[name] * factor * scale
                     rows.append((kind, name, segment, metric, value, value * 0.85, value * 1.15, n_users))
+    served = [(kind, name, LEVEL[name]) for kind, names in LISTS for name in names] + [("policy", "tonight", 0.37)]
+    rows += [(kind, name, "served", "ndcg@10", value, value * 0.85, value * 1.15, 58) for kind, name, value in served]
     columns = ["kind", "name", "segment", "metric", "value", "low", "high", "n_users"]
     run.write("out_metrics", pa.Table.from_pandas(pd.DataFrame(rows, columns=columns), preserve_index=False))
     rows = [("strategy", s, "popularity", "all", "ndcg@10", LEVEL[s] - 0.18, LEVEL[s] - 0.22, LEVEL[s] - 0.14, 58) for s in STRATEGIES]
     rows += [("strategy", "switching", "stacking", "all", "ndcg@10", -0.08, -0.11, -0.05, 58)]
     rows += [("best_source", "switching", "item_knn", "all", "ndcg@10", -0.03, -0.05, -0.01, 58)]
+    rows += [("served", "tonight", "item_knn", "served", "ndcg@10", 0.04, 0.01, 0.07, 58)]
+    rows += [("served", "tonight", "popularity", "served", "ndcg@10", 0.19, 0.15, 0.23, 58)]
     columns = ["question", "name", "against", "segment", "metric", "difference", "low", "high", "n_users"]
     run.write("out_comparisons", pa.Table.from_pandas(pd.DataFrame(rows, columns=columns), preserve_index=False))
     ablated = [
@@ -89,7 +94,7 @@ def judge(run: Run) -> None:
     choices = {"heavy": Choice("strategy", "stacking", reason), "light": Choice("strategy", "weighted", reason)}
     choices["none"] = Choice("source", "popularity", "the default: 0 users with labels in this segment")
     with run.staged("decision") as folder:
-        write_choices(folder / DECISION, choices, {"metric": "ndcg@10"})
+        write_choices(folder / DECISION, choices, {"metric": "ndcg@10", "served": SERVED, "judged": {"light": 20, "heavy": 38}})
 
 
 def promote(run: Run) -> None:
@@ -148,11 +153,13 @@ def records(run: Run) -> None:
         ("build_interactions", "", 1.4, 5.2, 0.3, 210),
         ("train_model", "als.final", 1.6, 0.0, 3.9, 340),
     ]
+    costs += [("generate_candidates", "final", 1.3, 3.1, 0.2, 250)]
     costs += [("train_model", "two_tower.final", 6.1, 0.0, 21.0, 905), ("apply_rules", "", 1.5, 7.7, 0.4, 260)]
     for n, (job, part, startup, spark, compute, peak) in enumerate(costs):
         state = "failed" if part.startswith("two_tower") else "done"
         record = {"job": job, "part": part, "state": state, "started_at": at + n, "startup_seconds": startup, "spark_seconds": spark}
         record |= {"wall_seconds": startup + spark + compute, "cpu_seconds": compute, "peak_mib": peak}
+        record |= {"said": "out of luck"} if state == "failed" else {}
         store.write_json(run.folder / "tasks" / f"{job}.{part}.json", record)
     with run.staged("candidate_sources", "final") as folder:
         used = sorted(set(run.manifest.models) - {"two_tower"})

@@ -61,6 +61,6 @@ def test_a_line_has_a_gap_where_it_was_not_judged() -> None:
 
 
 def test_charts_are_well_formed_and_escape_names() -> None:
-    exposures = [Exposure("a", 2, 1, 0.5, 1, 1, ((0, 0), (0.5, 0), (1, 1)))]
+    exposures = [Exposure("a", 2, 1, 1, 0.5, 1, 1, ((0, 0), (0.5, 0), (1, 1)))]
     for chart in (lorenz_chart(exposures), histogram_chart(Histogram("<x>", (0.0, 1.0, 2.0), (3, 0), (0, 0)))):
         assert ElementTree.fromstring(chart).tag == "svg"

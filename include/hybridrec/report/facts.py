@@ -84,11 +84,12 @@ class ShownItem:
 
 @dataclass(frozen=True)
 class MostShown:
-    """The item that is in the most lists."""
+    """The item that is in the most lists, and in how many histories."""
 
     item_id: str
     title: str
     n_lists: int
+    n_histories: int
 
 
 @dataclass(frozen=True)
@@ -279,9 +280,8 @@ class Notice:
     @property
     def text(self) -> str:
         """All of it in one line."""
-        return " ".join(
-            filter(None, (self.what, f"{self.figure}." if self.figure else "", f"Limit: {self.limit}." if self.limit else "", self.remedy))
-        )
+        limit = f" Limit: {self.limit}." if self.limit else ""
+        return f"{self.what}: {self.figure}.{limit} {self.remedy}"
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def find_failure(run: Run) -> Failure:
     """The first failing task of a night that has failed, by its start."""
     records = [record for record in job.read_records(run.folder) if record.job != "write_report"]
     failed = [record for record in records if record.state in HOW]
-    stopping = _without_tolerated(failed) or failed
+    stopping = failed if _stopped_at_merge(records) else [record for record in failed if record.job != "train_model"]
     if not stopping:
         return Failure("", "", NO_RECORD, _page_of_run(records))
     first, *others = stopping
@@ -38,10 +38,10 @@ def find_failure(run: Run) -> Failure:
     return Failure(step_name(first), HOW[first.state], said, first.page, tuple(step_name(record) for record in others))
 
 
-def _without_tolerated(failed: Sequence[TaskRecord]) -> list[TaskRecord]:
-    """Those that stop a night: it goes on without a model that fails, unless the merge of the models' nominees fails too."""
-    merged = all(record.job != "generate_candidates" for record in failed)
-    return [record for record in failed if record.job != "train_model" or not merged]
+def _stopped_at_merge(records: Sequence[TaskRecord]) -> bool:
+    """Whether the night came no further than its fits: it goes on without a model that fails, if their nominees can be merged."""
+    merges = {record.state for record in records if record.job == "generate_candidates"}
+    return "done" not in merges or not merges.isdisjoint(HOW)
 
 
 def _page_of_run(records: Sequence[TaskRecord]) -> str:

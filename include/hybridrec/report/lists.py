@@ -41,6 +41,7 @@ def describe_lists(run: Run) -> Lists:
     """Count, measure and sample out_recommendations; NotCommitted when there is none."""
     tally = _tally(run)
     catalogue = _catalogue(run)
+    histories = _history_counts(run, len(catalogue.ids))
     return Lists(
         n_users=tally.how.total(),
         n_places=tally.items.total(),
@@ -48,8 +49,8 @@ def describe_lists(run: Run) -> Lists:
         by_segment=dict(sorted(tally.segment.items())),
         by_strategy=dict(sorted(tally.strategy.items())),
         by_shortfall=dict(sorted(tally.shortfall.items())),
-        most_shown=_most_shown(tally, catalogue),
-        exposures=_exposures(run, tally, catalogue),
+        most_shown=_most_shown(tally, catalogue, histories),
+        exposures=_exposures(tally, catalogue, histories),
         scores=_histograms(run, tally.ranges),
         samples=_samples(run, tally.segment, catalogue),
     )
@@ -124,22 +125,28 @@ def _catalogue(run: Run) -> _Catalogue:
     return _Catalogue(ids, rows.column("is_available").to_numpy(zero_copy_only=False), shown)
 
 
-def _most_shown(tally: Tally, catalogue: _Catalogue) -> MostShown | None:
+def _history_counts(run: Run, n_items: int) -> NDArray[np.int64]:
+    """In how many users' histories each item is, int64 (n_items,)."""
+    counts = np.zeros(n_items, dtype=np.int64)
+    for batch in batches(run, "model_interactions", ["item_idx"], "final"):
+        counts += np.bincount(batch.column("item_idx").to_numpy(), minlength=n_items)
+    return counts
+
+
+def _most_shown(tally: Tally, catalogue: _Catalogue, histories: NDArray[np.int64]) -> MostShown | None:
     """The item with the most places, the first by id of equals; no list holds an item twice."""
-    if not tally.items:
+    known = [(item, n) for item, n in tally.items.items() if item in catalogue.shown]
+    if not known:
         return None
-    item, n_lists = min(tally.items.items(), key=lambda pair: (-pair[1], pair[0]))
-    return MostShown(item, catalogue.shown[item].title if item in catalogue.shown else item, n_lists)
+    item, n_lists = min(known, key=lambda pair: (-pair[1], pair[0]))
+    return MostShown(item, catalogue.shown[item].title, n_lists, int(histories[catalogue.ids.index(item)]))
 
 
-def _exposures(run: Run, tally: Tally, catalogue: _Catalogue) -> tuple[Exposure, ...]:
+def _exposures(tally: Tally, catalogue: _Catalogue, histories: NDArray[np.int64]) -> tuple[Exposure, ...]:
     """The published lists beside what users turned to by themselves, over the available catalogue."""
     published = np.array([tally.items[item] for item in catalogue.ids], dtype=np.int64)
-    history = np.zeros(len(catalogue.ids), dtype=np.int64)
-    for batch in batches(run, "model_interactions", ["item_idx"], "final"):
-        history += np.bincount(batch.column("item_idx").to_numpy(), minlength=len(history))
     offered = catalogue.is_available
-    return (exposure("published lists", published[offered]), exposure("users' histories", history[offered]))
+    return (exposure("published lists", published[offered]), exposure("users' histories", histories[offered]))
 
 
 def _samples(run: Run, segments: Counter[str], catalogue: _Catalogue) -> tuple[SampleUser, ...]:

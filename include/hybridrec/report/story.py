@@ -41,7 +41,7 @@ def _outcome(facts: Facts) -> str:
             if facts.version.state == "live"
             else f" By {facts.written_at}, when this report was written, another version had taken its place."
         )
-        return f"Was published at {facts.version.generated_at} as version {facts.version.version}: {users}.{later}"
+        return f"Lists for {users} were published at {facts.version.generated_at} as version {facts.version.version}.{later}"
     if not facts.publish:
         return f"A trial: lists for {users} were made and, as asked, not published."
     if facts.target_problem:
@@ -51,7 +51,7 @@ def _outcome(facts: Facts) -> str:
 
 def _quality(facts: Facts) -> str:
     if facts.served:
-        return served_sentence(facts.served)
+        return served_sentence(facts.served, facts.held_out)
     name, ours = published_list(facts), {m.name: m for m in overall(facts)}
     if name not in ours or "popularity" not in ours:
         return ""
@@ -60,18 +60,25 @@ def _quality(facts: Facts) -> str:
     return f"On {facts.held_out} {name} reaches {metric} {value:.4f} against {against}; too few users were judged to say more."
 
 
-def served_sentence(served: Served) -> str:
+def served_sentence(served: Served, held_out: str) -> str:
     """Do the lists beat the best single model, by how much, how sure, for whom."""
-    whose = RANKED_BY[served.ranked_by]
+    whose, best = RANKED_BY[served.ranked_by], f"the best single model, {served.best}"
     if served.difference == served.low == served.high == 0:
-        return f"For {whom(served)}, {whose} are those of the best single model, {served.best}: {served.metric} {served.value:.4f}."
+        return f"On {held_out}, for {whom(served)}, {whose} are those of {best}: {served.metric} {served.value:.4f}."
     verdict = "beat" if served.low > 0 else "fall behind" if served.high < 0 else "are about as good as"
     gain = (
-        f", {abs(served.difference) / served.best_value:.0%} {'more' if served.difference > 0 else 'less'}" if served.best_value > 0 else ""
+        f", {per_cent(abs(served.difference) / served.best_value)} {'more' if served.difference > 0 else 'less'}"
+        if served.best_value > 0
+        else ""
     )
     figures = f"{served.metric} {served.value:.4f} against {served.best_value:.4f}{gain}"
     sure = f"a difference of {served.difference:+.4f}, 95 % interval {served.low:+.4f} to {served.high:+.4f}"
-    return f"For {whom(served)}, {whose} {verdict} the best single model, {served.best}: {figures}; {sure}."
+    return f"On {held_out}, for {whom(served)}, {whose} {verdict} {best}: {figures}; {sure}."
+
+
+def per_cent(share: float, digits: int = 0) -> str:
+    """As "12 %"."""
+    return f"{100 * share:.{digits}f} %"
 
 
 def whom(served: Served) -> str:
@@ -89,7 +96,7 @@ def basis(served: Served) -> str:
         text += f" Too few users were judged to speak for {missing}."
     if served.popularity is not None and served.best != "popularity":
         text += f" Popularity alone reaches {served.popularity:.4f}."
-    return text
+    return f"{text} {served.metric} is 1 if every list begins with just what its user turned to."
 
 
 def published_list(facts: Facts) -> str:

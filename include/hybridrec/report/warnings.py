@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hybridrec.report.facts import Exposure, Facts, Lists, Notice, TableQuality
+from hybridrec.report.story import per_cent
 
 NOT_OK = {"failed": "failed", "bad_data": "refused its input", "running": "left no record of its end"}
 UNLEARNT = (
@@ -24,10 +25,12 @@ def _tasks(facts: Facts) -> Iterator[Notice]:
             remedy = "The night goes on without a model that fails; read its log, mend it and clear the task with downstream."
             if not step.name.startswith("train_model"):
                 remedy = "Read its log, mend what it names and clear the task with downstream."
-            yield Notice(f"Task {step.name} {NOT_OK[step.state]}.", step.said, "no task fails", remedy)
+            yield Notice(
+                f"Task {step.name} {NOT_OK[step.state]}", (step.said or "its log says why").removesuffix("."), "no task fails", remedy
+            )
     for name in facts.missing_sources:
         figure, remedy = "it is not fitted on all folds, so no list holds its nominees", "Clear its train_model tasks with downstream."
-        yield Notice(f"Source {name} dropped out.", figure, "no model drops out", remedy)
+        yield Notice(f"Source {name} dropped out", figure, "no model drops out", remedy)
 
 
 def _quality(facts: Facts) -> Iterator[Notice]:
@@ -35,26 +38,24 @@ def _quality(facts: Facts) -> Iterator[Notice]:
     if served and served.high < 0:
         figure = f"{served.metric} {served.difference:+.4f}, 95 % interval {served.low:+.4f} to {served.high:+.4f}"
         remedy = "See Comparisons for the segments it comes from; if it stays so for several nights, publish that model alone for them."
-        yield Notice(f"The lists are worse than the best single model, {served.best}.", figure, "an interval that lies below 0", remedy)
+        yield Notice(f"The lists are worse than the best single model, {served.best}", figure, "an interval that lies below 0", remedy)
 
 
 def _output(facts: Facts) -> Iterator[Notice]:
     found = facts.output_checks
     for check in found.checks if found else ():
         if not check.passed:
-            remedy = (
-                f"Overridden by a person: {found.override_reason}"
-                if found and found.override_reason
-                else "Nothing is published until it passes."
-            )
-            yield Notice(f"Output check failed: {check.name}.", check.detail.partition(",")[0], check.detail.partition(", ")[2], remedy)
+            (name, _, meaning), (value, _, bound) = check.name.partition(": "), check.detail.partition(", ")
+            overridden = found.override_reason if found else ""
+            remedy = f"A person has overridden it: {overridden}" if overridden else "Nothing is published until it passes."
+            yield Notice(f"Output check {name} failed", f"{meaning}: {value}", bound, remedy)
 
 
 def _gate(facts: Facts) -> Iterator[Notice]:
     if facts.gate and not facts.gate.promoted:
         remedy = "See The gate: its comparisons say where tonight's stack lost. It is tried again with the next night's data."
         yield Notice(
-            "The gate did not promote this night's stack.",
+            "The gate did not promote this night's stack",
             facts.gate.reasons[-1],
             f"gate_tolerance {facts.options['gate_tolerance']}",
             remedy,
@@ -69,16 +70,16 @@ def _news(facts: Facts) -> Iterator[Notice]:
             "Run ingest and see what the newest delivery holds. For a night of the past, or data that no longer grow, this is as expected: "
             "warn_event_age_days = 0 in hybridrec.toml [night] silences it."
         )
-        yield Notice("The newest event that the models saw is old.", figure, f"{limit:g} days (warn_event_age_days)", remedy)
+        yield Notice("The newest event that the models saw is old", figure, f"{limit:g} days (warn_event_age_days)", remedy)
     if facts.before and facts.before.same_lists:
         figure = f"content hash as in version {facts.before.version} of run {facts.before.run_id}"
         yield Notice(
-            "The lists equal those that were live before, row for row.", figure, "no night repeats the one before", _same_remedy(facts)
+            "The lists equal those that were live before, row for row", figure, "no night repeats the one before", _same_remedy(facts)
         )
     elif facts.before and facts.before.same_inputs:
         figure = f"events, items and users are those of run {facts.before.run_id}"
         yield Notice(
-            "This night saw the same data as the one that was live before.", figure, "no night repeats the one before", _same_remedy(facts)
+            "This night saw the same data as the one that was live before", figure, "no night repeats the one before", _same_remedy(facts)
         )
 
 
@@ -97,27 +98,28 @@ def _lists(facts: Facts) -> Iterator[Notice]:
     for why, n in facts.lists.by_shortfall.items():
         users = "1 user has" if n == 1 else f"{n:,} users have"
         yield Notice(
-            f"{users} fewer than {facts.k} items.", why, f"{facts.k} items each", "More items, fewer rules or a smaller k would fill them."
+            f"{users} fewer than {facts.k} items", why, f"{facts.k} items each", "More items, fewer rules or a smaller k would fill them."
         )
     fallback, limit = facts.lists.by_how.get("fallback", 0) / max(facts.lists.n_users, 1), facts.limits.fallback_share
     if limit and fallback > limit:
-        figure = f"{facts.lists.by_how['fallback']:,} of {facts.lists.n_users:,} users, {fallback:.1%}"
+        figure = f"{facts.lists.by_how['fallback']:,} of {facts.lists.n_users:,} users, {per_cent(fallback, 1)}"
         remedy = "They have no history, or no model reached them: see whether their events are ingested under the same user_id."
         yield Notice(
-            "Many users got the popular items in place of a list of their own.", figure, f"{limit:.0%} (warn_fallback_share)", remedy
+            "Many users got the popular items in place of a list of their own", figure, f"{per_cent(limit)} (warn_fallback_share)", remedy
         )
 
 
 def _one_item(lists: Lists, limit: float) -> Iterator[Notice]:
     found = lists.most_shown
     if found and limit and found.n_lists > limit * lists.n_users:
-        figure = f"{found.n_lists:,} of {lists.n_users:,} lists, {found.n_lists / lists.n_users:.1%}"
+        share = per_cent(found.n_lists / lists.n_users, 1)
+        figure = f"{found.n_lists:,} of {lists.n_users:,} lists, {share}; {found.n_histories:,} users have had it"
         remedy = (
             "See whether it should be that visible: mend its events if they are a robot's or a campaign's, or limit it by a rule "
             "(docs/adding-a-rule.md)."
         )
         name = found.title if found.title == found.item_id else f"{found.title} ({found.item_id})"
-        yield Notice(f"One item is in many lists: {name}.", figure, f"{limit:.0%} (warn_item_share)", remedy)
+        yield Notice(f"{name} is in very many lists", figure, f"{per_cent(limit)} (warn_item_share)", remedy)
 
 
 def _concentration(lists: Exposure, histories: Exposure, limit: float) -> Iterator[Notice]:
@@ -130,7 +132,7 @@ def _concentration(lists: Exposure, histories: Exposure, limit: float) -> Iterat
             "See Exposure. A rule that caps or boosts items (docs/adding-a-rule.md) spreads places; a strategy that favours popular items "
             "gathers them."
         )
-        yield Notice("Places are much more concentrated than users' own choices.", figure, f"{limit:g} times (warn_concentration)", remedy)
+        yield Notice("Places are much more concentrated than users' own choices", figure, f"{limit:g} times (warn_concentration)", remedy)
 
 
 def _models(facts: Facts) -> Iterator[Notice]:
@@ -143,35 +145,25 @@ def _models(facts: Facts) -> Iterator[Notice]:
             remedy = f'Leave it out: in the form\'s field Models, or for good with HYBRIDREC_SKIP="models.{a.source}".'
             if a.scope == "night":
                 remedy = f"This is a night's short measure: if it says so again, run the DAG ablation_study. {remedy}"
-            yield Notice(f"Lists would be better without the model {a.source}.", figure, "an interval that lies above 0", remedy)
+            yield Notice(f"Lists would be better without the model {a.source}", figure, "an interval that lies above 0", remedy)
 
 
 def _data(facts: Facts) -> Iterator[Notice]:
     if facts.categories_unlearnt:
         remedy = "Deliver categories as they stood before, or ones that users do not give."
-        yield Notice("Models do without the items' categories.", UNLEARNT, "", remedy)
+        yield Notice("Models do without the items' categories", UNLEARNT, "", remedy)
     for table in facts.quality:
         yield from _table(table)
 
 
 def _table(table: TableQuality) -> Iterator[Notice]:
+    remedy = "See Data quality; mend the delivery and ingest it again."
     broken = [check.name for check in table.checks if not check.passed]
     if broken:
-        yield Notice(
-            f"{table.table}: {len(broken)} checks failed.",
-            f"first: {broken[0]}",
-            "all checks pass",
-            "See Data quality; mend the delivery and ingest it again.",
-        )
+        yield Notice(f"Checks of {table.table} failed", f"{len(broken)}, the first of them {broken[0]}", "0 failed checks", remedy)
     refused = sum(table.quarantined.values())
     if refused:
-        figure = f"{refused:,} rows in quarantine beside {table.rows:,} good ones"
-        yield Notice(
-            f"{table.table}: rows were refused.",
-            figure,
-            "0 rows",
-            "See Data quality for the reasons; mend the delivery and ingest it again.",
-        )
+        yield Notice(f"Rows of {table.table} were refused", f"{refused:,} in quarantine beside {table.rows:,} good ones", "0 rows", remedy)
 
 
 def days(age: float) -> str:
