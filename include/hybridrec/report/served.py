@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hybridrec.evaluation.comparisons import POPULARITY, Comparison
 from hybridrec.evaluation.served import SERVED
-from hybridrec.ranking.policy import DECISION
+from hybridrec.ranking.policy import DECISION, SEGMENTS
 from hybridrec.report.facts import Facts, Served
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def served_quality(run: Run, facts: Facts) -> Served | None:
     if found is None:
         return None
     levels = {m.name: m.value for m in facts.metrics if m.segment == SERVED and m.metric == facts.metric and m.kind == "source"}
-    users = {segment: int(n) for segment, n in figures["served"].items() if n}
+    users = {segment: int(figures["served"][segment]) for segment in SEGMENTS if figures["served"].get(segment)}
     judged = figures["judged"]
     return Served(
         metric=found.metric,
