@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ from typing import Literal
 import pytest
 import small_world
 
-from hybridrec import job
+from hybridrec import job, store
 from hybridrec.errors import BadData
 
 
@@ -79,6 +80,50 @@ def test_a_job_from_a_shell_leaves_a_record_of_its_cost(home: Path) -> None:
     assert (record.job, record.state) == ("open_run", "done")
     assert 0 < record.startup_seconds < record.wall_seconds
     assert 20 < record.peak_mib < 4096
+
+
+def test_a_failed_job_leaves_its_last_line_and_its_page(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "runs" / "r").mkdir(parents=True)
+    monkeypatch.setenv("AIRFLOW_CTX_DAG_ID", "nightly_retrain")
+    monkeypatch.setenv("AIRFLOW_CTX_DAG_RUN_ID", "manual__2026-01-31T02:00:00+00:00")
+    monkeypatch.setenv("AIRFLOW_CTX_TASK_ID", "train_model")
+    monkeypatch.setenv("AIRFLOW_CTX_MAP_INDEX", "7")
+
+    def main(params: Params) -> None:
+        raise BadData("k is -1, expected 1 to 200")
+
+    assert job._run(main, Params("r"), "toy") == 3
+    (record,) = job.read_records(home / "runs" / "r")
+    assert (record.state, record.said) == ("bad_data", "BadData in toy: k is -1, expected 1 to 200")
+    assert record.page == "/dags/nightly_retrain/runs/manual__2026-01-31T02%3A00%3A00%2B00%3A00/tasks/train_model/mapped/7"
+    assert job._run(lambda _: None, Params("r"), "toy") == 0
+    (record,) = job.read_records(home / "runs" / "r")
+    assert (record.state, record.said) == ("done", "")
+
+
+def test_a_killed_job_leaves_a_record_that_it_began(home: Path) -> None:
+    (home / "runs" / "r").mkdir(parents=True)
+    code = (
+        "import os, signal; from test_job import Params; from hybridrec import job;"
+        "job._run(lambda _: os.kill(os.getpid(), signal.SIGKILL), Params('r'), 'toy')"
+    )
+    path = os.pathsep.join(sys.path)
+    assert subprocess.run([sys.executable, "-c", code], check=False, env=os.environ | {"PYTHONPATH": path}).returncode == -signal.SIGKILL
+    (record,) = job.read_records(home / "runs" / "r")
+    assert (record.job, record.state) == ("toy", "running") and record.started_at > 0
+
+
+def test_a_record_keeps_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", "planted-e06b1c3f9a")
+    monkeypatch.setenv("HYBRIDREC_HOME", "/a/home/of/ours")
+    text = "failed: planted-e06b1c3f9a in postgresql://me:other-secret@host:5432/db below /a/home/of/ours"
+    assert job.without_secrets(text) == "failed: *** in postgresql://me:***@host:5432/db below /a/home/of/ours"
+
+
+def test_a_record_of_an_earlier_release_is_read(home: Path) -> None:
+    store.write_json(home / "runs" / "r" / "tasks" / "toy.json", {"job": "toy", "part": "", "state": "failed"})
+    (record,) = job.read_records(home / "runs" / "r")
+    assert (record.state, record.said, record.page) == ("failed", "", "")
 
 
 def test_a_refused_request_exits_3_and_says_why(home: Path) -> None:

@@ -7,11 +7,12 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
-from hybridrec_airflow.process import JobProcess, environment, flag_arguments
+from hybridrec_airflow.process import JobProcess, environment, flag_arguments, tell_map_index
 
 
 def test_flags_become_a_command_line() -> None:
@@ -31,6 +32,20 @@ def test_a_job_gets_no_secrets_of_airflow(monkeypatch: pytest.MonkeyPatch) -> No
     assert not [key for key in found if key.startswith("AIRFLOW")]
     assert (found["HYBRIDREC_TARGET"], found["HYBRIDREC_SPARK_SESSION"]) == ("sqlite", "night-1")
     assert "HYBRIDREC_SPARK_SESSION" not in environment("") or "HYBRIDREC_SPARK_SESSION" in os.environ
+
+
+def test_a_job_knows_which_task_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("DAG_ID", "nightly_retrain"), ("DAG_RUN_ID", "manual__1"), ("TASK_ID", "train_model"), ("DAG_EMAIL", "me@here")):
+        monkeypatch.setenv(f"AIRFLOW_CTX_{name}", value)
+    monkeypatch.setenv("AIRFLOW_CTX_MAP_INDEX", "")
+    tell_map_index({"ti": SimpleNamespace(map_index=4)})
+    found = {key: value for key, value in environment("").items() if key.startswith("AIRFLOW")}
+    assert found == {
+        "AIRFLOW_CTX_DAG_ID": "nightly_retrain",
+        "AIRFLOW_CTX_DAG_RUN_ID": "manual__1",
+        "AIRFLOW_CTX_TASK_ID": "train_model",
+        "AIRFLOW_CTX_MAP_INDEX": "4",
+    }
 
 
 def test_output_is_passed_on_and_the_exit_code_returned() -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from published_rows import publish
 
 from hybridrec import store
+from hybridrec.targets.sqlite import SqliteTarget
 
 if TYPE_CHECKING:
     from fastapi.testclient import TestClient
@@ -40,6 +42,15 @@ def test_shows_a_report_that_runs_no_script(client: TestClient, report: Path) ->
     assert (answer.status_code, answer.text) == (200, "<h1>night-1</h1>")
     assert "default-src 'none'" in (policy := answer.headers["content-security-policy"]) and "script-src" not in policy
     assert "night-1" in client.get("/").text
+
+
+def test_the_list_of_runs_says_what_is_live_now(client: TestClient, report: Path, home: Path) -> None:
+    target = SqliteTarget(home / "published" / "recommendations.db")
+    publish(target, "v1", "one")
+    answer = client.get("/")
+    assert "version v1 of run run-v1, published at 2026-04-11 00:00 UTC" in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert '<a href="/hybridrec/reports/night-1">night-1</a>' in answer.text
 
 
 def test_a_run_without_report_is_told_apart(client: TestClient, report: Path) -> None:

@@ -16,7 +16,11 @@ from hybridrec.run import Run
 from jobs import train_ranker
 
 HOW = Resampling(samples=400, seed=1)
-CHOICES = {"none": Choice("source", "popularity", ""), "light": Choice("strategy", "stacking", ""), "heavy": Choice("strategy", "weighted", "")}
+CHOICES = {
+    "none": Choice("source", "popularity", ""),
+    "light": Choice("strategy", "stacking", ""),
+    "heavy": Choice("strategy", "weighted", ""),
+}
 
 
 def segments(none: int, light: int, heavy: int) -> np.ndarray:

@@ -1,0 +1,135 @@
+"""The list of runs: what each has come to by its report and by the target, which is asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from database import READER
+from published_rows import AS_OF, publication, tables
+
+from hybridrec import store
+from hybridrec.lookup import open_target
+from hybridrec.report.runs import RunList, list_runs, render_runs
+from hybridrec.report.summary import SUMMARY
+from hybridrec.settings import Settings
+from hybridrec.targets import Target
+
+NOW = AS_OF + timedelta(hours=6)
+
+
+def add_run(home: Path, run_id: str, outcome: str = "", failed_in: str = "", figure: str = "") -> None:
+    """A run's folder, with a report's summary if it has an outcome."""
+    folder = home / "runs" / run_id
+    store.write_json(folder / "run.json", {"source": "small", "as_of": "2026-04-11T00:00:00+00:00"})
+    if outcome:
+        summary = {"outcome": outcome, "written_at": "", "headline": "", "figure": figure, "n_warnings": 2, "failed_in": failed_in}
+        with store.staged(folder / "report") as report:
+            (report / SUMMARY).write_text(json.dumps(summary))
+
+
+def add_version(target: Target, version: str, run_id: str) -> None:
+    """Make a version of the run live."""
+    target.stage(publication(version, run_id=run_id), tables(version))
+    target.switch_to(version, 3)
+
+
+def states(found: RunList) -> dict[str, str]:
+    return {row.run_id: row.state for row in found.rows}
+
+
+def fill(home: Path, target: Target) -> None:
+    """Runs of every kind; the target keeps three of four versions."""
+    for number, run_id in enumerate(("oldest", "older", "newer", "newest")):
+        add_run(home, run_id, "published", figure="+0.0100 (+0.0050 to +0.0150) ndcg@10 over als")
+        add_version(target, f"v{number}", run_id)
+    add_run(home, "trial", "not published")
+    add_run(home, "broken", "failed", failed_in="train_ranker")
+    add_run(home, "at_work")
+
+
+EVERY_KIND = {
+    "oldest": "dropped",
+    "older": "kept",
+    "newer": "kept",
+    "newest": "live now",
+    "trial": "not published",
+    "broken": "failed",
+    "at_work": "no report",
+}
+
+
+@pytest.fixture
+def embedded(home: Path) -> Iterator[Target]:
+    with closing(open_target(Settings.from_env())) as target:
+        yield target
+
+
+def test_the_target_says_which_version_is_live_now(home: Path, embedded: Target) -> None:
+    fill(home, embedded)
+    found = list_runs(Settings.from_env(), NOW)
+    assert states(found) == EVERY_KIND
+    page = render_runs(found, "/hybridrec")
+    assert "version v3 of run newest, published at 2026-04-11 00:00 UTC, valid until 2026-04-13 00:00 UTC" in page
+    assert page.count("live now</span>") == 2 and "expired" not in page
+    assert "failed in train_ranker, 2 warnings" in page and "+0.0100 (+0.0050 to +0.0150) ndcg@10 over als" in page
+    assert "/reports/at_work" not in page and '<a href="/hybridrec/reports/trial">' in page
+
+
+def test_a_rollback_moves_the_mark(home: Path, embedded: Target) -> None:
+    fill(home, embedded)
+    embedded.switch_to("v2", 3)
+    found = states(list_runs(Settings.from_env(), NOW))
+    assert (found["newer"], found["newest"]) == ("live now", "kept")
+
+
+def test_a_live_version_may_have_expired(home: Path, embedded: Target) -> None:
+    fill(home, embedded)
+    assert "expired" in render_runs(list_runs(Settings.from_env(), NOW + timedelta(days=2)), "/hybridrec")
+
+
+def test_nothing_is_live_before_the_first_night(home: Path) -> None:
+    page = render_runs(list_runs(Settings.from_env(), NOW), "/hybridrec")
+    assert "Nothing is live." in page and "No run yet" in page
+
+
+@pytest.mark.parametrize(
+    ("target", "said"), [("sqlite", "not a database"), ("postgres", "HYBRIDREC_POSTGRES is no address"), ("none", "'none'")]
+)
+def test_a_target_that_cannot_be_asked_is_said(home: Path, monkeypatch: pytest.MonkeyPatch, target: str, said: str) -> None:
+    add_run(home, "older", "published")
+    add_run(home, "broken", "failed")
+    (home / "published").mkdir()
+    (home / "published" / "recommendations.db").write_text("no database, but as long as one" * 200)
+    monkeypatch.setenv("HYBRIDREC_TARGET", target)
+    monkeypatch.delenv("HYBRIDREC_POSTGRES", raising=False)
+    found = list_runs(Settings.from_env(), NOW)
+    assert found.problem.startswith(f"The target {target} could not be asked: ") and said in found.problem
+    assert states(found) == {"older": "published", "broken": "failed"}
+    assert "What is live is not known" in (page := render_runs(found, "/hybridrec")) and "live now" not in page
+
+
+def test_names_of_folders_cannot_write_the_page(home: Path) -> None:
+    add_run(home, "<script>", "failed")
+    add_run(home, "good", "failed", failed_in="<b>")
+    page = render_runs(list_runs(Settings.from_env(), NOW), "/hybridrec")
+    assert "script" not in page and "failed in &lt;b&gt;" in page
+
+
+@pytest.mark.slow
+def test_postgresql_is_asked_in_the_same_way(home: Path, postgres_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYBRIDREC_TARGET", "postgres")
+    monkeypatch.setenv("HYBRIDREC_POSTGRES", postgres_address)
+    monkeypatch.setenv("HYBRIDREC_POSTGRES_READER", READER)
+    assert list_runs(Settings.from_env(), NOW).live == ""
+    with closing(open_target(Settings.from_env())) as target:
+        fill(home, target)
+    found = list_runs(Settings.from_env(), NOW)
+    assert states(found) == EVERY_KIND and found.live.startswith("version v3 of run newest")
+    monkeypatch.setenv("HYBRIDREC_POSTGRES", "postgresql://publisher:planted-secret@127.0.0.1:1/recommendations")
+    problem = list_runs(Settings.from_env(), NOW).problem
+    assert "127.0.0.1:1/recommendations" in problem and "planted" not in problem
