@@ -35,12 +35,12 @@ OUTCOMES = {
     "failed": ("failed", "bad", "Ended before it was published."),
 }
 REPORTED = ("reported", "kind", "Judged, with a report of its own kind or of an earlier release.")
-UNFINISHED = ("no report", "kind", "At work, or ended before its report.")
+UNFINISHED = ("no report yet", "kind", "At work, or ended before its report.")
 
 
 @dataclass(frozen=True)
 class RunRow:
-    """One run. state, style, meaning: what it has come to. figure: its lists against the best single model."""
+    """One run. state, style, meaning: what it has come to. figure: what its lists gain over the best single model."""
 
     run_id: str
     opened_at: str
@@ -50,6 +50,7 @@ class RunRow:
     style: str
     meaning: str
     figure: str
+    figure_of: str
     remark: str
     has_report: bool
 
@@ -106,6 +107,7 @@ def _row(settings: Settings, name: str, opened_at: float, has_report: bool, publ
         style=style,
         meaning=meaning,
         figure=summary.figure if summary else "",
+        figure_of=summary.figure_of if summary else "",
         remark=_remark(summary) if summary else "",
         has_report=has_report,
     )

@@ -11,7 +11,7 @@ from hybridrec import storage, store
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hybridrec.report.facts import Facts, Served
+    from hybridrec.report.facts import Facts
 
 SUMMARY = "summary.json"
 
@@ -20,28 +20,26 @@ SUMMARY = "summary.json"
 class Summary:
     """What was true when the report was written.
 
-    outcome: published, not published or failed. figure: the lists against the best single model, empty if it was not measured.
-    failed_in: the first failing task of a failed night.
+    outcome: published, not published or failed. figure: what the lists gain over the best single model, empty if it was not measured;
+    figure_of: in which metric and over which model. failed_in: the first failing task of a failed night.
     """
 
     outcome: str
     written_at: str
     headline: str
     figure: str
+    figure_of: str
     n_warnings: int
     failed_in: str
 
 
 def summary_json(facts: Facts) -> str:
     """The file's content."""
-    failed_in = facts.failure.task if facts.failure else ""
-    figure = figure_of(facts.served) if facts.served else ""
-    return json.dumps(asdict(Summary(facts.outcome, facts.written_at, facts.headline, figure, len(facts.warnings), failed_in)), indent=1)
-
-
-def figure_of(served: Served) -> str:
-    """As "+0.0134 (+0.0050 to +0.0210) ndcg@20 over als"."""
-    return f"{served.difference:+.4f} ({served.low:+.4f} to {served.high:+.4f}) {served.metric} over {served.best}"
+    failed_in, served = facts.failure.task if facts.failure else "", facts.served
+    figure = f"{served.difference:+.4f} ({served.low:+.4f} to {served.high:+.4f})" if served else ""
+    figure_of = f"{served.metric} over {served.best}" if served else ""
+    found = Summary(facts.outcome, facts.written_at, facts.headline, figure, figure_of, len(facts.warnings), failed_in)
+    return json.dumps(asdict(found), indent=1)
 
 
 def read_summary(run_folder: Path) -> Summary | None:

@@ -123,6 +123,15 @@ def test_buttons_lead_to_report_data_docs_and_mlflow(first_night: str, browser: 
         assert page.locator("body").inner_text().strip()
 
 
+def test_the_list_of_runs_marks_what_is_live_now(stack: Stack, first_night: str, clicked_night: str, browser: Browser) -> None:
+    browser.page.goto(f"{stack.installation.airflow_url}/hybridrec/")
+    browser.picture("runs")
+    live = browser.page.locator("tr", has_text=stack.file_safe(first_night)).inner_text()
+    assert "live now" in live and "ndcg@10 over" in live
+    assert "not published" in browser.page.locator("tr", has_text=stack.file_safe(clicked_night)).inner_text()
+    assert f"of run {stack.file_safe(first_night)}" in browser.page.locator("#live").inner_text()
+
+
 def test_the_graph_is_green(stack: Stack, first_night: str, browser: Browser) -> None:
     tasks = {task.task_id for task in stack.api.tasks("nightly_retrain", first_night)}
     assert browser.show_graph(first_night) == len(tasks) + GROUPS  # last of the browser's tests: see there

@@ -16,9 +16,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pytest
+from browser import chromium, log_in
 from night import nightly
 from scheduler import NIGHT, Stack
 
@@ -106,13 +108,28 @@ def test_a_table_that_fails_its_checks_is_not_published_until_it_is_mended_and_c
     states = stack.states("nightly_retrain", first_night)
     assert [states[task] for task in ("check_output", "publish_table", "write_report")] == ["failed", "upstream_failed", "success"]
     assert "mend it and clear apply_rules" in stack.failures("nightly_retrain", first_night)
-    assert "concentration" in (undisturbed.artefact("report") / "report.html").read_text()
+    _see_why_it_failed(stack, first_night)
     assert stack.published("SELECT version, content_hash, state FROM publications") == live
 
     stack.api.clear("nightly_retrain", first_night, "apply_rules")
     assert stack.wait_for("nightly_retrain", first_night) == "success", stack.failures("nightly_retrain", first_night)
     assert undisturbed.read("out_recommendations").equals(lists)
     assert stack.published("SELECT version, content_hash, state FROM publications") == live
+
+
+def _see_why_it_failed(stack: Stack, night: str) -> None:
+    """The failed night's report begins with the task and what it said; its link leads to the task's log in Airflow."""
+    url, pictures = stack.installation.airflow_url, stack.installation.settings.home / "screenshots"
+    with chromium() as program:
+        browser = log_in(program, url, "admin", stack.installation.password("admin"), pictures)
+        browser.page.goto(f"{url}/hybridrec/reports/{stack.file_safe(night)}")
+        browser.picture("failed_night")
+        failure = browser.page.locator("#failure")
+        assert "This night failed in check_output" in (text := failure.inner_text()) and "concentration is" in text
+        failure.get_by_role("link").click()
+        browser.page.wait_for_url(f"**/runs/{quote(night, safe='')}/tasks/check_output")
+        browser.page.get_by_text("mend it and clear apply_rules").first.wait_for()
+        browser.picture("failed_task")
 
 
 @dataclass
