@@ -96,10 +96,8 @@ def tiles(facts: Facts) -> list[tuple[str, str, str]]:
         found.append(("Catalogue shown", percent(share), f"{number(facts.lists.exposures[0].n_shown)} items"))
     if facts.served:
         served = facts.served
-        found.append(
-            (f"{served.metric}, users served", f"{served.value:.4f}", f"best single model: {served.best_value:.4f}, {served.best}")
-        )
-        found.append(("Over the best single model", f"{served.difference:+.4f}", f"{served.low:+.4f} to {served.high:+.4f}"))
+        found.append((served.metric, f"{served.value:.4f}", f"best single model {served.best_value:.4f}"))
+        found.append(("Gain over it", f"{served.difference:+.4f}", f"{served.low:+.4f} to {served.high:+.4f}"))
     elif name in ours:
         found.append((f"{ours[name].metric}, {name}", f"{ours[name].value:.4f}", f"{ours[name].low:.4f} to {ours[name].high:.4f}"))
     sources = [m for m in ours.values() if m.kind == "source"]
