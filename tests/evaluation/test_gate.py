@@ -12,10 +12,15 @@ import pools
 import pyarrow as pa
 import pytest
 
+from hybridrec.evaluation.comparisons import Comparison, as_columns
 from hybridrec.evaluation.gate import Champion, judge_promotion
+from hybridrec.evaluation.labels import LabelledPool, history_lengths, labelled_pool
+from hybridrec.evaluation.metrics import judge, ndcg
 from hybridrec.evaluation.promotion import write_promotion
-from hybridrec.ranking.policy import SEGMENTS, Choice, Policy, load_policy, save_policy
+from hybridrec.ranking.policy import SEGMENTS, Choice, Policy, load_policy, save_policy, source_scores
 from hybridrec.run import Run
+from hybridrec.strategies import weighted
+from hybridrec.tables import table
 from jobs import train_ranker
 
 
@@ -49,6 +54,22 @@ def test_stack_below_popularity_is_refused_and_the_blend_serves(run: Run, tmp_pa
     assert not verdict.promoted
     assert verdict.serving == "blend"
     assert "below popularity with the whole 95 % interval" in verdict.reasons
+
+
+def test_a_stand_in_is_held_against_the_best_single_source_too(run: Run, tmp_path: Path) -> None:
+    row = Comparison("served", "tonight", "content", "served", "ndcg@10", -0.1, -0.2, -0.05, 57)
+    run.write("out_comparisons", pa.Table.from_pylist(as_columns([row]), table("out_comparisons").arrow_schema()))
+    verdict = judge_promotion(run, policy(run, tmp_path / "p", "source", "backwards"), None)
+    (served,) = [row for row in verdict.comparisons if row.question == "served"]
+    assert (served.name, served.against, served.segment, served.n_users) == ("blend", "content", "served", 57)
+    fold = labelled_pool(run, "eval")
+    quality = [ndcg(judge(fold.pool, scores, fold.labels, 10), 10) for scores in (_blend(fold), source_scores(fold.pool, "content"))]
+    known = history_lengths(run, "eval", fold.labels.users) > 0
+    assert served.difference == pytest.approx((quality[0] - quality[1])[known].mean())
+
+
+def _blend(fold: LabelledPool) -> np.ndarray:
+    return weighted.Strategy(weighted.Config()).score(fold.pool)
 
 
 def test_worse_than_the_champion_is_refused_and_the_champion_serves(run: Run, tmp_path: Path) -> None:
