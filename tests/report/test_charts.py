@@ -52,6 +52,8 @@ def test_comparisons_are_grouped_by_what_they_are_against() -> None:
     found = difference_forest(rows).rows
     assert [row.group for row in found] == ["against the best single source, als", "against stacking", "against popularity"]
     assert [row.role for row in found] == ["gain", "loss", "gain"]
+    served = [Comparison("served", "tonight", against, "served", "ndcg@10", 0.1, 0.05, 0.15, 9) for against in ("als", "popularity")]
+    assert [row.group for row in difference_forest(served).rows] == ["against the best single source, als", "against popularity"]
 
 
 def test_a_line_has_a_gap_where_it_was_not_judged() -> None:

@@ -87,8 +87,8 @@ def _drawn(axis: Axis, group: str, label: str, note: str, role: str, of: Metric 
 
 
 def _question(comparison: Comparison) -> str:
-    about = {"best_source": "against the best single source, "}.get(comparison.question, "against ")
-    return about + comparison.against
+    best = comparison.question == "best_source" or (comparison.question == "served" and comparison.against != POPULARITY)
+    return ("against the best single source, " if best else "against ") + comparison.against
 
 
 def _role(metric: Metric, best: str) -> str:
