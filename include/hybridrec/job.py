@@ -43,7 +43,7 @@ TASK_VARIABLE = "HYBRIDREC_TASK_PID"  # the process of the task that has submitt
 # What Airflow tells a task's process about it, and our operators add.
 MAP_INDEX = "AIRFLOW_CTX_MAP_INDEX"
 CONTEXT = ("AIRFLOW_CTX_DAG_ID", "AIRFLOW_CTX_DAG_RUN_ID", "AIRFLOW_CTX_TASK_ID", MAP_INDEX)
-SAID_LENGTH = 600  # characters of an error that a record keeps
+SAID_LENGTH = 1_000  # characters of an error that a record keeps
 SECRET_NAME = re.compile(r"PASS(WORD|WD|PHRASE)?$|SECRET|TOKEN|_KEY$|CREDENTIAL")
 IN_ADDRESS = re.compile(r"(://[^\s:/@]*):[^\s@]+@")
 log = logging.getLogger("hybridrec")
@@ -150,7 +150,8 @@ def _outcome(main: Callable[[P], None], params: P, name: str, values: dict[str, 
 def _say(sentence: str) -> None:
     """The last words of a failed attempt: to the log, and in short to the record."""
     sys.stderr.write(f"{sentence}\n")
-    _record.said = without_secrets(sentence.strip().splitlines()[-1])[:SAID_LENGTH]
+    said = without_secrets(sentence.strip().splitlines()[-1])
+    _record.said = said if len(said) <= SAID_LENGTH else f"{said[:SAID_LENGTH]}..."
 
 
 def without_secrets(text: str) -> str:

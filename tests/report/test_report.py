@@ -479,6 +479,14 @@ def test_a_failed_night_begins_with_its_first_failing_task(small_run: Run) -> No
     assert "Task train_ranker" not in said(facts) and "Task train_model two_tower rank failed" in said(facts)
 
 
+def test_a_published_night_that_fails_when_cleared_says_both(night: Run) -> None:
+    publish(night, "v1", "one", run_id="small")
+    records(night, Task("ablate_sources", "", "failed", "a study"), Task("check_output", "", "bad_data", "concentration"))
+    facts = collect(night)
+    assert (facts.outcome, facts.failure and facts.failure.task) == ("failed", "check_output")
+    assert "were published at 2026-04-11 00:00 UTC as version v1." in facts.headline
+
+
 @pytest.mark.parametrize(
     ("tasks", "failed_in", "told"),
     [

@@ -84,7 +84,7 @@ def test_the_target_says_which_version_is_live_now(home: Path, embedded: Target)
     page = render_runs(found, "/hybridrec")
     assert "version v3 of run newest, published at 2026-04-11 00:00 UTC, valid until 2026-04-13 00:00 UTC" in page
     assert page.count("live now</span>") == 1 and "expired" not in page
-    assert "failed in train_ranker, 2 warnings" in page and "+0.0100 (+0.0050 to +0.0150)" in page
+    assert "failed in train_ranker · 2 warnings" in page and "+0.0100 (+0.0050 to +0.0150)" in page
     assert "/reports/at_work" not in page and '<a href="/hybridrec/reports/trial">' in page
 
 
@@ -119,6 +119,17 @@ def test_a_target_that_cannot_be_asked_is_said(home: Path, monkeypatch: pytest.M
     assert found.problem.startswith(f"The target {target} could not be asked: ") and said in found.problem
     assert states(found) == {"older": "published", "broken": "failed"}
     assert "What is live is not known" in (page := render_runs(found, "/hybridrec")) and "live now" not in page
+
+
+def test_a_report_of_another_release_has_its_row(home: Path) -> None:
+    for run_id, summary in (("newer", {"outcome": "failed", "mood": "grey"}), ("odd", {"outcome": "postponed"})):
+        add_run(home, run_id)
+        with store.staged(home / "runs" / run_id / "report") as report:
+            (report / SUMMARY).write_text(json.dumps(summary))
+    add_run(home, "older")
+    with store.staged(home / "runs" / "older" / "report") as report:
+        (report / "report.html").write_text("<p>before there were summaries")
+    assert states(list_runs(Settings.from_env(), NOW)) == {"newer": "failed", "odd": "reported", "older": "reported"}
 
 
 def test_names_of_folders_cannot_write_the_page(home: Path) -> None:

@@ -17,7 +17,7 @@ from hybridrec.ranking.policy import DECISION, read_choices
 from hybridrec.report import story
 from hybridrec.report.costs import steps
 from hybridrec.report.facts import Before, Check, Choice, Facts, Gate, Index, Limits, Metric, OutputChecks, TunedModel, Version
-from hybridrec.report.failure import find_failure
+from hybridrec.report.failure import find_failure, unknown_failure
 from hybridrec.report.lists import batches, describe_lists
 from hybridrec.report.pool import pool_hits
 from hybridrec.report.quality import table_quality
@@ -78,8 +78,9 @@ def collect(run: Run, written_at: datetime, durations: Mapping[str, float] | Non
         spark_peak_mib=_spark_peak_mib(run),
     )
     facts = replace(facts, absent=tuple(absent), **_newest_event(run, written_at), **_beside_target(run, facts))
-    facts = replace(facts, served=served_quality(run, facts) if facts.metrics else None, outcome=story.outcome(facts))
-    facts = replace(facts, failure=find_failure(run) if facts.outcome == story.FAILED else None)
+    facts = replace(facts, served=served_quality(run, facts) if facts.metrics else None, failure=find_failure(run))
+    facts = replace(facts, outcome=story.outcome(facts))
+    facts = replace(facts, failure=unknown_failure(run)) if facts.outcome == story.FAILED and not facts.failure else facts
     return replace(facts, warnings=warnings(facts), headline=story.headline(facts))
 
 

@@ -23,19 +23,29 @@ NO_RECORD = (
     "No task has left a record of a failure: one ended before its job began, was marked as failed, or never started. "
     "The run in Airflow shows which."
 )
+NOT_OF_THE_NIGHT = {"write_report", "ablate_sources"}  # the report itself, and the study of a night that has ended
 KILLED = "What it said last stands only in its log."
 
 
-def find_failure(run: Run) -> Failure:
-    """The first failing task of a night that has failed, by its start."""
-    records = [record for record in job.read_records(run.folder) if record.job != "write_report"]
+def find_failure(run: Run) -> Failure | None:
+    """The first failing task of a night, by its start; None if every task that a night cannot do without ended well."""
+    records = _records(run)
     failed = [record for record in records if record.state in HOW]
     stopping = failed if _stopped_at_merge(records) else [record for record in failed if record.job != "train_model"]
     if not stopping:
-        return Failure("", "", NO_RECORD, _page_of_run(records))
+        return None
     first, *others = stopping
     said = first.said or (KILLED if first.state == "running" else "")
     return Failure(step_name(first), HOW[first.state], said, first.page, tuple(step_name(record) for record in others))
+
+
+def unknown_failure(run: Run) -> Failure:
+    """Of a night that came to no good end without a task that says why."""
+    return Failure("", "", NO_RECORD, _page_of_run(_records(run)))
+
+
+def _records(run: Run) -> list[TaskRecord]:
+    return [record for record in job.read_records(run.folder) if record.job not in NOT_OF_THE_NIGHT]
 
 
 def _stopped_at_merge(records: Sequence[TaskRecord]) -> bool:

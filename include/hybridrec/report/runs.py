@@ -118,11 +118,11 @@ def _state(version: Publication | None, summary: Summary | None, has_report: boo
     if version is not None:
         return STATES[version.state]
     if summary is not None:
-        return OUTCOMES[summary.outcome]
+        return OUTCOMES.get(summary.outcome, REPORTED)
     return REPORTED if has_report else UNFINISHED
 
 
 def _remark(summary: Summary) -> str:
     failed = f"failed in {summary.failed_in}" if summary.failed_in else ""
     warned = f"{summary.n_warnings} {'warning' if summary.n_warnings == 1 else 'warnings'}" if summary.n_warnings else ""
-    return ", ".join(filter(None, (failed, warned)))
+    return " · ".join(filter(None, (failed, warned)))

@@ -16,12 +16,19 @@ RANKED_BY = {
 
 
 def outcome(facts: Facts) -> str:
-    """What came of the night. A night that was to publish and did not has failed; so has one that made no lists."""
-    if facts.version and facts.version.state in ("live", "kept", "dropped"):
+    """What came of the night. One that was to publish and did not has failed; so has one that made no lists, or fails when cleared."""
+    if facts.failure:
+        return FAILED
+    if was_published(facts):
         return PUBLISHED
     if facts.publish and facts.target_problem and any(step.name == "publish_table" and step.state == "done" for step in facts.steps):
         return PUBLISHED
     return NOT_PUBLISHED if not facts.publish and (facts.lists or facts.ranked_users) else FAILED
+
+
+def was_published(facts: Facts) -> bool:
+    """Whether the target had a version of this run that is or was live."""
+    return facts.version is not None and facts.version.state in ("live", "kept", "dropped")
 
 
 def headline(facts: Facts) -> str:
@@ -35,7 +42,7 @@ def _outcome(facts: Facts) -> str:
     if not facts.lists:
         return f"The night stopped before it had lists to publish; {LEFT}."
     users = f"{facts.lists.n_users:,} users with up to {facts.k} items each"
-    if facts.version and facts.outcome == PUBLISHED:
+    if facts.version and was_published(facts):
         later = (
             ""
             if facts.version.state == "live"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
 from hybridrec import storage, store
@@ -24,13 +24,13 @@ class Summary:
     figure_of: in which metric and over which model. failed_in: the first failing task of a failed night.
     """
 
-    outcome: str
-    written_at: str
-    headline: str
-    figure: str
-    figure_of: str
-    n_warnings: int
-    failed_in: str
+    outcome: str = ""
+    written_at: str = ""
+    headline: str = ""
+    figure: str = ""
+    figure_of: str = ""
+    n_warnings: int = 0
+    failed_in: str = ""
 
 
 def summary_json(facts: Facts) -> str:
@@ -43,8 +43,9 @@ def summary_json(facts: Facts) -> str:
 
 
 def read_summary(run_folder: Path) -> Summary | None:
-    """Of a run's report; None without a report, or beside one that is older than summaries."""
+    """Of a run's report; None without one. What another release has written has other fields: those that both know count."""
     try:
-        return Summary(**json.loads(storage.read_text(store.committed_folder(run_folder / "report") / SUMMARY)))
+        raw = json.loads(storage.read_text(store.committed_folder(run_folder / "report") / SUMMARY))
     except (store.NotCommitted, FileNotFoundError):
         return None
+    return Summary(**{field.name: raw[field.name] for field in fields(Summary) if field.name in raw})
