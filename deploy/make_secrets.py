@@ -26,6 +26,7 @@ def make() -> dict[str, str]:
         "SECRET_AIRFLOW_FERNET": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         "SECRET_AIRFLOW_USERS": json.dumps({user: secrets.token_urlsafe(12) for user in USERS}),
         "SECRET_GRAFANA_PASSWORD": secrets.token_urlsafe(12),
+        "SECRET_MLFLOW_JOBS": json.dumps({"jobs": secrets.token_urlsafe(30)}),
     }
     return keys | {f"SECRET_PGPASS_{name}": f"*:*:*:{login}:{secrets.token_urlsafe(24)}" for name, login in LOGINS.items()} | make_store()
 

@@ -132,7 +132,7 @@ def log_in(program: Program, url: str, user: str, password: str, pictures: Path)
     """A window of its own in which a user has logged in by the form and sees the night's DAG."""
     from hybridrec_airflow.rest import AirflowApi
 
-    page = program.new_page(viewport=WINDOW)
+    page = program.new_page(viewport=WINDOW, http_credentials={"username": user, "password": password})  # MLflow asks for them
     page.set_default_timeout(60_000)
     page.goto(f"{url}/auth/login?next=%2Fdags%2F{DAG}")
     page.fill("input[name=username]", user)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hybridrec.run import Run
 
 ROOT = Path(__file__).parent.parent
-TOGETHER = "tests/airflow/scheduled"  # its tests share Airflow's services and a night that they have run
+TOGETHER = ("tests/airflow/scheduled/", "tests/security/")  # their tests share Airflow's services and a night that they have run
 TOLD = "told"
 
 
@@ -33,7 +33,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.split("::", maxsplit=1)[0]
-            return TOGETHER if file.startswith(f"{TOGETHER}/") else file
+            return TOGETHER[0] if file.startswith(TOGETHER) else file
 
     return ByFile(config, log)
 
@@ -53,15 +53,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty HYBRIDREC_HOME of this test's own."""
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty HYBRIDREC_HOME of this test's own. What the test calls may set this process's umask: not for others."""
+    os.umask(before := os.umask(0o077))
     folder = tmp_path / "home"
     folder.mkdir()
     monkeypatch.setenv("HYBRIDREC_HOME", str(folder))
     monkeypatch.delenv("HYBRIDREC_STORAGE", raising=False)
     monkeypatch.delenv("HYBRIDREC_EXTENSIONS", raising=False)
     monkeypatch.delenv("HYBRIDREC_SKIP", raising=False)
-    return folder
+    yield folder
+    os.umask(before)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,9 +79,10 @@ class Dags:
 
 @dataclass(frozen=True)
 class Stack(Dags):
-    """Running services with a home of their own."""
+    """Running services with a home of their own. rights: mode of each file and folder that the first night has left there."""
 
     installation: Installation
+    rights: dict[Path, int] = field(default_factory=dict)
 
     def published(self, query: str) -> list[tuple[Any, ...]]:
         """Rows of the published database."""
@@ -96,7 +97,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory, airflow_home: Path) -> Itera
     from hybridrec_airflow.installation import Installation
 
     ports = {f"HYBRIDREC_{name}_PORT": str(_free_port()) for name in ("AIRFLOW", "MLFLOW")}
-    own = {"HYBRIDREC_HOME": str(tmp_path_factory.mktemp("home")), "HYBRIDREC_SCHEDULE": "off", **ports, **planted_secrets.ENVIRONMENT}
+    home = tmp_path_factory.mktemp("home") / "var"  # which the services make, with the rights that they give it
+    own = {"HYBRIDREC_HOME": str(home), "HYBRIDREC_SCHEDULE": "off", **ports, **planted_secrets.ENVIRONMENT}
     own["AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL"] = "900"  # no file changes: reading them every 30 s takes a twentieth of a core
     assert _services("up", own) == 0
     with pytest.MonkeyPatch.context() as patch:
@@ -119,7 +121,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory, airflow_home: Path) -> Itera
 def first_night(stack: Stack) -> str:
     """Run id of a night over REST on real data."""
     stack.run("ingest", source="movielens_100k")
-    return stack.run("nightly_retrain", **NIGHT)
+    run_id = stack.run("nightly_retrain", **NIGHT)
+    stack.rights.update({path: path.lstat().st_mode for path in stack.installation.settings.home.rglob("*")})
+    return run_id
 
 
 def _services(action: str, own: dict[str, str]) -> int:

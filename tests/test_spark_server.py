@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from hybridrec import spark
@@ -62,6 +64,13 @@ def test_jobs_that_ask_at_once_share_one_server_and_a_dead_one_is_replaced(home:
             time.sleep(0.05)
         replaced = start_server(settings, "t")
         assert running_server(settings, "t") == replaced
+        state = home / "spark" / "t.json"
+        assert state.stat().st_mode & 0o777 == 0o600
+        known = json.loads(state.read_text())
+        assert known.pop("token") == replaced.token
+        state.write_text(json.dumps(known))  # as an earlier version has left it, whose server takes anybody's Python
+        assert len(start_server(settings, "t").token) >= 32
+        assert not psutil.pid_exists(replaced.pid) or psutil.Process(replaced.pid).status() == psutil.STATUS_ZOMBIE
     finally:
         peak = stop_server(settings, "t")
     assert peak > 100

@@ -13,6 +13,8 @@ import pytest
 import yaml
 
 from hybridrec.errors import BadData
+from hybridrec.private_files import keep_private
+from hybridrec.settings import Settings
 from hybridrec_airflow import compose
 from hybridrec_airflow.daemon import CannotStart
 from hybridrec_airflow.process import ROOT
@@ -76,6 +78,32 @@ def test_secrets_are_made_once_and_reach_only_who_needs_them(cluster: Cluster) -
     assert [file.name for file in files] == ["pgpass_reader"]
     assert files[0].stat().st_mode & 0o777 == 0o600
     assert all(value not in repr(cluster) for value in cluster.secrets.values())
+
+
+def test_other_users_pass_to_their_own_folder_only(cluster: Cluster) -> None:
+    """PostgreSQL, which refuses to run as root, is one of them: nothing on the way can be listed, and what lies beside it not entered."""
+    for name in ("lookup", "scheduler"):
+        cluster.instances[name]._prepare()
+    on_the_way = [cluster.folder.parent, cluster.folder, cluster.folder / "services", cluster.folder / "volumes"]
+    assert {folder.stat().st_mode & 0o777 for folder in on_the_way} == {0o711}
+    inside = [cluster.instances["lookup"].folder, cluster.instances["scheduler"].folder / "run" / "secrets", cluster.volume("data")]
+    assert {folder.stat().st_mode & 0o777 for folder in inside} == {0o700}
+    keep_private(Settings.from_env())
+    assert {folder.stat().st_mode & 0o777 for folder in on_the_way} == {0o711}, "a job by hand leaves the way open"
+
+
+def test_jobs_log_in_to_mlflow_and_people_may_only_look(cluster: Cluster) -> None:
+    mlflow, scheduler = cluster.instances["mlflow"], cluster.instances["scheduler"]
+    command = " ".join(mlflow.command())
+    assert (
+        f"--readers={mlflow.folder}/run/secrets/airflow_users" in command
+        and f"--writers={mlflow.folder}/run/secrets/mlflow_jobs" in command
+    )
+    assert scheduler.environment()["HYBRIDREC_MLFLOW_LOGIN"] == str(scheduler.folder / "run/secrets/mlflow_jobs")
+    holders = {name for name, found in cluster.instances.items() if any(mount.source == "mlflow_jobs" for mount in found.service.secrets)}
+    assert holders == {"mlflow", "scheduler"}
+    assert json.loads(cluster.secrets["mlflow_jobs"]).keys() == {"jobs"}
+    assert f"{mlflow.address}:5000" in mlflow.environment()["HYBRIDREC_ALLOWED_HOSTS"]
 
 
 def test_every_program_of_the_file_is_here(cluster: Cluster) -> None:

@@ -32,6 +32,7 @@ import psutil
 
 from hybridrec import storage, store
 from hybridrec.errors import BadData
+from hybridrec.private_files import keep_private
 from hybridrec.run import run_folder
 from hybridrec.settings import Settings
 
@@ -86,6 +87,7 @@ def start(main: Callable[[P], None], params_type: type[P], argv: list[str] | Non
     module = sys.modules[main.__module__]
     name = module.__spec__.name.rsplit(".", 1)[-1] if module.__spec__ else Path(sys.argv[0]).stem
     params = parse(params_type, sys.argv[1:] if argv is None else argv, module.__doc__ or "")
+    keep_private(Settings.from_env())
     code = _run(main, params, name)
     gc.freeze()  # what is left goes with the process: to search all that torch has imported for cycles takes a second or two
     sys.exit(code)

@@ -52,6 +52,7 @@ def connect(settings: Settings) -> MlflowClient:
     from mlflow.store.db.utils import _upgrade_db, create_sqlalchemy_engine_with_retry
 
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a task's log is no terminal
+    _take_login()
     settings.mlflow_artifacts.mkdir(parents=True, exist_ok=True)
     # of several processes that meet a fresh database, all but one die in the migration
     with _locked(settings.home / "mlflow" / "schema.lock"):
@@ -68,6 +69,14 @@ def connect(settings: Settings) -> MlflowClient:
             embedded = settings.mlflow_uri.startswith("sqlite")  # a server has a place of its own and hands artefacts out itself
             client.create_experiment(NAME, artifact_location=settings.mlflow_artifacts.as_uri() if embedded else None)
     return client
+
+
+def _take_login() -> None:
+    """Let MLflow's client show the login of the file that HYBRIDREC_MLFLOW_LOGIN names, {"name": "password"}, if it names one."""
+    file = os.environ.get("HYBRIDREC_MLFLOW_LOGIN")
+    if file:
+        [(name, password)] = json.loads(Path(file).read_text()).items()
+        os.environ |= {"MLFLOW_TRACKING_USERNAME": name, "MLFLOW_TRACKING_PASSWORD": password}
 
 
 def register(run: Run) -> str:
@@ -308,9 +317,11 @@ def _register_stack(client: MlflowClient, run: Run, parent: str) -> str:
     )
     with tempfile.TemporaryDirectory(dir=run.settings.home) as scratch, mlflow.start_run(run_id=parent):
         _copy_stack(run, Path(scratch) / "home")
+        code = Path(scratch) / "registered_stack.py"
+        shutil.copyfile(Path(__file__).with_name(code.name), code)  # MLflow would keep the rights that the installation gave it
         info = mlflow.pyfunc.log_model(
             name="stack",
-            python_model=str(Path(__file__).with_name("registered_stack.py")),
+            python_model=str(code),
             artifacts={"home": str(Path(scratch) / "home")},
             signature=signature,
             pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in REQUIRED],

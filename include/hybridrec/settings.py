@@ -62,6 +62,11 @@ class Settings:
         return self.home / "published"
 
     @property
+    def published_is_readable(self) -> bool | None:
+        """Whether other users of the machine may read what is published; None to leave it as it is, at first they may not."""
+        return {"on": True, "off": False}.get(os.environ.get("HYBRIDREC_PUBLISHED_READABLE", ""))
+
+    @property
     def downloads(self) -> Path:
         """What was fetched once and is checked by hash."""
         return self.home / "downloads"

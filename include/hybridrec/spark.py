@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -21,7 +22,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ import psutil
 from hybridrec import storage, store
 from hybridrec.errors import BadData
 from hybridrec.job import spark_time
+from hybridrec.private_files import UMASK, write_private
 from hybridrec.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 SESSION_VARIABLE = "HYBRIDREC_SPARK_SESSION"  # name of the night's server, set by the task that runs the job
+TOKEN_VARIABLE = "SPARK_CONNECT_AUTHENTICATE_TOKEN"  # noqa: S105  where Spark's server and its clients look for their token
 START_SECONDS = 120.0
 LARGE_GIGABYTES = 4  # who gives a server so much expects a lot of data
 # What shapes a job's results and files: holds in every session, whatever a cluster's own defaults say.
@@ -47,6 +50,7 @@ RESULTS = {
     "spark.sql.execution.arrow.maxRecordsPerBatch": "20000",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.parquet.compression.codec": "snappy",
+    "spark.hadoop.fs.permissions.umask-mode": "077",  # Hadoop sets the rights of some folders itself
     # a year of daily files is listed by the driver; as a distributed job it costs seconds
     "spark.sql.sources.parallelPartitionDiscovery.threshold": "4096",
 }
@@ -58,27 +62,35 @@ CONF = RESULTS | {  # a session on this machine
     "spark.python.worker.reuse": "false",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
+    # The driver and its block manager listen too, and unpack Java objects: with a secret that Spark draws for itself, for nobody else.
+    "spark.authenticate": "true",
 }
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running Connect server."""
+    """A running Connect server. token: what a client has to show, since a client's Python runs with our rights."""
 
     pid: int
     started_at: float
     port: int
+    token: str = field(default="", repr=False)
 
     @property
     def url(self) -> str:
-        """Address for clients; loopback only, since the server knows no authentication."""
-        return f"sc://127.0.0.1:{self.port}"
+        """Address for clients. By the name localhost: Spark's client sends a token to a number only over TLS."""
+        return f"sc://localhost:{self.port}"
+
+    def connect(self) -> SparkSession:
+        """A session with it, for a client in this process."""
+        from pyspark.sql import SparkSession
+
+        os.environ[TOKEN_VARIABLE] = self.token
+        return SparkSession.builder.remote(self.url).getOrCreate()
 
 
 def session() -> SparkSession:
     """The session of this job: the cluster's under spark-submit, the night's server's, or its own."""
-    from pyspark.sql import SparkSession
-
     settings = Settings.from_env()
     with spark_time():
         if storage.SUBMITTED in os.environ:
@@ -86,7 +98,7 @@ def session() -> SparkSession:
         require_java()
         name = os.environ.get(SESSION_VARIABLE)
         if name and settings.spark == "connect":
-            return SparkSession.builder.remote(start_server(settings, name).url).getOrCreate()
+            return start_server(settings, name).connect()
         return _own_session(settings)
 
 
@@ -129,7 +141,10 @@ def _own_session(settings: Settings) -> SparkSession:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     builder = SparkSession.builder.master(master).config("spark.driver.memory", settings.spark_memory)
-    for key, value in (CONF | _folders(settings)).items():
+    conf = CONF | _folders(settings)
+    if not master.startswith("local"):  # a cluster has a secret of its own, or none
+        conf.pop("spark.authenticate")
+    for key, value in conf.items():
         builder = builder.config(key, value)
     found = builder.getOrCreate()
     found.sparkContext.setLogLevel("ERROR")
@@ -160,11 +175,11 @@ def start_server(settings: Settings, name: str) -> Server:
     state = _state_path(settings, name)
     with _locked(state):
         running = running_server(settings, name)
-        if running and _listens(running.port):
+        if running and running.token and _listens(running.port):
             return running
-        stop_server(settings, name)  # one that lives and does not listen is dying or stuck
+        stop_server(settings, name)  # one that lives and does not listen is dying or stuck, one without a token serves anybody
         server = _launch(settings, state.with_suffix(".log"))
-        store.write_json(state, asdict(server))
+        write_private(state, store.as_json(asdict(server)))
         return server
 
 
@@ -211,8 +226,6 @@ def archive_classes(settings: Settings, work: Callable[[SparkSession], None]) ->
 
     JEP 350, dynamic archives. A Java of another version passes over the archive. Nothing is done where pyspark's folder cannot be written.
     """
-    from pyspark.sql import SparkSession
-
     archive = class_archive()
     if not os.access(archive.parent, os.W_OK):
         return
@@ -221,7 +234,7 @@ def archive_classes(settings: Settings, work: Callable[[SparkSession], None]) ->
     fresh = archive.with_suffix(".new")
     server = _launch(settings, _state_path(settings, "archive").with_suffix(".log"), f'"-XX:ArchiveClassesAtExit={fresh}"')
     try:
-        session = SparkSession.builder.remote(server.url).getOrCreate()
+        session = server.connect()
         work(session)
         session.stop()
     finally:
@@ -259,16 +272,20 @@ def _launch(settings: Settings, log_path: Path, java_option: str = "") -> Server
         "org.apache.spark.sql.connect.service.SparkConnectServer",
         "spark-internal",
     ]
+    token = secrets.token_urlsafe(32)
     environment = os.environ | {
+        TOKEN_VARIABLE: token,
         "SPARK_HOME": _spark_home(),
         "PYSPARK_PYTHON": sys.executable,
         "SPARK_LOCAL_IP": "127.0.0.1",
         "PYTHONPATH": os.pathsep.join(filter(None, (str(Path.cwd()), os.environ.get("PYTHONPATH")))),
     }
     with log_path.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=environment, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=environment, start_new_session=True, umask=UMASK
+        )
     _wait_until_listening(process, port, log_path)
-    return Server(process.pid, psutil.Process(process.pid).create_time(), port)
+    return Server(process.pid, psutil.Process(process.pid).create_time(), port, token)
 
 
 def _sized(memory: str) -> dict[str, str]:

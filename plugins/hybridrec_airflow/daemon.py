@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from hybridrec import store
+from hybridrec.private_files import UMASK
 from hybridrec_airflow.process import ROOT
 
 TERM_SECONDS = 20.0
@@ -54,6 +55,7 @@ class Daemon:
                 start_new_session=True,
                 user=user,
                 group=user,
+                umask=UMASK,
             )
         store.write_json(self.pid_file, {"pid": child.pid, "started_at": psutil.Process(child.pid).create_time()})
         return child

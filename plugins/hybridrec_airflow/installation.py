@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from hybridrec.private_files import write_private
 from hybridrec.settings import Settings
 from hybridrec_airflow.process import ROOT
 
@@ -68,9 +69,9 @@ class Installation:
         """Write airflow.cfg and, once, the secrets."""
         for folder in (self.logs, self.settings.home / "mlflow" / "artifacts"):
             folder.mkdir(parents=True, exist_ok=True)
-        _write_private(self.home / "airflow.cfg", _render(_options(self, _secrets(self.home / "secrets.json"))))
+        write_private(self.home / "airflow.cfg", _render(_options(self, _secrets(self.home / "secrets.json"))))
         if not self.passwords.exists():
-            _write_private(self.passwords, json.dumps({user: secrets.token_urlsafe(12) for user in USERS}))
+            write_private(self.passwords, json.dumps({user: secrets.token_urlsafe(12) for user in USERS}))
 
     def environment(self) -> dict[str, str]:
         """Environment of the services, which the tasks inherit."""
@@ -118,7 +119,12 @@ def _options(installation: Installation, keys: dict[str, str]) -> dict[str, dict
             "instance_name": "hybridrec",
         },
         "api_auth": {"jwt_secret": keys["jwt"]},
-        "logging": {"base_log_folder": home / "logs"},
+        # Airflow sets the rights of its logs itself, for a group that may read them.
+        "logging": {
+            "base_log_folder": home / "logs",
+            "file_task_handler_new_folder_permissions": "0o700",
+            "file_task_handler_new_file_permissions": "0o600",
+        },
         # A task's end may be noticed this much later (default 5 s), and until then its place is taken.
         "workers": {"min_heartbeat_interval": 1},
         # A changed DAG file is read at once whatever the interval; what it imports, as a new model, is seen this much later (default 30 s).
@@ -139,15 +145,5 @@ def _render(options: dict[str, dict[str, object]]) -> str:
 def _secrets(path: Path) -> dict[str, str]:
     """The keys that sign tokens and sessions, made on first use."""
     if not path.exists():
-        _write_private(path, json.dumps({"jwt": secrets.token_hex(64), "api": secrets.token_hex(32)}))
+        write_private(path, json.dumps({"jwt": secrets.token_hex(64), "api": secrets.token_hex(32)}))
     return dict(json.loads(path.read_text()))
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file that only this user can read, from its first byte on."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".new")
-    beside.unlink(missing_ok=True)
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        out.write(text)
-    beside.replace(path)

@@ -1,24 +1,33 @@
-"""Pages beside the Airflow UI: reports, Data Docs, the way into MLflow; behind Airflow's own login.
+"""Pages beside the Airflow UI: reports, Data Docs, the way into MLflow; for whoever may read the DAG nightly_retrain.
 
 /hybridrec/                   the runs, newest first, and which is live now
 /hybridrec/reports/<run_id>   a run's report
 /hybridrec/docs/...           Data Docs
 /hybridrec/mlflow/<run_id>    leads to the run in MLflow
 
-Only files below the two folders are served: a name is resolved first and compared after. Report and Data Docs show
+Airflow mounts pages of plugins without any check of its own. A browser without a session is sent to Airflow's login, another program
+gets 401. Only files below the two folders are served: a name is resolved first and compared after. Report and Data Docs show
 text from the data, so the browser is told to run no script in them: one in a title cannot act as the person who reads it.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import urllib.request
 from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlencode
 
-from airflow.api_fastapi.core_api.security import get_user
-from fastapi import Depends, FastAPI, HTTPException
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
+from airflow.api_fastapi.core_api.security import requires_access_dag
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
+from starlette.middleware.base import RequestResponseEndpoint
+from starlette.status import HTTP_303_SEE_OTHER, HTTP_401_UNAUTHORIZED
 
 from hybridrec import store
 from hybridrec.errors import BadData
@@ -28,12 +37,40 @@ from hybridrec_airflow.links import PREFIX
 
 # Style and images of our own and nothing else: no script runs, nothing is loaded from or sent to anywhere.
 POLICY = (
-    "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; form-action 'none'; base-uri 'none'"
+    "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; form-action 'none'; "
+    "base-uri 'none'; frame-ancestors 'self'"  # Airflow's UI may show them within its own pages
 )
-HEADERS = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "SAMEORIGIN",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+LOGIN = "/api/v2/auth/login"  # leads to the login of whatever auth manager Airflow has
+WRONG_SESSION = "Invalid JWT token"  # what Airflow says with 403 of a cookie that it has not signed, or no longer
 MLFLOW_SECONDS = 5.0
 
-app = FastAPI(title="hybridrec", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(get_user)])
+may_read = requires_access_dag("GET", DagAccessEntity.RUN, "nightly_retrain")
+app = FastAPI(title="hybridrec", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(may_read)])
+
+
+@app.middleware("http")
+async def protect(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    """Every answer, a refusal too, tells the browser what it may do with it."""
+    answer = await call_next(request)
+    answer.headers.update(HEADERS)
+    return answer
+
+
+@app.exception_handler(HTTPException)
+async def log_in(request: Request, error: HTTPException) -> Response:
+    """Sends a browser without a session, or with one that holds no more, to the login and from there back to the page."""
+    has_session = error.status_code != HTTP_401_UNAUTHORIZED and error.detail != WRONG_SESSION
+    if has_session or "text/html" not in request.headers.get("accept", ""):
+        return await http_exception_handler(request, error)
+    query = f"?{request.url.query}" if request.url.query else ""
+    return RedirectResponse(f"{LOGIN}?{urlencode({'next': request.url.path + query})}", HTTP_303_SEE_OTHER)
 
 
 @app.get("/", response_class=HTMLResponse)
@@ -41,7 +78,7 @@ def runs() -> HTMLResponse:
     """The runs with their reports, newest first, and which of them is live now."""
     from hybridrec.report.runs import list_runs, render_runs
 
-    return HTMLResponse(render_runs(list_runs(Settings.from_env(), datetime.now(UTC)), PREFIX), headers=HEADERS)
+    return HTMLResponse(render_runs(list_runs(Settings.from_env(), datetime.now(UTC)), PREFIX))
 
 
 @app.get("/reports/{run_id}")
@@ -51,17 +88,26 @@ def report(run_id: str) -> FileResponse:
         folder = store.committed_folder(run_folder(Settings.from_env(), run_id) / "report")
     except (BadData, store.NotCommitted) as error:
         raise HTTPException(404, f"There is no report of run {run_id!r} yet; the task write_report makes it.") from error
-    return FileResponse(folder / "report.html", headers=HEADERS)
+    return FileResponse(folder / "report.html")
 
 
 @app.get("/docs/{path:path}")
 def data_docs(path: str) -> FileResponse:
     """A page of the Data Docs."""
-    root = Settings.from_env().data_docs.resolve()
-    wanted = (root / (path or "index.html")).resolve()
-    if not wanted.is_relative_to(root) or not wanted.is_file():
+    wanted = _file_below(Settings.from_env().data_docs, path or "index.html")
+    if wanted is None:
         raise HTTPException(404, "There is no such page in the Data Docs; the task check_table makes them.")
-    return FileResponse(wanted, headers=HEADERS)
+    return FileResponse(wanted)
+
+
+def _file_below(folder: Path, name: str) -> Path | None:
+    """A file in a folder, None if there is none of that name: nothing outside is served, by whatever name or link."""
+    root = folder.resolve()
+    try:
+        wanted = (root / name).resolve()
+        return wanted if wanted.is_relative_to(root) and wanted.is_file() else None
+    except (OSError, ValueError, RuntimeError):  # too long, with a null byte, a circle of links
+        return None
 
 
 @app.get("/mlflow/{run_id}")
@@ -70,6 +116,8 @@ def mlflow_run(run_id: str) -> RedirectResponse:
     server = os.environ.get("HYBRIDREC_MLFLOW_URL", "http://127.0.0.1:5000")
     try:
         experiment, parent = _mlflow_ids(server, run_id)
+    except BadData as error:
+        raise HTTPException(404, f"There is no run {run_id!r}.") from error
     except (OSError, LookupError):
         return RedirectResponse(server)
     return RedirectResponse(f"{server}/#/experiments/{experiment}/runs/{parent}")
@@ -85,9 +133,16 @@ def _mlflow_ids(server: str, run_id: str) -> tuple[str, str]:
 
 
 def _ask(server: str, method: str, body: dict[str, object]) -> dict[str, list[dict[str, dict[str, str]]]]:
+    headers = {"Content-Type": "application/json"} | _mlflow_login()
     request = urllib.request.Request(  # noqa: S310  the address is ours
-        f"{server}/api/2.0/mlflow/{method}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        f"{server}/api/2.0/mlflow/{method}", json.dumps(body).encode(), headers
     )
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with direct.open(request, timeout=MLFLOW_SECONDS) as answer:
         return json.load(answer)
+
+
+def _mlflow_login() -> dict[str, str]:
+    """A reader's login: MLflow's pages know Airflow's names and passwords. None with an auth manager that keeps no passwords in a file."""
+    name, password = next(iter(SimpleAuthManager.get_passwords().items()), ("", ""))
+    return {"Authorization": f"Basic {base64.b64encode(f'{name}:{password}'.encode()).decode()}"} if name else {}

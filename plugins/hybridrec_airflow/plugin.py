@@ -1,4 +1,4 @@
-"""What Airflow loads: links for task pages, our own pages, an entry in the menu."""
+"""What Airflow loads: links for task pages, our own pages, an entry in the menu, the names that its server answers to."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from airflow.plugins_manager import AirflowPlugin
 
+from hybridrec_airflow.hosts import only_allowed_hosts
 from hybridrec_airflow.links import PREFIX, DataDocsLink, MlflowLink, ReportLink, SparkLink
 
 
@@ -18,9 +19,10 @@ async def pages(scope: Any, receive: Callable[[], Awaitable[Any]], send: Callabl
 
 
 class HybridrecPlugin(AirflowPlugin):
-    """Registers links and pages."""
+    """Registers links and pages, and lets Airflow's server answer to its own names only."""
 
     name = "hybridrec"
     operator_extra_links: ClassVar[list[Any]] = [ReportLink(), DataDocsLink(), MlflowLink(), SparkLink()]
     fastapi_apps: ClassVar[list[Any]] = [{"app": pages, "url_prefix": PREFIX, "name": "hybridrec"}]
+    fastapi_root_middlewares: ClassVar[list[Any]] = [{"middleware": only_allowed_hosts, "name": "allowed hosts", "args": [], "kwargs": {}}]
     external_views: ClassVar[list[Any]] = [{"name": "Reports", "href": f"{PREFIX}/", "destination": "nav", "category": "browse"}]

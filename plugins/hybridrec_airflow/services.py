@@ -24,6 +24,7 @@ import psutil
 from hybridrec import discover
 from hybridrec.errors import BadData
 from hybridrec.job import explain_os_error
+from hybridrec.private_files import keep_private, tighten
 from hybridrec.spark import require_java
 from hybridrec_airflow import night
 from hybridrec_airflow.daemon import CannotStart, Daemon, say, tail
@@ -60,12 +61,15 @@ class Service:
             self.daemon.start(self._command(), self.installation.environment())
 
     def _command(self) -> list[str]:
+        if self.name in ("scheduler", "triggerer"):
+            # Their servers of logs would listen on all of this machine's addresses; the api-server reads the same files itself.
+            return [sys.executable, "-m", "airflow", self.name, "--skip-serve-logs"]
         if self.name != MLFLOW:
             return [sys.executable, "-m", "airflow", self.name]
         settings = self.installation.settings
         store_flags = ["--backend-store-uri", settings.mlflow_uri, "--default-artifact-root", settings.mlflow_artifacts.as_uri()]
-        address = ["--host", "127.0.0.1", "--port", str(self.installation.mlflow_port), "--workers", "1"]
-        return [sys.executable, "-m", "mlflow", "server", *store_flags, *address, "--no-serve-artifacts"]
+        flags = ["--port", str(self.installation.mlflow_port), "--readers", str(self.installation.passwords)]
+        return [sys.executable, "-m", "hybridrec_airflow.mlflow_server", *store_flags, *flags]
 
 
 def start_services(installation: Installation, names: Sequence[str] = STOP_ORDER) -> None:
@@ -75,10 +79,17 @@ def start_services(installation: Installation, names: Sequence[str] = STOP_ORDER
         if service.port and not service.daemon.process():
             _require_free_port(service.port, service.name)
     installation.write()
+    _close_to_others(installation)
     _migrate(installation)
     for service in services:
         service.start()
     _wait_until(lambda: all(_is_healthy(service) for service in services), services)
+
+
+def _close_to_others(installation: Installation) -> None:
+    """A home of an earlier version lets others read what it holds."""
+    if found := tighten(installation.settings):
+        say(f"{found} files and folders below {installation.settings.home} were open to other users of this machine; they are closed now")
 
 
 def stop_services(installation: Installation, names: Sequence[str] = STOP_ORDER) -> list[str]:
@@ -179,7 +190,7 @@ def up(installation: Installation) -> int:
     say(f"Airflow  {installation.airflow_url}   user admin, password {installation.password('admin')}")
     say(f"         read only: user viewer, password {installation.password('viewer')}   (both in {installation.passwords})")
     say(f"Reports  {installation.airflow_url}/hybridrec/")
-    say(f"MLflow   {installation.mlflow_url}")
+    say(f"MLflow   {installation.mlflow_url}   the same users")
     say("Stop them with `make stop`.")
     return 0
 
@@ -231,6 +242,7 @@ def main(argv: Sequence[str]) -> int:
     """Do what the command line says."""
     options = _arguments(argv)
     installation = Installation.from_env()
+    keep_private(installation.settings)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     try:
         if options.action == "run":

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from hybridrec.errors import BadData
 from hybridrec.job import explain_os_error
+from hybridrec.private_files import PASS_THROUGH, keep_private, make_private_folder
 from hybridrec.settings import Settings
 from hybridrec_airflow import compose, postgres_image
 from hybridrec_airflow.compose import Mount, Service, Topology
@@ -168,7 +169,9 @@ class Instance:
         return self.service.user if os.geteuid() == 0 and self.service.user.isalpha() else None
 
     def _prepare(self) -> None:
-        """Make its folders, secrets and configuration files anew."""
+        """Make its folders, secrets and configuration files anew; a service with a user of its own can pass to what is its own."""
+        for folder in (self.cluster.folder.parent, self.cluster.folder, self.folder.parent, self.cluster.folder / "volumes"):
+            make_private_folder(folder, PASS_THROUGH)
         for mount in self.service.volumes:
             self._own(self.place(mount), folder=True)
         for mount in self.service.secrets:
@@ -252,7 +255,9 @@ class Instance:
 
     def _own(self, path: Path, *, folder: bool = False) -> None:
         if folder:
-            path.mkdir(parents=True, exist_ok=True)
+            for parent in reversed([parent for parent in path.parents if parent.is_relative_to(self.folder)]):
+                make_private_folder(parent, PASS_THROUGH if self.user else 0o700)
+            make_private_folder(path)
         if self.user:
             shutil.chown(path, self.user, self.user)
 
@@ -292,6 +297,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("action", choices=actions)
     parser.add_argument("services", nargs="*", help="all of them if none is named")
     options = parser.parse_args(argv)
+    keep_private(Settings.from_env())
     try:
         return actions[options.action](Cluster.from_env(), options.services)
     except (CannotStart, BadData) as error:

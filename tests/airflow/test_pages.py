@@ -1,4 +1,4 @@
-"""Our pages beside the Airflow UI: behind the login, and nothing but reports and Data Docs."""
+"""Our pages beside the Airflow UI: for whoever may read the DAG, and nothing but reports and Data Docs."""
 
 from __future__ import annotations
 
@@ -18,14 +18,23 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def client(home: Path, airflow_home: Path) -> Iterator[TestClient]:
-    from airflow.api_fastapi.core_api.security import get_user
+    from fastapi.testclient import TestClient
+
+    from hybridrec_airflow.pages import app, may_read
+
+    app.dependency_overrides[may_read] = lambda: None
+    yield TestClient(app)
+    app.dependency_overrides.clear()
+
+
+@pytest.fixture
+def stranger(home: Path, airflow_home: Path) -> TestClient:
+    """Without a session."""
     from fastapi.testclient import TestClient
 
     from hybridrec_airflow.pages import app
 
-    app.dependency_overrides[get_user] = lambda: "somebody"
-    yield TestClient(app)
-    app.dependency_overrides.clear()
+    return TestClient(app, follow_redirects=False)
 
 
 @pytest.fixture
@@ -40,7 +49,6 @@ def report(home: Path) -> Path:
 def test_shows_a_report_that_runs_no_script(client: TestClient, report: Path) -> None:
     answer = client.get("/reports/night-1")
     assert (answer.status_code, answer.text) == (200, "<h1>night-1</h1>")
-    assert "default-src 'none'" in (policy := answer.headers["content-security-policy"]) and "script-src" not in policy
     assert "night-1" in client.get("/").text
 
 
@@ -51,6 +59,37 @@ def test_the_list_of_runs_says_what_is_live_now(client: TestClient, report: Path
     assert "version v1 of run run-v1, published at 2026-04-11 00:00 UTC" in answer.text
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert '<a href="/hybridrec/reports/night-1">night-1</a>' in answer.text
+
+
+PAGES = ("/", "/reports/night-1", "/docs/", "/mlflow/night-1")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_browser_without_a_session_is_sent_to_the_login_and_back(page: str, stranger: TestClient, report: Path) -> None:
+    answer = stranger.get(f"{page}?x=1", headers={"Accept": "text/html,*/*"})
+    assert answer.status_code == 303
+    assert answer.headers["location"] == f"/api/v2/auth/login?next={page.replace('/', '%2F')}%3Fx%3D1"
+    assert "night-1</h1>" not in answer.text
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_another_program_without_a_session_is_told_so(page: str, stranger: TestClient, report: Path) -> None:
+    assert stranger.get(page).status_code == 401
+
+
+def test_every_answer_says_what_the_browser_may_do_with_it(client: TestClient, stranger: TestClient, report: Path) -> None:
+    refused = [stranger.get("/"), stranger.get("/", headers={"Accept": "text/html"})]
+    for answer in (*refused, *(client.get(page, follow_redirects=False) for page in (*PAGES, "/reports/none", "/nowhere"))):
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'") and "script-src" not in policy and "frame-ancestors 'self'" in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("name", ["x%00y", "%00", "'", "%22", "a" * 300, "%ff", "<script>", "x'%20or%201=1"])
+@pytest.mark.parametrize("page", ["reports", "docs", "mlflow"])
+def test_a_name_that_cannot_be_is_not_found(page: str, name: str, client: TestClient, report: Path, home: Path) -> None:
+    (home / "data_docs").mkdir()
+    assert client.get(f"/{page}/{name}").status_code == 404
 
 
 def test_a_run_without_report_is_told_apart(client: TestClient, report: Path) -> None:

@@ -47,8 +47,9 @@ def test_no_secret_lies_anywhere_but_in_its_own_file(cluster: Cluster, run_id: s
 
 def secrets_of(cluster: Cluster) -> dict[str, str]:
     """Of a line of a .pgpass file the password, of a file for AWS's tools the key; what pads base 64 is none of the secret."""
-    users = {f"password of {user}": password for user, password in json.loads(cluster.secrets["airflow_users"]).items()}
-    lists = ("airflow_users", "store_users")  # the second repeats the keys of single users
+    logins = [json.loads(cluster.secrets[name]) for name in ("airflow_users", "mlflow_jobs")]
+    users = {f"password of {user}": password for login in logins for user, password in login.items()}
+    lists = ("airflow_users", "mlflow_jobs", "store_users")  # the last repeats the keys of single users
     others = {name: text for name, text in cluster.secrets.items() if name not in lists}
     return users | {name: re.split("secret_access_key=|key = |:", text.strip())[-1].strip("'=") for name, text in others.items()}
 

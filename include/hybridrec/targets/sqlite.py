@@ -235,6 +235,7 @@ class SqliteTarget:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if not self.path.is_file():
             self.path.open("ab").close()  # the system says better than SQLite why it cannot be made
+            self.path.chmod(self.path.parent.stat().st_mode & 0o644)  # who may read the folder may read the file; so are its logs made
         with _in_sentences(self.path), closing(_open_read_only(self.path)) as last:
             if self.path.with_name(f"{self.path.name}-wal").exists():  # else a file is half made, and who only reads cannot mend it
                 last.execute(LOOK).fetchall()
