@@ -9,6 +9,7 @@ live; nothing that fails before it harms a reader. Every task may be cleared and
 
 - `open_run`: the form asks for something that is not there (a model, a time before the data), or `ingest` has not run.
 - `train_model`: the night goes on without a model that fails, unless it is a required one; the report names it.
+- `check_leaks`: something has seen what it is judged on, so no figure of the night could be believed. The line names it.
 - `promote_model` succeeds also when the gate says no: the reasons are on the model version and in the report.
 - `check_output`: the table differs too much from what is live. The report shows every check; nothing was published. If the
   difference is wanted, start a run with an *Override reason*; it is kept with the version.
@@ -60,6 +61,7 @@ with DAG(
         generate_candidates = spark_job(
             "generate_candidates", over={"fold": list(FOLDS)}, trigger_rule="all_done_min_one_success", run_id=RUN_ID
         )
+        check_leaks = python_job("check_leaks", run_id=RUN_ID)
         train_ranker = python_job("train_ranker", run_id=RUN_ID)
         evaluate = python_job("evaluate", run_id=RUN_ID)
         register_model = python_job("register_model", run_id=RUN_ID)
@@ -77,6 +79,6 @@ with DAG(
 
     open_run >> [models, build_interactions]
     start_spark >> build_interactions >> build_features >> train_model >> generate_candidates
-    generate_candidates >> train_ranker >> evaluate >> register_model >> promote_model
+    generate_candidates >> check_leaks >> train_ranker >> evaluate >> register_model >> promote_model
     promote_model >> rank_candidates >> apply_rules >> check_output >> publish_table >> write_report
     apply_rules >> stop_spark

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from hybridrec import catalogue, interactions, job, positions, spark
-from hybridrec.run import Run
+from hybridrec import catalogue, interactions, job, positions, spark, splits
+from hybridrec.errors import BadData
+from hybridrec.run import Fold, Run
 
 HISTORY_MIB = 2  # some hundred thousand pairs: later jobs read the histories of some users at a time
 
@@ -32,11 +34,20 @@ def main(params: Params) -> None:
             run.write_spark("model_interactions", interactions.in_files(pairs, "user_idx", run), fold.name, HISTORY_MIB)
             if fold.label_end is not None:
                 found = interactions.labels(events, fold, run.config, interactions.n_rows(run, "model_users"))
-                run.write_spark("model_labels", interactions.in_files(found, "user_idx", run), fold.name)
+                _write_labels(run, events, found, fold)
         if positions.shows_lists(run):
             shown = positions.count_shown(run.read_spark(session, "core_events"), run.fold("rank"))
             run.write("model_positions", positions.examine(shown.toArrow()), "rank")
     catalogue.keep_learnt_categories(run)
+
+
+def _write_labels(run: Run, events: DataFrame, found: DataFrame, fold: Fold) -> None:
+    try:
+        run.write_spark("model_labels", interactions.in_files(found, "user_idx", run), fold.name)
+    except BadData:
+        if found.isEmpty():  # asked only now: an honest night need not count its labels beforehand
+            raise splits.no_labels(events, fold, run.config) from None
+        raise
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ class Params:
 
 def main(params: Params) -> None:
     run = Run.open(params.run_id)
-    require_past(run, "eval")
+    with job.alarm_time():
+        require_past(run, "eval")
     found = evaluate(run, run.settings.threads, params.ablate)
     run.write("out_metrics", found.metrics)
     run.write("out_comparisons", found.comparisons)

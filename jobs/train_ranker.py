@@ -21,7 +21,8 @@ class Params:
 
 def main(params: Params) -> None:
     run = Run.open(params.run_id)
-    require_past(run, "rank")
+    with job.alarm_time():
+        require_past(run, "rank")
     pool, labels = labelled_pool(run, "rank")
     gains = training_gains(run, "rank", pool, labels)
     for name in filter(strategies.learns, discover.names(strategies.FOLDER)):

@@ -18,6 +18,8 @@ import pyarrow.parquet as pq
 
 from hybridrec import store
 from hybridrec.config import Config
+from hybridrec.evaluation import leaks
+from hybridrec.evaluation.labels import load_labels
 from hybridrec.run import Fold, Input, Run, RunManifest
 from hybridrec.settings import Settings
 from hybridrec.tables import table
@@ -80,7 +82,10 @@ def users() -> pd.DataFrame:
     )
 
 
-def make_run(run_id: str = "small", config: Config | None = None) -> Run:
+MODELS = ("als", "content_attributes", "item_knn", "popularity", "recent_popularity", "two_tower")
+
+
+def make_run(run_id: str = "small", config: Config | None = None, models: tuple[str, ...] = MODELS) -> Run:
     """A committed run with model_users, model_items, model_interactions, model_labels and the features."""
     settings = Settings.from_env()
     folds = {
@@ -88,7 +93,6 @@ def make_run(run_id: str = "small", config: Config | None = None) -> Run:
         "eval": Fold("eval", CUTS["eval"], AS_OF),
         "final": Fold("final", AS_OF, None),
     }
-    models = ("als", "content_attributes", "item_knn", "popularity", "recent_popularity", "two_tower")
     inputs: dict[str, Input] = {}
     manifest = RunManifest(
         run_id, "small", AS_OF, models, True, "test", folds, inputs, config or Config(k=10, pool_k=20, bootstrap_samples=200)
@@ -115,6 +119,17 @@ def _write_fold(run: Run, fold: Fold) -> None:
     run.write("model_item_features", pa.Table.from_pandas(item_features(fold), preserve_index=False), fold.name)
     if fold.label_end is not None:
         run.write("model_labels", pa.Table.from_pandas(labels(fold, run.config), preserve_index=False), fold.name)
+        _write_recomputed(run, fold, pairs)
+
+
+def _write_recomputed(run: Run, fold: Fold, pairs: pd.DataFrame) -> None:
+    """What build_features leaves for the leak alarms: the features of sampled users and of the items they had."""
+    users = leaks.sample_users(load_labels(run, fold.name), leaks.RECOMPUTED_USERS, run.config.seed)
+    of_users, of_items, known = user_features(fold), item_features(fold), pairs.item_idx[pairs.user_idx.isin(users)]
+    kept = {"user": of_users[of_users.user_idx.isin(users)], "item": of_items[of_items.item_idx.isin(known)]}
+    with run.staged(leaks.RECOMPUTED, fold.name) as folder:
+        for kind, rows in kept.items():
+            rows.to_parquet(folder / f"{kind}.parquet", index=False)
 
 
 def numbered_events() -> pd.DataFrame:

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pools
 import pytest
 import small_world
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from hybridrec import features, interactions, positions
-from hybridrec.errors import Leak
+from hybridrec.errors import BadData, Leak
+from hybridrec.evaluation import leaks
 from hybridrec.features import features_must_not_change
 from hybridrec.nights import Request, open_run
 from hybridrec.run import Fold, Run
@@ -55,6 +57,38 @@ def test_jobs_agree_with_a_second_implementation(run: Run) -> None:
             pd.testing.assert_frame_equal(
                 _frame(run, name, fold.name), wanted, check_dtype=False, rtol=1e-5, check_like=True, obj=f"{name} {fold.name}"
             )
+
+
+def test_features_that_read_past_the_cut_stop_the_night(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What build_features leaves for the alarm is computed from events that end at the cut, whatever the features' code does."""
+    build_interactions.main(build_interactions.Params("night"))
+    build_features.main(build_features.Params("night"))
+    pools.add_candidates(run)
+    assert (
+        leaks.require_recomputed_features(run, "rank").detail
+        == "fold rank: those of 20 users and 39 items are the same without later events"
+    )
+    whole = features.splits.history
+    monkeypatch.setattr(features.splits, "history", lambda events, fold: events if fold.name == "eval" else whole(events, fold))
+    build_features.main(build_features.Params("night"))
+    leaks.require_recomputed_features(run, "rank")
+    with pytest.raises(Leak, match=r"fold eval: model_user_features user_evening_share, .*knows what came after the cut"):
+        leaks.require_recomputed_features(run, "eval")
+
+
+def test_a_night_without_labels_says_why(home: Path, monkeypatch: pytest.MonkeyPatch, spark: SparkSession) -> None:
+    monkeypatch.setenv("HYBRIDREC_SPARK", "local[2]")
+    (home / "hybridrec.toml").write_text('[night]\nsplit = "last_per_user"\n')
+    short, items = small_world.events().groupby("user_id").head(2), small_world.items()
+    known = items[items.item_id.isin(short.item_id)]  # with new ones in the catalogue, items would be held out as a whole
+    monkeypatch.setattr(small_world, "events", lambda: short)
+    monkeypatch.setattr(small_world, "items", lambda: known)
+    small_world.write_core_tables()
+    open_run(Request("night", "files", k=10), Settings.from_env())
+    with pytest.raises(
+        BadData, match=r"fold eval: no labels, so nothing can be judged: of 116 positive events of 58 users, .* longest history has 2"
+    ):
+        build_interactions.main(build_interactions.Params("night"))
 
 
 def test_a_rerun_gives_the_same_bytes(run: Run) -> None:

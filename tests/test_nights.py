@@ -46,6 +46,14 @@ def test_too_little_history_says_so() -> None:
         cut_folds(np.array([5]), np.array([100]), EPOCH + 10 * HOUR, Config())
 
 
+@pytest.mark.parametrize("split", ["time", "last_per_user", "random_per_user"])
+def test_events_that_all_weigh_nothing_are_explained(split: Split) -> None:
+    with pytest.raises(
+        BadData, match=r"no positive event before 1970-01-01 10:00; .* correct event_type: only types .* \(view, click, add_to"
+    ):
+        cut_folds(np.array([], dtype=int), np.array([], dtype=int), EPOCH + 10 * HOUR, Config(split=split))
+
+
 @pytest.fixture
 def ingested(home: Path) -> Settings:
     small_world.write_core_tables()

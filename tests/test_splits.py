@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from hybridrec import splits
 from hybridrec.config import Config, Split
@@ -71,6 +72,38 @@ def test_features_see_the_history_only(spark: SparkSession, split: Split) -> Non
 
     with pytest.raises(Leak):
         features_must_not_change(leaky, events, FOLDS["rank"])
+
+
+@pytest.mark.parametrize(
+    ("split", "sentence"),
+    [
+        (
+            "last_per_user",
+            "fold eval: no labels, so nothing can be judged: of 3 positive events of 2 users, 2025-12-02 00:00 to 2025-12-03 00:00, "
+            "none is held out for it; split last_per_user holds out each user's last items, of users with at least 3 different ones, "
+            "and the longest history has 2; load more events",
+        ),
+        (
+            "random_per_user",
+            "none is held out for it; split random_per_user holds out 20% of each user's items, of users with at least 3 different ones",
+        ),
+    ],
+)
+def test_a_fold_without_labels_says_what_the_split_found(spark: SparkSession, split: Split, sentence: str) -> None:
+    events = splits.with_stage(world(spark).where("user_idx < 2"), manifest(split), 3)
+    assert sentence in str(splits.no_labels(events, FOLDS["eval"], manifest(split).config))
+
+
+def test_a_window_of_repeats_says_so(spark: SparkSession) -> None:
+    fold = Fold("eval", END - timedelta(days=10), END)
+    again = world(spark).where("user_idx = 5").withColumn("event_at", F.expr("event_at + interval 24 days")).withColumn("stage", F.lit(2))
+    events = world(spark).withColumn("stage", F.lit(0)).unionByName(again)
+    assert str(splits.no_labels(events, fold, Config())) == (
+        "fold eval: no labels, so nothing can be judged: of 216 positive events of 20 users, 2025-12-02 00:00 to 2025-12-31 00:00, 6 are "
+        "held out for it, 2025-12-26 00:00 to 2025-12-31 00:00, and their users had each item before; split time needs a user who turns "
+        "to a new item between 2025-12-22 00:00 and 2026-01-01 00:00; load more events, move as_of or widen the window by "
+        "[night] label_share (0.2) or min_label_events"
+    )
 
 
 def test_labels_are_of_a_sample_of_users(spark: SparkSession) -> None:

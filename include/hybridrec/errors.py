@@ -19,5 +19,5 @@ class NothingPublished(BadData):
         )
 
 
-class Leak(Exception):
-    """A leak alarm went off: something past a fold's cut reached training or scoring. The night must not go on."""
+class Leak(BadData):
+    """A leak alarm went off: something has seen what it will be judged on, so no figure of the night can be believed."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from hybridrec import splits
 from hybridrec.errors import Leak
-from hybridrec.interactions import age_days, as_declared, exact_mean
-from hybridrec.run import Fold
+from hybridrec.interactions import age_days, as_declared, exact_mean, n_files
+from hybridrec.run import Fold, Run
 from hybridrec.tables import table
 
 EVENING, MORNING = 18, 6  # hours, UTC
@@ -68,6 +68,19 @@ def _habits(of: str) -> list[Column]:
         "mobile": F.lower("device").isin(*HAND_HELD),
     }
     return [F.try_divide(F.count_if(habit), F.count(habit)).alias(f"{of}_{name}_share") for name, habit in habits.items()]
+
+
+def recomputed(events: DataFrame, run: Run, fold: Fold, users: Sequence[int]) -> tuple[DataFrame, DataFrame]:
+    """model_user_features of some users and model_item_features of the items they had, from events that end at the fold's cut.
+
+    Of these items all events are there, of these users too, so the values are those of the whole tables: a leak alarm holds
+    them against each other. Time is cut here by itself, since the stages may be what is wrong.
+    """
+    past = events.where(F.col("event_at") < F.lit(fold.cut)) if run.config.split == "time" else splits.history(events, fold)
+    items = {row["item_idx"] for row in past.where(F.col("user_idx").isin(*users)).select("item_idx").distinct().collect()}
+    # in one partition, unless the events are many, nothing is shuffled: what costs is the number of stages
+    part = past.where(F.col("item_idx").isin(*items)).coalesce(n_files(run))
+    return user_features(part, fold).where(F.col("user_idx").isin(*users)), item_features(part, fold)
 
 
 def features_must_not_change(compute: Callable[[DataFrame, Fold], DataFrame], events: DataFrame, fold: Fold) -> None:

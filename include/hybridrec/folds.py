@@ -43,6 +43,8 @@ def cut_folds(hours: Hours, counts: Hours, as_of: datetime, config: Config) -> d
 
     hours, counts: positive events per hour before as_of. BadData when the events span too little time for three folds.
     """
+    if not len(hours):
+        raise _nothing_counts(as_of, config)
     if config.split != "time":  # the labels are not those behind a cut: see hybridrec.splits
         return {"rank": Fold("rank", as_of, as_of), "eval": Fold("eval", as_of, as_of), "final": Fold("final", as_of, None)}
     label_cut = _label_start(hours, counts, as_of, config)
@@ -62,12 +64,20 @@ def cut_folds(hours: Hours, counts: Hours, as_of: datetime, config: Config) -> d
 
 def _label_start(hours: Hours, counts: Hours, end: datetime, config: Config) -> datetime:
     if not len(hours):
-        raise BadData(f"core_events: no positive event before {end:%Y-%m-%d %H:%M}; load more history or move as_of")
+        raise _nothing_counts(end, config)
     before = np.cumsum(counts)
     by_share = _hour_of(hours, before, before[-1] * (1.0 - config.label_share))
     by_events = _hour_of(hours, before, before[-1] - config.min_label_events)
     limit = _hour(end - timedelta(days=config.label_days_max))
     return EPOCH + max(by_share, min(limit, by_events)) * HOUR
+
+
+def _nothing_counts(end: datetime, config: Config) -> BadData:
+    positive = ", ".join(name for name, weight in config.event_weights.items() if weight > 0)
+    return BadData(
+        f"core_events: no positive event before {end:%Y-%m-%d %H:%M}; load more history, move as_of, or correct event_type: "
+        f"only types with a weight above 0 in [night] event_weights ({positive}) say what somebody wants"
+    )
 
 
 def _hour_of(hours: Hours, before: Hours, n_events: float) -> int:

@@ -122,11 +122,16 @@ def age_days(at: Column, fold: Fold) -> Column:
 
 def in_files(frame: DataFrame, by: str, run: Run) -> DataFrame:
     """The frame in as many files as the events fill, each a range of users or items, sorted: who wants some reads few files."""
-    n_files = 1 + run.manifest.inputs["core_events"].rows // ROWS_PER_FILE
+    n = n_files(run)
     n_numbers = n_rows(run, "model_users" if by == "user_idx" else "model_items")
-    file = F.floor(F.col(by).cast("bigint") * n_files / n_numbers).cast("int")
+    file = F.floor(F.col(by).cast("bigint") * n / n_numbers).cast("int")
     keys = [name for name in ("user_idx", "item_idx") if name in frame.columns]
-    return frame.repartitionById(n_files, file).sortWithinPartitions(*keys)
+    return frame.repartitionById(n, file).sortWithinPartitions(*keys)
+
+
+def n_files(run: Run) -> int:
+    """Into how many files a table of the run's events goes."""
+    return 1 + run.manifest.inputs["core_events"].rows // ROWS_PER_FILE
 
 
 def exact_mean(column: Column) -> Column:

@@ -59,6 +59,7 @@ class TaskRecord:
     """Cost of one attempt at a job: seconds of wall and CPU time, MiB at the peak of resident memory.
 
     startup_seconds: from process start to main, interpreter and imports. spark_seconds: spent waiting for Spark.
+    alarm_seconds: spent on leak alarms, in Spark or not.
     state: done, skipped, bad_data or failed; running until then, and for good if the process was killed.
     said: the last line of what a failed attempt said, secrets masked. page: path of the task in Airflow's pages, empty from a shell.
     """
@@ -73,6 +74,7 @@ class TaskRecord:
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
     spark_seconds: float = 0.0
+    alarm_seconds: float = 0.0
     peak_mib: float = 0.0
 
 
@@ -199,6 +201,16 @@ def spark_time() -> Iterator[None]:
         yield
     finally:
         _record.spark_seconds += time.perf_counter() - started
+
+
+@contextmanager
+def alarm_time() -> Iterator[None]:
+    """Count the seconds of the block as time spent on leak alarms."""
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        _record.alarm_seconds += time.perf_counter() - started
 
 
 def read_records(folder: Path) -> list[TaskRecord]:

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hybridrec.config import Split
+from hybridrec.config import Config, Split
+from hybridrec.errors import BadData
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -53,6 +54,51 @@ def history(events: DataFrame, fold: Fold) -> DataFrame:
 def labelled(events: DataFrame, fold: Fold) -> DataFrame:
     """The events that the fold is judged on."""
     return events.where(events["stage"] == STAGES[fold.name])
+
+
+def no_labels(events: DataFrame, fold: Fold, config: Config) -> BadData:
+    """Why the fold has nothing to be judged by, as an error to be raised: what the split found, between which times, and the remedy.
+
+    events: those of with_stage.
+    """
+    from pyspark.sql import functions as F
+
+    of_users = events.groupBy("user_idx").agg(
+        F.count("*").alias("n"),
+        F.countDistinct("item_idx").alias("n_items"),
+        F.min("event_at").alias("first"),
+        F.max("event_at").alias("last"),
+    )
+    whole = of_users.agg(
+        F.count("*").alias("users"), F.sum("n").alias("n"), F.max("n_items").alias("most"), *_as_text(F.min("first"), F.max("last"))
+    ).first()
+    held = labelled(events, fold).agg(F.count("*").alias("n"), *_as_text(F.min("event_at"), F.max("event_at"))).first()
+    assert whole is not None and held is not None
+    if not whole["n"]:
+        return BadData(f"fold {fold.name}: no labels, since no event counts; correct event_type or [night] event_weights")
+    found = f"of {whole['n']} positive events of {whole['users']} users, {whole['from']} to {whole['to']}, "
+    of_fold = f"{held['n']} are held out for it, {held['from']} to {held['to']}, and their users had each item before"
+    found += of_fold if held["n"] else "none is held out for it"
+    return BadData(f"fold {fold.name}: no labels, so nothing can be judged: {found}; {_remedy(fold, config, whole['most'])}")
+
+
+def _as_text(first: Column, last: Column) -> list[Column]:
+    from pyspark.sql import functions as F
+
+    return [F.date_format(at, "yyyy-MM-dd HH:mm").alias(name) for name, at in (("from", first), ("to", last))]
+
+
+def _remedy(fold: Fold, config: Config, most: int) -> str:
+    if config.split == "time":
+        return (
+            f"split time needs a user who turns to a new item between {fold.cut:%Y-%m-%d %H:%M} and {fold.label_end:%Y-%m-%d %H:%M}; "
+            f"load more events, move as_of or widen the window by [night] label_share ({config.label_share:g}) or min_label_events"
+        )
+    held = "each user's last items" if config.split == "last_per_user" else f"{config.label_share / 2:.0%} of each user's items"
+    return (
+        f"split {config.split} holds out {held}, of users with at least {MIN_PAIRS} different ones, and the longest history has {most}; "
+        "load more events"
+    )
 
 
 def new_item_share(n_items: int, n_items_with_events: int) -> float:

@@ -114,7 +114,8 @@ def fit_model(model: str, data: TrainingData, options: Mapping[str, Any], folder
     if isinstance(fitted, BuildsIndex):
         metrics |= fitted.build_index(data)
     fitted.save(folder)
-    record = {"model": model, "config": asdict(config), "seed": data.seed, "metrics": metrics}
+    # a leak alarm holds seed and pairs against the fold that the fit says it is of
+    record = {"model": model, "config": asdict(config), "seed": data.seed, "pairs": data.matrix.nnz, "metrics": metrics}
     (folder / FIT_FILE).write_text(json.dumps(record, indent=1, sort_keys=True))
     return metrics
 

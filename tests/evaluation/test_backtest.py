@@ -81,7 +81,15 @@ def test_an_origin_is_a_night_up_to_its_judgement(backtest: Run, commands: list[
     assert run.manifest.as_of == backtest.manifest.as_of - timedelta(days=14)
     assert (set(run.manifest.folds), run.manifest.publish) == ({"rank", "eval"}, False)
     names = [command[0] for command in commands]
-    assert names == ["build_interactions", "build_features", *["train_model"] * 4, *["generate_candidates"] * 2, "train_ranker", "evaluate"]
+    assert names == [
+        "build_interactions",
+        "build_features",
+        *["train_model"] * 4,
+        *["generate_candidates"] * 2,
+        "check_leaks",
+        "train_ranker",
+        "evaluate",
+    ]
     assert commands[2] == ("train_model", "--run-id", "b.origin-3", "--model", "als", "--fold", "rank")
 
 

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pools
@@ -9,16 +15,227 @@ import pyarrow as pa
 import pytest
 import small_world
 
-from hybridrec import strategies
-from hybridrec.evaluation.labels import labelled_pool, load_labels
-from hybridrec.evaluation.leaks import Leak, require_item_absent, require_past, require_unlearnable, shuffle_labels
+from hybridrec import candidates, job, training
+from hybridrec.catalogue import known_items
+from hybridrec.errors import Leak
+from hybridrec.evaluation import leaks
+from hybridrec.evaluation.labels import labels_of, load_labels
 from hybridrec.evaluation.metrics import Labels, row_gains
+from hybridrec.ranking import pool as pool_module
 from hybridrec.ranking.pool import Pool, build_pool, feature_files, load_items, load_pool
 from hybridrec.ranking.ranker_fit import Config
 from hybridrec.run import Run
+from jobs import check_leaks, train_model
 
 PLANTED = small_world.N_ITEMS
-CONFIG = Config(max_rounds=40, min_rows_in_leaf=10, k=10)
+CONFIG = Config(rounds=20, bags=1, min_rows_in_leaf=10, k=10)
+MODELS = ("item_knn", "popularity", "pure_svd")  # the last one has factors too
+FOLDS = ("rank", "eval")
+
+
+@pytest.fixture(scope="module")
+def honest_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a run over the small world: real fits on all folds, and pools of their scores."""
+    home = tmp_path_factory.mktemp("honest")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HYBRIDREC_HOME", str(home))
+        run = small_world.make_run("honest", models=MODELS)
+        for fold in run.folds:
+            for model in MODELS:
+                train_model.main(train_model.Params(run.run_id, model, fold))
+        for fold in FOLDS:
+            write_pool(run, fold, fits=fold)
+    return home
+
+
+@pytest.fixture
+def night(honest_home: Path, home: Path) -> Run:
+    """A copy of that run, to plant a leak in."""
+    shutil.copytree(honest_home, home, dirs_exist_ok=True)
+    return Run.open("honest")
+
+
+def write_pool(run: Run, fold: str, fits: str) -> None:
+    """Commit the pool of a fold's labelled users and their histories, scored by the fits of some fold."""
+    users = training.user_block(run, fold, load_labels(run, fold).users)
+    models = {name: training.load_fit(name, run.artefact(f"models/{name}", fits)) for name in MODELS}
+    rows = candidates.pool_block(models, users, known_items(run, fold), 12, 40)
+    run.write("model_candidates", pa.Table.from_batches([rows]), fold)
+
+
+def change(run: Run, name: str, fold: str, how: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    """Replace a table of the run by a changed one."""
+    rows = how(run.read(name, fold).to_pandas())
+    run.write(name, pa.Table.from_pandas(rows, preserve_index=False), fold)
+
+
+def gains_of(run: Run, fold: str, rows: pd.DataFrame) -> pd.Series:
+    """The label's gain of each pair of rows, 0 for none."""
+    labels = run.read("model_labels", fold).to_pandas().set_index(["user_idx", "item_idx"]).gain
+    return rows[["user_idx", "item_idx"]].apply(tuple, axis=1).map(labels).fillna(0.0)
+
+
+def exit_code(run: Run) -> int:
+    """The exit code of the job check_leaks."""
+    with pytest.raises(SystemExit) as ended:
+        job.start(check_leaks.main, check_leaks.Params, ["--run-id", run.run_id])
+    return int(ended.value.code or 0)
+
+
+def test_an_honest_night_passes_and_says_what_was_looked_at(night: Run) -> None:
+    assert exit_code(night) == 0
+    found = json.loads((night.artefact(leaks.FOUND) / leaks.FOUND_FILE).read_text())
+    assert [finding["alarm"] for finding in found] == [
+        *["features", "items of the future", "fits", "scores", "single columns"] * 2,
+        "shuffled labels",
+    ]
+    assert "those of 20 users and 40 items are the same without later events" in found[0]["detail"] or "39 items" in found[0]["detail"]
+    assert leaks.check_night(night) == leaks.check_night(night)
+
+
+def test_a_leak_is_permanent_and_said_in_a_sentence(night: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    change(night, "model_item_features", "eval", lambda rows: rows.assign(item_n_events_7d=rows.item_n_events_7d + 1))
+    assert exit_code(night) == 3
+    assert (
+        "BadData in check_leaks: fold eval: model_item_features item_n_events_7d knows what came after the cut" in capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    ("fold", "column"),
+    [
+        ("rank", "item_n_users"),
+        *(("eval", name) for name in ("item_n_events_30d", "item_age_days", "item_recency_days", "item_weekend_share")),
+    ],
+)
+def test_a_feature_of_another_fold_is_named(night: Run, fold: str, column: str) -> None:
+    of_final = night.read("model_item_features", "final").to_pandas().set_index("item_idx")[column]
+    change(night, "model_item_features", fold, lambda rows: rows.assign(**{column: rows.item_idx.map(of_final)}))
+    with pytest.raises(
+        Leak, match=rf"fold {fold}: model_item_features {column} knows what came after the cut: without later events {column} of item_idx"
+    ):
+        leaks.check_night(night)
+
+
+def test_a_user_feature_that_counts_labels_is_named(night: Run) -> None:
+    n_labels = night.read("model_labels", "rank").to_pandas().groupby("user_idx").size()
+    change(
+        night,
+        "model_user_features",
+        "rank",
+        lambda rows: rows.assign(user_n_events=rows.user_n_events + rows.user_idx.map(n_labels).fillna(0).astype(int)),
+    )
+    with pytest.raises(Leak, match="model_user_features user_n_events knows what came after the cut"):
+        leaks.check_night(night)
+
+
+def test_a_pool_that_reads_another_folds_features_is_found(night: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "feature_files", lambda run, fold: feature_files(run, "final"))
+    with pytest.raises(Leak, match=r"fold rank: the pool's user_\w+.* knows what came after the cut"):
+        leaks.check_night(night)
+
+
+def test_labels_of_the_other_fold_are_found(night: Run) -> None:
+    of_eval = night.read("model_labels", "eval").to_pandas()
+    change(night, "model_labels", "rank", lambda rows: pd.concat([rows, of_eval]))
+    with pytest.raises(Leak, match=r"fold rank: 232 of 403 model_labels are not in the history of fold eval"):
+        leaks.check_night(night)
+
+
+def test_labels_in_the_history_are_found(night: Run) -> None:
+    night.write("model_interactions", night.read("model_interactions", "final"), "eval")
+    with pytest.raises(Leak, match=r"fold eval: 232 pairs .* 232 are labels"):
+        leaks.check_night(night)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.5])
+@pytest.mark.parametrize("fold", FOLDS)
+def test_scores_that_know_the_labels_are_found(night: Run, fold: str, noise: float) -> None:
+    draws = np.random.default_rng(1)
+    change(
+        night,
+        "model_candidates",
+        fold,
+        lambda rows: rows.assign(score_item_knn=(gains_of(night, fold, rows) + noise * draws.normal(size=len(rows))).astype(np.float32)),
+    )
+    with pytest.raises(Leak, match=rf"fold {fold}: score_item_knn in model_candidates is not what this fold's fit gives"):
+        leaks.check_night(night)
+
+
+def test_ranks_that_know_the_labels_are_found(night: Run) -> None:
+    def lift(rows: pd.DataFrame) -> pd.DataFrame:
+        hits = gains_of(night, "eval", rows) > 0
+        return rows.assign(rank_popularity=np.where(hits, 1.0, rows.rank_popularity + 1).astype(np.float32))
+
+    change(night, "model_candidates", "eval", lift)
+    with pytest.raises(Leak, match="rank_popularity in model_candidates does not follow this model's scores"):
+        leaks.check_night(night)
+
+
+def test_columns_without_a_fit_are_found(night: Run) -> None:
+    change(night, "model_candidates", "rank", lambda rows: rows.assign(score_oracle=gains_of(night, "rank", rows).astype(np.float32)))
+    with pytest.raises(
+        Leak, match="fold rank: no fit of this fold can have made score_oracle in model_candidates; expected columns of item_knn"
+    ):
+        leaks.check_night(night)
+
+
+def test_factors_of_another_fold_are_found(night: Run) -> None:
+    of_final = night.artefact("models/pure_svd", "final")
+    users = training.user_block(night, "eval", load_labels(night, "eval").users)
+    model = training.load_fit("pure_svd", of_final)
+
+    def swap(rows: pd.DataFrame) -> pd.DataFrame:
+        at = np.searchsorted(users.user_idx, rows.user_idx).astype(np.int32)
+        return rows.assign(factor_pure_svd_0=model.pair_factors(users, at, rows.item_idx.to_numpy(np.int32))[:, 0])  # type: ignore[attr-defined]
+
+    change(night, "model_candidates", "eval", swap)
+    with pytest.raises(Leak, match="factor_pure_svd_0 in model_candidates is not what this fold's fit gives"):
+        leaks.check_night(night)
+
+
+def test_a_pool_scored_by_the_fits_of_everything_is_found(night: Run) -> None:
+    write_pool(night, "eval", fits="final")
+    with pytest.raises(
+        Leak, match=r"fold eval: score_\w+ in model_candidates is not what this fold's fit gives for \d+ of 30 sampled users"
+    ):
+        leaks.check_night(night)
+
+
+def test_a_fit_that_learned_from_everything_is_found(night: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = training.training_data
+    monkeypatch.setattr(
+        training, "training_data", lambda run, fold, model: replace(honest(run, "final", model), seed=honest(run, fold, model).seed)
+    )
+    train_model.main(train_model.Params(night.run_id, "item_knn", "eval"))
+    write_pool(night, "eval", fits="eval")
+    with pytest.raises(Leak, match=r"fold eval: item_knn \(\d+ pairs, seed \d+\) did not learn from this fold's \d+ pairs"):
+        leaks.check_night(night)
+
+
+def test_a_fit_of_another_fold_is_found(night: Run) -> None:
+    other = night.artefact("models/item_knn", "final")
+    with night.staged("models/item_knn", "eval") as folder:
+        shutil.copytree(other, folder, dirs_exist_ok=True)
+    write_pool(night, "eval", fits="eval")
+    with pytest.raises(Leak, match=r"fold eval: item_knn \(\d+ pairs, seed \d+\) did not learn from this fold's \d+ pairs"):
+        leaks.check_night(night)
+
+
+def test_a_column_that_is_the_label_is_found_wherever_it_comes_from(night: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pool's own column, which no table holds, so nothing can be computed a second time."""
+
+    def with_gains(run: Run, fold: str, users: np.ndarray | None = None) -> Pool:
+        pool = load_pool(run, fold, users)
+        pool.features["affinity_pair"] = row_gains(pool, load_labels(night, fold))
+        return pool
+
+    monkeypatch.setattr(leaks, "load_pool", with_gains)
+    with pytest.raises(
+        Leak,
+        match=r"fold rank: affinity_pair of the pool puts the labels of \d+ users before their other candidates in 100.0% of all pairs",
+    ):
+        leaks.check_night(night)
 
 
 @pytest.fixture
@@ -29,33 +246,24 @@ def planted_run(home: object, monkeypatch: pytest.MonkeyPatch) -> Run:
     rush = pd.DataFrame({"user_id": sorted(events.user_id.unique()), "item_id": planted, "event_type": "purchase"})
     rush["event_at"] = small_world.CUTS["eval"] + pd.Timedelta(hours=1)
     blank = items.iloc[-1:].assign(item_id=planted, title=None, description=None, brand=None)
+    blank["released_at"] = pd.Series([pd.NaT], blank.index, items.released_at.dtype)
     blank.at[blank.index[0], "categories"] = []
     monkeypatch.setattr(small_world, "events", lambda: pd.concat([events, rush], ignore_index=True))
     monkeypatch.setattr(small_world, "items", lambda: pd.concat([items, blank], ignore_index=True))
     return small_world.make_run()
 
 
-def eval_pool(run: Run, learn_from: str) -> tuple[Pool, dict[str, strategies.Strategy]]:
-    """The eval pool of sources that learn from a fold's interactions, with a ranker fitted on fold rank."""
-    for fold, learnt in (("rank", "rank"), ("eval", learn_from)):
-        rows = pools.candidates(run, fold, learn_from=learnt)
-        run.write("model_candidates", pa.Table.from_pandas(rows, preserve_index=False), fold)
-    pool, labels = labelled_pool(run, "rank")
-    stacking = strategies.create("stacking", run.config)
-    assert isinstance(stacking, strategies.LearntStrategy)
-    stacking.fit(pool, row_gains(pool, labels), seed=1, threads=1)
-    return load_pool(run, "eval"), {"stacking": stacking, "weighted": strategies.create("weighted", run.config)}
-
-
-def test_future_item_does_not_surface(planted_run: Run) -> None:
-    pool, ready = eval_pool(planted_run, learn_from="eval")
-    require_item_absent(pool, ready, PLANTED, k=10)
-
-
-def test_future_item_surfaces_when_sources_see_past_the_cut(planted_run: Run) -> None:
-    pool, ready = eval_pool(planted_run, learn_from="final")
-    with pytest.raises(Leak, match=r"(item_knn|popularity) shows item 40 to \d+ of 58 users"):
-        require_item_absent(pool, ready, PLANTED, k=10)
+@pytest.mark.parametrize("learn_from", ["eval", "final"])
+def test_an_item_of_the_future_surfaces_only_where_models_see_past_the_cut(planted_run: Run, learn_from: str) -> None:
+    rows = pools.candidates(planted_run, "eval", learn_from=learn_from)
+    planted_run.write("model_candidates", pa.Table.from_pandas(rows, preserve_index=False), "eval")
+    if learn_from == "eval":
+        assert "1 items came later and none" in leaks.require_known_candidates(planted_run, "eval").detail
+        return
+    with pytest.raises(
+        Leak, match=r"fold eval: item_knn \(\d+ times\), popularity \(58 times\) shows items that nobody knew before the cut 2026-03-22"
+    ):
+        leaks.require_known_candidates(planted_run, "eval")
 
 
 def pool_from(run: Run, labels: Labels, leaky: bool) -> Pool:
@@ -69,35 +277,78 @@ def pool_from(run: Run, labels: Labels, leaky: bool) -> Pool:
 
 
 def test_shuffled_labels_cannot_be_learnt(small_run: Run) -> None:
-    found = require_unlearnable(
-        lambda labels: pool_from(small_run, labels, leaky=False), load_labels(small_run, "rank"), CONFIG, 10, seed=3
-    )
-    assert found.low <= 0
+    labels = load_labels(small_run, "rank")
+    for seed in range(12):
+        found = leaks.require_unlearnable(lambda labels: pool_from(small_run, labels, leaky=False), labels, CONFIG, 10, seed)
+        assert found.score < found.limit and found.n_users > 25
 
 
 def test_shuffled_labels_are_learnt_through_a_feature_that_saw_them(small_run: Run) -> None:
-    with pytest.raises(Leak, match=r"labels drawn at random were learnt.*above chance"):
-        require_unlearnable(lambda labels: pool_from(small_run, labels, leaky=True), load_labels(small_run, "rank"), CONFIG, 10, seed=3)
+    with pytest.raises(Leak, match=r"labels drawn at random were learnt.*above chance.*most of all affinity_pair"):
+        leaks.require_unlearnable(
+            lambda labels: pool_from(small_run, labels, leaky=True), load_labels(small_run, "rank"), CONFIG, 10, seed=3
+        )
+
+
+def test_too_few_users_are_not_tried(small_run: Run) -> None:
+    labels = labels_of(load_labels(small_run, "rank"), np.arange(40, dtype=np.int32))
+    found = leaks.require_unlearnable(lambda labels: pool_from(small_run, labels, leaky=True), labels, CONFIG, 10, seed=1)
+    assert 0 < found.n_users <= 20 and found.score == 0
+
+
+def test_a_pool_that_reads_the_labels_lets_shuffled_ones_be_learnt(night: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The column follows the labels of whatever run it is given, with noise enough to look like an honest one."""
+
+    def with_noisy_gains(run: Run, fold: str, users: np.ndarray | None = None) -> Pool:
+        pool = load_pool(run, fold, users)
+        noise = np.random.default_rng(5).normal(size=len(pool.items)).astype(np.float32)
+        pool.features["affinity_pair"] = row_gains(pool, load_labels(run, fold)) + 0.4 * noise
+        return pool
+
+    monkeypatch.setattr(leaks, "load_pool", with_noisy_gains)
+    with pytest.raises(Leak, match=r"labels drawn at random were learnt.*most of all affinity_pair"):
+        leaks.require_unlearnable_night(night)
 
 
 def test_shuffling_keeps_each_users_number_of_labels(small_run: Run) -> None:
     labels = load_labels(small_run, "rank")
     pool = pool_from(small_run, labels, leaky=False)
     before = row_gains(pool, labels)
-    after = row_gains(pool, shuffle_labels(pool, labels, np.random.default_rng(1)))
+    after = row_gains(pool, leaks.shuffle_labels(pool, labels, np.random.default_rng(1)))
     np.testing.assert_array_equal(np.add.reduceat(before, pool.starts[:-1]), np.add.reduceat(after, pool.starts[:-1]))
     assert (before != after).any()
 
 
-@pytest.mark.parametrize("fold", ["rank", "eval"])
+def test_chance_is_bounded_whatever_the_differences_look_like() -> None:
+    """Of 20,000 honest nights with few users and rare, large differences not one in a thousand is beyond a bound of one in a hundred."""
+    generator = np.random.default_rng(2)
+    beyond = 0
+    for _ in range(20_000):
+        differences = generator.choice([-1.0, 0.0, 1.0], size=30, p=[0.05, 0.9, 0.05]) * generator.random(30) ** 3
+        found = leaks.above_chance(differences, false_alarm=0.01)
+        beyond += found.score > found.limit
+    assert beyond <= 200
+    certain = leaks.above_chance(np.full(40, 0.3))
+    assert certain.score == pytest.approx(np.sqrt(40)) and certain.score > certain.limit == pytest.approx(5.2565, abs=1e-4)
+    assert leaks.above_chance(np.zeros(40)).score == 0
+
+
+def test_quality_of_a_column_by_hand() -> None:
+    pool = pools.hand_pool([1, 1, 1, 2, 2, 3], [1, 2, 3, 1, 2, 1], good=[3, 1, 2, 0, 0, 1], bad=[1, np.nan, 2, 5, 9, 1])
+    hits = np.array([True, False, False, True, False, True])
+    np.testing.assert_allclose(leaks.column_quality(pool, pool.features["good"], hits), [1.0, 0.5])
+    np.testing.assert_allclose(leaks.column_quality(pool, pool.features["bad"], hits), [0.5, 0.0])
+
+
+@pytest.mark.parametrize("fold", FOLDS)
 def test_honest_folds_are_past(small_run: Run, fold: str) -> None:
-    require_past(small_run, fold)
+    leaks.require_past(small_run, fold)
 
 
 def test_interactions_beyond_the_cut_stop_the_night(small_run: Run) -> None:
     small_run.write("model_interactions", small_run.read("model_interactions", "final"), "eval")
     with pytest.raises(Leak, match=r"fold eval: 232 pairs .* at or after the cut 2026-03-22 00:00, 232 are labels"):
-        require_past(small_run, "eval")
+        leaks.require_past(small_run, "eval")
 
 
 def test_features_of_unknown_items_stop_the_night(small_run: Run) -> None:
@@ -106,4 +357,4 @@ def test_features_of_unknown_items_stop_the_night(small_run: Run) -> None:
     table = pa.Table.from_pandas(pd.concat([rows, extra]), preserve_index=False)
     small_run.write("model_item_features", table, "eval")
     with pytest.raises(Leak, match="1 items of model_item_features have no event"):
-        require_past(small_run, "eval")
+        leaks.require_past(small_run, "eval")

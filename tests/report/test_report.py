@@ -263,6 +263,21 @@ def test_what_the_scheduler_added_is_shown(night: Run) -> None:
     assert {step.name: step.airflow_seconds for step in steps}["train_model als final"] is None
 
 
+def test_what_the_leak_alarms_cost_stands_in_the_report(night: Run) -> None:
+    tasks = {"check_leaks": (3.0, 0.0), "build_features": (10.0, 1.5), "evaluate": (20.0, 0.5)}
+    for job, (wall, alarms) in tasks.items():
+        store.write_json(
+            night.folder / "tasks" / f"{job}.json", {"job": job, "part": "", "state": "done", "wall_seconds": wall, "alarm_seconds": alarms}
+        )
+    facts = collect(night)
+    others = sum(step.startup_seconds + step.spark_seconds + step.compute_seconds for step in facts.steps) - 33
+    assert facts.leak_alarms is not None and facts.leak_alarms.seconds == 5.0
+    assert facts.leak_alarms.share == pytest.approx(5 / (33 + others), abs=1e-4)
+    page = render(facts)
+    assert f"they took 5.0 s, {100 * facts.leak_alarms.share:.1f} % of the time in tasks" in page
+    assert "features: fold eval: those of 20 users are the same" in page
+
+
 def test_sample_positions_fill_up_from_the_largest_segment() -> None:
     assert sample_positions(Counter(heavy=10, light=4, none=1)) == {"heavy": (5,), "light": (2,), "none": (0,)}
     assert sample_positions(Counter(heavy=3, light=60)) == {"heavy": (1,), "light": (15, 45)}

@@ -1,83 +1,118 @@
-"""A folder with events, and perhaps items and users, in the form that the source `files` takes in."""
+"""A folder with events, and perhaps items and users, in the form that the source `files` takes in.
+
+Files are read as `files` reads them, and ids, types of events and repeats stay as they came: ingest judges them as it
+does every night. Only what a benchmark's data may lack is added: event_type, event_at, items that only events name.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridrec.config import Split
 from hybridrec.errors import BadData
+from hybridrec.ingest.cleaning import read_raw
+from hybridrec.sources import PARTS, files
+from hybridrec.tables import table
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyspark.sql import SparkSession
 
 log = logging.getLogger(__name__)
 SOME_DAY = datetime(2000, 1, 1, tzinfo=UTC)  # the time of every event where nothing is known of time
-PARTS = ("events", "items", "users")
+NAMED = "named_by_events.parquet"
 
 
 def adapt(origin: Path, target: Path, split: Split) -> None:
-    """Write origin/{events,items,users}.parquet to target with the columns that events need.
+    """Write the events, items and users of origin to folders of Parquet files below target.
 
-    event_type is rating where there is a rating, else purchase. Times are dropped with random_per_user and required otherwise.
-    Items that only events name are added to the catalogue. BadData for a folder without events or without a column.
+    An event without event_type is a rating where it has a rating, else a purchase. Times are dropped with random_per_user
+    and required otherwise. BadData for a folder without events, a file that cannot be read or lacks a column.
     """
-    import pyarrow as pa
+    for part in PARTS if origin.is_dir() else ():
+        for number, blocks in enumerate(_read(origin, part, _required(part, split))):
+            _write(target / part / f"part-{number}.parquet", _completed(blocks, split) if part == "events" else blocks)
+    if not _parts(target, "events"):
+        raise BadData(
+            f"{origin / 'events.parquet'} does not exist; expected a folder with events.parquet and, if there are, items.parquet "
+            "and users.parquet; CSV and JSON lines will do as well"
+        )
+
+
+def add_named_by_events(spark: SparkSession, target: Path) -> None:
+    """Add to the items and users in target, if it has any, those that only events name.
+
+    Ingest would refuse such events; to a benchmark they are as good as others. Ids are compared as ingest spells them.
+    """
     import pyarrow.parquet as pq
 
-    target.mkdir(parents=True, exist_ok=True)
-    events = _typed_events(_read(origin, "events"), origin, split)
-    pq.write_table(events, target / "events.parquet", compression="zstd")
+    events = read_raw(spark, _parts(target, "events"), table("core_events"))
     for part in ("items", "users"):
-        if (origin / f"{part}.parquet").exists():
-            key = f"{part[:-1]}_id"
-            table = _read(origin, part)
-            missing = pa.table({key: _missing(events[key], table[key].cast(pa.string()))})
-            whole = pa.concat_tables([_with_text_key(table, key), missing], promote_options="default")
-            pq.write_table(whole, target / f"{part}.parquet", compression="zstd")
-    log.info("%s: %d events, split %s", origin, events.num_rows, split)
+        if not _parts(target, part):
+            continue
+        key = f"{part[:-1]}_id"
+        known = read_raw(spark, _parts(target, part), table(f"core_{part}")).where("_reason is null").select(key)
+        named = events.where("_reason is null").select(key).distinct().join(known, key, "left_anti").toArrow()
+        if named.num_rows:
+            pq.write_table(named.sort_by(key), target / part / NAMED, compression="zstd")
+            log.info("%d %s are only named by events", named.num_rows, part)
 
 
-def _read(origin: Path, part: str) -> pa.Table:
+def _read(origin: Path, part: str, required: tuple[str, ...]) -> Iterator[Iterator[pa.RecordBatch]]:
+    """The known columns of each file of a part, block by block, as the source `files` reads them."""
+    for path in files.find_files(origin, part):
+        yield files.read_blocks(path, table(f"core_{part}"), required)
+
+
+def _required(part: str, split: Split) -> tuple[str, ...]:
+    """Columns that a benchmark's files must have: what cannot be made up."""
+    of_events = ("user_id", "item_id") if split == "random_per_user" else ("user_id", "item_id", "event_at")
+    return of_events if part == "events" else files.REQUIRED[part]
+
+
+def _completed(blocks: Iterator[pa.RecordBatch], split: Split) -> Iterator[pa.RecordBatch]:
+    """Events with the columns event_type and event_at."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    path = origin / f"{part}.parquet"
-    if not path.exists():
-        raise BadData(f"{path} does not exist; expected a folder with events.parquet and, if there are, items.parquet and users.parquet")
-    try:
-        return pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise BadData(f"{path} cannot be read as Parquet: {error}; write it anew") from None
+    for block in blocks:
+        columns = {name: block[name] for name in block.schema.names}
+        columns.setdefault("event_type", _event_type(block))
+        if split == "random_per_user":
+            columns["event_at"] = pa.array([SOME_DAY], pa.timestamp("us", tz="UTC")).take(_zeros(block.num_rows))
+        yield pa.record_batch(columns)
 
 
-def _typed_events(events: pa.Table, origin: Path, split: Split) -> pa.Table:
+def _event_type(block: pa.RecordBatch) -> pa.Array:
+    """rating where an event has one, else purchase."""
     import pyarrow as pa
-
-    needed = {"user_id", "item_id"} if split == "random_per_user" else {"user_id", "item_id", "event_at"}
-    missing = sorted(needed - set(events.column_names))
-    if missing:
-        raise BadData(f"{origin / 'events.parquet'}: no column {', '.join(missing)}; split {split} needs {', '.join(sorted(needed))}")
-    columns = {name: events[name].cast(pa.string()) for name in ("user_id", "item_id")}
-    n_rows = events.num_rows
-    has_rating = "rating" in events.column_names
-    columns["event_type"] = pa.array(["rating" if has_rating else "purchase"], pa.string()).take(pa.array([0] * n_rows))
-    if has_rating:
-        columns["rating"] = events["rating"]
-    columns["event_at"] = pa.array([SOME_DAY] * n_rows) if split == "random_per_user" else events["event_at"]
-    return pa.table(columns)
-
-
-def _missing(named: pa.ChunkedArray, known: pa.ChunkedArray) -> pa.Array:
     import pyarrow.compute as pc
 
-    unique = named.unique()
-    return unique.filter(pc.invert(pc.is_in(unique, value_set=known.combine_chunks())))
+    names = pa.array(["purchase", "rating"])
+    if "rating" not in block.schema.names:
+        return names.take(_zeros(block.num_rows))
+    return names.take(pc.invert(pc.is_null(block["rating"], nan_is_null=True)).cast(pa.int32()))
 
 
-def _with_text_key(table: pa.Table, key: str) -> pa.Table:
+def _zeros(n: int) -> pa.Array:
     import pyarrow as pa
 
-    return table.set_column(table.column_names.index(key), key, table[key].cast(pa.string()))
+    return pa.repeat(pa.scalar(0, pa.int32()), n)
+
+
+def _parts(target: Path, part: str) -> list[Path]:
+    return sorted((target / part).glob("*.parquet"))
+
+
+def _write(path: Path, blocks: Iterator[pa.RecordBatch]) -> None:
+    import pyarrow.parquet as pq
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    first = next(blocks)
+    with pq.ParquetWriter(path, first.schema, compression="zstd") as writer:
+        writer.write_batch(first)
+        for block in blocks:
+            writer.write_batch(block)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from hybridrec import discover, spark, store
 from hybridrec.config import Split
 from hybridrec.evaluation.promotion import write_policy_of
-from hybridrec.offline.data import adapt
+from hybridrec.offline.data import adapt, add_named_by_events
 from hybridrec.offline.lists import write_candidates, write_recommendations
 from hybridrec.offline.stages import Stages
 from hybridrec.run import FOLDS, MANIFEST, Run
@@ -29,8 +30,9 @@ class Night:
     def __init__(self, data: Path, out: Path, split: Split, k: int) -> None:
         self.data, self.out, self.split, self.k = data, out, split, k
         self.settings = Settings.from_env()
+        self.delivery = self.settings.home / "delivery"
         environment = {"HYBRIDREC_HOME": str(self.settings.home), spark.SESSION_VARIABLE: RUN, "HYBRIDREC_THREADS": "1"}
-        environment |= {"HYBRIDREC_FILES": str(out.absolute() / "data")}
+        environment |= {"HYBRIDREC_FILES": str(self.delivery)}
         self.stages = Stages(out / "logs", environment, self.settings.threads)
 
     def run(self) -> None:
@@ -50,12 +52,19 @@ class Night:
 
     def _ingest(self) -> None:
         with self.stages.stage("read the data"):
-            adapt(self.data, self.out / "data", self.split)
+            adapt(self.data, self.delivery, self.split)
             (self.settings.home / "hybridrec.toml").write_text(self._options())
-            spark.start_server(self.settings, RUN)
+            self._add_named_by_events()
         self.stages.run("land", [("land_source", "--source", SOURCE)])
         for table in TABLES:
             self.stages.run(f"clean {table}", [("clean_table", "--source", SOURCE, "--table", table)])
+
+    def _add_named_by_events(self) -> None:
+        """On the night's Spark server, which is started for it; with the session of this process, which ends here."""
+        os.environ[spark.SESSION_VARIABLE] = RUN
+        session = spark.session()
+        add_named_by_events(session, self.delivery)
+        session.stop()
 
     def _options(self) -> str:
         """What differs from a night: the split, the depth of the lists, and that one day may hold all events."""
@@ -86,6 +95,7 @@ class Night:
             self.stages.run(f"generate candidates {fold}", [("generate_candidates", "--run-id", RUN, "--fold", fold)])
 
     def _judge(self) -> None:
+        self.stages.run("check leaks", [("check_leaks", "--run-id", RUN)])
         self.stages.run("train ranker", [("train_ranker", "--run-id", RUN)])
         self.stages.run("evaluate", [("evaluate", "--run-id", RUN)])
         run = Run.open(RUN)

@@ -33,6 +33,7 @@ def judge_origin(backtest: Run, number: int, step_days: int) -> Run:
     _run(run, "build_features", [()])
     _run(run, "train_model", fits, optional=True)
     _run(run, "generate_candidates", folds)
+    _run(run, "check_leaks", [()])
     _run(run, "train_ranker", [()])
     _run(run, "evaluate", [("--no-ablate",)])
     return run

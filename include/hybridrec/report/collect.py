@@ -13,10 +13,11 @@ from hybridrec.config import Split
 from hybridrec.errors import BadData
 from hybridrec.evaluation.ablation import Ablation
 from hybridrec.evaluation.comparisons import Comparison
+from hybridrec.evaluation.leaks import FOUND, FOUND_FILE
 from hybridrec.ranking.policy import DECISION, read_choices
 from hybridrec.report import story
-from hybridrec.report.costs import steps
-from hybridrec.report.facts import Before, Check, Choice, Facts, Gate, Index, Limits, Metric, OutputChecks, TunedModel, Version
+from hybridrec.report.costs import alarm_seconds, steps
+from hybridrec.report.facts import Before, Check, Choice, Facts, Gate, Index, LeakAlarms, Limits, Metric, OutputChecks, TunedModel, Version
 from hybridrec.report.failure import find_failure, unknown_failure
 from hybridrec.report.lists import batches, describe_lists
 from hybridrec.report.pool import pool_hits
@@ -72,6 +73,7 @@ def collect(run: Run, written_at: datetime, durations: Mapping[str, float] | Non
         missing_sources=read("the pool of all users", "generate_candidates", _missing_sources) or (),
         categories_unlearnt=bool(read("the catalogue", "build_interactions", _categories_unlearnt)),
         output_checks=read("checks of the output", "check_output", _output_checks),
+        leak_alarms=read("the leak alarms", "check_leaks", _leak_alarms),
         quality=table_quality(run),
         steps=steps(run.folder, durations or {}),
         ingest_steps=steps(run.settings.warehouse(run.manifest.source), durations or {}),
@@ -242,6 +244,11 @@ def _newest_event(run: Run, written_at: datetime) -> NewestEvent:
         return {"newest_event": "", "newest_event_age_days": None}
     newest = max(found)
     return {"newest_event": f"{newest:%Y-%m-%d %H:%M} UTC", "newest_event_age_days": (written_at - newest).total_seconds() / 86_400}
+
+
+def _leak_alarms(run: Run) -> LeakAlarms:
+    raw = json.loads((run.artefact(FOUND) / FOUND_FILE).read_text())
+    return LeakAlarms(tuple(f"{found['alarm']}: {found['detail']}" for found in raw), *alarm_seconds(run.folder))
 
 
 def _missing_sources(run: Run) -> tuple[str, ...]:

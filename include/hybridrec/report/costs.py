@@ -32,6 +32,14 @@ def _step(record: job.TaskRecord, durations: Mapping[str, float]) -> Step:
     )
 
 
+def alarm_seconds(folder: Path) -> tuple[float, float]:
+    """Seconds that a run's leak alarms have taken, in a job of their own and within others, and their share of all tasks' time."""
+    records = [record for record in job.read_records(folder) if record.job != "write_report"]
+    spent = sum(record.wall_seconds if record.job == "check_leaks" else record.alarm_seconds for record in records)
+    total = sum(record.wall_seconds for record in records)
+    return round(spent, 3), round(spent / total, 4) if total else 0.0
+
+
 def step_name(record: job.TaskRecord) -> str:
     """A task's name in the report: the job and what tells its tasks apart, as `train_model als final`."""
     return f"{record.job} {record.part.replace('.', ' ')}".strip()

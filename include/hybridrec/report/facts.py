@@ -313,6 +313,15 @@ class Index:
 
 
 @dataclass(frozen=True)
+class LeakAlarms:
+    """The leak alarms of a night that none has stopped: what each looked at, their seconds, and the share of the time in tasks."""
+
+    findings: tuple[str, ...]
+    seconds: float
+    share: float
+
+
+@dataclass(frozen=True)
 class Facts:
     """Everything on the page. None and empty mean that the step which would have said it did not run to its end.
 
@@ -360,6 +369,7 @@ class Facts:
     ranked_users: int = 0
     quality: tuple[TableQuality, ...] = ()
     output_checks: OutputChecks | None = None
+    leak_alarms: LeakAlarms | None = None
     steps: tuple[Step, ...] = ()
     ingest_steps: tuple[Step, ...] = ()
     spark_peak_mib: float | None = None

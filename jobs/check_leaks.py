@@ -1,0 +1,30 @@
+"""Run the leak alarms over the folds that are judged, on a sample; the first one that goes off stops the night."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from hybridrec import job, store
+from hybridrec.evaluation import leaks
+from hybridrec.run import Run
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Params:
+    run_id: str
+
+
+def main(params: Params) -> None:
+    run = Run.open(params.run_id)
+    found = leaks.check_night(run)
+    with run.staged(leaks.FOUND) as folder:
+        store.write_json(folder / leaks.FOUND_FILE, [finding._asdict() for finding in found])
+    for finding in found:
+        log.info("%s: %s", finding.alarm, finding.detail)
+
+
+if __name__ == "__main__":
+    job.start(main, Params)
