@@ -22,7 +22,8 @@ from airflow.sdk import DAG
 from hybridrec_airflow import defaults, forms
 from hybridrec_airflow.assets import CORE
 from hybridrec_airflow.operators import RUN_ID, python_job, spark_server
-from hybridrec_airflow.tasks import origin_numbers
+from hybridrec_airflow.outcomes import DONE
+from hybridrec_airflow.tasks import confirm_outcome, origin_numbers
 
 BACKTEST = f"backtest.{RUN_ID}"  # not a night's id: both DAGs may run at once
 
@@ -41,7 +42,7 @@ with DAG(
     tags=["evaluation", "by hand"],
     **defaults.DAG,
 ):
-    choices = {"source": "{{ params.source }}", "as_of": forms.AS_OF, "models": forms.MODELS, "k": "{{ params.k }}"}
+    choices = {"source": "{{ params.source }}", "as_of": forms.AS_OF, "models": forms.MODELS, "k": forms.K}
     start_spark = spark_server("start", BACKTEST)
     stop_spark = spark_server("stop", BACKTEST).as_teardown(setups=start_spark)
     open_run = python_job("open_run", inlets=CORE.values(), run_id=BACKTEST, publish=False, judge_only=True, **choices)
@@ -51,4 +52,7 @@ with DAG(
     )
     summarise_backtest = python_job("summarise_backtest", trigger_rule="all_done_min_one_success", run_id=BACKTEST)
 
+    confirmed = confirm_outcome({"summarise_backtest": DONE}).as_teardown(on_failure_fail_dagrun=True)
+
     [open_run, start_spark] >> judge_origin >> [summarise_backtest, stop_spark]
+    summarise_backtest >> confirmed

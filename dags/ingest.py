@@ -22,6 +22,8 @@ from airflow.sdk import DAG, BaseOperator, TaskGroup
 from hybridrec_airflow import defaults, forms
 from hybridrec_airflow.assets import CORE
 from hybridrec_airflow.operators import RUN_ID, python_job, spark_job, spark_server
+from hybridrec_airflow.outcomes import DONE
+from hybridrec_airflow.tasks import confirm_outcome
 
 SOURCE = "{{ params.source }}"
 SESSION = f"ingest.{RUN_ID}"  # not a night's id: both DAGs may run at once
@@ -51,3 +53,5 @@ with DAG(
     [land_source, start_spark] >> items
     [land_source, start_spark] >> users
     [items, users] >> events  # events are checked against items and users
+    needed = {f"{table}.check_table": DONE for table in ("core_items", "core_users", "core_events")}
+    events >> confirm_outcome(needed).as_teardown(on_failure_fail_dagrun=True)

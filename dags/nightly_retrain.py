@@ -13,7 +13,11 @@ live; nothing that fails before it harms a reader. Every task may be cleared and
 - `promote_model` succeeds also when the gate says no: the reasons are on the model version and in the report.
 - `check_output`: the table differs too much from what is live. The report shows every check; nothing was published. If the
   difference is wanted, start a run with an *Override reason*; it is kept with the version.
-- `publish_table` is pink (skipped) when the form's *Publish* was off.
+- `publish_table` is pink (skipped) when the form's *Publish* was off, in a backfill, and while a person holds publications.
+- `confirm_outcome` is the run's colour: red unless the run has published or `publish_table` was skipped for one of these reasons.
+
+A backfill (`airflow backfill create`, or *Trigger*, *Backfill*) judges and reports each day as of that day and publishes nothing,
+unless its form says so. One night at a time is enough for a machine: `--max-active-runs 1`.
 
 *Late*: an alert is written four hours after the start. To undo a publication run `rollback_publication`.
 """
@@ -26,6 +30,7 @@ from hybridrec.run import FOLDS
 from hybridrec_airflow import defaults, forms
 from hybridrec_airflow.assets import CORE, RECOMMENDATIONS
 from hybridrec_airflow.operators import RUN_ID, python_job, spark_job, spark_server
+from hybridrec_airflow.outcomes import DONE, DONE_OR_SKIPPED
 from hybridrec_airflow.tasks import chosen_models
 
 with DAG(
@@ -38,6 +43,7 @@ with DAG(
         "models": forms.models(),
         "k": forms.k(),
         "publish": forms.publish(),
+        "publish_backfill": forms.publish_backfill(),
         "override_reason": forms.override_reason(),
     },
     tags=["training", "publishing", "daily"],
@@ -45,7 +51,7 @@ with DAG(
     **defaults.DAG,
 ):
     choices = {"source": "{{ params.source }}", "as_of": forms.AS_OF, "models": forms.MODELS}
-    choices |= {"k": "{{ params.k }}", "publish": "{{ params.publish }}"}
+    choices |= {"k": forms.K, "publish": forms.PUBLISH, "backfill": forms.BACKFILL}
     start_spark = spark_server("start")
     stop_spark = spark_server("stop").as_teardown(setups=start_spark)
 
@@ -74,11 +80,14 @@ with DAG(
 
     with TaskGroup("publish", prefix_group_id=False):
         publish_table = python_job("publish_table", outlets=[RECOMMENDATIONS], run_id=RUN_ID)
-        # A teardown: it tells of a night that failed too, and does not hide the failure from the run's state.
+        # Teardowns run whatever happens before, also when a person marks the run as failed. The report tells of such a night too;
+        # the other one alone decides the run's colour.
         write_report = python_job("write_report", run_id=RUN_ID).as_teardown(setups=open_run)
+        ended = {"check_output": DONE, "publish_table": DONE_OR_SKIPPED}
+        confirm_outcome = python_job("confirm_outcome", needed=ended, run_id=RUN_ID).as_teardown(on_failure_fail_dagrun=True)
 
     open_run >> [models, build_interactions]
     start_spark >> build_interactions >> build_features >> train_model >> generate_candidates
     generate_candidates >> check_leaks >> train_ranker >> evaluate >> register_model >> promote_model
-    promote_model >> rank_candidates >> apply_rules >> check_output >> publish_table >> write_report
+    promote_model >> rank_candidates >> apply_rules >> check_output >> publish_table >> [write_report, confirm_outcome]
     apply_rules >> stop_spark

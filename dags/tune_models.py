@@ -20,7 +20,8 @@ from airflow.sdk import DAG
 from hybridrec_airflow import defaults, forms
 from hybridrec_airflow.assets import CORE
 from hybridrec_airflow.operators import RUN_ID, python_job, spark_job, spark_server
-from hybridrec_airflow.tasks import models_to_tune
+from hybridrec_airflow.outcomes import DONE, DONE_OR_SKIPPED
+from hybridrec_airflow.tasks import confirm_outcome, models_to_tune
 
 TUNING = f"tuning.{RUN_ID}"  # not a night's id: both DAGs may run at once
 
@@ -49,3 +50,5 @@ with DAG(
 
     open_run >> [models, build_interactions]
     start_spark >> build_interactions >> build_features >> [tune_model, stop_spark]
+    needed = {"build_features": DONE, "tune_model": DONE_OR_SKIPPED}  # skipped: no chosen model has options worth a search
+    tune_model >> confirm_outcome(needed).as_teardown(on_failure_fail_dagrun=True)

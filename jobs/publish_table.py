@@ -1,7 +1,7 @@
 """Publish a run's checked tables: stage a version, check it as stored, switch the readers to it.
 
 A rerun publishes the same version: nothing changes when it is live already. Exit code 4 when the run was opened
-with --no-publish.
+with --no-publish, or while a person holds publications.
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ def main(params: Params) -> None:
     run = Run.open(params.run_id)
     if not run.manifest.publish:
         raise job.Skip(f"run {run.run_id} was opened with --no-publish")
-    done = publishing.publish_run(run, lookup.open_target(Settings.from_env()), datetime.now(UTC))
+    try:
+        done = publishing.publish_run(run, lookup.open_target(Settings.from_env()), datetime.now(UTC))
+    except publishing.Held as held:
+        publishing.note_held(run, str(held))
+        raise job.Skip(str(held)) from None
     log.info("version %s is live: %s, content hash %s", done.version, dict(done.counts), done.content_hash)
 
 

@@ -1,27 +1,64 @@
-"""Make an earlier published version live again: the one named, or the newest kept one before the live one."""
+"""Make an earlier published version live again: the one named, or the newest kept one before the live one; hold publications.
+
+A hold keeps every later run from publishing: it is computed, checked and reported, and what is live stays live until
+`--action lift_hold`. Who did what when and why is kept in `interventions/`.
+"""
 
 from __future__ import annotations
 
+import getpass
 import logging
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
 
-from hybridrec import job, lookup, publishing
+from hybridrec import interventions, job, lookup, publishing
 from hybridrec.config import read_config
+from hybridrec.errors import BadData
+from hybridrec.interventions import Intervention
 from hybridrec.settings import Settings
 
 log = logging.getLogger(__name__)
+NO_REASON = "no reason given"
 
 
 @dataclass(frozen=True)
 class Params:
     version: str | None = None
+    reason: str | None = None
+    action: Literal["roll_back", "roll_back_and_hold", "hold", "lift_hold"] = "roll_back"
+    by: str | None = None
 
 
 def main(params: Params) -> None:
     settings = Settings.from_env()
+    if params.action == "roll_back":
+        roll_back(params, settings)
+        return
+    if not params.reason:
+        raise BadData(f"--action {params.action} needs --reason: whoever finds publications held wants to know why")
+    if params.action == "roll_back_and_hold":
+        note(params, settings, "hold")  # first: a night that ends meanwhile must not publish over the rollback
+        roll_back(params, settings)
+        return
+    if params.version:
+        raise BadData(f"--version {params.version}: the action {params.action} moves no version; choose roll_back or roll_back_and_hold")
+    note(params, settings, "hold" if params.action == "hold" else "lift")
+
+
+def roll_back(params: Params, settings: Settings) -> None:
+    """Switch, then keep who did it."""
     keep = read_config(settings.home / "hybridrec.toml").keep_versions
     before, after = publishing.roll_back(lookup.open_target(settings), params.version, keep)
     log.info("version %s (run %s) is live again instead of %s (run %s)", after.version, after.run_id, before.version, before.run_id)
+    note(params, settings, "rollback", after.version)
+
+
+def note(params: Params, settings: Settings, kind: interventions.Kind, version: str = "") -> None:
+    """Keep the act."""
+    act = Intervention(kind, datetime.now(UTC), params.by or getpass.getuser(), params.reason or NO_REASON, version)
+    interventions.record(settings, act)
+    log.info("%s", act.sentence)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +25,25 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 RUN_SECONDS = 900.0
+DAILY = ("ingest", "nightly_retrain")  # have a slot outside tests
 # One model of each kind: what the night does with a model does not depend on which it is, and all of them take minutes more.
 MODELS = ("als", "content_attributes", "fm", "item_knn", "popularity")
 # hybridrec.toml: what is tested is the night, not how well it learns
 OPTIONS = "[models.fm]\nmax_epochs = 1\n[strategies.stacking]\nmax_rounds = 60\n"
+SCHEDULED_RUN = """
+import json, sys
+from datetime import datetime
+from airflow.models.serialized_dag import SerializedDagModel
+from airflow.utils.session import create_session
+from airflow.utils.state import DagRunState
+from airflow.utils.types import DagRunTriggeredByType, DagRunType
+slot = datetime.fromisoformat(sys.argv[2])
+dated = {"run_id": f"scheduled__{slot.isoformat()}", "logical_date": slot, "data_interval": (slot, slot), "run_after": slot}
+made = {"run_type": DagRunType.SCHEDULED, "triggered_by": DagRunTriggeredByType.TIMETABLE, "state": DagRunState.QUEUED}
+with create_session() as session:
+    dag = session.scalar(SerializedDagModel.latest_item_select_object(sys.argv[1])).dag
+    print(dag.create_dagrun(**dated, **made, conf=json.loads(sys.argv[3]), session=session).run_id)
+"""
 NIGHT: dict[str, object] = {"source": "movielens_100k", "k": 10, "models": list(MODELS)}
 
 
@@ -68,9 +86,39 @@ class Dags:
         failed = [task for task in self.api.tasks(dag_id, run_id) if task.state == "failed"]
         return "\n".join(f"{task.label}: " + "\n".join(self.api.log(dag_id, run_id, task)[-15:]) for task in failed)
 
+    def is_running(self, dag_id: str, run_id: str, task_id: str) -> bool:
+        """Whether a task is at work, a mapped one in any of its instances."""
+        return ("running", task_id) in {(task.state, task.task_id) for task in self.api.tasks(dag_id, run_id)}
+
     def states(self, dag_id: str, run_id: str) -> dict[str, str]:
         """State of each task by label."""
         return {task.label: task.state for task in self.api.tasks(dag_id, run_id)}
+
+    def asked(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
+        """What a task that waits for a person shows, once it does."""
+        self.wait_until(lambda: self.states(dag_id, run_id).get(task_id) == "awaiting_input", f"{task_id} does not ask")
+        return self.api._call("GET", self._question(dag_id, run_id, task_id))
+
+    def answer(self, dag_id: str, run_id: str, task_id: str, option: str) -> None:
+        """Choose an option of a task that waits; again when Airflow's SQLite was busy."""
+        from hybridrec_airflow.rest import Refused
+
+        for attempt in range(5):
+            try:
+                self.api._call("PATCH", self._question(dag_id, run_id, task_id), {"chosen_options": [option], "params_input": {}})
+                return
+            except Refused as refusal:
+                assert "Database error" in str(refusal) and attempt < 4, refusal
+
+    def wait_until(self, happened: Callable[[], bool], complaint: str, seconds: float = RUN_SECONDS) -> None:
+        """Ask again and again until it has happened."""
+        deadline = time.monotonic() + seconds
+        while not happened():
+            assert time.monotonic() < deadline, complaint
+            time.sleep(0.5)
+
+    def _question(self, dag_id: str, run_id: str, task_id: str) -> str:
+        return f"{self.api._run_path(dag_id, run_id)}/taskInstances/{task_id}/-1/hitlDetails"
 
     def file_safe(self, run_id: str) -> str:
         """Id of the run on storage."""
@@ -83,6 +131,48 @@ class Stack(Dags):
 
     installation: Installation
     rights: dict[Path, int] = field(default_factory=dict)
+
+    def airflow(self, *arguments: str, **own: str) -> str:
+        """What Airflow's own command says, run as this installation's."""
+        return self._python(["-m", "airflow", *arguments], own)
+
+    def scheduled_run(self, dag_id: str, slot: datetime, **form: object) -> str:
+        """A run as the scheduler makes one when its slot has come, which a test cannot wait for; returns its id."""
+        return self._python(["-c", SCHEDULED_RUN, dag_id, slot.isoformat(), json.dumps(form)], {}).splitlines()[-1]
+
+    def backfill(self, dag_id: str, first: str, last: str, **form: object) -> None:
+        """Create a backfill by Airflow's own command, one run at a time; it is done again when SQLite was busy, as Airflow wants it."""
+        days = ("--from-date", first, "--to-date", f"{last}T23:00:00", "--max-active-runs", "1", "--reprocess-behavior", "completed")
+        with self._schedule():
+            for _ in range(5):
+                try:
+                    self.airflow("backfill", "create", "--dag-id", dag_id, *days, "--dag-run-conf", json.dumps(form))
+                    return
+                except AssertionError as error:
+                    if "database is locked" not in str(error):
+                        raise
+        raise AssertionError("Airflow's database was locked five times")
+
+    @contextmanager
+    def _schedule(self) -> Iterator[None]:
+        """The DAGs with their slots, as they are outside tests: Airflow backfills nothing else. Paused, so that no slot starts."""
+        for dag_id in DAILY:
+            self.api.pause(dag_id, True)
+        self.airflow("dags", "reserialize", HYBRIDREC_SCHEDULE="on")
+        try:
+            yield
+        finally:
+            self.airflow("dags", "reserialize", HYBRIDREC_SCHEDULE="off")
+            for dag_id in DAILY:
+                self.api.pause(dag_id, False)
+
+    def _python(self, command: list[str], own: dict[str, str]) -> str:
+        environment = self.installation.environment() | own | {"PYTHONPATH": str(ROOT / "plugins")}
+        done = subprocess.run(
+            [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=200
+        )
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+        return done.stdout
 
     def published(self, query: str) -> list[tuple[Any, ...]]:
         """Rows of the published database."""

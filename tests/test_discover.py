@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from hybridrec import discover
+from hybridrec import discover, job
 from hybridrec.errors import BadData
+from jobs import open_run
 
 
 def test_names_are_the_files(home: Path) -> None:
@@ -41,3 +43,26 @@ def test_a_worker_of_another_environment_finds_the_members_of_the_job(home: Path
     monkeypatch.setenv("HYBRIDREC_SKIP", "")
     assert discover.names("rules") != expected
     assert tuple(of_worker(iter(["a batch"]))) == expected
+
+
+@pytest.mark.parametrize(
+    ("skip", "said"),
+    [
+        ("models.twotower", r"HYBRIDREC_SKIP: there is no 'models.twotower'; did you mean models.two_tower\? choose from models.als, "),
+        ("rules.mmr, model.als", r"HYBRIDREC_SKIP: 'model.als' names no extension folder, .*did you mean models\? choose from models, "),
+        ("als", r"HYBRIDREC_SKIP: 'als' names no extension folder"),
+    ],
+)
+def test_every_job_refuses_to_skip_what_there_is_not(
+    skip: str, said: str, home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HYBRIDREC_SKIP", skip)
+    assert job._run(open_run.main, open_run.Params("n", "files"), "open_run") == job.EXIT_BAD_DATA
+    assert re.search(said, capfd.readouterr().err)
+    assert not (home / "runs").exists()
+
+
+def test_blanks_in_the_list_of_what_is_skipped_do_no_harm(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYBRIDREC_SKIP", "models.two_tower, rules.mmr,")
+    discover.require_known_skips()
+    assert "mmr" not in discover.names("rules")

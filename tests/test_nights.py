@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -99,3 +100,46 @@ def test_an_unknown_option_is_refused(ingested: Settings) -> None:
     (ingested.home / "hybridrec.toml").write_text("[night]\nkay = 3\n")
     with pytest.raises(BadData, match=r"there is no option .kay.; choose from .*label_share"):
         open_run(Request("n", "files"), ingested)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[nigth]\nk = 3\n", r"hybridrec.toml: there is no group \[nigth\]; did you mean night\? choose from models, night, rules, "),
+        ("[model.als]\nfactors = 3\n", r"there is no group \[model\]; did you mean models\? choose from "),
+        ("[models.alz]\nfactors = 3\n", r"there is no group \[models.alz\]; did you mean als\? choose from als, "),
+        ("[models.als]\nfactor = 3\n", r"\[models.als\]: there is no option 'factor'; did you mean factors\? choose from "),
+        ('[models.als]\nfactors = "many"\n', r"\[models.als\]: factors is 'many', expected int"),
+        ("[rules.mmr]\nweigth = 3\n", r"\[rules.mmr\]: there is no option 'weigth'"),
+        ("[rules.seen]\ndays = 3\n", r"\[rules.seen\]: it has no options; remove the group"),
+        ("[models]\nals = 3\n", r"\[models.als\]: it is 3, expected a group of options"),
+        ("night = 3\n", r"\[night\]: it is 3, expected a group of options"),
+        ("k = 3\n", r"there is no group \[k\]"),
+        ("[night]\nk = \n", r"hybridrec.toml: it cannot be read as TOML: Invalid value \(at line 2, column 5\)"),
+        ("[night]\nlabel_shares = 0.3\n", r"there is no option 'label_shares'; did you mean label_share\?"),
+    ],
+)
+def test_an_option_that_nobody_would_read_is_refused_before_anything_runs(text: str, message: str, ingested: Settings) -> None:
+    (ingested.home / "hybridrec.toml").write_text(text)
+    with pytest.raises(BadData, match=message):
+        open_run(Request("n", "files"), ingested)
+    assert not (ingested.runs / "n").exists()
+
+
+def test_options_of_a_member_that_is_switched_off_do_no_harm(ingested: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYBRIDREC_SKIP", "models.als")
+    (ingested.home / "hybridrec.toml").write_text("[models.als]\nfactors = 16\n")
+    assert "als" not in open_run(Request("n", "files"), ingested).manifest.models
+
+
+def test_an_empty_k_is_the_option(ingested: Settings) -> None:
+    (ingested.home / "hybridrec.toml").write_text("[night]\nk = 7\n")
+    assert open_run(Request("n", "files"), ingested).config.k == 7
+    assert open_run(Request("m", "files", k=9), ingested).config.k == 9
+
+
+def test_a_backfill_that_takes_up_a_scheduled_run_publishes_only_by_request(ingested: Settings) -> None:
+    first = open_run(Request("night", "files", k=7), ingested).manifest
+    again = open_run(Request("night", "files", k=9, publish=False, backfill=True), ingested).manifest
+    assert again == replace(first, publish=False, backfill=True)
+    assert Run.open("night").manifest == again

@@ -14,12 +14,14 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
-from hybridrec.errors import BadData
+from hybridrec import discover
+from hybridrec.errors import BadData, choices
 
 Options = dict[str, bool | int | float | str]
 T = TypeVar("T")
+NIGHT = "night"  # the group of Config itself
 Split = Literal["time", "last_per_user", "random_per_user"]  # what is known of time: a calendar, the order of a user's events, nothing
 
 
@@ -89,12 +91,44 @@ class Config:
 
 
 def read_config(path: Path) -> Config:
-    """The defaults with the overrides of a TOML file, if there is one; BadData names an unknown option."""
+    """The defaults with the overrides of a TOML file, if there is one; BadData names an unknown group, member or option."""
     if not path.exists():
         return Config()
-    raw = tomllib.loads(path.read_text())
-    night = raw.pop("night", {})
-    return replace(with_options(Config(), night, f"{path} [night]"), members=raw)
+    try:
+        raw = tomllib.loads(path.read_text())
+    except ValueError as error:  # no TOML, or no text
+        raise BadData(f"{path}: it cannot be read as TOML: {error}") from None
+    night = _group(raw.pop(NIGHT, {}), f"{path} [{NIGHT}]")
+    _require_known_groups(raw, path)
+    return replace(with_options(Config(), night, f"{path} [{NIGHT}]"), members=raw)
+
+
+def require_known_options(config: Config, where: str) -> None:
+    """BadData when an option of a member, as under [models.als], is not a field of its Config; who is switched off is passed over."""
+    for folder, members in config.members.items():
+        for name in members.keys() & set(discover.names(folder)):
+            module, group = discover.member(folder, name), f"{where} [{folder}.{name}]"
+            if not hasattr(module, "Config"):
+                raise BadData(f"{group}: it has no options; remove the group")
+            with_options(module.Config(), members[name], group)
+
+
+def _require_known_groups(raw: dict[str, Any], path: Path) -> None:
+    """BadData for a group that nobody reads: its options would be passed over in silence."""
+    for folder, members in raw.items():
+        if folder not in discover.FOLDERS:
+            raise BadData(f"{path}: there is no group [{folder}]; {choices(folder, (NIGHT, *discover.FOLDERS))}")
+        known = discover.all_names(folder)
+        for name, options in _group(members, f"{path} [{folder}]").items():
+            if name not in known:
+                raise BadData(f"{path}: there is no group [{folder}.{name}]; {choices(name, known)}")
+            _group(options, f"{path} [{folder}.{name}]")
+
+
+def _group(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise BadData(f"{where}: it is {value!r}, expected a group of options, as [models.als] with factors = 128 below it")
+    return value
 
 
 def with_options(default: T, options: Options, where: str) -> T:
@@ -102,7 +136,7 @@ def with_options(default: T, options: Options, where: str) -> T:
     known = {f.name: getattr(default, f.name) for f in fields(default)}  # type: ignore[arg-type]
     for name, value in options.items():
         if name not in known:
-            raise BadData(f"{where}: there is no option {name!r}; choose from {', '.join(sorted(known))}")
+            raise BadData(f"{where}: there is no option {name!r}; {choices(name, known)}")
         number = isinstance(known[name], float) and isinstance(value, int) and not isinstance(value, bool)
         if not number and type(value) is not type(known[name]):
             raise BadData(f"{where}: {name} is {value!r}, expected {type(known[name]).__name__}")

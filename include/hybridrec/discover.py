@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
-from hybridrec.errors import BadData
+from hybridrec.errors import BadData, choices
 from hybridrec.settings import Settings
 
 Batch = TypeVar("Batch")
@@ -27,9 +27,23 @@ FOLDERS = ("tables", "sources", "models", "strategies", "rules", "targets")
 
 def names(folder: str) -> tuple[str, ...]:
     """Names of the members of an extension folder, sorted, without those that Settings.skip switches off."""
-    found = {path.stem for root in _roots() for path in (root / folder).glob("*.py") if path.stem[0] != "_"}
     skip = Settings.from_env().skip
-    return tuple(sorted(name for name in found if f"{folder}.{name}" not in skip))
+    return tuple(name for name in all_names(folder) if f"{folder}.{name}" not in skip)
+
+
+def all_names(folder: str) -> tuple[str, ...]:
+    """Names of the members of an extension folder, sorted, with those that are switched off."""
+    return tuple(sorted({path.stem for root in _roots() for path in (root / folder).glob("*.py") if path.stem[0] != "_"}))
+
+
+def require_known_skips() -> None:
+    """BadData when HYBRIDREC_SKIP names a member that does not exist: it would switch nothing off, and nobody would know."""
+    for entry in sorted(Settings.from_env().skip):
+        folder, _, name = entry.partition(".")
+        if folder not in FOLDERS:
+            raise BadData(f"HYBRIDREC_SKIP: {entry!r} names no extension folder, as models.als does; {choices(folder, FOLDERS)}")
+        if name not in (known := all_names(folder)):
+            raise BadData(f"HYBRIDREC_SKIP: there is no {entry!r}; {choices(entry, [f'{folder}.{member}' for member in known])}")
 
 
 def member(folder: str, name: str) -> ModuleType:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class BadData(Exception):
     """The input is wrong, so a retry would fail again: exit code 3, never retried.
@@ -21,3 +24,10 @@ class NothingPublished(BadData):
 
 class Leak(BadData):
     """A leak alarm went off: something has seen what it will be judged on, so no figure of the night can be believed."""
+
+
+def choices(unknown: str, known: Iterable[str]) -> str:
+    """The end of a sentence that refuses a name: the known one that looks most like it, if any does, and all of them."""
+    names = sorted(known)
+    close = get_close_matches(unknown, names, n=1)
+    return f"{f'did you mean {close[0]}? ' if close else ''}choose from {', '.join(names) or 'none'}"

@@ -30,7 +30,7 @@ from urllib.parse import quote
 
 import psutil
 
-from hybridrec import storage, store
+from hybridrec import discover, storage, store
 from hybridrec.errors import BadData
 from hybridrec.private_files import keep_private
 from hybridrec.run import run_folder
@@ -131,6 +131,7 @@ def _age() -> float:
 
 def _outcome(main: Callable[[P], None], params: P, name: str, values: dict[str, Any]) -> tuple[int, str]:
     try:
+        discover.require_known_skips()
         with _only_attempt(_task_file(values, "lock")):
             _write_record(values)  # an attempt that is killed leaves this one
             main(params)

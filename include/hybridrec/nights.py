@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 from hybridrec import discover, storage, store
-from hybridrec.config import Config, Split, read_config
+from hybridrec.config import Config, Split, read_config, require_known_options
 from hybridrec.errors import BadData
 from hybridrec.fingerprint import code_version
 from hybridrec.folds import HOUR, cut_folds, positive_events_per_hour
@@ -26,6 +26,7 @@ class Request:
     """What a person or the schedule asked for; None and empty mean the default.
 
     judge_only: without fold final, for a run that is judged and has nothing to publish.
+    backfill: the run stands for a day of the past; if it publishes, then because its form says so, also below what is live.
     """
 
     run_id: str
@@ -35,11 +36,19 @@ class Request:
     k: int | None = None
     publish: bool = True
     judge_only: bool = False
+    backfill: bool = False
 
 
 def open_run(request: Request, settings: Settings) -> Run:
-    """The run of that id; made from the request unless an earlier attempt has made it."""
+    """The run of that id; made from the request unless an earlier attempt has made it.
+
+    A backfill may take up a run that the schedule has opened: it keeps all that was resolved, and publishes only by request.
+    """
     if storage.modified(run_folder(settings, request.run_id) / MANIFEST) is not None:
+        found = Run.open(request.run_id)
+        if request.backfill and not found.manifest.backfill:
+            taken_up = replace(found.manifest, publish=request.publish, backfill=True)
+            storage.write_text(found.folder / MANIFEST, store.as_json(asdict(taken_up)))
         return Run.open(request.run_id)
     config = _config(request, settings)
     models = _models(request.models)
@@ -54,12 +63,28 @@ def open_run(request: Request, settings: Settings) -> Run:
         del folds["final"]
     tuned = tuned_models(settings, request.source, as_of, config, models)
     config = with_tuned(config, tuned)
-    manifest = RunManifest(request.run_id, request.source, as_of, models, request.publish, code_version(), folds, inputs, config, tuned)
-    return Run.create(manifest, settings)
+    return Run.create(
+        RunManifest(
+            run_id=request.run_id,
+            source=request.source,
+            as_of=as_of,
+            models=models,
+            publish=request.publish,
+            code_version=code_version(),
+            folds=folds,
+            inputs=inputs,
+            config=config,
+            tuned=tuned,
+            backfill=request.backfill,
+        ),
+        settings,
+    )
 
 
 def _config(request: Request, settings: Settings) -> Config:
-    config = read_config(settings.home / "hybridrec.toml")
+    path = settings.home / "hybridrec.toml"
+    config = read_config(path)
+    require_known_options(config, str(path))
     config = config if request.k is None else replace(config, k=request.k)
     if config.split not in get_args(Split):
         raise BadData(f"[night]: split is {config.split!r}; choose from {', '.join(get_args(Split))}")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from hybridrec import store
+from hybridrec import interventions, store
 from hybridrec.errors import BadData
 from hybridrec.run import Run
 from hybridrec.targets import PUBLISHED, Publication, Target
@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH_ROWS = 10_000
+BACKFILL = "backfill"  # begins the notes of a backfill's version
+HELD = "held.txt"
+LIFT = "lift the hold with the DAG rollback_publication, or python -m jobs.rollback_publication --action lift_hold --reason WHY"
+PUBLISHED_ONCE = ("live", "kept")
+
+
+class Held(Exception):
+    """A person keeps runs from publishing; the message says who, when, why, and how to end it."""
 
 
 def version_of(run_id: str) -> str:
@@ -31,21 +39,21 @@ def live_publication(versions: list[Publication]) -> Publication | None:
     return next((publication for publication in versions if publication.state == "live"), None)
 
 
+def is_older(run: Run, live: Publication) -> bool:
+    """Whether the run sees less of the same source than what is live."""
+    return live.source == run.manifest.source and run.manifest.as_of < live.as_of
+
+
 def publish_run(run: Run, target: Target, generated_at: datetime) -> Publication:
     """Stage, check and switch to the run's version; publishing a live version again changes nothing.
 
-    BadData when check_output has not passed on exactly these rows, or when the run's version was live and has been
-    replaced since.
+    BadData when check_output has not passed on exactly these rows, when the run's version was live and has been replaced
+    since, or when the run sees less than what is live and nobody has asked for that. Held while a person holds publications.
     """
     verdict = _passed_checks(run)
     version = version_of(run.run_id)
-    known = {publication.version: publication for publication in target.versions()}
-    if version in known and known[version].state == "kept":
-        live = live_publication(list(known.values()))
-        raise BadData(
-            f"run {run.run_id}: its version {version} was live and has been replaced by {live.version if live else 'none'};"
-            f" to go back to it: python -m jobs.rollback_publication --version {version}"
-        )
+    _require_replaceable(run, target.versions(), wanted=bool(verdict))
+    _require_not_held(run, target)
     counts = {name: store.read_manifest(run.dataset(f"out_{name}")).rows for name in PUBLISHED}
     publication = Publication(
         version=version,
@@ -62,8 +70,47 @@ def publish_run(run: Run, target: Target, generated_at: datetime) -> Publication
     )
     staged = target.stage(publication, published_tables(run))
     target.check(version)
-    target.switch_to(version, run.config.keep_versions)
+    _require_not_held(run, target)  # to stage may have taken minutes
+    target.switch_to(version, newest_to_keep(target.versions(), run.config.keep_versions, version))
     return staged
+
+
+def newest_to_keep(versions: list[Publication], keep: int, switched_to: str) -> int:
+    """How many of the stored versions, newest first, stay so that `keep` nights may be gone back to.
+
+    What was never live, and a backfill's version, are none of them: they stay as long as an older night does, and push none out.
+    """
+    stored = [publication for publication in versions if publication.state != "dropped"]
+    nights = 0
+    for place, publication in enumerate(stored, start=1):
+        was_live = publication.state in PUBLISHED_ONCE or publication.version == switched_to
+        nights += was_live and not publication.notes.startswith(BACKFILL)
+        if nights == keep:
+            return place
+    return max(len(stored), 1)
+
+
+def confirm_outcome(run: Run, target: Target) -> str:
+    """How the run has ended, in a sentence; BadData unless it has published, was kept from it, or was not to publish."""
+    version = version_of(run.run_id)
+    if not run.manifest.publish:
+        _passed_checks(run)
+        return "it was not to publish, and its tables passed their checks; what is live stays live"
+    state = {found.version: found.state for found in target.versions()}.get(version)
+    if state in PUBLISHED_ONCE:
+        return f"version {version} is live" if state == "live" else f"version {version} was live and has been replaced since"
+    if store.is_committed(run.dataset("held")):
+        return (run.artefact("held") / HELD).read_text()
+    raise BadData(
+        f"run {run.run_id} has published nothing, and nobody has switched its publishing off; what is live stays live."
+        " The first failed task's log says why; mend it and clear that task with what comes after it"
+    )
+
+
+def note_held(run: Run, sentence: str) -> None:
+    """Keep with the run why it was kept from publishing."""
+    with run.staged("held") as folder:
+        (folder / HELD).write_text(sentence)
 
 
 def published_tables(run: Run) -> Mapping[str, Iterator[pa.RecordBatch]]:
@@ -93,8 +140,32 @@ def roll_back(target: Target, version: str | None, keep: int) -> tuple[Publicati
     if chosen.version == live.version:
         raise BadData(f"version {live.version} is live already; {_choices(versions)}")
     target.check(chosen.version)
-    target.switch_to(chosen.version, keep)
+    target.switch_to(chosen.version, newest_to_keep(versions, keep, chosen.version))
     return live, chosen
+
+
+def _require_not_held(run: Run, target: Target) -> None:
+    held, live = interventions.hold(run.settings), live_publication(target.versions())
+    if held and (live is None or live.version != version_of(run.run_id)):
+        raise Held(f"publications are held: {held.sentence}. What is live stays live; to publish again, {LIFT}")
+
+
+def _require_replaceable(run: Run, versions: list[Publication], wanted: bool) -> None:
+    """BadData when the run may not replace what is live. wanted: a person has passed the checks, or asked a backfill to publish."""
+    version, live = version_of(run.run_id), live_publication(versions)
+    if live is None or live.version == version:
+        return
+    if any(found.version == version and found.state == "kept" for found in versions):
+        raise BadData(
+            f"run {run.run_id}: its version {version} was live and has been replaced by {live.version};"
+            f" to go back to it: python -m jobs.rollback_publication --version {version}"
+        )
+    if is_older(run, live) and not wanted:
+        raise BadData(
+            f"run {run.run_id} sees events until {run.manifest.as_of:%Y-%m-%d %H:%M}, the live version {live.version} until"
+            f" {live.as_of:%Y-%m-%d %H:%M}: readers would get older lists, and the live version stays. If that is wanted, clear"
+            " check_output and give it an override reason"
+        )
 
 
 def _batches(run: Run, name: str) -> Iterator[pa.RecordBatch]:
@@ -106,18 +177,19 @@ def _batches(run: Run, name: str) -> Iterator[pa.RecordBatch]:
 
 
 def _passed_checks(run: Run) -> str:
-    """Notes of the output checks; BadData unless they passed, or a person overrode them, on the tables as they are."""
+    """Notes of the publication; BadData unless the output checks passed, or a person overrode them, on the tables as they are."""
     if not store.is_committed(run.dataset("output_checks")):
         raise BadData(f"run {run.run_id}: its tables are not checked; run python -m jobs.check_output --run-id {run.run_id}")
     verdict = json.loads((run.artefact("output_checks") / "checks.json").read_text())
     if verdict["tables"] != output_hashes(run):
         raise BadData(f"run {run.run_id}: its tables have changed since check_output; run it again")
-    if verdict["passed"]:
-        return ""
-    if not verdict["override_reason"]:
-        failed = [check["name"] for check in verdict["checks"] if not check["passed"]]
-        raise BadData(f"run {run.run_id}: check_output failed on {', '.join(failed)}; the live version stays")
-    return f"override: {verdict['override_reason']}"
+    notes = [BACKFILL] if run.manifest.backfill else []
+    if not verdict["passed"]:
+        if not verdict["override_reason"]:
+            failed = [check["name"] for check in verdict["checks"] if not check["passed"]]
+            raise BadData(f"run {run.run_id}: check_output failed on {', '.join(failed)}; the live version stays")
+        notes.append(f"override: {verdict['override_reason']}")
+    return "; ".join(notes)
 
 
 def _named(versions: list[Publication], version: str) -> Publication:

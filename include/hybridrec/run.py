@@ -73,7 +73,10 @@ class Tuned:
 
 @dataclass(frozen=True)
 class RunManifest:
-    """All that a run has resolved; see the module. tuned: those of config's model options that a search has found."""
+    """All that a run has resolved; see the module.
+
+    tuned: those of config's model options that a search has found. backfill: the run stands for a day of the past.
+    """
 
     run_id: str
     source: str
@@ -85,6 +88,7 @@ class RunManifest:
     inputs: dict[str, Input]
     config: Config
     tuned: dict[str, Tuned] = field(default_factory=dict)
+    backfill: bool = False
 
 
 class Run:

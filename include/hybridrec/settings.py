@@ -12,7 +12,8 @@ class Settings:
     """One field for each HYBRIDREC_* variable.
 
     home: everything that this machine writes lies below it.
-    storage: where runs, warehouse and tuned lie, a folder or "s3://bucket/prefix", which the home then mirrors; "" for the home.
+    storage: where runs, warehouse, tuned and interventions lie, a folder or "s3://bucket/prefix", which the home then mirrors; "" for
+    the home.
     spark: "connect" (one server a night), "submit" (Spark jobs go to a cluster), or a Spark master for sessions of their own ("local[2]").
     target: name of the publish target, a file under `targets/`.
     skip: members of extension folders that are switched off, as "models.two_tower".
@@ -37,7 +38,7 @@ class Settings:
             spark=env.get("HYBRIDREC_SPARK", "connect"),
             spark_memory=env.get("HYBRIDREC_SPARK_MEMORY", "2g"),
             target=env.get("HYBRIDREC_TARGET", "sqlite"),
-            skip=frozenset(filter(None, env.get("HYBRIDREC_SKIP", "").split(","))),
+            skip=frozenset(filter(None, map(str.strip, env.get("HYBRIDREC_SKIP", "").split(",")))),
             threads=int(env.get("HYBRIDREC_THREADS", "2")),
         )
 
@@ -83,6 +84,11 @@ class Settings:
     def tuned(self, source: str) -> Path:
         """What tune_models has found for one source, one folder a model."""
         return self.shared / "tuned" / source
+
+    @property
+    def interventions(self) -> Path:
+        """What people have done to publications; see hybridrec.interventions."""
+        return self.shared / "interventions"
 
     @property
     def mlflow_uri(self) -> str:

@@ -30,7 +30,7 @@ from hybridrec.settings import Settings
 if TYPE_CHECKING:
     from pyarrow.fs import S3FileSystem
 
-SHARED = ("runs", "warehouse", "tuned")
+SHARED = ("runs", "warehouse", "tuned", "interventions")
 ADDRESS = re.compile(r"s3://([a-z0-9][a-z0-9.-]+(?:/[\w.=-]+)*)/?")
 SUBMITTED = "PYSPARK_GATEWAY_PORT"  # set in a job that spark-submit has started: its executors are other machines
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")

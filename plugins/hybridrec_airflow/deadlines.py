@@ -1,14 +1,37 @@
-"""What happens when a night is late."""
+"""When a night is late, and what happens then."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk.definitions.deadline import BaseDeadlineReference
 
 from hybridrec.settings import Settings
 
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
 log = logging.getLogger(__name__)
+
+
+class FirstQueuedAt(BaseDeadlineReference):
+    """When a run was queued for the first time.
+
+    Airflow's own DAGRUN_QUEUED_AT is moved when a task of a failed run is cleared, which in Airflow 3.3.2 ends in an error 500 and
+    clears nothing: it takes the stored interval for a number.
+    """
+
+    required_kwargs: ClassVar[set[str]] = {"dag_id", "run_id"}
+
+    def _evaluate_with(self, *, session: Session, dag_id: str, run_id: str) -> datetime | None:
+        from airflow.models import DagRun
+        from sqlalchemy import select
+
+        found: datetime | None = session.scalar(select(DagRun.queued_at).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
+        return found
 
 
 def note_missed_deadline(hours: float, context: Mapping[str, Any] | None = None) -> None:

@@ -6,9 +6,9 @@ import os
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import CronTriggerTimetable, DeadlineAlert, DeadlineReference, SyncCallback
+from airflow.sdk import CronTriggerTimetable, DeadlineAlert, SyncCallback
 
-from hybridrec_airflow.deadlines import note_missed_deadline
+from hybridrec_airflow.deadlines import FirstQueuedAt, note_missed_deadline
 from hybridrec_airflow.outcomes import RETRY_POLICY
 
 # A hung job ends after three hours; a whole night has four.
@@ -37,4 +37,4 @@ def daily_at(cron: str) -> CronTriggerTimetable | None:
 def deadline(hours: float) -> DeadlineAlert:
     """An alert when a run has not ended so many hours after it was queued."""
     callback = SyncCallback(note_missed_deadline, {"hours": hours})
-    return DeadlineAlert(reference=DeadlineReference.DAGRUN_QUEUED_AT, interval=timedelta(hours=hours), callback=callback)
+    return DeadlineAlert(reference=FirstQueuedAt(), interval=timedelta(hours=hours), callback=callback)

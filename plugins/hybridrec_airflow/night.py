@@ -19,6 +19,9 @@ FOLLOW_SECONDS = 3.0  # to tell of a night's tasks takes the API server 80 ms of
 PARSE_SECONDS = 120.0
 LOG_LINES = 20
 ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
+DAILY = ("ingest", "nightly_retrain")
+SWITCH_ON = "To switch it on, open Airflow (`make ui`) and turn on the switch beside each name, `ingest` and `nightly_retrain`."
+NOT_RUNNING = f"Schedule: off. Airflow is stopped, so nothing starts by itself. {SWITCH_ON}"
 Say = Callable[[str], None]
 
 
@@ -90,6 +93,20 @@ def _show_failures(api: AirflowApi, dag_id: str, run_id: str, tasks: list[TaskSt
             say(f"--- {task.label} failed after {task.try_number} attempts; the end of its log:")
             for line in api.log(dag_id, run_id, task)[-LOG_LINES:]:
                 say(f"    {line}")
+
+
+def schedule_sentence(api: AirflowApi) -> str:
+    """Whether anything starts by itself in a running Airflow, and how to switch it on."""
+    paused = {dag_id: wait_for_dag(api, dag_id) for dag_id in DAILY}
+    slots = {dag_id: slot for dag_id, slot in api.slots().items() if dag_id in DAILY}
+    if not slots:
+        return (
+            "Schedule: off. This Airflow was started with HYBRIDREC_SCHEDULE=off, as `make run` does, and starts nothing by itself."
+            " To switch it on: `make stop`, then `make ui` without that variable."
+        )
+    if off := [f"{dag_id} ({slots[dag_id]} UTC)" for dag_id in slots if paused[dag_id]]:
+        return f"Schedule: off. {' and '.join(off)}: paused, nothing starts by itself. {SWITCH_ON}"
+    return f"Schedule: on. {' and '.join(f'{dag_id} ({slot} UTC)' for dag_id, slot in slots.items())} start by themselves."
 
 
 def show_result(settings: Settings, user_id: str, say: Say) -> None:

@@ -16,7 +16,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from hybridrec.job import EXIT_BAD_DATA, EXIT_SKIPPED
 from hybridrec_airflow.links import links_of
-from hybridrec_airflow.outcomes import JobFailed, JobRefused
+from hybridrec_airflow.outcomes import JobFailed, JobRefused, require_ended
 from hybridrec_airflow.process import ROOT, Flag, JobProcess, command_line, tell_map_index
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ class JobOperator(BaseOperator):
     """Runs one job as a child process.
 
     job: file name below jobs/. flags: its command line; values may be templates. model, fold, origin: flags that a mapped
-    task varies. session: name of the Spark server that the job attaches to, empty for none.
+    task varies. session: name of the Spark server that the job attaches to, empty for none. needed: tasks of the run, and the
+    states of which they must have ended in one before the job is run.
     """
 
     template_fields: Sequence[str] = ("flags", "model", "fold", "origin", "session")
@@ -49,6 +50,7 @@ class JobOperator(BaseOperator):
         fold: str | None = None,
         origin: str | None = None,
         session: str = "",
+        needed: Mapping[str, tuple[str, ...]] | None = None,
         **options: object,
     ) -> None:
         super().__init__(**options)
@@ -58,6 +60,7 @@ class JobOperator(BaseOperator):
         self.fold = fold
         self.origin = origin
         self.session = session
+        self.needed = dict(needed or {})
         self.operator_extra_links = links_of(job)
         self._process: JobProcess | None = None
 
@@ -69,6 +72,7 @@ class JobOperator(BaseOperator):
 
     def execute(self, context: Context) -> None:
         """Run the job to its end; its output becomes the task's log."""
+        require_ended(context, self.needed)
         self.log.info("%s", " ".join(self.command))
         tell_map_index(context)
         self._process = JobProcess(self.command, self.session)
@@ -104,13 +108,14 @@ def python_job(
     inlets: Sequence[Asset] = (),
     outlets: Sequence[Asset] = (),
     session: str = "",
+    needed: Mapping[str, tuple[str, ...]] | None = None,
     **flags: Flag,
 ) -> JobOperator | MappedOperator:
     """A task that runs a job, or, with `over`, one task for each combination of the given models, folds or origins."""
     options = {"task_id": task_id or name, "trigger_rule": trigger_rule, "inlets": list(inlets), "outlets": list(outlets)}
     options |= {"job": name, "flags": flags, "session": session, "doc_md": job_doc(name)}
     if not over:
-        return JobOperator(**options)
+        return JobOperator(**options, needed=needed)
     label = " ".join(f"{{{{ task.{axis} }}}}" for axis in over)
     return JobOperator.partial(**options, map_index_template=label, max_active_tis_per_dagrun=AT_ONCE).expand(**over)
 

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+DONE = ("success",)
+DONE_OR_SKIPPED = ("success", "skipped")
 
 
 class JobRefused(Exception):
@@ -19,3 +28,20 @@ RETRY_POLICY = ExceptionRetryPolicy(
         RetryRule(exception=JobFailed, action=RetryAction.RETRY, reason="The job failed in a way that may pass"),
     ]
 )
+
+
+def require_ended(context: Context, needed: Mapping[str, tuple[str, ...]]) -> None:
+    """JobRefused unless each of these tasks of the run has ended in one of its states, a mapped one in all its instances.
+
+    Airflow itself calls a run that a person has marked as failed a success when what was to come is skipped: a last task that asks
+    for the others' states is what turns such a run red.
+    """
+    ti = context["ti"]
+    states = ti.get_task_states(dag_id=ti.dag_id, task_ids=list(needed), run_ids=[ti.run_id]).get(ti.run_id, {})
+    for task, accepted in needed.items():
+        found = {str(state) for name, state in states.items() if name == task or name.removeprefix(f"{task}_").isdigit()}
+        if not found or found - set(accepted):
+            ended = " and ".join(sorted(found - set(accepted))) or "missing"
+            raise JobRefused(
+                f"the run has not come to its end: {task} is {ended}. Clear the first task that failed or was marked, with downstream"
+            )

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from airflow.plugins_manager import AirflowPlugin
 
+from hybridrec_airflow.deadlines import FirstQueuedAt
 from hybridrec_airflow.hosts import only_allowed_hosts
 from hybridrec_airflow.links import PREFIX, DataDocsLink, MlflowLink, ReportLink, SparkLink
 
@@ -22,6 +23,7 @@ class HybridrecPlugin(AirflowPlugin):
     """Registers links and pages, and lets Airflow's server answer to its own names only."""
 
     name = "hybridrec"
+    deadline_references: ClassVar[list[Any]] = [FirstQueuedAt]
     operator_extra_links: ClassVar[list[Any]] = [ReportLink(), DataDocsLink(), MlflowLink(), SparkLink()]
     fastapi_apps: ClassVar[list[Any]] = [{"app": pages, "url_prefix": PREFIX, "name": "hybridrec"}]
     fastapi_root_middlewares: ClassVar[list[Any]] = [{"middleware": only_allowed_hosts, "name": "allowed hosts", "args": [], "kwargs": {}}]

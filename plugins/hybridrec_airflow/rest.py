@@ -41,6 +41,11 @@ class AirflowApi:
         """Ids of the DAGs that are parsed, and whether each is paused."""
         return {dag["dag_id"]: dag["is_paused"] for dag in self._call("GET", "/api/v2/dags?limit=100")["dags"]}
 
+    def slots(self) -> dict[str, str]:
+        """The cron expression of each DAG that has a schedule."""
+        found = {dag["dag_id"]: dag["timetable_summary"] for dag in self._call("GET", "/api/v2/dags?limit=100")["dags"]}
+        return {dag_id: slot for dag_id, slot in found.items() if slot}
+
     def import_errors(self) -> list[str]:
         """What is wrong with DAG files that cannot be parsed."""
         return [error["stack_trace"] for error in self._call("GET", "/api/v2/importErrors")["import_errors"]]

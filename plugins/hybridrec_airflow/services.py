@@ -191,8 +191,19 @@ def up(installation: Installation) -> int:
     say(f"         read only: user viewer, password {installation.password('viewer')}   (both in {installation.passwords})")
     say(f"Reports  {installation.airflow_url}/hybridrec/")
     say(f"MLflow   {installation.mlflow_url}   the same users")
+    say(_schedule(installation))
     say("Stop them with `make stop`.")
     return 0
+
+
+def _schedule(installation: Installation) -> str:
+    """Whether anything starts by itself; what is in the way when Airflow cannot say."""
+    if "api-server" not in running(installation):
+        return night.NOT_RUNNING
+    try:
+        return night.schedule_sentence(connect(installation))
+    except RuntimeError as error:
+        return f"Schedule: {error}"
 
 
 def down(installation: Installation) -> int:
@@ -221,6 +232,7 @@ def run(installation: Installation, options: argparse.Namespace) -> int:
         done = night.run_dag(api, "ingest", {"source": options.source}, say) and night.run_dag(api, "nightly_retrain", conf, say)
         if done:
             night.show_result(installation.settings, options.user_id, say)
+    say(_schedule(installation))
     say(f"{'done' if done else 'FAILED'} after {time.monotonic() - started:.0f} s; `make ui` shows runs, reports and models in the browser")
     return 0 if done else 1
 

@@ -1,10 +1,11 @@
-"""Tasks that are no jobs: they hand names from one task to the next."""
+"""Tasks that are no jobs: they hand names from one task to the next, or say how the run has ended."""
 
 from __future__ import annotations
 
-from airflow.sdk import task
+from airflow.sdk import get_current_context, task
 
 from hybridrec.run import Run
+from hybridrec_airflow.outcomes import require_ended
 
 
 @task(doc_md="The base models that `open_run` has settled on; the training tasks are made from this list.")
@@ -25,3 +26,9 @@ def models_to_tune(run: str) -> list[str]:
     from hybridrec.tuning import search_space
 
     return [model for model in Run.open(run).manifest.models if search_space(model)]
+
+
+@task(doc_md="Red unless the run has come to its end: Airflow would call one that a person has marked as failed a success.")
+def confirm_outcome(needed: dict[str, list[str]]) -> None:
+    """The argument: tasks of the run, and the states of which they must have ended in one."""
+    require_ended(get_current_context(), {name: tuple(states) for name, states in needed.items()})

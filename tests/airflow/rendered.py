@@ -26,7 +26,9 @@ def rendered(dag: DAG) -> str:
 
 def _schema(schema: dict[str, Any]) -> str:
     kept = {
-        key: value for key, value in schema.items() if key not in ("enum", "examples", "items", "title", "description", "description_md")
+        key: value
+        for key, value in schema.items()
+        if key not in ("enum", "examples", "items", "title", "description", "description_md", "values_display")
     }
     return ", ".join(f"{key} {value}" for key, value in sorted(kept.items()))
 
@@ -37,11 +39,12 @@ def _task(task: Any) -> str:
     if "job" in options:
         lines.append(f"  command: python -m jobs.{options['job']} {' '.join(flag_arguments(options['flags']))}")
         lines += [f"  spark server: {options['session']}"] if options["session"] else []
+        lines += [f"  needs {name}: {' or '.join(states)}" for name, states in (options.get("needed") or {}).items()]
     if task.is_mapped:
         axes = getattr(task, "expand_input", None)
         lines += [f"  over {axis}: {_axis(values)}" for axis, values in (axes.value.items() if axes else ())]
         lines.append(f"  at once: {options['max_active_tis_per_dagrun']}, label: {options['map_index_template']}")
-    roles = [role for role in ("is_setup", "is_teardown") if getattr(task, role)]
+    roles = [role for role in ("is_setup", "is_teardown", "on_failure_fail_dagrun") if getattr(task, role)]
     lines.append(f"  trigger rule: {getattr(task.trigger_rule, 'value', task.trigger_rule)!s}{', ' if roles else ''}{', '.join(roles)}")
     lines.append(f"  retries: {task.retries}, first after {task.retry_delay}, times {task.retry_exponential_backoff:g}")
     for name in ("inlets", "outlets"):

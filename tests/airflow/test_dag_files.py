@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hybridrec import discover
+from hybridrec.config import Config
 from hybridrec.job import parse
 from hybridrec.run import FOLDS, RUN_ID
 
@@ -90,9 +93,62 @@ def test_the_form_reaches_the_first_task(dags: dict[str, DAG]) -> None:
     flags = _options(dag.get_task("open_run"))["flags"]
     form = {"source": "synthetic", "as_of": "1998-04-01", "models": ["als", "popularity"], "k": 7, "publish": False}
     argv = _argv(dag, flags, "manual", form)
-    assert argv[1:] == ["--source=synthetic", "--as-of=1998-04-01", "--models=als,popularity", "--k=7", "--no-publish"]
-    scheduled = _argv(dag, flags, "scheduled", form | {"as_of": None})
-    assert "--as-of=2026-11-22T02:00:00" in scheduled
+    assert argv[1:] == ["--source=synthetic", "--as-of=1998-04-01", "--models=als,popularity", "--k=7", "--no-publish", "--no-backfill"]
+    empty = _argv(dag, flags, "manual", form | {"as_of": None, "k": None})
+    assert not any(flag.startswith(("--as-of", "--k")) for flag in empty), "the job takes [night] k and the newest event"
+
+
+@pytest.mark.parametrize("run_type", ["scheduled", "backfill", "asset_triggered", "asset_materialization", "operator_triggered"])
+def test_a_run_that_airflow_dates_sees_the_world_as_of_its_date(run_type: str, dags: dict[str, DAG]) -> None:
+    dag = dags["nightly_retrain"]
+    flags = _options(dag.get_task("open_run"))["flags"]
+    assert "--as-of=2026-11-22T02:00:00" in _argv(dag, flags, run_type)
+    assert "--as-of=1998-04-01" in _argv(dag, flags, run_type, _filled_in(dag) | {"as_of": "1998-04-01"})
+
+
+@pytest.mark.parametrize(
+    ("run_type", "conf", "publishes"),
+    [
+        ("scheduled", {}, True),
+        ("scheduled", {"publish": False}, False),
+        ("manual", {"publish": True, "publish_backfill": False}, True),
+        ("backfill", None, False),
+        ("backfill", {"k": 7}, False),
+        ("backfill", {"publish": True, "publish_backfill": False}, False),  # as Airflow's page sends a form that nobody has touched
+        ("backfill", {"publish": True}, True),
+        ("backfill", {"publish": False, "publish_backfill": True}, False),
+        ("backfill", {"publish_backfill": True}, True),
+    ],
+)
+def test_a_backfill_publishes_only_when_its_form_says_so(
+    run_type: str, conf: dict[str, Any] | None, publishes: bool, dags: dict[str, DAG]
+) -> None:
+    dag = dags["nightly_retrain"]
+    argv = _argv(dag, _options(dag.get_task("open_run"))["flags"], run_type, _filled_in(dag) | (conf or {}), conf)
+    assert ("--publish" if publishes else "--no-publish") in argv
+    assert ("--backfill" if run_type == "backfill" else "--no-backfill") in argv
+
+
+def test_no_forms_default_shadows_an_option(dags: dict[str, DAG]) -> None:
+    """What hybridrec.toml says reaches a scheduled run, whose form nobody fills."""
+    options = {field.name for field in fields(Config)}
+    shadowing = {(dag.dag_id, name) for dag in dags.values() for name in dag.params if name in options and dag.params[name] is not None}
+    assert shadowing == set()
+
+
+def test_a_field_that_may_be_empty_says_what_that_does(dags: dict[str, DAG]) -> None:
+    for dag in dags.values():
+        for field in (dag.params.get_param(name) for name in dag.params):
+            if "null" in field.schema["type"]:
+                assert re.search("Empty: |None chosen: ", field.description), f"{dag.dag_id}: {field.schema['title']}"
+
+
+@pytest.mark.parametrize("dag_id", ["backtest", "ingest", "nightly_retrain", "tune_models"])
+def test_a_task_that_no_mark_skips_decides_the_runs_colour(dag_id: str, dags: dict[str, DAG]) -> None:
+    """Where there are teardowns, Airflow skips what is left of a run that is marked as failed, and calls that a success."""
+    last = dags[dag_id].get_task("confirm_outcome")
+    assert last.is_teardown and last.on_failure_fail_dagrun and not last.downstream_task_ids
+    assert not any(dags[dag_id].get_task(task).is_setup for task in last.upstream_task_ids), "it would be skipped with its set-up"
 
 
 BAD_FORMS = [
@@ -137,15 +193,21 @@ def _choices(task: Any) -> Iterator[dict[str, str]]:
 
 def _filled_in(dag: DAG) -> dict[str, Any]:
     """The form as it is offered, with a run's id where a person has to give one."""
-    fields = {name: dag.params.get_param(name) for name in dag.params}
-    return {name: field.value if field.has_value else "nightly.1" for name, field in fields.items()}
+    offered = {name: dag.params.get_param(name) for name in dag.params}
+    return {name: field.value if field.has_value or "null" in field.schema["type"] else "nightly.1" for name, field in offered.items()}
 
 
-def _argv(dag: DAG, flags: dict[str, Any], run_type: str, form: dict[str, Any] | None = None) -> list[str]:
+def _argv(
+    dag: DAG, flags: dict[str, Any], run_type: str, form: dict[str, Any] | None = None, conf: dict[str, Any] | None = None
+) -> list[str]:
     from hybridrec_airflow.process import flag_arguments
 
     slot = SimpleNamespace(isoformat=lambda: "2026-11-22T02:00:00")
+    dated = slot if run_type in ("scheduled", "backfill") else None
     context = {"params": form or _filled_in(dag), "run_id": AIRFLOW_RUN_ID}
-    context["dag_run"] = SimpleNamespace(run_type=run_type, run_after=slot)
+    context["dag_run"] = SimpleNamespace(
+        run_type=run_type, run_after=slot, data_interval_end=dated, conf=conf, triggering_user_name="admin"
+    )
+    context["ti"] = SimpleNamespace(xcom_pull=lambda task_ids: "nightly_1a2b3c4d")
     environment = dag.get_template_env()
     return flag_arguments({name: environment.from_string(str(value)).render(context) for name, value in flags.items()})

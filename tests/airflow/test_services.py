@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -127,6 +128,40 @@ def test_progress_is_one_line() -> None:
         TaskState("publish_table", -1, "publish_table", "waiting", 0),
     ]
     assert progress(tasks) == "1/4  train_model[als rank] (attempt 2), evaluate (to be retried)"
+
+
+@pytest.mark.parametrize(
+    ("paused", "slots", "said"),
+    [
+        ({"ingest": True, "nightly_retrain": True}, {}, "Schedule: off. This Airflow was started with HYBRIDREC_SCHEDULE=off"),
+        (
+            {"ingest": False, "nightly_retrain": True},
+            {"ingest": "0 1 * * *", "nightly_retrain": "0 2 * * *"},
+            "Schedule: off. nightly_retrain (0 2 * * * UTC): paused, nothing starts by itself. To switch it on, open Airflow (`make ui`)",
+        ),
+        (
+            {"ingest": False, "nightly_retrain": False},
+            {"ingest": "0 1 * * *", "nightly_retrain": "0 2 * * *"},
+            "Schedule: on. ingest (0 1 * * * UTC) and nightly_retrain (0 2 * * * UTC) start by themselves.",
+        ),
+    ],
+)
+def test_make_ui_says_whether_anything_starts_by_itself(
+    paused: dict[str, bool], slots: dict[str, str], said: str, airflow_home: Path
+) -> None:
+    from hybridrec_airflow.night import schedule_sentence
+
+    api = SimpleNamespace(dags=lambda: paused, slots=lambda: slots)  # the answers of a server; the slow tests ask a real one
+    assert schedule_sentence(api).startswith(said)
+
+
+def test_make_run_says_that_the_schedule_is_off_when_airflow_is_stopped(installation) -> None:
+    from hybridrec_airflow.services import _schedule
+
+    assert _schedule(installation) == (
+        "Schedule: off. Airflow is stopped, so nothing starts by itself. To switch it on, open Airflow (`make ui`) and turn on the switch"
+        " beside each name, `ingest` and `nightly_retrain`."
+    )
 
 
 def test_a_late_night_leaves_a_line(home: Path) -> None:

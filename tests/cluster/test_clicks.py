@@ -42,7 +42,7 @@ def clicked(cluster: Cluster, run_id: str, browser: Browser) -> Iterator[str]:
     clicked = browser.start_night(**NIGHT)
     assert dags.wait_for(DAG, clicked) == "success", dags.failures(DAG, clicked)
     yield clicked
-    dags.run("rollback_publication", version=version_of(run_id))
+    dags.run("rollback_publication", version=version_of(run_id), reason="the clicked night was only a test")
     assert live(cluster).run_id == run_id
 
 

@@ -188,6 +188,29 @@ def test_an_older_night_does_not_replace_a_newer_one(live: Run, target: Target) 
     assert failed(older, target) == {"days_behind_live": pytest.approx((live.manifest.as_of - older.manifest.as_of).days)}
 
 
+@pytest.mark.parametrize("change", [{"publish": False}, {"backfill": True}])
+def test_a_run_that_looks_back_and_replaces_nothing_unasked_is_compared_for_the_record(
+    change: dict[str, bool], live: Run, target: Target
+) -> None:
+    older = tonight(live)
+    older.manifest = replace(older.manifest, as_of=live.manifest.as_of.replace(day=1), **change)  # type: ignore[arg-type]
+    verdict = output_checks.check_output(older, target, None)
+    days = next(check for check in verdict["checks"] if check["name"] == "days_behind_live")  # type: ignore[attr-defined]
+    assert verdict["passed"]
+    assert (days["value"], days["kind"], days["limit"]) == ((live.manifest.as_of - older.manifest.as_of).days, "reported", None)
+
+
+@pytest.mark.parametrize(("change", "passes"), [({"publish": False, "backfill": True}, True), ({"backfill": True}, False), ({}, False)])
+def test_a_backfill_that_publishes_nothing_is_not_measured_by_another_source(
+    change: dict[str, bool], passes: bool, live: Run, target: Target
+) -> None:
+    target.stage(publication("other", source="elsewhere"), tables("one"))
+    target.switch_to("other", 5)
+    run = tonight(live)
+    run.manifest = replace(run.manifest, **change)  # type: ignore[arg-type]
+    assert output_checks.check_output(run, target, None)["passed"] is passes
+
+
 def test_another_source_is_named(live: Run, target: Target) -> None:
     target.stage(publication("other", source="elsewhere"), tables("one"))
     target.switch_to("other", 5)

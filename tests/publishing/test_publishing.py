@@ -5,19 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from published_rows import publication, tables
+from report import finished_night
 
 from hybridrec import lookup, publishing, store
 from hybridrec.errors import BadData
+from hybridrec.interventions import hold as publishing_held
+from hybridrec.interventions import interventions
 from hybridrec.job import Skip
+from hybridrec.kept_versions import as_markdown, kept_versions
 from hybridrec.run import Run
+from hybridrec.settings import Settings
 from hybridrec.targets import Target
 from hybridrec.targets.sqlite import require_version
-from jobs import check_output, publish_table, rollback_publication
+from jobs import check_output, confirm_outcome, publish_table, rollback_publication
 
 NOW = datetime(2026, 4, 12, 3, tzinfo=UTC)
 
@@ -126,6 +132,146 @@ def test_a_replaced_run_is_not_published_over_a_newer_one(listed: Run, target: T
         publish_table.main(publish_table.Params("small"))
     rollback_publication.main(rollback_publication.Params(publishing.version_of("small")))
     assert target.versions()[1].state == "live"
+
+
+def test_an_older_run_replaces_nothing_unless_somebody_wants_it(listed: Run, target: Target) -> None:
+    check_output.main(check_output.Params("small"))  # before the newer version: what passed then must not count now
+    newer = publication("newer", as_of=listed.manifest.as_of + timedelta(days=1))
+    target.stage(newer, tables("two"))
+    target.switch_to("newer", 5)
+    with pytest.raises(BadData, match=r"run small sees events until 2026-04-11 00:00, the live version newer until 2026-04-12 00:00"):
+        publish_table.main(publish_table.Params("small"))
+    assert [found.version for found in target.versions()] == ["newer"]
+    check_output.main(check_output.Params("small", "the newest day is broken"))
+    publish_table.main(publish_table.Params("small"))
+    assert "the newest day is broken" in target.versions()[0].notes
+
+
+def test_a_backfill_that_was_asked_to_publish_does_and_pushes_no_kept_version_out(listed: Run, target: Target) -> None:
+    for number in range(1, 5):
+        newer = publication(f"v{number}", as_of=listed.manifest.as_of + timedelta(days=number))
+        target.stage(newer, tables(f"mark{number}"))
+        target.switch_to(f"v{number}", 3)
+    store.write_json(listed.folder / "run.json", _raw_manifest(listed, keep_versions=3) | {"backfill": True})
+    check_output.main(check_output.Params("small", "wanted"))
+    publish_table.main(publish_table.Params("small"))
+    states = {found.version: found.state for found in target.versions()}
+    assert states == {publishing.version_of("small"): "live", "v4": "kept", "v3": "kept", "v2": "kept", "v1": "dropped"}
+    assert target.versions()[0].notes.startswith("backfill")
+    publishing.roll_back(target, "v4", 3)
+    assert "dropped" not in {found.state for found in target.versions() if found.version != "v1"}
+
+
+def test_versions_that_were_never_live_push_no_kept_version_out() -> None:
+    found = [
+        publication(f"v{number}", state=state) for number, state in enumerate(["live", "rejected", "staged", "kept", "dropped", "kept"])
+    ]
+    assert [publishing.newest_to_keep(found, keep, "v0") for keep in (1, 2, 3, 4)] == [1, 4, 5, 5]
+
+
+def test_while_publications_are_held_a_night_publishes_nothing_and_says_who_when_and_why(listed: Run, target: Target) -> None:
+    target.stage(publication("before", source="elsewhere"), tables("one"))
+    target.switch_to("before", 5)
+    check_output.main(check_output.Params("small", "another source"))
+    hold = rollback_publication.Params(action="hold", reason="the shop counts its stock", by="ada")
+    rollback_publication.main(hold)
+    with pytest.raises(Skip, match=r"held: ada held publications on 20.* UTC: the shop counts its stock\. .*--action lift_hold"):
+        publish_table.main(publish_table.Params("small"))
+    confirm_outcome.main(confirm_outcome.Params("small"))
+    assert [found.version for found in target.versions()] == ["before"]
+
+    rollback_publication.main(rollback_publication.Params(action="lift_hold", reason="counted", by="ben"))
+    publish_table.main(publish_table.Params("small"))
+    assert target.versions()[0].state == "live"
+    assert [(act.kind, act.by) for act in interventions(listed.settings)] == [("lift", "ben"), ("hold", "ada")]
+
+
+def test_a_hold_that_comes_while_a_night_stages_keeps_it_from_switching(
+    listed: Run, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_output.main(check_output.Params("small"))
+    check = target.check
+
+    def held_meanwhile(version: str) -> None:
+        check(version)
+        rollback_publication.main(rollback_publication.Params(action="hold", reason="wait"))
+
+    monkeypatch.setattr(target, "check", held_meanwhile)
+    with pytest.raises(publishing.Held, match="wait"):
+        publishing.publish_run(listed, target, NOW)
+    assert [found.state for found in target.versions()] == ["staged"]
+
+
+def test_a_rollback_with_a_hold_does_both_and_keeps_the_reason(target: Target, home: Path) -> None:
+    for number in (1, 2):
+        target.stage(publication(f"v{number}"), tables(f"mark{number}"))
+        target.switch_to(f"v{number}", 5)
+    rollback_publication.main(rollback_publication.Params("v1", "half the lists are shoes", "roll_back_and_hold", "ada"))
+    assert [(found.version, found.state) for found in target.versions()] == [("v2", "kept"), ("v1", "live")]
+    acts = interventions(Settings.from_env())
+    assert [(act.kind, act.version, act.reason) for act in acts] == [
+        ("rollback", "v1", "half the lists are shoes"),
+        ("hold", "", "half the lists are shoes"),
+    ]
+    assert publishing_held(Settings.from_env())
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        (rollback_publication.Params(action="hold"), "--action hold needs --reason"),
+        (rollback_publication.Params(action="lift_hold"), "--action lift_hold needs --reason"),
+        (rollback_publication.Params("v1", "why", "hold"), "--version v1: the action hold moves no version; choose roll_back"),
+        (rollback_publication.Params(action="hold", reason=" "), "reason is ' '; say in 1 to 300 characters why"),
+        (rollback_publication.Params(action="hold", reason="x" * 301), "say in 1 to 300 characters why"),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_refused(params: rollback_publication.Params, said: str, target: Target) -> None:
+    with pytest.raises(BadData, match=said):
+        rollback_publication.main(params)
+    assert interventions(Settings.from_env()) == []
+
+
+def test_only_a_run_that_published_or_was_not_to_is_confirmed(listed: Run, target: Target) -> None:
+    with pytest.raises(
+        BadData, match="run small has published nothing, and nobody has switched its publishing off; what is live stays live"
+    ):
+        confirm_outcome.main(confirm_outcome.Params("small"))
+    check_output.main(check_output.Params("small"))
+    with pytest.raises(BadData, match="run small has published nothing"):
+        confirm_outcome.main(confirm_outcome.Params("small"))
+    publish_table.main(publish_table.Params("small"))
+    assert publishing.confirm_outcome(listed, target) == f"version {publishing.version_of('small')} is live"
+
+
+def test_a_run_that_is_not_to_publish_is_confirmed_once_its_tables_have_passed(listed: Run, target: Target) -> None:
+    store.write_json(listed.folder / "run.json", _raw_manifest(listed) | {"publish": False})
+    with pytest.raises(BadData, match="its tables are not checked"):
+        confirm_outcome.main(confirm_outcome.Params("small"))
+    check_output.main(check_output.Params("small"))
+    confirm_outcome.main(confirm_outcome.Params("small"))
+
+
+def test_a_person_chooses_from_the_kept_versions_by_their_figures(listed: Run, target: Target) -> None:
+    finished_night.finish(listed, ("judge", "promote"))
+    check_output.main(check_output.Params("small"))
+    publish_table.main(publish_table.Params("small"))
+    target.stage(publication("unknown_run"), tables("two"))
+    target.switch_to("unknown_run", 5)
+    target.stage(publication("newest"), tables("three"))
+    target.switch_to("newest", 5)
+    unknown, small = kept_versions(target, listed.settings)
+    assert (unknown.publication.version, unknown.k, unknown.quality) == ("unknown_run", None, None)
+    assert (small.k, small.metric) == (10, "ndcg@10")
+    heavy, light = 0.38 * 1.1, 0.35 * 0.8  # stacking serves 38 users, weighted 20
+    assert small.quality == pytest.approx((38 * heavy + 20 * light) / 58)
+    assert small.coverage is not None and 0.5 < small.coverage <= 1
+    head, _, *rows = as_markdown([unknown, small]).splitlines()
+    assert all(row.count("|") == head.count("|") for row in rows)
+    assert f"| 60 | 10 | ndcg@10 {small.quality:.4f} | {small.coverage:.1%} |" in rows[1]
+    odd = replace(small, publication=replace(small.publication, notes="override: a|b\nc"))
+    assert as_markdown([odd]).splitlines()[2:] == [rows[1].replace("|  |", "| override: a/b c |")]
+    assert small.label.startswith(f"{publishing.version_of('small')} of 20")
 
 
 def _raw_manifest(run: Run, **options: object) -> dict[str, object]:

@@ -14,6 +14,7 @@ from published_rows import publication, publish, rows, tables
 
 from hybridrec import discover, lookup
 from hybridrec.errors import BadData
+from hybridrec.publishing import newest_to_keep
 from hybridrec.settings import Settings
 from hybridrec.targets import PUBLISHED, Target
 
@@ -231,3 +232,23 @@ def test_an_unknown_target_is_named_with_the_choices(home: Path, monkeypatch: py
     monkeypatch.setenv("HYBRIDREC_TARGET", "tape")
     with pytest.raises(BadData, match=r"targets: there is no 'tape'; choose from .*sqlite"):
         lookup.open_target(Settings.from_env())
+
+
+def test_a_backfills_version_pushes_no_kept_version_out(target: Target) -> None:
+    for number in (1, 2, 3):
+        publish(target, f"v{number}", f"mark{number}")
+    for number in (1, 2):
+        backfilled = publication(f"b{number}", notes="backfill")
+        target.stage(backfilled, tables(f"old{number}"))
+        target.switch_to(backfilled.version, newest_to_keep(target.versions(), 3, backfilled.version))
+    assert {found.version: found.state for found in target.versions()} == {
+        "b2": "live",
+        "b1": "kept",
+        "v3": "kept",
+        "v2": "kept",
+        "v1": "kept",
+    }
+    for number in (4, 5, 6):
+        target.stage(publication(f"v{number}"), tables(f"mark{number}"))
+        target.switch_to(f"v{number}", newest_to_keep(target.versions(), 3, f"v{number}"))
+    assert {found.version for found in target.versions() if found.state != "dropped"} == {"v6", "v5", "v4"}

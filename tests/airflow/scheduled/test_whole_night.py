@@ -26,8 +26,10 @@ from scheduler import NIGHT, Stack
 
 from hybridrec import discover, store
 from hybridrec.candidates import nominates
+from hybridrec.interventions import interventions
 from hybridrec.job import read_records
 from hybridrec.lookup import open_target
+from hybridrec.publishing import version_of
 from hybridrec.run import Run
 from hybridrec.settings import Settings
 from hybridrec.spark import running_server, stop_server
@@ -106,7 +108,8 @@ def test_a_table_that_fails_its_checks_is_not_published_until_it_is_mended_and_c
     stack.api.clear("nightly_retrain", first_night, "check_output")
     assert stack.wait_for("nightly_retrain", first_night) == "failed"
     states = stack.states("nightly_retrain", first_night)
-    assert [states[task] for task in ("check_output", "publish_table", "write_report")] == ["failed", "upstream_failed", "success"]
+    ended = [states[task] for task in ("check_output", "publish_table", "write_report", "confirm_outcome")]
+    assert ended == ["failed", "upstream_failed", "success", "failed"]
     assert "mend it and clear apply_rules" in stack.failures("nightly_retrain", first_night)
     _see_why_it_failed(stack, first_night)
     assert stack.published("SELECT version, content_hash, state FROM publications") == live
@@ -222,8 +225,22 @@ def test_the_same_spark_job_submitted_twice_at_once_leaves_one_result(undisturbe
 
 def test_an_earlier_version_goes_live_again(undisturbed: Run, stack: Stack) -> None:
     assert stack.published("SELECT run_id FROM publications WHERE state = 'live'") == [("killed_4_times",)]
-    stack.run("rollback_publication")
+    version = version_of(undisturbed.run_id)
+    stack.run("rollback_publication", version=version, reason="the disturbed night was only a test")
+    assert [(act.kind, act.by, act.version) for act in interventions(undisturbed.settings)] == [("rollback", "admin", version)]
     assert stack.published("SELECT run_id FROM publications WHERE state = 'live'") == [(undisturbed.run_id,)]
+
+
+def test_a_person_chooses_from_what_is_kept_by_its_figures(undisturbed: Run, stack: Stack) -> None:
+    run_id = stack.api.trigger("rollback_publication", {"reason": "it was not worse after all"})
+    question = stack.asked("rollback_publication", run_id, "choose_version")
+    version = version_of("killed_4_times")
+    (option,) = [option for option in question["options"] if option.startswith(f"{version} of ")]
+    (row,) = [line for line in question["body"].splitlines() if line.startswith(f"| {version} ")]
+    assert f"| {N_USERS} | {K} | ndcg@10 0." in row and "%" in row
+    stack.answer("rollback_publication", run_id, "choose_version", option)
+    assert stack.wait_for("rollback_publication", run_id) == "success", stack.failures("rollback_publication", run_id)
+    assert stack.published("SELECT version FROM publications WHERE state = 'live'") == [(version,)]
 
 
 def test_lookup_prints_a_known_users_list_and_tells_an_unknown_user(undisturbed: Run, home: Path) -> None:
