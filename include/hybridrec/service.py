@@ -32,12 +32,12 @@ from hybridrec.errors import BadData, NothingPublished
 from hybridrec.http_edge import ERROR, Edge
 from hybridrec.read_threads import ReadThreads
 from hybridrec.settings import Settings
+from hybridrec.tables import MAX_ID
 from hybridrec.targets import Answer, SimilarItems, Target, said
 
 T = TypeVar("T")
 Read = Callable[[Callable[[], T]], Awaitable[T]]
 
-MAX_ID = 256
 MAX_K = 200
 MAX_EXCLUDED = 200
 READ_SECONDS = 0.7  # then 503: more than a lock is waited for, less than a second

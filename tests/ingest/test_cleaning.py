@@ -72,7 +72,7 @@ def test_every_bad_row_is_refused_with_its_reason(delivery: Delivery) -> None:
     }
     quarantine = delivery.rows("quarantine_core_events")
     assert len(quarantine) == 17
-    assert {row["source_file"] for row in quarantine} == {"events.csv.parquet"}
+    assert {row["source_file"] for row in quarantine} == {"events.csv"}
     negative = next(json.loads(str(row["row"])) for row in quarantine if "negative" in str(row["row"]))
     assert negative == {"event_id": "negative", "user_id": "u1", "item_id": "i1", "event_type": "rating", "event_at": AT, "rating": "-1"}
 

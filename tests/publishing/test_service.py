@@ -29,6 +29,7 @@ from published_rows import publication, publish, rows, tables
 
 from hybridrec import service
 from hybridrec.service import create_app
+from hybridrec.tables import MAX_ID
 from hybridrec.targets import Reason, Target
 from hybridrec.targets.postgres import PostgresTarget
 from hybridrec.targets.sqlite import SqliteTarget
@@ -108,7 +109,7 @@ def test_excluded_items_leave_their_places(client: Client) -> None:
     assert ids(client.get(f"/recommendations/nobody?k=2&exclude={popular[0]}")[1]) == popular[1:3]
 
 
-@pytest.mark.parametrize("user_id", ["nobody", "a/b", "' OR 1=1 --", 'Zoë"', "health", "u" * 256])
+@pytest.mark.parametrize("user_id", ["nobody", "a/b", "' OR 1=1 --", 'Zoë"', "health", "u" * MAX_ID])
 def test_an_unknown_user_gets_popular_items_and_is_told(client: Client, user_id: str) -> None:
     status, answer = client.get(f"/recommendations/{quote(user_id, safe='')}?k=4")
     assert (status, answer["user_id"], answer["reason"], len(answer["entries"])) == (200, user_id, "unknown_user", 4)
@@ -135,7 +136,7 @@ def test_popular_items_come_by_window(client: Client) -> None:
         "/recommendations/u?k=0",
         "/recommendations/u?k=201",
         "/recommendations/u?k=x",
-        "/recommendations/" + "u" * 257,
+        "/recommendations/" + "u" * (MAX_ID + 1),
         "/recommendations/u?exclude=",
         "/recommendations/u?" + "&exclude=i" * 201,
         "/popular?window=today",
@@ -218,7 +219,7 @@ def test_a_switch_while_serving_gives_whole_versions_only(tmp_path: Path) -> Non
         "/recommendations/",
         "/recommendations/u?exclude=%FF",
         "/recommendations/u?exclude=%00",
-        "/recommendations/u?exclude=" + "i" * 257,
+        "/recommendations/u?exclude=" + "i" * (MAX_ID + 1),
         "/recommendations/u?exclude=a,,b",
         "/recommendations/u?exclude=" + ",".join("i" * 201),
         "/recommendations/u?k=%00",

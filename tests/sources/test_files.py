@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,35 +14,7 @@ from hybridrec.errors import BadData
 from hybridrec.settings import Settings
 from hybridrec.sources import files
 
-HEADER = "user_id,item_id,event_type,event_at\n"
-ROW = "u1,i1,view,2026-01-01T10:00:00Z\n"
-
-
-@pytest.fixture
-def delivery(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's folder with one good events.csv."""
-    folder = tmp_path / "delivery"
-    folder.mkdir()
-    monkeypatch.setenv(files.FOLDER_VARIABLE, str(folder))
-    (folder / "events.csv").write_text(HEADER + ROW)
-    return folder
-
-
-def land(tmp_path: Path) -> dict[str, list[dict[str, object]]]:
-    """What lands, by part."""
-    folder = tmp_path / "landed"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    files.land(Settings.from_env(), folder, seed=1)
-    return {
-        part.name: [row for path in sorted(part.glob("*.parquet")) for row in pq.read_table(path).to_pylist()] for part in folder.iterdir()
-    }
-
-
-def refusal(tmp_path: Path) -> str:
-    with pytest.raises(BadData) as error:
-        land(tmp_path)
-    return str(error.value)
+from .conftest import HEADER, ROW, land, refusal
 
 
 def test_csv_lands_as_text(delivery: Path, tmp_path: Path) -> None:
@@ -79,8 +50,9 @@ def test_parquet_keeps_its_types_in_forms_that_spark_reads(delivery: Path, tmp_p
     (delivery / "events" / "2023").mkdir(parents=True)
     pq.write_table(events, delivery / "events" / "2023" / "a.parquet")
     land(tmp_path)
-    landed = pq.read_table(tmp_path / "landed" / "events" / "events__2023__a.parquet.parquet")
-    assert landed.schema.types == [pa.string(), pa.decimal128(20, 0), pa.string(), pa.timestamp("us", tz="UTC")]
+    landed = pq.read_table(tmp_path / "landed" / "events" / "000000.parquet")
+    assert landed.schema.types == [pa.string(), pa.decimal128(20, 0), pa.string(), pa.timestamp("us", tz="UTC"), pa.string()]
+    assert landed["_source_file"].to_pylist() == ["events/2023/a.parquet"]
     assert landed["event_at"].cast(pa.int64()).to_pylist() == [1_700_000_000_123_456]
 
 
@@ -136,19 +108,19 @@ def test_parquet_damaged_in_the_middle(delivery: Path, tmp_path: Path) -> None:
 def test_text_that_is_not_utf8(delivery: Path, tmp_path: Path, name: str) -> None:
     (delivery / name).write_bytes("item_id,title\ni1,ok é\n".encode() + b"i2,caf" + b"\xe9\n")
     message = refusal(tmp_path)
-    assert f"{name} is not UTF-8: line 3, byte 29 is 0xe9; convert it, as with: iconv -f latin1 -t utf-8 {name}" in message
+    assert f"{name} is not UTF-8: line 3, byte 29; convert it, as with: iconv -f latin1 -t utf-8 {name}" in message
 
 
 def test_text_that_is_not_utf8_beyond_the_first_block(delivery: Path, tmp_path: Path) -> None:
     start = "item_id,title\n" + "i1,é\n" * 300_000
     (delivery / "items.csv").write_bytes(start.encode() + b"i2,\xff\n")
-    assert f"line 300002, byte {len(start.encode()) + 3} is 0xff" in refusal(tmp_path)
+    assert f"line 300002, byte {len(start.encode()) + 3}; convert" in refusal(tmp_path)
 
 
 def test_missing_column(delivery: Path, tmp_path: Path) -> None:
     (delivery / "events.csv").write_text("user,item_id,event_type\nu1,i1,view\n")
     message = refusal(tmp_path)
-    assert "events.csv has no column user_id, event_at; its columns are user, item_id, event_type" in message
+    assert "events.csv has no column user_id, event_at among its 3; rename or add them" in message
     assert "core_events needs user_id, item_id, event_type, event_at" in message
 
 
@@ -159,7 +131,7 @@ def test_column_named_twice(delivery: Path, tmp_path: Path) -> None:
 
 def test_csv_row_of_another_length(delivery: Path, tmp_path: Path) -> None:
     (delivery / "events.csv").write_text(HEADER + ROW + "u2,i2,view\n")
-    assert "events.csv cannot be read as CSV: row 3 has 3 values, expected 4: 'u2,i2,view'; correct it" in refusal(tmp_path)
+    assert "events.csv cannot be read as CSV: line 3 has 3 values, expected 4; write values that hold a delimiter" in refusal(tmp_path)
 
 
 def test_wrong_json_line(delivery: Path, tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from hybridrec import storage
 from hybridrec.errors import BadData
-from hybridrec.ingest.casting import as_declared, as_text, fits
+from hybridrec.ingest.casting import as_declared, as_text, fits, is_too_long, source_file
+from hybridrec.tables import MAX_ID, Table, spark_type
 from hybridrec.tables import Column as Declared
-from hybridrec.tables import Table, spark_type
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -72,9 +72,7 @@ def _typed(raw: DataFrame, table: Table) -> DataFrame:
         if not fits(types[c.name], c)
     ]
     rules = [rule for column in declared for rule in _column_rules(column, F.col(f"_v.{column.name}"))]
-    staged = raw.select(
-        *came, F.struct(*[values[c.name].alias(c.name) for c in declared]).alias("_v"), F.col("_metadata.file_name").alias("_file")
-    )
+    staged = raw.select(*came, F.struct(*[values[c.name].alias(c.name) for c in declared]).alias("_v"), source_file(raw).alias("_file"))
     judged = staged.withColumn("_reason", _first([*unreadable, *rules]))
     filled = [F.coalesce(F.col(f"_v.{c.name}"), default_of(c)).alias(c.name) for c in declared]
     row = F.when(F.col("_reason").isNotNull(), F.to_json(F.struct(*came))).alias("_row")
@@ -92,7 +90,7 @@ def default_of(column: Declared) -> Column:
 
 def _column_rules(column: Declared, value: Column) -> list[Column]:
     """A reason, or null, for each way in which a value can break its column's definition."""
-    rules = []
+    rules = [_reason(is_too_long(value, column), f"{column.name} is longer than {MAX_ID} characters")]
     if not column.nullable and column.default is None and column.name != "event_id":
         rules.append(_reason(value.isNull(), f"{column.name} is missing"))
     if column.one_of:

@@ -34,7 +34,7 @@ def adapt(origin: Path, target: Path, split: Split) -> None:
     and required otherwise. BadData for a folder without events, a file that cannot be read or lacks a column.
     """
     for part in PARTS if origin.is_dir() else ():
-        for number, blocks in enumerate(_read(origin, part, _required(part, split))):
+        for number, blocks in enumerate(files.read_part(origin, part, _required(part, split))):
             _write(target / part / f"part-{number}.parquet", _completed(blocks, split) if part == "events" else blocks)
     if not _parts(target, "events"):
         raise BadData(
@@ -60,12 +60,6 @@ def add_named_by_events(spark: SparkSession, target: Path) -> None:
         if named.num_rows:
             pq.write_table(named.sort_by(key), target / part / NAMED, compression="zstd")
             log.info("%d %s are only named by events", named.num_rows, part)
-
-
-def _read(origin: Path, part: str, required: tuple[str, ...]) -> Iterator[Iterator[pa.RecordBatch]]:
-    """The known columns of each file of a part, block by block, as the source `files` reads them."""
-    for path in files.find_files(origin, part):
-        yield files.read_blocks(path, table(f"core_{part}"), required)
 
 
 def _required(part: str, split: Split) -> tuple[str, ...]:

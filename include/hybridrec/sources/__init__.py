@@ -5,7 +5,8 @@ A member has `DOC` (one line for the form and the docs) and
     def land(settings: Settings, folder: Path, seed: int) -> None
 
 which writes the raw data as it came into `folder / "events"`, `"items"`, `"users"`: Parquet files whose columns are
-named as in core_events, core_items and core_users (text or typed; absent optional columns are fine). It raises
+named as in core_events, core_items and core_users (text or typed; absent optional columns are fine), and SOURCE_FILE where
+the file that a row came in has another name. It raises
 BadData when the data cannot be had or read. It holds no more than one file in memory; a large one may be written by Spark's workers.
 
 A member with a frozen `Config` reads its overrides, `[sources.<name>]` in `<home>/hybridrec.toml`, by `options`.
@@ -20,6 +21,7 @@ from hybridrec.settings import Settings
 
 T = TypeVar("T")
 PARTS = ("events", "items", "users")  # raw folders; core_<part> is made of each
+SOURCE_FILE = "_source_file"  # stands in quarantine; without it the raw file's own name does
 
 
 def options(settings: Settings, name: str, default: T) -> T:

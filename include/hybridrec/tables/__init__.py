@@ -17,6 +17,7 @@ from hybridrec.errors import BadData
 if TYPE_CHECKING:
     import pyarrow as pa
 
+MAX_ID = 512  # characters of an id, from ingest to look-up: addresses fit, and an index row of PostgreSQL holds 2,704 bytes
 ARROW_TYPES = {
     "string": "string",
     "bool": "bool",

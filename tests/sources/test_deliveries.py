@@ -1,0 +1,444 @@
+"""Deliveries as people make them: dialects, encodings, folders, links, leftovers. What lands is right, or a sentence says what is not."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from hybridrec.reading import delimited, text
+from hybridrec.settings import Settings
+from hybridrec.sources import files
+
+from .conftest import HEADER, ROW, Rows, land, land_with_names, refusal
+
+SECRET = "root:$6$rounds$hash:19000"
+
+
+def items(tmp_path: Path, delivery: Path, content: str | bytes, name: str = "items.csv") -> Rows:
+    """What lands of a file of items."""
+    path = delivery / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return land(tmp_path)["items"]
+
+
+def titles(rows: Rows) -> list[object]:
+    return [row["title"] for row in rows]
+
+
+# dialects: no row may be swallowed
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        (
+            "lone quotes, no quoting",
+            'item_id\ttitle\tbrand\nq1\t"24 inch\ta\nq2\toak\tb\nq3\t"17 inch\tc\n',
+            ['"24 inch', "oak", '"17 inch'],
+        ),
+        (
+            "an inch sign behind a number",
+            'item_id,title\nq1,24" screen\nq2,"Lamp, red"\nq3,17" laptop\n',
+            ['24" screen', "Lamp, red", '17" laptop'],
+        ),
+        ("one lone quote", 'item_id\ttitle\nq1\t"24 inch\nq2\toak\n', ['"24 inch', "oak"]),
+        ("quotes written twice", 'item_id,title\nq1,"24"" screen"\nq2,"a ""b"" c"\n', ['24" screen', 'a "b" c']),
+        ("backslash before a quote", 'item_id,title\nq1,"say \\"hi\\", ok"\nq2,"b"\n', ['say "hi", ok', "b"]),
+        ("backslash that escapes nothing", 'item_id,title\nq1,"C:\\dir\\"\nq2,"b"\n', ["C:\\dir\\", "b"]),
+        ("backslash before a delimiter", "item_id\ttitle\nq1\ta\\\tb\nq2\tc\n", ["a\tb", "c"]),
+        ("null as MySQL writes it", 'item_id,title\nq1,"say \\"hi\\""\nq2,\\N\n', ['say "hi"', None]),
+        ("lines in quotes", 'item_id,title,brand\nq1,"two\nlines, one comma",x\nq2,b,y\n', ["two\nlines, one comma", "b"]),
+        ("quoted names, spaces after the delimiter", '"item_id", "title"\n"q1", "a, b"\n', ["a, b"]),
+        ("delimiter at the end of all lines", "item_id,title,\nq1,a,\nq2,b,\n", ["a", "b"]),
+        ("delimiter at the end of rows", "item_id,title\nq1,a,\nq2,b,,\n", ["a", "b"]),
+        ("delimiter at the end of the header", "item_id,title,\nq1,a\nq2,b\n", ["a", "b"]),
+        ("a column without a name", ",item_id,title\n0,q1,a\n1,q2,b\n", ["a", "b"]),
+        ("an empty column in quotes", 'item_id,title,"",""\nq1,a,,\nq2,b,,\n', ["a", "b"]),
+        ("comments and blank lines", "# export of May\n\nitem_id,title\n\nq1,a\n\n\nq2,b\n\n", ["a", "b"]),
+        ("Excel names the delimiter", "sep=;\nitem_id;title\nq1;a, b\n", ["a, b"]),
+        ("bars between columns", "item_id|title\nq1|a,b;c\n", ["a,b;c"]),
+        ("commas in the header of a file with semicolons", "item_id;title;a,b,c,d\nq1;a;x\n", ["a"]),
+        ("the old line ends of a Mac", "item_id,title\rq1,a\rq2,b\r", ["a", "b"]),
+        ("both kinds of line end", "item_id,title\r\nq1,a\nq2,b\r\n", ["a", "b"]),
+        ("no end of the last line", "item_id,title\nq1,a\nq2,b", ["a", "b"]),
+        ("further line separators in a text", "item_id,title\nq1,a\u2028b\nq2,c\x0cd\n", ["a\u2028b", "c\x0cd"]),
+    ],
+)
+def test_a_csv_of_any_dialect_lands_whole(delivery: Path, tmp_path: Path, name: str, content: str, expected: list[str]) -> None:
+    assert titles(items(tmp_path, delivery, content)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        (
+            "either reading gives rows",
+            'item_id,title,brand\ni1,a,x\ni2,"24 inch,x\ni3,b,x\ni4,17",x\n',
+            "line 3: a quote opens here and closes lines later",
+        ),
+        (
+            "the same where others need quotes",
+            'item_id,title,brand\ni0,"a, b",x\ni2,"24 inch,x\ni3,b,x\ni4,17",x\n',
+            "line 3: a quote opens here and closes lines later",
+        ),
+        ("a quote is never closed", 'item_id,title\ni1,"a, b"\ni2,"cut off\n', "line 2 opens a quote that is never closed"),
+        ("one of many quotes is missing", 'item_id,title\n"i1","a"\n"i2","b\n"i3","c"\n', "has a quote inside a value in quotes"),
+        ("a value too many", "item_id,title\ni1,a\ni2,b,c\n", "line 3 has 3 values, expected 2"),
+        ("a comment among the rows", "item_id,title\ni1,a\n# the end\n", "line 3 has 1 values, expected 2"),
+        ("a total at the end", "item_id;title\ni1;a\n\n(1 row)\n", "line 4 has 1 values, expected 2"),
+    ],
+)
+def test_a_csv_that_may_be_read_in_two_ways_or_in_none_is_refused_with_its_line(
+    delivery: Path, tmp_path: Path, name: str, content: str, sentence: str
+) -> None:
+    (delivery / "items.csv").write_text(content)
+    message = refusal(tmp_path)
+    assert f"{delivery / 'items.csv'}" in message
+    assert sentence in message
+    assert "a quote in a value twice, or deliver Parquet or JSON lines" in message
+
+
+def test_lines_in_quotes_that_look_like_no_row_are_no_doubt(delivery: Path, tmp_path: Path) -> None:
+    content = 'item_id,title,brand\nA-1,"Lamp, warm\nSize 3, weight 4",x\nA-2,"Rug, red\nhand made, wool",y\n'
+    assert titles(items(tmp_path, delivery, content)) == ["Lamp, warm\nSize 3, weight 4", "Rug, red\nhand made, wool"]
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_a_long_value_lands(delivery: Path, tmp_path: Path, quote: str) -> None:
+    long = "lamp " * 500_000  # 2.5 MB
+    rows = items(tmp_path, delivery, f"item_id,title\ni1,{quote}{long}{quote}\ni2,b\n")
+    assert [len(str(row["title"])) for row in rows] == [2_500_000, 1]
+
+
+def test_a_line_without_end_is_refused_before_it_fills_the_memory(delivery: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (text, delimited):
+        monkeypatch.setattr(module, "MAX_LINE", 1 << 21)
+    (delivery / "items.csv").write_text("item_id,title\ni0,a\ni1," + "x" * (1 << 22))
+    assert "items.csv line 3 has more than 2097152 characters" in refusal(tmp_path)
+    (delivery / "items.csv").write_text('item_id,title\ni0,"a, b"\ni1,"' + "x\n" * (1 << 21))
+    assert "the record after line 2 has a value of more than 2097152 characters, or opens a quote" in refusal(tmp_path)
+
+
+def test_rows_of_many_blocks_all_land(delivery: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "BLOCK", 1000)
+    monkeypatch.setattr(delimited, "ROWS", 100)
+    plain = "item_id,title\r\n" + "".join(f"i{n},title é {n}\r\n" for n in range(2_000))
+    expected = [f"title é {n}" for n in range(2_000)]
+    assert titles(items(tmp_path, delivery, plain)) == expected
+    assert (
+        titles(items(tmp_path, delivery, plain.replace("title é", '"title é').replace("\r\n", '"\r\n').replace('title"', "title")))
+        == expected
+    )
+
+
+def test_a_point_groups_thousands_where_the_comma_is_the_decimal_mark(delivery: Path, tmp_path: Path) -> None:
+    german = items(tmp_path, delivery, "item_id;title;price\ni1;1.299;39,90\ni2;b;1.299\ni3;c;120\ni4;d;2.5\n")
+    assert [row["price"] for row in german] == ["39,90", "1.299,", "120", "2.5"]
+    assert titles(german)[0] == "1.299"
+    quoted = items(tmp_path, delivery, 'item_id,price\ni1,"39,90"\ni2,1.299\n')
+    assert [row["price"] for row in quoted] == ["39,90", "1.299,"]
+    english = items(tmp_path, delivery, "item_id;price\ni1;39.90\ni2;1.299\ni3;1,299\n")
+    assert [row["price"] for row in english] == ["39.90", "1.299", "1,299"]
+
+
+# encodings
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("name", ["items.csv", "items.jsonl"])
+def test_text_of_any_marked_encoding_lands(delivery: Path, tmp_path: Path, encoding: str, name: str) -> None:
+    content = (
+        "item_id,title\ni1,Straße 🪔\ni2,b\n"
+        if name == "items.csv"
+        else '{"item_id": "i1", "title": "Straße 🪔"}\n{"item_id": "i2", "title": "b"}'
+    )
+    assert titles(items(tmp_path, delivery, content.encode(encoding), name)) == ["Straße 🪔", "b"]
+
+
+def test_utf16_of_big_end_first_lands(delivery: Path, tmp_path: Path) -> None:
+    assert titles(items(tmp_path, delivery, b"\xfe\xff" + "item_id;title\ni1;é\n".encode("utf-16-be"))) == ["é"]
+
+
+def test_utf16_without_a_mark_and_what_is_no_text_are_refused(delivery: Path, tmp_path: Path) -> None:
+    (delivery / "my items").mkdir()
+    (delivery / "items.old name.csv").write_bytes("item_id,title\ni1,b\n".encode("utf-16-le"))
+    message = refusal(tmp_path)
+    assert "is no text (many of its bytes are 0)" in message
+    assert "iconv -f utf-16le -t utf-8 'items.old name.csv'" in message
+    (delivery / "items.old name.csv").write_bytes("item_id,title\ni1,b\n".encode("utf-16")[:-1])
+    assert "is not UTF-16, as its byte order mark says, from byte" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["items.csv.gz", "items.csv", "items.jsonl.gz"])
+def test_gzip_is_unpacked_whatever_the_name_says(delivery: Path, tmp_path: Path, name: str) -> None:
+    content = b'item_id,title\ni1,"a, b"\n' if "csv" in name else b'{"item_id": "i1", "title": "a, b"}'
+    assert titles(items(tmp_path, delivery, gzip.compress(content), name)) == ["a, b"]
+    (delivery / name).write_bytes(gzip.compress(content * 1000)[:-20])
+    assert f"{name} is no whole gzip file; it may be cut off" in refusal(tmp_path)
+
+
+# JSON
+
+
+def test_half_an_emoji_becomes_a_replacement_character(delivery: Path, tmp_path: Path) -> None:
+    lines = [
+        r'{"item_id": "s1", "title": "Party hat \ud83d"}',
+        r'{"item_id": "s2", "title": "\ude00 first", "categories": ["\ud83d", "lamps \ud83d\ude00"]}',
+        r'{"item_id": "s3", "title": "\ud83d\ude00"}',
+    ]
+    rows = items(tmp_path, delivery, "\n".join(lines), "items.jsonl")
+    assert titles(rows) == ["Party hat \ufffd", "\ufffd first", "😀"]
+    assert json.loads(str(rows[1]["categories"])) == ["\ufffd", "lamps 😀"]
+
+
+def test_numbers_of_json_land_as_they_are_written_elsewhere(delivery: Path, tmp_path: Path) -> None:
+    rows = items(
+        tmp_path, delivery, "\n".join(f'{{"item_id": {n}}}' for n in ("196.0", "196", "1.2e5", "1.5", "90071992547409931")), "items.jsonl"
+    )
+    assert [row["item_id"] for row in rows] == ["196", "196", "120000", "1.5", "90071992547409931"]
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ('[{"item_id": "i1"},\n{"item_id": "i2"}]', "holds an array; expected one JSON object a line; convert it, as with: jq -c '.[]'"),
+        ('{\n "item_id": "i1"\n}', "line 1 is no JSON object (Expecting property name enclosed in double quotes at character 2)"),
+        ('{"item_id": "i1"}\n"i2"', "line 2 is no JSON object (the line holds a single value)"),
+        ('{"item_id": "i1"}\n{"item_id": ' + "[" * 100_000, "line 2 is no JSON object (a number or a nesting without end)"),
+        ('{"item_id": "i1"}\n{"item_id": ' + "9" * 5_000 + "}", "line 2 is no JSON object (a number or a nesting without end)"),
+    ],
+)
+def test_json_that_is_no_object_a_line_is_refused(delivery: Path, tmp_path: Path, content: str, sentence: str) -> None:
+    (delivery / "items.json").write_text(content)
+    assert sentence in refusal(tmp_path)
+
+
+# Parquet
+
+
+def test_int96_reaches_the_year_9999(delivery: Path, tmp_path: Path) -> None:
+    times = pa.array([1_767_225_600, 253_402_214_400, -62_135_596_800], pa.timestamp("s"))
+    pq.write_table(
+        pa.table({"item_id": ["p1", "p2", "p3"], "released_at": times}), delivery / "items.parquet", use_deprecated_int96_timestamps=True
+    )
+    assert [str(row["released_at"])[:10] for row in land(tmp_path)["items"]] == ["2026-01-01", "9999-12-31", "0001-01-01"]
+
+
+def test_times_beyond_microseconds_are_refused_and_do_not_wrap(delivery: Path, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"item_id": ["p"], "released_at": pa.array([2**62], pa.timestamp("ms"))}), delivery / "items.parquet")
+    assert "items.parquet column released_at holds a value that is no timestamp[us, tz=UTC]" in refusal(tmp_path)
+
+
+def test_bytes_are_text_when_they_are_utf8(delivery: Path, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"item_id": pa.array([b"p\xc3\xa9"], pa.binary())}), delivery / "items.parquet")
+    assert land(tmp_path)["items"] == [{"item_id": "pé"}]
+    pq.write_table(pa.table({"item_id": pa.array([b"p\xe9"], pa.binary())}), delivery / "items.parquet")
+    assert "column item_id holds a value that is no string (text that is not UTF-8?)" in refusal(tmp_path)
+
+
+def test_a_list_of_lists_is_refused(delivery: Path, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"item_id": ["p"], "categories": [[["a"]]]}), delivery / "items.parquet")
+    assert "column categories is of type list; expected text" in refusal(tmp_path)
+
+
+# names and folders
+
+
+@pytest.mark.parametrize(
+    "name", ["2026-05-01T08:00:00.csv", "a[b]*?{c}.csv", "with space  é.csv", "x" * 250 + ".csv", "%41$HOME'\".csv", "C.CSV", "s3a:__b.csv"]
+)
+def test_files_may_have_any_name(delivery: Path, tmp_path: Path, name: str) -> None:
+    (delivery / "events.csv").unlink()
+    (delivery / "events").mkdir()
+    (delivery / "events" / name).write_text(HEADER + ROW)
+    assert [row["_source_file"] for row in land_with_names(tmp_path)["events"]] == [f"events/{name}"]
+    assert [path.name for path in (tmp_path / "landed" / "events").iterdir()] == ["000000.parquet"]
+
+
+def test_names_that_differ_in_case_or_in_folders_only_do_not_collide(delivery: Path, tmp_path: Path) -> None:
+    for name in ("a/b.csv", "a__b.csv", "A__B.csv", "a/b__c/d.csv", "a__b/c/d.csv"):
+        (delivery / "events" / name).parent.mkdir(parents=True, exist_ok=True)
+        (delivery / "events" / name).write_text(HEADER + ROW)
+    assert len(land(tmp_path)["events"]) == 6
+
+
+def test_a_name_that_is_no_utf8_or_holds_a_line_end_is_made_printable(delivery: Path, tmp_path: Path) -> None:
+    (delivery / "events").mkdir()
+    (Path(os.fsdecode(os.fsencode(delivery / "events") + b"/caf\xe9\n.csv"))).write_text(HEADER + ROW)
+    assert [row["_source_file"] for row in land_with_names(tmp_path)["events"]] == ["events.csv", "events/caf\ufffd\ufffd.csv"]
+
+
+def spark_folder(folder: Path) -> None:
+    """What Spark leaves after a job: parts, markers, checksums; a failed attempt's rows."""
+    folder.mkdir()
+    events = pa.table({"user_id": ["u1"], "item_id": ["i1"], "event_type": ["view"], "event_at": ["2026-05-01"]})
+    for name in ("part-00000-a.snappy.parquet", "part-00001-a.snappy.parquet", "_temporary/0/part-00002.parquet", ".hidden/part-3.parquet"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(events, folder / name)
+    (folder / "_SUCCESS").touch()
+    for name in (
+        ".part-00000-a.snappy.parquet.crc",
+        "part-00004.parquet.inprogress.77aa",
+        "part-5.parquet.tmp",
+        "part-6.csv.filepart",
+        "part-7~",
+    ):
+        (folder / name).write_bytes(b"cut off")
+
+
+def test_the_folder_of_a_spark_job_lands_without_its_leftovers(delivery: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (delivery / "events.csv").unlink()
+    spark_folder(delivery / "events.parquet")
+    with caplog.at_level(logging.WARNING):
+        assert len(land(tmp_path)["events"]) == 2
+    assert "passed over what is hidden, unfinished or no data" in caplog.text
+    assert "part-5.parquet.tmp" in caplog.text
+
+
+def test_empty_parts_of_a_finished_job_are_no_rows(delivery: Path, tmp_path: Path) -> None:
+    folder = delivery / "items.csv"
+    folder.mkdir()
+    (folder / "part-00000.csv").touch()
+    (folder / "part-00001.csv").write_text("item_id,title\ni1,a\n")
+    assert "part-00000.csv is empty (0 bytes)" in refusal(tmp_path)
+    (folder / "_SUCCESS").touch()
+    assert [row["item_id"] for row in land(tmp_path)["items"]] == ["i1"]
+
+
+def test_a_file_without_an_ending_is_of_its_folders_kind(delivery: Path, tmp_path: Path) -> None:
+    (delivery / "items.parquet").mkdir()
+    pq.write_table(pa.table({"item_id": ["i1"]}), delivery / "items.parquet" / "000000_0")
+    assert land(tmp_path)["items"] == [{"item_id": "i1"}]
+
+
+def test_a_folder_in_which_nothing_counts_is_refused(delivery: Path, tmp_path: Path) -> None:
+    (delivery / "items.parquet" / "_temporary").mkdir(parents=True)
+    assert "items.parquet holds no file that counts (its writer may have failed)" in refusal(tmp_path)
+
+
+def test_values_in_the_names_of_folders_are_columns(delivery: Path, tmp_path: Path) -> None:
+    (delivery / "events.csv").unlink()
+    for folder, device in (("event_type=view/device=tv%3A1", "tv:1"), ("event_type=purchase/device=__HIVE_DEFAULT_PARTITION__", None)):
+        path = delivery / "events" / "dt=2026-05-01" / folder / "part-0.csv"
+        path.parent.mkdir(parents=True)
+        path.write_text(f"user_id,item_id,event_at\nu1,{device},2026-05-01\n")
+    (path.parent / "part-1.jsonl").write_text('{"user_id": "u2", "item_id": "i", "event_at": "2026-05-01"}')
+    found = [(row["event_type"], row["device"], row["user_id"]) for row in land(tmp_path)["events"]]
+    assert found == [("purchase", None, "u1"), ("purchase", None, "u2"), ("view", "tv:1", "u1")]
+
+
+@pytest.mark.parametrize("marker", ["_delta_log", ".hoodie"])
+def test_a_table_whose_files_may_no_longer_count_is_refused(delivery: Path, tmp_path: Path, marker: str) -> None:
+    spark_folder(delivery / "items.parquet")
+    (delivery / "items.parquet" / marker).mkdir()
+    assert "some of its files may no longer count; deliver an export of it as plain Parquet" in refusal(tmp_path)
+
+
+def test_what_belongs_to_no_part_is_named(delivery: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (delivery / "item.csv").write_text("item_id\ni1\n")
+    (delivery / "items.csv.tmp").write_text("item_id\ni1\n")
+    with caplog.at_level(logging.WARNING):
+        land(tmp_path)
+    assert "passed over what is unfinished or named neither events, items nor users: item.csv, items.csv.tmp" in caplog.text
+
+
+# links, and what a message may say
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """A file that is none of the delivery's business."""
+    folder = tmp_path / "delivery-of-others"  # its path begins like the delivered folder's
+    folder.mkdir()
+    (folder / "events.csv").write_text(HEADER + ROW)
+    return folder / "events.csv"
+
+
+def test_a_link_that_leaves_the_folder_is_refused(delivery: Path, tmp_path: Path, outside: Path) -> None:
+    (delivery / "items.csv").symlink_to(outside)
+    assert f"{delivery / 'items.csv'} is a link that leaves the delivered folder" in refusal(tmp_path)
+    (delivery / "items.csv").unlink()
+    (delivery / "items").symlink_to(outside.parent)
+    assert "is a link that leaves the delivered folder" in refusal(tmp_path)
+    (delivery / "items").unlink()
+    (delivery / "items" / "deep").mkdir(parents=True)
+    (delivery / "items" / "deep" / "a.csv").symlink_to(Path("../../../delivery-of-others/events.csv"))
+    assert "is a link that leaves the delivered folder" in refusal(tmp_path)
+
+
+def test_links_within_the_folder_count_once_and_circles_end(delivery: Path, tmp_path: Path) -> None:
+    (delivery / "events").mkdir()
+    (delivery / "events" / "latest.csv").symlink_to(delivery / "events.csv")
+    (delivery / "events" / "again").symlink_to(delivery / "events")
+    (delivery / "archive").mkdir()
+    (delivery / "archive" / "may.csv").write_text(HEADER + ROW)
+    (delivery / "events" / "may.csv").symlink_to("../archive/may.csv")
+    assert len(land(tmp_path)["events"]) == 2
+    (delivery / "events" / "gone.csv").symlink_to("nowhere.csv")
+    assert "gone.csv is a link that leads nowhere" in refusal(tmp_path)
+
+
+def test_a_link_put_there_after_the_file_was_found_is_not_followed(
+    delivery: Path, tmp_path: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = files.find_files(delivery, "events")
+    monkeypatch.setattr(files, "find_files", lambda origin, part: found if part == "events" else [])
+    (delivery / "events.csv").unlink()
+    (delivery / "events.csv").symlink_to(outside)
+    assert "events.csv has changed since it was found" in refusal(tmp_path)
+
+
+def test_a_pipe_is_refused_and_nobody_waits_for_it(delivery: Path, tmp_path: Path) -> None:
+    os.mkfifo(delivery / "items.csv")
+    assert "items.csv is neither a file nor a folder" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("items.csv", f"{SECRET}\n{SECRET}\n"),
+        ("items.csv", f"item_id,title\n{SECRET}\n{SECRET},x,y\n"),
+        ("items.csv", f'item_id,title\ni0,"a, b"\ni1,"{SECRET}\n'),
+        ("items.csv", f"item_id,title,title,{SECRET}\n"),
+        ("items.jsonl", f"{SECRET}\n"),
+        ("items.jsonl", f'{{"{SECRET}": 1}}\n'),
+        ("items.jsonl", f'{{"item_id": "i1"}}\n"{SECRET}"\n'),
+        ("items.csv", f"item_id,title\n{SECRET}".encode("utf-16-le")),
+        ("items.csv", f"item_id,title\n{SECRET}".encode() + b"\xff"),
+        ("items.parquet", SECRET),
+    ],
+)
+def test_a_message_never_quotes_what_stands_in_a_file(
+    delivery: Path, tmp_path: Path, name: str, content: str | bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    (delivery / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    with caplog.at_level(logging.DEBUG):
+        message = refusal(tmp_path) + caplog.text
+    assert name in message
+    assert "root" not in message.replace("pytest-of-root", "")
+    assert "0xff" not in message
+
+
+def test_columns_that_nobody_asked_for_are_counted_and_not_named(delivery: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (delivery / "events.csv").write_text(f"{HEADER.strip()},{SECRET},\n{ROW.strip()},x,\n")
+    with caplog.at_level(logging.WARNING):
+        land(tmp_path)
+    assert "ignored 1 columns that core_events does not have" in caplog.text
+    assert "'position'" in caplog.text
+    assert SECRET not in caplog.text
+
+
+def test_a_folder_that_is_itself_a_link_may_be_named(delivery: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "current").symlink_to(delivery)
+    monkeypatch.setenv(files.FOLDER_VARIABLE, str(tmp_path / "current"))
+    (tmp_path / "landed").mkdir()
+    files.land(Settings.from_env(), tmp_path / "landed", seed=1)
+    assert (tmp_path / "landed" / "events" / "000000.parquet").exists()
