@@ -89,6 +89,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     for key, value in CONF.items():
         builder = builder.config(key, value)
     builder = builder.config("spark.checkpoint.dir", str(tmp_path_factory.mktemp("checkpoints")))
+    builder = builder.config("spark.sql.codegen.wholeStage", "false")  # of a few rows: to compile a stage takes longer than to interpret it
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     yield session
