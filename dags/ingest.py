@@ -12,7 +12,7 @@ stays as it is.
 - `clean_table`: a Spark problem; it is retried. If it stays, look at `<home>/spark/<session>.log`.
 - `check_table`: the table breaks a promise. Open the *Data Docs* button, correct the source, clear `land_source`.
 
-Until this is mended, `nightly_retrain` goes on with the core tables as they last were.
+Until this is mended, `nightly_retrain` goes on with the core tables as they last passed.
 """
 
 from __future__ import annotations

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from hybridrec import catalogue, interactions, job, positions, spark, splits
+from hybridrec import catalogue, interactions, job, likes, positions, spark, splits
 from hybridrec.errors import BadData
 from hybridrec.run import Fold, Run
+from hybridrec.tables import table
 
 HISTORY_MIB = 2  # some hundred thousand pairs: later jobs read the histories of some users at a time
 
@@ -29,11 +30,15 @@ def main(params: Params) -> None:
         run.write_spark("model_users", users.coalesce(1).sortWithinPartitions("user_idx"))
         run.write_spark("model_items", items.coalesce(1).sortWithinPartitions("item_idx"))
         events = interactions.positive_events(session, run).persist()
+        low = interactions.low_ratings(session, run)
         for fold in run.manifest.folds.values():
+            disliked = None if low is None else interactions.as_declared(likes.disliked_pairs(low, events, fold), table("model_disliked"))
+            if disliked is not None:
+                run.write_spark("model_disliked", interactions.in_files(disliked, "user_idx", run), fold.name)
             pairs = interactions.interactions(events, fold, run.config)
             run.write_spark("model_interactions", interactions.in_files(pairs, "user_idx", run), fold.name, HISTORY_MIB)
             if fold.label_end is not None:
-                found = interactions.labels(events, fold, run.config, interactions.n_rows(run, "model_users"))
+                found = interactions.labels(events, fold, run.config, interactions.n_rows(run, "model_users"), disliked)
                 _write_labels(run, events, found, fold)
         if positions.shows_lists(run):
             shown = positions.count_shown(run.read_spark(session, "core_events"), run.fold("rank"))

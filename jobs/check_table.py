@@ -1,4 +1,4 @@
-"""Check one core table of a source with Great Expectations and bring the Data Docs up to date."""
+"""Check the newest state of one core table with Great Expectations; what passes becomes the table. Brings the Data Docs up to date."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 class Params:
     source: str
     table: Literal["core_items", "core_users", "core_events"]
+    accept_shrink: bool = False
 
 
 def main(params: Params) -> None:
@@ -25,8 +26,9 @@ def main(params: Params) -> None:
     config = read_config(settings.home / "hybridrec.toml")
     if quality.is_checked(settings, params.source, params.table, config):
         log.info("%s: unchanged since the checkpoint before, which passed", params.table)
+        quality.accept_checked(settings, params.source, params.table)
         return
-    quality.check_table(settings, params.source, params.table, config)
+    quality.check_table(settings, params.source, params.table, config, params.accept_shrink)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hybridrec import candidates, discover, job, spark, store
+from hybridrec import candidates, discover, job, likes, spark, store
 from hybridrec.run import Run
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def pool(session: SparkSession, run: Run, fold: str, sources: candidates.Sources
 
 
 def histories(session: SparkSession, run: Run, fold: str) -> DataFrame:
-    """user_idx, items, weights, days of the users who need a pool; empty lists for a user without history."""
+    """user_idx, items, weights, days, disliked of the users who need a pool; empty lists for a user without history."""
     from pyspark.sql import functions as F
 
     from hybridrec.interactions import age_days
@@ -72,13 +72,23 @@ def histories(session: SparkSession, run: Run, fold: str) -> DataFrame:
     days = age_days(F.col("last_event_at"), run.fold(fold)).cast("float").alias("days")
     pairs = pairs.select("user_idx", F.struct("item_idx", "weight", days).alias("pair"))
     lists = pairs.groupBy("user_idx").agg(F.array_sort(F.collect_list("pair")).alias("pairs"))
-    joined = wanted_users(session, run, fold).join(lists, "user_idx", "left")
+    joined = wanted_users(session, run, fold).join(lists, "user_idx", "left").join(_dislikes(session, run, fold), "user_idx", "left")
     return joined.select(
         "user_idx",
         F.coalesce(F.col("pairs.item_idx"), F.array().cast("array<int>")).alias("items"),
         F.coalesce(F.col("pairs.weight"), F.array().cast("array<float>")).alias("weights"),
         F.coalesce(F.col("pairs.days"), F.array().cast("array<float>")).alias("days"),
+        F.coalesce("disliked", F.array().cast("array<int>")).alias("disliked"),
     )
+
+
+def _dislikes(session: SparkSession, run: Run, fold: str) -> DataFrame:
+    """user_idx, disliked: items that the user had and did not like."""
+    from pyspark.sql import functions as F
+
+    if not likes.has_dislikes(run, fold):
+        return session.createDataFrame([], "user_idx int, disliked array<int>")
+    return run.read_spark(session, likes.TABLE, fold).groupBy("user_idx").agg(F.array_sort(F.collect_list("item_idx")).alias("disliked"))
 
 
 def wanted_users(session: SparkSession, run: Run, fold: str) -> DataFrame:

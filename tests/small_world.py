@@ -209,7 +209,8 @@ def write_core_tables(source: str = "files") -> None:
     events_table = events().assign(event_date=lambda rows: rows.event_at.dt.date, event_id=lambda rows: rows.user_id + rows.item_id)
     for name, frame in (("core_events", events_table), ("core_items", items()), ("core_users", users())):
         definition = table(name)
-        missing = {column: None for column in definition.column_names if column not in frame.columns}
+        given = {"standing": "listed"} if "standing" in definition.column_names else {}
+        missing = {column: given.get(column) for column in definition.column_names if column not in frame.columns}
         rows = definition.conform(pa.Table.from_pandas(frame.assign(**missing), preserve_index=False))
         folder = Settings.from_env().warehouse(source) / name
         attempt = store.new_attempt(folder)

@@ -52,7 +52,7 @@ def write_tables(spark: SparkSession) -> dict[str, str]:
     for n_events in (EVENTS // 2, EVENTS):
         forget()
         rows = events(spark).limit(n_events)
-        partitions.merge_days(spark, dataset, definition, rows, made_from="")
+        partitions.accept(dataset, partitions.merge_days(spark, dataset, definition, rows, made_from=""))
     small_world.make_run()
     forget()
     run = Run.open("small")

@@ -49,7 +49,7 @@ def attempts(folder: Path) -> set[str]:
     if "HYBRIDREC_STORAGE" not in os.environ:
         return {path.name for path in folder.glob("attempt-*")}
     address = f"{os.environ['HYBRIDREC_STORAGE']}/{folder.relative_to(os.environ['HYBRIDREC_HOME'])}"
-    return {name.split("/")[0] for name in object_store.objects(address) if name != store.MANIFEST}
+    return {name.split("/")[0] for name in object_store.objects(address) if name not in (store.MANIFEST, store.CANDIDATE)}
 
 
 def test_nothing_is_there_before_the_first_commit(folder: Path) -> None:
@@ -216,3 +216,67 @@ def test_a_parquet_hash_follows_the_rows_and_not_the_footer(tmp_path: Path) -> N
     hashes = {path.name: store.hash_parquet(path) for path in tmp_path.iterdir()}
     assert hashes["plain"] == hashes["other_footer"]
     assert len(set(hashes.values())) == 3
+
+
+def propose(folder: Path, text: str) -> store.Manifest:
+    with store.attempted(folder) as attempt:
+        (attempt / "a.txt").write_text(text)
+        manifest = store.Manifest(store.files_below(folder, attempt), 1, text)
+        store.propose(folder, manifest)
+    return manifest
+
+
+def test_a_candidate_counts_once_it_is_accepted(folder: Path) -> None:
+    first = propose(folder, "one")
+    assert not store.is_committed(folder)
+    assert store.newest(folder) == first
+    store.accept(folder, first)
+    forget(folder)
+    assert (read(folder), store.candidate(folder)) == ({"one"}, None)
+    propose(folder, "cut off")
+    second = propose(folder, "two")  # the candidate before is gone with its files
+    forget(folder)
+    assert read(folder) == {"one"}
+    assert len(attempts(folder)) == 2
+    store.accept(folder, second)
+    forget(folder)
+    assert read(folder) == {"two"}
+    assert len(attempts(folder)) == 1
+
+
+def test_a_commit_leaves_a_candidate_alone(folder: Path) -> None:
+    waiting = propose(folder, "waits")
+    write(folder, "one")
+    write(folder, "two")
+    forget(folder)
+    assert read(folder) == {"two"}
+    store.accept(folder, waiting)
+    forget(folder)
+    assert read(folder) == {"waits"}
+
+
+def test_killed_between_its_steps_accepting_is_done_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(folder, "one")
+    waiting = propose(folder, "two")
+    with monkeypatch.context() as killed:
+        killed.setattr(storage, "remove_file", lambda path: pytest.fail("killed"))
+        with pytest.raises(pytest.fail.Exception):
+            store.accept(folder, waiting)
+    forget(folder)
+    assert read(folder) == {"two"}
+    store.accept(folder, waiting)
+    assert store.candidate(folder) is None
+    assert read(folder) == {"two"}
+
+
+def test_what_is_proposed_while_a_check_runs_goes_on_waiting(folder: Path) -> None:
+    checked = propose(folder, "checked")
+    store.accept(folder, checked)
+    checked = propose(folder, "checked again")
+    with store.attempted(folder) as attempt:
+        (attempt / "a.txt").write_text("newer")
+        newer = store.Manifest((*checked.files, *store.files_below(folder, attempt)), 1, "newer")
+        store.propose(folder, newer)
+    store.accept(folder, checked)
+    assert read(folder) == {"checked again"}
+    assert store.candidate(folder) == newer

@@ -16,6 +16,7 @@ from hybridrec import discover, storage, store
 from hybridrec.catalogue import known_items
 from hybridrec.errors import BadData
 from hybridrec.models import NO_ITEM, Floats, HasFactors, Ints, Neighbours, PairScorer, Retriever, UserBlock
+from hybridrec.retrieval.select import row_numbers
 from hybridrec.run import Run
 from hybridrec.tables import table
 from hybridrec.training import load_fit
@@ -96,12 +97,16 @@ def nominates(model: str) -> bool:
 
 
 def pool_batches(batches: Iterable[pa.RecordBatch], sources: Sources) -> Iterator[pa.RecordBatch]:
-    """Pools for batches of users: user_idx, items, weights, days (the history: item numbers, rising; weight and age of each)."""
+    """Pools for batches of users: user_idx, items, weights, days (the history: item numbers, rising; weight and age of each), disliked.
+
+    disliked: numbers of items that the user had and did not like, rising; the column may be missing.
+    """
     models = {name: _loaded(name, folder) for name, folder in sources.folders}
     for batch in batches:
         for start in range(0, batch.num_rows, USERS_AT_ONCE):
-            users = user_block_of(batch.slice(start, USERS_AT_ONCE), len(sources.catalogue))
-            yield pool_block(models, users, sources.catalogue, sources.pool_k, sources.pool_size)
+            part = batch.slice(start, USERS_AT_ONCE)
+            users = user_block_of(part, len(sources.catalogue))
+            yield pool_block(models, users, sources.catalogue, sources.pool_k, sources.pool_size, disliked_of(part, len(sources.catalogue)))
 
 
 @lru_cache(maxsize=KEPT_MODELS)
@@ -126,12 +131,29 @@ def user_block_of(batch: pa.RecordBatch, n_items: int) -> UserBlock:
     return UserBlock(batch["user_idx"].to_numpy(zero_copy_only=False).astype(np.int32), history, ages)
 
 
+def disliked_of(batch: pa.RecordBatch, n_items: int) -> csr_array:
+    """What the users of an Arrow batch had and did not like: ones, csr float32 (n_users, n_items)."""
+    shape = (batch.num_rows, n_items)
+    if "disliked" not in batch.schema.names:
+        return csr_array(shape, dtype=np.float32)
+    items = batch["disliked"]
+    ends = np.concatenate([[0], np.cumsum(items.value_lengths().fill_null(0).to_numpy(zero_copy_only=False))]).astype(np.int32)
+    numbers = items.flatten().to_numpy(zero_copy_only=False).astype(np.int32)
+    return csr_array((np.ones(len(numbers), np.float32), numbers, ends), shape=shape)
+
+
 def pool_block(
-    models: Mapping[str, PairScorer], users: UserBlock, catalogue: NDArray[np.bool_], pool_k: int, pool_size: int
+    models: Mapping[str, PairScorer],
+    users: UserBlock,
+    catalogue: NDArray[np.bool_],
+    pool_k: int,
+    pool_size: int,
+    disliked: csr_array | None = None,
 ) -> pa.RecordBatch:
     """model_candidates of some users: the union of each retriever's top pool_k, scored by every model.
 
-    catalogue: items that may be candidates, bool (n_items,); what else a retriever names is passed over.
+    catalogue: items that may be candidates, bool (n_items,); what else a retriever names is passed over, and so is what the user
+    had and did not like (disliked: csr (n_users, n_items)).
     Of a longer union each user keeps the pool_size pairs of the best rank with any source, so that every source has its say.
     Sorted by the users' order in the block, then item_idx. score_<model> is null where the source has no score for
     the pair, rank_<model> where it did not nominate it; a model that cannot nominate has no rank column.
@@ -140,7 +162,8 @@ def pool_block(
 
     n_items = users.history.shape[1]
     nominated = {name: model.top_k(users, pool_k) for name, model in models.items() if isinstance(model, Retriever)}
-    cells = {name: _cells(found, catalogue) for name, found in nominated.items()}
+    unwanted = np.zeros(0, np.int64) if disliked is None else row_numbers(disliked) * np.int64(n_items) + disliked.indices
+    cells = {name: _cells(found, catalogue, unwanted) for name, found in nominated.items()}
     union, n_sources = _union(cells, n_items, pool_size)
     rows, items = (union // n_items).astype(np.int32), (union % n_items).astype(np.int32)
     columns = {"user_idx": pa.array(users.user_idx[rows]), "item_idx": pa.array(items), "n_sources": pa.array(n_sources.astype(np.int16))}
@@ -161,8 +184,10 @@ class _Nominations(NamedTuple):
     ranks: Floats
 
 
-def _cells(found: Neighbours, catalogue: NDArray[np.bool_]) -> _Nominations:
+def _cells(found: Neighbours, catalogue: NDArray[np.bool_], unwanted: NDArray[np.int64]) -> _Nominations:
     kept = (found.items != NO_ITEM) & catalogue[found.items]
+    if len(unwanted):
+        kept &= ~np.isin(np.arange(len(kept))[:, None] * np.int64(len(catalogue)) + found.items, unwanted)
     rows, _ = np.nonzero(kept)
     items: Ints = found.items[kept]
     return _Nominations(rows * np.int64(len(catalogue)) + items, np.cumsum(kept, axis=1)[kept].astype(np.float32))

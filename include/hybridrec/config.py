@@ -37,7 +37,11 @@ class Config:
     max_label_users: labelled users that a fold keeps.
     max_position_weight: most that a training label may weigh for lying where lists are rarely looked at; 1: labels are not corrected.
     half_life_days: an event's weight halves with this age. max_events_per_day: more of one user are a robot's.
-    max_bad_share: of a delivery's rows, robots apart, that may be refused; more and the table is bad.
+    max_bad_share: of a delivery's rows, robots and repetitions apart, that may be refused; more and the table is bad. Of less than
+    1,000 rows half may be, and half of any number may be events of unknown items; 0: none at all.
+    wait_days: so long events of unknown items wait for the catalogue to learn them. min_kept_share: of the rows that last passed their
+    check a new state must have so many.
+    liked_from: ratings below say that the user had the item, not that they liked it; 0: half of the largest rating in use.
     max_event_age_days: age of the newest event at landing; 0 allows any, for data sets that do not grow.
     light_max_items: longest history that counts as light.
     gate_tolerance: NDCG that a challenger may lose against the champion, as the interval's lower end.
@@ -64,7 +68,10 @@ class Config:
     max_position_weight: float = 5.0
     half_life_days: float = 180.0
     max_events_per_day: int = 10_000
-    max_bad_share: float = 0.5
+    max_bad_share: float = 0.1
+    wait_days: int = 30
+    min_kept_share: float = 0.5
+    liked_from: float = 0.0
     max_event_age_days: int = 0
     light_max_items: int = 20
     bootstrap_samples: int = 1_000

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from hybridrec.config import Config
 from hybridrec.errors import BadData
+from hybridrec.likes import is_positive
 from hybridrec.run import Fold
 
 HOUR = timedelta(hours=1)
@@ -25,8 +25,7 @@ def positive_events_per_hour(files: Iterable[str], config: Config) -> tuple[Hour
 
     Streams one column of core_events in batches: memory grows with the hours, not with the events.
     """
-    positive = [name for name, weight in config.event_weights.items() if weight > 0]
-    scanner = ds.dataset(list(files)).scanner(columns=["event_at"], filter=pc.field("event_type").isin(positive))
+    scanner = ds.dataset(list(files)).scanner(columns=["event_at"], filter=is_positive(config))
     counts: dict[int, int] = {}
     for batch in scanner.to_batches():
         hours = np.asarray(batch.column(0).cast(pa.int64())) // 3_600_000_000

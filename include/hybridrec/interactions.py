@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from hybridrec import splits, store
+from hybridrec import likes, splits, store
 from hybridrec.config import Config
 from hybridrec.run import Fold, Run
-from hybridrec.tables import Table, spark_type, table
+from hybridrec.tables import GONE, Table, spark_type, table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -27,8 +27,10 @@ DAY_SECONDS = 86_400.0
 
 
 def number_users(events: DataFrame, users: DataFrame) -> DataFrame:
-    """model_users: all users with an event or in the user table, numbered in the order of user_id."""
+    """model_users: all users with an event or in the user table, numbered in the order of user_id; not those who have left it."""
     known = events.select("user_id").union(users.select("user_id")).distinct()
+    gone = users.where(F.col("standing").isin(*GONE)).select("user_id")
+    known = known.join(gone, "user_id", "left_anti")
     numbered = known.select(_dense_number("user_id").alias("user_idx"), "user_id")
     return as_declared(numbered.join(users, "user_id", "left"), table("model_users"))
 
@@ -36,8 +38,14 @@ def number_users(events: DataFrame, users: DataFrame) -> DataFrame:
 def number_items(events: DataFrame, items: DataFrame) -> DataFrame:
     """model_items: all items with an event or in the catalogue, numbered in the order of item_id.
 
-    An item without a catalogue row has no content, counts as available and is not promoted.
+    An item that has left the catalogue is there for the sake of its events only. An item without a row in core_items has no content
+    and is not promoted; it counts as available where nothing else is listed either.
     """
+    catalogue = F.coalesce("standing", F.lit("listed")).isin("listed")
+    available = items.where(catalogue).isEmpty()
+    turned_to = events.select("item_id").distinct()
+    gone = items.where(F.col("standing").isin(*GONE)).select("item_id").join(turned_to, "item_id", "left_anti")
+    items = items.join(gone, "item_id", "left_anti")
     dated = events.select("item_id", "event_at").unionByName(items.select("item_id"), allowMissingColumns=True)
     known = dated.groupBy("item_id").agg(F.min("event_at").alias("first_event_at"))
     numbered = known.select(_dense_number("item_id").alias("item_idx"), "item_id", "first_event_at")
@@ -47,7 +55,7 @@ def number_items(events: DataFrame, items: DataFrame) -> DataFrame:
         {
             "categories": categories,
             "learnt_categories": categories,
-            "is_available": F.coalesce("is_available", F.lit(True)),
+            "is_available": F.coalesce("is_available", F.lit(available)),
             "is_promoted": F.coalesce("is_promoted", F.lit(False)),
         }
     )
@@ -57,16 +65,43 @@ def number_items(events: DataFrame, items: DataFrame) -> DataFrame:
 def positive_events(spark: SparkSession, run: Run) -> DataFrame:
     """Events before as_of that speak for an item: user_idx, item_idx, event_at, device, position, weight (undecayed, above 0), stage.
 
-    calendar_at is event_at where days and hours mean something, else null.
+    calendar_at is event_at where days and hours mean something, else null. disliked_stage: see hybridrec.likes; only with low ratings.
     """
-    events = run.read_spark(spark, "core_events").where(F.col("event_at") < F.lit(run.manifest.as_of))
+    events = _events_before(spark, run)
     weighted = events.withColumn("weight", event_weight(run.config.event_weights)).where("weight > 0")
+    positive = _numbered(spark, run, weighted.where(~likes.is_low(run.config.liked_from)), "device", "position", "weight")
+    calendar = F.col("event_at") if run.config.split == "time" else F.lit(None).cast("timestamp")
+    positive, low = positive.withColumn("calendar_at", calendar), low_ratings(spark, run)
+    n_items = n_rows(run, "model_items")
+    if low is None:
+        return splits.with_stage(positive, run.manifest, n_items)
+    if run.config.split == "time":
+        return likes.mark_disliked(splits.with_stage(positive, run.manifest, n_items), low)
+    # without a calendar a disliked pair is no label of any fold: it is out before labels are drawn
+    liked = likes.mark_disliked(positive, low).where("disliked_stage is null").drop("disliked_stage")
+    return splits.with_stage(liked, run.manifest, n_items)
+
+
+def low_ratings(spark: SparkSession, run: Run) -> DataFrame | None:
+    """user_idx, item_idx, event_at, stage of the ratings before as_of that say that the user did not like the item; None without any."""
+    low = _events_before(spark, run).where(likes.is_low(run.config.liked_from))
+    if run.config.liked_from <= 0 or low.isEmpty():
+        return None
+    numbered = _numbered(spark, run, low)
+    if run.config.split != "time":
+        return numbered.withColumn("stage", F.lit(0))
+    return splits.with_stage(numbered, run.manifest, n_rows(run, "model_items"))
+
+
+def _events_before(spark: SparkSession, run: Run) -> DataFrame:
+    return run.read_spark(spark, "core_events").where(F.col("event_at") < F.lit(run.manifest.as_of))
+
+
+def _numbered(spark: SparkSession, run: Run, events: DataFrame, *columns: str) -> DataFrame:
+    """Events with user_idx and item_idx instead of ids; those of users without a number fall out."""
     users = run.read_spark(spark, "model_users").select("user_idx", "user_id")
     items = run.read_spark(spark, "model_items").select("item_idx", "item_id")
-    known = weighted.join(users, "user_id").join(items, "item_id")
-    joined = known.select("user_idx", "item_idx", "event_at", "device", "position", "weight")
-    calendar = F.col("event_at") if run.config.split == "time" else F.lit(None).cast("timestamp")
-    return splits.with_stage(joined.withColumn("calendar_at", calendar), run.manifest, n_rows(run, "model_items"))
+    return events.join(users, "user_id").join(items, "item_id").select("user_idx", "item_idx", "event_at", *columns)
 
 
 def event_weight(weights: dict[str, float]) -> Column:
@@ -100,14 +135,16 @@ def n_rows(run: Run, name: str) -> int:
     return store.read_manifest(run.dataset(name)).rows
 
 
-def labels(events: DataFrame, fold: Fold, config: Config, n_users: int) -> DataFrame:
+def labels(events: DataFrame, fold: Fold, config: Config, n_users: int, disliked: DataFrame | None = None) -> DataFrame:
     """model_labels of a fold: pairs that are held out and not in the history, of at most config.max_label_users users.
 
     n_users: of the run; so many are not counted again where there can be no more than the limit.
+    disliked: model_disliked of the fold, pairs that no list will hold.
     """
     by_pair = splits.labelled(events, fold).groupBy("user_idx", "item_idx")
     pairs = by_pair.agg(F.max("weight").alias("gain"), F.min("position").alias("position"))
     known = splits.history(events, fold).select("user_idx", "item_idx").distinct()
+    known = known if disliked is None else known.union(disliked.select("user_idx", "item_idx"))
     fresh = pairs.join(known, ["user_idx", "item_idx"], "left_anti")
     if n_users > config.max_label_users:
         fresh = splits.sample_users(fresh, config.max_label_users, config.seed)

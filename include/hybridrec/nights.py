@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 
-from hybridrec import discover, storage, store
+from hybridrec import discover, likes, storage, store
 from hybridrec.config import Config, Split, read_config, require_known_options
 from hybridrec.errors import BadData
 from hybridrec.fingerprint import code_version
@@ -55,6 +55,7 @@ def open_run(request: Request, settings: Settings) -> Run:
     inputs = _inputs(request.source, settings)
     events = settings.warehouse(request.source) / "core_events"
     files = [str(path) for path in storage.fetch(events / name for name in inputs["core_events"].files)]
+    config = likes.resolved(config, files)
     hours, counts = positive_events_per_hour(files, config)
     as_of = _as_of(request.as_of, files)
     before = hours < (as_of.timestamp() // 3600) + 1
@@ -108,7 +109,9 @@ def _inputs(source: str, settings: Settings) -> dict[str, Input]:
     for name in CORE_TABLES:
         folder = settings.warehouse(source) / name
         if not store.is_committed(folder):
-            raise BadData(f"{name} of source {source}: nothing ingested yet; run the DAG ingest with this source first")
+            waits = "no state of it has passed its check yet; look at the task check_table of the DAG ingest"
+            reason = waits if store.candidate(folder) else "nothing ingested yet; run the DAG ingest with this source first"
+            raise BadData(f"{name} of source {source}: {reason}")
         manifest = store.read_manifest(folder)
         found[name] = Input(manifest.files, manifest.rows, manifest.content_hash)
     return found

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from hybridrec.config import Config
 from hybridrec.errors import BadData
+from hybridrec.likes import disliked
 from hybridrec.publishing import is_older, live_publication, output_hashes
 from hybridrec.rules.seen import in_history
 from hybridrec.run import Run
@@ -219,7 +220,8 @@ def _wrong_lengths(batch: pa.RecordBatch, lengths: NDArray[np.int64], k: int) ->
 def _seen(run: Run, users: NDArray[np.int64], items: NDArray[np.int64]) -> int:
     block, row = np.unique(users, return_inverse=True)
     history = user_block(run, "final", block.astype(np.int32)).history
-    return int(np.count_nonzero(in_history(history, row, items)))
+    had = in_history(history, row, items) | in_history(disliked(run, "final", block.astype(np.int32)), row, items)
+    return int(np.count_nonzero(had))
 
 
 def _rising(scores: pa.ListArray) -> int:

@@ -21,6 +21,7 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from hybridrec.candidates import pool_block
 from hybridrec.catalogue import known_items
+from hybridrec.likes import disliked
 from hybridrec.models import Ints, PairScorer
 from hybridrec.ranking.groups import best_first, starts_of
 from hybridrec.ranking.policy import Policy, load_policy
@@ -63,7 +64,8 @@ class RegisteredStack(PythonModel):  # type: ignore[misc]  # mlflow has no types
 
     def _lists(self, users: Ints, k: int) -> dict[int, tuple[list[str], list[float]]]:
         block, config = user_block(self.run, "final", users), self.run.config
-        candidates = pool_block(self.models, block, self.catalogue, config.pool_k, config.pool_size)
+        unwanted = disliked(self.run, "final", users)
+        candidates = pool_block(self.models, block, self.catalogue, config.pool_k, config.pool_size, unwanted)
         pool = build_pool(pa.Table.from_batches([candidates]), self.files, self.items)
         scores = self.policy.score(pool)
         rows, ranks = best_first(scores, pool.items, pool.starts)

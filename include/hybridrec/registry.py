@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridrec import storage, store
+from hybridrec import likes, storage, store
 from hybridrec.candidates import choose_sources
 from hybridrec.evaluation.gate import Champion, Verdict
 from hybridrec.evaluation.promotion import write_policy_of
@@ -194,6 +194,7 @@ def _stack_datasets(run: Run) -> list[Path]:
     models = [run.dataset(f"models/{name}", "final") for name in choose_sources(run).used]
     fitted = [run.dataset(f"strategies/{name}") for name in fitted_strategies(run)]
     tables = [run.dataset("model_users"), run.dataset("model_items"), *(run.dataset(name, "final") for name in FINAL_TABLES)]
+    tables += [run.dataset(likes.TABLE, "final")] if likes.has_dislikes(run, "final") else []
     return [*models, *fitted, *tables, run.dataset("decision")]
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hybridrec.run import Fold, RunManifest
 
 STAGES = {"rank": 1, "eval": 2, "final": 3}
+NEVER = 9
 MIN_PAIRS = 3  # a user with fewer keeps them all: one to learn from, one for each label fold
 MAX_NEW_SHARE = 0.2  # of the items held out for each label fold, however many of the catalogue are new
 RESOLUTION = 1_000_003
@@ -47,13 +48,15 @@ def with_stage(events: DataFrame, manifest: RunManifest, n_items: int) -> DataFr
 
 
 def history(events: DataFrame, fold: Fold) -> DataFrame:
-    """What the fold's models and features may see."""
-    return events.where(events["stage"] < STAGES[fold.name])
+    """What the fold's models and features may see: without what the user has disliked by then, where that is marked."""
+    seen = events.where(events["stage"] < STAGES[fold.name])
+    return seen.where(f"coalesce(disliked_stage, {NEVER}) >= {STAGES[fold.name]}") if "disliked_stage" in events.columns else seen
 
 
 def labelled(events: DataFrame, fold: Fold) -> DataFrame:
     """The events that the fold is judged on."""
-    return events.where(events["stage"] == STAGES[fold.name])
+    found = events.where(events["stage"] == STAGES[fold.name])
+    return found.where(f"coalesce(disliked_stage, {NEVER}) > {STAGES[fold.name]}") if "disliked_stage" in events.columns else found
 
 
 def no_labels(events: DataFrame, fold: Fold, config: Config) -> BadData:

@@ -8,6 +8,9 @@ are uploaded first and the manifest last (hybridrec.storage).
 
     model_candidates/fold=final/_committed.json
     model_candidates/fold=final/attempt-6f1c.../part-0.parquet
+
+A dataset that is checked before it counts has a second manifest beside it, `_candidate.json`: `propose` writes it, `accept`
+makes it the committed state. Readers do not look at it.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from hybridrec import storage
 from hybridrec.storage import ORPHAN_SECONDS
 
 MANIFEST = "_committed.json"
+CANDIDATE = "_candidate.json"
 ATTEMPT = "attempt-"  # what the name of such a folder begins with
 FOOTER_TAIL = 8  # a Parquet file ends with the footer's length, 4 bytes, and 4 letters
 READ_BYTES = 2**24
@@ -58,11 +62,28 @@ class Manifest:
 def read_manifest(folder: Path) -> Manifest:
     """The committed state of a dataset; NotCommitted when there is none."""
     try:
-        raw = json.loads(storage.read_text(folder / MANIFEST))
+        return _read(folder / MANIFEST)
     except FileNotFoundError:
         raise NotCommitted(f"{folder}: nothing is committed here; run the job that writes it") from None
+
+
+def _read(path: Path) -> Manifest:
+    raw = json.loads(storage.read_text(path))
     superseded = tuple(tuple(files) for files in raw["superseded"])
     return Manifest(tuple(raw["files"]), raw["rows"], raw["content_hash"], superseded, raw.get("made_from", ""))
+
+
+def candidate(folder: Path) -> Manifest | None:
+    """The state that waits for its check; None when there is none."""
+    try:
+        return _read(folder / CANDIDATE)
+    except FileNotFoundError:
+        return None
+
+
+def newest(folder: Path) -> Manifest | None:
+    """The state that was written last, checked or not; None for a dataset without any."""
+    return candidate(folder) or (read_manifest(folder) if is_committed(folder) else None)
 
 
 def is_committed(folder: Path) -> bool:
@@ -160,14 +181,40 @@ def _blocks(path: Path, size: int) -> Iterator[bytes]:
 
 
 def commit(folder: Path, manifest: Manifest, keep: int = 0) -> None:
-    """Make `manifest` the dataset's state; keep the files of the last `keep` states, delete older ones."""
+    """Make `manifest` the dataset's state; keep the files of the last `keep` states and of a candidate, delete older ones."""
     previous = (read_manifest(folder),) if is_committed(folder) else ()
+    waiting = candidate(folder)
+    proposed = waiting.files if waiting else ()
     known = [state for old in previous for state in (old.files, *old.superseded)]
-    storage.put(folder, set(manifest.files).difference(*known))
+    storage.put(folder, set(manifest.files).difference(proposed, *known))
     history = [state for state in known if set(state) != set(manifest.files)]
     storage.write_text(folder / MANIFEST, as_json(asdict(manifest) | {"superseded": history[:keep]}))
-    kept = set(manifest.files).union(*history[:keep])
-    superseded = set().union(*history[keep:]) - kept
+    kept = set(manifest.files).union(proposed, *history[:keep])
+    _tidy(folder, kept, set().union(*history[keep:]) - kept)
+
+
+def propose(folder: Path, manifest: Manifest) -> None:
+    """Leave `manifest` as the state that counts once it has been accepted; an earlier candidate goes."""
+    waiting, current = candidate(folder), read_manifest(folder) if is_committed(folder) else Manifest(())
+    earlier = set(waiting.files if waiting else ())
+    counting = set(current.files).union(*current.superseded)
+    storage.put(folder, set(manifest.files) - earlier - counting)
+    storage.write_text(folder / CANDIDATE, as_json(asdict(manifest)))
+    kept = counting | set(manifest.files)
+    _tidy(folder, kept, earlier - kept)
+
+
+def accept(folder: Path, checked: Manifest, keep: int = 0) -> None:
+    """Make the candidate that was checked the dataset's state; one that was proposed meanwhile goes on waiting.
+
+    Killed before its end it leaves a candidate that is the committed state, and accepting it again changes nothing.
+    """
+    commit(folder, checked, keep)
+    if candidate(folder) == checked:
+        storage.remove_file(folder / CANDIDATE)
+
+
+def _tidy(folder: Path, kept: set[str], superseded: set[str]) -> None:
     try:
         _remove_unnamed(folder, kept, superseded)
     except OSError as error:
@@ -198,12 +245,10 @@ def _attempt(name: str) -> str:
 def _is_named(folder: Path, attempt: Path) -> bool:
     """Whether a committed state may need the attempt: when the manifest cannot be read, it may."""
     try:
-        manifest = read_manifest(folder)
-    except NotCommitted:
-        return False
+        states = [read_manifest(folder) if is_committed(folder) else Manifest(()), candidate(folder) or Manifest(())]
     except OSError:
         return True
-    return any(_attempt(name) == attempt.name for files in (manifest.files, *manifest.superseded) for name in files)
+    return any(_attempt(name) == attempt.name for state in states for files in (state.files, *state.superseded) for name in files)
 
 
 def _remove_unnamed(folder: Path, kept: set[str], superseded: set[str]) -> None:

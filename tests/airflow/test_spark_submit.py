@@ -36,7 +36,9 @@ def test_a_submitted_job_does_its_work_and_names_its_refusal(local_cluster: Path
     JobOperator(task_id="land", job="land_source", flags={"source": "files"}).execute({})
 
     spark_job("clean_table", source="files", table="core_items").execute({})
-    assert store.read_manifest(local_cluster / "warehouse" / "files" / "core_items").rows == 2
+    proposed = store.candidate(local_cluster / "warehouse" / "files" / "core_items")
+    assert proposed
+    assert proposed.rows == 2
     with pytest.raises(JobRefused, match="exit code 3"):
         spark_job("clean_table", source="synthetic", table="core_items").execute({})
 

@@ -17,7 +17,7 @@ from hybridrec.targets import Publication
 RUN_ID = "night"
 NIGHT: dict[str, object] = {"source": "synthetic", "models": ["als", "item_knn", "popularity"], "k": 10}
 WORLD = "[sources.synthetic]\nn_events = 20_000\nn_users = 300\nn_items = 200\n"
-LEFT_OUT = {"start_spark", "stop_spark", "check_table", "write_report", "confirm_outcome"}  # no other job needs them
+LEFT_OUT = {"start_spark", "stop_spark", "write_report", "confirm_outcome"}  # no other job needs them
 TABLES = set(discover.names("tables")) - {"out_ablation"}  # which tells how many seconds a source took
 
 

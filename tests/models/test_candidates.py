@@ -71,6 +71,15 @@ def test_what_is_not_in_the_catalogue_leaves_no_gap() -> None:
     assert pool.rank_a.tolist() == [1, 2]
 
 
+def test_what_a_user_had_and_did_not_like_leaves_no_gap() -> None:
+    users = UserBlock(np.array([7, 8], dtype=np.int32), csr_array((2, 4), dtype=np.float32), np.ones(0, np.float32))
+    disliked = csr_array(([1.0], ([0], [1])), shape=(2, 4))
+    pool = pool_block({"a": Fixed(1, 4, 3, 2)}, users, np.ones(4, bool), pool_k=2, pool_size=400, disliked=disliked).to_pandas()
+    assert pool[pool.user_idx == 7].item_idx.tolist() == [2]
+    assert pool[pool.user_idx == 7].rank_a.tolist() == [1]
+    assert pool[pool.user_idx == 8].item_idx.tolist() == [1, 2]
+
+
 def test_schema_names_the_columns_of_each_model() -> None:
     assert pool_ddl(["als"]) == "`user_idx` int, `item_idx` int, `n_sources` smallint, `score_als` float, `rank_als` float"
 

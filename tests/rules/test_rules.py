@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from made_lists import context, items_of, random_world, ranked
+from scipy.sparse import csr_array
 
 from hybridrec.rules import category_cap, mmr, new_item_boost, out_of_stock, seen
 
@@ -17,6 +20,14 @@ def test_seen_drops_each_users_own_history() -> None:
     after = seen.apply(lists, context(DRAMA, seen={3: [0, 5], 7: [1]}))
     assert items_of(after, 3) == [1]
     assert items_of(after, 7) == [0, 5]
+
+
+def test_seen_drops_what_a_user_had_and_did_not_like() -> None:
+    lists = ranked({3: {0: 0.9, 1: 0.8, 5: 0.1}, 7: {0: 0.9, 1: 0.8, 5: 0.1}})
+    disliked = csr_array(([1.0], ([1], [0])), shape=(2, 6))
+    after = seen.apply(lists, replace(context(DRAMA, seen={3: [5], 7: [1]}), disliked=disliked))
+    assert items_of(after, 3) == [0, 1]
+    assert items_of(after, 7) == [5]
 
 
 def test_seen_leaves_users_without_history_alone() -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hybridrec import storage, store
 from hybridrec.content import SimilarContent, item_vectors
 from hybridrec.final_lists.popular import Ladder, ladder, popularity
+from hybridrec.likes import disliked, disliked_by_most
 from hybridrec.models import NO_ITEM, Ints, KnowsSimilarItems, Neighbours
 from hybridrec.reranking import Rule, active_rules
 from hybridrec.retrieval.sparse import load_csr, save_csr
@@ -42,7 +43,8 @@ class ListInputs:
     def context(self, users: Ints) -> RuleContext:
         """What rules may look at for these users, which are sorted."""
         history = user_block(self.run, "final", users).history
-        return RuleContext(self.items, history, users, load_csr(self.content, "vectors"), self.run.config.k, self.run.manifest.as_of)
+        vectors, manifest = load_csr(self.content, "vectors"), self.run.manifest
+        return RuleContext(self.items, history, users, vectors, manifest.config.k, manifest.as_of, disliked(self.run, "final", users))
 
 
 def write_inputs(run: Run, folder: Path) -> dict[str, Neighbours]:
@@ -90,13 +92,14 @@ def load_inputs(run: Run, folder: Path) -> ListInputs:
 
 
 def read_items(run: Run) -> pd.DataFrame:
-    """model_items by item_idx with item_age_days, as RuleContext describes it."""
+    """model_items by item_idx with item_age_days, as RuleContext describes it; what most have disliked is not available."""
     items: pd.DataFrame = run.read("model_items").sort_by("item_idx").to_pandas()
     features = run.read("model_item_features", "final", ["item_idx", "item_age_days"])
     age: NDArray[np.float64] = np.full(len(items), np.nan)
     age[features["item_idx"].to_numpy()] = features["item_age_days"].to_numpy()
     since_release = (run.manifest.as_of - items["released_at"]).dt.total_seconds() / 86_400
-    return items.assign(item_age_days=np.where(since_release.isna(), age, since_release))
+    available = items["is_available"].to_numpy(dtype=bool) & ~disliked_by_most(run)
+    return items.assign(item_age_days=np.where(since_release.isna(), age, since_release), is_available=available)
 
 
 def _models_with_similar(run: Run) -> Iterator[tuple[str, KnowsSimilarItems]]:

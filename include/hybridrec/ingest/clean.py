@@ -1,9 +1,12 @@
-"""Clean one core table of a source: what has landed, judged row by row, merged into what is there."""
+"""Clean one core table of a source: what has landed, judged row by row, merged into what is there.
+
+The outcome is a candidate: it becomes the table once its check has accepted it (hybridrec.ingest.quality).
+"""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +14,11 @@ from hybridrec import storage, store
 from hybridrec.config import Config
 from hybridrec.errors import BadData
 from hybridrec.fingerprint import fingerprint
-from hybridrec.ingest import cleaning, partitions
+from hybridrec.ingest import cleaning, identity, partitions, waiting
+from hybridrec.ingest.findings import Findings, find, write_findings
 from hybridrec.ingest.landing import Landing, read_landing
 from hybridrec.settings import Settings
-from hybridrec.tables import Table, spark_type, table
+from hybridrec.tables import GONE, Table, spark_type, table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -23,33 +27,74 @@ log = logging.getLogger(__name__)
 CORE_TABLES = ("core_items", "core_users", "core_events")  # in this order: events are held against the catalogue
 
 
-def clean_table(spark: SparkSession, settings: Settings, source: str, name: str, config: Config) -> store.Manifest:
-    """Raw to core for one table; refused rows go to quarantine_<name>.
+@dataclass(frozen=True)
+class _Judged:
+    """Delivered rows with their reasons, persisted, what goes with them, and what is known besides their reasons."""
 
-    core_events are merged by day; core_items and core_users are replaced, being tables as they stand. Without item
-    or user files the ids that events name are the table. BadData leaves the core table as it was.
+    frame: DataFrame
+    notes: dict[str, int]
+    warnings: tuple[str, ...]
+    persisted: tuple[DataFrame, ...]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One table of one delivery."""
+
+    spark: SparkSession
+    settings: Settings
+    landing: Landing
+    definition: Table
+    config: Config
+    origin: str
+
+    @property
+    def warehouse(self) -> Path:
+        return self.settings.warehouse(self.landing.source)
+
+    @property
+    def dataset(self) -> Path:
+        return self.warehouse / self.definition.name
+
+    def committed_rows(self, name: str) -> DataFrame | None:
+        """A core table that has passed its check, as a frame."""
+        folder = self.warehouse / name
+        if not store.is_committed(folder) or not store.read_manifest(folder).files:
+            return None
+        return self.spark.read.schema(table(name).spark_ddl()).parquet(*_spark_files(folder))
+
+
+def clean_table(spark: SparkSession, settings: Settings, source: str, name: str, config: Config) -> store.Manifest:
+    """Raw to core for one table; refused rows go to quarantine_<name>. Returns the candidate.
+
+    core_events are merged by day. core_items and core_users are replaced, and keep the rows that a full delivery lacks as such that
+    have left. Without item or user files the ids that events name are added to the table. BadData leaves the core table as it was.
     """
     if name not in CORE_TABLES:
         raise BadData(f"table {name!r}: choose from {', '.join(CORE_TABLES)}")
-    definition = table(name)
     spark.conf.set("spark.sql.session.timeZone", "UTC")  # a cluster's own zone would shift naive time stamps
-    landing, warehouse = read_landing(settings, source), settings.warehouse(source)
+    landing = read_landing(settings, source)
     origin = _origin(settings, landing, name, config)  # before anything is read: what is committed meanwhile is not in it
+    job = _Job(spark, settings, landing, table(name), config, origin)
     if not _is_delivered(landing, name):
-        return partitions.replace_all(warehouse / name, definition, _named_by_events(spark, settings, landing, definition), origin)
-    judged = _judge(spark, settings, landing, definition, config)
+        write_findings(job.warehouse, Findings(name))
+        return partitions.replace_all(job.dataset, job.definition, _with_named(job), origin, checked=True)
+    judged = _judge_events(job) if name == "core_events" else _judge_rows(job)
     try:
-        return _keep(spark, warehouse, definition, judged, config, origin)
+        return _keep(job, judged)
     finally:
-        judged.unpersist()
+        for frame in judged.persisted:
+            frame.unpersist()
 
 
 def is_clean(settings: Settings, source: str, name: str, config: Config) -> bool:
-    """Whether a core table and its quarantine were made from equal files, with the same options and code."""
-    landing = read_landing(settings, source)
-    names = (name, f"quarantine_{name}") if _is_delivered(landing, name) else (name,)
+    """Whether a core table's newest state and its quarantine were made from equal files, with the same options and code."""
+    landing, warehouse = read_landing(settings, source), settings.warehouse(source)
     origin = _origin(settings, landing, name, config)
-    return all(store.is_made_from(settings.warehouse(source) / part, origin) for part in names)
+    beside = [f"quarantine_{name}"] if _is_delivered(landing, name) else []
+    beside += [waiting.NAME] if name == "core_events" and store.is_committed(warehouse / waiting.NAME) else []
+    newest = store.newest(warehouse / name)
+    return newest is not None and newest.made_from == origin and all(store.is_made_from(warehouse / part, origin) for part in beside)
 
 
 def _is_delivered(landing: Landing, name: str) -> bool:
@@ -61,58 +106,148 @@ def _origin(settings: Settings, landing: Landing, name: str, config: Config) -> 
     from pyspark import __version__
 
     delivered = landing.content.get(name.removeprefix("core_") if _is_delivered(landing, name) else "events")
-    items = settings.warehouse(landing.source) / "core_items"
-    catalogue = store.read_manifest(items).content_hash if name == "core_events" and store.is_committed(items) else ""
-    return fingerprint(table=name, delivered=delivered, catalogue=catalogue, options=asdict(config), spark=__version__)
+    warehouse = settings.warehouse(landing.source)
+    catalogue = [state.content_hash for state in _known_states(warehouse / "core_items")] if name == "core_events" else []
+    removed = removed_ids(warehouse) if name == "core_events" else []
+    return fingerprint(table=name, delivered=delivered, catalogue=catalogue, removed=removed, options=asdict(config), spark=__version__)
 
 
-def _judge(spark: SparkSession, settings: Settings, landing: Landing, definition: Table, config: Config) -> DataFrame:
-    files = landing.files(definition.name.removeprefix("core_"))
-    frame = cleaning.read_raw(spark, files, definition)
-    if definition.name == "core_events":
-        frame = cleaning.judge_events(spark, frame, _event_rules(settings, landing, config))
-    return frame.persist()
+def _known_states(dataset: Path) -> list[store.Manifest]:
+    """The state that counts and the one that waits for its check, if they differ."""
+    current = [store.read_manifest(dataset)] if store.is_committed(dataset) else []
+    proposed = store.candidate(dataset)
+    return current + ([proposed] if proposed and proposed.content_hash not in [state.content_hash for state in current] else [])
 
 
-def _keep(spark: SparkSession, warehouse: Path, definition: Table, judged: DataFrame, config: Config, origin: str) -> store.Manifest:
-    """Commit the quarantine, then, if enough is good, the core table."""
-    name = definition.name
+def removed_ids(warehouse: Path) -> list[str]:
+    """Ids of the users who are to be forgotten, sorted."""
+    import pyarrow.dataset as ds
+
+    folder = warehouse / "core_users"
+    files = store.committed_files(folder) if store.is_committed(folder) else []
+    data = ds.dataset([str(path) for path in files], format="parquet", partitioning=None) if files else None
+    if data is None or "standing" not in data.schema.names:
+        return []
+    return sorted(data.to_table(columns=["user_id"], filter=ds.field("standing") == "removed")["user_id"].to_pylist())
+
+
+def _judge_rows(job: _Job) -> _Judged:
+    """Delivered items or users."""
+    files = job.landing.files(job.definition.name.removeprefix("core_"))
+    frame = cleaning.read_raw(job.spark, files, job.definition).persist()
+    return _Judged(cleaning.refuse_duplicates(frame, job.definition.key), {}, (), (frame,))
+
+
+def _judge_events(job: _Job) -> _Judged:
+    """Delivered events and those that have waited, each with an id of its own."""
+    raw = identity.name_events(cleaning.read_raw(job.spark, job.landing.files("events"), job.definition)).persist()
+    numbered = identity.number_repeats(raw)
+    landed_at = job.landing.landed_at
+    frame = waiting.with_waiting(job.spark, numbered, job.warehouse, landed_at, job.config.wait_days)
+    frame = cleaning.judge_events(job.spark, frame, _event_rules(job)).persist()
+    apart = identity.tell_apart(frame, partitions.newest_rows(job.spark, job.dataset, job.definition))
+    events = cleaning.refuse_duplicates(apart.events, job.definition.key)
+    events = cleaning.refuse_robots(events, job.config.max_events_per_day)
+    events = events if events is frame else events.persist()
+    notes = {"ids that named several events": apart.n_shared_ids}
+    shared = f"{apart.n_shared_ids:,} values of event_id name several users or items; every event was kept, under an id of its own"
+    return _Judged(events, notes, (shared,) if apart.n_shared_ids else (), (raw, frame, events))
+
+
+def _keep(job: _Job, judged: _Judged) -> store.Manifest:
+    """Commit the quarantine and the findings, then, if enough is good, propose the core table."""
+    name, frame = job.definition.name, judged.frame
     events = name == "core_events"
-    frame = cleaning.refuse_duplicates(judged, definition.key)
-    if events:
-        frame = cleaning.refuse_robots(frame, config.max_events_per_day)
-    reasons = cleaning.count_reasons(frame)
-    log.info("%s: %d good, refused %s", name, reasons.get("", 0), {key: n for key, n in reasons.items() if key})
-    made_from = "" if cleaning.FUTURE in reasons else origin  # what is in the future at this landing may be past at the next
+    delivered, waited = cleaning.count_reasons(frame)
+    made_from = "" if cleaning.FUTURE in delivered else job.origin  # what is in the future at this landing may be past at the next
     quarantine = table(f"quarantine_{name}")
-    partitions.replace_all(warehouse / quarantine.name, quarantine, cleaning.quarantined(frame), made_from)
-    cleaning.require_mostly_good(name, reasons, config.max_bad_share)
-    good = cleaning.good_rows(frame, definition)
-    if events:
-        return partitions.merge_days(spark, warehouse / name, definition, good, made_from)
-    return partitions.replace_all(warehouse / name, definition, good, made_from)
+    partitions.replace_all(job.warehouse / quarantine.name, quarantine, cleaning.quarantined(frame), made_from)
+    notes = judged.notes | {"events that had waited for the catalogue": waited.get("", 0)}
+    found = find(name, frame, delivered, notes, judged.warnings)
+    _say(found)
+    write_findings(job.warehouse, found)
+    cleaning.require_mostly_good(name, delivered, job.config.max_bad_share)
+    good = cleaning.good_rows(frame, job.definition)
+    if not events:
+        rows = with_those_who_left(good, job.committed_rows(name), job.definition)
+        return partitions.replace_all(job.dataset, job.definition, rows, made_from, checked=True)
+    manifest = partitions.merge_days(job.spark, job.dataset, job.definition, good, made_from, _forgotten(job))
+    # last: killed before, the events that were let in come again and find themselves there
+    if cleaning.UNKNOWN in delivered or cleaning.UNKNOWN in waited or store.is_committed(job.warehouse / waiting.NAME):
+        waiting.keep_waiting(frame, job.warehouse, job.landing.landed_at, job.config.wait_days, made_from)
+    return manifest
 
 
-def _event_rules(settings: Settings, landing: Landing, config: Config) -> cleaning.EventRules:
-    catalogue: tuple[str, ...] = ()
-    if landing.files("items"):
-        folder = settings.warehouse(landing.source) / "core_items"
-        if not store.is_committed(folder):
-            raise BadData("core_events: events are held against core_items, which is not there; clean core_items first")
-        catalogue = tuple(storage.spark_path(path) for path in store.committed_files(folder))
-    return cleaning.EventRules(landing.landed_at, catalogue, config.max_events_per_day)
+def _say(found: Findings) -> None:
+    log.info("%s: %d good, refused %s, values dropped %s, %s", found.table, found.good, found.refused, found.mended, found.notes)
+    for warning in found.warnings:
+        log.warning(warning)
 
 
-def _named_by_events(spark: SparkSession, settings: Settings, landing: Landing, definition: Table) -> DataFrame:
-    """Ids that events have named, in this delivery or before, as a table of users or items; an item's title is its id."""
+def with_those_who_left(delivered: DataFrame, before: DataFrame | None, definition: Table) -> DataFrame:
+    """The rows of a full delivery, and those of the last table that passed which it lacks.
+
+    Items become unavailable; users whom only events name stay as they are, since no user table need hold them. Of a user who is to be
+    forgotten nothing but the id is left, by which their events are known if they come again.
+    """
     from pyspark.sql import functions as F
 
-    key, events = definition.key[0], table("core_events")
-    ids = cleaning.read_raw(spark, landing.files("events"), events).select(key)
-    folder = settings.warehouse(landing.source) / definition.name
-    if store.is_committed(folder):
-        ids = ids.union(spark.read.parquet(*[storage.spark_path(path) for path in store.committed_files(folder)]).select(key))
+    is_user = definition.name == "core_users"
+    rows = delivered
+    if before is not None:
+        lacking = before.join(delivered.select(*definition.key), list(definition.key), "left_anti").select(*definition.column_names)
+        standing = F.coalesce("standing", F.lit("named" if is_user else "listed"))  # of a table from before this column
+        stays = standing.isin("named", "removed") if is_user else standing.isin("removed")
+        rows = rows.unionByName(lacking.withColumn("standing", F.when(stays, standing).otherwise(F.lit("left"))))
+    if not is_user:
+        return _filled(rows.withColumn("is_available", F.col("is_available") & ~F.col("standing").isin(*GONE)), definition)
+    details = [name for name in definition.column_names if name not in (*definition.key, "standing")]
+    return _filled(rows.withColumns({name: F.when(F.col("standing") != "removed", F.col(name)) for name in details}), definition)
+
+
+def _filled(rows: DataFrame, definition: Table) -> DataFrame:
+    """The rows with defaults in place of nulls, so that Spark knows of the same columns that they hold none, wherever they come from.
+
+    A Parquet file of equal rows is another one where a column may be null.
+    """
+    from pyspark.sql import functions as F
+
+    defaults = {column.name: cleaning.default_of(column) for column in definition.columns if column.default is not None}
+    return rows.withColumns({name: F.coalesce(name, default) for name, default in defaults.items()})
+
+
+def _forgotten(job: _Job) -> DataFrame | None:
+    rules = _event_rules(job)
+    return cleaning.removed_users(job.spark, rules.users) if rules.n_removed else None
+
+
+def _event_rules(job: _Job) -> cleaning.EventRules:
+    """Events are held against the catalogue that has passed its check and against the one that waits for it."""
+    catalogue: tuple[str, ...] = ()
+    if job.landing.files("items"):
+        folder = job.warehouse / "core_items"
+        names = {file for state in _known_states(folder) for file in state.files}
+        if not names:
+            raise BadData("core_events: events are held against core_items, which is not there; clean core_items first")
+        catalogue = tuple(storage.spark_path(path) for path in storage.fetch(folder / name for name in sorted(names)))
+    n_removed = len(removed_ids(job.warehouse))
+    return cleaning.EventRules(job.landing.landed_at, catalogue, _spark_files(job.warehouse / "core_users") if n_removed else (), n_removed)
+
+
+def _spark_files(folder: Path) -> tuple[str, ...]:
+    return tuple(storage.spark_path(path) for path in store.committed_files(folder))
+
+
+def _with_named(job: _Job) -> DataFrame:
+    """The table as it last passed, and the ids besides that events of this delivery name; such an item's title is its id."""
+    from pyspark.sql import functions as F
+
+    definition = job.definition
+    key = definition.key[0]
+    ids = cleaning.read_raw(job.spark, job.landing.files("events"), table("core_events")).where("_reason is null").select(key).distinct()
+    before = job.committed_rows(definition.name)
+    new = ids if before is None else ids.join(before.select(key), key, "left_anti")
     values = {column.name: cleaning.default_of(column).cast(spark_type(column.type)) for column in definition.columns}
-    values |= {key: F.col(key)} | ({"title": F.col(key)} if "title" in values else {})
-    found = ids.where(F.col(key).isNotNull()).distinct()
-    return found.select(*[values[column.name].alias(column.name) for column in definition.columns])
+    values |= {key: F.col(key), "standing": F.lit("named")} | ({"title": F.col(key)} if "title" in values else {})
+    named = new.select(*[values[column.name].alias(column.name) for column in definition.columns])
+    return _filled(named if before is None else before.unionByName(named), definition)

@@ -31,39 +31,60 @@ log = logging.getLogger(__name__)
 KEEP_STATES = 2  # runs that were opened before the newest ingest still find their files
 
 
-def replace_all(dataset: Path, table: Table, rows: DataFrame, made_from: str) -> store.Manifest:
-    """Make rows the whole table. made_from: see store.Manifest."""
+def replace_all(dataset: Path, table: Table, rows: DataFrame, made_from: str, checked: bool = False) -> store.Manifest:
+    """Make rows the whole table; checked: once its check has accepted them. made_from: see store.Manifest."""
     with _locked(dataset):
-        return _replace(dataset, rows.coalesce(1).sortWithinPartitions(*rows.columns), [], made_from)
+        return _replace(dataset, rows.coalesce(1).sortWithinPartitions(*rows.columns), [], made_from, checked=checked)
 
 
-def merge_days(spark: SparkSession, dataset: Path, table: Table, rows: DataFrame, made_from: str) -> store.Manifest:
-    """Merge events into the table: new rows win over old ones of the same key, untouched days keep their files.
+def accept(dataset: Path, manifest: store.Manifest) -> None:
+    """Make a candidate that has passed its check the table."""
+    with _locked(dataset):
+        store.accept(dataset, manifest, keep=KEEP_STATES)
+        log.info("%s: %d rows have passed and are the table now", dataset.name, manifest.rows)
 
+
+def merge_days(
+    spark: SparkSession, dataset: Path, table: Table, rows: DataFrame, made_from: str, forgotten: DataFrame | None = None
+) -> store.Manifest:
+    """Merge events into the newest state of the table: new rows win over old ones of the same key, untouched days keep their files.
+
+    The outcome is a candidate, which counts once its check has accepted it. What a failed check has refused is in the newest state:
+    it comes in with the next delivery that passes. forgotten: user_id of those whose old rows go.
     made_from: see store.Manifest; of the last merge, which done again would change nothing.
     """
     column = table.partition_by[0]
     with _locked(dataset):
         old = _files_by_day(dataset)
-        touched = _touched_days(spark, dataset, table, rows)
+        touched = _touched_days(spark, dataset, table, rows, forgotten)
         replaced = [dataset / file for day, files in old.items() if day in touched for file in files]
         before = [storage.spark_path(path) for path in storage.fetch(replaced)]
         if before:
             kept = spark.read.schema(table.spark_ddl()).parquet(*before).join(rows.select(*table.key), list(table.key), "left_anti")
-            rows = rows.unionByName(kept)
+            rows = rows.unionByName(kept if forgotten is None else kept.join(forgotten, "user_id", "left_anti").select(*kept.columns))
         carried = [file for day, files in old.items() if day not in touched for file in files]
         placed = rows.withColumn("day", rows[column]).repartition("day").sortWithinPartitions("day", *table.key)
-        return _replace(dataset, placed, carried, made_from, column)
+        return _replace(dataset, placed, carried, made_from, column, checked=True)
 
 
-def _touched_days(spark: SparkSession, dataset: Path, table: Table, rows: DataFrame) -> set[str]:
-    """Days of the new rows, and days that hold an older version of one of them."""
+def newest_rows(spark: SparkSession, dataset: Path, table: Table) -> DataFrame | None:
+    """The table as it was written last, checked or not; None where there is nothing yet."""
+    manifest = store.newest(dataset)
+    if manifest is None or not manifest.files:
+        return None
+    files = [storage.spark_path(path) for path in storage.fetch(dataset / file for file in manifest.files)]
+    return spark.read.schema(table.spark_ddl()).parquet(*files)
+
+
+def _touched_days(spark: SparkSession, dataset: Path, table: Table, rows: DataFrame, forgotten: DataFrame | None) -> set[str]:
+    """Days of the new rows, and days that hold an older version of one of them or an event of somebody who is to be forgotten."""
     column = table.partition_by[0]
     days = rows.select(column)
-    if store.is_committed(dataset):
-        files = [storage.spark_path(path) for path in store.committed_files(dataset)]
-        old = spark.read.schema(table.spark_ddl()).parquet(*files).select(column, *table.key)
+    old = newest_rows(spark, dataset, table)
+    if old is not None:
         days = days.union(old.join(rows.select(*table.key), list(table.key), "left_semi").select(column))
+    if old is not None and forgotten is not None:
+        days = days.union(old.join(forgotten, "user_id", "left_semi").select(column))
     return {_folder(column, row[0]) for row in days.distinct().collect()}
 
 
@@ -72,18 +93,22 @@ def _folder(column: str, day: date) -> str:
 
 
 def _files_by_day(dataset: Path) -> dict[str, list[str]]:
-    if not store.is_committed(dataset):
-        return {}
+    manifest = store.newest(dataset)
     days: dict[str, list[str]] = {}
-    for file in store.read_manifest(dataset).files:
+    for file in manifest.files if manifest else ():
         days.setdefault(file.split("/")[1], []).append(file)
     return days
 
 
-def _replace(dataset: Path, rows: DataFrame, carried: list[str], made_from: str, column: str = "") -> store.Manifest:
-    """Make rows, by their `day` where a column is named, and the carried files the table."""
+def _replace(dataset: Path, rows: DataFrame, carried: list[str], made_from: str, column: str = "", checked: bool = False) -> store.Manifest:
+    """Make rows, by their `day` where a column is named, and the carried files the table, or, if it is checked first, its candidate."""
     with store.attempted(dataset) as attempt:
-        return _commit(dataset, _write(dataset, attempt, rows, column), carried, made_from)
+        manifest = _settle(dataset, _write(dataset, attempt, rows, column), carried, made_from)
+        if checked:
+            store.propose(dataset, manifest)
+            return manifest
+        store.commit(dataset, manifest, keep=KEEP_STATES)
+        return store.read_manifest(dataset)
 
 
 def _write(dataset: Path, attempt: Path, rows: DataFrame, column: str) -> list[str]:
@@ -114,21 +139,20 @@ def _address(dataset: Path, attempt: Path, file: str, column: str) -> str:
     return (folder / f"{digest}.parquet").relative_to(dataset).as_posix()
 
 
-def _commit(dataset: Path, written: list[str], carried: list[str], made_from: str) -> store.Manifest:
-    """Commit written and carried files; a file that is there already under an older attempt keeps its place."""
-    previous = store.read_manifest(dataset).files if store.is_committed(dataset) else ()
-    placed = {_content(file): file for file in previous}
+def _settle(dataset: Path, written: list[str], carried: list[str], made_from: str) -> store.Manifest:
+    """The state of written and carried files; a file that is there already under an older attempt keeps its place."""
+    current = store.read_manifest(dataset).files if store.is_committed(dataset) else ()
+    waiting = store.candidate(dataset)
+    placed = {_content(file): file for file in (*(waiting.files if waiting else ()), *current)}
     files = tuple(sorted([placed.get(_content(file), file) for file in written] + carried, key=_content))  # by day
     _drop_unused(dataset, set(written) - set(files))
-    if set(files) == set(previous):
-        store.commit(dataset, replace(store.read_manifest(dataset), made_from=made_from), keep=KEEP_STATES)
+    if set(files) == set(current):
         log.info("%s: unchanged, %d files", dataset.name, len(files))
-        return store.read_manifest(dataset)
+        return replace(store.read_manifest(dataset), made_from=made_from)
     rows = count_rows(storage.fetch(dataset / file for file in files))
     digest = hashlib.sha256("\n".join(sorted(map(_content, files))).encode()).hexdigest()
-    store.commit(dataset, store.Manifest(files, rows, digest, made_from=made_from), keep=KEEP_STATES)
-    log.info("%s: %d rows in %d files, %d of them new", dataset.name, rows, len(files), len(set(files) - set(previous)))
-    return store.read_manifest(dataset)
+    log.info("%s: %d rows in %d files, %d of them new", dataset.name, rows, len(files), len(set(files) - set(current)))
+    return store.Manifest(files, rows, digest, made_from=made_from)
 
 
 def _content(file: str) -> str:

@@ -11,18 +11,19 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybridrec import store
+from hybridrec import storage, store
 from hybridrec.config import Config
 from hybridrec.errors import BadData
 from hybridrec.fingerprint import fingerprint
-from hybridrec.ingest import datadocs
+from hybridrec.ingest import datadocs, partitions
+from hybridrec.ingest.findings import read_findings
 from hybridrec.ingest.landing import read_landing
 from hybridrec.settings import Settings
 from hybridrec.tables import Table, table
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 MAX_ROWS = 2_000_000  # of larger tables every n-th row is checked: 2 million rows take some 400 MB
-MIN_VOLUME = 0.5  # a table that loses more than half its rows from one check to the next is taken for a mistake
+LISTED = "listed"
 KEEP_RESULTS = 30  # validation results of a suite that stay in the Data Docs
 RECORD = "checks.json"
 
@@ -65,6 +66,7 @@ class Checks:
     """The newest checkpoint of one core table; the landing is the only time in it.
 
     rows: of the whole table; checked_rows: that were looked at. quarantined: refused rows of the last ingest by reason.
+    mended, warnings: of the last ingest, see hybridrec.ingest.findings.
     """
 
     source: str
@@ -75,32 +77,48 @@ class Checks:
     quarantined: dict[str, int]
     statistics: dict[str, float]
     checks: list[Check]
+    mended: dict[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
-def check_table(settings: Settings, source: str, name: str, config: Config) -> Checks:
-    """Run the checkpoint of a core table, write the Data Docs and the record; BadData when an expectation fails."""
+def check_table(settings: Settings, source: str, name: str, config: Config, accept_shrink: bool = False) -> Checks:
+    """Run the checkpoint of a core table's newest state, write the Data Docs and the record; what passes becomes the table.
+
+    BadData when an expectation fails: the table stays as it last passed. accept_shrink: however few rows are left.
+    """
     definition = table(name)
     dataset = settings.warehouse(source) / name
-    if not store.is_committed(dataset):
+    newest = store.newest(dataset)
+    if newest is None:
         raise BadData(f"{name}: source {source} has no such table yet; run python -m jobs.clean_table --source {source} --table {name}")
     origin = _origin(settings, source, name, config)  # before the rows are read: what is committed meanwhile is not in it
-    rows = store.read_manifest(dataset).rows
-    stride = max(1, ceil(rows / MAX_ROWS))
-    sample = sample_rows(store.committed_files(dataset), stride)
-    rules = suite_rules(definition, least_rows(settings, source, definition) // stride)
+    stride = max(1, ceil(newest.rows / MAX_ROWS))
+    files = storage.fetch(dataset / file for file in newest.files)
+    before = _count_delivered(dataset, definition)
+    sample = delivered_rows(sample_rows(files, stride), definition, before)
+    least = definition.min_rows if accept_shrink else least_rows(definition, before, config.min_kept_share)
+    rules = suite_rules(definition, least // stride)
     if name == "core_events":
         rules.append(freshness_rule(read_landing(settings, source).landed_at, config.max_event_age_days))
     result = run_checkpoint(settings, f"{source}-{name}", sample, rules)
-    checks = _summarise(settings, source, name, rows, sample.num_rows, result)
+    checks = _summarise(settings, source, name, newest.rows, sample.num_rows, result)
     with store.staged(_checks_folder(settings, source, name), made_from=origin) as folder:
         store.write_json(folder / RECORD, asdict(checks))
     _raise_failed(settings, checks)
-    log.info("%s: %d expectations hold on %d of %d rows", name, len(checks.checks), checks.checked_rows, rows)
+    partitions.accept(dataset, newest)
+    log.info("%s: %d expectations hold on %d of %d rows", name, len(checks.checks), checks.checked_rows, newest.rows)
     return checks
 
 
+def accept_checked(settings: Settings, source: str, name: str) -> None:
+    """Make the newest state of a table the table without a look at it, as its rows are those of a checkpoint that passed."""
+    dataset = settings.warehouse(source) / name
+    if (proposed := store.candidate(dataset)) is not None:
+        partitions.accept(dataset, proposed)
+
+
 def is_checked(settings: Settings, source: str, name: str, config: Config) -> bool:
-    """Whether the newest checkpoint of a core table was on equal rows with the same options and code, and none failed.
+    """Whether the last checkpoint of a core table was on rows equal to its newest state's, with the same options and code, and passed.
 
     Data Docs belong to this machine: where they are gone the table counts as not checked.
     """
@@ -124,9 +142,8 @@ def suite_rules(definition: Table, min_rows: int) -> list[Rule]:
     ]
     for column in definition.columns:
         named = {"column": column.name}
-        if not column.nullable or column.mostly:
-            mostly = column.mostly if column.nullable else 1.0
-            rules.append(Rule("ExpectColumnValuesToNotBeNull", named | {"mostly": mostly}))
+        if not column.nullable:
+            rules.append(Rule("ExpectColumnValuesToNotBeNull", named))
         if column.minimum is not None or column.maximum is not None:
             limits = {"min_value": column.minimum, "max_value": column.maximum}
             rules.append(Rule("ExpectColumnValuesToBeBetween", named | {key: value for key, value in limits.items() if value is not None}))
@@ -143,12 +160,37 @@ def freshness_rule(landed_at: datetime, max_age_days: int) -> Rule:
     return Rule("ExpectColumnMaxToBeBetween", {"column": "event_at", "max_value": landed_at, **oldest})
 
 
-def least_rows(settings: Settings, source: str, definition: Table) -> int:
-    """Fewest rows that are believed: the definition's, or half of the last check that passed."""
-    if not store.is_committed(_checks_folder(settings, source, definition.name)):
-        return definition.min_rows
-    last = read_checks(settings, source, definition.name)
-    return max(definition.min_rows, int(MIN_VOLUME * last.rows)) if last.success else definition.min_rows
+def least_rows(definition: Table, before: int, min_kept_share: float) -> int:
+    """Fewest rows that are believed: the definition's, or that share of those of the state that passed last."""
+    return max(definition.min_rows, int(min_kept_share * before))
+
+
+def _count_delivered(dataset: Path, definition: Table) -> int:
+    """Rows of the committed state, which a failed check leaves as it is; of items and users those that a delivery listed."""
+    import pyarrow.dataset as ds
+
+    if not store.is_committed(dataset):
+        return 0
+    manifest = store.read_manifest(dataset)
+    if "standing" not in definition.column_names or not manifest.files:
+        return manifest.rows
+    data = ds.dataset([str(path) for path in store.committed_files(dataset)], format="parquet", partitioning=None)
+    if "standing" not in data.schema.names:  # a table from before this column
+        return manifest.rows
+    return int(data.count_rows(filter=ds.field("standing") == LISTED))
+
+
+def delivered_rows(rows: pa.Table, definition: Table, before: int) -> pa.Table:
+    """The rows by which a table is judged: of items and users those that are listed, or only named where none ever was.
+
+    What has left, or what events have named besides, would hide how few a delivery had.
+    """
+    import pyarrow.compute as pc
+
+    if "standing" not in definition.column_names:
+        return rows
+    listed = rows.filter(pc.equal(rows["standing"], LISTED))
+    return listed if listed.num_rows or before else rows.filter(pc.equal(rows["standing"], "named"))
 
 
 def sample_rows(files: list[Path], stride: int) -> pa.Table:
@@ -200,7 +242,9 @@ def run_checkpoint(settings: Settings, suite_name: str, rows: pa.Table, rules: l
 def _summarise(settings: Settings, source: str, name: str, rows: int, checked_rows: int, result: dict[str, Any]) -> Checks:
     statistics = {key: float(value) for key, value in result["statistics"].items() if value is not None}
     checks = sorted((_check(one) for one in result["results"]), key=lambda check: (check.expectation, check.column or ""))
-    return Checks(source, name, bool(result["success"]), rows, checked_rows, _count_quarantined(settings, source, name), statistics, checks)
+    refused = _count_quarantined(settings, source, name)
+    found = read_findings(settings.warehouse(source), name)
+    return Checks(source, name, bool(result["success"]), rows, checked_rows, refused, statistics, checks, found.mended, found.warnings)
 
 
 def _check(result: dict[str, Any]) -> Check:
@@ -240,14 +284,25 @@ def _raise_failed(settings: Settings, checks: Checks) -> None:
     raise BadData(
         f"{checks.table} of {checks.source}: {len(failed)} of {len(checks.checks)} expectations failed: "
         f"{'; '.join(describe(check) for check in failed)}. Look at {datadocs.index_page(settings)}, "
-        "correct the source, land and clean it again"
+        f"correct the source, land and clean it again; the night goes on with the table as it last passed{_shrunk(checks, failed)}"
+    )
+
+
+def _shrunk(checks: Checks, failed: list[Check]) -> str:
+    """What to do where fewer rows are as it should be."""
+    if not any(check.expectation == "expect_table_row_count_to_be_between" for check in failed):
+        return ""
+    return (
+        f". If so few rows are right: python -m jobs.check_table --source {checks.source} --table {checks.table} --accept-shrink, "
+        "or lower [night] min_kept_share in hybridrec.toml"
     )
 
 
 def _origin(settings: Settings, source: str, name: str, config: Config) -> str:
     """What a record of checks follows from. The volume before is left out: equal rows hold against it."""
     folders = [settings.warehouse(source) / part for part in (name, f"quarantine_{name}")]
-    tables = [store.read_manifest(folder).content_hash if store.is_committed(folder) else "" for folder in folders]
+    states = [store.newest(folder) for folder in folders]
+    tables = [state.content_hash if state else "" for state in states]
     dated = name == "core_events" and config.max_event_age_days
     landed_at = read_landing(settings, source).landed_at if dated else None  # a newer landing finds older events
     return fingerprint(tables=tables, landed_at=landed_at, options=asdict(config), great_expectations=version("great-expectations"))

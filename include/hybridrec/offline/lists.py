@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hybridrec.candidates import choose_sources, nominates
+from hybridrec.likes import disliked
 from hybridrec.models import NO_ITEM, Ints, Neighbours, Retriever, UserBlock
+from hybridrec.rules.seen import in_history
 from hybridrec.run import Run
 from hybridrec.training import load_fit, training_data
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from scipy.sparse import csr_array
 
 USERS_AT_ONCE = 2_000
 
@@ -37,7 +40,7 @@ def write_recommendations(run: Run, path: Path, k: int) -> int:
         for start in range(0, len(users.user_idx), USERS_AT_ONCE):
             block = users.take(np.arange(start, min(start + USERS_AT_ONCE, len(users.user_idx))))
             first, last = np.searchsorted(ranked["user_idx"].to_numpy(), [block.user_idx[0], block.user_idx[-1] + 1])
-            part = _filled(ranked.slice(first, last - first), block, filler, k)
+            part = _filled(ranked.slice(first, last - first), block, filler, k, disliked(run, "final", block.user_idx))
             writer.write_table(names.named(part).cast(recommendations_schema()))
             n_rows += part.num_rows
     return n_rows
@@ -84,13 +87,14 @@ def _ranked(run: Run) -> pa.Table:
     return pa.table({name: rows[name] for name in ("user_idx", "item_idx", "score")} | {"reason": reason})
 
 
-def _filled(ranked: pa.Table, users: UserBlock, filler: Retriever, k: int) -> pa.Table:
-    """k rows a user: the ranked ones, then popular items that are neither seen nor listed."""
+def _filled(ranked: pa.Table, users: UserBlock, filler: Retriever, k: int, unwanted: csr_array) -> pa.Table:
+    """k rows a user: the ranked ones, then popular items that are neither seen nor listed, nor disliked (unwanted)."""
     import pandas as pd
     import pyarrow as pa
 
     own = ranked.to_pandas().assign(own=True)
-    more = _flat(users.user_idx, filler.top_k(users, 2 * k)).to_pandas()
+    more = _flat(users.user_idx, filler.top_k(users, 2 * k + int(np.diff(unwanted.indptr).max(initial=0)))).to_pandas()
+    more = more[~in_history(unwanted, np.searchsorted(users.user_idx, more["user_idx"]), more["item_idx"].to_numpy())]
     lowest = own.groupby("user_idx")["score"].min().reindex(more["user_idx"]).fillna(1.0).to_numpy()
     more = more.assign(score=lowest - more["rank"], reason="popularity", own=False).drop(columns="rank")
     rows = pd.concat([own, more], ignore_index=True).drop_duplicates(["user_idx", "item_idx"])

@@ -146,13 +146,17 @@ class OutputChecks:
 
 @dataclass(frozen=True)
 class TableQuality:
-    """A core table: its rows, its quarantine by reason, and its checks; checked is False when none ran."""
+    """A core table: its rows, its quarantine by reason, and its checks; checked is False when none ran.
+
+    warnings: what ingest found worth a look.
+    """
 
     table: str
     rows: int
     quarantined: dict[str, int]
     checked: bool
     checks: tuple[Check, ...]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ def _one_table(run: Run, name: str) -> TableQuality:
         return TableQuality(name, rows, {}, False, ())
     refused = dict(sorted(found.quarantined.items(), key=lambda pair: (-pair[1], pair[0])))
     checks = sorted((_check(check) for check in found.checks), key=lambda check: check.passed)
-    return TableQuality(name, rows, refused, True, tuple(checks))
+    return TableQuality(name, rows, refused, True, tuple(checks), found.warnings)
 
 
 def _check(check: quality.Check) -> Check:

@@ -164,6 +164,8 @@ def _table(table: TableQuality) -> Iterator[Notice]:
     refused = sum(table.quarantined.values())
     if refused:
         yield Notice(f"Rows of {table.table} were refused", f"{refused:,} in quarantine beside {table.rows:,} good ones", "0 rows", remedy)
+    for text in table.warnings:
+        yield Notice(f"Ingest of {table.table}", text.removeprefix(f"{table.table}: "), "", "See docs/what-happens-to-bad-rows.md.")
 
 
 def days(age: float) -> str:

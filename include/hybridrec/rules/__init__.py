@@ -41,9 +41,10 @@ class RuleContext:
     """What rules may look at.
 
     items: model_items, row number = item_idx, with item_age_days added: days at as_of since the item came into being, or since
-    its first event where that is not known; NaN when neither is.
+    its first event where that is not known; NaN when neither is. is_available is false also for what most who had it disliked.
     seen: history before as_of for the block's users, csr (n_users_in_block, n_items), sorted indices; row i belongs to users[i].
     users: user_idx of the block, sorted.
+    disliked: what they had and did not like, of the same form; None for nothing.
     vectors: content vectors of the items, rows of length 1 (or 0 when an item has no content), csr (n_items, n_terms).
     k: length of the published list.
     """
@@ -54,3 +55,4 @@ class RuleContext:
     vectors: csr_array
     k: int
     as_of: datetime
+    disliked: csr_array | None = None

@@ -9,14 +9,18 @@ from scipy.sparse import csr_array
 
 from hybridrec.rules import Kind, RuleContext
 
-DOC = "Drops items of the user's history."
+DOC = "Drops items of the user's history, liked or not."
 KIND = Kind.FILTER
 
 
 def apply(ranked: pd.DataFrame, context: RuleContext) -> pd.DataFrame:
-    """The rows whose pair is not in the history."""
+    """The rows whose pair is neither in the history nor disliked."""
     rows = np.searchsorted(context.users, ranked["user_idx"].to_numpy())
-    return ranked.take(np.flatnonzero(~in_history(context.seen, rows, ranked["item_idx"].to_numpy())))
+    items = ranked["item_idx"].to_numpy()
+    had = in_history(context.seen, rows, items)
+    if context.disliked is not None:
+        had |= in_history(context.disliked, rows, items)
+    return ranked.take(np.flatnonzero(~had))
 
 
 def in_history(seen: csr_array, rows: NDArray[np.integer], items: NDArray[np.integer]) -> NDArray[np.bool_]:

@@ -47,9 +47,12 @@ class Column:
     """One column.
 
     type: a name from ARROW_TYPES or "list<name>"; time stamps are microseconds, UTC.
-    one_of, minimum, maximum: what a value may be; a row outside goes to quarantine.
-    mostly: share of rows that must have a value, for columns that may be null.
+    one_of, minimum, maximum: what a delivered value may be. Outside of it the row goes to quarantine if the column is
+    decisive; otherwise the value counts as missing, and is counted.
     default: what a missing value becomes, for columns that may not be null and need not be given.
+    if_bad: what a value becomes that breaks a rule, where that is not the default.
+    made: ingest makes it, whatever a source delivers under that name.
+    strict: a wrong value costs the row although the column need not be given.
     """
 
     name: str
@@ -59,8 +62,20 @@ class Column:
     one_of: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
-    mostly: float = 0.0
-    default: bool | tuple[str, ...] | None = None
+    default: bool | str | tuple[str, ...] | None = None
+    if_bad: bool | None = None
+    made: bool = False
+    strict: bool = False
+
+    @property
+    def required(self) -> bool:
+        """Whether a source must give a value."""
+        return not self.nullable and self.default is None and not self.made
+
+    @property
+    def decisive(self) -> bool:
+        """Whether a wrong value costs the row."""
+        return self.required or self.strict
 
 
 @dataclass(frozen=True)
@@ -123,6 +138,20 @@ def arrow_type(name: str) -> pa.DataType:
 def spark_type(name: str) -> str:
     """The Spark type of a column type's name."""
     return f"array<{spark_type(name[5:-1])}>" if name.startswith("list<") else SPARK_TYPES[name]
+
+
+STANDINGS = ("listed", "named", "left", "removed")
+GONE = ("left", "removed")  # of a user: no lists, and no part in anybody else's
+
+
+def standing_of(what: str, gone: str, strict: bool) -> Column:
+    """The column that says how a row of a full delivery got here; what: "item" or "user", gone: what follows when it has left."""
+    removed = "its events are deleted as well." if strict else "as left."
+    text = (
+        f"listed: the newest full delivery has the {what}. named: only events do. left: the newest lacks it, an earlier one had it: "
+        f"{gone} removed: the delivery itself said so here: {removed}"
+    )
+    return Column("standing", "string", text, one_of=STANDINGS, default="listed", strict=strict)
 
 
 def quarantine_of(name: str) -> Table:

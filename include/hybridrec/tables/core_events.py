@@ -8,7 +8,12 @@ TABLE = Table(
     name="core_events",
     doc="One row per event, cleaned; a day is a partition.",
     columns=(
-        Column("event_id", "string", "Identifies the event; made from the row's content when the source has none."),
+        Column(
+            "event_id",
+            "string",
+            "Identifies the event; made from the row's content when the source has none, and with it where it names several events.",
+            default="",
+        ),
         Column("user_id", "string", "Who."),
         Column("item_id", "string", "What."),
         Column("event_type", "string", "What happened.", one_of=EVENT_TYPES),
@@ -21,7 +26,7 @@ TABLE = Table(
         Column("dwell_seconds", "float32", "Time spent on the item.", nullable=True, minimum=0),
         Column("recommendation_id", "string", "The recommendation that led here.", nullable=True),
         Column("experiment_id", "string", "Experiment and variant that the user was in.", nullable=True),
-        Column("event_date", "date", "Day of event_at, UTC."),
+        Column("event_date", "date", "Day of event_at, UTC.", made=True),
     ),
     key=("event_id",),
     partition_by=("event_date",),

@@ -1,0 +1,90 @@
+"""From which rating on one speaks for an item, and what a low one does to what came before it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from hybridrec import likes, splits
+from hybridrec.config import Config
+from hybridrec.folds import positive_events_per_hour
+from hybridrec.run import Fold
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def events(path: Path, *ratings: float | None, kind: str = "rating") -> list[str]:
+    columns = {"event_type": [kind] * len(ratings), "rating": pa.array(ratings, pa.float32())}
+    at = pa.array([START + timedelta(hours=n) for n in range(len(ratings))], pa.timestamp("us", tz="UTC"))
+    pq.write_table(pa.table(columns | {"event_at": at}), path / "events.parquet")
+    return [str(path / "events.parquet")]
+
+
+@pytest.mark.parametrize(
+    ("ratings", "middle"),
+    [
+        ([1, 2, 3, 4, 5], 2.5),
+        ([4] * 300 + [5] * 300 + [1] * 55, 2.5),
+        ([0, 1, 1, 0], 0.5),  # thumbs: up speaks for the item
+        ([2, 8, 9, 10], 5.0),
+        ([0.5, 3.5, 5.0], 2.5),
+        ([1, 1, 1], 0.5),  # one value says no more than that there was an event
+        ([5] * 999 + [10], 2.5),  # a wrong one is no scale
+        ([None, None], 0.0),
+        ([], 0.0),
+    ],
+)
+def test_the_middle_of_the_scale_follows_from_the_ratings(tmp_path: Path, ratings: list[float | None], middle: float) -> None:
+    assert likes.middle_of_scale(events(tmp_path, *ratings)) == middle
+
+
+def test_an_option_goes_first(tmp_path: Path) -> None:
+    assert likes.resolved(Config(liked_from=4.0), []).liked_from == 4.0
+    assert likes.resolved(Config(), events(tmp_path, 1, 5)).liked_from == 2.5
+
+
+def test_low_ratings_do_not_move_the_cuts(tmp_path: Path) -> None:
+    """Folds are cut where positive events lie."""
+    files = events(tmp_path, 1, 5, None, 2, 4)
+    hours, counts = positive_events_per_hour(files, Config(liked_from=2.5))
+    first = int(START.timestamp()) // 3600
+    assert (hours.tolist(), counts.tolist()) == ([first + 1, first + 2, first + 4], [1, 1, 1])
+    assert positive_events_per_hour(files, Config())[1].sum() == 5
+    assert positive_events_per_hour(events(tmp_path, 1, 1, kind="purchase"), Config(liked_from=2.5))[1].sum() == 2
+
+
+@pytest.mark.slow
+def test_a_low_rating_takes_back_what_came_before_it_once_it_is_known(spark: SparkSession) -> None:
+    """Stages 0, 1 and 2 are history, label of fold rank, label of fold eval."""
+    rows = [
+        (1, 1, 0, 0),  # bought, then rated low in stage 0: never counted
+        (1, 2, 0, 0),  # bought, then rated low in stage 1: history of fold rank alone
+        (1, 3, 9, 1),  # rated low, then bought again: liked after all
+        (1, 4, 0, 2),  # no rating
+        (2, 1, 0, 1),  # another user's
+    ]
+    low = [(1, 1, 5, 0), (1, 2, 5, 1), (1, 3, 5, 0)]
+    schema = "user_idx int, item_idx int, hour int, stage int"
+    at = "timestamp_seconds(hour * 3600) as event_at"
+    positive, rated = (spark.createDataFrame(part, schema).selectExpr("user_idx", "item_idx", at, "stage") for part in (rows, low))
+    marked = likes.mark_disliked(positive, rated).persist()
+    folds = {name: Fold(name, START, START) for name in ("rank", "eval", "final")}  # type: ignore[arg-type]
+
+    def pairs(frame: object) -> list[tuple[int, int]]:
+        return sorted((row["user_idx"], row["item_idx"]) for row in frame.collect())  # type: ignore[attr-defined]
+
+    assert pairs(splits.history(marked, folds["rank"])) == [(1, 2)]
+    assert pairs(splits.history(marked, folds["eval"])) == [(1, 3), (2, 1)]
+    assert pairs(splits.history(marked, folds["final"])) == [(1, 3), (1, 4), (2, 1)]
+    assert pairs(splits.labelled(marked, folds["rank"])) == [(1, 3), (2, 1)]
+    assert pairs(splits.labelled(marked, folds["eval"])) == [(1, 4)]
+    assert pairs(likes.disliked_pairs(rated, marked, folds["rank"])) == [(1, 1), (1, 3)]
+    assert pairs(likes.disliked_pairs(rated, marked, folds["final"])) == [(1, 1), (1, 2)]
