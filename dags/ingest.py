@@ -29,10 +29,10 @@ SOURCE = "{{ params.source }}"
 SESSION = f"ingest.{RUN_ID}"  # not a night's id: both DAGs may run at once
 
 
-def checked_table(table: str, stop_spark: BaseOperator) -> TaskGroup:
-    """Clean one core table, then check it, for which nobody needs Spark."""
+def checked_table(table: str, stop_spark: BaseOperator, trigger_rule: str = "all_success") -> TaskGroup:
+    """Clean one core table, then check it, which needs no Spark."""
     with TaskGroup(table) as group:
-        clean = spark_job("clean_table", task_id="clean_table", session=SESSION, source=SOURCE, table=table)
+        clean = spark_job("clean_table", task_id="clean_table", trigger_rule=trigger_rule, session=SESSION, source=SOURCE, table=table)
         clean >> [python_job("check_table", outlets=[CORE[table]], source=SOURCE, table=table), stop_spark]
     return group
 
@@ -48,10 +48,12 @@ with DAG(
     start_spark = spark_server("start", SESSION)
     stop_spark = spark_server("stop", SESSION).as_teardown(setups=start_spark)
     land_source = python_job("land_source", source=SOURCE)
-    items, users, events = (checked_table(table, stop_spark) for table in ("core_items", "core_users", "core_events"))
+    items, users = (checked_table(table, stop_spark) for table in ("core_items", "core_users"))
+    # Events are held against items and users. A catalogue that is refused costs no event: the next landing replaces the raw files.
+    events = checked_table("core_events", stop_spark, trigger_rule="all_done_min_one_success")
 
     [land_source, start_spark] >> items
     [land_source, start_spark] >> users
-    [items, users] >> events  # events are checked against items and users
+    [items, users] >> events
     needed = {f"{table}.check_table": DONE for table in ("core_items", "core_users", "core_events")}
     events >> confirm_outcome(needed).as_teardown(on_failure_fail_dagrun=True)
