@@ -72,7 +72,8 @@ class JobOperator(BaseOperator):
 
     def execute(self, context: Context) -> None:
         """Run the job to its end; its output becomes the task's log."""
-        require_ended(context, self.needed)
+        if self.needed:
+            require_ended(context, self.needed)
         self.log.info("%s", " ".join(self.command))
         tell_map_index(context)
         self._process = JobProcess(self.command, self.session)

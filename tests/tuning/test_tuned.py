@@ -55,7 +55,7 @@ def test_the_next_night_uses_what_was_found(night: Run) -> None:
     assert later.manifest.tuned["als"].after == 0.2 and later.manifest.tuned["als"].run_id == "first"
     assert list(later.manifest.tuned) == ["als"]
     assert night.manifest.tuned == {} and Run.open("first").config.options("models", "als") == {}  # a run keeps what it began with
-    page = render(collect(later))
+    page = render(collect(later, later.manifest.as_of))
     assert "alpha=3, factors=16" in page and "0.1000" in page
 
 
