@@ -5,7 +5,8 @@ grow with the events, items with their root. Six models of different kinds take 
 faster than events to the power of 1.1. No night may use more than 16 GiB with all its processes.
 
 What each stage took is kept in docs/growth.json, from which `python -m benchmarks.cost_model` makes docs/scale.md;
-sizes that are not run again stay there. `--size 100m` runs a night of a hundred million events with two models.
+sizes that are not run again stay there. `--size 100m` runs a night of a hundred million events with two models, `--size 200k_items`
+and `--size 1m_items` nights over large catalogues, in which no process may use more than 8 GiB.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from hybridrec.settings import Settings
 
 RECORD = Path(__file__).parent.parent / "docs" / "growth.json"
 MODELS = ("popularity", "recent_popularity", "item_knn", "als", "content_attributes", "two_tower")
-LIMIT_MIB = 16 * 1024
+WIDE_MODELS = ("popularity", "als", "item_knn", "sequence_knn", "content_text", "two_tower")
+LIMIT_MIB, PROCESS_LIMIT_MIB = 16 * 1024, 8 * 1024
 EXPONENT = 1.1
 LEAST_KEPT = 1_000_000
 
@@ -53,6 +55,8 @@ SIZES = {
     "1m": Size(1_000_000, 16_000, 5_000),
     "3m": Size(3_000_000, 48_000, 9_000),
     "10m": Size(10_000_000, 160_000, 16_000),
+    "200k_items": Size(1_000_000, 60_000, 200_000, WIDE_MODELS),
+    "1m_items": Size(5_000_000, 300_000, 1_000_000, WIDE_MODELS),
     "100m": Size(100_000_000, 1_600_000, 50_000, ("popularity", "als"), 100),
 }
 
@@ -71,10 +75,12 @@ def main() -> None:
         found = {name: run_and_keep(name, home / name) for name in names}
     first, last = SIZES[names[0]], SIZES[names[-1]]
     for name, cost in found.items():
-        print(f"{name:>5} {SIZES[name].n_events:>12,} events {cost.seconds:8.0f} s, at most {cost.peak_mib:,.0f} MiB")
-    over = [name for name, cost in found.items() if cost.peak_mib > LIMIT_MIB]
+        size = SIZES[name]
+        print(f"{name:>10} {size.n_events:>12,} events {size.n_items:>10,} items {cost.seconds:8.0f} s,", end=" ")
+        print(f"at most {cost.peak_mib:,.0f} MiB, one process {cost.largest_mib:,.0f} MiB")
+    over = [name for name, cost in found.items() if cost.peak_mib > LIMIT_MIB or cost.largest_mib > PROCESS_LIMIT_MIB]
     if over:
-        raise SystemExit(f"more than {LIMIT_MIB:,} MiB: {', '.join(over)}")
+        raise SystemExit(f"more than {LIMIT_MIB:,} MiB, or more than {PROCESS_LIMIT_MIB:,} MiB in one process: {', '.join(over)}")
     if len(names) > 1:
         allowed = (last.n_events / first.n_events) ** EXPONENT
         print(Claim("night_growth", allowed * found[names[0]].seconds / found[names[-1]].seconds, 1.0).text())
@@ -97,7 +103,8 @@ def keep(name: str, cost: WorldCost) -> None:
         stage = stage_of(task.name)
         seconds[stage] = round(seconds[stage] + task.wall, 1)
         peaks[stage] = round(max(peaks[stage], task.peak_mib or 0.0))
-    record[name] = SIZES[name]._asdict() | {"seconds": seconds, "peak_mib": peaks, "peak_together_mib": round(cost.peak_mib)}
+    memory = {"peak_mib": peaks, "peak_together_mib": round(cost.peak_mib), "largest_process_mib": round(cost.largest_mib)}
+    record[name] = SIZES[name]._asdict() | {"seconds": seconds} | memory
     RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
 
 

@@ -61,10 +61,11 @@ class World:
 
 @dataclass(frozen=True)
 class WorldCost:
-    """What ingest and night of a world cost. peak_mib: of all processes together, Spark included."""
+    """What ingest and night of a world cost. peak_mib: of all processes together, Spark included. largest_mib: of one process."""
 
     tasks: tuple[Cost, ...]
     peak_mib: float
+    largest_mib: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -99,10 +100,10 @@ class Cost:
 
 
 class Sampler:
-    """The highest sum of resident memory of this process's children and a Spark server while it runs."""
+    """The highest sum of resident memory of this process's children and a Spark server while it runs, and the largest of one process."""
 
     def __init__(self, settings: Settings, sessions: Sequence[str]) -> None:
-        self.peak_mib = 0.0
+        self.peak_mib = self.largest_mib = 0.0
         self._settings, self._sessions = settings, sessions
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -119,20 +120,22 @@ class Sampler:
 
     def _watch(self) -> None:
         while not self._done.wait(SAMPLE_SECONDS):
-            self.peak_mib = max(self.peak_mib, self._resident_mib())
+            resident = self._resident_mib()
+            self.peak_mib = max(self.peak_mib, sum(resident))
+            self.largest_mib = max(self.largest_mib, *resident, 0.0)
 
-    def _resident_mib(self) -> float:
+    def _resident_mib(self) -> list[float]:
         family = {process.pid: process for process in psutil.Process().children(recursive=True)}
         for name in self._sessions:
             with suppress(psutil.Error):
                 if server := spark.running_server(self._settings, name):
                     root = psutil.Process(server.pid)
                     family |= {process.pid: process for process in (root, *root.children(recursive=True))}
-        total = 0
+        found = []
         for process in family.values():
             with suppress(psutil.Error):
-                total += process.memory_info().rss
-        return total / 2**20
+                found.append(process.memory_info().rss / 2**20)
+        return found
 
 
 def run_world(name: str, world: World, home: Path) -> WorldCost:
@@ -150,7 +153,8 @@ def run_world(name: str, world: World, home: Path) -> WorldCost:
     finally:
         for session in (run_id, f"ingest.{run_id}"):
             spark.stop_server(settings, session)  # one is left where a job has failed
-    found = WorldCost(tuple(cost for part in parts for cost in part.tasks), max(part.peak_mib for part in parts))
+    peak, largest = max(part.peak_mib for part in parts), max(part.largest_mib for part in parts)
+    found = WorldCost(tuple(cost for part in parts for cost in part.tasks), peak, largest)
     verdict = "below" if found.peak_mib < world.limit_mib else "ABOVE"
     print(f"peak memory on {name}: {found.peak_mib:,.0f} MiB, {verdict} the limit of {world.limit_mib:,} MiB", flush=True)
     return found
@@ -166,10 +170,11 @@ def _run_dag(dag_id: str, run_id: str, world: World, records: Path, settings: Se
     costs = _with_records(costs, job.read_records(records))
     print(f"\n{dag_id} of {run_id}, {sum(cost.wall for cost in costs):.0f} s one task after the other\n")
     print("\n".join(table(costs)))
-    print(f"\nall processes together, Spark included: at most {sampler.peak_mib:,.0f} MiB at a time", flush=True)
+    print(f"\nall processes together, Spark included: at most {sampler.peak_mib:,.0f} MiB at a time,", end=" ")
+    print(f"one process {sampler.largest_mib:,.0f} MiB", flush=True)
     if failure:
         sys.exit(failure)
-    return WorldCost(tuple(costs), sampler.peak_mib)
+    return WorldCost(tuple(costs), sampler.peak_mib, sampler.largest_mib)
 
 
 def _run_steps(plan: Sequence[Step], home: Path) -> tuple[list[Cost], str]:

@@ -13,7 +13,8 @@ import numpy as np
 from scipy.sparse import csr_array, hstack
 
 from hybridrec.models import Ints, Neighbours
-from hybridrec.retrieval.sparse import as_csr, one_hot, top_k_sparse, unit_rows, without_columns
+from hybridrec.retrieval.sparse import as_csr, unit_rows, without_columns
+from hybridrec.retrieval.terms import Terms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,13 +39,11 @@ class SimilarContent:
     """Items that are alike in all of their content."""
 
     def __init__(self, vectors: csr_array) -> None:
-        self.vectors = vectors
-        self.by_term = vectors.T.tocsr()
+        self.vectors, self.terms = vectors, Terms.of(vectors)
 
     def similar(self, items: Ints, k: int) -> Neighbours:
         """The k most alike other items of each given item, best first."""
-        themselves = one_hot(items, self.vectors.shape[0])
-        return top_k_sparse(self.vectors[items], self.by_term, themselves, k)
+        return self.terms.similar(items, k)
 
 
 def item_vectors(items: pd.DataFrame) -> csr_array:

@@ -17,6 +17,7 @@ import pandas as pd
 from scipy.sparse import csr_array
 
 from hybridrec import candidates
+from hybridrec.content import SimilarContent, item_vectors
 from hybridrec.evaluation import metrics
 from hybridrec.models import KnowsSimilarItems, PairScorer, TrainingData, UserBlock
 from hybridrec.ranking.forest import MAX_LEAVES, Forest, Nodes, Paths
@@ -60,6 +61,7 @@ def search(folder: Path) -> None:
     for model in models.values():
         if isinstance(model, KnowsSimilarItems):
             model.similar(np.arange(N_ITEMS, dtype=np.int32), 5)
+    SimilarContent(item_vectors(data.items)).similar(np.arange(N_ITEMS, dtype=np.int32), 5)
 
 
 def training_data() -> TrainingData:

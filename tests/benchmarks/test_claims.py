@@ -55,6 +55,7 @@ def test_the_page_holds_what_was_printed(monkeypatch: pytest.MonkeyPatch, tmp_pa
     "command",
     [
         ["topk", "--small"],
+        ["item_item", "--small", "--rounds", "1"],
         ["ann", "--items", "120000", "--users", "600"],
         ["rank", "--rows", "20000"],
         ["metrics", "--users", "5000"],

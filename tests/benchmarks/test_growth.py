@@ -46,8 +46,27 @@ def test_the_left_out_night_is_predicted_and_shown(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(cost_model, "PAGE", tmp_path / "scale.md")
     cost_model.RECORD.write_text(json.dumps(record))
     lines = cost_model.fit(record)  # type: ignore[arg-type]
-    assert cost_model.total(lines, SIZES["3m"]) == pytest.approx(sum(night("3m")["seconds"].values()))  # type: ignore[attr-defined]
+    assert cost_model.total(lines, SIZES["3m"], lines) == pytest.approx(sum(night("3m")["seconds"].values()))  # type: ignore[attr-defined]
     cost_model.main()
     page = cost_model.PAGE.read_text()
-    assert "{{" not in page and "| rank_candidates | 5.0 s | 2.0 s | users x candidates | 34 s, 35 s |" in page
+    assert "{{" not in page and "| rank_candidates | 5.0 s | 2.0 s | users x candidates |  | 34 s, 35 s |" in page
     assert "ratio 0.89" in page and "executors of 8 cores" in page
+
+
+def test_what_a_large_catalogue_takes_above_the_line_is_its_items(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    record = {name: night(name) for name in ("1m", "3m", "10m", "200k_items", "1m_items")}
+    fitted = {stage: seconds for stage, seconds in record["1m"]["seconds"].items() if stage != "train_model.sequence_knn"}  # type: ignore[attr-defined]
+    record["1m"]["seconds"] = fitted
+    wide = record["1m_items"]["seconds"]
+    wide["build_features"] += 30.0  # type: ignore[index]
+    lines = cost_model.fit(record)  # type: ignore[arg-type]
+    assert lines["build_features"].per_item == pytest.approx(30e-6) and lines["rank_candidates"].per_item == pytest.approx(0, abs=1e-9)
+    assert cost_model.seconds_at("build_features", lines["build_features"], SIZES["1m_items"]) == pytest.approx(wide["build_features"])  # type: ignore[index]
+    assert lines["train_model.content_attributes"].rate == pytest.approx(2e-6)
+    assert lines["train_model.sequence_knn"] == Line(pytest.approx(5.0), pytest.approx(2e-6)), "of the large catalogues alone"
+    monkeypatch.setattr(cost_model, "RECORD", tmp_path / "growth.json")
+    monkeypatch.setattr(cost_model, "PAGE", tmp_path / "scale.md")
+    cost_model.RECORD.write_text(json.dumps(record))
+    cost_model.main()
+    page = cost_model.PAGE.read_text()
+    assert "5 M events, 1,000,000 items" in page and "| build_features | 5.0 s | 2.0 s | events | 30.0 s |" in page

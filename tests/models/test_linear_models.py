@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -74,11 +75,44 @@ def test_the_penalty_grows_with_the_histories() -> None:
 
 
 def test_a_catalogue_too_large_is_refused_with_its_price() -> None:
-    data = random_data(4, 20)
-    with pytest.raises(BadData, match=r"models.ease: 20 items need .* GB to fit; the limit is 19 .*max_items.*HYBRIDREC_SKIP=models.ease"):
-        ease.Model(ease.Config(max_items=19)).fit(data)
+    data = random_data(40, 20)
+    with pytest.raises(
+        BadData, match=r"models.ease: 19 items with events need .* GB to fit; the limit is 18 .*max_items.*HYBRIDREC_SKIP=models.ease"
+    ):
+        ease.Model(ease.Config(max_items=18)).fit(data)
     with pytest.raises(BadData, match=r"regularization is 0\.0; expected a number above 0"):
         ease.Model(ease.Config(regularization=0.0)).fit(data)
+
+
+def test_of_a_larger_catalogue_those_with_events_count(tmp_path: Path) -> None:
+    data = random_data(40, 20)  # one item is without events
+    whole, part = ease.Model(ease.Config()), ease.Model(ease.Config(max_items=19))
+    whole.fit(data)
+    part.fit(data)
+    assert part.weights.shape == (19, 19)
+    part.save(tmp_path)
+    part = ease.Model.load(tmp_path, ease.Config(max_items=19))
+    np.testing.assert_array_equal(part.top_k(everybody(data), 20).items, whole.top_k(everybody(data), 20).items)
+    np.testing.assert_array_equal(
+        part.similar(np.arange(19, dtype=np.int32), 5).items, whole.similar(np.arange(19, dtype=np.int32), 5).items
+    )
+    np.testing.assert_allclose(
+        part.score_pairs(everybody(data), *all_pairs(data)), whole.score_pairs(everybody(data), *all_pairs(data)), atol=1e-5
+    )
+    assert (part.similar(np.array([19], np.int32), 5).items == -1).all(), "nothing is known of it"
+
+
+def test_of_more_than_it_can_hold_the_most_chosen_may_count() -> None:
+    data = random_data(40, 20)
+    n_users = np.bincount(data.matrix.indices, minlength=20)
+    model = ease.Model(ease.Config(max_items=6, most_chosen=True))
+    model.fit(data)
+    assert len(model.items) == 6 and n_users[model.items].min() >= np.delete(n_users, model.items).max()
+    found = model.top_k(everybody(data), 20).items
+    assert set(found[found >= 0]) <= set(model.items)
+    scores = model.score_pairs(everybody(data), *all_pairs(data)).reshape(40, 20)
+    assert np.isnan(np.delete(scores, model.items, axis=1)).all(), "it says nothing of the others"
+    assert np.isfinite(scores[:, model.items]).any(axis=0).all()
 
 
 def test_directions_are_those_of_the_svd() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 from scipy.sparse import csr_array
 
+from hybridrec.errors import BadData
 from hybridrec.models import TrainingData, UserBlock
 from hybridrec.models.segment_popularity import Config, Model
 
@@ -25,3 +27,17 @@ def test_a_group_prefers_what_its_members_chose() -> None:
     # (2 of the group + 2 x 1/2 of everybody) / (2 + 2), and 2 of 4 for everybody
     np.testing.assert_allclose(scores, [0.75, 0.25, 0.75, 0.5])
     assert model.top_k(strangers, 1).items.ravel().tolist() == [0, 1, 0]
+
+
+def test_more_groups_than_it_can_hold_are_refused_with_their_size() -> None:
+    """Every user lives in a region of their own."""
+    n_users, n_items = 300, 500
+    users = pd.DataFrame({"user_idx": range(n_users), "region": [str(user) for user in range(n_users)]})
+    matrix = csr_array(np.eye(n_users, n_items, dtype=np.float32))
+    data = TrainingData(
+        matrix, np.ones(n_users), pd.DataFrame(index=range(n_items)), np.ones(n_items, np.float32), users, seed=1, threads=1
+    )
+    with pytest.raises(
+        BadData, match=r"models.segment_popularity: the shares of 500 items in 300 groups take .* GB; .*min_users.*HYBRIDREC_SKIP"
+    ):
+        Model(Config(min_users=1, max_cells=100_000)).fit(data)

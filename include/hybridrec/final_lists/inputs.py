@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from hybridrec import storage, store
 from hybridrec.content import SimilarContent, item_vectors
 from hybridrec.final_lists.popular import Ladder, ladder, popularity
+from hybridrec.final_lists.similar import PREFERRED
 from hybridrec.likes import disliked, disliked_by_most
 from hybridrec.models import NO_ITEM, Ints, KnowsSimilarItems, Neighbours
 from hybridrec.reranking import Rule, active_rules
+from hybridrec.retrieval.dot import in_threads
+from hybridrec.retrieval.select import empty_lists
 from hybridrec.retrieval.sparse import load_csr, save_csr
 from hybridrec.rules import RuleContext
 from hybridrec.run import Run
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
 NEIGHBOURS = 50  # per item: enough that an available one is among them, and that a history item is among a list's
 BLOCK_ITEMS = 4_096
-CONTENT_FOR_ALL = 20_000  # items; content compares every item with every other, so a larger catalogue asks only where others fall short
+CONTENT_FOR_ALL = 20_000  # items; a larger catalogue asks content only where others fall short
 
 
 @dataclass(frozen=True)
@@ -48,35 +51,38 @@ class ListInputs:
 
 
 def write_inputs(run: Run, folder: Path) -> dict[str, Neighbours]:
-    """Put the item vectors and the neighbours of all models that know similar items into the folder; returns the latter."""
+    """Put the item vectors and the neighbours of all models that know similar items into the folder.
+
+    Returns those that out_similar_items is made of: of a large catalogue one model's neighbours are some hundred MB.
+    """
     items = read_items(run)
     content = SimilarContent(item_vectors(items))
     save_csr(content.vectors, folder, "vectors")
     everything = np.arange(len(items), dtype=np.int32)
-    found = {name: _neighbours(model, everything, len(items)) for name, model in _models_with_similar(run)}
-    alone = everything[~_is_full(found.values(), len(items))] if len(items) > CONTENT_FOR_ALL else everything
-    found["content"] = _neighbours(content, alone, len(items))
-    for name, neighbours in found.items():
+    full, found = np.zeros(len(items), dtype=bool), {}
+    for name, model in _models_with_similar(run):
+        neighbours = _neighbours(model, everything, len(items), run.settings.threads)
         np.save(folder / f"neighbours.{name}.npy", neighbours.items, allow_pickle=False)
+        full |= neighbours.items[:, -1] != NO_ITEM
+        if name in PREFERRED:
+            found[name] = neighbours
+    alone = everything[~full] if len(items) > CONTENT_FOR_ALL else everything
+    alone = alone[np.argsort(content.terms.group_of[alone], kind="stable")]  # a block asks once for items that say the same
+    found["content"] = _neighbours(content, alone, len(items), run.settings.threads)
+    np.save(folder / "neighbours.content.npy", found["content"].items, allow_pickle=False)
     return found
 
 
-def _neighbours(model: KnowsSimilarItems, wanted: Ints, n_items: int) -> Neighbours:
+def _neighbours(model: KnowsSimilarItems, wanted: Ints, n_items: int, threads: int) -> Neighbours:
     """NEIGHBOURS of each wanted item, (n_items, NEIGHBOURS); padding for the others."""
-    items = np.full((n_items, NEIGHBOURS), NO_ITEM, dtype=np.int32)
-    scores = np.full((n_items, NEIGHBOURS), -np.inf, dtype=np.float32)
-    for at in range(0, len(wanted), BLOCK_ITEMS):
+    found = empty_lists(n_items, NEIGHBOURS)
+
+    def fill(at: int) -> None:
         block = wanted[at : at + BLOCK_ITEMS]
-        items[block], scores[block] = model.similar(block, NEIGHBOURS)
-    return Neighbours(items, scores)
+        found.items[block], found.scores[block] = model.similar(block, NEIGHBOURS)
 
-
-def _is_full(found: Iterable[Neighbours], n_items: int) -> NDArray[np.bool_]:
-    """Whether some model has given an item all its neighbours."""
-    full = np.zeros(n_items, dtype=bool)
-    for neighbours in found:
-        full |= neighbours.items[:, -1] != NO_ITEM
-    return full
+    in_threads(fill, range(0, len(wanted), BLOCK_ITEMS), threads)
+    return found
 
 
 def load_inputs(run: Run, folder: Path) -> ListInputs:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridrec.models import NO_ITEM, Neighbours
+from hybridrec.retrieval.select import empty_lists, row_blocks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +47,11 @@ def similar_items(found: dict[str, Neighbours], items: pd.DataFrame, k: int) -> 
 
 def _available_first(neighbours: Neighbours, available: NDArray[np.bool_], k: int) -> Neighbours:
     """The first k available neighbours of each item, in their order; NO_ITEM pads."""
-    usable = (neighbours.items != NO_ITEM) & available[neighbours.items]
-    order = np.argsort(~usable, axis=1, kind="stable")[:, :k]
-    items = np.where(usable, neighbours.items, NO_ITEM)
-    return Neighbours(np.take_along_axis(items, order, axis=1), np.take_along_axis(neighbours.scores, order, axis=1))
+    found = empty_lists(len(neighbours.items), min(k, neighbours.items.shape[1]))
+    for rows in row_blocks(*neighbours.items.shape):
+        items, scores = neighbours.items[rows], neighbours.scores[rows]
+        usable = (items != NO_ITEM) & available[items]
+        order = np.argsort(~usable, axis=1, kind="stable")[:, :k]
+        found.items[rows] = np.take_along_axis(np.where(usable, items, NO_ITEM), order, axis=1)
+        found.scores[rows] = np.take_along_axis(scores, order, axis=1)
+    return found

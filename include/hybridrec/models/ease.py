@@ -1,8 +1,9 @@
 """A linear model from the whole history to every item, solved in closed form.
 
 Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019 (EASE): item weights that predict each item from the
-others with the least squared error, under a ridge penalty. They are dense, so this model is for catalogues of up to some
-15,000 items; more are refused, and the night goes on without it.
+others with the least squared error, under a ridge penalty. They are dense, so this model is for up to some 15,000 items with
+events; more are refused, and the night goes on without it. There `graph_filter` serves: neighbours and a low rank in place of
+the inverse. Decision 50 says what that costs.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from hybridrec.errors import BadData
-from hybridrec.models import Floats, Ints, Log, Neighbours, OneOf, TrainingData, UserBlock
+from hybridrec.models import NO_ITEM, Floats, Ints, Log, Neighbours, OneOf, TrainingData, UserBlock
 from hybridrec.retrieval.select import NOT_ELIGIBLE, contenders, empty_lists, leave_out, rank_pairs, row_blocks, spread
 from hybridrec.retrieval.sparse import one_hot, pattern
 
@@ -32,57 +34,66 @@ class Config:
 
     regularization: the ridge penalty in units of a history's mean length (of its mean square, if weighted), so that one
     default serves data sets of any density. weighted: the decayed weights, or else every choice counts 1.
-    max_items: the largest catalogue; a fit takes 4 * items**2 bytes, and time that grows with the cube.
+    max_items: the largest catalogue, of which in a larger one only items with events count; a fit takes 4 * items**2 bytes, and
+    time that grows with the cube. most_chosen: of more items with events take the max_items that most users chose, and say nothing
+    of the others; else such a catalogue is refused.
     """
 
     regularization: float = 7.5
     weighted: bool = False
     max_items: int = 15_000
+    most_chosen: bool = False
 
 
 class Model:
-    """weights: float32 (n_items, n_items), row i is what having chosen i adds to the scores; its diagonal is 0.
+    """weights: float32 (n, n), row i is what having chosen items[i] adds to the scores; its diagonal is 0.
 
+    items: int32 (n,), rising; all of a catalogue that can be held, else those with events.
     known: bool (n_items,), False for an item without events, which is never returned.
     """
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self.weights: Floats = np.zeros((0, 0), dtype=np.float32)
+        self.items: Ints = np.zeros(0, dtype=np.int32)
         self.known = np.zeros(0, dtype=np.bool_)
 
     def fit(self, data: TrainingData) -> dict[str, float]:
         """Solve for the weights."""
         matrix = self._values(data.matrix)
-        self._refuse_what_it_cannot_solve(matrix.shape[1])
-        self.known = np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0
+        n_users_of_item = np.bincount(matrix.indices, minlength=matrix.shape[1])
+        self.items = self._choose_items(n_users_of_item)
+        self._refuse_what_it_cannot_solve()
+        self.known = n_users_of_item > 0
+        self.known[np.setdiff1d(np.arange(len(self.known)), self.items)] = False
         n_users = np.count_nonzero(np.diff(matrix.indptr))
         penalty = self.config.regularization * float(np.square(matrix.data, dtype=np.float64).sum() / n_users)
-        self.weights = ridge_weights(matrix, penalty)
+        self.weights = ridge_weights(self._of_items(matrix), penalty)
         return {"penalty": penalty}
 
     def top_k(self, users: UserBlock, k: int) -> Neighbours:
         """The k unseen items of the highest score; an empty list without history."""
-        known = np.flatnonzero(np.diff(users.history.indptr))
-        return spread(self._top_k(self._values(users.history)[known], k), known, len(users.user_idx))
+        return self._top_k(self._values(users.history), k)
 
     def score_pairs(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
         """Sums of weights; NaN without history or for an item without events."""
-        chosen = self._values(users.history)
+        chosen = self._of_items(self._values(users.history))
         scores = np.full(len(rows), np.nan, dtype=np.float32)
         askable = (np.diff(chosen.indptr)[rows] > 0) & self.known[items]
         for block in row_blocks(*chosen.shape):
             asked = np.flatnonzero(askable & (rows >= block.start) & (rows < block.stop))
-            scores[asked] = (chosen[block] @ self.weights)[rows[asked] - block.start, items[asked]]
+            columns = np.searchsorted(self.items, items[asked])
+            scores[asked] = (chosen[block] @ self.weights)[rows[asked] - block.start, columns]
         return scores
 
     def similar(self, items: Ints, k: int) -> Neighbours:
         """The k other items that each given item speaks for most."""
-        return self._top_k(one_hot(items, len(self.weights)), k)
+        return self._top_k(one_hot(items, len(self.known)), k)
 
     def save(self, folder: Path) -> None:
-        """The weights and which items have events."""
+        """The weights, whose they are, and which items have events."""
         np.save(folder / "weights.npy", self.weights, allow_pickle=False)
+        np.save(folder / "items.npy", self.items, allow_pickle=False)
         np.save(folder / "known.npy", self.known, allow_pickle=False)
 
     @classmethod
@@ -90,31 +101,54 @@ class Model:
         """The saved weights, mapped."""
         model = cls(config)
         model.weights = np.load(folder / "weights.npy", mmap_mode="r", allow_pickle=False)
-        model.known = np.load(folder / "known.npy", allow_pickle=False)
+        model.items, model.known = (np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("items", "known"))
         return model
 
     def _values(self, matrix: csr_array) -> csr_array:
         return matrix if self.config.weighted else pattern(matrix)
 
-    def _top_k(self, chosen: csr_array, k: int) -> Neighbours:
+    def _choose_items(self, n_users: NDArray[np.integer]) -> Ints:
+        """The items that are solved for, rising. n_users: of each item of the catalogue."""
+        if len(n_users) <= self.config.max_items:
+            return np.arange(len(n_users), dtype=np.int32)
+        with_events = np.flatnonzero(n_users)
+        if self.config.most_chosen:
+            most_first = np.argsort(-n_users[with_events], kind="stable")
+            with_events = np.sort(with_events[most_first[: self.config.max_items]])
+        return with_events.astype(np.int32)
+
+    def _of_items(self, matrix: csr_array) -> csr_array:
+        """The columns of the items that have weights."""
+        return matrix if len(self.items) == matrix.shape[1] else matrix[:, self.items]
+
+    def _top_k(self, histories: csr_array, k: int) -> Neighbours:
+        chosen = self._of_items(histories)
+        known = np.flatnonzero(np.diff(chosen.indptr))
+        return spread(self._top_k_known(chosen[known], k), known, len(histories.indptr) - 1)
+
+    def _top_k_known(self, chosen: csr_array, k: int) -> Neighbours:
         found = empty_lists(chosen.shape[0], k)
         for rows in row_blocks(*chosen.shape):
-            scores = chosen[rows] @ self.weights  # (n_rows, n_items), each row summed by itself, so exact whatever the block
-            scores[:, ~self.known] = NOT_ELIGIBLE
+            scores = chosen[rows] @ self.weights  # (n_rows, n), each row summed by itself, so exact whatever the block
+            scores[:, ~self.known[self.items]] = NOT_ELIGIBLE
             leave_out(scores, chosen[rows])
             pairs = contenders(scores, k)
             block = rank_pairs(pairs, scores[pairs], len(scores), k)
             found.items[rows], found.scores[rows] = block.items, block.scores
+        there = found.items != NO_ITEM
+        found.items[there] = self.items[found.items[there]]
         return found
 
-    def _refuse_what_it_cannot_solve(self, n_items: int) -> None:
+    def _refuse_what_it_cannot_solve(self) -> None:
         if self.config.regularization <= 0:
             raise BadData(f"[models.ease]: regularization is {self.config.regularization}; expected a number above 0")
+        n_items = len(self.items)
         if n_items > self.config.max_items:
             gigabytes = 4 * n_items**2 / 1e9
             raise BadData(
-                f"models.ease: {n_items:,} items need a dense matrix of {gigabytes:.1f} GB to fit; the limit is {self.config.max_items:,} "
-                "items. Set [models.ease] max_items higher on a machine that holds it, or skip the model: HYBRIDREC_SKIP=models.ease"
+                f"models.ease: {n_items:,} items with events need a dense matrix of {gigabytes:.1f} GB to fit; the limit is "
+                f"{self.config.max_items:,} items. models.graph_filter serves such a catalogue. Set [models.ease] most_chosen = true for "
+                "the most chosen items alone, or max_items higher on a machine that holds it, or skip the model: HYBRIDREC_SKIP=models.ease"
             )
 
 

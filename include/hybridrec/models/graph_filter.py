@@ -16,10 +16,11 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from hybridrec.models import Floats, Ints, Linear, Log, Neighbours, TrainingData, UserBlock
-from hybridrec.retrieval.dot import Vectors, no_vectors, score_dot
-from hybridrec.retrieval.item_item import ItemItemModel, nearest
-from hybridrec.retrieval.select import NOT_ELIGIBLE, contenders, empty_lists, leave_out, rank_pairs, row_blocks, spread
-from hybridrec.retrieval.sparse import column_sums, pattern, power, row_sums, scaled, score_sparse
+from hybridrec.retrieval.dot import Vectors, no_vectors, score_dot, search
+from hybridrec.retrieval.item_item import ItemItemModel
+from hybridrec.retrieval.nearest import nearest
+from hybridrec.retrieval.select import empty_lists, spread
+from hybridrec.retrieval.sparse import arrays_of, column_sums, pattern, power, row_sums, scaled, score_sparse
 from hybridrec.retrieval.spectrum import main_directions
 
 DOC = "Choices smoothed over the graph of users and items (linear and low-pass graph filter)."
@@ -67,8 +68,7 @@ class Model(ItemItemModel[Config]):
         graph = scaled(matrix, power(users, -self.config.user_damping), power(items, -self.config.item_damping))
         waves = main_directions(graph, self.config.factors, data.seed)
         graph.data /= waves.strengths[0]  # then the linear filter's largest eigenvalue is 1, as is that of the low-pass filter
-        by_item = graph.T.tocsr()
-        self.neighbours = nearest(lambda rows: by_item[rows] @ graph, row_blocks(len(items), len(items)), self.config.neighbours)
+        self.neighbours = nearest(graph.T.tocsr(), graph, self.config.neighbours, data.threads)
         damping = power(items, self.config.item_damping)[:, None]
         inwards = waves.items * power(items, -self.config.item_damping)[:, None]
         self.waves = Vectors(inwards, self.config.low_pass * waves.items * damping, items > 0)
@@ -99,18 +99,12 @@ class Model(ItemItemModel[Config]):
         return model
 
     def _top_k(self, chosen: csr_array, k: int) -> Neighbours:
-        """As in retrieval/dot: the product only narrows the choice, contenders are scored one by one."""
+        """Neighbours of the history, and the best by the slow waves alone: whoever is neither is below all of the latter."""
+        from hybridrec.retrieval import kernels
+
+        vectors = chosen @ self.waves.users  # (n_rows, n_factors)
+        others = search(vectors, self.waves.catalogue, chosen, k)
         found = empty_lists(chosen.shape[0], k)
-        longest = float(np.linalg.norm(self.waves.items, axis=1).max(initial=0.0))
-        for rows in row_blocks(*chosen.shape):
-            near = (chosen[rows] @ self.neighbours).toarray()  # (n_rows, n_items)
-            vectors = chosen[rows] @ self.waves.users  # (n_rows, n_factors)
-            scores = near + vectors @ self.waves.items.T
-            scores[:, ~self.waves.scorable] = NOT_ELIGIBLE
-            leave_out(scores, chosen[rows])
-            largest = near.max(axis=1) + longest * np.linalg.norm(vectors, axis=1)
-            pairs = contenders(scores, k, 2 * vectors.shape[1] * np.finfo(np.float32).eps * largest)
-            exact = near[pairs] + score_dot(vectors, self.waves.items, pairs.rows, pairs.items)
-            block = rank_pairs(pairs, exact, len(near), k)
-            found.items[rows], found.scores[rows] = block.items, block.scores
+        history, neighbours = arrays_of(chosen), arrays_of(self.neighbours)
+        kernels.best_sums_and_dots(history, neighbours, history, vectors, self.waves.items, others.items, found.items, found.scores)
         return found

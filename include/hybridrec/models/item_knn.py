@@ -13,8 +13,8 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from hybridrec.models import Linear, Log, OneOf, TrainingData, UserBlock
-from hybridrec.retrieval.item_item import Asymmetric, ItemItemModel, nearest, user_weights
-from hybridrec.retrieval.select import row_blocks
+from hybridrec.retrieval.item_item import ItemItemModel, user_weights
+from hybridrec.retrieval.nearest import Norms, nearest
 from hybridrec.retrieval.sparse import column_sums, pattern, power, scaled
 
 DOC = "Items chosen by the same users as those of the history (item-item neighbours)."
@@ -56,10 +56,8 @@ class Model(ItemItemModel[Config]):
         by_user = scaled(self._values(data.matrix), user_weights(data.matrix, self.config.user_damping), every_item)
         by_item = by_user.T.tocsr()
         squares = column_sums(by_user.power(2))
-        cosine = Asymmetric(power(squares, 0.5), power(squares, self.config.rarity), self.config.shrinkage)
-        self.neighbours = nearest(
-            lambda rows: cosine.of(by_item[rows] @ by_user, rows), row_blocks(len(squares), len(squares)), self.config.neighbours
-        )
+        norms = Norms(power(squares, 0.5), power(squares, self.config.rarity), np.float32(self.config.shrinkage))
+        self.neighbours = nearest(by_item, by_user, self.config.neighbours, data.threads, norms)
         return {"neighbours_per_item": self.neighbours.nnz / len(squares)}
 
     def queries(self, users: UserBlock) -> csr_array:

@@ -13,8 +13,8 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from hybridrec.models import Linear, Log, OneOf, TrainingData, UserBlock
-from hybridrec.retrieval.item_item import ItemItemModel, nearest
-from hybridrec.retrieval.select import row_blocks
+from hybridrec.retrieval.item_item import ItemItemModel
+from hybridrec.retrieval.nearest import nearest
 from hybridrec.retrieval.sparse import column_sums, pattern, power, row_sums, scaled
 
 DOC = "Items at the end of a random walk from the history over users with common choices."
@@ -53,7 +53,7 @@ class Model(ItemItemModel[Config]):
         step = csr_array((matrix.data**self.config.alpha, matrix.indices, matrix.indptr), shape=matrix.shape)
         to_users = scaled(step, np.ones_like(users), power(items, -self.config.alpha)).T.tocsr()  # (n_items, n_users)
         to_items = scaled(step, power(users, -self.config.alpha), power(items, -self.config.beta))
-        self.neighbours = nearest(lambda rows: to_users[rows] @ to_items, row_blocks(len(items), len(items)), self.config.neighbours)
+        self.neighbours = nearest(to_users, to_items, self.config.neighbours, data.threads)
         return {"neighbours_per_item": self.neighbours.nnz / len(items)}
 
     def queries(self, users: UserBlock) -> csr_array:

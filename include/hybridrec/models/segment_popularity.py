@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 
+from hybridrec.errors import BadData
 from hybridrec.models import Floats, Ints, Log, Neighbours, SearchSpace, TrainingData, UserBlock
 from hybridrec.retrieval.select import contenders, empty_lists, leave_out, rank_pairs, row_blocks
 from hybridrec.retrieval.sparse import as_csr, empty_csr, load_csr, save_csr
@@ -31,11 +32,15 @@ ATTRIBUTES = ("gender", "occupation", "region")
 
 @dataclass(frozen=True)
 class Config:
-    """prior_users: so many users who choose like everybody are added to a group. age_band: years. min_users: of a group that counts."""
+    """prior_users: so many users who choose like everybody are added to a group. age_band: years. min_users: of a group that counts.
+
+    max_cells: the most groups x items; a fit takes 4 bytes for each.
+    """
 
     prior_users: float = 50.0
     age_band: int = 10
     min_users: int = 10
+    max_cells: int = 250_000_000
 
 
 class Model:
@@ -52,10 +57,13 @@ class Model:
         chosen = csr_array((np.ones(data.matrix.nnz), data.matrix.indices, data.matrix.indptr), shape=data.matrix.shape)
         active = (np.diff(data.matrix.indptr) > 0).astype(np.float64)
         everybody = np.asarray(chosen.sum(axis=0)) / max(active.sum(), 1.0)
-        counts, sizes = (members.T @ chosen).toarray(), np.asarray(members.T @ active)
+        self._refuse_what_it_cannot_hold(members.shape[1], chosen.shape[1])
+        counts, sizes = (members.T @ chosen).tocsr(), np.asarray(members.T @ active)
         prior = self.config.prior_users
-        shares = (counts + prior * everybody) / (sizes + prior)[:, None]
-        self.shares = np.vstack([everybody, shares]).astype(np.float32)
+        self.shares = np.empty((1 + len(sizes), len(everybody)), dtype=np.float32)
+        self.shares[0] = everybody
+        for group, size in enumerate(sizes):  # one by one, for in double precision all of them take three times as much
+            self.shares[1 + group] = (counts[[group]].toarray()[0] + prior * everybody) / (size + prior)
         self.groups = _with_everybody(members)
         return {"groups": float(members.shape[1])}
 
@@ -90,6 +98,15 @@ class Model:
         model.groups = load_csr(folder, "groups")
         return model
 
+    def _refuse_what_it_cannot_hold(self, n_groups: int, n_items: int) -> None:
+        needed, limit = (4 * cells / 1e9 for cells in (n_groups * n_items, self.config.max_cells))
+        if needed > limit:
+            raise BadData(
+                f"models.segment_popularity: the shares of {n_items:,} items in {n_groups:,} groups take {needed:.1f} GB; the limit is "
+                f"{limit:.1f} GB. Set [models.segment_popularity] min_users higher, so that fewer groups count, or max_cells on a machine "
+                "that holds them, or skip the model: HYBRIDREC_SKIP=models.segment_popularity"
+            )
+
     def _blocks(self, users: UserBlock) -> Iterator[tuple[slice, Floats]]:
         groups = self.groups[users.user_idx]
         for rows in row_blocks(len(users.user_idx), self.shares.shape[1]):
@@ -104,8 +121,14 @@ def _members(users: pd.DataFrame, config: Config) -> csr_array:
     if "age_years" in users:
         columns.append((users["age_years"].astype("Float64") // config.age_band).astype("string"))
     columns = [column.where(column.map(column.value_counts()).fillna(0) >= config.min_users) for column in columns]
-    known = [pd.get_dummies(column).to_numpy(dtype=np.float32) for column in columns]
-    return as_csr(np.hstack([np.zeros((len(users), 0), dtype=np.float32), *known]))
+    rows, groups, n_groups = [np.zeros(0, np.intp)], [np.zeros(0, np.intp)], 0
+    for column in columns:
+        codes, names = pd.factorize(column, sort=True)
+        rows.append(np.flatnonzero(codes >= 0))
+        groups.append(codes[codes >= 0] + n_groups)
+        n_groups += len(names)
+    member, group = np.concatenate(rows), np.concatenate(groups)
+    return as_csr(csr_array((np.ones(len(member), np.float32), (member, group)), shape=(len(users), n_groups)))
 
 
 def _with_everybody(members: csr_array) -> csr_array:

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from hybridrec.models import Floats, Linear, Log, TrainingData, UserBlock
-from hybridrec.retrieval.item_item import Asymmetric, ItemItemModel, nearest, user_weights
+from hybridrec.retrieval.item_item import ItemItemModel, user_weights
+from hybridrec.retrieval.nearest import Norms, Reach, nearest
 from hybridrec.retrieval.recency import newer_visits
-from hybridrec.retrieval.select import row_numbers, uneven_blocks
+from hybridrec.retrieval.select import row_numbers
 from hybridrec.retrieval.sparse import as_csr, column_sums, power, scaled
 
 DOC = "Items that people choose after those of the history, soon after the newest ones first (sequential neighbours)."
@@ -66,12 +67,10 @@ class Model(ItemItemModel[Config]):
         by_visit, owner = visits(data)
         by_item, n_users = by_visit.T.tocsr(), column_sums(by_visit)
         damped = scaled(by_visit, user_weights(data.matrix, self.config.user_damping)[owner], np.ones_like(n_users))
-        reach = self._reach()
-        cosine = Asymmetric(power(n_users, 0.5), power(n_users, self.config.rarity), self.config.shrinkage)
-        blocks = uneven_blocks(len(n_users) + np.diff(by_item.indptr) * len(reach))
-        self.neighbours = nearest(
-            lambda rows: cosine.of(spread_over_visits(by_item[rows], owner, reach) @ damped, rows), blocks, self.config.neighbours
-        )
+        norms = Norms(power(n_users, 0.5), power(n_users, self.config.rarity), np.float32(self.config.shrinkage))
+        firsts, ends = (np.searchsorted(owner, owner, side=side).astype(np.int64) for side in ("left", "right"))
+        reach = Reach(firsts, ends, self._weights_ahead())
+        self.neighbours = nearest(by_item, damped, self.config.neighbours, data.threads, norms, reach)
         return {"neighbours_per_item": self.neighbours.nnz / len(n_users)}
 
     def queries(self, users: UserBlock) -> csr_array:
@@ -79,7 +78,7 @@ class Model(ItemItemModel[Config]):
         weights = ((1.0 + newer_visits(users)) ** -self.config.recency).astype(np.float32)
         return csr_array((weights, users.history.indices, users.history.indptr), shape=users.history.shape)
 
-    def _reach(self) -> Floats:
+    def _weights_ahead(self) -> Floats:
         """What a choice counts that lies -window, ..., 0, ..., window visits ahead."""
         ahead = np.arange(-self.config.window, self.config.window + 1)
         counts = np.maximum(np.abs(ahead), 1) ** -self.config.fading
@@ -107,17 +106,3 @@ def visits(data: TrainingData) -> Visits:
     ones = np.ones(len(visit), dtype=np.float32)
     items = csr_array((ones, (visit, data.matrix.indices)), shape=(int(n_visits.sum()), data.matrix.shape[1]))
     return Visits(as_csr(items), np.repeat(everybody, n_visits))
-
-
-def spread_over_visits(block: csr_array, owner: NDArray[np.intp], reach: Floats) -> csr_array:
-    """Each stored visit times `reach`, laid over the visits around it that belong to the same user.
-
-    block: csr (n_rows, n_visits). owner: of each visit, rising. reach: odd length, its middle stays in place.
-    """
-    n_visits = block.shape[1]
-    near = block.indices[:, None] + np.arange(len(reach), dtype=block.indices.dtype) - len(reach) // 2  # (nnz, len(reach))
-    inside = (near >= 0) & (near < n_visits) & (reach > 0)
-    inside &= owner[np.clip(near, 0, n_visits - 1)] == owner[block.indices][:, None]
-    values = (block.data[:, None] * reach)[inside]
-    ends = np.concatenate([[0], np.cumsum(inside.sum(axis=1))])[block.indptr]
-    return csr_array((values, near[inside], ends), shape=block.shape)

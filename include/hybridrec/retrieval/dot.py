@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -27,6 +27,7 @@ KEPT_OF_BLOCK = 0.75  # users whose search has ended leave the block once they a
 NO_PLACE = np.iinfo(np.int32).max
 CATALOGUE_PARTS, LONGEST_FIRST = ("numbers", "vectors", "lengths"), "longest_first"
 Options = TypeVar("Options")  # a model's Config
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -209,12 +210,18 @@ def search(users: Floats, catalogue: Catalogue, seen: csr_array, k: int, threads
     return found
 
 
-def in_threads(step: Callable[[int], T], starts: Iterable[int], threads: int) -> list[T]:
-    """The results of a step for each start, in their order; with one thread in the caller's own. `step` releases the GIL."""
+def in_threads(step: Callable[[S], T], parts: Iterable[S], threads: int) -> list[T]:
+    """The results of a step for each part, in their order; with one thread in the caller's own. `step` releases the GIL."""
+    return list(as_they_end(step, parts, threads))
+
+
+def as_they_end(step: Callable[[S], T], parts: Iterable[S], threads: int) -> Iterator[T]:
+    """As in_threads, each result as soon as it and all before it are there."""
     if threads == 1:
-        return [step(start) for start in starts]
+        yield from map(step, parts)
+        return
     with ThreadPoolExecutor(threads) as workers:
-        return list(workers.map(step, starts))
+        yield from workers.map(step, parts)
 
 
 def _look_at_the_long(block: Block, tiles: Tiles) -> None:

@@ -10,7 +10,8 @@ from scipy.sparse import csr_array
 
 from hybridrec.models import Floats, Ints, Neighbours, UserBlock
 from hybridrec.retrieval.recency import newer_items
-from hybridrec.retrieval.sparse import as_csr, empty_csr, load_csr, save_csr, score_sparse, top_k_sparse, unit_rows
+from hybridrec.retrieval.sparse import as_csr, unit_rows
+from hybridrec.retrieval.terms import Terms, no_terms
 
 
 class Fades(Protocol):
@@ -29,38 +30,38 @@ class ProfileModel(Generic[Options]):
 
     def __init__(self, config: Options) -> None:
         self.config = config
-        self.vectors = empty_csr()  # (n_items, n_terms), rows of length 1, or 0 for an item that is not described
-        self.by_term = empty_csr()
+        self.terms = no_terms()  # of length 1, or 0 for an item that is not described
 
     def describe(self, vectors: csr_array) -> dict[str, float]:
         """Take these vectors as the items'; returns how many terms and described items there are."""
-        self.vectors, self.by_term = vectors, vectors.T.tocsr()
+        self.terms = Terms.of(vectors)
         return {"terms": float(vectors.shape[1]), "items_with_content": float(np.count_nonzero(np.diff(vectors.indptr)))}
 
     def top_k(self, users: UserBlock, k: int) -> Neighbours:
         """The k unseen items of the highest cosine with the profile; an item that shares nothing is not returned."""
-        return top_k_sparse(self._profiles(users), self.by_term, users.history, k)
+        return self.terms.top_k(self._profiles(users), users.history, k)
 
     def score_pairs(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
         """Cosines; NaN without a described item in the history or for an item that is not described."""
         profiles = self._profiles(users)
-        scores = score_sparse(profiles, self.by_term, rows, items)
-        known = (np.diff(profiles.indptr)[rows] > 0) & (np.diff(self.vectors.indptr)[items] > 0)
+        scores = self.terms.score_pairs(profiles, rows, items)
+        known = (np.diff(profiles.indptr)[rows] > 0) & (np.diff(self.terms.distinct.indptr)[self.terms.group_of[items]] > 0)
         return np.where(known, scores, np.float32(np.nan))
 
     def save(self, folder: Path) -> None:
-        """The sparse matrix of item vectors and its transpose."""
-        save_csr(self.vectors, folder, "vectors")
-        save_csr(self.by_term, folder, "by_term")
+        """The items' terms."""
+        self.terms.save(folder, "terms")
 
     @classmethod
     def load(cls, folder: Path, config: Options) -> Self:
-        """The saved vectors, mapped."""
+        """The saved terms, mapped."""
         model = cls(config)
-        model.vectors, model.by_term = load_csr(folder, "vectors"), load_csr(folder, "by_term")
+        model.terms = Terms.load(folder, "terms")
         return model
 
     def _profiles(self, users: UserBlock) -> csr_array:
         recency = 0.5 ** (newer_items(users) / self.config.half_after)
         weights = csr_array((users.history.data * recency, users.history.indices, users.history.indptr), shape=users.history.shape)
-        return unit_rows(as_csr(as_csr(weights) @ self.vectors))  # (n_users, n_terms)
+        rows = as_csr(weights)
+        groups = csr_array((rows.data, self.terms.group_of[rows.indices], rows.indptr), shape=(rows.shape[0], self.terms.distinct.shape[0]))
+        return unit_rows(as_csr(groups @ self.terms.distinct))  # (n_users, n_terms), summed in the order of the items

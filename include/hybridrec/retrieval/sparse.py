@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,10 +36,32 @@ def score_sparse(left: csr_array, right: csr_array, rows: NDArray[np.integer], c
     """Products of row rows[i] of `left` and column columns[i] of `right`; 0 where they share nothing."""
     from hybridrec.retrieval import kernels
 
+    def fill(starts: NDArray[np.int64], of_row: NDArray[np.int64], scores: Floats) -> None:
+        kernels.sums_of_pairs(arrays_of(left), arrays_of(right), right.shape[1], starts, of_row, scores)
+
+    return _by_row(fill, left.shape[0], rows, columns)
+
+
+def score_rows(left: csr_array, right: csr_array, rows: NDArray[np.integer], others: NDArray[np.integer]) -> Floats:
+    """Products of row rows[i] of `left` and row others[i] of `right`, as score_sparse of the transpose; both have sorted indices."""
+    from hybridrec.retrieval import kernels
+
+    def fill(starts: NDArray[np.int64], of_row: NDArray[np.int64], scores: Floats) -> None:
+        kernels.sums_by_item(arrays_of(left), arrays_of(right), right.shape[1], starts, of_row, scores)
+
+    return _by_row(fill, left.shape[0], rows, others)
+
+
+def _by_row(
+    fill: Callable[[NDArray[np.int64], NDArray[np.int64], Floats], None],
+    n_rows: int,
+    rows: NDArray[np.integer],
+    columns: NDArray[np.integer],
+) -> Floats:
+    """Scores of pairs from a function that wants them row by row: starts of the rows, columns, and where the scores go."""
     order = np.argsort(rows, kind="stable")
-    starts = np.searchsorted(rows[order], np.arange(left.shape[0] + 1))
     by_row = np.empty(len(rows), dtype=np.float32)
-    kernels.sums_of_pairs(arrays_of(left), arrays_of(right), right.shape[1], starts, columns[order].astype(np.int64), by_row)
+    fill(np.searchsorted(rows[order], np.arange(n_rows + 1)), columns[order].astype(np.int64), by_row)
     scores = np.empty_like(by_row)
     scores[order] = by_row
     return scores

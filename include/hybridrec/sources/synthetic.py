@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
@@ -117,12 +118,11 @@ class Users(NamedTuple):
 
 
 class World(NamedTuple):
-    """What all days have in common."""
+    """What all days have in common. rng: what is left of the seed's draws, for the descriptions."""
 
     items: Items
     users: Users
-    item_table: pa.Table
-    user_table: pa.Table
+    rng: np.random.Generator
 
 
 class Part(NamedTuple):
@@ -143,8 +143,9 @@ def land(settings: Settings, folder: Path, seed: int) -> None:
     config = options(settings, "synthetic", Config())
     _require_sensible(config)
     world = make_world(config, seed)
-    _write(folder / "items" / "items.parquet", world.item_table)
-    _write(folder / "users" / "users.parquet", world.user_table)
+    rng = deepcopy(world.rng)  # the world is kept and stays as it is
+    _write(folder / "items" / "items.parquet", describe_items(config, world.items, rng))
+    _write(folder / "users" / "users.parquet", describe_users(config, world.users, rng))
     parts = parts_of(config)
     (folder / "events").mkdir()
     if config.n_events >= SPARK_FROM_EVENTS:
@@ -155,11 +156,9 @@ def land(settings: Settings, folder: Path, seed: int) -> None:
 
 @lru_cache(maxsize=1)  # a worker writes many parts
 def make_world(config: Config, seed: int) -> World:
-    """Items and users; equal for equal arguments, in every process."""
+    """Items and users; equal for equal arguments, in every process. Only who lands them describes them: a million titles take a while."""
     rng = np.random.default_rng(seed)
-    items = make_items(config, rng)
-    users = make_users(config, rng)
-    return World(items, users, describe_items(config, items, rng), describe_users(config, users, rng))
+    return World(make_items(config, rng), make_users(config, rng), rng)
 
 
 def parts_of(config: Config) -> list[Part]:
