@@ -64,6 +64,9 @@ def test_jobs_that_ask_at_once_share_one_server_and_a_dead_one_is_replaced(home:
             time.sleep(0.05)
         replaced = start_server(settings, "t")
         assert running_server(settings, "t") == replaced
+        command = psutil.Process(replaced.pid).cmdline()
+        assert f"-Djava.io.tmpdir={home}/spark/t.tmp" in command, "below /tmp others could make its folders before it"
+        assert list((home / "spark" / "t.tmp").iterdir())
         state = home / "spark" / "t.json"
         assert state.stat().st_mode & 0o777 == 0o600
         known = json.loads(state.read_text())
@@ -75,4 +78,5 @@ def test_jobs_that_ask_at_once_share_one_server_and_a_dead_one_is_replaced(home:
         peak = stop_server(settings, "t")
     assert peak > 100
     assert running_server(settings, "t") is None
+    assert not (home / "spark" / "t.tmp").exists()
     assert stop_server(settings, "t") == 0.0

@@ -142,6 +142,7 @@ def _own_session(settings: Settings) -> SparkSession:
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     builder = SparkSession.builder.master(master).config("spark.driver.memory", settings.spark_memory)
     conf = CONF | _folders(settings)
+    conf["spark.driver.extraJavaOptions"] = _temporary_files(Path(conf["spark.local.dir"]))
     if not master.startswith("local"):  # a cluster has a secret of its own, or none
         conf.pop("spark.authenticate")
     for key, value in conf.items():
@@ -155,6 +156,16 @@ def _folders(settings: Settings) -> dict[str, str]:
     """Where Spark may write. Iterative fits need the checkpoints: their plans grow until the stack is full."""
     names = {"spark.local.dir": "scratch", "spark.sql.warehouse.dir": "warehouse", "spark.checkpoint.dir": "checkpoints"}
     return {key: str(settings.home / "spark" / folder) for key, folder in names.items()}
+
+
+def _temporary_files(folder: Path) -> str:
+    """Java's option that keeps its temporary files in a folder of ours, which is made.
+
+    Below /tmp Spark makes a folder of a name that everybody knows, spark_connect_model_cache: whoever made it first, or a link of that
+    name, would say where it lies and whether sessions start. It also loads libraries that it has unpacked there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    return f'"-Djava.io.tmpdir={folder}"'
 
 
 def require_java() -> None:
@@ -206,8 +217,15 @@ def stop_server(settings: Settings, name: str) -> float:
             psutil.Process(server.pid).wait(timeout=20)
         except psutil.TimeoutExpired:
             os.killpg(server.pid, signal.SIGKILL)
-    _state_path(settings, name).unlink(missing_ok=True)
+    state = _state_path(settings, name)
+    state.unlink(missing_ok=True)
+    shutil.rmtree(_scratch(state), ignore_errors=True)
     return peak
+
+
+def _scratch(path: Path) -> Path:
+    """Where the server of this state or log has its temporary files: it leaves some of each session."""
+    return path.with_suffix(".tmp")
 
 
 def server_peak_mib(settings: Settings, name: str) -> float:
@@ -240,6 +258,7 @@ def archive_classes(settings: Settings, work: Callable[[SparkSession], None]) ->
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         psutil.Process(server.pid).wait(timeout=START_SECONDS)
+        shutil.rmtree(_scratch(_state_path(settings, "archive")), ignore_errors=True)
     fresh.replace(archive)
 
 
@@ -258,7 +277,7 @@ def _launch(settings: Settings, log_path: Path, java_option: str = "") -> Server
     }
     if class_archive().exists():
         java_option = f'"-XX:SharedArchiveFile={class_archive()}"'
-    conf["spark.driver.extraJavaOptions"] += f" {java_option}"
+    conf["spark.driver.extraJavaOptions"] += f" {_temporary_files(_scratch(log_path))} {java_option}"
     flags = [part for key, value in conf.items() for part in ("--conf", f"{key}={value}")]
     master = f"local[{settings.threads}]"
     bin_folder = Path(_spark_home()) / "bin"
