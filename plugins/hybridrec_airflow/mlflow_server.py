@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 OPEN = ("/health",)  # for health checks; it says OK and nothing else
+# MLflow's assistant runs an AI tool of this machine as whoever runs the server, also for a GET.
+CLOSED = re.compile(r"/ajax-api/\d\.0/mlflow/assistant(/.*)?", re.DOTALL)
 SCHEMES = ("http", "https")
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="hybridrec"'}
 READING = ("GET", "HEAD", "OPTIONS")
@@ -45,7 +47,7 @@ class Guard:
     writers: Path | None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what may pass: 401 without a login, 403 for a change by a reader."""
+        """Pass on what may pass: 401 without a login, 403 for a change by a reader and for what is closed to all."""
         if scope["type"] == "lifespan" or (scope["type"] == "http" and scope["path"] in OPEN):
             await self.app(scope, receive, send)
         elif scope["type"] == "http":
@@ -63,6 +65,10 @@ class Guard:
                 "Log in with a name and a password of Airflow's.\n", 401, {"WWW-Authenticate": 'Basic realm="hybridrec"'}
             )
             await say(scope, receive, send)
+        elif CLOSED.fullmatch(scope["path"]):
+            await PlainTextResponse("MLflow's assistant is closed here: it would run programs of this machine.\n", 403)(
+                scope, receive, send
+            )
         elif writes or scope["method"] in READING or QUERIES.fullmatch(scope["path"]):
             await self.app(scope, receive, send)
         else:

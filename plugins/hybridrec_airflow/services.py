@@ -24,7 +24,7 @@ import psutil
 from hybridrec import discover
 from hybridrec.errors import BadData
 from hybridrec.job import explain_os_error
-from hybridrec.private_files import keep_private, tighten
+from hybridrec.private_files import keep_private, make_private_folder, tighten
 from hybridrec.spark import require_java
 from hybridrec_airflow import night
 from hybridrec_airflow.daemon import CannotStart, Daemon, say, tail
@@ -58,7 +58,18 @@ class Service:
     def start(self) -> None:
         """Start it unless it runs."""
         if not self.daemon.process():
-            self.daemon.start(self._command(), self.installation.environment())
+            self.daemon.start(self._command(), self._environment())
+
+    def _environment(self) -> dict[str, str]:
+        """The environment of all, and for MLflow a folder of its own for temporary files.
+
+        In /tmp it would read sessions and write locks of names that everybody knows, or has made there before.
+        """
+        if self.name != MLFLOW:
+            return self.installation.environment()
+        scratch = self.installation.settings.home / "mlflow" / "scratch"
+        make_private_folder(scratch)
+        return self.installation.environment() | {"TMPDIR": str(scratch)}
 
     def _command(self) -> list[str]:
         if self.name in ("scheduler", "triggerer"):

@@ -68,6 +68,25 @@ def test_a_reader_changes_nothing_and_a_job_may(client: TestClient, method: str,
     assert client.request(method, path, auth=("jobs", "writes")).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["", "/config", "/providers/codex/health", "/sessions/11111111-1111-4111-8111-111111111111/stream"])
+def test_nobody_runs_programs_through_mlflows_assistant(client: TestClient, path: str) -> None:
+    """A GET begins a session's turn, so that a reader could let an AI tool of this machine work as whoever runs the server."""
+    for login in (("viewer", "looks"), ("jobs", "writes")):
+        answer = client.get(f"/ajax-api/3.0/mlflow/assistant{path}", auth=login)
+        assert (answer.status_code, "MLflow's assistant is closed" in answer.text) == (403, True)
+
+
+@pytest.mark.slow
+def test_mlflow_has_its_assistant_where_it_is_closed() -> None:
+    from mlflow.server.assistant.api import assistant_router
+
+    from hybridrec_airflow.mlflow_server import CLOSED
+
+    paths = [route.path for route in assistant_router.routes]
+    assert len(paths) > 5
+    assert all(CLOSED.fullmatch(path) for path in paths)
+
+
 def test_a_changed_password_counts_at_once(client: TestClient, tmp_path: Path) -> None:
     (tmp_path / "readers").write_text(json.dumps({"viewer": "another"}))
     assert client.get("/", auth=("viewer", "looks")).status_code == 401

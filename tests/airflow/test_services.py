@@ -87,6 +87,21 @@ def test_a_full_disk_is_one_sentence(
     assert "free some space or move HYBRIDREC_HOME" in capsys.readouterr().out
 
 
+def test_mlflow_keeps_its_temporary_files_from_other_users(installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It opens files in that folder whose names everybody knows: a link of another user would say which of ours it empties."""
+    from hybridrec_airflow.services import Service
+
+    folders: dict[str, str | None] = {}
+    monkeypatch.setattr(
+        "hybridrec_airflow.daemon.Daemon.start", lambda daemon, _, environment: folders.update({daemon.name: environment.get("TMPDIR")})
+    )
+    monkeypatch.delenv("TMPDIR", raising=False)
+    for name in ("api-server", "mlflow"):
+        Service(name, installation).start()
+    assert folders == {"api-server": None, "mlflow": str(installation.settings.home / "mlflow" / "scratch")}
+    assert Path(folders["mlflow"]).stat().st_mode & 0o777 == 0o700
+
+
 def test_a_recycled_process_id_is_not_ours(installation) -> None:
     from hybridrec_airflow.services import Service, stop_services
 
