@@ -245,8 +245,16 @@ def _short(value: object) -> str:
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    told = [f"{found['loc'][1]} is {_short(found['input'])}: {found['msg'][:1].lower()}{found['msg'][1:]}" for found in error.errors()]
+    told = [f"{found['loc'][1]} is {_short(found['input'])}: {_expected(found)}" for found in error.errors()]
     return JSONResponse({"detail": "; ".join(told)}, 422)
+
+
+def _expected(found: dict[str, Any]) -> str:
+    """What would be right, in words where pydantic shows a regular expression."""
+    if found["type"] == "string_pattern_mismatch":
+        many = found["loc"][1] == "exclude"
+        return "ids are expected, with commas between them and without control characters" if many else "an id has no control characters"
+    return f"{found['msg'][:1].lower()}{found['msg'][1:]}"
 
 
 async def _unavailable(request: Request, error: Exception) -> JSONResponse:

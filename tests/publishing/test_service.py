@@ -258,6 +258,9 @@ def test_an_unknown_parameter_is_answered_with_those_there_are(client: Client) -
     assert client.get("/popular?k=2&k=3") == (422, {"detail": "k is given 2 times, expected once"})
     status, answer = client.get("/recommendations/u?k=0")
     assert (status, answer["detail"]) == (422, "k is '0': input should be greater than or equal to 1")
+    assert client.get("/recommendations/%00") == (422, {"detail": "user_id is '\\x00': an id has no control characters"})
+    expected = "ids are expected, with commas between them and without control characters"
+    assert client.get("/recommendations/u?exclude=a,,b") == (422, {"detail": f"exclude is 'a,,b': {expected}"})
 
 
 @pytest.mark.parametrize("query", ["exclude=i001,i003", "exclude=i001,%20i003", "exclude=i001%2Ci003", "exclude=i001&exclude=i003,i999"])
