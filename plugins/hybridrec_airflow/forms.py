@@ -30,20 +30,20 @@ def source() -> Param:
     """Choice of the input data set."""
     found = discover.names("sources")
     default = "movielens_100k" if "movielens_100k" in found else next(iter(found), None)
-    text = 'Which data: a file below sources/. "files" reads your own events, items and users from a folder.'
+    text = 'The data set. "files" reads your own events, items and users from the folder that HYBRIDREC_FILES names.'
     return Param(default, type="string", enum=list(found), title="Source", description=text)
 
 
 def as_of() -> Param:
     """Optional point in time that the run must not look past."""
     text = (
-        "Date or date and time (UTC unless it says otherwise) that the run must not look past."
-        " Empty: the newest event; a scheduled run or a day of a backfill takes its own date."
+        "Date, or date and time (UTC unless a zone is given). Later events are ignored."
+        " Empty: up to the newest event; scheduled runs and backfills take their own date."
     )
     return Param(None, type=["null", "string"], pattern=DATE, title="As of", description=text)
 
 
-def models(text: str = "Base models of this night. One that is left out is missing from candidates, ranker and report.") -> Param:
+def models(text: str = "Base models of this night. A model that you remove is missing from candidates, ranker and report.") -> Param:
     """Choice of base models."""
     found = list(discover.names("models"))
     items = {"type": "string", "enum": found}
@@ -52,7 +52,7 @@ def models(text: str = "Base models of this night. One that is left out is missi
 
 def k() -> Param:
     """Optional length of a user's list."""
-    text = f"Items that each user gets, 1 to 200. Empty: k under [night] in hybridrec.toml, which is {Config().k} where it is not set."
+    text = f"Items per user, 1 to 200. Empty: the option k under [night] in hybridrec.toml ({Config().k} if it is not set)."
     return Param(None, type=["null", "integer"], minimum=1, maximum=200, title="k", description=text)
 
 
@@ -65,8 +65,8 @@ def publish() -> Param:
 def publish_backfill() -> Param:
     """Whether the days of a backfill go live."""
     text = (
-        "For a backfill only. On: each of its days goes live when it is done, also one older than what is live."
-        " Off: its days are judged and reported."
+        "For backfills only. On: each day goes live when it is done, even if it is older than the live version."
+        " Off: the days are judged and reported, and not published."
     )
     return Param(False, type="boolean", title="Publish a backfill", description=text)
 
@@ -74,7 +74,7 @@ def publish_backfill() -> Param:
 def override_reason() -> Param:
     """A person's reason to publish although a threshold on the table fails."""
     text = (
-        "Why a table is wanted that differs much from what is live, as after a change of source; kept with the version."
+        "Why a large change from the live table is intended, for example a new source; stored with the version."
         " Empty: a table that fails a check is not published."
     )
     return Param(None, type=["null", "string"], maxLength=300, title="Override reason", description=text)
@@ -82,19 +82,19 @@ def override_reason() -> Param:
 
 def trials() -> Param:
     """How many options a search may try."""
-    text = "Fits of each model, that of the current options among them, 2 to 200."
+    text = "Fits per model, including one with the current options; 2 to 200."
     return Param(20, type="integer", minimum=2, maximum=200, title="Trials", description=text)
 
 
 def seconds() -> Param:
     """How long a search may take."""
-    text = "For each model; no trial begins that would probably end later. 10 seconds to 2 hours."
+    text = "Time limit per model, 10 to 7200 seconds. Trials likely to exceed it are not started."
     return Param(600, type="integer", minimum=10, maximum=7200, title="Seconds", description=text)
 
 
 def origins() -> Param:
     """How many points in time a backtest judges."""
-    text = "Points in time, the newest at As of; 2 to 24. Each costs about as much as a night without its publishing."
+    text = "Number of points in time, 2 to 24; the newest is As of. Each costs about as much as a night without publishing."
     return Param(4, type="integer", minimum=2, maximum=24, title="Origins", description=text)
 
 
@@ -105,14 +105,14 @@ def step_days() -> Param:
 
 def run() -> Param:
     """The run that is studied; there is no default, since only a person knows which."""
-    text = "Id of a run of nightly_retrain that was judged, as its report names it. Its report is written anew with what is found."
+    text = "Id of a run of nightly_retrain that reached its evaluation, as its report shows it. The results are added to that report."
     return Param(type="string", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$", title="Run", description=text)
 
 
 def sources() -> Param:
     """Which models a study leaves out."""
     found = list(discover.names("models"))
-    text = "Models to leave out, one at a time. None chosen: every one that the run has."
+    text = "Models to leave out, one at a time. Empty: each model of the run."
     items = {"type": "string", "enum": found}
     return Param(None, type=["null", "array"], items=items, examples=found, uniqueItems=True, title="Sources", description=text)
 
@@ -120,7 +120,7 @@ def sources() -> Param:
 def version() -> Param:
     """Choice of the version to go back to."""
     text = (
-        "A kept version, as the table publications names it. Empty: the task choose_version lists those that are kept, with their"
+        "Name of a kept version, as in the table publications. Empty: the task choose_version lists the kept versions with their"
         " dates and figures, and waits for your choice under Required Actions."
     )
     return Param(None, type=["null", "string"], pattern=r"^[A-Za-z0-9_.-]{1,160}$", title="Version", description=text)
@@ -128,7 +128,7 @@ def version() -> Param:
 
 def reason() -> Param:
     """Why a person acts; there is no default."""
-    text = f"Why, for whoever reads it later; 3 to {MAX_REASON} characters. Kept, and shown by every night that is held."
+    text = f"Why you do this, 3 to {MAX_REASON} characters. Stored, and shown by each night that is held."
     return Param(type="string", minLength=3, maxLength=MAX_REASON, title="Reason", description=text)
 
 
