@@ -81,7 +81,7 @@ def test_better_list_of_a_segment_is_published() -> None:
     assert "weighted - stacking: ndcg@1 +1.0000 [+1.0000, +1.0000], 50 users" in reason
     assert choice_of(lists, "heavy") == (
         "stacking",
-        "the default: 0 users with labels in this segment are too few to overrule it, 20 are needed",
+        "the default: 0 users with labels in this segment; 20 are needed to overrule it",
     )
 
 
@@ -223,6 +223,7 @@ def test_history_lengths_of_users_without_row(small_run: Run) -> None:
 def test_comparison_reads_as_a_sentence() -> None:
     row = Comparison("strategy", "a", "b", "all", "ndcg@10", 0.00311, -0.01, 0.02, 7)
     assert row.text() == "a - b: ndcg@10 +0.0031 [-0.0100, +0.0200], 7 users"
+    assert replace(row, n_users=1).text().endswith("], 1 user")
 
 
 def test_learns_is_known_without_a_run() -> None:

@@ -33,7 +33,7 @@ class Comparison:
     def text(self) -> str:
         """As "weighted - stacking: ndcg@20 +0.0031 [-0.0102, +0.0161], 812 users"."""
         interval = f"{self.difference:+.4f} [{self.low:+.4f}, {self.high:+.4f}]"
-        return f"{self.name} - {self.against}: {self.metric} {interval}, {self.n_users} users"
+        return f"{self.name} - {self.against}: {self.metric} {interval}, {_users(self.n_users)}"
 
 
 @dataclass(frozen=True)
@@ -120,10 +120,14 @@ def decide(lists: JudgedLists, comparisons: list[Comparison], k: int) -> dict[st
 def _why_default(lists: JudgedLists, segment: str, rivals: list[Comparison]) -> str:
     n_users = int((lists.segments == segment).sum())
     if n_users < MIN_USERS:
-        return f"the default: {n_users} users with labels in this segment are too few to overrule it, {MIN_USERS} are needed"
+        return f"the default: {_users(n_users)} with labels in this segment; {MIN_USERS} are needed to overrule it"
     if not rivals:
         return "the default: there is no other list"
     return f"the default: no list is better with its whole 95 % interval above 0. Nearest: {rivals[0].text()}"
+
+
+def _users(n: int) -> str:
+    return "1 user" if n == 1 else f"{n} users"
 
 
 def _beside_best_source(of_segment: list[Comparison], name: str) -> str:

@@ -72,7 +72,6 @@ def served_sentence(served: Served, held_out: str) -> str:
     whose, best = RANKED_BY[served.ranked_by], f"the best single model, {served.best}"
     if served.difference == served.low == served.high == 0:
         return f"On {held_out}, for {whom(served)}, {whose} are those of {best}: {served.metric} {served.value:.4f}."
-    verdict = "beat" if served.low > 0 else "fall behind" if served.high < 0 else "are about as good as"
     gain = (
         f", {per_cent(abs(served.difference) / served.best_value)} {'more' if served.difference > 0 else 'less'}"
         if served.best_value > 0
@@ -80,7 +79,18 @@ def served_sentence(served: Served, held_out: str) -> str:
     )
     figures = f"{served.metric} {served.value:.4f} against {served.best_value:.4f}{gain}"
     sure = f"a difference of {served.difference:+.4f}, 95 % interval {served.low:+.4f} to {served.high:+.4f}"
-    return f"On {held_out}, for {whom(served)}, {whose} {verdict} {best}: {figures}; {sure}."
+    return f"On {held_out}, for {whom(served)}, {whose} {_verdict(served)} {best}: {figures}; {sure}."
+
+
+def _verdict(served: Served) -> str:
+    """What the interval allows to say; beside a difference of many per cent "as good as" would contradict it."""
+    if served.low > 0:
+        return "beat"
+    if served.high < 0:
+        return "fall behind"
+    if served.difference == 0:
+        return "are about as good as"
+    return f"are not clearly {'better' if served.difference > 0 else 'worse'} than"
 
 
 def per_cent(share: float, digits: int = 0) -> str:
