@@ -64,11 +64,14 @@ async def protect(request: Request, call_next: RequestResponseEndpoint) -> Respo
 
 
 @app.exception_handler(HTTPException)
-async def log_in(request: Request, error: HTTPException) -> Response:
-    """Sends a browser without a session, or with one that holds no more, to the login and from there back to the page."""
-    has_session = error.status_code != HTTP_401_UNAUTHORIZED and error.detail != WRONG_SESSION
-    if has_session or "text/html" not in request.headers.get("accept", ""):
+async def refuse(request: Request, error: HTTPException) -> Response:
+    """Sends a browser without a session, or with one that holds no more, to the login and from there back; else says what is wrong."""
+    if "text/html" not in request.headers.get("accept", ""):
         return await http_exception_handler(request, error)
+    if error.status_code != HTTP_401_UNAUTHORIZED and error.detail != WRONG_SESSION:
+        from hybridrec.report.page import template
+
+        return HTMLResponse(template("refused.html").render(sentence=error.detail, prefix=PREFIX), error.status_code)
     query = f"?{request.url.query}" if request.url.query else ""
     return RedirectResponse(f"{LOGIN}?{urlencode({'next': request.url.path + query})}", HTTP_303_SEE_OTHER)
 

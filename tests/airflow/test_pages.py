@@ -93,7 +93,17 @@ def test_a_name_that_cannot_be_is_not_found(page: str, name: str, client: TestCl
 
 
 def test_a_run_without_report_is_told_apart(client: TestClient, report: Path) -> None:
-    assert "write_report" in client.get("/reports/night-2").json()["detail"]
+    sentence = "There is no report of run 'night-2' yet; the task write_report makes it."
+    assert client.get("/reports/night-2").json() == {"detail": sentence}
+
+
+@pytest.mark.parametrize(("page", "sentence"), [("reports", "There is no report of run"), ("docs", "no such page"), ("mlflow", "no run")])
+def test_a_person_reads_what_is_missing_on_a_page(page: str, sentence: str, client: TestClient, report: Path, home: Path) -> None:
+    (home / "data_docs").mkdir()
+    answer = client.get(f"/{page}/<b>'", headers={"Accept": "text/html,*/*"})
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert sentence in answer.text and '<a href="/hybridrec/">' in answer.text
+    assert "<b>" not in answer.text
 
 
 @pytest.mark.parametrize("name", ["..%2f..%2fetc", "a%2fb", "%2e%2e%2fx", "a..b"])

@@ -83,7 +83,7 @@ def _entrance(settings: Settings) -> str:
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Data Docs</title>'
         f'<link rel="stylesheet" href="{STYLE_FILE}"></head><body><div class="container-fluid"><h1>Data Docs</h1>'
-        "<p>What Great Expectations found in the core tables, newest first.</p><table><thead><tr><th>Table</th>"
+        "<p>What Great Expectations found in the core tables, newest first. Times are UTC.</p><table><thead><tr><th>Table</th>"
         f"<th>Checked at</th><th>Outcome</th><th>Expectations that hold</th></tr></thead><tbody>{rows}</tbody></table></div></body></html>"
     )
 
