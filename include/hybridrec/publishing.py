@@ -99,8 +99,8 @@ def confirm_outcome(run: Run, target: Target) -> str:
     state = {found.version: found.state for found in target.versions()}.get(version)
     if state in PUBLISHED_ONCE:
         return f"version {version} is live" if state == "live" else f"version {version} was live and has been replaced since"
-    if store.is_committed(run.dataset("held")):
-        return (run.artefact("held") / HELD).read_text()
+    if sentence := why_held(run):
+        return sentence
     raise BadData(
         f"run {run.run_id} has published nothing, and nobody has switched its publishing off; what is live stays live."
         " The first failed task's log says why; mend it and clear that task with what comes after it"
@@ -111,6 +111,11 @@ def note_held(run: Run, sentence: str) -> None:
     """Keep with the run why it was kept from publishing."""
     with run.staged("held") as folder:
         (folder / HELD).write_text(sentence)
+
+
+def why_held(run: Run) -> str:
+    """Who kept the run from publishing, when and why; empty if nobody did."""
+    return (run.artefact("held") / HELD).read_text() if store.is_committed(run.dataset("held")) else ""
 
 
 def published_tables(run: Run) -> Mapping[str, Iterator[pa.RecordBatch]]:

@@ -28,6 +28,7 @@ from hybridrec.evaluation.gate import Verdict
 from hybridrec.evaluation.promotion import write_promotion
 from hybridrec.job import TaskRecord
 from hybridrec.lookup import open_target
+from hybridrec.publishing import note_held
 from hybridrec.report import collect as collecting
 from hybridrec.report.facts import Facts
 from hybridrec.report.lists import sample_positions
@@ -493,6 +494,19 @@ def test_a_failed_night_begins_with_its_first_failing_task(small_run: Run) -> No
     assert at == sorted(at) and at[0] < page.index("<nav>")
     assert f'<a href="{PAGE}train_ranker">' in page
     assert "Task train_ranker" not in said(facts) and "Task train_model two_tower rank failed" in said(facts)
+
+
+def test_a_held_night_has_not_failed_and_says_who_holds_it(night: Run) -> None:
+    note_held(night, "publications are held: ada held publications on 2026-04-11 at 05:00 UTC: too many shoes")
+    facts = collect(night)
+    assert (facts.outcome, facts.failure) == ("held", None)
+    assert "were made and not published. Publications are held: ada held publications on 2026-04-11" in facts.headline
+    assert "This night failed" not in render(facts)
+    records(night, Task("publish_table", "", "failed", "disk full"))  # cleared after the hold was lifted
+    assert collect(night).outcome == "failed"
+    records(night, Task("publish_table", "", "done"))
+    publish(night, "v1", "one", run_id="small")
+    assert collect(night).outcome == "published"
 
 
 def test_a_published_night_that_fails_when_cleared_says_both(night: Run) -> None:

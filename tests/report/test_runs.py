@@ -56,6 +56,9 @@ def fill(home: Path, target: Target) -> None:
         add_run(home, run_id, "published", figure="+0.0100 (+0.0050 to +0.0150)")
         add_version(target, f"v{number}", run_id)
     add_run(home, "trial", "not published")
+    add_run(home, "held", "held")
+    add_run(home, "held_late", "held")
+    target.stage(publication("v4", run_id="held_late"), tables("v4"))
     add_run(home, "broken", "failed", failed_in="train_ranker")
     add_run(home, "at_work")
 
@@ -66,6 +69,8 @@ EVERY_KIND = {
     "newer": "kept",
     "newest": "live now",
     "trial": "not published",
+    "held": "held",
+    "held_late": "held",
     "broken": "failed",
     "at_work": "no report yet",
 }

@@ -14,6 +14,7 @@ from hybridrec.errors import BadData
 from hybridrec.evaluation.ablation import Ablation
 from hybridrec.evaluation.comparisons import Comparison
 from hybridrec.evaluation.leaks import FOUND, FOUND_FILE
+from hybridrec.publishing import why_held
 from hybridrec.ranking.policy import DECISION, read_choices
 from hybridrec.report import story
 from hybridrec.report.costs import alarm_seconds, steps
@@ -80,7 +81,7 @@ def collect(run: Run, written_at: datetime, durations: Mapping[str, float] | Non
         spark_peak_mib=_spark_peak_mib(run),
     )
     facts = replace(facts, absent=tuple(absent), **_newest_event(run, written_at), **_beside_target(run, facts))
-    facts = replace(facts, served=served_quality(run, facts) if facts.metrics else None, failure=find_failure(run))
+    facts = replace(facts, served=served_quality(run, facts) if facts.metrics else None, failure=find_failure(run), held=why_held(run))
     facts = replace(facts, outcome=story.outcome(facts))
     facts = replace(facts, failure=unknown_failure(run)) if facts.outcome == story.FAILED and not facts.failure else facts
     return replace(facts, warnings=warnings(facts), headline=story.headline(facts))

@@ -331,7 +331,8 @@ class Facts:
 
     written_at: when the report was written; it states what was true then. held_out: what the lists are judged by.
     metric: the one by which lists are compared, as ndcg@20. target_problem: why the target could not be asked what it has of this run.
-    outcome: published, not published, or failed. newest_event: the newest that the models saw, and its age in days as of written_at.
+    outcome: published, held, not published, or failed. held: who kept the run from publishing and why.
+    newest_event: the newest that the models saw, and its age in days as of written_at.
     absent: what is missing, each with the job that would have written it. ranked_users: with a ranked list, before any rule.
     """
 
@@ -351,6 +352,7 @@ class Facts:
     metric: str = ""
     headline: str = ""
     outcome: str = ""
+    held: str = ""
     failure: Failure | None = None
     served: Served | None = None
     warnings: tuple[Notice, ...] = ()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hybridrec import storage, store
 from hybridrec.publishing import live_publication
 from hybridrec.report.page import template
+from hybridrec.report.story import HELD
 from hybridrec.report.summary import Summary, read_summary
 from hybridrec.report.target import ask_target
 from hybridrec.run import MANIFEST, RUN_ID
@@ -32,6 +33,7 @@ STATES = {
 OUTCOMES = {
     "published": ("published", "kind", "By its report; the target does not name it now."),
     "not published": ("not published", "kind", "As asked: judged and reported only."),
+    "held": ("held", "kind", "Judged and reported; a person held publications."),
     "failed": ("failed", "bad", "Ended before it was published."),
 }
 REPORTED = ("reported", "kind", "Judged, with a report of its own kind or of an earlier release.")
@@ -115,7 +117,8 @@ def _row(settings: Settings, name: str, opened_at: float, has_report: bool, publ
 
 def _state(version: Publication | None, summary: Summary | None, has_report: bool) -> tuple[str, str, str]:
     """The target knows best; it does not know of runs that published nothing."""
-    if version is not None:
+    was_held = summary is not None and summary.outcome == HELD
+    if version is not None and not (was_held and version.state == "staged"):  # the hold came while it was being written
         return STATES[version.state]
     if summary is not None:
         return OUTCOMES.get(summary.outcome, REPORTED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hybridrec.report.facts import Facts, Metric, Served
 
-PUBLISHED, NOT_PUBLISHED, FAILED = "published", "not published", "failed"
+PUBLISHED, HELD, NOT_PUBLISHED, FAILED = "published", "held", "not published", "failed"
 LEFT = "what was live before was left as it was"
 HISTORIES = {"none": "no", "light": "a light", "heavy": "a heavy"}
 RANKED_BY = {
@@ -16,13 +16,18 @@ RANKED_BY = {
 
 
 def outcome(facts: Facts) -> str:
-    """What came of the night. One that was to publish and did not has failed; so has one that made no lists, or fails when cleared."""
+    """What came of the night.
+
+    One that was to publish and did not has failed, unless a person held publications; so has one that made no lists, or fails when cleared.
+    """
     if facts.failure:
         return FAILED
     if was_published(facts):
         return PUBLISHED
     if facts.publish and facts.target_problem and any(step.name == "publish_table" and step.state == "done" for step in facts.steps):
         return PUBLISHED
+    if facts.held:
+        return HELD
     return NOT_PUBLISHED if not facts.publish and (facts.lists or facts.ranked_users) else FAILED
 
 
@@ -51,6 +56,8 @@ def _outcome(facts: Facts) -> str:
         return f"Lists for {users} were published at {facts.version.generated_at} as version {facts.version.version}.{later}"
     if not facts.publish:
         return f"A trial: lists for {users} were made and, as asked, not published."
+    if facts.held:
+        return f"Lists for {users} were made and not published. {facts.held[:1].upper()}{facts.held[1:]}."
     if facts.target_problem:
         return f"Lists for {users} were made. {facts.target_problem}."
     return f"Lists for {users} were made and not published: {LEFT}."

@@ -20,7 +20,7 @@ SUMMARY = "summary.json"
 class Summary:
     """What was true when the report was written.
 
-    outcome: published, not published or failed. figure: what the lists gain over the best single model, empty if it was not measured;
+    outcome: published, held, not published or failed. figure: what the lists gain over the best single model, empty if it was not measured;
     figure_of: in which metric and over which model. failed_in: the first failing task of a failed night.
     """
 
