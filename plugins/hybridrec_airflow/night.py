@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hybridrec import discover, store
 from hybridrec.settings import Settings
+from hybridrec.targets import Target
 from hybridrec_airflow.process import ROOT, environment
 from hybridrec_airflow.rest import AirflowApi, Refused, TaskState
 
@@ -110,7 +111,7 @@ def schedule_sentence(api: AirflowApi) -> str:
 
 
 def show_result(settings: Settings, user_id: str, say: Say) -> None:
-    """Say which version is live, where the report is, and show one user's list."""
+    """Say which version is live, where the report is, and show one user's list: the first user's if none is named."""
     target = discover.member("targets", settings.target).connect(settings)
     live = next((found for found in target.versions() if found.state == "live"), None)
     if live is None:
@@ -119,9 +120,13 @@ def show_result(settings: Settings, user_id: str, say: Say) -> None:
     counts = ", ".join(f"{count} {table}" for table, count in sorted(live.counts.items()))
     say(f"\npublished version {live.version}: {counts}; content {live.content_hash[:16]}")
     say(f"report {_report(settings, live.run_id)}\n")
-    command = [sys.executable, "-m", "jobs.lookup", f"--user-id={user_id}"]
+    command = [sys.executable, "-m", "jobs.lookup", f"--user-id={user_id or _first_user(target)}"]
     found = subprocess.run(command, cwd=ROOT, env=environment(""), capture_output=True, text=True, check=False)
     say(found.stdout if found.returncode == 0 else found.stderr)
+
+
+def _first_user(target: Target) -> str:
+    return str(next(iter(target.read_live("recommendations", ("user_id",))))["user_id"][0])
 
 
 def _report(settings: Settings, run_id: str) -> Path | str:

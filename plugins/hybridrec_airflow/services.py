@@ -256,7 +256,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser_run = actions.add_parser("run", help=run.__doc__)
     parser_run.add_argument("--source", default="movielens_100k", choices=discover.names("sources"))
     parser_run.add_argument("--k", type=int, default=None, help="items a user gets")
-    parser_run.add_argument("--user-id", default="196", help="whose list to show at the end")
+    parser_run.add_argument("--user-id", default="", help="whose list to show at the end; empty: the first user's")
     parser_run.add_argument("--keep", action="store_true", help="leave Airflow running")
     return parser.parse_args(argv)
 

@@ -14,6 +14,10 @@ from types import SimpleNamespace
 import psutil
 import pytest
 from plain_user import as_a_plain_user
+from published_rows import publish
+
+from hybridrec.settings import Settings
+from hybridrec.targets.sqlite import SqliteTarget
 
 
 @pytest.fixture
@@ -187,3 +191,12 @@ def test_a_late_night_leaves_a_line(home: Path) -> None:
     lines = (home / "airflow" / "missed_deadlines.log").read_text().splitlines()
     assert lines[0] == "nightly_retrain r1: not done 4 hours after it was queued"
     assert len(lines) == 2
+
+
+def test_the_result_shows_the_first_users_list_whatever_the_source(home: Path) -> None:
+    from hybridrec_airflow.night import show_result
+
+    publish(SqliteTarget(home / "published" / "recommendations.db"), "v1", "one")
+    lines: list[str] = []
+    show_result(Settings.from_env(), "", lines.append)
+    assert any(line.startswith("Recommendations for user u00000\n") for line in lines), lines

@@ -13,6 +13,7 @@ from database import READER
 from published_rows import AS_OF, publication, tables
 
 from hybridrec import store
+from hybridrec.interventions import Intervention, record
 from hybridrec.lookup import open_target
 from hybridrec.report.runs import RunList, list_runs, render_runs
 from hybridrec.report.summary import SUMMARY
@@ -142,6 +143,15 @@ def test_names_of_folders_cannot_write_the_page(home: Path) -> None:
     add_run(home, "good", "failed", failed_in="<b>")
     page = render_runs(list_runs(Settings.from_env(), NOW), "/hybridrec")
     assert "script" not in page and "failed in &lt;b&gt;" in page
+
+
+def test_a_hold_is_said_with_its_reason_until_it_is_lifted(home: Path) -> None:
+    settings = Settings.from_env()
+    record(settings, Intervention("hold", NOW, "paula", "prices of <yesterday>"))
+    page = render_runs(list_runs(settings, NOW), "/hybridrec")
+    assert "Publications are held" in page and "paula held publications on" in page and "prices of &lt;yesterday&gt;" in page
+    record(settings, Intervention("lift", NOW + timedelta(hours=1), "paula", "prices are right again"))
+    assert "Publications are held" not in render_runs(list_runs(settings, NOW), "/hybridrec")
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from hybridrec import storage, store
+from hybridrec import interventions, storage, store
 from hybridrec.publishing import live_publication
 from hybridrec.report.page import template
 from hybridrec.report.story import HELD
@@ -59,12 +59,16 @@ class RunRow:
 
 @dataclass(frozen=True)
 class RunList:
-    """The newest runs, what is live by the target, or why it could not be asked. n_older: runs that are not shown."""
+    """The newest runs, what is live by the target, or why it could not be asked.
+
+    hold: who keeps runs from publishing, when and why; empty if nobody does. n_older: runs that are not shown.
+    """
 
     asked_at: str
     live: str
     is_expired: bool
     problem: str
+    hold: str
     rows: tuple[RunRow, ...]
     n_older: int
 
@@ -78,8 +82,9 @@ def list_runs(settings: Settings, now: datetime) -> RunList:
     answer = ask_target(settings)
     live, published = live_publication(list(answer.versions)), {version.run_id: version for version in answer.versions}
     rows = tuple(_row(settings, name, at, has_report, published) for at, name, has_report in found[:SHOWN])
-    expired = live is not None and live.valid_until < now
-    return RunList(minute(now), _live(live) if live else "", expired, answer.problem, rows, len(found) - len(rows))
+    expired, held = live is not None and live.valid_until < now, interventions.hold(settings)
+    hold = held.sentence if held else ""
+    return RunList(minute(now), _live(live) if live else "", expired, answer.problem, hold, rows, len(found) - len(rows))
 
 
 def render_runs(found: RunList, prefix: str) -> str:
