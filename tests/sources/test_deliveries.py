@@ -52,6 +52,7 @@ def titles(rows: Rows) -> list[object]:
         ("one lone quote", 'item_id\ttitle\nq1\t"24 inch\nq2\toak\n', ['"24 inch', "oak"]),
         ("quotes written twice", 'item_id,title\nq1,"24"" screen"\nq2,"a ""b"" c"\n', ['24" screen', 'a "b" c']),
         ("backslash before a quote", 'item_id,title\nq1,"say \\"hi\\", ok"\nq2,"b"\n', ['say "hi", ok', "b"]),
+        ("quotes written twice, and after a backslash", 'item_id,title\nq1,"say ""hi"""\nq2,"5\\" disk"\n', ['say "hi"', '5" disk']),
         ("backslash that escapes nothing", 'item_id,title\nq1,"C:\\dir\\"\nq2,"b"\n', ["C:\\dir\\", "b"]),
         ("backslash before a delimiter", "item_id\ttitle\nq1\ta\\\tb\nq2\tc\n", ["a\tb", "c"]),
         ("null as MySQL writes it", 'item_id,title\nq1,"say \\"hi\\""\nq2,\\N\n', ['say "hi"', None]),
@@ -177,6 +178,24 @@ def test_utf16_without_a_mark_and_what_is_no_text_are_refused(delivery: Path, tm
     assert "is not UTF-16, as its byte order mark says, from byte" in refusal(tmp_path)
 
 
+def test_utf16_of_big_end_first_without_a_mark_is_refused_with_its_own_command(delivery: Path, tmp_path: Path) -> None:
+    (delivery / "items.csv").write_bytes("item_id,title\ni1,b\n".encode("utf-16-be"))
+    assert "iconv -f utf-16be -t utf-8 items.csv" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"), [(b"PK\x03\x04", "a ZIP archive"), (b"PAR1", "a Parquet file"), (b"BZh91AY", "packed with bzip2")]
+)
+@pytest.mark.parametrize("name", ["items.csv", "items.jsonl"])
+def test_what_only_has_the_name_of_a_text_is_not_to_be_converted(
+    delivery: Path, tmp_path: Path, start: bytes, kind: str, name: str
+) -> None:
+    (delivery / name).write_bytes(start + bytes(range(128, 256)))
+    message = refusal(tmp_path)
+    assert f"{name} is {kind}" in message
+    assert "iconv" not in message
+
+
 @pytest.mark.parametrize("name", ["items.csv.gz", "items.csv", "items.jsonl.gz"])
 def test_gzip_is_unpacked_whatever_the_name_says(delivery: Path, tmp_path: Path, name: str) -> None:
     content = b'item_id,title\ni1,"a, b"\n' if "csv" in name else b'{"item_id": "i1", "title": "a, b"}'
@@ -186,6 +205,12 @@ def test_gzip_is_unpacked_whatever_the_name_says(delivery: Path, tmp_path: Path,
 
 
 # JSON
+
+
+def test_a_whole_number_that_json_has_as_a_float_keeps_what_it_was(delivery: Path, tmp_path: Path) -> None:
+    content = '{"item_id": 196.0}\n{"item_id": 9007199254740993.0}\n{"item_id": 9007199254740993}\n'
+    ids = [row["item_id"] for row in items(tmp_path, delivery, content, "items.jsonl")]
+    assert ids == ["196", "9.0071992547409920e+15", "9007199254740993"]
 
 
 def test_half_an_emoji_becomes_a_replacement_character(delivery: Path, tmp_path: Path) -> None:
@@ -301,6 +326,20 @@ def test_the_folder_of_a_spark_job_lands_without_its_leftovers(delivery: Path, t
         assert len(land(tmp_path)["events"]) == 2
     assert "passed over what is hidden, unfinished or no data" in caplog.text
     assert "part-5.parquet.tmp" in caplog.text
+
+
+def test_copies_and_locks_of_a_file_do_not_count(delivery: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = delivery / "items"
+    folder.mkdir()
+    (folder / "a.csv").write_text("item_id,title\ni1,new\n")
+    leftovers = ("~$a.csv", "#a.csv#", "a.csv.bak", "a.old.csv", "b.csv.download/b.csv")
+    for name in leftovers:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("item_id,title\ni1,old\ni9,old\n")
+    (delivery / "items.orig.csv").write_text("item_id,title\ni9,old\n")
+    with caplog.at_level(logging.WARNING):
+        assert titles(land(tmp_path)["items"]) == ["new"]
+    assert all(name.split("/")[0] in caplog.text for name in (*leftovers, "items.orig.csv"))
 
 
 def test_empty_parts_of_a_finished_job_are_no_rows(delivery: Path, tmp_path: Path) -> None:

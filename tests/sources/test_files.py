@@ -108,7 +108,7 @@ def test_parquet_damaged_in_the_middle(delivery: Path, tmp_path: Path) -> None:
 def test_text_that_is_not_utf8(delivery: Path, tmp_path: Path, name: str) -> None:
     (delivery / name).write_bytes("item_id,title\ni1,ok é\n".encode() + b"i2,caf" + b"\xe9\n")
     message = refusal(tmp_path)
-    assert f"{name} is not UTF-8: line 3, byte 29; convert it, as with: iconv -f latin1 -t utf-8 {name}" in message
+    assert f"{name} is not UTF-8: line 3, byte 29; convert it, as with: iconv -f cp1252 -t utf-8 {name}" in message
 
 
 def test_text_that_is_not_utf8_beyond_the_first_block(delivery: Path, tmp_path: Path) -> None:

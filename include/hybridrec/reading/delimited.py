@@ -182,7 +182,7 @@ def _records(layout: Layout, raw: BinaryIO, reading: Reading) -> Iterator[Record
         take(),
         delimiter=layout.delimiter,
         quoting=csv.QUOTE_MINIMAL if reading.quoted else csv.QUOTE_NONE,
-        doublequote=not reading.escaped,
+        doublequote=True,  # also beside backslashes: without it a quote written twice would stay, and its value end there
         escapechar="\\" if reading.escaped else None,
         skipinitialspace=reading.quoted,
         strict=True,

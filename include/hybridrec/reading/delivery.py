@@ -27,7 +27,13 @@ UNFINISHED = (
     "crdownload",
     "inprogress",
     "pending",
+    "download",
+    "opdownload",
+    "incomplete",
+    "uploading",
+    "writing",
 )  # names that writers use until they are done
+REPLACED = ("bak", "backup", "old", "orig", "swp")  # what editors and people keep of a file, also as items.old.csv
 BESIDE = ("crc", "md5", "sha1", "sha256", "sig", "asc")  # say something about another file
 FORMATS = {"_delta_log": "Delta", ".hoodie": "Hudi"}  # tables whose folder also holds files that no longer count
 FINISHED = "_SUCCESS"
@@ -85,9 +91,9 @@ def _children(folder: Path) -> list[str]:
 
 
 def _counts(name: str) -> bool:
-    """Whether a name is neither hidden nor one that writers use until they are done, nor says something about another file."""
+    """Whether a name is neither hidden nor one that writers use until they are done, nor belongs to another file: its copy or its lock."""
     endings = name.lower().split(".")[1:]
-    if name[0] in "._" or name.endswith("~") or {"inprogress", "pending"}.intersection(endings):
+    if name[0] in "._~#" or name.endswith("~") or {"inprogress", "pending", *REPLACED}.intersection(endings):
         return False
     return not endings or endings[-1] not in (*UNFINISHED, *BESIDE)
 

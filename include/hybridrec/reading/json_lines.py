@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROWS, CHARACTERS = 50_000, 1 << 24  # of one block, whichever comes first
+WHOLE = 2**53  # from here on two whole numbers may be one float
 Row = dict[str, str | None]
 
 
@@ -62,6 +63,8 @@ def _as_text(value: object) -> str | None:
     if value is None:
         return None
     if isinstance(value, float) and value.is_integer():
+        if abs(value) >= WHOLE:
+            return f"{value:.16e}"  # all digits that it has, and that it was no whole number: as an id it may be two
         value = int(value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

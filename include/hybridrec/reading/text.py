@@ -16,6 +16,14 @@ from hybridrec.errors import BadData
 BLOCK = 1 << 20
 MAX_LINE = 1 << 26  # characters: memory stays bounded whatever is delivered
 GZIP = b"\x1f\x8b"
+OTHERS = {  # how files begin that carry a text file's name all the same
+    b"PK\x03\x04": "a ZIP archive (or an Excel workbook)",
+    b"PAR1": "a Parquet file",
+    b"BZh": "packed with bzip2",
+    b"\x28\xb5\x2f\xfd": "packed with zstd",
+    b"\xfd7zXZ\x00": "packed with xz",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+}
 MARKS = {  # the longer one first: UTF-32's begins with UTF-16's
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -63,17 +71,22 @@ def _read(file: str, stream: BinaryIO | gzip.GzipFile, size: int) -> bytes:
 
 
 def _require_text(file: str, head: bytes, encoding: str) -> None:
+    for mark, kind in OTHERS.items():
+        if head.startswith(mark):
+            raise BadData(f"files: {file} is {kind}, whatever its name says; unpack or export it, or correct its ending, and land again")
     if encoding == "utf-8" and head.count(0) > len(head) // 4:
+        order = "be" if head[::2].count(0) > head[1::2].count(0) else "le"
         raise BadData(
             f"files: {file} is no text (many of its bytes are 0); if it is UTF-16 without a byte order mark, "
-            f"convert it, as with: iconv -f utf-16le -t utf-8 {_quoted(file)}"
+            f"convert it, as with: iconv -f utf-16{order} -t utf-8 {_quoted(file)}"
         )
 
 
 def _not_decodable(file: str, encoding: str, line: int, byte: int) -> BadData:
     if encoding not in ("utf-8", "utf-8-sig"):
         return BadData(f"files: {file} is not {encoding.upper()}, as its byte order mark says, from byte {byte} on; deliver it again")
-    return BadData(f"files: {file} is not UTF-8: line {line}, byte {byte}; convert it, as with: iconv -f latin1 -t utf-8 {_quoted(file)}")
+    # what calls itself latin1 has the euro sign of Windows' code page, which iconv's latin1 would make a control character
+    return BadData(f"files: {file} is not UTF-8: line {line}, byte {byte}; convert it, as with: iconv -f cp1252 -t utf-8 {_quoted(file)}")
 
 
 def _quoted(file: str) -> str:
