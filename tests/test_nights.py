@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import small_world
 
-from hybridrec.config import Config, Split
+from hybridrec.config import Config, Split, read_config
 from hybridrec.errors import BadData
 from hybridrec.folds import EPOCH, HOUR, cut_folds
 from hybridrec.nights import Request, open_run
@@ -116,6 +116,9 @@ def test_an_unknown_option_is_refused(ingested: Settings) -> None:
         ("night = 3\n", r"\[night\]: it is 3, expected a group of options"),
         ("k = 3\n", r"there is no group \[k\]"),
         ("[night]\nk = \n", r"hybridrec.toml: it cannot be read as TOML: Invalid value \(at line 2, column 5\)"),
+        ("[models.ALZ]\nfactors = 3\n", r"there is no group \[models.ALZ\]; did you mean als\? choose from als, "),
+        ("[night.event_weights]\nveiw = 1\n", r"\[night.event_weights\]: there is no event type 'veiw'; did you mean view\? choose from "),
+        ('[night.event_weights]\nview = "much"\n', r"\[night.event_weights\]: view is 'much', expected a number from 0 on"),
         ("[night]\nlabel_shares = 0.3\n", r"there is no option 'label_shares'; did you mean label_share\?"),
     ],
 )
@@ -124,6 +127,11 @@ def test_an_option_that_nobody_would_read_is_refused_before_anything_runs(text: 
     with pytest.raises(BadData, match=message):
         open_run(Request("n", "files"), ingested)
     assert not (ingested.runs / "n").exists()
+
+
+def test_weights_that_are_not_named_keep_their_default(home: Path) -> None:
+    (home / "hybridrec.toml").write_text("\ufeff[night.event_weights]\nview = 0\n")  # the mark is Notepad's
+    assert read_config(home / "hybridrec.toml").event_weights == Config().event_weights | {"view": 0}
 
 
 def test_options_of_a_member_that_is_switched_off_do_no_harm(ingested: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

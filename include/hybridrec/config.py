@@ -13,15 +13,18 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass, field, fields, replace
+from math import inf
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from hybridrec import discover
 from hybridrec.errors import BadData, choices
+from hybridrec.tables.core_events import EVENT_TYPES
 
 Options = dict[str, bool | int | float | str]
 T = TypeVar("T")
 NIGHT = "night"  # the group of Config itself
+WEIGHTS = "event_weights"  # a group below it
 Split = Literal["time", "last_per_user", "random_per_user"]  # what is known of time: a calendar, the order of a user's events, nothing
 
 
@@ -102,12 +105,24 @@ def read_config(path: Path) -> Config:
     if not path.exists():
         return Config()
     try:
-        raw = tomllib.loads(path.read_text())
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Notepad writes a byte order mark
     except ValueError as error:  # no TOML, or no text
         raise BadData(f"{path}: it cannot be read as TOML: {error}") from None
     night = _group(raw.pop(NIGHT, {}), f"{path} [{NIGHT}]")
+    if WEIGHTS in night:
+        night = night | {WEIGHTS: _event_weights(night[WEIGHTS], f"{path} [{NIGHT}.{WEIGHTS}]")}
     _require_known_groups(raw, path)
     return replace(with_options(Config(), night, f"{path} [{NIGHT}]"), members=raw)
+
+
+def _event_weights(value: Any, where: str) -> dict[str, float]:
+    """The default weights with those of a group; BadData for a type that no event has, which would weigh nothing anywhere."""
+    for name, weight in _group(value, where).items():
+        if name not in EVENT_TYPES:
+            raise BadData(f"{where}: there is no event type {name!r}; {choices(name, EVENT_TYPES)}")
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < inf:
+            raise BadData(f"{where}: {name} is {weight!r}, expected a number from 0 on")
+    return Config().event_weights | value
 
 
 def require_known_options(config: Config, where: str) -> None:

@@ -29,5 +29,5 @@ class Leak(BadData):
 def choices(unknown: str, known: Iterable[str]) -> str:
     """The end of a sentence that refuses a name: the known one that looks most like it, if any does, and all of them."""
     names = sorted(known)
-    close = get_close_matches(unknown, names, n=1)
+    close = get_close_matches(unknown.lower(), names, n=1)
     return f"{f'did you mean {close[0]}? ' if close else ''}choose from {', '.join(names) or 'none'}"

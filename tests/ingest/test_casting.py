@@ -127,6 +127,8 @@ def test_numbers(spark: SparkSession) -> None:
 def test_ids(spark: SparkSession) -> None:
     expected: Values = {
         "196": "196", "196.0": "196", "007": "007", "007.0": "007.0", "1.50": "1.50", "1e5": "1e5", " u1\t": "u1", "none": "none",
+        "1.23456789E8": "123456789", "1.5E0": None, "9007199254740993.0": None, "4.00638E+12": None, "4,00638E+12": None,
+        "1.7776224002500001e+18": None, "12E34567": "12E34567", "\u200b196\u200e": "196",
         "a\0b": "a\ufffdb", "[x] y": "[x] y", "a\nb": None, '{"a": 1}': None, '["a"]': None,
     }  # fmt: skip
     assert dict(cast(spark, "core_events.user_id", list(expected))) == expected
@@ -139,13 +141,13 @@ def test_ids(spark: SparkSession) -> None:
 
 @pytest.mark.parametrize("column", ["core_events.user_id", "core_events.event_at", "core_items.price", "core_items.categories"])
 def test_words_for_null(spark: SparkSession, column: str) -> None:
-    assert {value for _, value in cast(spark, column, [*NULL_WORDS, " NULL ", "nan\r"])} == {None}
+    assert {value for _, value in cast(spark, column, [*NULL_WORDS, " NULL ", "nan\r", "------------"])} == {None}
 
 
 def test_texts(spark: SparkSession) -> None:
     expected: Values = {
         "None": None, '{"en": "x"}': None, '["a"]': None, "[SALE] lamp": "[SALE] lamp", "[REC]": "[REC]", "196.0": "196.0",
-        "x\0": "x\ufffd",
+        "x\0": "x\ufffd", "-5-": "-5-",
     }  # fmt: skip
     assert dict(cast(spark, "core_items.title", list(expected))) == expected
 

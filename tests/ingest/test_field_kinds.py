@@ -146,3 +146,23 @@ def test_text_and_lists_are_safe_for_all_that_follows(shop: Delivery) -> None:
     assert "s" * (MAX_ID + 1) not in found
     reasons = {str(row["reason"]) for row in shop.rows("quarantine_core_items")}
     assert {f"item_id is longer than {MAX_ID} characters", "item_id is not of type string"} <= reasons
+
+
+def test_headers_amid_the_rows_are_nobody_and_nothing(shop: Delivery) -> None:
+    (shop.folder / "items.csv").write_text("item_id,title\n-------,-----\np1,One\nitem_id,title\np2,Two\n")
+    rows = "ann,p1,view,2026-05-01T08:00:00Z\n"
+    (shop.folder / "events.csv").write_text(f"{HEADER}{rows}{HEADER}{rows.replace('ann', 'bob')}")
+    shop.clean(landed_at=LANDED_AT)
+    assert by_id(shop, "title") == {"p1": "One", "p2": "Two"}
+    reasons = {str(row["reason"]) for row in shop.rows("quarantine_core_items")}
+    assert reasons == {"item_id is missing", "item_id is the name of its column: a header amid the rows"}
+    assert sorted(str(row["user_id"]) for row in shop.rows("core_events")) == ["ann", "bob"]
+
+
+def test_event_types_in_capitals_and_a_thumb_down(shop: Delivery) -> None:
+    rows = ("ann,p1,View,2026-05-01T08:00:00Z,", "ann,p1,RATING,2026-05-01T09:00:00Z,-1", "bob,p1,rating,2026-05-01T09:00:00Z,1")
+    (shop.folder / "events.csv").write_text("\n".join([f"{HEADER.strip()},rating", *rows]))
+    shop.clean(landed_at=LANDED_AT)
+    found = sorted((str(row["user_id"]), str(row["event_type"]), row["rating"]) for row in shop.rows("core_events"))
+    assert found == [("ann", "rating", 0.0), ("ann", "view", None), ("bob", "rating", 1.0)]
+    assert shop.found().mended == {"rating is below 0": 1}

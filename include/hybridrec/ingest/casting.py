@@ -23,13 +23,16 @@ if TYPE_CHECKING:
 NULL_WORDS = (
     *("", "NULL", "Null", "null", "None", "NONE", "NaN", "nan", "NAN", "-NaN", "-nan", "NaT", "<NA>", "NA", "N/A", "n/a", "\\N"),
     *("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "1.#IND", "1.#QNAN"),
+    # logs of web servers, JavaScript, database tools, C#'s empty id
+    *("-", "--", "undefined", "(null)", "[null]", "[NULL]", "<null>", "<NULL>", "#NULL!", "00000000-0000-0000-0000-000000000000"),
 )
 NO_DATE = ("9999-12-31", "0001-01-01")  # stand for 'no end' and 'no beginning' in other people's tables
-WHITE = " \t\r\n\u00a0\ufeff"
+WHITE = " \t\r\n\u00a0\u3000\u202f\ufeff\u200b\u200e\u200f\u2060"  # and what has no width: pasted with a text, seen by nobody
 FLOATS = ("float", "double")
 INTEGERS = ("int16", "int32", "int64")
 WHOLE = ("tinyint", "smallint", "int", "bigint")
 EXACT_IDS = {"float": 2**24, "double": 2**53}  # from here on two whole numbers may be one float
+FLOAT_ID = r"^-?(?:(?:0|[1-9]\d*)\.0|\d[.,]\d+[eE]\+?\d+)$"  # 196.0 (pandas), 1.23456789E8 (Java), 4.00638E+12 (Excel)
 CONTROLS = r"[\x00-\x1f\x7f]"  # the look-up refuses ids with them
 NESTED = r"(?s)^(\{.*\}|\[.*\])$"
 LONE_SURROGATE = (  # half of an escaped pair in JSON
@@ -92,6 +95,13 @@ def is_too_long(value: Column, declared: Declared) -> Column:
     return F.length(value) > MAX_ID if _is_id(declared) else F.lit(None).cast("boolean")
 
 
+def is_header(value: Column, declared: Declared) -> Column:
+    """Whether an id is its column's name, as where files were joined with their headers; null for other columns."""
+    from pyspark.sql import functions as F
+
+    return value == declared.name if _is_id(declared) else F.lit(None).cast("boolean")
+
+
 def as_text(value: Column, raw_type: DataType) -> Column:
     """The raw value as text, trimmed; null for the words and dates that stand for nothing, lists as JSON.
 
@@ -109,7 +119,8 @@ def as_text(value: Column, raw_type: DataType) -> Column:
         return F.regexp_replace(value.cast("string"), r"\.0+$", "")
     text = _safe(value.cast("string"))
     undated = F.lit(False) if name in (*WHOLE, "boolean") else text.startswith(NO_DATE[0]) | text.startswith(NO_DATE[1])
-    return F.when(~(text.isin(*NULL_WORDS) | undated), text)
+    ruled = F.translate(text, "-", "") == ""  # the line that database tools draw below a header
+    return F.when(~(text.isin(*NULL_WORDS) | ruled | undated), text)
 
 
 def _safe(text: Column) -> Column:
@@ -150,10 +161,19 @@ def _plain_text(text: Column, raw_type: str, declared: Declared) -> Column:
 
     if not _is_id(declared):
         return F.when(~_is_nested(text), text)
-    plain = F.when(~(_is_nested(text) | text.rlike(CONTROLS)), text)
     if raw_type in FLOATS:
-        return F.when(F.abs(text.try_cast("decimal(38,0)")) < EXACT_IDS[raw_type], plain)
-    return F.regexp_replace(plain, r"^(-?(?:0|[1-9]\d*))\.0$", "$1")
+        return F.when(F.abs(text.try_cast("decimal(38,0)")) < EXACT_IDS[raw_type], text)
+    plain = F.when(text.rlike(FLOAT_ID), _whole_id(text)).otherwise(text)
+    return F.when(~(_is_nested(text) | text.rlike(CONTROLS)), plain)
+
+
+def _whole_id(text: Column) -> Column:
+    """The whole number that a float's text stands for; null where it may stand for two: Excel and Python round what they write with E+."""
+    from pyspark.sql import functions as F
+
+    number = text.try_cast("decimal(38,9)")
+    exact = ~text.contains("+") & (number == F.floor(number)) & (F.abs(number) < EXACT_IDS["double"])
+    return F.when(exact, number.cast("decimal(38,0)").cast("string"))
 
 
 def _is_nested(text: Column) -> Column:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from hybridrec import storage
 from hybridrec.errors import BadData
-from hybridrec.ingest.casting import as_declared, as_text, fits, is_too_long, source_file
+from hybridrec.ingest.casting import as_declared, as_text, fits, is_header, is_too_long, source_file
 from hybridrec.tables import MAX_ID, Table, spark_type
 from hybridrec.tables import Column as Declared
 
@@ -101,7 +101,7 @@ def _without_nulls(column: Declared, value: Column) -> Column:
 
     if column.type.startswith("list<"):
         return F.filter(value, lambda part: part.isNotNull())
-    return F.lower(value) if column.strict else value
+    return F.lower(value) if column.one_of else value
 
 
 def _fault(column: Declared, fits_type: bool) -> Column:
@@ -128,6 +128,8 @@ def _filled(column: Declared, fault: Column) -> Column:
     if column.decisive:
         return value
     bad = default_of(column) if column.if_bad is None else F.lit(column.if_bad)
+    if column.if_below is not None:
+        bad = F.when(value < column.minimum, F.lit(column.if_below)).otherwise(bad)
     return F.when(fault.isNull(), value).otherwise(bad)
 
 
@@ -143,6 +145,7 @@ def default_of(column: Declared) -> Column:
 def _column_rules(column: Declared, value: Column) -> list[Column]:
     """A reason, or null, for each way in which a value can break its column's definition."""
     rules = [_reason(is_too_long(value, column), f"{column.name} is longer than {MAX_ID} characters")]
+    rules.append(_reason(is_header(value, column), f"{column.name} is the name of its column: a header amid the rows"))
     if column.required:
         rules.append(_reason(value.isNull(), f"{column.name} is missing"))
     if column.one_of:

@@ -51,6 +51,7 @@ class Column:
     decisive; otherwise the value counts as missing, and is counted.
     default: what a missing value becomes, for columns that may not be null and need not be given.
     if_bad: what a value becomes that breaks a rule, where that is not the default.
+    if_below: what a value below the minimum becomes, where that is not the default.
     made: ingest makes it, whatever a source delivers under that name.
     strict: a wrong value costs the row although the column need not be given.
     """
@@ -64,6 +65,7 @@ class Column:
     maximum: float | None = None
     default: bool | str | tuple[str, ...] | None = None
     if_bad: bool | None = None
+    if_below: float | None = None
     made: bool = False
     strict: bool = False
 
