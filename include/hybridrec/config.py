@@ -117,12 +117,13 @@ def read_config(path: Path) -> Config:
 
 def _event_weights(value: Any, where: str) -> dict[str, float]:
     """The default weights with those of a group; BadData for a type that no event has, which would weigh nothing anywhere."""
-    for name, weight in _group(value, where).items():
+    weights = _group(value, where)
+    for name, weight in weights.items():
         if name not in EVENT_TYPES:
             raise BadData(f"{where}: there is no event type {name!r}; {choices(name, EVENT_TYPES)}")
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < inf:
             raise BadData(f"{where}: {name} is {weight!r}, expected a number from 0 on")
-    return Config().event_weights | value
+    return Config().event_weights | weights
 
 
 def require_known_options(config: Config, where: str) -> None:

@@ -246,6 +246,7 @@ def test_a_corrected_event_replaces_the_old_one_even_on_another_day(delivery: De
     found = {row["event_id"]: (str(row["event_date"]), row["rating"]) for row in delivery.rows("core_events")}
     assert found == {"a": ("2026-01-03", None), "b": ("2026-01-02", 5.0), "c": ("2026-01-02", None)}
     assert not any("event_date=2026-01-01" in file for file in delivery.manifest().files)
+    assert delivery.found().notes == {"ids whose event replaces one of another time or type": 1}
 
 
 def test_spark_and_arrow_read_the_same_columns(delivery: Delivery) -> None:

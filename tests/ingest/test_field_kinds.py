@@ -166,3 +166,5 @@ def test_event_types_in_capitals_and_a_thumb_down(shop: Delivery) -> None:
     found = sorted((str(row["user_id"]), str(row["event_type"]), row["rating"]) for row in shop.rows("core_events"))
     assert found == [("ann", "rating", 0.0), ("ann", "view", None), ("bob", "rating", 1.0)]
     assert shop.found().mended == {"rating is below 0": 1}
+    shop.clean("core_events", landed_at=LANDED_AT)  # of the same types, or these rows could not be merged
+    assert len(shop.rows("core_events")) == 3

@@ -191,7 +191,7 @@ def test_a_repetition_and_a_correction_stay_one_event(bare: Delivery) -> None:
     bare.events("a,u1,i1,rating,2026-01-03T10:00:00Z,5,")
     bare.clean("core_events")
     assert {row["event_id"]: row["rating"] for row in bare.rows("core_events")} == {"a": 5.0, "b": None}
-    assert bare.found().notes == {}
+    assert bare.found().notes == {"ids whose event replaces one of another time or type": 1}
 
 
 # Events without an id

@@ -149,7 +149,10 @@ def _judge_events(job: _Job) -> _Judged:
     events = cleaning.refuse_duplicates(apart.events, job.definition.key)
     events = cleaning.refuse_robots(events, job.config.max_events_per_day)
     events = events if events is frame else events.persist()
-    notes = {"ids that named several events": apart.n_shared_ids}
+    notes = {
+        "ids that named several events": apart.n_shared_ids,
+        "ids whose event replaces one of another time or type": apart.n_corrected,
+    }
     shared = f"{apart.n_shared_ids:,} values of event_id name several users or items; every event was kept, under an id of its own"
     return _Judged(events, notes, (shared,) if apart.n_shared_ids else (), (raw, frame, events))
 

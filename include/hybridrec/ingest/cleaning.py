@@ -129,7 +129,8 @@ def _filled(column: Declared, fault: Column) -> Column:
         return value
     bad = default_of(column) if column.if_bad is None else F.lit(column.if_bad)
     if column.if_below is not None:
-        bad = F.when(value < column.minimum, F.lit(column.if_below)).otherwise(bad)
+        below = F.lit(column.if_below).cast(spark_type(column.type))  # a float and a whole number would give a double
+        bad = F.when(value < column.minimum, below).otherwise(bad)
     return F.when(fault.isNull(), value).otherwise(bad)
 
 

@@ -23,10 +23,14 @@ ID_DIGITS, SHORT_DIGITS = 32, 16  # of SHA-256: 128 bits, and 64 beside an id of
 
 
 class ToldApart(NamedTuple):
-    """Events with ids of their own, and how many ids of the source named several users or items."""
+    """Events with ids of their own.
+
+    n_shared_ids: ids of the source that named several users or items. n_corrected: ids whose event replaces one of another time or type.
+    """
 
     events: DataFrame
     n_shared_ids: int
+    n_corrected: int
 
 
 def name_events(frame: DataFrame) -> DataFrame:
@@ -68,14 +72,14 @@ def tell_apart(frame: DataFrame, stored: DataFrame | None) -> ToldApart:
         (F.min(whole) != F.max(whole)).alias("_differs"),
         F.min(F.struct("_order", "event_at", whole.alias("_whole"))).alias("_first"),
     )
-    n_shared = ids.where("_shared").count()
+    n_shared, n_differ = ids.agg(F.count_if("_shared"), F.count_if("_differs")).collect()[0]
     if not n_shared:
-        return ToldApart(frame, 0)
+        return ToldApart(frame, 0, n_differ)
     owners = ids.where("_differs").select("event_id", F.col("_first._whole").alias("_owner"))
     joined = frame.join(owners, "event_id", "left")
     other = named & F.col("_owner").isNotNull() & (F.col("_owner") != whole)
     own = F.concat_ws("~", "event_id", _digest(SHORT_DIGITS))
-    return ToldApart(joined.withColumn("event_id", F.when(other, own).otherwise(F.col("event_id"))).drop("_owner"), n_shared)
+    return ToldApart(joined.withColumn("event_id", F.when(other, own).otherwise(F.col("event_id"))).drop("_owner"), n_shared, 0)
 
 
 def _digest(n_digits: int, *more: Column) -> Column:
