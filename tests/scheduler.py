@@ -97,6 +97,8 @@ class Dags:
     def asked(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
         """What a task that waits for a person shows, once it does."""
         self.wait_until(lambda: self.states(dag_id, run_id).get(task_id) == "awaiting_input", f"{task_id} does not ask")
+        # A person reads first. Airflow takes an answer that comes before its executor has told of the task's end for a fault.
+        time.sleep(5)
         return self.api._call("GET", self._question(dag_id, run_id, task_id))
 
     def answer(self, dag_id: str, run_id: str, task_id: str, option: str) -> None:
