@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,6 +22,9 @@ from hybridrec.ingest.clean import CORE_TABLES, clean_table
 from hybridrec.tables import table
 
 from .conftest import LANDED_AT, Delivery
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 pytestmark = pytest.mark.slow
 AT = "2026-01-01T10:00:00Z"
@@ -104,8 +108,17 @@ def test_a_robot_is_refused_and_the_others_stay(delivery: Delivery) -> None:
     assert delivery.refused() == {f"r{n}": "robot: more than 5 events of one user on one day" for n in range(6)}
 
 
-def test_a_million_rows_of_one_user_are_a_robot(delivery: Delivery) -> None:
-    n = 1_000_000
+@pytest.fixture
+def compiled_stages(spark: SparkSession) -> Iterator[None]:
+    """Stages as in a job: for so many rows it pays to compile them."""
+    spark.conf.set("spark.sql.codegen.wholeStage", "true")
+    yield
+    spark.conf.set("spark.sql.codegen.wholeStage", "false")
+
+
+@pytest.mark.usefixtures("compiled_stages")
+def test_a_quarter_of_a_million_rows_of_one_user_are_a_robot(delivery: Delivery) -> None:
+    n = 250_000
     delivery.config = replace(delivery.config, max_events_per_day=10_000)
     start = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp() * 1_000_000)
     rows = pa.table(
