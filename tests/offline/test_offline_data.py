@@ -129,9 +129,9 @@ def test_ids_are_spelled_as_ingest_spells_them(spark: SparkSession, home: Path, 
     pd.DataFrame({"user_id": [" 196"], "region": ["x"]}).to_parquet(tmp_path / "users.parquet")
     found = ingested(spark, tmp_path, monkeypatch)
     assert sorted(zip(found["core_events"].user_id, found["core_events"].item_id, strict=True)) == [
+        ("12345678901", "3"),
         ("196", "1"),
         ("196", "2"),
-        ("12345678901", "3"),
     ]
     assert found["core_items"].set_index("item_id").title.to_dict() == {"1": "one", "2": "two", "3": None}
     assert sorted(found["core_users"].user_id) == ["12345678901", "196"]
