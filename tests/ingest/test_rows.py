@@ -71,7 +71,7 @@ def test_a_wrong_optional_value_is_dropped_and_counted(delivery: Delivery) -> No
         ("d1", None, True), ("d2", None, False), ("d3", None, True), ("d4", 4.0, True),
     ]  # fmt: skip
     assert [row["age_years"] for row in delivery.rows("core_users")] == [None, None, None, 31]
-    assert [row["rating"] for row in delivery.rows("core_events")] == [None, None, None, 4.0]
+    assert [row["rating"] for row in delivery.rows("core_events")] == [None, None, 0.0, 4.0]  # a thumb down is no like
     assert delivery.found("core_items").mended == {
         "is_available is not of type bool": 1,
         "price is below 0": 1,
