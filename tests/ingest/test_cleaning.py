@@ -117,8 +117,8 @@ def compiled_stages(spark: SparkSession) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("compiled_stages")
-def test_a_quarter_of_a_million_rows_of_one_user_are_a_robot(delivery: Delivery) -> None:
-    n = 250_000
+def test_a_million_rows_of_one_user_are_a_robot(delivery: Delivery) -> None:
+    n = 1_000_000
     delivery.config = replace(delivery.config, max_events_per_day=10_000)
     start = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp() * 1_000_000)
     rows = pa.table(
