@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import get_args
+from typing import IO, get_args
 from urllib.parse import quote
 
 import database
@@ -521,11 +521,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def started(*options: str) -> Iterator[tuple[subprocess.Popen[bytes], Client]]:
-    """The service as a process that answers."""
+def started(*options: str, access_log: IO[bytes] | int = subprocess.PIPE) -> Iterator[tuple[subprocess.Popen[bytes], Client]]:
+    """The service as a process that answers. access_log: where it goes; a pipe that nobody reads holds only a few hundred lines."""
     port = free_port()
     command = [sys.executable, "-m", "hybridrec.service", "--port", str(port), *options]
-    process = subprocess.Popen(command, env=dict(os.environ), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(command, env=dict(os.environ), stdout=access_log, stderr=subprocess.PIPE)
     try:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and process.poll() is None:
@@ -556,7 +556,7 @@ def test_it_starts_from_the_command_line(home: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT], ids=lambda kind: kind.name)
-def test_it_ends_cleanly_under_load(home: Path, kind: signal.Signals) -> None:
+def test_it_ends_cleanly_under_load(home: Path, tmp_path: Path, kind: signal.Signals) -> None:
     """Each request that was taken is answered as a whole; a connection may be refused, but none breaks off."""
     publish(SqliteTarget(home / "published" / "recommendations.db"), "v1", "one")
     answered, broken = [], []
@@ -576,7 +576,7 @@ def test_it_ends_cleanly_under_load(home: Path, kind: signal.Signals) -> None:
             except Exception as error:
                 broken.append(repr(error))
 
-    with started() as (process, client):
+    with (tmp_path / "access.log").open("wb") as access_log, started(access_log=access_log) as (process, client):
         port = client.port
         threads = [threading.Thread(target=ask_until_refused) for _ in range(6)]
         for thread in threads:
@@ -587,8 +587,9 @@ def test_it_ends_cleanly_under_load(home: Path, kind: signal.Signals) -> None:
         code = process.wait(30)
         for thread in threads:
             thread.join()
-        assert process.stderr and process.stdout
-        told, lines = process.stderr.read().decode(), process.stdout.read().splitlines()
+        assert process.stderr
+        told = process.stderr.read().decode()
+    lines = (tmp_path / "access.log").read_text().splitlines()
     assert (code, broken, set(answered)) == (0, [], {200})
     assert "Traceback" not in told
     assert len(lines) >= len(answered)
