@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from database import postgres_address, postgres_server  # noqa: F401  fixtures
-from object_store import object_server, object_storage  # noqa: F401  fixtures
-from scheduler import airflow_home, first_night, stack  # noqa: F401  fixtures
 
 import jobs  # noqa: F401  sets the thread counts before numpy is imported
+from tests.support.object_store import object_server, object_storage  # noqa: F401  fixtures
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
     from hybridrec.run import Run
 
-ROOT = Path(__file__).parent.parent
-TOGETHER = ("tests/airflow/scheduled/", "tests/security/")  # their tests share Airflow's services and a night that they have run
+TOGETHER = (
+    "tests/integration/airflow/scheduled/",
+    "tests/integration/security/",
+)  # their tests share Airflow's services and a night that they have run
 TOLD = "told"
 
 
@@ -69,28 +65,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture
 def small_run(home: Path) -> Run:
     """A committed run over the small world: model_* base tables of all folds, no candidates yet."""
-    import small_world
+    from tests.support import small_world
 
     return small_world.make_run()
-
-
-@pytest.fixture(scope="session")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """One small local session for the whole run; tests that use it are slow."""
-    from pyspark.sql import SparkSession
-
-    from hybridrec.spark import CONF, class_archive
-
-    logging.getLogger("py4j").setLevel(logging.WARNING)  # as in a job; its last words come when pytest's streams are closed
-    os.environ["PYSPARK_PYTHON"] = sys.executable
-    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
-    java_options = f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:SharedArchiveFile={class_archive()}"  # passed over where there is none
-    builder = SparkSession.builder.master("local[2]").config("spark.driver.extraJavaOptions", java_options)
-    for key, value in CONF.items():
-        builder = builder.config(key, value)
-    builder = builder.config("spark.checkpoint.dir", str(tmp_path_factory.mktemp("checkpoints")))
-    builder = builder.config("spark.sql.codegen.wholeStage", "false")  # of a few rows: to compile a stage takes longer than to interpret it
-    session = builder.getOrCreate()
-    session.sparkContext.setLogLevel("ERROR")
-    yield session
-    session.stop()

@@ -48,3 +48,15 @@ def refusal(tmp_path: Path) -> str:
     with pytest.raises(BadData) as error:
         land(tmp_path)
     return str(error.value)
+
+
+def items(tmp_path: Path, delivery: Path, content: str | bytes, name: str = "items.csv") -> Rows:
+    """What lands of a file of items."""
+    path = delivery / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return land(tmp_path)["items"]
+
+
+def titles(rows: Rows) -> list[object]:
+    return [row["title"] for row in rows]

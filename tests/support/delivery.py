@@ -38,9 +38,18 @@ class Delivery:
 
     def events(self, *rows: str, name: str = "events.csv") -> None:
         """Replace the delivered events by CSV rows of COLUMNS."""
+        self.file(name, ",".join(COLUMNS), *rows)
+
+    def file(self, name: str, *rows: str) -> None:
+        """Deliver a CSV file as it is, in place of one of that name."""
         path = self.folder / name
         path.parent.mkdir(exist_ok=True)
-        path.write_text("\n".join([",".join(COLUMNS), *rows]) + "\n")
+        path.write_text("\n".join(rows) + "\n")
+
+    def remove(self, *names: str) -> None:
+        """Take files out of the delivery."""
+        for name in names:
+            (self.folder / name).unlink()
 
     def clean(self, *tables: str, landed_at: datetime = LANDED_AT) -> None:
         """Land what is in the folder and clean the named tables; without a name the events, and the others where they need it.

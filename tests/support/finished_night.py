@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import small_world
+import pytest
 
 from hybridrec import store
 from hybridrec.evaluation.ablation import Ablation, as_columns
@@ -16,10 +22,15 @@ from hybridrec.evaluation.comparisons import Comparison
 from hybridrec.evaluation.gate import Verdict
 from hybridrec.evaluation.leaks import FOUND, FOUND_FILE, Finding
 from hybridrec.evaluation.promotion import write_promotion
+from hybridrec.lookup import open_target
 from hybridrec.output_checks import Check
 from hybridrec.ranking.policy import DECISION, Choice, write_choices
+from hybridrec.report import collect as collecting
+from hybridrec.report.facts import Facts
 from hybridrec.run import Run
 from hybridrec.tables import table
+from tests.support import ROOT, small_world
+from tests.support.published_rows import publication, tables
 
 SOURCES = ("als", "content_attributes", "item_knn", "popularity")
 STRATEGIES = ("stacking", "switching", "weighted")
@@ -167,3 +178,58 @@ def records(run: Run) -> None:
     with run.staged("candidate_sources", "final") as folder:
         used = sorted(set(run.manifest.models) - {"two_tower"})
         store.write_json(folder / "sources.json", {"used": used, "missing": ["two_tower"]})
+
+
+WRITTEN_AT = small_world.AS_OF + timedelta(hours=6)
+
+
+def collect(run: Run, durations: Mapping[str, float] | None = None, at: datetime = WRITTEN_AT) -> Facts:
+    """The facts of a report that is written a few hours after the newest event."""
+    return collecting.collect(run, at, durations)
+
+
+def said(facts: Facts) -> str:
+    """All warnings."""
+    return "\n".join(notice.text for notice in facts.warnings)
+
+
+@pytest.fixture(scope="module")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Homes with the small world's run as it is before its pool, and as a finished night; made once, to be copied."""
+    made = {name: tmp_path_factory.mktemp(name) for name in ("begun", "finished")}
+    for name, folder in made.items():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("HYBRIDREC_HOME", str(folder))
+            run = small_world.make_run()
+            if name == "finished":
+                finish(run)
+    return made
+
+
+@pytest.fixture
+def small_run(home: Path, homes: dict[str, Path]) -> Run:
+    """The run before its pool."""
+    shutil.copytree(homes["begun"], home, dirs_exist_ok=True)
+    return Run.open("small")
+
+
+@pytest.fixture
+def night(home: Path, homes: dict[str, Path]) -> Run:
+    """The run of a whole night, not published."""
+    shutil.copytree(homes["finished"], home, dirs_exist_ok=True)
+    return Run.open("small")
+
+
+def write_report(run: Run) -> str:
+    """Run the job as a process; returns what it logged."""
+    command = [sys.executable, "-m", "jobs.write_report", "--run-id", run.run_id]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def publish(run: Run, version: str, mark: str, **changes: object) -> None:
+    """Make a version live at the run's target; its rows are the mark's."""
+    with closing(open_target(run.settings)) as target:
+        target.stage(publication(version, **changes), tables(mark))
+        target.switch_to(version, 5)

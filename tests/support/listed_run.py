@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
-from small_world import N_ITEMS, N_USERS
+import pytest
 
 from hybridrec import training
 from hybridrec.final_lists.inputs import load_inputs, read_items, write_inputs
@@ -15,6 +16,8 @@ from hybridrec.final_lists.lists import make_lists
 from hybridrec.final_lists.popular import popular_items, popularity
 from hybridrec.final_lists.similar import similar_items
 from hybridrec.run import Run
+from tests.support import small_world
+from tests.support.small_world import N_ITEMS, N_USERS
 
 NO_ROWS = {7, 58}  # users whom no source reached
 
@@ -54,3 +57,37 @@ def add_lists(run: Run) -> Run:
     run.write("out_popular_items", popular_items(popularity(run.read("model_item_features", "final"), len(items)), items))
     run.write("out_items", run.read("model_items", columns=["item_id", "title", "categories", "is_available"]))
     return run
+
+
+@pytest.fixture(scope="session")
+def ranked_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the small world's run taken on to model_ranked; made once, to be copied."""
+    folder = tmp_path_factory.mktemp("ranked_home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HYBRIDREC_HOME", str(folder))
+        add_ranked(small_world.make_run())
+    return folder
+
+
+@pytest.fixture
+def ranked_run(home: Path, ranked_home: Path) -> Run:
+    """The small world's run with the models that know similar items, and model_ranked of 15 rows for all users but NO_ROWS."""
+    shutil.copytree(ranked_home, home, dirs_exist_ok=True)
+    return Run.open("small")
+
+
+@pytest.fixture(scope="session")
+def listed_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the small world's run taken on to its lists; made once, to be copied."""
+    folder = tmp_path_factory.mktemp("listed_home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HYBRIDREC_HOME", str(folder))
+        add_lists(add_ranked(small_world.make_run()))
+    return folder
+
+
+@pytest.fixture
+def listed(home: Path, listed_home: Path) -> Run:
+    """The small world's run with all its published tables."""
+    shutil.copytree(listed_home, home, dirs_exist_ok=True)
+    return Run.open("small")

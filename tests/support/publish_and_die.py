@@ -1,6 +1,6 @@
 """Child of test_sqlite: publish version v2, and die by SIGKILL just before the n-th SQL statement.
 
-usage: publish_and_die.py <database> <n>; prints the number of statements when it lives to the end.
+usage: python -m tests.support.publish_and_die <database> <n>; prints the number of statements when it lives to the end.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from published_rows import publish
-
 from hybridrec.targets.sqlite import SqliteTarget
+from tests.support.published_rows import publish
 
 path, deadly = Path(sys.argv[1]), int(sys.argv[2])
 statements = 0

@@ -1,6 +1,6 @@
 """Child of test_postgres: stage version v2, and die by SIGKILL before the n-th batch.
 
-usage: publish_to_postgres_and_die.py <address> <n>
+usage: python -m tests.support.publish_to_postgres_and_die <address> <n>
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import sys
 from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
-from published_rows import publication, tables
 
 from hybridrec.targets.postgres import PostgresTarget
+from tests.support.published_rows import publication, tables
 
 address, deadly = sys.argv[1], int(sys.argv[2])
 number = itertools.count(1)

@@ -16,14 +16,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import planted_secrets
 import pytest
 
+from tests.support import ROOT, planted_secrets
+
 if TYPE_CHECKING:
+    from hybridrec.run import Run
     from hybridrec_airflow.installation import Installation
     from hybridrec_airflow.rest import AirflowApi
 
-ROOT = Path(__file__).parent.parent
 RUN_SECONDS = 900.0
 DAILY = ("ingest", "nightly_retrain")  # have a slot outside tests
 # One model of each kind: what the night does with a model does not depend on which it is, and all of them take minutes more.
@@ -216,6 +217,22 @@ def first_night(stack: Stack) -> str:
     run_id = stack.run("nightly_retrain", **NIGHT)
     stack.rights.update({path: path.lstat().st_mode for path in stack.installation.settings.home.rglob("*")})
     return run_id
+
+
+@pytest.fixture(scope="module")
+def night_home(stack: Stack, first_night: str) -> Iterator[Path]:
+    """The home folder in which the real scheduler has run the first night, as this process's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HYBRIDREC_HOME", str(stack.installation.settings.home))
+        yield stack.installation.settings.home
+
+
+@pytest.fixture(scope="module")
+def undisturbed(night_home: Path, stack: Stack, first_night: str) -> Run:
+    """The run of the first night."""
+    from hybridrec.run import Run
+
+    return Run.open(stack.file_safe(first_night))
 
 
 def _services(action: str, own: dict[str, str]) -> int:

@@ -19,12 +19,12 @@ from hybridrec import discover
 from hybridrec.config import Config
 from hybridrec.job import parse
 from hybridrec.run import FOLDS, RUN_ID
+from tests.support import ROOT
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
 
-ROOT = Path(__file__).parent.parent.parent
-GOLDEN = ROOT / "tests" / "golden"
+GOLDEN = Path(__file__).parent / "golden"
 DAG_FILES = sorted((ROOT / "dags").glob("*.py"))
 HEAVY = ("pyspark", "torch", "mlflow", "pandas", "lightgbm", "implicit", "great_expectations", "numpy", "pyarrow")
 AIRFLOW_RUN_ID = "manual__2026-11-22T01:41:46.123456+00:00_aB3~x"
@@ -57,7 +57,7 @@ def test_every_file_is_the_dag_of_its_name(dags: dict[str, DAG]) -> None:
 @pytest.mark.parametrize("path", DAG_FILES, ids=lambda path: path.stem)
 def test_is_wired_as_on_record(path: Path, dags: dict[str, DAG]) -> None:
     """HYBRIDREC_GOLDEN=write rewrites the records (`make golden`)."""
-    from rendered import rendered
+    from tests.support.rendered import rendered
 
     text, golden = rendered(dags[path.stem]), GOLDEN / f"{path.stem}.txt"
     if os.environ.get("HYBRIDREC_GOLDEN") == "write":

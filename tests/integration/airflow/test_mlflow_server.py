@@ -76,7 +76,6 @@ def test_nobody_runs_programs_through_mlflows_assistant(client: TestClient, path
         assert (answer.status_code, "MLflow's assistant is closed" in answer.text) == (403, True)
 
 
-@pytest.mark.slow
 def test_mlflow_has_its_assistant_where_it_is_closed() -> None:
     from mlflow.server.assistant.api import assistant_router
 
@@ -117,7 +116,6 @@ def test_further_names_are_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "https://recommend.example:*" in _mlflow_hosts()["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"].split(",")
 
 
-@pytest.mark.slow
 def test_every_query_of_mlflows_pages_is_a_path_that_mlflow_has() -> None:
     """A new version of MLflow may read by POST elsewhere: its searches are let through, or this says which are not."""
     from mlflow.server import app

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from published_rows import publish
 
 from hybridrec import store
 from hybridrec.targets.sqlite import SqliteTarget
+from tests.support.published_rows import publish
 
 if TYPE_CHECKING:
     from fastapi.testclient import TestClient

@@ -11,8 +11,6 @@ import pytest
 from hybridrec import store
 from hybridrec.spark import class_archive
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def local_cluster(home: Path, airflow_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pools
 import pytest
-import small_world
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -22,8 +20,7 @@ from hybridrec.nights import Request, open_run
 from hybridrec.run import Fold, Run
 from hybridrec.settings import Settings
 from jobs import build_features, build_interactions
-
-pytestmark = pytest.mark.slow
+from tests.support import pools, small_world
 
 
 @pytest.fixture

@@ -1,183 +1,37 @@
-"""Each message between the PostgreSQL target and its server is the last in turn: readers see a whole version, the next run succeeds."""
+"""A sample of the messages between the PostgreSQL target and its server is the last in turn, and the server restarts."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import signal
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
-from urllib.parse import urlsplit
 
-import database
 import psycopg
 import pyarrow as pa
 import pytest
-from cut_wire import Cut, wire
-from database import ADMINISTRATOR, READER, administer, as_role, fresh_database
-from published_rows import publication, publish, tables
-from small_disk import mounted
-from tasks_that_fail import KEEP, read_target
-from writing_process import End, Server, Work, server
 
 from hybridrec.targets import PUBLISHED
 from hybridrec.targets.postgres import PostgresTarget
-
-CUTS = {
-    "request cut": Cut("request", 0),
-    "answer cut for good": Cut("answer", 0, lasting=True),
-    "killed": Cut("request", 0, killed=True),
-    "request cut for good": Cut("request", 0, lasting=True),
-    "answer cut": Cut("answer", 0),
-}
-LANES = 2  # points tried at the same time
-# Every message in turn takes minutes, so `make test` tries each 29th.
-STEPS = [pytest.param(1, marks=pytest.mark.system), pytest.param(29, marks=pytest.mark.slow)]
-PAGE_BYTES = 8192
+from tests.support import database
+from tests.support.database import ADMINISTRATOR, READER, as_role, fresh_database
+from tests.support.faults.failing_server import stored, try_degrees, try_messages, version_of
+from tests.support.faults.tasks_that_fail import KEEP, read_target
+from tests.support.faults.writing_process import Server
+from tests.support.published_rows import publication, publish, tables
 
 
-@pytest.fixture(scope="module")
-def lanes() -> Iterator[SimpleQueue[Server]]:
-    free: SimpleQueue[Server] = SimpleQueue()
-    with ExitStack() as stack:
-        for _ in range(LANES):
-            free.put(stack.enter_context(server()))
-        yield free
+def test_every_nth_message_is_the_last_in_turn(wire_lanes: SimpleQueue[Server], postgres_server: str, tell: Callable[[str], None]) -> None:
+    tell(try_messages(29, wire_lanes, postgres_server))
 
 
-def every_message(lane: Server, address: str, name: str, step: int) -> int:
-    """Try each point of one kind of failure, or each step-th; returns how many were tried."""
-    for live in (1, 2, 3):
-        lane.succeed(Work("publish_postgres", address, str(live)))
-    open_reader = PostgresTarget(as_role(address, READER), READER)
-    for tried, at in enumerate(count(1, step)):
-        cut = replace(CUTS[name], at=at)
-        new = live + 1
-        end, messages = publish_by_wire(lane, address, str(new), cut)
-        point = f"{name} at {at}, {messages} messages: {end}"
-        if messages < at:
-            assert (end.error, end.signal) == ("", 0), point
-            assert messages >= at - step, point  # no point of a whole run lies beyond the last one tried
-            assert version_of(open_reader) == str(new)
-            open_reader.close()
-            return tried
-        try:
-            tell_the_truth(end, cut, address)
-            fresh = lane.succeed(Work("read_postgres", as_role(address, READER)))
-            assert fresh in ((str(live), str(new)) if end.error or end.signal else (str(new),))
-            assert version_of(open_reader) == fresh
-            lane.succeed(Work("publish_postgres", address, str(new)))
-            assert version_of(open_reader) == str(new)
-            assert stored(address) == KEEP
-        except Exception as error:
-            raise AssertionError(point) from error
-        live = new
-    raise AssertionError("a run without end")
-
-
-def publish_by_wire(lane: Server, address: str, version: str, cut: Cut) -> tuple[End, int]:
-    """How it ended, and how many messages of the cut's side there were."""
-    parts = urlsplit(address)
-    assert parts.hostname and parts.port
-    with wire((parts.hostname, parts.port), cut) as through:
-        there = address.replace(f":{parts.port}/", f":{through.port}/") + "?sslmode=disable&gssencmode=disable"
-        through.kill(lane.start(Work("publish_postgres", there, version, forked=cut.killed)))
-        return lane.end(), through.messages
-
-
-def tell_the_truth(end: End, cut: Cut, address: str) -> None:
-    """A failure may be retried and says where the server should have been."""
-    if cut.killed:
-        assert end.signal == signal.SIGKILL
-    elif end.error:
-        assert "OSError" in end.error.split()
-        assert urlsplit(address).path in end.sentence
-
-
-def version_of(reader: PostgresTarget) -> str:
-    answer = reader.read_user("u00001")
-    assert answer is not None
-    assert f'"{answer.version}"' in answer.entries[0].reason
-    return answer.version
-
-
-def stored(address: str) -> int:
-    with psycopg.connect(address) as db:
-        [(schemas,)] = db.execute("SELECT COUNT(*) FROM pg_namespace WHERE nspname LIKE 'hybridrec!_%' ESCAPE '!'")
-    return int(schemas)
-
-
-@pytest.mark.parametrize("step", STEPS)
-def test_every_message_is_the_last_in_turn(
-    step: int, lanes: SimpleQueue[Server], postgres_server: str, tell: Callable[[str], None]
+def test_a_disk_is_full_to_every_nth_degree(
+    wire_lanes: SimpleQueue[Server], postgres_server: str, small_disk: Path, tell: Callable[[str], None]
 ) -> None:
-    def tried(number: int, name: str) -> int:
-        lane = lanes.get()
-        try:
-            return every_message(lane, fresh_database(postgres_server, f"wire_{step}_{number}"), name, step)
-        finally:
-            lanes.put(lane)
-
-    with ThreadPoolExecutor(LANES) as pool:
-        tries = {name: pool.submit(tried, number, name) for number, name in enumerate(CUTS)}
-    points = {name: tried.result() for name, tried in tries.items()}
-    tell(f"postgres: {sum(points.values())} points of failure tried: {', '.join(f'{name} {n}' for name, n in points.items())}")
-    assert min(points.values()) > 0
+    tell(try_degrees(9, wire_lanes, postgres_server, small_disk))
 
 
-@pytest.fixture
-def small_disk() -> Iterator[Path]:
-    """A disk of 32 MiB that the database server may write to."""
-    folder = Path(tempfile.mkdtemp(prefix="small_disk_"))
-    folder.chmod(0o755)
-    with mounted(folder, 32):
-        (folder / "tables").mkdir()
-        shutil.chown(folder / "tables", "postgres", "postgres")
-        yield folder
-    folder.rmdir()
-
-
-@pytest.mark.slow
-def test_a_disk_is_full_to_every_degree(
-    lanes: SimpleQueue[Server], postgres_server: str, small_disk: Path, tell: Callable[[str], None]
-) -> None:
-    """The tables' disk has room for no page, for one, for two, until a version fits."""
-    lane, filler = lanes.get(), small_disk / "filler"
-    # After a vacuum of its catalogues the server writes a file anew when somebody connects: on a full disk it would refuse them.
-    administer(postgres_server, "ALTER SYSTEM SET autovacuum = off", "SELECT pg_reload_conf()")
-    administer(postgres_server, f"CREATE TABLESPACE small LOCATION '{small_disk / 'tables'}'")
-    address = fresh_database(postgres_server, "full_disk", "small")
-    for live in ("1", "2", "3"):
-        lane.succeed(Work("publish_postgres", address, live))
-    for pages in count():
-        new = str(int(live) + 1)
-        filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - pages * PAGE_BYTES))
-        end = lane.do(Work("publish_postgres", address, new))
-        fresh = lane.succeed(Work("read_postgres", as_role(address, READER)))
-        filler.unlink()
-        if not end.error:
-            break
-        assert "no space left for" in end.sentence, end
-        assert fresh in (live, new)
-        lane.succeed(Work("publish_postgres", address, new))
-        assert lane.succeed(Work("read_postgres", as_role(address, READER))) == new
-        assert stored(address) == KEEP
-        live = new
-    administer(postgres_server, "DROP DATABASE full_disk WITH (FORCE)", "DROP TABLESPACE small")
-    administer(postgres_server, "ALTER SYSTEM RESET autovacuum", "SELECT pg_reload_conf()")
-    lanes.put(lane)
-    tell(f"postgres: {pages} degrees of a full disk tried")
-    assert pages > 0
-
-
-@pytest.mark.slow
 def test_the_server_stops_and_starts_while_a_table_is_staged() -> None:
     with database.server() as server_address:
         address = fresh_database(server_address, "restarted")

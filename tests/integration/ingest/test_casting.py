@@ -15,7 +15,6 @@ from hybridrec.tables import MAX_ID, table
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-pytestmark = pytest.mark.slow
 Values = dict[object, object]
 EIGHT = datetime(2026, 5, 1, 8, tzinfo=UTC)
 QUARTER = EIGHT.replace(microsecond=250_000)

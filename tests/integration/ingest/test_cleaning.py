@@ -13,20 +13,18 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from small_disk import mounted
 
 from hybridrec import job, store
 from hybridrec.errors import BadData
 from hybridrec.ingest import landing
 from hybridrec.ingest.clean import CORE_TABLES, clean_table
 from hybridrec.tables import table
-
-from .conftest import LANDED_AT, Delivery
+from tests.support.delivery import LANDED_AT, Delivery
+from tests.support.small_disk import mounted
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-pytestmark = pytest.mark.slow
 AT = "2026-01-01T10:00:00Z"
 
 

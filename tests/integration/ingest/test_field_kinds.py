@@ -13,10 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from hybridrec.tables import MAX_ID
+from tests.support.delivery import Delivery
 
-from .conftest import Delivery
-
-pytestmark = pytest.mark.slow
 HEADER = "user_id,item_id,event_type,event_at\n"
 LANDED_AT = datetime(2026, 6, 1, tzinfo=UTC)
 

@@ -13,10 +13,8 @@ from hybridrec.errors import BadData
 from hybridrec.ingest import landing
 from hybridrec.ingest.clean import CORE_TABLES, is_clean
 from jobs import clean_table
+from tests.support.delivery import LANDED_AT, Delivery
 
-from .conftest import LANDED_AT, Delivery
-
-pytestmark = pytest.mark.slow
 AT = "2026-01-01T10:00:00Z"
 HOUR = timedelta(hours=1)
 

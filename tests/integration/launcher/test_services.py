@@ -13,11 +13,11 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
-from plain_user import as_a_plain_user
-from published_rows import publish
 
 from hybridrec.settings import Settings
 from hybridrec.targets.sqlite import SqliteTarget
+from tests.support.plain_user import as_a_plain_user
+from tests.support.published_rows import publish
 
 
 @pytest.fixture

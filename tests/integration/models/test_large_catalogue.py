@@ -26,7 +26,6 @@ from hybridrec.models import KnowsSimilarItems, Retriever, TrainingData, UserBlo
 from hybridrec.retrieval.order import first_unseen
 from hybridrec.training import fit_model, load_fit
 
-pytestmark = pytest.mark.slow
 N_USERS, N_ITEMS, N_PAIRS = 20_000, 60_000, 60_000
 ROOM = 2**30
 REFUSED = {"ease": r"models\.ease: [\d,]+ items with events need a dense matrix of [\d.]+ GB"}

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pools
 import pytest
-import small_world
 
 from hybridrec import store
 from hybridrec.evaluation.backtest import origin_id
@@ -14,8 +12,8 @@ from hybridrec.nights import Request, open_run
 from hybridrec.run import Run
 from hybridrec.settings import Settings
 from jobs import ablate_sources, judge_origin, summarise_backtest
+from tests.support import pools, small_world
 
-pytestmark = pytest.mark.slow
 DONE = ("build_interactions", "build_features", "generate_candidates.rank", "generate_candidates.eval", "check_leaks")
 
 

@@ -5,20 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import nightly
 import pytest
-import small_world
 
 from hybridrec.lookup import open_target, recommend
 from hybridrec.run import Run
 from hybridrec.settings import Settings
 from hybridrec_airflow.steps import load_dag
+from tests.support import ROOT, nightly, small_world
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-pytestmark = pytest.mark.slow
-TESTS = Path(__file__).parent.parent
 
 FILES = {
     "sources/toy_source.py": '''
@@ -30,8 +27,8 @@ import pyarrow.parquet as pq
 DOC = "A toy."
 
 def land(settings, folder, seed):
-    sys.path.insert(0, "TESTS")
-    import small_world
+    sys.path.insert(0, "ROOT")
+    from tests.support import small_world
     for part in ("events", "items", "users"):
         (folder / part).mkdir()
         rows = pa.Table.from_pandas(getattr(small_world, part)(), preserve_index=False)
@@ -94,7 +91,7 @@ def test_toy_members_are_picked_up_everywhere(home: Path, spark: SparkSession, t
     for name, text in FILES.items():
         path = tmp_path / "extensions" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text.replace("TESTS", str(TESTS)).lstrip())
+        path.write_text(text.replace("ROOT", str(ROOT)).lstrip())
     monkeypatch.setenv("HYBRIDREC_EXTENSIONS", str(tmp_path / "extensions"))
     monkeypatch.setenv("HYBRIDREC_TARGET", "toy_target")
     monkeypatch.setenv("HYBRIDREC_SPARK", "local[2]")  # the session that runs already

@@ -5,21 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import nightly
 import numpy as np
 import pandas as pd
 import pytest
-import small_world
 
 from hybridrec.lookup import open_target, recommend
 from hybridrec.run import Run
 from hybridrec.settings import Settings
 from hybridrec.sources import files
+from tests.support import nightly, small_world
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-pytestmark = pytest.mark.slow
 GONE_ITEMS = ["i00", "i01", "i02", "i20", "i21", "i22"]  # the most popular of both groups
 HATED, TORN = "i03", "i23"  # everybody rates the first low; the second has low ratings, and more that speak for it
 GONE_USERS, ERASED = ["u10", "u11"], "u12"

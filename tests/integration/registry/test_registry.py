@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-import small_world
 
 from hybridrec import registry, store
 from hybridrec.candidates import pool_block
@@ -23,8 +22,8 @@ from hybridrec.ranking.pool import load_pool
 from hybridrec.run import FOLDS, Run
 from hybridrec.training import fit_model, load_fit, training_data, user_block
 from jobs import evaluate, promote_model, register_model, train_ranker
+from tests.support import small_world
 
-pytestmark = pytest.mark.slow
 MODELS = ("content_attributes", "item_knn", "popularity")
 
 

@@ -18,15 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
-from another_user import as_another_user, count_lists, reach, read_files, run_python_in_spark, write_through_mlflow
-from browser import chromium
+
+from tests.support import ROOT
+from tests.support.another_user import as_another_user, count_lists, reach, read_files, run_python_in_spark, write_through_mlflow
+from tests.support.browser import chromium
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
-    from scheduler import Stack
+
+    from tests.support.scheduler import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")]
-ROOT = Path(__file__).parent.parent.parent
 NAME = "attacked"
 TOKEN = "SPARK_CONNECT_AUTHENTICATE_TOKEN"
 

@@ -16,7 +16,6 @@ from hybridrec.errors import Leak
 from hybridrec.features import features_must_not_change, item_features, user_features
 from hybridrec.run import Fold, RunManifest
 
-pytestmark = pytest.mark.slow
 END = datetime(2026, 1, 1, tzinfo=UTC)
 FOLDS = {"rank": Fold("rank", END, END), "eval": Fold("eval", END, END), "final": Fold("final", END, None)}
 

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import object_store
 import pandas as pd
 import pyarrow as pa
 import pytest
-import small_world
 
 from hybridrec import spark as sessions
 from hybridrec import storage, store
@@ -22,11 +20,11 @@ from hybridrec.ingest import partitions
 from hybridrec.run import Run
 from hybridrec.settings import Settings
 from hybridrec.tables import table
+from tests.support import object_store, small_world
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-pytestmark = pytest.mark.slow
 EVENTS, DAYS = 60, 3
 
 

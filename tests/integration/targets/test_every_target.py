@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from published_rows import publication, publish, rows, tables
 
 from hybridrec import discover, lookup
 from hybridrec.errors import BadData
 from hybridrec.publishing import newest_to_keep
 from hybridrec.settings import Settings
 from hybridrec.targets import PUBLISHED, Target
+from tests.support.published_rows import publication, publish, rows, tables
 
 EXTENSIONS = os.environ.get("HYBRIDREC_EXTENSIONS", "")  # a target under development: home clears the variable
 

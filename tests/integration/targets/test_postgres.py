@@ -13,17 +13,16 @@ from pathlib import Path
 import psycopg
 import pyarrow as pa
 import pytest
-from database import READER, as_role, sql
-from published_rows import publication, publish, publish_beside_readers, tables
 
 from hybridrec.errors import BadData
 from hybridrec.settings import Settings
 from hybridrec.targets import postgres
 from hybridrec.targets.postgres import PostgresTarget
 from hybridrec.targets.sqlite import SqliteTarget
+from tests.support import ROOT
+from tests.support.database import READER, as_role, sql
+from tests.support.published_rows import publication, publish, publish_beside_readers, tables
 
-pytestmark = pytest.mark.slow
-HERE = Path(__file__).parent
 KILLED = -9
 END_ALL_OTHERS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -116,9 +115,9 @@ def test_a_switch_waits_for_a_reader_and_no_reader_waits_for_long(target: Postgr
 @pytest.mark.parametrize("deadly", [1, 3, 5, 6])
 def test_a_killed_publisher_leaves_only_what_the_next_one_drops(target: PostgresTarget, postgres_address: str, deadly: int) -> None:
     publish(target, "v1", "one")
-    child = [sys.executable, str(HERE / "publish_to_postgres_and_die.py"), postgres_address, str(deadly)]
+    child = [sys.executable, "-m", "tests.support.publish_to_postgres_and_die", postgres_address, str(deadly)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    assert subprocess.run(child, env=environment, timeout=60, check=False).returncode == KILLED
+    assert subprocess.run(child, cwd=ROOT, env=environment, timeout=60, check=False).returncode == KILLED
     answer = target.read_user("u00001")
     assert answer is not None
     assert answer.version == "v1"

@@ -10,14 +10,13 @@ import psycopg
 import pyarrow as pa
 import pytest
 from adbc_driver_postgresql import dbapi
-from published_rows import rows
 
 from hybridrec.postgresql.checksum import MODULUS, TableChecksum, stored_sum
 from hybridrec.postgresql.version_tables import column_ddl
 from hybridrec.tables import ARROW_TYPES, Column, Table
 from hybridrec.targets import PUBLISHED, definition
+from tests.support.published_rows import rows
 
-pytestmark = pytest.mark.slow
 TEXTS = [
     "",
     "a",

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
-from database import PUBLISHER, READER, administer, as_role, sql
-from published_rows import publication, publish, tables
 
 from hybridrec.errors import BadData
 from hybridrec.targets import PUBLISHED
 from hybridrec.targets.postgres import PostgresTarget
+from tests.support import ROOT
+from tests.support.database import PUBLISHER, READER, administer, as_role, sql
+from tests.support.published_rows import publication, publish, tables
 
-pytestmark = pytest.mark.slow
-PAGE = Path(__file__).parents[2] / "docs/reading-the-tables.md"
+PAGE = ROOT / "docs/reading-the-tables.md"
 READABLE = {*PUBLISHED, "recommendations_unnested", "publications"}
 READS = "SELECT relname FROM pg_class WHERE relkind IN ('r', 'v', 'm', 'f', 'p') AND has_table_privilege(oid, 'SELECT')"
 OURS = "relnamespace::regnamespace::text NOT IN ('pg_catalog', 'information_schema')"

@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from production import page
-from scheduler import Dags
-
 from hybridrec_airflow.rest import TaskState
 from hybridrec_airflow.topology import Cluster
+from tests.support.cluster.production import page
+from tests.support.scheduler import Dags
 
 DAG = "nightly_retrain"
 WAIT_SECONDS = 120.0

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-sys.path.append(str(Path(__file__).parent.parent))
-import small_world
-
+sys.path.append(str(Path(__file__).parents[3]))
 from hybridrec import spark
 from hybridrec.models import two_tower
 from hybridrec.training import training_data
+from tests.support import small_world
 
 
 def tell(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -15,8 +15,6 @@ from typing import Any
 import psutil
 import psycopg
 import pytest
-from scheduler import Dags
-from small_night import NIGHT, RUN_ID, WORLD
 
 from hybridrec.publishing import live_publication
 from hybridrec.targets import Publication
@@ -24,6 +22,8 @@ from hybridrec.targets.postgres import PostgresTarget
 from hybridrec_airflow import night
 from hybridrec_airflow.rest import DIRECT
 from hybridrec_airflow.topology import Cluster
+from tests.support.cluster.small_night import NIGHT, RUN_ID, WORLD
+from tests.support.scheduler import Dags
 
 # Little memory and quick starts.
 SMALL = {

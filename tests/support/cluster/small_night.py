@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import object_store
 import pytest
-from night import nightly
 
 from hybridrec import discover, lookup, store
 from hybridrec.publishing import live_publication
 from hybridrec.settings import Settings
 from hybridrec.targets import Publication
+from tests.support import nightly, object_store
 
 RUN_ID = "night"
 NIGHT: dict[str, object] = {"source": "synthetic", "models": ["als", "item_knn", "popularity"], "k": 10}

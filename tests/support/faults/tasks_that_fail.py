@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pyarrow.compute  # noqa: F401  imported before a child needs it
 import pyarrow.parquet as pq
-from database import READER
-from published_rows import publish, rows
 
 from hybridrec import store
 from hybridrec.content_hash import TableHash, combined_hash
 from hybridrec.targets import PUBLISHED, Target, definition
 from hybridrec.targets.postgres import PostgresTarget
 from hybridrec.targets.sqlite import SqliteTarget
+from tests.support.database import READER
+from tests.support.published_rows import publish, rows
 
 KEEP = 2  # versions of a target
 DATASET, FIGURES, DATABASE = "dataset", "figures.json", "recommendations.db"

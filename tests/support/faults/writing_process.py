@@ -16,13 +16,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
-
-from faulty_disk import Disk, Fault, Struck, ask_first
 
 from hybridrec.job import explain_os_error
+from tests.support.faults.faulty_disk import Disk, Fault, Struck, ask_first
 
-HERE = Path(__file__)
 NOBODY = 65534
 WAIT_SECONDS = 60
 
@@ -95,7 +92,7 @@ class Server:
 def server(plain: bool = False) -> Iterator[Server]:
     """A server with all that the tasks import; plain: as a user who may write nowhere, unless we are no root."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, str(HERE), *(["plain"] if plain and os.geteuid() == 0 else [])]
+    command = [sys.executable, "-m", __name__, *(["plain"] if plain and os.geteuid() == 0 else [])]
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         try:
@@ -106,7 +103,7 @@ def server(plain: bool = False) -> Iterator[Server]:
 
 def serve() -> None:
     """Do the work that comes, one piece after the other."""
-    from tasks_that_fail import TASKS, warm_up
+    from tests.support.faults.tasks_that_fail import TASKS, warm_up
 
     warm_up()
     if "plain" in sys.argv:

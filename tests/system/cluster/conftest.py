@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import small_night
-from mid_night import DoneNight
-from night import nightly
-from production import SMALL, cluster, commands, live, run_id  # noqa: F401  fixtures
-from scheduler import Dags
 
 from hybridrec_airflow.topology import Cluster
+from tests.support import nightly
+from tests.support.cluster import small_night
+from tests.support.cluster.mid_night import DoneNight
+from tests.support.cluster.production import SMALL, cluster, commands, live, run_id  # noqa: F401  fixtures
+from tests.support.scheduler import Dags
 
 
 @pytest.fixture(scope="session")

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import small_night
-from browser import DAG, GROUPS, Browser, chromium, log_in
-from production import live
-from scheduler import Dags
-from small_night import NIGHT
 
 from hybridrec.publishing import version_of
 from hybridrec_airflow.topology import Cluster
+from tests.support.browser import DAG, GROUPS, Browser, chromium, log_in
+from tests.support.cluster import small_night
+from tests.support.cluster.production import live
+from tests.support.cluster.small_night import NIGHT
+from tests.support.scheduler import Dags
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser as Program

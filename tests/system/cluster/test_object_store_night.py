@@ -7,15 +7,14 @@ import shutil
 import urllib.error
 from pathlib import Path
 
-import object_store
 import pytest
-import small_night
-from night import nightly
 
 from hybridrec import store
 from hybridrec_airflow.rest import DIRECT
 from hybridrec_airflow.steps import Step
 from hybridrec_airflow.topology import Cluster
+from tests.support import nightly, object_store
+from tests.support.cluster import small_night
 
 pytestmark = pytest.mark.system
 

@@ -16,12 +16,12 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
-from planted_secrets import leaks
-from production import NIGHTLY
 
 from hybridrec_airflow import postgres_image
 from hybridrec_airflow.rest import DIRECT, AirflowApi
 from hybridrec_airflow.topology import Cluster
+from tests.support.cluster.production import NIGHTLY
+from tests.support.planted_secrets import leaks
 
 pytestmark = pytest.mark.system
 DATABASES = ("airflow", "mlflow", "recommendations")

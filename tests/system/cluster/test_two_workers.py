@@ -10,17 +10,17 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
-import small_night
-from production import NIGHTLY, live, page, reader, reader_address
-from small_night import NIGHT
 
 from hybridrec.spark import RESULTS
 from hybridrec_airflow.process import ROOT
 from hybridrec_airflow.rest import Refused
 from hybridrec_airflow.topology import Cluster
+from tests.support.cluster import small_night
+from tests.support.cluster.production import NIGHTLY, live, page, reader, reader_address
+from tests.support.cluster.small_night import NIGHT
 
 pytestmark = pytest.mark.cluster
-PROBE = Path(__file__).parent / "probe_executors.py"
+PROBE = ROOT / "tests" / "support" / "cluster" / "probe_executors.py"
 # A cluster's defaults as an administrator might have set them: what shapes results must hold against them.
 HOSTILE = {
     "spark.sql.session.timeZone": "America/New_York",

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from mid_night import DoneNight, polled, wait_for_workers
-from own_network import OwnNetwork, joined
-from production import live
-from small_disk import fill, mounted
 
 from hybridrec_airflow.topology import Cluster
+from tests.support.cluster.mid_night import DoneNight, polled, wait_for_workers
+from tests.support.cluster.own_network import OwnNetwork, joined
+from tests.support.cluster.production import live
+from tests.support.small_disk import fill, mounted
 
 pytestmark = pytest.mark.system
 WORKER = "spark-worker-2"

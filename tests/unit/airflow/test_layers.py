@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
+from tests.support import ROOT
+
 FORBIDDEN = {
     "include": {"airflow", "hybridrec_airflow", "jobs", "dags", "tests"},
     "jobs": {"airflow", "hybridrec_airflow", "dags", "tests"},

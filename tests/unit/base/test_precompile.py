@@ -7,7 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from tests.support import ROOT
+
 NIGHT = """
 from numba.core.registry import CPUDispatcher
 import jobs, pools, small_world
@@ -34,6 +35,6 @@ print(sorted(known() - before))
 
 
 def test_a_night_compiles_nothing(home: Path) -> None:
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", NIGHT], env=environment, capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1:] == ["[]"], done.stderr[-2000:]

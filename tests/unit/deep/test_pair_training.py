@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,6 +20,7 @@ from hybridrec.deep.schedule import Schedule
 from hybridrec.deep.training import AdamW, reproducible, train
 from hybridrec.errors import BadData
 from hybridrec.models import TrainingData
+from tests.support import ROOT
 
 # user 0 chose items 0, 1, 2 at ages 5, 1, 3; user 1 chose item 1; nobody chose item 3
 MATRIX = csr_array(np.array([[1, 1, 1, 0], [0, 1, 0, 0]], dtype=np.float32))
@@ -89,9 +89,9 @@ def test_the_optimiser_is_torchs_adamw() -> None:
 
 
 def test_a_fit_does_not_import_torchs_compiler() -> None:
-    fit = "import sys, test_pair_training as here; here.test_without_held_out_pairs_the_loss_decides()"
+    fit = "import sys; from tests.unit.deep import test_pair_training as here; here.test_without_held_out_pairs_the_loss_decides()"
     asked = f"{fit}; print('torch._dynamo' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, cwd=Path(__file__).parent)
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "False"
 
 

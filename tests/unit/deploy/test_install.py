@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-INSTALL = Path(__file__).parent.parent / ".ci" / "install"
+from tests.support import ROOT
+
+INSTALL = ROOT / ".ci" / "install"
 
 
 def run_install(folder: Path, tools: dict[str, str]) -> subprocess.CompletedProcess[str]:

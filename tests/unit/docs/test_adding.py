@@ -13,8 +13,9 @@ from hybridrec.ranking.pool import Pool
 from hybridrec.rules import Kind
 from hybridrec.run import Run
 from hybridrec.settings import Settings
+from tests.support import ROOT
 
-PAGE = Path(__file__).parents[2] / "docs" / "adding.md"
+PAGE = ROOT / "docs" / "adding.md"
 
 
 @pytest.fixture

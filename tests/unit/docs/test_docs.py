@@ -12,8 +12,8 @@ import pytest
 from docs import generate_models, generate_tables
 from hybridrec import discover, job
 from hybridrec.config import Config, read_config
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
 
 

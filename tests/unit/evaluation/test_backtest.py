@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-import small_world
 
 from hybridrec import store
 from hybridrec.errors import BadData
@@ -21,6 +20,7 @@ from hybridrec.report.backtest import backtest_facts, render_backtest
 from hybridrec.run import Run
 from hybridrec.settings import Settings
 from jobs import summarise_backtest
+from tests.support import small_world
 
 LEVEL = {
     ("strategy", "stacking"): 0.4,

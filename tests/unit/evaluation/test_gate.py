@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pools
 import pyarrow as pa
 import pytest
 
@@ -22,6 +21,7 @@ from hybridrec.run import Run
 from hybridrec.strategies import weighted
 from hybridrec.tables import table
 from jobs import train_ranker
+from tests.support import pools
 
 
 def policy(run: Run, folder: Path, kind: str, name: str) -> Policy:

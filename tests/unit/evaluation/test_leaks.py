@@ -10,10 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pools
 import pyarrow as pa
 import pytest
-import small_world
 
 from hybridrec import candidates, job, training
 from hybridrec.catalogue import known_items
@@ -26,6 +24,7 @@ from hybridrec.ranking.pool import Pool, build_pool, feature_files, load_items, 
 from hybridrec.ranking.ranker_fit import Config
 from hybridrec.run import Run
 from jobs import check_leaks, train_model
+from tests.support import pools, small_world
 
 PLANTED = small_world.N_ITEMS
 CONFIG = Config(rounds=20, bags=1, min_rows_in_leaf=10, k=10)

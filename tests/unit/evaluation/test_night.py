@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pools
 import pyarrow as pa
 import pytest
 from scipy.sparse import csr_array
@@ -26,6 +25,7 @@ from hybridrec.ranking.pool import Pool
 from hybridrec.run import Run
 from jobs import evaluate as evaluate_job
 from jobs import train_ranker
+from tests.support import pools
 
 HOW = Resampling(samples=200, seed=1)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pools
 import pytest
 from test_night import Fixed, catalogue
 
@@ -14,6 +13,7 @@ from hybridrec.evaluation.served import compare_served, judge_served, judged_seg
 from hybridrec.ranking.policy import Choice
 from hybridrec.run import Run
 from jobs import train_ranker
+from tests.support import pools
 
 HOW = Resampling(samples=400, seed=1)
 CHOICES = {

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-import small_world
 
 from hybridrec import job, store
 from hybridrec.errors import BadData
+from tests.support import small_world
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from plain_user import as_a_plain_user
 
 from hybridrec import job, store
 from hybridrec.errors import BadData
 from hybridrec.ingest import landing
 from hybridrec.settings import Settings
 from hybridrec.sources import files, synthetic
+from tests.support.plain_user import as_a_plain_user
 
 AT = datetime(2026, 2, 1, 12, tzinfo=UTC)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,17 +9,14 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 
-from hybridrec import store
 from hybridrec.candidates import choose_sources, pool_block, pool_ddl
-from hybridrec.catalogue import known_items
 from hybridrec.errors import BadData
 from hybridrec.models import UserBlock, popularity
 from hybridrec.run import FOLDS, Run
-from hybridrec.training import load_fit, user_block
-from jobs import generate_candidates, train_model
+from jobs import train_model
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    pass
 
 
 class Fixed(popularity.Model):
@@ -102,41 +98,3 @@ def test_a_required_source_must_be_there(small_run: Run) -> None:
     fit(small_run, ("recent_popularity",))
     with pytest.raises(BadData, match=r"models of run small: popularity not fitted on all of the folds rank, eval, final; .*train_model"):
         choose_sources(small_run)
-
-
-@pytest.mark.slow
-def test_job_pools_what_the_plain_function_pools(small_run: Run, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HYBRIDREC_SPARK", "local[2]")
-    fit(small_run, ("popularity", "als", "item_knn", "content_attributes"))
-    for fold in ("eval", "final"):
-        generate_candidates.main(generate_candidates.Params("small", fold))
-        table = small_run.read("model_candidates", fold)
-        labelled = small_run.read("model_labels", "eval")["user_idx"].to_numpy()
-        users = np.arange(60, dtype=np.int32) if fold == "final" else np.unique(labelled)
-        models = {
-            name: load_fit(name, small_run.artefact(f"models/{name}", fold))
-            for name in ("als", "content_attributes", "item_knn", "popularity")
-        }
-        expected = pool_block(
-            models, user_block(small_run, fold, users), known_items(small_run, fold), small_run.config.pool_k, small_run.config.pool_size
-        ).to_pandas()
-        found = table.to_pandas().sort_values(["user_idx", "item_idx"]).reset_index(drop=True)
-        pd.testing.assert_frame_equal(found, expected)
-        assert set(found.user_idx) == set(users)
-        for file in small_run.files("model_candidates", fold):
-            part = pd.read_parquet(file)
-            assert part.sort_values(["user_idx", "item_idx"]).index.is_monotonic_increasing
-    sources = json.loads((small_run.artefact("candidate_sources", "final") / "sources.json").read_text())
-    assert sources == {"used": ["als", "content_attributes", "item_knn", "popularity"], "missing": ["recent_popularity", "two_tower"]}
-
-
-@pytest.mark.slow
-def test_rerun_of_the_job_gives_the_same_bytes(small_run: Run, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HYBRIDREC_SPARK", "local[2]")
-    fit(small_run, ("popularity", "als"))
-    hashes = []
-    for _ in range(2):
-        generate_candidates.main(generate_candidates.Params("small", "eval"))
-        folder = small_run.dataset("model_candidates", "eval")
-        hashes.append(sorted(path.read_bytes() for path in store.committed_files(folder)))
-    assert hashes[0] == hashes[1]

@@ -312,10 +312,9 @@ def toy(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 
 def test_a_model_is_added_by_one_file(toy: str) -> None:
-    import small_world
-
     from hybridrec.candidates import choose_sources, pool_batches, sources_of
     from jobs import train_model
+    from tests.support import small_world
 
     run = small_world.make_run(config=Config(members={"models": {toy: {"slope": 2}}}))
     assert toy in discover.names("models")

@@ -6,7 +6,6 @@ import json
 
 import numpy as np
 import pytest
-import small_world
 from scipy.sparse import csr_array
 
 from hybridrec import store
@@ -15,6 +14,7 @@ from hybridrec.errors import BadData
 from hybridrec.run import Run
 from hybridrec.training import model_seed, training_data, user_block
 from jobs import train_model
+from tests.support import small_world
 
 
 def test_matrix_is_the_folds_interactions(small_run: Run) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from hybridrec.deep.distributed import read_data, write_data
-from hybridrec.models import TrainingData, two_tower
+from hybridrec.models import TrainingData
 from hybridrec.run import Run
 from hybridrec.training import training_data
 
@@ -27,21 +26,3 @@ def test_data_are_the_same_in_another_process(small_run: Run, tmp_path: Path) ->
     assert found.items.to_json() == data.items.to_json()
     assert found.users.equals(data.users)
     assert (found.seed, found.threads, found.split) == (data.seed, data.threads, data.split)
-
-
-@pytest.mark.slow
-def test_two_processes_fit_nearly_as_one_and_twice_the_same(small_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HYBRIDREC_SPARK", "local[1]")
-    data = data_of(small_run)
-    alone, together, again = (fit(data, processes) for processes in (1, 2, 2))
-    assert together[1] == again[1]
-    np.testing.assert_array_equal(together[0].vectors.users, again[0].vectors.users)
-    np.testing.assert_array_equal(together[0].vectors.items, again[0].vectors.items)
-    np.testing.assert_allclose(together[0].vectors.items, alone[0].vectors.items, atol=1e-4)  # rounding grows: 1e-7 was measured
-    assert together[1]["held_out_ndcg"] == pytest.approx(alone[1]["held_out_ndcg"], abs=0.01)
-
-
-def fit(data: TrainingData, processes: int) -> tuple[two_tower.Model, dict[str, float]]:
-    """A fit of one epoch in which nothing is dropped out: each process would drop what another keeps."""
-    model = two_tower.Model(two_tower.Config(processes=processes, max_epochs=1, id_dropout=0.0))
-    return model, model.fit(data)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import small_world
 
 from hybridrec.config import Config, Split, read_config
 from hybridrec.errors import BadData
@@ -16,6 +15,7 @@ from hybridrec.folds import EPOCH, HOUR, cut_folds
 from hybridrec.nights import Request, open_run
 from hybridrec.run import Run
 from hybridrec.settings import Settings
+from tests.support import small_world
 
 
 def test_cuts_leave_the_newest_share_for_labels() -> None:

@@ -1,29 +1,26 @@
-"""A small run with all its lists, ready to be checked and published."""
+"""A small run with all its lists, ready to be checked and published, and a service with a client."""
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
-import listed_run
 import pytest
-import small_world
 
-from hybridrec.run import Run
-
-
-@pytest.fixture(scope="session")
-def listed_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with the small world's run taken on to its lists; made once, to be copied."""
-    folder = tmp_path_factory.mktemp("listed_home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HYBRIDREC_HOME", str(folder))
-        listed_run.add_lists(listed_run.add_ranked(small_world.make_run()))
-    return folder
+from hybridrec.targets.sqlite import SqliteTarget
+from tests.support.listed_run import listed, listed_home  # noqa: F401  fixtures
+from tests.support.published_rows import publish
+from tests.support.serving import Client, serving
 
 
-@pytest.fixture
-def listed(home: Path, listed_home: Path) -> Run:
-    """The small world's run with all its published tables."""
-    shutil.copytree(listed_home, home, dirs_exist_ok=True)
-    return Run.open("small")
+@pytest.fixture(scope="module")
+def published_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path: Path = tmp_path_factory.mktemp("published") / "recommendations.db"
+    publish(SqliteTarget(path), "v1", "one")
+    return path
+
+
+@pytest.fixture(scope="module")
+def client(published_file: Path) -> Iterator[Client]:
+    with serving(published_file) as found:
+        yield found

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from published_rows import publish
 
 from hybridrec import lookup
 from hybridrec.errors import BadData
@@ -15,6 +14,7 @@ from hybridrec.targets import Answer
 from hybridrec.targets.sqlite import SqliteTarget
 from jobs import check_output, publish_table
 from jobs.lookup import Params, main
+from tests.support.published_rows import publish
 
 
 @pytest.fixture

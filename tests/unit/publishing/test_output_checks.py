@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
-from published_rows import publication, tables
 
 from hybridrec import output_checks
 from hybridrec.errors import BadData
@@ -17,6 +16,7 @@ from hybridrec.lookup import open_target
 from hybridrec.run import Run
 from hybridrec.targets import Target
 from jobs import check_output, publish_table
+from tests.support.published_rows import publication, tables
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 

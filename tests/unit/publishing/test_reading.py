@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from pathlib import Path
 
 import pytest
 
 from hybridrec.run import Run
 from jobs import check_output, publish_table
+from tests.support import ROOT
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reading-the-tables.md").read_text()
+PAGE = (ROOT / "docs" / "reading-the-tables.md").read_text()
 QUERIES = re.findall(r"```sql\n(.*?)```", PAGE.split("\n## PostgreSQL\n")[0], flags=re.DOTALL)
 SCRIPT = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)[0]
 

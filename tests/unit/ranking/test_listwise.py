@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pools
 import pytest
 from numpy.testing import assert_allclose
 
@@ -11,6 +10,7 @@ from hybridrec.ranking.learnt_weights import best_choice
 from hybridrec.ranking.linear import LinearScorer
 from hybridrec.ranking.listwise import Scorer, Targets, fit_weights, targets_of, user_losses
 from hybridrec.strategies.learned_weights import SoftmaxScorer
+from tests.support import pools
 
 
 def test_loss_by_hand() -> None:

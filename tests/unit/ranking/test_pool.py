@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pools
 import pyarrow as pa
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -11,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from hybridrec.errors import BadData
 from hybridrec.ranking.pool import build_pool, feature_files, load_items, load_pool
 from hybridrec.run import Run
+from tests.support import pools
 
 
 def test_columns_and_order(small_run: Run) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import pools
 import pyarrow as pa
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -20,6 +19,7 @@ from hybridrec.ranking.labelled import labels_in
 from hybridrec.ranking.pool import Pool, load_pool
 from hybridrec.run import Run
 from hybridrec.strategies import learned_weights
+from tests.support import pools
 
 LOOK = 1 / np.arange(1, 11) ** 0.8
 

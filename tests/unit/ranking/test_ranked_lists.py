@@ -7,34 +7,20 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import pools
 import pyarrow as pa
 import pytest
 
 from hybridrec.config import Config
 from hybridrec.errors import BadData
 from hybridrec.ranking.lists import Depth, Ranking, rank_batches, rank_pool, sources_by_rank, user_blocks
-from hybridrec.ranking.policy import Choice, Policy, load_policy, read_choices, save_policy, write_choices
+from hybridrec.ranking.policy import Choice, Policy, load_policy, read_choices, write_choices
 from hybridrec.ranking.pool import feature_files, load_pool
 from hybridrec.run import Run
 from hybridrec.strategies import create
-from jobs import train_ranker
+from tests.support import pools
+from tests.support.policies import CHOICES
 
 NAN = np.nan
-CHOICES = {
-    "none": Choice("source", "popularity", "nothing else knows them"),
-    "light": Choice("strategy", "stacking", "the default"),
-    "heavy": Choice("strategy", "weighted", "better"),
-}
-
-
-@pytest.fixture
-def policy_folder(small_run: Run, tmp_path: Path) -> Path:
-    """A policy with a list for each segment, its ranker fitted on the small world."""
-    run = pools.add_candidates(small_run)
-    train_ranker.main(train_ranker.Params(run.run_id))
-    save_policy(run, CHOICES, tmp_path / "policy")
-    return tmp_path / "policy"
 
 
 def test_sources_are_ordered_by_rank_then_name() -> None:
@@ -101,20 +87,3 @@ def test_choices_survive_their_file(tmp_path: Path) -> None:
     write_choices(tmp_path / "decision.json", CHOICES, {"metric": "ndcg@10"})
     assert read_choices(tmp_path / "decision.json") == CHOICES
     assert json.loads((tmp_path / "decision.json").read_text())["metric"] == "ndcg@10"
-
-
-@pytest.mark.slow
-def test_spark_ranks_as_one_process_does_and_repeats_itself(spark: object, small_run: Run, policy_folder: Path) -> None:
-    from hybridrec import store
-    from jobs import rank_candidates
-
-    with small_run.staged("promotion") as folder:
-        shutil.copytree(policy_folder, folder / "policy")
-    hashes = []
-    for _ in range(2):
-        rank_candidates.main(rank_candidates.Params(small_run.run_id))
-        hashes.append(store.read_manifest(small_run.dataset("model_ranked")).content_hash)
-    assert hashes[0] == hashes[1]
-    found = small_run.read("model_ranked").sort_by([("user_idx", "ascending"), ("rank", "ascending")])
-    expected = rank_pool(load_pool(small_run, "final"), load_policy(policy_folder), Depth(200, rank_candidates.EXPLAINED))
-    assert found.to_pydict() == expected.to_pydict()

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pools
 import pytest
 from numpy.testing import assert_array_equal
 
@@ -16,6 +15,7 @@ from hybridrec.errors import BadData
 from hybridrec.ranking.pool import Pool
 from hybridrec.ranking.ranker import Blend, Ranker, mixed
 from hybridrec.ranking.ranker_fit import NO_TREES, Config, TreeChoice, better, fit_ranker
+from tests.support import pools
 
 CONFIG = Config(max_rounds=40, min_rows_in_leaf=10, k=5)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pools
 import pytest
 
 from hybridrec.ranking.selection import select_sources
+from tests.support import pools
 
 NAN = np.nan
 

@@ -4,78 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import closing
-from dataclasses import asdict, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
-from typing import NamedTuple
 
-import finished_night
 import pytest
-import small_world
-from listed_run import ranked_rows
-from published_rows import publication, tables
 
 from hybridrec import store
 from hybridrec.evaluation.comparisons import Comparison
 from hybridrec.evaluation.gate import Verdict
 from hybridrec.evaluation.promotion import write_promotion
-from hybridrec.job import TaskRecord
-from hybridrec.lookup import open_target
-from hybridrec.publishing import note_held
-from hybridrec.report import collect as collecting
-from hybridrec.report.facts import Facts
 from hybridrec.report.lists import sample_positions
 from hybridrec.report.page import ablation_tables, metric_tables, render, report_json
 from hybridrec.report.story import served_sentence
 from hybridrec.report.warnings import warnings
-from hybridrec.run import Input, Run
-
-ROOT = Path(__file__).parents[2]
-WRITTEN_AT = small_world.AS_OF + timedelta(hours=6)
-
-
-def collect(run: Run, durations: Mapping[str, float] | None = None, at: datetime = WRITTEN_AT) -> Facts:
-    """The facts of a report that is written a few hours after the newest event."""
-    return collecting.collect(run, at, durations)
-
-
-def said(facts: Facts) -> str:
-    """All warnings."""
-    return "\n".join(notice.text for notice in facts.warnings)
-
-
-@pytest.fixture(scope="module")
-def homes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Homes with the small world's run as it is before its pool, and as a finished night; made once, to be copied."""
-    made = {name: tmp_path_factory.mktemp(name) for name in ("begun", "finished")}
-    for name, folder in made.items():
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("HYBRIDREC_HOME", str(folder))
-            run = small_world.make_run()
-            if name == "finished":
-                finished_night.finish(run)
-    return made
-
-
-@pytest.fixture
-def small_run(home: Path, homes: dict[str, Path]) -> Run:
-    """The run before its pool."""
-    shutil.copytree(homes["begun"], home, dirs_exist_ok=True)
-    return Run.open("small")
-
-
-@pytest.fixture
-def night(home: Path, homes: dict[str, Path]) -> Run:
-    """The run of a whole night, not published."""
-    shutil.copytree(homes["finished"], home, dirs_exist_ok=True)
-    return Run.open("small")
+from hybridrec.run import Run
+from tests.support import finished_night
+from tests.support.finished_night import collect, publish, said, write_report
+from tests.support.listed_run import ranked_rows
 
 
 class _Outline(HTMLParser):
@@ -286,14 +232,6 @@ def test_sample_positions_fill_up_from_the_largest_segment() -> None:
     assert sample_positions(Counter()) == {}
 
 
-def write_report(run: Run) -> str:
-    """Run the job as a process; returns what it logged."""
-    command = [sys.executable, "-m", "jobs.write_report", "--run-id", run.run_id]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stderr
-
-
 def test_the_job_commits_page_and_figures(small_run: Run) -> None:
     finished_night.finish(small_run, ("pool", "judge", "lists"))
     write_report(small_run)
@@ -301,28 +239,6 @@ def test_the_job_commits_page_and_figures(small_run: Run) -> None:
     figures = json.loads((folder / "report.json").read_text())
     assert figures["lists"]["n_users"] == 60
     assert (folder / "report.html").read_text().startswith("<!doctype html>")
-
-
-@pytest.mark.slow
-def test_the_page_is_added_to_the_nights_mlflow_run(night: Run) -> None:
-    from hybridrec import registry
-
-    assert "MLflow has no run of this night" in write_report(night)
-    client = registry.connect(night.settings)
-    experiment = client.get_experiment_by_name(registry.NAME).experiment_id
-    parent = client.create_run(experiment, tags={registry.RUN_TAG: night.run_id}).info.run_id
-    tags = {registry.RUN_TAG: night.run_id, "mlflow.parentRunId": parent}
-    child = client.create_run(experiment, tags=tags).info.run_id
-    assert "added to the MLflow run" in write_report(night)
-    assert [found.path for found in client.list_artifacts(parent, "report")] == ["report/report.html"]
-    assert client.list_artifacts(child, "report") == []
-
-
-def publish(run: Run, version: str, mark: str, **changes: object) -> None:
-    """Make a version live at the run's target; its rows are the mark's."""
-    with closing(open_target(run.settings)) as target:
-        target.stage(publication(version, **changes), tables(mark))
-        target.switch_to(version, 5)
 
 
 def test_a_report_says_what_was_true_and_never_what_is_live(night: Run) -> None:
@@ -383,169 +299,3 @@ def test_lists_that_a_stand_in_has_ranked_have_their_own_figures(small_run: Run)
     write_promotion(small_run, Verdict(False, "blend", ("refused; tonight's lists are ranked by blend",), (row,)), "1", None)
     said = "the equal-weight blend's lists are not clearly worse than the best single model, item_knn: ndcg@10 0.3200"
     assert said in collect(small_run).headline
-
-
-def with_limits(facts: Facts, **limits: float) -> str:
-    """The warnings under other limits."""
-    return "\n".join(notice.text for notice in warnings(replace(facts, limits=replace(facts.limits, **limits))))
-
-
-def test_one_item_in_many_lists_is_named_with_its_share(night: Run) -> None:
-    facts = collect(night)
-    rows = night.read("out_recommendations").to_pylist()
-    ((item, n),) = Counter(item for row in rows for item in row["item_ids"]).most_common(1)
-    found = facts.lists and facts.lists.most_shown
-    assert found and (found.item_id, found.n_lists) == (item, n)
-    assert found.n_histories == (night.read("model_interactions", "final").to_pandas().item_idx == int(item[1:])).sum()
-    share = f"{n} of 60 lists, {100 * n / 60:.1f} %; {found.n_histories} users have had it"
-    text = f"({item}) is in very many lists: {share}. Limit: 10 % (warn_item_share)."
-    assert text in said(facts)
-    assert text.partition(":")[0] not in with_limits(facts, item_share=n / 60) + with_limits(facts, item_share=0.0)
-
-
-def test_places_on_few_items_are_held_against_histories(night: Run) -> None:
-    facts = collect(night)
-    assert facts.lists
-    published, histories = facts.lists.exposures
-    assert "concentrated" not in said(facts)
-    for n_for_half, warned in ((4, True), (5, False)):
-        lists = replace(facts.lists, exposures=(replace(published, n_for_half=n_for_half), replace(histories, n_for_half=15)))
-        text = with_limits(replace(facts, lists=lists))
-        assert ("half of all places go to 4 items, half of the histories to 15, 3.8 times as many" in text) == warned
-    assert "Limit: 1 times (warn_concentration)" in with_limits(facts, concentration=1.0)
-
-
-@pytest.mark.parametrize(("after", "text"), [(2.9, ""), (3.1, "3.1 days before"), (10_450.0, "28.6 years before")])
-def test_old_data_are_pointed_out(night: Run, after: float, text: str) -> None:
-    newest = night.read("model_interactions", "final").to_pandas().last_event_at.max().to_pydatetime()
-    facts = collect(night, at=newest + timedelta(days=after))
-    assert (
-        f"is old: {newest:%Y-%m-%d %H:%M} UTC, {text} this report was written. Limit: 3 days (warn_event_age_days)." in said(facts)
-    ) == bool(text)
-    assert "is old" not in with_limits(facts, event_age_days=0.0)
-
-
-def test_a_model_whose_removal_would_help_is_named(night: Run) -> None:
-    facts = collect(night)
-    assert "better without the model fm: stacking without it: +0.0200 ndcg@10, 95 % interval +0.0100 to +0.0300, 58 users" in said(facts)
-    assert said(facts).count("better without") == 1
-    of_fm = next(a for a in facts.ablations if a.source == "fm")
-    studied = replace(of_fm, scope="study", low=-0.03, high=0.01)
-    assert "better without" not in "\n".join(notice.text for notice in warnings(replace(facts, ablations=(*facts.ablations, studied))))
-
-
-def test_a_night_that_repeats_the_one_before_is_pointed_out(night: Run) -> None:
-    publish(night, "v1", "one", run_id="gone")
-    publish(night, "v2", "one", run_id="small")
-    facts = collect(night)
-    assert facts.before and (facts.before.version, facts.before.same_lists, facts.before.same_inputs) == ("v1", True, None)
-    assert "The lists equal those that were live before, row for row: content hash as in version v1 of run gone." in said(facts)
-
-
-def test_the_same_data_under_other_lists_are_pointed_out_too(night: Run) -> None:
-    publish(night, "v1", "one", run_id="earlier")
-    publish(night, "v2", "two", run_id="small")
-    assert "repeats" not in said(collect(night))
-    Run.create(replace(night.manifest, run_id="earlier"), night.settings)
-    assert "This night saw the same data as the one that was live before: events, items and users are those of run earlier" in said(
-        collect(night)
-    )
-    other = {"core_events": Input(("a",), 1, "another hash")}
-    night.manifest = replace(night.manifest, inputs=other)
-    assert "same data" not in said(collect(night))
-
-
-class Task(NamedTuple):
-    """A task's record: what it ran, how it ended, what it said."""
-
-    job: str
-    part: str
-    state: str
-    said: str = ""
-
-
-PAGE = "/dags/nightly_retrain/runs/manual__1%3A2/tasks/"
-
-
-def records(run: Run, *tasks: Task) -> None:
-    """Leave the tasks' records, in the order of their start."""
-    for n, task in enumerate(tasks):
-        record = TaskRecord(task.job, task.part, task.state, task.said, PAGE + task.job, started_at=1.0 + n)
-        store.write_json(run.folder / "tasks" / f"{task.job}.{task.part}.json", asdict(record))
-
-
-def test_a_failed_night_begins_with_its_first_failing_task(small_run: Run) -> None:
-    finished_night.finish(small_run, ("pool",))
-    records(
-        small_run,
-        Task("train_model", "two_tower.rank", "failed", "out of luck"),
-        Task("generate_candidates", "rank", "done"),
-        Task("train_ranker", "", "bad_data", "BadData in train_ranker: <no> label"),
-        Task("stop_of_its_own", "", "failed", "later"),
-    )
-    facts = collect(small_run)
-    assert facts.outcome == "failed"
-    assert facts.failure and (facts.failure.task, facts.failure.others) == ("train_ranker", ("stop_of_its_own",))
-    page = render(facts)
-    at = [
-        page.index(text)
-        for text in ("This night failed in train_ranker", "BadData in train_ranker: &lt;no&gt; label", "The night stopped before")
-    ]
-    assert at == sorted(at) and at[0] < page.index("<nav>")
-    assert f'<a href="{PAGE}train_ranker">' in page
-    assert "Task train_ranker" not in said(facts) and "Task train_model two_tower rank failed" in said(facts)
-
-
-def test_a_held_night_has_not_failed_and_says_who_holds_it(night: Run) -> None:
-    note_held(night, "publications are held: ada held publications on 2026-04-11 at 05:00 UTC: too many shoes")
-    facts = collect(night)
-    assert (facts.outcome, facts.failure) == ("held", None)
-    assert "were made and not published. Publications are held: ada held publications on 2026-04-11" in facts.headline
-    assert "This night failed" not in render(facts)
-    records(night, Task("publish_table", "", "failed", "disk full"))  # cleared after the hold was lifted
-    assert collect(night).outcome == "failed"
-    records(night, Task("publish_table", "", "done"))
-    publish(night, "v1", "one", run_id="small")
-    assert collect(night).outcome == "published"
-
-
-def test_a_published_night_that_fails_when_cleared_says_both(night: Run) -> None:
-    publish(night, "v1", "one", run_id="small")
-    records(night, Task("ablate_sources", "", "failed", "a study"), Task("check_output", "", "bad_data", "concentration"))
-    facts = collect(night)
-    assert (facts.outcome, facts.failure and facts.failure.task) == ("failed", "check_output")
-    assert "were published at 2026-04-11 00:00 UTC as version v1." in facts.headline
-
-
-@pytest.mark.parametrize(
-    ("tasks", "failed_in", "told"),
-    [
-        (
-            [Task("train_model", "als.rank", "failed", "no"), Task("generate_candidates", "rank", "bad_data", "needs als")],
-            "train_model als rank",
-            "no",
-        ),
-        ([Task("train_ranker", "", "running")], "train_ranker", "left no record of its end: it was killed"),
-        (
-            [Task("train_model", "als.rank", "failed", "no"), Task("generate_candidates", "rank", "done")],
-            "",
-            "No task has left a record of a failure",
-        ),
-        ([], "", "It did not run in Airflow"),
-    ],
-)
-def test_what_can_be_known_of_a_failure(small_run: Run, tasks: list[Task], failed_in: str, told: str) -> None:
-    finished_night.finish(small_run, ("pool",))
-    records(small_run, *tasks)
-    facts = collect(small_run)
-    assert facts.failure and facts.failure.task == failed_in
-    page = render(facts)
-    assert told in page[: page.index("<nav>")]
-    if tasks:
-        assert f'<a href="{PAGE.removesuffix("/tasks/")}' in page
-
-
-def test_a_good_night_shows_no_failure(night: Run) -> None:
-    publish(night, "v1", "one", run_id="small")
-    facts = collect(night)
-    assert facts.failure is None and 'id="failure"' not in render(facts)

@@ -9,72 +9,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from database import READER
-from published_rows import AS_OF, publication, tables
 
 from hybridrec import store
 from hybridrec.interventions import Intervention, record
 from hybridrec.lookup import open_target
-from hybridrec.report.runs import RunList, list_runs, render_runs
+from hybridrec.report.runs import list_runs, render_runs
 from hybridrec.report.summary import SUMMARY
 from hybridrec.settings import Settings
 from hybridrec.targets import Target
-
-NOW = AS_OF + timedelta(hours=6)
-
-
-def add_run(home: Path, run_id: str, outcome: str = "", failed_in: str = "", figure: str = "") -> None:
-    """A run's folder, with a report's summary if it has an outcome."""
-    folder = home / "runs" / run_id
-    store.write_json(folder / "run.json", {"source": "small", "as_of": "2026-04-11T00:00:00+00:00"})
-    if outcome:
-        summary = {
-            "outcome": outcome,
-            "written_at": "",
-            "headline": "",
-            "figure": figure,
-            "figure_of": "ndcg@10 over als",
-            "n_warnings": 2,
-            "failed_in": failed_in,
-        }
-        with store.staged(folder / "report") as report:
-            (report / SUMMARY).write_text(json.dumps(summary))
-
-
-def add_version(target: Target, version: str, run_id: str) -> None:
-    """Make a version of the run live."""
-    target.stage(publication(version, run_id=run_id), tables(version))
-    target.switch_to(version, 3)
-
-
-def states(found: RunList) -> dict[str, str]:
-    return {row.run_id: row.state for row in found.rows}
-
-
-def fill(home: Path, target: Target) -> None:
-    """Runs of every kind; the target keeps three of four versions."""
-    for number, run_id in enumerate(("oldest", "older", "newer", "newest")):
-        add_run(home, run_id, "published", figure="+0.0100 (+0.0050 to +0.0150)")
-        add_version(target, f"v{number}", run_id)
-    add_run(home, "trial", "not published")
-    add_run(home, "held", "held")
-    add_run(home, "held_late", "held")
-    target.stage(publication("v4", run_id="held_late"), tables("v4"))
-    add_run(home, "broken", "failed", failed_in="train_ranker")
-    add_run(home, "at_work")
-
-
-EVERY_KIND = {
-    "oldest": "dropped",
-    "older": "kept",
-    "newer": "kept",
-    "newest": "live now",
-    "trial": "not published",
-    "held": "held",
-    "held_late": "held",
-    "broken": "failed",
-    "at_work": "no report yet",
-}
+from tests.support.runs_of_every_kind import EVERY_KIND, NOW, add_run, fill, states
 
 
 @pytest.fixture
@@ -152,18 +95,3 @@ def test_a_hold_is_said_with_its_reason_until_it_is_lifted(home: Path) -> None:
     assert "Publications are held" in page and "paula held publications on" in page and "prices of &lt;yesterday&gt;" in page
     record(settings, Intervention("lift", NOW + timedelta(hours=1), "paula", "prices are right again"))
     assert "Publications are held" not in render_runs(list_runs(settings, NOW), "/hybridrec")
-
-
-@pytest.mark.slow
-def test_postgresql_is_asked_in_the_same_way(home: Path, postgres_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HYBRIDREC_TARGET", "postgres")
-    monkeypatch.setenv("HYBRIDREC_POSTGRES", postgres_address)
-    monkeypatch.setenv("HYBRIDREC_POSTGRES_READER", READER)
-    assert list_runs(Settings.from_env(), NOW).live == ""
-    with closing(open_target(Settings.from_env())) as target:
-        fill(home, target)
-    found = list_runs(Settings.from_env(), NOW)
-    assert states(found) == EVERY_KIND and found.live.startswith("version v3 of run newest")
-    monkeypatch.setenv("HYBRIDREC_POSTGRES", "postgresql://publisher:planted-secret@127.0.0.1:1/recommendations")
-    problem = list_runs(Settings.from_env(), NOW).problem
-    assert "127.0.0.1:1/recommendations" in problem and "planted" not in problem

@@ -9,19 +9,17 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-import small_world
-from listed_run import NO_ROWS
-from small_world import N_ITEMS, N_USERS
 
-from hybridrec import publishing
 from hybridrec.final_lists import lists
 from hybridrec.final_lists.inputs import ListInputs, load_inputs, read_items, write_inputs
 from hybridrec.final_lists.popular import Popularity, ladder, popular_items, popularity
 from hybridrec.final_lists.sentences import nearest_of_history, sentences
 from hybridrec.final_lists.similar import similar_items
-from hybridrec.ranking import lists as lists_of_blocks
 from hybridrec.run import Run
 from hybridrec.tables import table
+from tests.support import small_world
+from tests.support.listed_run import NO_ROWS
+from tests.support.small_world import N_ITEMS, N_USERS
 
 CATALOGUE = small_world.items()
 
@@ -207,25 +205,3 @@ def test_reasons_of_sources_that_are_not_about_history() -> None:
 
 def _with_k(run: Run, k: int) -> Run:
     return Run(replace(run.manifest, config=replace(run.manifest.config, k=k)), run.settings)
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("spark")
-def test_the_job_gives_what_the_plain_function_gives(ranked_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    import listed_run
-
-    from jobs import apply_rules
-
-    monkeypatch.setattr(apply_rules, "BLOCK_USERS", 7)  # several partitions, so that their order shows
-    monkeypatch.setattr(lists_of_blocks, "BLOCK_USERS", 7)
-    apply_rules.main(apply_rules.Params(ranked_run.run_id))
-    names = ("out_recommendations", "out_similar_items", "out_popular_items", "out_items")
-    by_job = {name: ranked_run.read(name) for name in names}
-    assert len(ranked_run.files("out_recommendations")) > 1
-    assert by_job["out_recommendations"]["user_id"].to_pylist() == sorted(by_job["out_recommendations"]["user_id"].to_pylist())
-    hashes = publishing.output_hashes(ranked_run)
-    apply_rules.main(apply_rules.Params(ranked_run.run_id))
-    assert publishing.output_hashes(ranked_run) == hashes, "a rerun writes the same bytes"
-    listed_run.add_lists(ranked_run)
-    for name in names:
-        assert ranked_run.read(name).cast(by_job[name].schema).equals(by_job[name])

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_lists import items_of, random_world
 
 from hybridrec import discover
 from hybridrec.config import Config
 from hybridrec.errors import BadData
 from hybridrec.reranking import Rule, active_rules, apply_rules, in_order
 from hybridrec.rules import Kind
+from tests.support import ROOT
+from tests.support.made_lists import items_of, random_world
 
 SEEDS = range(5)
 RULES = active_rules(Config())
@@ -127,7 +128,7 @@ def test_rows_come_out_in_the_order_of_the_list(seed: int) -> None:
 
 
 def test_the_example_of_the_documentation_is_a_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "adding-a-rule.md").read_text()
+    page = (ROOT / "docs" / "adding-a-rule.md").read_text()
     code = page[page.index('    """Put what is under promotion') : page.index("`ranked` holds the rows")]
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules" / "promoted_boost.py").write_text(textwrap.dedent(code))

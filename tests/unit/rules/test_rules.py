@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from made_lists import context, items_of, random_world, ranked
 from scipy.sparse import csr_array
 
 from hybridrec.rules import category_cap, mmr, new_item_boost, out_of_stock, seen
+from tests.support.made_lists import context, items_of, random_world, ranked
 
 DRAMA = [["Drama"]] * 6
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import small_world
 
 from hybridrec.errors import BadData
 from hybridrec.run import Input, Run
+from tests.support import small_world
 
 
 @pytest.fixture(params=["disk", "s3"])

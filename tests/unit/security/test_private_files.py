@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from published_rows import publish
 
 from hybridrec.private_files import keep_private, make_private_folder, tighten, write_private
 from hybridrec.settings import Settings
 from hybridrec.targets.sqlite import connect
+from tests.support import ROOT
+from tests.support.published_rows import publish
 
-ROOT = Path(__file__).parent.parent.parent
 AS_BEFORE = 0o022
 
 

@@ -8,13 +8,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from plain_user import as_a_plain_user
 
 from hybridrec.errors import BadData
 from hybridrec.settings import Settings
 from hybridrec.sources import files
-
-from .conftest import HEADER, ROW, land, refusal
+from tests.support.delivered_folder import HEADER, ROW, land, refusal
+from tests.support.plain_user import as_a_plain_user
 
 
 def test_csv_lands_as_text(delivery: Path, tmp_path: Path) -> None:

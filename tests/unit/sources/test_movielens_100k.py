@@ -75,10 +75,3 @@ def test_no_network_names_the_place_for_the_file(home: Path, monkeypatch: pytest
     assert "`pip download recbole==1.2.1` failed" in message
     assert f"put it at {home / 'downloads' / movielens_100k.WHEEL}" in message
     assert not list((home / "downloads").iterdir())  # no half file stays behind
-
-
-@pytest.mark.slow
-def test_the_real_wheel_holds_a_hundred_thousand_ratings(home: Path) -> None:
-    found = landing.land(Settings.from_env(), "movielens_100k", 1, datetime.now(UTC))
-    assert [landing.count_rows(found.files(part)) for part in ("events", "items", "users")] == [100_000, 1_682, 943]
-    assert "zip_code" not in pq.read_schema(found.files("users")[0]).names

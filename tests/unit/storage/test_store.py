@@ -14,10 +14,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import object_store
 import pytest
 
 from hybridrec import storage, store
+from tests.support import object_store
 
 
 @pytest.fixture(params=["disk", "s3"])

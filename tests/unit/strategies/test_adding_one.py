@@ -5,14 +5,14 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
-import pools
 import pytest
 
 from hybridrec import discover
 from hybridrec.run import Run
 from jobs import evaluate, train_ranker
+from tests.support import ROOT, pools
 
-DOCS = Path(__file__).parents[2] / "docs" / "adding-a-strategy.md"
+DOCS = ROOT / "docs" / "adding-a-strategy.md"
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from dataclasses import is_dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pools
 import pytest
 from numpy.testing import assert_array_equal
 
@@ -15,6 +14,7 @@ from hybridrec.config import Config
 from hybridrec.errors import BadData
 from hybridrec.ranking.groups import Floats
 from hybridrec.ranking.pool import Pool
+from tests.support import pools
 
 NAMES = discover.names("strategies")
 LEARNT = tuple(name for name in NAMES if strategies.learns(name))

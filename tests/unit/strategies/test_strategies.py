@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pools
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -15,6 +14,7 @@ from hybridrec.ranking.labelled import labels_in
 from hybridrec.ranking.pool import Pool, load_pool
 from hybridrec.run import Run
 from hybridrec.strategies import cascade, feature_augmentation, feature_combination, learned_weights, meta_level, mixed, switching, weighted
+from tests.support import pools
 
 NAN = float("nan")
 

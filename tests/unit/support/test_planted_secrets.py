@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from planted_secrets import leaks
+
+from tests.support.planted_secrets import leaks
 
 SECRET = "planted-here-4711"
 

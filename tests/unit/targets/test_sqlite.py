@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import pytest
-from published_rows import publication, publish, publish_beside_readers, tables
 
 from hybridrec.errors import BadData
 from hybridrec.job import explain_os_error
 from hybridrec.targets import sqlite
 from hybridrec.targets.sqlite import SqliteTarget
-
-HERE = Path(__file__).parent
-KILLED = -9
+from tests.support.published_rows import publication, publish, publish_beside_readers, tables
+from tests.support.sqlite_tables import sql, stored_tables
 
 
 @pytest.fixture
 def target(tmp_path: Path) -> SqliteTarget:
     return SqliteTarget(tmp_path / "published" / "recommendations.db")
-
-
-def sql(target: SqliteTarget, statement: str) -> list[tuple[object, ...]]:
-    db = sqlite3.connect(target.path, isolation_level=None)
-    try:
-        return db.execute(statement).fetchall()
-    finally:
-        db.close()
-
-
-def stored_tables(target: SqliteTarget) -> list[str]:
-    names = sql(target, "SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'publications' ORDER BY name")
-    return [str(name) for (name,) in names]
 
 
 def test_readers_see_only_whole_versions(target: SqliteTarget) -> None:
@@ -182,31 +164,3 @@ def test_two_publishers_of_one_run_leave_one_version(target: SqliteTarget) -> No
     assert len(set(hashes)) == 1
     assert [p.state for p in target.versions()] == ["live"]
     assert len(stored_tables(target)) == 4
-
-
-def child(path: Path, statement: int) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(HERE.parent)}
-    command = [sys.executable, str(HERE / "publish_and_die.py"), str(path), str(statement)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
-
-
-@pytest.mark.slow
-def test_a_publisher_killed_anywhere_leaves_a_whole_version(tmp_path: Path) -> None:
-    undisturbed = SqliteTarget(tmp_path / "undisturbed.db")
-    publish(undisturbed, "v1", "one")
-    total = int(child(undisturbed.path, 0).stdout)
-    expected = undisturbed.versions()[0].content_hash
-    for number, statement in enumerate(range(3, total + 1, max(total // 10, 1))):
-        target = SqliteTarget(tmp_path / f"killed{number}.db")
-        publish(target, "v1", "one")
-        assert child(target.path, statement).returncode == KILLED
-        answer = target.read_user("u00049")
-        assert answer is not None
-        assert (answer.version, len(answer.entries)) in (("v1", 5), ("v2", 5))
-        assert child(target.path, 0).returncode == 0, "the rerun"
-        assert target.versions()[0].content_hash == expected
-        after = target.read_user("u00049")
-        assert after is not None
-        assert after.version == "v2"
-        assert len(stored_tables(target)) == 8
-        target.close()

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import small_world
 from test_inner_cut import random_data
 
 from hybridrec import registry, store
@@ -26,6 +25,7 @@ from hybridrec.run import Run
 from hybridrec.settings import Settings
 from hybridrec.tuning import SearchResult, Trial, tuned
 from jobs import tune_model
+from tests.support import small_world
 
 
 def found(options: Options, model: str = "als") -> SearchResult:

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
-from browser import GROUPS, Browser, chromium, log_in
-from planted_secrets import PLANTED, leaks
+
+from tests.support.browser import GROUPS, Browser, chromium, log_in
+from tests.support.planted_secrets import PLANTED, leaks
 
 if TYPE_CHECKING:
-    from scheduler import Stack
+    from tests.support.scheduler import Stack
 
-pytestmark = pytest.mark.slow
 QUICK_MODELS = ("item_knn", "popularity")
 
 

@@ -6,53 +6,29 @@ The undisturbed night is one that the real scheduler ran; the disturbed one goes
 from __future__ import annotations
 
 import json
-import os
-import signal
-import sqlite3
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
-import pytest
-from browser import chromium, log_in
-from night import nightly
-from scheduler import NIGHT, Stack
 
 from hybridrec import discover, store
 from hybridrec.candidates import nominates
 from hybridrec.interventions import interventions
 from hybridrec.job import read_records
-from hybridrec.lookup import open_target
 from hybridrec.publishing import version_of
 from hybridrec.run import Run
 from hybridrec.settings import Settings
-from hybridrec.spark import running_server, stop_server
+from hybridrec.spark import stop_server
 from hybridrec_airflow.steps import steps
+from tests.support import nightly
+from tests.support.browser import chromium, log_in
+from tests.support.killed_night import N_USERS, SAMPLED, kill_points, publish_though_killed
+from tests.support.scheduler import NIGHT, Stack
 
-pytestmark = pytest.mark.slow
-N_USERS = 943
-SAMPLED = ("build_features", "train_model.als.rank", "generate_candidates.final", "evaluate", "publish_table")
 K = 10
-
-
-@pytest.fixture(scope="module")
-def home(stack: Stack, first_night: str) -> Iterator[Path]:
-    """The home folder in which the real scheduler has run the first night."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HYBRIDREC_HOME", str(stack.installation.settings.home))
-        yield stack.installation.settings.home
-
-
-@pytest.fixture(scope="module")
-def undisturbed(home: Path, stack: Stack, first_night: str) -> Run:
-    """The run of the first night."""
-    return Run.open(stack.file_safe(first_night))
 
 
 def test_every_user_has_a_whole_list_or_a_stated_reason(undisturbed: Run) -> None:
@@ -135,87 +111,17 @@ def _see_why_it_failed(stack: Stack, night: str) -> None:
         browser.picture("failed_task")
 
 
-@dataclass
-class Poller:
-    """Reads the live table as a service would, again and again, and notes what no service should ever see."""
-
-    path: Path
-    versions: set[str] = field(default_factory=set)
-    faults: list[str] = field(default_factory=list)
-    n_reads: int = 0
-    _stop: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> Poller:
-        self._thread = threading.Thread(target=self._poll)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _poll(self) -> None:
-        while not self._stop.wait(0.02):
-            try:
-                with sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=30) as db:
-                    found = db.execute("SELECT version, COUNT(*) FROM recommendations GROUP BY version").fetchall()
-            except sqlite3.Error as error:
-                self.faults.append(repr(error))
-                continue
-            self.n_reads += 1
-            self.versions.update(version for version, _ in found)
-            if [count for _, count in found] != [N_USERS]:
-                self.faults.append(f"saw {found}")
-
-
-def kill_points(folder: Path) -> dict[str, list[float]]:
-    """Seconds after which to kill each task: points spread over the night, the publish step at four of them.
-
-    Of a task's own seconds: under the scheduler it also waited for the tasks beside it, most of all for Spark, which they share.
-    """
-    seconds = {
-        f"{record.job}.{record.part}".rstrip("."): min(record.wall_seconds, record.cpu_seconds + record.spark_seconds * 0.6)
-        for record in read_records(folder)
-    }
-    shares = np.random.default_rng(3).uniform(0.3, 0.8, size=len(seconds)).tolist()
-    fits = sorted(name for name in seconds if name.startswith("train_model"))
-    passed_over = {"stop_spark", "start_spark", "generate_candidates.eval", *fits[1::4]}
-    points = {name: [share * seconds[name]] for name, share in zip(seconds, shares, strict=True) if name not in passed_over}
-    points["publish_table"] = [share * seconds["publish_table"] for share in (0.45, 0.55, 0.65, 0.75)]
-    return points
-
-
-@pytest.mark.parametrize("least", [4, pytest.param(25, marks=pytest.mark.system)])
-def test_a_killed_night_publishes_the_same_table(least: int, undisturbed: Run, home: Path) -> None:
-    run_id = f"killed_{least}_times"
+def test_a_night_killed_in_four_tasks_publishes_the_same_table(undisturbed: Run, night_home: Path) -> None:
     points = kill_points(undisturbed.folder)
-    if least < 25:  # each costs the task's time once more
-        points = {name: points[name][:1] for name in SAMPLED}
-    killed = []
-    with Poller(home / "published" / "recommendations.db") as reader:
-        for step in steps("nightly_retrain", run_id, NIGHT):
-            for seconds in points.get(step.task, []):
-                killed += [step.task] * nightly.run_killed(step, home, seconds)
-            if step.task == "rank_candidates":
-                server = running_server(Settings.from_env(), step.session)
-                assert server is not None
-                os.killpg(server.pid, signal.SIGKILL)
-                killed.append("the Spark server")
-            assert nightly.run(step, home) == 0, nightly.tail(step, home)
-    assert len(killed) >= least, f"only {len(killed)} of the kills hit a living process: {killed}"
-    assert not reader.faults, reader.faults[:3]
-    assert reader.n_reads > 50
-    hashes = {publication.run_id: publication.content_hash for publication in open_target(Settings.from_env()).versions()}
-    assert hashes[run_id] == hashes[undisturbed.run_id]
-    assert len(reader.versions) == 2
+    publish_though_killed(undisturbed, night_home, "killed_4_times", {name: points[name][:1] for name in SAMPLED}, least=4)
 
 
-def test_the_same_spark_job_submitted_twice_at_once_leaves_one_result(undisturbed: Run, home: Path) -> None:
+def test_the_same_spark_job_submitted_twice_at_once_leaves_one_result(undisturbed: Run, night_home: Path) -> None:
     (step,) = [step for step in steps("nightly_retrain", undisturbed.run_id, NIGHT) if step.task == "generate_candidates.final"]
     before = store.read_manifest(undisturbed.dataset("model_candidates", "final"))
-    both = [nightly.start(step, home) for _ in range(2)]
+    both = [nightly.start(step, night_home) for _ in range(2)]
     try:
-        assert [process.wait(timeout=nightly.STEP_SECONDS) for process in both] == [0, 0], nightly.tail(step, home)
+        assert [process.wait(timeout=nightly.STEP_SECONDS) for process in both] == [0, 0], nightly.tail(step, night_home)
     finally:
         stop_server(Settings.from_env(), step.session)
     after = store.read_manifest(undisturbed.dataset("model_candidates", "final"))
@@ -243,7 +149,7 @@ def test_a_person_chooses_from_what_is_kept_by_its_figures(undisturbed: Run, sta
     assert stack.published("SELECT version FROM publications WHERE state = 'live'") == [(version,)]
 
 
-def test_lookup_prints_a_known_users_list_and_tells_an_unknown_user(undisturbed: Run, home: Path) -> None:
+def test_lookup_prints_a_known_users_list_and_tells_an_unknown_user(undisturbed: Run, night_home: Path) -> None:
     def look(user: str) -> str:
         return subprocess.run([sys.executable, "-m", "jobs.lookup", "--user-id", user], capture_output=True, text=True, check=True).stdout
 

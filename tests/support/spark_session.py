@@ -1,0 +1,36 @@
+"""The Spark session of the tests."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """One small local session for the whole run."""
+    from pyspark.sql import SparkSession
+
+    from hybridrec.spark import CONF, class_archive
+
+    logging.getLogger("py4j").setLevel(logging.WARNING)  # as in a job; its last words come when pytest's streams are closed
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
+    java_options = f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:SharedArchiveFile={class_archive()}"  # passed over where there is none
+    builder = SparkSession.builder.master("local[2]").config("spark.driver.extraJavaOptions", java_options)
+    for key, value in CONF.items():
+        builder = builder.config(key, value)
+    builder = builder.config("spark.checkpoint.dir", str(tmp_path_factory.mktemp("checkpoints")))
+    builder = builder.config("spark.sql.codegen.wholeStage", "false")  # of a few rows: to compile a stage takes longer than to interpret it
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    yield session
+    session.stop()
