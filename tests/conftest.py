@@ -1,8 +1,9 @@
-"""Fixtures that many tests share: a home of their own, one Spark session, extensions made on the spot."""
+"""Fixtures that many tests share: a home of their own, a small run in it, an object store."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,11 +16,10 @@ from tests.support.object_store import object_server, object_storage  # noqa: F4
 if TYPE_CHECKING:
     from hybridrec.run import Run
 
-TOGETHER = (
-    "tests/integration/airflow/scheduled/",
-    "tests/integration/security/",
-)  # their tests share Airflow's services and a night that they have run
+# Their tests share Airflow's services and a night that they have run.
+TOGETHER = ("tests/integration/airflow/scheduled/", "tests/integration/security/")
 TOLD = "told"
+ELSEWHERE = ("HYBRIDREC_STORAGE", "HYBRIDREC_EXTENSIONS", "HYBRIDREC_SKIP")  # would lead out of the home
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
@@ -55,16 +55,30 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "home"
     folder.mkdir()
     monkeypatch.setenv("HYBRIDREC_HOME", str(folder))
-    monkeypatch.delenv("HYBRIDREC_STORAGE", raising=False)
-    monkeypatch.delenv("HYBRIDREC_EXTENSIONS", raising=False)
-    monkeypatch.delenv("HYBRIDREC_SKIP", raising=False)
+    for name in ELSEWHERE:
+        monkeypatch.delenv(name, raising=False)
     yield folder
     os.umask(before)
 
 
-@pytest.fixture
-def small_run(home: Path) -> Run:
-    """A committed run over the small world: model_* base tables of all folds, no candidates yet."""
+@pytest.fixture(scope="session")
+def small_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the small world's run; made once, to be copied."""
     from tests.support import small_world
 
-    return small_world.make_run()
+    folder = tmp_path_factory.mktemp("small_home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HYBRIDREC_HOME", str(folder))
+        for name in ELSEWHERE:
+            patch.delenv(name, raising=False)
+        small_world.make_run()
+    return folder
+
+
+@pytest.fixture
+def small_run(home: Path, small_home: Path) -> Run:
+    """A committed run over the small world: model_* base tables of all folds, no candidates yet."""
+    from hybridrec.run import Run
+
+    shutil.copytree(small_home, home, dirs_exist_ok=True)
+    return Run.open("small")

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from test_conformance import SIDE, block, checkerboard
 
 from hybridrec.models import als
+from tests.support.checkerboard import SIDE, block, checkerboard
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

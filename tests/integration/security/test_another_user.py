@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from tests.support.scheduler import Stack
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")]
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 NAME = "attacked"
 TOKEN = "SPARK_CONNECT_AUTHENTICATE_TOKEN"
 

@@ -22,10 +22,9 @@ EXTENSIONS = os.environ.get("HYBRIDREC_EXTENSIONS", "")  # a target under develo
 
 
 NEEDS_A_SERVER = {"postgres": "postgres_address"}  # the fixture with the server's address
-EACH = [pytest.param(name, marks=pytest.mark.slow if name in NEEDS_A_SERVER else ()) for name in discover.names("targets")]
 
 
-@pytest.fixture(params=EACH)
+@pytest.fixture(params=discover.names("targets"))
 def target(request: pytest.FixtureRequest, home: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
     monkeypatch.setenv("HYBRIDREC_EXTENSIONS", EXTENSIONS)
     if request.param in NEEDS_A_SERVER:

@@ -20,8 +20,6 @@ from tests.support.scheduler import Dags
 if TYPE_CHECKING:
     from playwright.sync_api import Browser as Program
 
-pytestmark = pytest.mark.system
-
 
 @pytest.fixture(scope="module")
 def program() -> Iterator[Program]:

@@ -16,8 +16,6 @@ from hybridrec_airflow.topology import Cluster
 from tests.support import nightly, object_store
 from tests.support.cluster import small_night
 
-pytestmark = pytest.mark.system
-
 
 def become(cluster: Cluster, service: str, patch: pytest.MonkeyPatch) -> None:
     """Have of the store what a service's processes have."""

@@ -15,7 +15,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
-import pytest
 
 from hybridrec_airflow import postgres_image
 from hybridrec_airflow.rest import DIRECT, AirflowApi
@@ -23,7 +22,6 @@ from hybridrec_airflow.topology import Cluster
 from tests.support.cluster.production import NIGHTLY
 from tests.support.planted_secrets import leaks
 
-pytestmark = pytest.mark.system
 DATABASES = ("airflow", "mlflow", "recommendations")
 PLANTED = "planted-on-the-cluster-0815"
 PARAMETER = re.compile(r"\{(\w+)[^}]*\}")

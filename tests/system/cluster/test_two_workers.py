@@ -19,7 +19,6 @@ from tests.support.cluster import small_night
 from tests.support.cluster.production import NIGHTLY, live, page, reader, reader_address
 from tests.support.cluster.small_night import NIGHT
 
-pytestmark = pytest.mark.cluster
 PROBE = ROOT / "tests" / "support" / "cluster" / "probe_executors.py"
 # A cluster's defaults as an administrator might have set them: what shapes results must hold against them.
 HOSTILE = {

@@ -8,15 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from hybridrec_airflow.topology import Cluster
 from tests.support.cluster.mid_night import DoneNight, polled, wait_for_workers
 from tests.support.cluster.own_network import OwnNetwork, joined
 from tests.support.cluster.production import live
 from tests.support.small_disk import fill, mounted
 
-pytestmark = pytest.mark.system
 WORKER = "spark-worker-2"
 
 

@@ -6,14 +6,12 @@ import contextlib
 import time
 
 import psutil
-import pytest
 
 from hybridrec_airflow.topology import Cluster
 from tests.support.cluster.mid_night import DoneNight, has_application, polled, until
 from tests.support.cluster.production import live
 from tests.support.scheduler import RUN_SECONDS
 
-pytestmark = pytest.mark.system
 WORKERS = ("spark-worker-1", "spark-worker-2")
 
 

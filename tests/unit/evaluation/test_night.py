@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
-from scipy.sparse import csr_array
 
 from hybridrec import store, strategies
 from hybridrec.config import Config
@@ -16,33 +15,18 @@ from hybridrec.evaluation import comparisons as cmp
 from hybridrec.evaluation.ablation import unique_hits
 from hybridrec.evaluation.comparisons import Comparison, Resampling, compare_lists, decide
 from hybridrec.evaluation.labels import LabelledPool, history_lengths, labelled_pool
-from hybridrec.evaluation.lists import Catalogue, JudgedLists, judge_lists, metric_rows
+from hybridrec.evaluation.lists import JudgedLists, judge_lists, metric_rows
 from hybridrec.evaluation.metrics import Labels
 from hybridrec.evaluation.night import evaluate
 from hybridrec.models import NO_ITEM
 from hybridrec.ranking.policy import read_choices, segments_of
-from hybridrec.ranking.pool import Pool
 from hybridrec.run import Run
 from jobs import evaluate as evaluate_job
 from jobs import train_ranker
 from tests.support import pools
+from tests.support.judged import Fixed, catalogue
 
 HOW = Resampling(samples=200, seed=1)
-
-
-class Fixed:
-    """A strategy that scores by one column of the pool."""
-
-    def __init__(self, column: str) -> None:
-        self.column = column
-
-    def score(self, pool: Pool) -> np.ndarray:
-        return pool.features[self.column]
-
-
-def catalogue(n_users_of_item: list[float]) -> Catalogue:
-    """A catalogue of items that are all about one thing."""
-    return Catalogue(np.array(n_users_of_item), 2, csr_array(np.ones((len(n_users_of_item), 1), dtype=np.float32)))
 
 
 def two_lists(n_users: int, n_history: int, better: str) -> JudgedLists:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_night import Fixed, catalogue
 
 from hybridrec.evaluation.comparisons import MIN_USERS, Resampling
 from hybridrec.evaluation.lists import JudgedLists, judge_lists
@@ -14,6 +13,7 @@ from hybridrec.ranking.policy import Choice
 from hybridrec.run import Run
 from jobs import train_ranker
 from tests.support import pools
+from tests.support.judged import Fixed, catalogue
 
 HOW = Resampling(samples=400, seed=1)
 CHOICES = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from test_conformance import checkerboard
 
 from hybridrec.errors import BadData
 from hybridrec.models import als
+from tests.support.checkerboard import checkerboard
 
 if TYPE_CHECKING:
     pass

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
-from test_conformance import SIDE, block, checkerboard
 
 from hybridrec.content import SimilarContent, item_vectors
 from hybridrec.errors import BadData
 from hybridrec.models import NO_ITEM, TrainingData, UserBlock, content_attributes, content_text
 from hybridrec.retrieval.recency import newer_items
+from tests.support.checkerboard import SIDE, block, checkerboard
 
 NOBODY = pd.DataFrame({"user_idx": [], "user_id": []})
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_conformance import block, checkerboard
 
 from hybridrec import discover
 from hybridrec.candidates import nominates
 from hybridrec.models import Linear, Log, OneOf
 from hybridrec.training import config_of
 from hybridrec.tuning import search_space
+from tests.support.checkerboard import block, checkerboard
 
 SEARCHED = [name for name in discover.names("models") if search_space(name)]
 QUICK = {"iterations": 2, "epochs": 2}  # what is learnt does not matter here

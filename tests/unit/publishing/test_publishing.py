@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from report import finished_night
 
 from hybridrec import lookup, publishing, store
 from hybridrec.errors import BadData
@@ -23,6 +22,7 @@ from hybridrec.settings import Settings
 from hybridrec.targets import Target
 from hybridrec.targets.sqlite import require_version
 from jobs import check_output, confirm_outcome, publish_table, rollback_publication
+from tests.support import finished_night
 from tests.support.published_rows import publication, tables
 
 NOW = datetime(2026, 4, 12, 3, tzinfo=UTC)

@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 
 from hybridrec.config import Split
 from hybridrec.errors import BadData
-from hybridrec.models import TrainingData
 from hybridrec.tuning.inner_cut import inner_cut
+from tests.support.training_data import data_of, random_data
 
 # user, item, days before the cut; user 3 has one pair, user 4 none
 PAIRS = [(0, 0, 9), (0, 1, 5), (0, 2, 2), (0, 3, 1), (1, 0, 8), (1, 2, 7), (1, 4, 3), (2, 1, 6), (2, 4, 4), (3, 5, 1)]
-
-
-def data_of(pairs: Sequence[tuple[int, int, float]], split: Split, n_users: int = 5, n_items: int = 7) -> TrainingData:
-    """Training data of (user, item, days) with weight 1 / (1 + days); an item is 10 days older than its oldest pair."""
-    users, items, days = (np.array(column) for column in zip(*sorted(pairs), strict=True))
-    starts = np.searchsorted(users, np.arange(n_users + 1)).astype(np.int32)
-    matrix = csr_array(((1 / (1 + days)).astype(np.float32), items.astype(np.int32), starts), shape=(n_users, n_items))
-    ages = np.full(n_items, np.nan, dtype=np.float32)
-    np.fmax.at(ages, items, (days + 10).astype(np.float32))
-    frames = pd.DataFrame({"item_idx": range(n_items)}), pd.DataFrame({"user_idx": range(n_users)})
-    return TrainingData(matrix, days.astype(np.float64), frames[0], ages, frames[1], seed=1, threads=1, split=split)
-
-
-def random_data(split: Split) -> TrainingData:
-    """200 users with about 12 of 60 items each, at whole days so that moments are shared."""
-    rng = np.random.default_rng(3)
-    users, items = np.nonzero(rng.random((200, 60)) < 0.2)
-    return data_of([(u, i, d) for u, i, d in zip(users, items, rng.integers(0, 90, len(users)), strict=True)], split, 200, 60)
 
 
 def pairs_of(matrix: csr_array) -> set[tuple[int, int]]:

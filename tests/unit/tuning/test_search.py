@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_inner_cut import random_data
 
 from hybridrec import discover
 from hybridrec.errors import BadData
@@ -17,6 +16,7 @@ from hybridrec.evaluation.metrics import Labels
 from hybridrec.models import TrainingData
 from hybridrec.tuning import Budget, Trial, search
 from hybridrec.tuning.trials import choose, judged_lists
+from tests.support.training_data import random_data
 
 TOY = '''
 """Lists the held-out items of user 0 to 199 the better, the nearer `depth` is to 32 and `sign` to "plus". For tests."""

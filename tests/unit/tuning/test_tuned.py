@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_inner_cut import random_data
 
 from hybridrec import registry, store
 from hybridrec.config import Config, Options
@@ -26,6 +25,7 @@ from hybridrec.settings import Settings
 from hybridrec.tuning import SearchResult, Trial, tuned
 from jobs import tune_model
 from tests.support import small_world
+from tests.support.training_data import random_data
 
 
 def found(options: Options, model: str = "als") -> SearchResult:
