@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import pytest
+
 from hybridrec import discover
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page, ViewportSize
 
     from hybridrec_airflow.rest import AirflowApi
+    from tests.support.scheduler import Stack
 
 DAG = "nightly_retrain"
 GROUPS = 4  # of its tasks
@@ -140,3 +143,11 @@ def log_in(program: Program, url: str, user: str, password: str, pictures: Path)
     page.keyboard.press("Enter")
     page.wait_for_url(f"**/dags/{DAG}")
     return Browser(page, AirflowApi(url, user, password), pictures)
+
+
+@pytest.fixture(scope="module")
+def browser(stack: Stack) -> Iterator[Browser]:
+    """Of the admin."""
+    pictures = stack.installation.settings.home / "screenshots"
+    with chromium() as program:
+        yield log_in(program, stack.installation.airflow_url, "admin", stack.installation.password("admin"), pictures)

@@ -10,7 +10,6 @@ import pytest
 
 if TYPE_CHECKING:
     from tests.support.scheduler import Stack
-QUICK_MODELS = ("item_knn", "popularity")
 K = 7
 PUBLICATIONS = "SELECT version, state, content_hash FROM publications ORDER BY number"
 

@@ -45,6 +45,7 @@ with create_session() as session:
     dag = session.scalar(SerializedDagModel.latest_item_select_object(sys.argv[1])).dag
     print(dag.create_dagrun(**dated, **made, conf=json.loads(sys.argv[3]), session=session).run_id)
 """
+QUICK_MODELS = ("item_knn", "popularity")  # for a night of which something else is looked at
 NIGHT: dict[str, object] = {"source": "movielens_100k", "k": 10, "models": list(MODELS)}
 
 

@@ -51,6 +51,25 @@ def tracked_home(home: Path, empty_database: Path) -> Path:
     return home
 
 
+@pytest.fixture(scope="module")
+def first_home(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
+    """A home with the first night up to its decision and an empty MLflow; made once, to be copied."""
+    folder = tmp_path_factory.mktemp("first_home")
+    (folder / "mlflow").mkdir()
+    shutil.copyfile(empty_database, folder / "mlflow" / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HYBRIDREC_HOME", str(folder))
+        night("first")
+    return folder
+
+
+@pytest.fixture
+def first(home: Path, first_home: Path) -> Run:
+    """The first night, not registered yet."""
+    shutil.copytree(first_home, home, dirs_exist_ok=True)
+    return Run.open("first")
+
+
 def night(run_id: str, config: Config | None = None) -> Run:
     """A run of the small world up to the decision, with three real models."""
     run = small_world.make_run(run_id, config)
@@ -82,8 +101,8 @@ def promote(run: Run) -> dict[str, object]:
     return found
 
 
-def test_a_night_is_logged_once_and_registered_once(tracked_home: Path) -> None:
-    run = night("first")
+def test_a_night_is_logged_once_and_registered_once(first: Run) -> None:
+    run = first
     register(run)
     register(run)
     client = registry.connect(run.settings)
@@ -103,8 +122,8 @@ def test_a_night_is_logged_once_and_registered_once(tracked_home: Path) -> None:
     assert plots == {"plots/lists.png", "plots/ablation.png"}
 
 
-def test_killed_attempt_leaves_no_second_parent(tracked_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = night("first")
+def test_killed_attempt_leaves_no_second_parent(first: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = first
 
     def killed(*_: object) -> str:
         raise KeyboardInterrupt
@@ -119,11 +138,11 @@ def test_killed_attempt_leaves_no_second_parent(tracked_home: Path, monkeypatch:
     assert len(found) == 1 + len(MODELS) * len(FOLDS)
 
 
-def test_stack_loads_by_alias_without_pickle_and_ranks_as_the_job(tracked_home: Path) -> None:
+def test_stack_loads_by_alias_without_pickle_and_ranks_as_the_job(first: Run) -> None:
     import mlflow
     import pandas as pd
 
-    run = night("first")
+    run = first
     register(run)
     assert promote(run)["promoted"]
     stack = mlflow.pyfunc.load_model("models:/hybridrec@champion")
@@ -138,8 +157,7 @@ def test_stack_loads_by_alias_without_pickle_and_ranks_as_the_job(tracked_home: 
     assert not [path for path in run.settings.mlflow_artifacts.rglob("*") if path.suffix in (".pkl", ".pickle", ".joblib")]
 
 
-def test_worse_night_is_refused_and_the_champions_policy_serves(tracked_home: Path) -> None:
-    first = night("first")
+def test_worse_night_is_refused_and_the_champions_policy_serves(first: Run) -> None:
     register(first)
     promote(first)
     # tonight only popularity would be published, which is far worse in a world of two tastes
@@ -161,8 +179,8 @@ def test_worse_night_is_refused_and_the_champions_policy_serves(tracked_home: Pa
     assert served == load_policy(first.artefact("promotion") / "policy").choices
 
 
-def test_rerun_after_promotion_compares_with_the_same_champion(tracked_home: Path) -> None:
-    first, second = night("first"), night("second")
+def test_rerun_after_promotion_compares_with_the_same_champion(first: Run) -> None:
+    second = night("second")
     register(first)
     promote(first)
     register(second)

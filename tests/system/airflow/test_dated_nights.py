@@ -6,7 +6,8 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tests.support.dated_nights import PUBLICATIONS, QUICK_MODELS, K, manifest_of
+from tests.support.dated_nights import PUBLICATIONS, K, manifest_of
+from tests.support.scheduler import QUICK_MODELS
 
 if TYPE_CHECKING:
     from tests.support.scheduler import Stack
