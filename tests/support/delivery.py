@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -24,17 +25,20 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 LANDED_AT = datetime(2026, 2, 1, 12, tzinfo=UTC)
+CONFIG = replace(Config(), max_events_per_day=5)
+ITEMS = "item_id,title,categories,price\ni1,One,a|b,3.5\ni2,Two,,\ni3,Three,c,0\n"
 COLUMNS = ("event_id", "user_id", "item_id", "event_type", "event_at", "rating", "position")
 
 
 @dataclass
 class Delivery:
-    """A folder of files and the warehouse that they are ingested into."""
+    """A folder of files and the warehouse that they are ingested into. clean_items: a home whose warehouse has the table of ITEMS."""
 
     folder: Path
     settings: Settings
     session: SparkSession
     config: Config
+    clean_items: Settings | None = None
 
     def events(self, *rows: str, name: str = "events.csv") -> None:
         """Replace the delivered events by CSV rows of COLUMNS."""
@@ -52,17 +56,28 @@ class Delivery:
             (self.folder / name).unlink()
 
     def clean(self, *tables: str, landed_at: datetime = LANDED_AT) -> None:
-        """Land what is in the folder and clean the named tables; without a name the events, and the others where they need it.
+        """Land what is in the folder and clean the named tables; without a name the events, and before them the other tables delivered.
 
         What comes out is accepted as if its check had passed, which takes seconds.
         """
         from hybridrec.ingest.clean import CORE_TABLES, clean_table, is_clean
 
-        landing.land(self.settings, "files", 1, landed_at)
-        for name in tables or CORE_TABLES:
+        landed = landing.land(self.settings, "files", 1, landed_at)
+        if not tables:
+            self._take_clean_items(landed)
+        for name in tables or [name for name in CORE_TABLES if landed.files(name.removeprefix("core_"))]:
             if tables or name == "core_events" or not is_clean(self.settings, "files", name, self.config):
                 clean_table(self.session, self.settings, "files", name, self.config)
                 quality.accept_checked(self.settings, "files", name)
+
+    def _take_clean_items(self, landed: landing.Landing) -> None:
+        """Take the table of ITEMS from where it has been made once, if ITEMS are delivered for the first time."""
+        if self.clean_items is None or store.is_committed(self.dataset("core_items")) or self.config != CONFIG:
+            return
+        if landed.content["items"] == landing.read_landing(self.clean_items, "files").content["items"]:
+            for part in ("", "quarantine_", "findings_"):
+                name = f"{part}core_items"
+                shutil.copytree(self.clean_items.warehouse("files") / name, self.dataset(name))
 
     def ingest(self, *tables: str, landed_at: datetime = LANDED_AT, accept_shrink: bool = False) -> None:
         """Land, clean and check tables in their order, as the DAG does."""
@@ -97,14 +112,28 @@ class Delivery:
         return store.read_manifest(self.dataset(name))
 
 
+@pytest.fixture(scope="session")
+def clean_items(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Settings:
+    """A home whose warehouse has the table of ITEMS, made once."""
+    home, folder = tmp_path_factory.mktemp("clean_items"), tmp_path_factory.mktemp("items")
+    (folder / "items.csv").write_text(ITEMS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HYBRIDREC_HOME", str(home))
+        patch.setenv(files.FOLDER_VARIABLE, str(folder))
+        found = Delivery(folder, Settings.from_env(), spark, CONFIG)
+        found.events("e1,u1,i1,view,2026-01-01T10:00:00Z,,")
+        found.clean("core_items")
+    return found.settings
+
+
 @pytest.fixture
-def delivery(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spark: SparkSession) -> Iterator[Delivery]:
+def delivery(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spark: SparkSession, clean_items: Settings) -> Iterator[Delivery]:
     """Items i1 to i3 and one good event."""
     folder = tmp_path / "delivery"
     folder.mkdir()
     monkeypatch.setenv(files.FOLDER_VARIABLE, str(folder))
-    (folder / "items.csv").write_text("item_id,title,categories,price\ni1,One,a|b,3.5\ni2,Two,,\ni3,Three,c,0\n")
-    found = Delivery(folder, Settings.from_env(), spark, replace(Config(), max_events_per_day=5))
+    (folder / "items.csv").write_text(ITEMS)
+    found = Delivery(folder, Settings.from_env(), spark, CONFIG, clean_items)
     found.events("e1,u1,i1,view,2026-01-01T10:00:00Z,,")
     yield found
     spark.catalog.clearCache()

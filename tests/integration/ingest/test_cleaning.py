@@ -187,13 +187,13 @@ def test_items_have_their_defaults(delivery: Delivery) -> None:
 def test_without_catalogue_and_user_table_they_are_what_events_name(delivery: Delivery) -> None:
     (delivery.folder / "items.csv").unlink()
     delivery.events(f"e1,u1,i1,view,{AT},,", f"e2,u2,i9,view,{AT},,")
-    delivery.clean()
+    delivery.clean(*CORE_TABLES)
     assert [(row["item_id"], row["title"], row["is_available"]) for row in delivery.rows("core_items")] == [
         ("i1", "i1", True),
         ("i9", "i9", True),
     ]
     delivery.events(f"e3,u3,i1,view,{AT},,")
-    delivery.clean()
+    delivery.clean(*CORE_TABLES)
     assert [row["user_id"] for row in delivery.rows("core_users")] == ["u1", "u2", "u3"]  # those named before stay
     assert len(delivery.rows("core_events")) == 3
 
@@ -215,7 +215,7 @@ def test_files_of_different_types_are_one_table(delivery: Delivery) -> None:
 
 def test_ingesting_again_changes_nothing(delivery: Delivery) -> None:
     delivery.events(*[f"e{n},u{n},i{n % 3 + 1},view,2026-01-{n + 1:02d}T10:00:00Z,," for n in range(9)])
-    delivery.clean()
+    delivery.clean(*CORE_TABLES)
     before = {name: delivery.manifest(name) for name in ("core_events", "core_items", "core_users", "quarantine_core_events")}
     delivery.clean(*CORE_TABLES, landed_at=LANDED_AT + timedelta(hours=1))
     assert {name: delivery.manifest(name) for name in before} == before

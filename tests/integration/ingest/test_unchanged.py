@@ -30,7 +30,7 @@ def land(delivery: Delivery) -> None:
 
 def test_equal_files_start_no_spark(delivery: Delivery, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     delivery.config = read_config(delivery.settings.home / "hybridrec.toml")
-    delivery.clean()
+    delivery.clean(*CORE_TABLES)
     before = {name: store.read_manifest(delivery.dataset(name)) for name in CORE_TABLES}
     land(delivery)
     monkeypatch.setattr(spark, "session", lambda: pytest.fail("Spark was asked for"))
@@ -42,7 +42,7 @@ def test_equal_files_start_no_spark(delivery: Delivery, monkeypatch: pytest.Monk
 
 
 def test_anything_else_is_cleaned(delivery: Delivery, monkeypatch: pytest.MonkeyPatch) -> None:
-    delivery.clean()
+    delivery.clean(*CORE_TABLES)
     assert cleaned(delivery) == ["core_items", "core_users", "core_events"]
     with monkeypatch.context() as edited:
         edited.setattr(fingerprint, "code_version", lambda: "another")
