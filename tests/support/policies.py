@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,21 @@ CHOICES = {
 }
 
 
+@pytest.fixture(scope="session")
+def policy_home(tmp_path_factory: pytest.TempPathFactory, small_home: Path) -> Path:
+    """A home with the small world's run, a ranker fitted on it and a policy of CHOICES; made once, to be copied."""
+    folder = tmp_path_factory.mktemp("policy_home")
+    shutil.copytree(small_home, folder, dirs_exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HYBRIDREC_HOME", str(folder))
+        run = pools.add_candidates(Run.open("small"))
+        train_ranker.main(train_ranker.Params(run.run_id))
+        save_policy(run, CHOICES, folder / "policy")
+    return folder
+
+
 @pytest.fixture
-def policy_folder(small_run: Run, tmp_path: Path) -> Path:
-    """A policy with a list for each segment, its ranker fitted on the small world."""
-    run = pools.add_candidates(small_run)
-    train_ranker.main(train_ranker.Params(run.run_id))
-    save_policy(run, CHOICES, tmp_path / "policy")
-    return tmp_path / "policy"
+def policy_folder(small_run: Run, home: Path, policy_home: Path) -> Path:
+    """The policy; small_run has its candidates and its ranker."""
+    shutil.copytree(policy_home, home, dirs_exist_ok=True)
+    return home / "policy"

@@ -1,3 +1,3 @@
 """A policy of the small world."""
 
-from tests.support.policies import policy_folder  # noqa: F401  fixtures
+from tests.support.policies import policy_folder, policy_home  # noqa: F401  fixtures
