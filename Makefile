@@ -8,6 +8,7 @@ PORT ?= 8100
 WORKERS ?= 2
 SECRETS := secrets/hybridrec.env
 $(if $(wildcard tests/*/$(TESTS)),,$(error TESTS=$(TESTS): there is no tests/unit/$(TESTS) and no tests/integration/$(TESTS)))
+# Files go to the workers in the order of collection, the longest first: tests/integration/conftest.py.
 SIDE_BY_SIDE := $(PY) -m pytest -n $(WORKERS) --no-loadscope-reorder
 
 # Two libraries that spin on the same two cores slow each other down sevenfold.

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.database import postgres_address, postgres_server  # noqa: F401  fixtures
 from tests.support.scheduler import airflow_home, first_night, night_home, stack, undisturbed  # noqa: F401  fixtures
-from tests.support.spark_session import spark  # noqa: F401  fixture
+from tests.support.spark_session import compiled_stages, spark  # noqa: F401  fixtures
 
 HERE = Path(__file__).parent
 LONGEST_FIRST = ("airflow/scheduled", "security", "nights", "ingest", "models", "registry", "dataset", "offline", "targets")

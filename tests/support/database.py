@@ -57,7 +57,7 @@ def as_role(address: str, role: str) -> str:
 def sql(address: str, statement: str) -> list[tuple[object, ...]]:
     """What a statement gives, in a transaction of its own."""
     with psycopg.connect(address, autocommit=True) as db:
-        cursor = db.execute(statement)  # type: ignore[call-overload]
+        cursor = db.execute(statement)
         return cursor.fetchall() if cursor.description else []
 
 

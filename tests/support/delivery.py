@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -95,8 +94,9 @@ class Delivery:
     def rows(self, name: str) -> list[dict[str, object]]:
         """The committed rows of a table, as any reader of a run gets them."""
         paths = [str(path) for path in store.committed_files(self.dataset(name))]
-        rows: pa.Table = pq.ParquetDataset(paths, schema=pq.read_schema(paths[0]), partitioning=None).read()
-        return rows.to_pylist()
+        table = pq.ParquetDataset(paths, schema=pq.read_schema(paths[0]), partitioning=None).read()
+        rows: list[dict[str, object]] = table.to_pylist()
+        return rows
 
     def refused(self, name: str = "core_events") -> dict[str, str]:
         """Reason by the raw row's event_id, or its key."""

@@ -91,11 +91,11 @@ def judge(run: Run) -> None:
     rows += [(kind, name, "served", "ndcg@10", value, value * 0.85, value * 1.15, 58) for kind, name, value in served]
     columns = ["kind", "name", "segment", "metric", "value", "low", "high", "n_users"]
     run.write("out_metrics", pa.Table.from_pandas(pd.DataFrame(rows, columns=columns), preserve_index=False))
-    rows = [("strategy", s, "popularity", "all", "ndcg@10", LEVEL[s] - 0.18, LEVEL[s] - 0.22, LEVEL[s] - 0.14, 58) for s in STRATEGIES]
-    rows += [("strategy", "switching", "stacking", "all", "ndcg@10", -0.08, -0.11, -0.05, 58)]
-    rows += [("best_source", "switching", "item_knn", "all", "ndcg@10", -0.03, -0.05, -0.01, 58)]
-    rows += [("served", "tonight", "item_knn", "served", "ndcg@10", 0.04, 0.01, 0.07, 58)]
-    rows += [("served", "tonight", "popularity", "served", "ndcg@10", 0.19, 0.15, 0.23, 58)]
+    compared = [("strategy", s, "popularity", "all", "ndcg@10", LEVEL[s] - 0.18, LEVEL[s] - 0.22, LEVEL[s] - 0.14, 58) for s in STRATEGIES]
+    compared += [("strategy", "switching", "stacking", "all", "ndcg@10", -0.08, -0.11, -0.05, 58)]
+    compared += [("best_source", "switching", "item_knn", "all", "ndcg@10", -0.03, -0.05, -0.01, 58)]
+    compared += [("served", "tonight", "item_knn", "served", "ndcg@10", 0.04, 0.01, 0.07, 58)]
+    compared += [("served", "tonight", "popularity", "served", "ndcg@10", 0.19, 0.15, 0.23, 58)]
     columns = ["question", "name", "against", "segment", "metric", "difference", "low", "high", "n_users"]
     run.write("out_comparisons", pa.Table.from_pandas(pd.DataFrame(rows, columns=columns), preserve_index=False))
     ablated = [

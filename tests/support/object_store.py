@@ -54,7 +54,7 @@ def server() -> Iterator[dict[str, str]]:
         shutil.rmtree(folder)
 
 
-class KeptAsFiles(localbucket.S3Handler):
+class KeptAsFiles(localbucket.S3Handler):  # type: ignore[misc]
     """localbucket with what it lacks of S3: several deletions at once, and markers of folders."""
 
     def _post_request(self, bucket: str, key: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -15,7 +17,7 @@ SOURCES = ("content", "item_knn", "popularity")
 RANDOM_SOURCES = ("als", "content_text", "item_knn", "popularity")
 
 
-def hand_pool(users: list[int], items: list[int], n_history: list[int] | None = None, **columns: list[float]) -> Pool:
+def hand_pool(users: list[int], items: list[int], n_history: list[int] | None = None, **columns: Sequence[float] | np.ndarray) -> Pool:
     """A pool of rows sorted by user and item; columns become float32 features."""
     row_users = np.array(users, dtype=np.int32)
     starts = starts_of(row_users)

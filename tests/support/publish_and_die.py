@@ -27,7 +27,7 @@ def count(statement: str) -> None:
 
 
 def connect(*arguments: object, **options: object) -> sqlite3.Connection:
-    db = really_connect(*arguments, **options)  # type: ignore[call-overload]
+    db: sqlite3.Connection = really_connect(*arguments, **options)  # type: ignore[call-overload]
     db.set_trace_callback(count)
     return db
 

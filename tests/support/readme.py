@@ -48,11 +48,14 @@ def whole_night() -> list[Command]:
 def run(line: str, home: Path, **own: str) -> str:
     """What a command prints; it must succeed. Its home is another than the page's `var`."""
     line = line.replace(".venv/bin/python", sys.executable)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("HYBRIDREC_", "AIRFLOW"))}
-    environment |= {"HYBRIDREC_HOME": str(home)} | own
-    done = subprocess.run(["bash", "-c", line], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(["bash", "-c", line], cwd=ROOT, env=_environment(home) | own, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{line}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
     return done.stdout
+
+
+def _environment(home: Path) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HYBRIDREC_", "AIRFLOW"))}
+    return inherited | {"HYBRIDREC_HOME": str(home)}
 
 
 def differences(home: Path, same_night: bool) -> list[str]:
@@ -87,7 +90,7 @@ def _outline(text: str) -> str:
 def served(home: Path) -> Iterator[int]:
     """Port of the service that the page's command starts, while the block lasts."""
     (line,) = [command.line for command in commands(README) if command.line.startswith("make serve")]
-    port, environment = free_port(), os.environ | {"HYBRIDREC_HOME": str(home)}
+    port, environment = free_port(), _environment(home)
     with subprocess.Popen(
         ["bash", "-c", f"{line} PORT={port}"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
     ) as process:

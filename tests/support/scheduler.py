@@ -46,7 +46,7 @@ with create_session() as session:
     print(dag.create_dagrun(**dated, **made, conf=json.loads(sys.argv[3]), session=session).run_id)
 """
 QUICK_MODELS = ("item_knn", "popularity")  # for a night of which something else is looked at
-NIGHT: dict[str, object] = {"source": "movielens_100k", "k": 10, "models": list(MODELS)}
+NIGHT: dict[str, Any] = {"source": "movielens_100k", "k": 10, "models": list(MODELS)}
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from hybridrec.targets.sqlite import SqliteTarget
 from tests.support.published_rows import publish
@@ -52,7 +53,7 @@ class Load:
                 client = Client(self.port)
         client.connection.close()
 
-    def _judge(self, path: str, status: int, headers: http.client.HTTPMessage, answer: dict) -> None:
+    def _judge(self, path: str, status: int, headers: http.client.HTTPMessage, answer: dict[str, Any]) -> None:
         if status == 503 and "locked" in answer["detail"] and headers["Retry-After"] == "1":
             self.refused += 1
         elif status != 200 or marks(answer) != {answer["version"].replace("v", "mark")} or len(answer["entries"]) != 5:

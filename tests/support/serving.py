@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import uvicorn
 
@@ -34,7 +34,7 @@ class Client:
         self.port = port
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
 
-    def get(self, path: str, method: str = "GET") -> tuple[int, dict]:
+    def get(self, path: str, method: str = "GET") -> tuple[int, dict[str, Any]]:
         status, _, body = self.ask(path, method)
         return status, json.loads(body)
 
@@ -61,7 +61,7 @@ def serving(place: Path | Target, **options: object) -> Iterator[Client]:
         thread.join()
 
 
-def ids(answer: dict) -> list[str]:
+def ids(answer: dict[str, Any]) -> list[str]:
     return [entry["item_id"] for entry in answer["entries"]]
 
 
@@ -86,7 +86,7 @@ def put(new: Path, path: Path, how: str) -> None:
             path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
-def marks(answer: dict) -> set[str]:
+def marks(answer: dict[str, Any]) -> set[str]:
     found = {entry["reason"].split('"')[1] for entry in answer["entries"] if '"' in entry["reason"]}
     return found | {entry["title"].split()[1] for entry in answer["entries"] if entry["title"]}
 

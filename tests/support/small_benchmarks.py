@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from benchmarks import __main__ as everything
+from benchmarks.measure import Claim
 from tests.support import ROOT
 
 QUICK = {
@@ -21,7 +22,7 @@ BESIDE_PEERS = {
 }
 
 
-def claims(name: str, *flags: str) -> list[everything.Claim]:
+def claims(name: str, *flags: str) -> list[Claim]:
     """What a benchmark claims at its end."""
     command = [sys.executable, "-m", f"benchmarks.{name}", *flags]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

@@ -13,6 +13,20 @@ import pytest
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+# Of a few rows: to compile a stage, or an expression, takes longer than to interpret it.
+INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+COMPILED = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
+
+
+@pytest.fixture
+def compiled_stages(spark: SparkSession) -> Iterator[None]:
+    """Stages and expressions as in a job: for many rows it pays to compile them."""
+    for key, value in COMPILED.items():
+        spark.conf.set(key, value)
+    yield
+    for key, value in INTERPRETED.items():
+        spark.conf.set(key, value)
+
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
@@ -29,7 +43,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     for key, value in CONF.items():
         builder = builder.config(key, value)
     builder = builder.config("spark.checkpoint.dir", str(tmp_path_factory.mktemp("checkpoints")))
-    builder = builder.config("spark.sql.codegen.wholeStage", "false")  # of a few rows: to compile a stage takes longer than to interpret it
+    for key, value in INTERPRETED.items():
+        builder = builder.config(key, value)
+    builder = builder.config("spark.driver.memory", "2g")  # as a job's server has
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     yield session

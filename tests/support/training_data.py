@@ -27,4 +27,6 @@ def random_data(split: Split) -> TrainingData:
     """200 users with about 12 of 60 items each, at whole days so that moments are shared."""
     rng = np.random.default_rng(3)
     users, items = np.nonzero(rng.random((200, 60)) < 0.2)
-    return data_of([(u, i, d) for u, i, d in zip(users, items, rng.integers(0, 90, len(users)), strict=True)], split, 200, 60)
+    return data_of(
+        [(int(u), int(i), float(d)) for u, i, d in zip(users, items, rng.integers(0, 90, len(users)), strict=True)], split, 200, 60
+    )

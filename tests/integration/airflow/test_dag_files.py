@@ -140,7 +140,7 @@ def test_a_field_that_may_be_empty_says_what_that_does(dags: dict[str, DAG]) -> 
     for dag in dags.values():
         for field in (dag.params.get_param(name) for name in dag.params):
             if "null" in field.schema["type"]:
-                assert re.search("Empty: |None chosen: ", field.description), f"{dag.dag_id}: {field.schema['title']}"
+                assert re.search("Empty: |None chosen: ", field.description or ""), f"{dag.dag_id}: {field.schema['title']}"
 
 
 @pytest.mark.parametrize("dag_id", ["backtest", "ingest", "nightly_retrain", "tune_models"])

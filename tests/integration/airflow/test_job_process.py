@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -134,7 +135,7 @@ def test_an_operator_runs_its_job_and_names_the_cause(home: Path, airflow_home: 
         task.execute({})
 
 
-def _wait_for(happened, seconds: float = 10.0) -> None:
+def _wait_for(happened: Callable[[], bool], seconds: float = 10.0) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline, "it did not happen"

@@ -27,7 +27,7 @@ def test_a_low_rating_takes_back_what_came_before_it_once_it_is_known(spark: Spa
     at = "timestamp_seconds(hour * 3600) as event_at"
     positive, rated = (spark.createDataFrame(part, schema).selectExpr("user_idx", "item_idx", at, "stage") for part in (rows, low))
     marked = likes.mark_disliked(positive, rated).persist()
-    folds = {name: Fold(name, START, START) for name in ("rank", "eval", "final")}  # type: ignore[arg-type]
+    folds = {name: Fold(name, START, START) for name in ("rank", "eval", "final")}
 
     def pairs(frame: object) -> list[tuple[int, int]]:
         return sorted((row["user_idx"], row["item_idx"]) for row in frame.collect())  # type: ignore[attr-defined]

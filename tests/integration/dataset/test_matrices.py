@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from hybridrec import features, interactions, positions
+from hybridrec import features, interactions, positions, splits
 from hybridrec.errors import BadData, Leak
 from hybridrec.evaluation import leaks
 from hybridrec.features import features_must_not_change
@@ -65,8 +65,8 @@ def test_features_that_read_past_the_cut_stop_the_night(run: Run, monkeypatch: p
         leaks.require_recomputed_features(run, "rank").detail
         == "fold rank: those of 20 users and 39 items are the same without later events"
     )
-    whole = features.splits.history
-    monkeypatch.setattr(features.splits, "history", lambda events, fold: events if fold.name == "eval" else whole(events, fold))
+    whole = splits.history
+    monkeypatch.setattr(splits, "history", lambda events, fold: events if fold.name == "eval" else whole(events, fold))
     build_features.main(build_features.Params("night"))
     leaks.require_recomputed_features(run, "rank")
     with pytest.raises(Leak, match=r"fold eval: model_user_features user_evening_share, .*knows what came after the cut"):
@@ -108,6 +108,7 @@ def _numbered(spark: SparkSession) -> DataFrame:
 def test_lists_are_counted_before_the_cut_only(run: Run, spark: SparkSession) -> None:
     fold = run.fold("rank")
     before, after = fold.cut - timedelta(days=1), fold.cut
+    rows: list[tuple[str, str, datetime, int | None]]
     rows = [("a", "impression", before, 1), ("a", "click", before, 1), ("a", "impression", before, 2), ("b", "impression", before, 1)]
     rows += [("a", "impression", after, 1), ("a", "purchase", before, 1), ("b", "impression", before, None), ("b", "click", before, 3)]
     events = spark.createDataFrame(rows, "item_id string, event_type string, event_at timestamp, position int")

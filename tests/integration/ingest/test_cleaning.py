@@ -23,7 +23,7 @@ from tests.support.delivery import LANDED_AT, Delivery
 from tests.support.small_disk import mounted
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    pass
 
 AT = "2026-01-01T10:00:00Z"
 
@@ -104,14 +104,6 @@ def test_a_robot_is_refused_and_the_others_stay(delivery: Delivery) -> None:
     delivery.clean()
     assert [row["event_id"] for row in delivery.rows("core_events")] == ["b0", "b1", "b2", "b3", "b4", "r9"]
     assert delivery.refused() == {f"r{n}": "robot: more than 5 events of one user on one day" for n in range(6)}
-
-
-@pytest.fixture
-def compiled_stages(spark: SparkSession) -> Iterator[None]:
-    """Stages as in a job: for so many rows it pays to compile them."""
-    spark.conf.set("spark.sql.codegen.wholeStage", "true")
-    yield
-    spark.conf.set("spark.sql.codegen.wholeStage", "false")
 
 
 @pytest.mark.usefixtures("compiled_stages")

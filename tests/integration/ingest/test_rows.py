@@ -20,7 +20,7 @@ def test_positions_from_zero_cost_no_event(delivery: Delivery) -> None:
     delivery.clean("core_events")
     rows = delivery.rows("core_events")
     assert len(rows) == 15
-    assert sorted(row["position"] or 0 for row in rows) == [0] * 6 + [1] * 3 + [2] * 3 + [3] * 3
+    assert sorted(int(str(row["position"] or 0)) for row in rows) == [0] * 6 + [1] * 3 + [2] * 3 + [3] * 3
     found = delivery.found()
     assert (found.rows, found.good, found.refused, found.mended) == (15, 15, {}, {"position is below 1": 6})
     assert "core_events: position is below 1: all 6 rows of position 0" in found.warnings

@@ -36,7 +36,7 @@ def test_equal_files_start_no_spark(delivery: Delivery, monkeypatch: pytest.Monk
     monkeypatch.setattr(spark, "session", lambda: pytest.fail("Spark was asked for"))
     caplog.set_level("INFO")
     for name in CORE_TABLES:
-        clean_table.main(clean_table.Params("files", name))
+        clean_table.main(clean_table.Params("files", name))  # type: ignore[arg-type]
         assert f"{name}: unchanged: the same raw files, options and code as the last time" in caplog.text
     assert {name: store.read_manifest(delivery.dataset(name)) for name in CORE_TABLES} == before
 

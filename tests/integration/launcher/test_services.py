@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
@@ -19,16 +20,19 @@ from hybridrec.targets.sqlite import SqliteTarget
 from tests.support.plain_user import as_a_plain_user
 from tests.support.published_rows import publish
 
+if TYPE_CHECKING:
+    from hybridrec_airflow.installation import Installation
+
 
 @pytest.fixture
-def installation(home: Path, airflow_home: Path, monkeypatch: pytest.MonkeyPatch):
+def installation(home: Path, airflow_home: Path, monkeypatch: pytest.MonkeyPatch) -> Installation:
     from hybridrec_airflow.installation import Installation
 
     monkeypatch.setenv("HYBRIDREC_AIRFLOW_PORT", "18999")
     return Installation.from_env()
 
 
-def test_secrets_are_made_once_and_only_this_user_reads_them(installation) -> None:
+def test_secrets_are_made_once_and_only_this_user_reads_them(installation: Installation) -> None:
     installation.write()
     secrets, password = (installation.home / "secrets.json").read_text(), installation.password("admin")
     installation.write()
@@ -41,13 +45,13 @@ def test_secrets_are_made_once_and_only_this_user_reads_them(installation) -> No
     assert json.loads(secrets)["jwt"] not in inherited and password not in inherited
 
 
-def test_settings_survive_a_percent_sign(installation) -> None:
+def test_settings_survive_a_percent_sign(installation: Installation) -> None:
     from hybridrec_airflow.installation import _render
 
     assert "key = 100%% sure" in _render({"section": {"key": "100% sure"}})
 
 
-def test_a_taken_port_is_named_with_its_holder_and_the_way_out(installation) -> None:
+def test_a_taken_port_is_named_with_its_holder_and_the_way_out(installation: Installation) -> None:
     from hybridrec_airflow.daemon import CannotStart
     from hybridrec_airflow.services import start_services
 
@@ -91,7 +95,7 @@ def test_a_full_disk_is_one_sentence(
     assert "free some space or move HYBRIDREC_HOME" in capsys.readouterr().out
 
 
-def test_mlflow_keeps_its_temporary_files_from_other_users(installation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mlflow_keeps_its_temporary_files_from_other_users(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     """It opens files in that folder whose names everybody knows: a link of another user would say which of ours it empties."""
     from hybridrec_airflow.services import Service
 
@@ -103,10 +107,10 @@ def test_mlflow_keeps_its_temporary_files_from_other_users(installation, monkeyp
     for name in ("api-server", "mlflow"):
         Service(name, installation).start()
     assert folders == {"api-server": None, "mlflow": str(installation.settings.home / "mlflow" / "scratch")}
-    assert Path(folders["mlflow"]).stat().st_mode & 0o777 == 0o700
+    assert Path(str(folders["mlflow"])).stat().st_mode & 0o777 == 0o700
 
 
-def test_a_recycled_process_id_is_not_ours(installation) -> None:
+def test_a_recycled_process_id_is_not_ours(installation: Installation) -> None:
     from hybridrec_airflow.services import Service, stop_services
 
     service = Service("scheduler", installation).daemon
@@ -171,10 +175,10 @@ def test_make_ui_says_whether_anything_starts_by_itself(
     from hybridrec_airflow.night import schedule_sentence
 
     api = SimpleNamespace(dags=lambda: paused, slots=lambda: slots)  # the answers of a server; the slow tests ask a real one
-    assert schedule_sentence(api).startswith(said)
+    assert schedule_sentence(api).startswith(said)  # type: ignore[arg-type]
 
 
-def test_make_run_says_that_the_schedule_is_off_when_airflow_is_stopped(installation) -> None:
+def test_make_run_says_that_the_schedule_is_off_when_airflow_is_stopped(installation: Installation) -> None:
     from hybridrec_airflow.services import _schedule
 
     assert _schedule(installation) == (

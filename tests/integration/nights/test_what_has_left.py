@@ -48,7 +48,9 @@ def night(home: Path, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.M
     nightly.ByHand("day1", PARAMS, LEFT_OUT, nightly.run_here).run(home, "ingest")
     items.query("item_id not in @GONE_ITEMS").to_parquet(folder / "items.parquet", coerce_timestamps="us")
     stay = users.query("user_id not in @GONE_USERS")
-    stay.assign(standing=np.where(stay.user_id == ERASED, "removed", None)).to_parquet(folder / "users.parquet", coerce_timestamps="us")
+    stay.assign(standing=np.where(stay.user_id == ERASED, np.array("removed", object), None)).to_parquet(
+        folder / "users.parquet", coerce_timestamps="us"
+    )
     nightly.ByHand("day2", PARAMS, LEFT_OUT, nightly.run_here).run(home, "ingest", "nightly_retrain")
     return Run.open("day2")
 
@@ -77,7 +79,8 @@ def no_list_holds_it(night: Run) -> None:
         entries = recommend(published, user, 10).entries
         assert len(entries) == 10
         assert not unwanted & {entry.item_id for entry in entries}
-    assert not unwanted & {entry.item_id for entry in published.read_similar("i05", 10).entries}
+    similar = published.read_similar("i05", 10)
+    assert similar is not None and not unwanted & {entry.item_id for entry in similar.entries}
 
 
 def a_low_rating_is_had_and_not_liked(night: Run) -> None:

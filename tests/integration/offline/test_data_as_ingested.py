@@ -48,7 +48,7 @@ def ingested(spark: SparkSession, folder: Path, monkeypatch: pytest.MonkeyPatch,
 def by_weight(events: pd.DataFrame) -> dict[str, int]:
     """Number of events by type, of those that weigh something."""
     weights = Config().event_weights
-    return {name: int(n) for name, n in events.event_type.value_counts().items() if weights.get(str(name), 0)}
+    return {str(name): int(n) for name, n in events.event_type.value_counts().items() if weights.get(str(name), 0)}
 
 
 def test_impressions_weigh_nothing(spark: SparkSession, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,8 @@ from tests.support.serving import READS, Client, serving, started
 def test_it_ends_cleanly_under_load(home: Path, tmp_path: Path, kind: signal.Signals) -> None:
     """Each request that was taken is answered as a whole; a connection may be refused, but none breaks off."""
     publish(SqliteTarget(home / "published" / "recommendations.db"), "v1", "one")
-    answered, broken = [], []
+    answered: list[int] = []
+    broken: list[str] = []
 
     def ask_until_refused() -> None:
         while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from hybridrec.targets import Publication
 from tests.support import nightly, object_store
 
 RUN_ID = "night"
-NIGHT: dict[str, object] = {"source": "synthetic", "models": ["als", "item_knn", "popularity"], "k": 10}
+NIGHT: dict[str, Any] = {"source": "synthetic", "models": ["als", "item_knn", "popularity"], "k": 10}
 WORLD = "[sources.synthetic]\nn_events = 20_000\nn_users = 300\nn_items = 200\n"
 LEFT_OUT = {"start_spark", "stop_spark", "write_report", "confirm_outcome"}  # no other job needs them
 TABLES = set(discover.names("tables")) - {"out_ablation"}  # which tells how many seconds a source took

@@ -34,7 +34,7 @@ from tests.support.faults.writing_process import End, Server, Work, server
 on_linux = pytest.mark.skipif(sys.platform != "linux" or os.uname().machine != "x86_64", reason="knows the calls of Linux on x86_64 only")
 NEW, NOTHING = "4", "nothing"
 LANES = 2  # points tried at the same time
-OLD = 2 * store.ORPHAN_SECONDS
+OLD = 2 * store.ORPHAN_SECONDS  # type: ignore[attr-defined]
 
 
 class Trial(NamedTuple):

@@ -62,7 +62,7 @@ def test_no_word_of_the_file_leads_off_this_machine(cluster: Cluster) -> None:
         environment = found.environment()
         words = [*found.command(), *map(found.translated, found.service.check), *map(environment.get, found.service.environment)]
         for word in words:
-            own = re.sub(rf"(?:{cluster.folder}|{ROOT})[^\s,]*", "", word)
+            own = re.sub(rf"(?:{cluster.folder}|{ROOT})[^\s,]*", "", word or "")
             assert not any(part in own for part in (*inside, *names)), f"{found.name}: {word}"
 
 

@@ -49,7 +49,7 @@ def test_pool_is_the_union_scored_by_everybody() -> None:
 
 def test_a_pool_keeps_each_sources_best() -> None:
     """Two sources of opposite taste: of three places each first choice has one, and what both named comes next."""
-    users = UserBlock(np.array([7, 8], dtype=np.int32), csr_array((2, 6), dtype=np.float32), np.ones(0, np.float32))
+    users = UserBlock(np.array([7, 8], dtype=np.int32), csr_array(np.zeros((2, 6), np.float32)), np.ones(0, np.float32))
     models = {"a": Fixed(6, 5, 4, 3, np.nan, np.nan), "b": Fixed(np.nan, 5, np.nan, 3, 4, 6)}
     pool = pool_block(models, users, np.ones(6, bool), pool_k=4, pool_size=3).to_pandas()
     assert pool.item_idx.tolist() == [0, 1, 5] * 2
@@ -60,7 +60,7 @@ def test_a_pool_keeps_each_sources_best() -> None:
 
 
 def test_what_is_not_in_the_catalogue_leaves_no_gap() -> None:
-    users = UserBlock(np.array([7], dtype=np.int32), csr_array((1, 4), dtype=np.float32), np.ones(0, np.float32))
+    users = UserBlock(np.array([7], dtype=np.int32), csr_array(np.zeros((1, 4), np.float32)), np.ones(0, np.float32))
     catalogue = np.array([True, False, True, True])
     pool = pool_block({"a": Fixed(1, 4, 3, 2)}, users, catalogue, pool_k=3, pool_size=400).to_pandas()
     assert pool.item_idx.tolist() == [2, 3]
@@ -68,7 +68,7 @@ def test_what_is_not_in_the_catalogue_leaves_no_gap() -> None:
 
 
 def test_what_a_user_had_and_did_not_like_leaves_no_gap() -> None:
-    users = UserBlock(np.array([7, 8], dtype=np.int32), csr_array((2, 4), dtype=np.float32), np.ones(0, np.float32))
+    users = UserBlock(np.array([7, 8], dtype=np.int32), csr_array(np.zeros((2, 4), np.float32)), np.ones(0, np.float32))
     disliked = csr_array(([1.0], ([0], [1])), shape=(2, 4))
     pool = pool_block({"a": Fixed(1, 4, 3, 2)}, users, np.ones(4, bool), pool_k=2, pool_size=400, disliked=disliked).to_pandas()
     assert pool[pool.user_idx == 7].item_idx.tolist() == [2]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +16,7 @@ from hybridrec.retrieval.recency import newer_items, newer_visits
 
 # users 0 and 1 chose items 0 and 1, user 2 chose items 0 and 2; item 3 has no event
 CHOSEN = [[1, 1, 0, 0], [1, 1, 0, 0], [1, 0, 1, 0]]
-PLAIN = {"shrinkage": 0.0, "user_damping": 0.0, "rarity": 0.5}
+PLAIN: dict[str, Any] = {"shrinkage": 0.0, "user_damping": 0.0, "rarity": 0.5}
 
 
 def training(chosen: list[list[int]], days: list[float] | None = None) -> TrainingData:
@@ -23,7 +26,7 @@ def training(chosen: list[list[int]], days: list[float] | None = None) -> Traini
     return TrainingData(matrix, ages, pd.DataFrame(), np.zeros(matrix.shape[1], np.float32), pd.DataFrame(), seed=1, threads=1)
 
 
-def user(items: list[int], days: list[float], n_items: int = 4, number: int = 0) -> UserBlock:
+def user(items: list[int], days: Sequence[float], n_items: int = 4, number: int = 0) -> UserBlock:
     """One user with a history; items rising."""
     history = csr_array((np.ones(len(items), np.float32), items, [0, len(items)]), shape=(1, n_items))
     return UserBlock(np.array([number], np.int32), history, np.array(days, dtype=np.float32))
@@ -37,7 +40,7 @@ def user(items: list[int], days: list[float], n_items: int = 4, number: int = 0)
         (PLAIN | {"rarity": 0.0}, 2 / np.sqrt(3), 1 / np.sqrt(3)),  # all that is popular comes nearer
     ],
 )
-def test_item_knn_is_a_cosine(options: dict[str, float], to_1: float, to_2: float) -> None:
+def test_item_knn_is_a_cosine(options: dict[str, Any], to_1: float, to_2: float) -> None:
     model = item_knn.Model(item_knn.Config(**options))
     model.fit(training(CHOSEN))
     np.testing.assert_allclose(model.neighbours.toarray()[0], [0, to_1, to_2, 0], rtol=1e-6)
@@ -66,7 +69,7 @@ def test_rp3beta_is_a_probability_over_popularity(beta: float, to_1: float, to_2
     np.testing.assert_allclose(model.neighbours.toarray()[0], [0, to_1, to_2, 0], rtol=1e-6)
 
 
-SEQUENTIAL = PLAIN | {"fading": 1.0, "backward": 0.5, "recency": 1.0}
+SEQUENTIAL: dict[str, Any] = PLAIN | {"fading": 1.0, "backward": 0.5, "recency": 1.0}
 
 
 def followers(days: list[float], **options: float) -> list[list[float]]:

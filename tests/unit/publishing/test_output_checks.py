@@ -111,7 +111,7 @@ def test_a_score_that_is_no_number_is_found(listed: Run, target: Target) -> None
 
 
 def test_a_short_list_passes_with_a_stated_reason(listed: Run, target: Target) -> None:
-    rewrite(listed, edit(**dict.fromkeys(ALL_ARRAYS, lambda _: []), shortfall=lambda _: "0 of 10 places: nothing is left"))  # type: ignore[arg-type]
+    rewrite(listed, edit(**dict.fromkeys(ALL_ARRAYS, lambda _: []), shortfall=lambda _: "0 of 10 places: nothing is left"))
     assert failed(listed, target) == {}
 
 

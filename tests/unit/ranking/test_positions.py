@@ -78,7 +78,8 @@ def shown() -> Shown:
     rng = np.random.default_rng(2)
     n_users, n_rows = 400, 10
     users = np.repeat(np.arange(n_users, dtype=np.int32), n_rows)
-    starts, columns = starts_of(users), {}
+    starts = starts_of(users)
+    columns: dict[str, np.ndarray] = {}
     for name in ("old", "true"):
         score = rng.normal(size=len(users)).astype(np.float32)
         columns |= {f"score_{name}": score, f"z_{name}": zscore(score, starts)}

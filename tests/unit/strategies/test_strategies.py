@@ -49,7 +49,7 @@ def test_unknown_normaliser_and_option_are_bad_data() -> None:
     with pytest.raises(BadData, match="choose from zscore, minmax, rank"):
         weighted.Strategy(weighted.Config(normaliser="softmax"))
     with pytest.raises(BadData, match=r"\[strategies.weighted\].*no option 'weight'"):
-        strategies.create("weighted", Config(members={"strategies": {"weighted": {"weight": "a=1"}}}))  # type: ignore[dict-item]
+        strategies.create("weighted", Config(members={"strategies": {"weighted": {"weight": "a=1"}}}))
 
 
 @pytest.mark.parametrize(

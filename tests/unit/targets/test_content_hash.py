@@ -6,6 +6,7 @@ import hashlib
 import json
 import struct
 import threading
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pytest
@@ -48,7 +49,7 @@ PARTS = {
 }
 
 
-def batch(rows: list[tuple[object, ...]]) -> pa.RecordBatch:
+def batch(rows: Sequence[tuple[object, ...]]) -> pa.RecordBatch:
     schema = TABLE.arrow_schema()
     return pa.RecordBatch.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema)
 

@@ -88,6 +88,6 @@ def test_nobody_to_judge_is_refused(split: Split) -> None:
     nothing = data_of([(0, 1, 3), (1, 1, 3)], split)
     with pytest.raises(BadData, match="inner cut: no user of 5 has both a pair held out and a history left, of 2 pairs"):
         inner_cut(nothing, share=0.1, seed=0)
-    empty = replace(nothing, matrix=csr_array((5, 7), dtype=np.float32), last_event_day=np.zeros(0))
+    empty = replace(nothing, matrix=csr_array(np.zeros((5, 7), np.float32)), last_event_day=np.zeros(0))
     with pytest.raises(BadData, match="of 0 pairs"):
         inner_cut(empty, share=0.1, seed=0)
