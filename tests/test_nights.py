@@ -134,6 +134,19 @@ def test_weights_that_are_not_named_keep_their_default(home: Path) -> None:
     assert read_config(home / "hybridrec.toml").event_weights == Config().event_weights | {"view": 0}
 
 
+def test_a_folder_in_the_options_place_is_named(home: Path) -> None:
+    (home / "hybridrec.toml").mkdir(parents=True)
+    with pytest.raises(BadData, match=r"hybridrec\.toml: it cannot be read as TOML"):
+        read_config(home / "hybridrec.toml")
+
+
+@pytest.mark.parametrize("text", ["two", "0", "-1", "1.5", "²"])
+def test_threads_are_a_whole_number(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYBRIDREC_THREADS", text)
+    with pytest.raises(BadData, match=f"HYBRIDREC_THREADS is '{text}', expected a whole number from 1 on"):
+        Settings.from_env()
+
+
 def test_options_of_a_member_that_is_switched_off_do_no_harm(ingested: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYBRIDREC_SKIP", "models.als")
     (ingested.home / "hybridrec.toml").write_text("[models.als]\nfactors = 16\n")

@@ -106,7 +106,7 @@ def read_config(path: Path) -> Config:
         return Config()
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Notepad writes a byte order mark
-    except ValueError as error:  # no TOML, or no text
+    except (ValueError, OSError) as error:  # no TOML, no text, or a folder
         raise BadData(f"{path}: it cannot be read as TOML: {error}") from None
     night = _group(raw.pop(NIGHT, {}), f"{path} [{NIGHT}]")
     if WEIGHTS in night:

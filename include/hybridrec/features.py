@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from typing import TYPE_CHECKING
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -13,7 +15,11 @@ from hybridrec.interactions import age_days, as_declared, exact_mean, n_files
 from hybridrec.run import Fold, Run
 from hybridrec.tables import table
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 EVENING, MORNING = 18, 6  # hours, UTC
+PART = "part"  # of what recomputed joins to one table
 HAND_HELD = ("mobile", "phone", "tablet", "app")
 
 
@@ -70,17 +76,30 @@ def _habits(of: str) -> list[Column]:
     return [F.try_divide(F.count_if(habit), F.count(habit)).alias(f"{of}_{name}_share") for name, habit in habits.items()]
 
 
-def recomputed(events: DataFrame, run: Run, fold: Fold, users: Sequence[int]) -> tuple[DataFrame, DataFrame]:
-    """model_user_features of some users and model_item_features of the items they had, from events that end at the fold's cut.
+def recomputed(events: DataFrame, run: Run, users: Mapping[str, Sequence[int]]) -> dict[str, tuple[pa.Table, pa.Table]]:
+    """For each fold model_user_features of some users and model_item_features of the items they have, from events that end at its cut.
 
-    Of these items all events are there, of these users too, so the values are those of the whole tables: a leak alarm holds
-    them against each other. Time is cut here by itself, since the stages may be what is wrong.
+    users: by fold. Of these items all events are there, of these users too, so the values are those of the whole tables: a leak alarm
+    holds them against each other. Time is cut here by itself, since the stages may be what is wrong.
     """
-    past = events.where(F.col("event_at") < F.lit(fold.cut)) if run.config.split == "time" else splits.history(events, fold)
-    items = {row["item_idx"] for row in past.where(F.col("user_idx").isin(*users)).select("item_idx").distinct().collect()}
-    # in one partition, unless the events are many, nothing is shuffled: what costs is the number of stages
-    part = past.where(F.col("item_idx").isin(*items)).coalesce(n_files(run))
-    return user_features(part, fold).where(F.col("user_idx").isin(*users)), item_features(part, fold)
+    sampled = sorted({user for of_fold in users.values() for user in of_fold})
+    items = {row["item_idx"] for row in events.where(F.col("user_idx").isin(*sampled)).select("item_idx").distinct().collect()}
+    # in one partition, unless the events are many, nothing is shuffled, and all folds are one action: what costs is their number
+    known = events.where(F.col("item_idx").isin(*items)).coalesce(n_files(run))
+    parts = []
+    for name, of_fold in users.items():
+        fold = run.fold(name)
+        past = known.where(F.col("event_at") < F.lit(fold.cut)) if run.config.split == "time" else splits.history(known, fold)
+        of_users = user_features(past, fold).where(F.col("user_idx").isin(*of_fold))
+        parts += [of_users.withColumn(PART, F.lit(f"{name}_user")), item_features(past, fold).withColumn(PART, F.lit(f"{name}_item"))]
+    found = reduce(lambda left, right: left.unionByName(right, allowMissingColumns=True), parts).toArrow()
+    return {name: (_rows_of(found, f"{name}_user", "user"), _rows_of(found, f"{name}_item", "item")) for name in users}
+
+
+def _rows_of(found: pa.Table, part: str, kind: str) -> pa.Table:
+    import pyarrow.compute as pc
+
+    return found.filter(pc.field(PART) == part).select([name for name in found.column_names if name.startswith(f"{kind}_")])
 
 
 def features_must_not_change(compute: Callable[[DataFrame, Fold], DataFrame], events: DataFrame, fold: Fold) -> None:

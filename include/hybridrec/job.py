@@ -89,7 +89,11 @@ def start(main: Callable[[P], None], params_type: type[P], argv: list[str] | Non
     module = sys.modules[main.__module__]
     name = module.__spec__.name.rsplit(".", 1)[-1] if module.__spec__ else Path(sys.argv[0]).stem
     params = parse(params_type, sys.argv[1:] if argv is None else argv, module.__doc__ or "")
-    keep_private(Settings.from_env())
+    try:
+        keep_private(Settings.from_env())
+    except BadData as error:  # of the environment: before anything is known of the job's own place
+        sys.stderr.write(f"BadData in {name}: {error}\n")
+        sys.exit(EXIT_BAD_DATA)
     code = _run(main, params, name)
     gc.freeze()  # what is left goes with the process: to search all that torch has imported for cycles takes a second or two
     sys.exit(code)

@@ -12,6 +12,7 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
+from hybridrec.errors import BadData
 from hybridrec.settings import Settings
 
 UMASK = 0o077
@@ -36,6 +37,14 @@ def keep_private(settings: Settings) -> None:
         if is_readable:
             _open_published(settings.published)
         _chmod(settings.home, PASS_THROUGH if is_readable or (settings.home / CLUSTER).exists() else 0o700)
+
+
+def require_own(home: Path) -> None:
+    """BadData where another user owns the home: they could read and replace whatever is written there."""
+    if home.exists() and home.stat().st_uid != os.geteuid():
+        raise BadData(
+            f"{home} belongs to another user, who could read and replace what is in it; set HYBRIDREC_HOME to a folder of your own"
+        )
 
 
 def tighten(settings: Settings) -> int:

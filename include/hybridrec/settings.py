@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from hybridrec.errors import BadData
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -39,7 +41,7 @@ class Settings:
             spark_memory=env.get("HYBRIDREC_SPARK_MEMORY", "2g"),
             target=env.get("HYBRIDREC_TARGET", "sqlite"),
             skip=frozenset(filter(None, map(str.strip, env.get("HYBRIDREC_SKIP", "").split(",")))),
-            threads=int(env.get("HYBRIDREC_THREADS", "2")),
+            threads=_threads(env.get("HYBRIDREC_THREADS") or "2"),
         )
 
     @property
@@ -109,3 +111,9 @@ class Settings:
     def postgres_reader(self) -> str:
         """Role that may read what is published to PostgreSQL, and nothing else."""
         return os.environ.get("HYBRIDREC_POSTGRES_READER") or "hybridrec_reader"
+
+
+def _threads(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise BadData(f"HYBRIDREC_THREADS is {text!r}, expected a whole number from 1 on: the compute threads of one process")
+    return int(text)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from hybridrec.errors import BadData
 from hybridrec.private_files import write_private
 from hybridrec.settings import Settings
 from hybridrec_airflow.process import ROOT
@@ -33,8 +34,7 @@ class Installation:
     @classmethod
     def from_env(cls) -> Installation:
         """Ports from HYBRIDREC_AIRFLOW_PORT and HYBRIDREC_MLFLOW_PORT, folders from HYBRIDREC_HOME."""
-        ports = (int(os.environ.get(f"HYBRIDREC_{name}_PORT", port)) for name, port in (("AIRFLOW", 8080), ("MLFLOW", 5000)))
-        return cls(Settings.from_env(), *ports)
+        return cls(Settings.from_env(), _port("HYBRIDREC_AIRFLOW_PORT", 8080), _port("HYBRIDREC_MLFLOW_PORT", 5000))
 
     @property
     def home(self) -> Path:
@@ -147,3 +147,10 @@ def _secrets(path: Path) -> dict[str, str]:
     if not path.exists():
         write_private(path, json.dumps({"jwt": secrets.token_hex(64), "api": secrets.token_hex(32)}))
     return dict(json.loads(path.read_text()))
+
+
+def _port(variable: str, default: int) -> int:
+    text = os.environ.get(variable) or str(default)
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        raise BadData(f"{variable} is {text!r}, expected the number of a port, 1 to 65535")
+    return int(text)

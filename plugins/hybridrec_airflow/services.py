@@ -24,7 +24,7 @@ import psutil
 from hybridrec import discover
 from hybridrec.errors import BadData
 from hybridrec.job import explain_os_error
-from hybridrec.private_files import keep_private, make_private_folder, tighten
+from hybridrec.private_files import keep_private, make_private_folder, require_own, tighten
 from hybridrec.spark import require_java
 from hybridrec_airflow import night
 from hybridrec_airflow.daemon import CannotStart, Daemon, say, tail
@@ -264,10 +264,11 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
 def main(argv: Sequence[str]) -> int:
     """Do what the command line says."""
     options = _arguments(argv)
-    installation = Installation.from_env()
-    keep_private(installation.settings)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     try:
+        installation = Installation.from_env()
+        require_own(installation.settings.home)
+        keep_private(installation.settings)
         if options.action == "run":
             return run(installation, options)
         return {"up": up, "down": down, "status": status}[options.action](installation)

@@ -141,7 +141,7 @@ def _judge_rows(job: _Job) -> _Judged:
 def _judge_events(job: _Job) -> _Judged:
     """Delivered events and those that have waited, each with an id of its own."""
     raw = identity.name_events(cleaning.read_raw(job.spark, job.landing.files("events"), job.definition)).persist()
-    numbered = identity.number_repeats(raw)
+    numbered = identity.number_repeats(cleaning.without_unrated(raw))
     landed_at = job.landing.landed_at
     frame = waiting.with_waiting(job.spark, numbered, job.warehouse, landed_at, job.config.wait_days)
     frame = cleaning.judge_events(job.spark, frame, _event_rules(job)).persist()
