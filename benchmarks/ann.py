@@ -23,10 +23,10 @@ import numpy as np  # noqa: E402
 from scipy.sparse import csr_array  # noqa: E402
 
 from benchmarks.measure import Claim, in_turns, machine  # noqa: E402
-from hybridrec.models import Floats  # noqa: E402
 from hybridrec.retrieval import approximate, dot  # noqa: E402
 from hybridrec.retrieval.approximate import ClusterIndex, recalls_of  # noqa: E402
 from hybridrec.retrieval.dot import Catalogue  # noqa: E402
+from hybridrec.types import Floats  # noqa: E402
 
 N_FACTORS, K, SEEN = 64, 200, 30
 ITEMS_OF_TOPIC, TOPICS_OF_USER, ITEM_NOISE, USER_NOISE = 2_000, 3, 1.0, 0.6

@@ -37,9 +37,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "plugins"), str(ROOT / "include")]
 
 import psutil  # noqa: E402
 
-from hybridrec import job, spark  # noqa: E402
-from hybridrec.report.costs import step_name  # noqa: E402
-from hybridrec.settings import Settings  # noqa: E402
+from hybridrec.base.settings import Settings  # noqa: E402
+from hybridrec.execution import job, spark  # noqa: E402
+from hybridrec.report.gathering.costs import step_name  # noqa: E402
 
 LARGE_SHARE = 0.1  # of the night; a task above it is explained below the table
 SAMPLE_SECONDS = 0.25

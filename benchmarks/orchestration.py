@@ -16,7 +16,7 @@ import subprocess
 import sys
 
 from benchmarks.night import ROOT, airflow_costs, ask_airflow, describe_machine, gaps, table
-from hybridrec.settings import Settings
+from hybridrec.base.settings import Settings
 
 
 def main() -> None:

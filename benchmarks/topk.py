@@ -27,8 +27,8 @@ from numpy.typing import NDArray  # noqa: E402
 from scipy.sparse import csr_array, csr_matrix  # noqa: E402
 
 from benchmarks.measure import Claim, in_turns, machine  # noqa: E402
-from hybridrec.models import Floats, Neighbours  # noqa: E402
 from hybridrec.retrieval import dot  # noqa: E402
+from hybridrec.types import Floats, Neighbours  # noqa: E402
 
 SHAPES = ((8_192, 50_000, 64), (4_096, 200_000, 128), (16_384, 5_000, 64))
 K, CHECKED_USERS = 200, 256

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from hybridrec import discover
+from hybridrec.base import extensions
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser as Program
@@ -67,7 +67,7 @@ class Browser:
         if choice.inner_text().strip() != source:
             choice.get_by_role("combobox").click()
             self.page.get_by_role("option", name=source, exact=True).click()
-        for name in sorted(set(discover.names("models")) - set(models)):
+        for name in sorted(set(extensions.names("models")) - set(models)):
             form.get_by_label(f"Remove {name}", exact=True).click()
         if not publish:
             form.locator("label", has=self.page.locator("input[name=element_publish]")).first.click()

@@ -16,12 +16,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hybridrec import store
-from hybridrec.config import Config
+from hybridrec.base.config import Config
+from hybridrec.base.settings import Settings
 from hybridrec.evaluation import leaks
-from hybridrec.evaluation.labels import load_labels
-from hybridrec.run import Fold, Input, Run, RunManifest
-from hybridrec.settings import Settings
+from hybridrec.metrics.labels import load_labels
+from hybridrec.runs.run import Fold, Input, Run, RunManifest
+from hybridrec.storage import store
 from hybridrec.tables import table
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

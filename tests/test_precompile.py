@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 NIGHT = """
 from numba.core.registry import CPUDispatcher
 import jobs, pools, small_world
-from hybridrec import precompile
+from hybridrec.installation import precompile
 from hybridrec.evaluation import metric_kernels
 from hybridrec.ranking import forest_kernel
 from hybridrec.retrieval import kernels

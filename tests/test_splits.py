@@ -10,11 +10,11 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from hybridrec import splits
-from hybridrec.config import Config, Split
-from hybridrec.errors import Leak
-from hybridrec.features import features_must_not_change, item_features, user_features
-from hybridrec.run import Fold, RunManifest
+from hybridrec.base.config import Config, Split
+from hybridrec.base.errors import Leak
+from hybridrec.dataset.features import features_must_not_change, item_features, user_features
+from hybridrec.runs.run import Fold, RunManifest
+from hybridrec.splitting import splits
 
 pytestmark = pytest.mark.slow
 END = datetime(2026, 1, 1, tzinfo=UTC)

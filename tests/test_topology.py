@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hybridrec.errors import BadData
-from hybridrec.private_files import keep_private
-from hybridrec.settings import Settings
+from hybridrec.base.errors import BadData
+from hybridrec.base.private_files import keep_private
+from hybridrec.base.settings import Settings
 from hybridrec_airflow import compose
 from hybridrec_airflow.daemon import CannotStart
 from hybridrec_airflow.process import ROOT

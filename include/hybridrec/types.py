@@ -1,15 +1,4 @@
-"""Base models: one file each, found by file name, trained once a fold.
-
-A member has `DOC` (one line), `BECAUSE` (the sentence a person reads when this source nominated an item),
-`REQUIRED` (True: without it there is no night), a frozen `Config` with its options, and `Model`: a Retriever, which
-nominates items, or a PairScorer, which only scores what others have nominated. It may have
-
-    BECAUSE_OF   the sentence when one item of the history stands out: `{title}` names it, `{categories}` what both share;
-                 its Model may be one that KnowsSimilarItems, which also finds that item
-    SEARCH       options that are worth a search on new data, by name: Log(low, high), Linear(low, high) or OneOf((...))
-
-    python -m jobs.train_model --run-id R --model als --fold final
-"""
+"""What models and their callers agree on: array types, what a model learns from, whom it serves, and the protocols of a model."""
 
 from __future__ import annotations
 
@@ -22,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec.config import Split
+from hybridrec.base.config import Split
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
 
 COMPLETED = "service_completed_successfully"
 VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<name>\w+)(?:(?P<operator>:-|:\?)(?P<word>[^}]*))?\})")

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import psutil
 
-from hybridrec import store
-from hybridrec.private_files import UMASK
+from hybridrec.base.private_files import UMASK
+from hybridrec.storage import store
 from hybridrec_airflow.process import ROOT
 
 TERM_SECONDS = 20.0

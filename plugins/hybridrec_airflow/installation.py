@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from hybridrec.private_files import write_private
-from hybridrec.settings import Settings
+from hybridrec.base.private_files import write_private
+from hybridrec.base.settings import Settings
 from hybridrec_airflow.process import ROOT
 
 USERS = ("admin", "viewer")

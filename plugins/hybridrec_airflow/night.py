@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from hybridrec import discover, store
-from hybridrec.settings import Settings
-from hybridrec.targets import Target
+from hybridrec.base import extensions
+from hybridrec.base.settings import Settings
+from hybridrec.storage import store
+from hybridrec.versions.publications import Target
 from hybridrec_airflow.process import ROOT, environment
 from hybridrec_airflow.rest import AirflowApi, Refused, TaskState
 
@@ -112,7 +113,7 @@ def schedule_sentence(api: AirflowApi) -> str:
 
 def show_result(settings: Settings, user_id: str, say: Say) -> None:
     """Say which version is live, where the report is, and show one user's list: the first user's if none is named."""
-    target = discover.member("targets", settings.target).connect(settings)
+    target = extensions.member("targets", settings.target).connect(settings)
     live = next((found for found in target.versions() if found.state == "live"), None)
     if live is None:
         say("nothing is published yet")

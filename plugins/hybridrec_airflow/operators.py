@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
-from hybridrec.job import EXIT_BAD_DATA, EXIT_SKIPPED
+from hybridrec.execution.job import EXIT_BAD_DATA, EXIT_SKIPPED
 from hybridrec_airflow.links import links_of
 from hybridrec_airflow.outcomes import JobFailed, JobRefused, require_ended
 from hybridrec_airflow.process import ROOT, Flag, JobProcess, command_line, tell_map_index

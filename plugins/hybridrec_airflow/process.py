@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hybridrec import job
-from hybridrec.spark import SESSION_VARIABLE
+from hybridrec.execution import job
+from hybridrec.execution.spark import SESSION_VARIABLE
 
 ROOT = Path(__file__).parent.parent.parent
 TAIL_LINES = 12

@@ -21,11 +21,11 @@ from dataclasses import dataclass
 
 import psutil
 
-from hybridrec import discover
-from hybridrec.errors import BadData
-from hybridrec.job import explain_os_error
-from hybridrec.private_files import keep_private, make_private_folder, tighten
-from hybridrec.spark import require_java
+from hybridrec.base import extensions
+from hybridrec.base.errors import BadData
+from hybridrec.base.private_files import keep_private, make_private_folder, tighten
+from hybridrec.execution.job import explain_os_error
+from hybridrec.execution.spark import require_java
 from hybridrec_airflow import night
 from hybridrec_airflow.daemon import CannotStart, Daemon, say, tail
 from hybridrec_airflow.installation import Installation
@@ -254,7 +254,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     for action, function in (("up", up), ("down", down), ("status", status)):
         actions.add_parser(action, help=function.__doc__)
     parser_run = actions.add_parser("run", help=run.__doc__)
-    parser_run.add_argument("--source", default="movielens_100k", choices=discover.names("sources"))
+    parser_run.add_argument("--source", default="movielens_100k", choices=extensions.names("sources"))
     parser_run.add_argument("--k", type=int, default=None, help="items a user gets")
     parser_run.add_argument("--user-id", default="", help="whose list to show at the end; empty: the first user's")
     parser_run.add_argument("--keep", action="store_true", help="leave Airflow running")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from airflow.exceptions import AirflowException
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 
-from hybridrec.job import TASK_VARIABLE
+from hybridrec.execution.job import TASK_VARIABLE
 from hybridrec_airflow.links import SparkLink
 from hybridrec_airflow.operators import job_doc, raise_for_exit_code
 from hybridrec_airflow.process import ROOT, Flag, environment, flag_arguments, tell_map_index

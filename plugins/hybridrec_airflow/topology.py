@@ -22,10 +22,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from hybridrec.errors import BadData
-from hybridrec.job import explain_os_error
-from hybridrec.private_files import PASS_THROUGH, keep_private, make_private_folder
-from hybridrec.settings import Settings
+from hybridrec.base.errors import BadData
+from hybridrec.base.private_files import PASS_THROUGH, keep_private, make_private_folder
+from hybridrec.base.settings import Settings
+from hybridrec.execution.job import explain_os_error
 from hybridrec_airflow import compose, postgres_image
 from hybridrec_airflow.compose import Mount, Service, Topology
 from hybridrec_airflow.daemon import CannotStart, Daemon, say

@@ -16,7 +16,7 @@ import pytest
 from plain_user import as_a_plain_user
 from published_rows import publish
 
-from hybridrec.settings import Settings
+from hybridrec.base.settings import Settings
 from hybridrec.targets.sqlite import SqliteTarget
 
 

@@ -18,9 +18,9 @@ import pytest
 from scheduler import Dags
 from small_night import NIGHT, RUN_ID, WORLD
 
-from hybridrec.publishing import live_publication
-from hybridrec.targets import Publication
+from hybridrec.publishing.publish import live_publication
 from hybridrec.targets.postgres import PostgresTarget
+from hybridrec.versions.publications import Publication
 from hybridrec_airflow import night
 from hybridrec_airflow.rest import DIRECT
 from hybridrec_airflow.topology import Cluster

@@ -14,7 +14,7 @@ from production import live
 from scheduler import Dags
 from small_night import NIGHT
 
-from hybridrec.publishing import version_of
+from hybridrec.publishing.publish import version_of
 from hybridrec_airflow.topology import Cluster
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 import small_night
 from night import nightly
 
-from hybridrec import store
+from hybridrec.storage import store
 from hybridrec_airflow.rest import DIRECT
 from hybridrec_airflow.steps import Step
 from hybridrec_airflow.topology import Cluster

@@ -14,7 +14,7 @@ import small_night
 from production import NIGHTLY, live, page, reader, reader_address
 from small_night import NIGHT
 
-from hybridrec.spark import RESULTS
+from hybridrec.execution.spark import RESULTS
 from hybridrec_airflow.process import ROOT
 from hybridrec_airflow.rest import Refused
 from hybridrec_airflow.topology import Cluster

@@ -15,16 +15,18 @@ import pyarrow as pa
 import pytest
 import small_world
 
-from hybridrec import candidates, job, training
-from hybridrec.catalogue import known_items
-from hybridrec.errors import Leak
+from hybridrec.base.errors import Leak
+from hybridrec.candidates import nomination
+from hybridrec.candidates import pool as pool_module
+from hybridrec.candidates.pool import Pool, build_pool, feature_files, load_items, load_pool
+from hybridrec.dataset.catalogue import known_items
 from hybridrec.evaluation import leaks
-from hybridrec.evaluation.labels import labels_of, load_labels
-from hybridrec.evaluation.metrics import Labels, row_gains
-from hybridrec.ranking import pool as pool_module
-from hybridrec.ranking.pool import Pool, build_pool, feature_files, load_items, load_pool
+from hybridrec.execution import job
+from hybridrec.metrics.labels import labels_of, load_labels
+from hybridrec.metrics.metrics import Labels, row_gains
 from hybridrec.ranking.ranker_fit import Config
-from hybridrec.run import Run
+from hybridrec.runs.run import Run
+from hybridrec.training import fits as training
 from jobs import check_leaks, train_model
 
 PLANTED = small_world.N_ITEMS
@@ -59,7 +61,7 @@ def write_pool(run: Run, fold: str, fits: str) -> None:
     """Commit the pool of a fold's labelled users and their histories, scored by the fits of some fold."""
     users = training.user_block(run, fold, load_labels(run, fold).users)
     models = {name: training.load_fit(name, run.artefact(f"models/{name}", fits)) for name in MODELS}
-    rows = candidates.pool_block(models, users, known_items(run, fold), 12, 40)
+    rows = nomination.pool_block(models, users, known_items(run, fold), 12, 40)
     run.write("model_candidates", pa.Table.from_batches([rows]), fold)
 
 

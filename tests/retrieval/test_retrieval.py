@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from hybridrec.models import NO_ITEM, Neighbours
 from hybridrec.retrieval import dot, kernels, select
 from hybridrec.retrieval.dot import score_dot, top_k_dot
 from hybridrec.retrieval.order import first_unseen
 from hybridrec.retrieval.sparse import load_csr, save_csr, score_sparse, top_k_sparse
+from hybridrec.types import NO_ITEM, Neighbours
 
 SIZES = st.tuples(st.integers(0, 7), st.integers(1, 9), st.integers(1, 5), st.integers(0, 12))  # users, items, factors, k
 SEEDS = st.integers(0, 2**32 - 1)

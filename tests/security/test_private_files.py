@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from published_rows import publish
 
-from hybridrec.private_files import keep_private, make_private_folder, tighten, write_private
-from hybridrec.settings import Settings
+from hybridrec.base.private_files import keep_private, make_private_folder, tighten, write_private
+from hybridrec.base.settings import Settings
 from hybridrec.targets.sqlite import connect
 
 ROOT = Path(__file__).parent.parent.parent

@@ -17,8 +17,8 @@ from math import inf
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from hybridrec import discover
-from hybridrec.errors import BadData, choices
+from hybridrec.base import extensions
+from hybridrec.base.errors import BadData, choices
 from hybridrec.tables.core_events import EVENT_TYPES
 
 Options = dict[str, bool | int | float | str]
@@ -129,8 +129,8 @@ def _event_weights(value: Any, where: str) -> dict[str, float]:
 def require_known_options(config: Config, where: str) -> None:
     """BadData when an option of a member, as under [models.als], is not a field of its Config; who is switched off is passed over."""
     for folder, members in config.members.items():
-        for name in members.keys() & set(discover.names(folder)):
-            module, group = discover.member(folder, name), f"{where} [{folder}.{name}]"
+        for name in members.keys() & set(extensions.names(folder)):
+            module, group = extensions.member(folder, name), f"{where} [{folder}.{name}]"
             if not hasattr(module, "Config"):
                 raise BadData(f"{group}: it has no options; remove the group")
             with_options(module.Config(), members[name], group)
@@ -139,9 +139,9 @@ def require_known_options(config: Config, where: str) -> None:
 def _require_known_groups(raw: dict[str, Any], path: Path) -> None:
     """BadData for a group that nobody reads: its options would be passed over in silence."""
     for folder, members in raw.items():
-        if folder not in discover.FOLDERS:
-            raise BadData(f"{path}: there is no group [{folder}]; {choices(folder, (NIGHT, *discover.FOLDERS))}")
-        known = discover.all_names(folder)
+        if folder not in extensions.FOLDERS:
+            raise BadData(f"{path}: there is no group [{folder}]; {choices(folder, (NIGHT, *extensions.FOLDERS))}")
+        known = extensions.all_names(folder)
         for name, options in _group(members, f"{path} [{folder}]").items():
             if name not in known:
                 raise BadData(f"{path}: there is no group [{folder}.{name}]; {choices(name, known)}")

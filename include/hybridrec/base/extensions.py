@@ -16,11 +16,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
-from hybridrec.errors import BadData, choices
-from hybridrec.settings import Settings
+from hybridrec.base.errors import BadData, choices
+from hybridrec.base.settings import Settings
 
 Batch = TypeVar("Batch")
 PACKAGE = "hybridrec"
+LIBRARY = Path(__file__).parents[1]
 VARIABLES = ("HYBRIDREC_EXTENSIONS", "HYBRIDREC_SKIP")
 FOLDERS = ("tables", "sources", "models", "strategies", "rules", "targets")
 
@@ -50,7 +51,7 @@ def member(folder: str, name: str) -> ModuleType:
     """The module of one member; BadData names the choices when there is none of that name."""
     if name not in names(folder):
         raise BadData(f"{folder}: there is no {name!r}; choose from {', '.join(names(folder))}")
-    builtin = Path(__file__).parent / folder / f"{name}.py"
+    builtin = LIBRARY / folder / f"{name}.py"
     if builtin.exists():
         return importlib.import_module(f"{PACKAGE}.{folder}.{name}")
     return _load_extension(folder, name)
@@ -74,7 +75,7 @@ def as_here(of_batches: Callable[[Iterator[Batch]], Iterator[Batch]]) -> Callabl
 
 def _roots() -> list[Path]:
     extensions = os.environ.get("HYBRIDREC_EXTENSIONS", "")
-    return [Path(__file__).parent, *(Path(part) for part in extensions.split(os.pathsep) if part)]
+    return [LIBRARY, *(Path(part) for part in extensions.split(os.pathsep) if part)]
 
 
 def _load_extension(folder: str, name: str) -> ModuleType:

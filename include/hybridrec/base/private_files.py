@@ -12,7 +12,7 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from hybridrec.settings import Settings
+from hybridrec.base.settings import Settings
 
 UMASK = 0o077
 CLUSTER = "cluster"  # of `make cluster`; its database server, another user, has to pass through on the way to its own folder

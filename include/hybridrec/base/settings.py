@@ -44,7 +44,7 @@ class Settings:
 
     @property
     def is_remote(self) -> bool:
-        """Whether the storage is an address; see hybridrec.storage."""
+        """Whether the storage is an address; see hybridrec.storage.shared_files."""
         return "://" in self.storage
 
     @property
@@ -87,7 +87,7 @@ class Settings:
 
     @property
     def interventions(self) -> Path:
-        """What people have done to publications; see hybridrec.interventions."""
+        """What people have done to publications; see hybridrec.publishing.interventions."""
         return self.shared / "interventions"
 
     @property

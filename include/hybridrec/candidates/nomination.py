@@ -12,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec import discover, storage, store
-from hybridrec.catalogue import known_items
-from hybridrec.errors import BadData
-from hybridrec.models import NO_ITEM, Floats, HasFactors, Ints, Neighbours, PairScorer, Retriever, UserBlock
+from hybridrec.base import extensions
+from hybridrec.base.errors import BadData
+from hybridrec.dataset.catalogue import known_items
 from hybridrec.retrieval.select import row_numbers
-from hybridrec.run import Run
+from hybridrec.runs.run import Run
+from hybridrec.storage import shared_files, store
 from hybridrec.tables import table
-from hybridrec.training import load_fit
+from hybridrec.training.fits import load_fit
+from hybridrec.types import NO_ITEM, Floats, HasFactors, Ints, Neighbours, PairScorer, Retriever, UserBlock
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,7 +59,7 @@ def choose_sources(run: Run) -> SourceChoice:
     """The models with a fit on all of the run's folds, as the ranker must find the same columns on each; BadData without a required one."""
     fitted = {name for name in run.manifest.models if all(store.is_committed(run.dataset(f"models/{name}", fold)) for fold in run.folds)}
     missing = tuple(sorted(set(run.manifest.models) - fitted))
-    required = [name for name in missing if discover.member("models", name).REQUIRED]
+    required = [name for name in missing if extensions.member("models", name).REQUIRED]
     if required or not fitted:
         lacking = ", ".join(required) or "every model"
         raise BadData(
@@ -87,13 +88,13 @@ def columns_of(model: str) -> tuple[str, ...]:
 
 def factor_columns(model: str) -> tuple[str, ...]:
     """The columns of a model that HasFactors; none for others."""
-    n_factors = getattr(discover.member("models", model).Model, "N_FACTORS", 0)
+    n_factors = getattr(extensions.member("models", model).Model, "N_FACTORS", 0)
     return tuple(f"factor_{model}_{number}" for number in range(n_factors))
 
 
 def nominates(model: str) -> bool:
     """Whether the model finds candidates; otherwise it only scores those of others."""
-    return hasattr(discover.member("models", model).Model, "top_k")
+    return hasattr(extensions.member("models", model).Model, "top_k")
 
 
 def pool_batches(batches: Iterable[pa.RecordBatch], sources: Sources) -> Iterator[pa.RecordBatch]:
@@ -111,7 +112,7 @@ def pool_batches(batches: Iterable[pa.RecordBatch], sources: Sources) -> Iterato
 
 @lru_cache(maxsize=KEPT_MODELS)
 def _loaded(name: str, folder: str) -> PairScorer:
-    return load_fit(name, storage.fetch_folder(Path(folder)))  # a fit's folder is never written twice, so its path identifies it
+    return load_fit(name, shared_files.fetch_folder(Path(folder)))  # a fit's folder is never written twice, so its path identifies it
 
 
 def user_block_of(batch: pa.RecordBatch, n_items: int) -> UserBlock:

@@ -27,13 +27,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec.errors import BadData
-from hybridrec.ranking.groups import Floats, Starts, starts_of, zscore
+from hybridrec.base.errors import BadData
+from hybridrec.candidates.groups import Floats, Starts, starts_of, zscore
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from hybridrec.run import Run
+    from hybridrec.runs.run import Run
 
 Ints = NDArray[np.int32]
 USER_COUNTS = ("user_n_items", "user_n_events")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array, hstack
 
-from hybridrec.models import Ints, Neighbours
 from hybridrec.retrieval.sparse import as_csr, unit_rows, without_columns
 from hybridrec.retrieval.terms import Terms
+from hybridrec.types import Ints, Neighbours
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from hybridrec import splits
-from hybridrec.errors import Leak
-from hybridrec.interactions import age_days, as_declared, exact_mean, n_files
-from hybridrec.run import Fold, Run
+from hybridrec.base.errors import Leak
+from hybridrec.dataset.interactions import age_days, as_declared, exact_mean, n_files
+from hybridrec.runs.run import Fold, Run
+from hybridrec.splitting import splits
 from hybridrec.tables import table
 
 EVENING, MORNING = 18, 6  # hours, UTC

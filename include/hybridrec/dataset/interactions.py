@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from hybridrec import likes, splits, store
-from hybridrec.config import Config
-from hybridrec.run import Fold, Run
+from hybridrec.base.config import Config
+from hybridrec.runs.run import Fold, Run
+from hybridrec.splitting import likes, splits
+from hybridrec.storage import store
 from hybridrec.tables import GONE, Table, spark_type, table
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def number_items(events: DataFrame, items: DataFrame) -> DataFrame:
 def positive_events(spark: SparkSession, run: Run) -> DataFrame:
     """Events before as_of that speak for an item: user_idx, item_idx, event_at, device, position, weight (undecayed, above 0), stage.
 
-    calendar_at is event_at where days and hours mean something, else null. disliked_stage: see hybridrec.likes; only with low ratings.
+    calendar_at is event_at where days and hours mean something, else null. disliked_stage: only with low ratings, see splitting/likes.py.
     """
     events = _events_before(spark, run)
     weighted = events.withColumn("weight", event_weight(run.config.event_weights)).where("weight > 0")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_array
 
-from hybridrec.content import item_vectors
-from hybridrec.models import Floats, TrainingData
+from hybridrec.dataset.content import item_vectors
+from hybridrec.types import Floats, TrainingData
 
 
 def content_vectors(data: TrainingData, dims: int) -> Floats:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
+from hybridrec.base.errors import BadData
 from hybridrec.deep.distributed import average_gradients, mean, own_draws, share_of
 from hybridrec.deep.schedule import Schedule
-from hybridrec.errors import BadData
 
 log = logging.getLogger(__name__)
 MIN_EXAMPLES_PER_EPOCH = 2048  # a small data set is gone through more than once an epoch,

@@ -6,20 +6,21 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from hybridrec import discover, strategies
-from hybridrec.content import item_vectors
+from hybridrec import strategies
+from hybridrec.base import extensions
+from hybridrec.dataset.content import item_vectors
 from hybridrec.evaluation import ablation
 from hybridrec.evaluation.comparisons import Resampling, as_columns, compare_lists, decide, default_list
-from hybridrec.evaluation.labels import LabelledPool, history_lengths, labelled_pool
-from hybridrec.evaluation.lists import Catalogue, JudgedLists, judge_lists, metric_rows
+from hybridrec.evaluation.judged_lists import Catalogue, JudgedLists, judge_lists, metric_rows
 from hybridrec.evaluation.served import judge_served, served_users
-from hybridrec.ranking.policy import Choice, segments_of
+from hybridrec.metrics.labels import LabelledPool, history_lengths, labelled_pool
+from hybridrec.policy.policy import Choice, segments_of
 from hybridrec.strategies import Strategy
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from hybridrec.run import Run
+    from hybridrec.runs.run import Run
 
 
 class Evaluation(NamedTuple):
@@ -69,7 +70,7 @@ def published_strategy(lists: JudgedLists, choices: dict[str, Choice]) -> str:
 def load_strategies(run: Run) -> dict[str, Strategy]:
     """Every strategy that is switched on, ready to score."""
     ready = {}
-    for name in discover.names(strategies.FOLDER):
+    for name in extensions.names(strategies.FOLDER):
         folder = run.artefact(strategies.artefact_name(name)) if strategies.learns(name) else None
         ready[name] = strategies.load(name, run.config, folder)
     return ready

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec.errors import BadData
-from hybridrec.evaluation import metrics
+from hybridrec.base.errors import BadData
+from hybridrec.candidates.pool import Pool
 from hybridrec.evaluation.bootstrap import Doubles, Interval, interval, resampled_means
-from hybridrec.evaluation.metrics import METRICS, Judged, Labels, judge, judge_items, pair_keys, row_gains
-from hybridrec.ranking.policy import SEGMENTS, own_lists, own_scores
-from hybridrec.ranking.pool import Pool
+from hybridrec.metrics import metrics
+from hybridrec.metrics.metrics import METRICS, Judged, Labels, judge, judge_items, pair_keys, row_gains
+from hybridrec.policy.policy import SEGMENTS, own_lists, own_scores
 from hybridrec.strategies import Strategy
 
 if TYPE_CHECKING:

@@ -19,19 +19,19 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec import store
-from hybridrec.candidates import choose_sources, columns_of, factor_columns
-from hybridrec.catalogue import known_items
-from hybridrec.errors import Leak
-from hybridrec.evaluation import metrics
-from hybridrec.evaluation.labels import labels_of, load_labels
-from hybridrec.evaluation.metrics import Labels, judge, pair_keys, row_gains
-from hybridrec.models import HasFactors
-from hybridrec.ranking.groups import Floats, best_first, group_sums, rank_score, spread, starts_of
-from hybridrec.ranking.pool import Ints, Pool, load_pool
+from hybridrec.base.errors import Leak
+from hybridrec.candidates.groups import Floats, best_first, group_sums, rank_score, spread, starts_of
+from hybridrec.candidates.nomination import choose_sources, columns_of, factor_columns
+from hybridrec.candidates.pool import Ints, Pool, load_pool
+from hybridrec.dataset.catalogue import known_items
+from hybridrec.metrics import metrics
+from hybridrec.metrics.labels import labels_of, load_labels
+from hybridrec.metrics.metrics import Labels, judge, pair_keys, row_gains
 from hybridrec.ranking.ranker_fit import Config, fit_ranker
-from hybridrec.run import Run
-from hybridrec.training import FIT_FILE, load_fit, model_seed, user_block
+from hybridrec.runs.run import Run
+from hybridrec.storage import store
+from hybridrec.training.fits import FIT_FILE, load_fit, model_seed, user_block
+from hybridrec.types import HasFactors
 
 if TYPE_CHECKING:
     import pyarrow as pa

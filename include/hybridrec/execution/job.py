@@ -30,11 +30,12 @@ from urllib.parse import quote
 
 import psutil
 
-from hybridrec import discover, storage, store
-from hybridrec.errors import BadData
-from hybridrec.private_files import keep_private
-from hybridrec.run import run_folder
-from hybridrec.settings import Settings
+from hybridrec.base import extensions
+from hybridrec.base.errors import BadData
+from hybridrec.base.private_files import keep_private
+from hybridrec.base.settings import Settings
+from hybridrec.runs.run import run_folder
+from hybridrec.storage import shared_files, store
 
 P = TypeVar("P")
 MIB = 2**20
@@ -131,7 +132,7 @@ def _age() -> float:
 
 def _outcome(main: Callable[[P], None], params: P, name: str, values: dict[str, Any]) -> tuple[int, str]:
     try:
-        discover.require_known_skips()
+        extensions.require_known_skips()
         with _only_attempt(_task_file(values, "lock")):
             _write_record(values)  # an attempt that is killed leaves this one
             main(params)
@@ -216,16 +217,16 @@ def alarm_time() -> Iterator[None]:
 
 def read_records(folder: Path) -> list[TaskRecord]:
     """The task records below a run's or a warehouse's folder, in the order of their start."""
-    names = [name for name in storage.children(folder / "tasks") if name.endswith(".json")]
-    found = [TaskRecord(**json.loads(storage.read_text(folder / "tasks" / name))) for name in names]
+    names = [name for name in shared_files.children(folder / "tasks") if name.endswith(".json")]
+    found = [TaskRecord(**json.loads(shared_files.read_text(folder / "tasks" / name))) for name in names]
     return sorted(found, key=lambda record: record.started_at)
 
 
 def _write_record(values: dict[str, Any]) -> None:
     path = _task_file(values, "json")
     try:
-        if path and storage.children(path.parent.parent):
-            storage.write_text(path, store.as_json(asdict(_record)))
+        if path and shared_files.children(path.parent.parent):
+            shared_files.write_text(path, store.as_json(asdict(_record)))
     except (OSError, BadData) as error:  # the record is a courtesy: it must not turn a success into a failure
         log.warning("no task record: %s", explain_os_error(error) if isinstance(error, OSError) else error)
 

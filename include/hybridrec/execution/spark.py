@@ -28,11 +28,11 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from hybridrec import storage, store
-from hybridrec.errors import BadData
-from hybridrec.job import spark_time
-from hybridrec.private_files import UMASK, write_private
-from hybridrec.settings import Settings
+from hybridrec.base.errors import BadData
+from hybridrec.base.private_files import UMASK, write_private
+from hybridrec.base.settings import Settings
+from hybridrec.execution.job import spark_time
+from hybridrec.storage import shared_files, store
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -93,7 +93,7 @@ def session() -> SparkSession:
     """The session of this job: the cluster's under spark-submit, the night's server's, or its own."""
     settings = Settings.from_env()
     with spark_time():
-        if storage.SUBMITTED in os.environ:
+        if shared_files.SUBMITTED in os.environ:
             return _submitted_session(settings)
         require_java()
         name = os.environ.get(SESSION_VARIABLE)

@@ -1,4 +1,4 @@
-"""What a night would otherwise do first: compile every loop and load Spark's classes. `python -m hybridrec.precompile`.
+"""What a night would otherwise do first: compile every loop and load Spark's classes. `python -m hybridrec.installation.precompile`.
 
 The first night after an installation would compile the loops, each process for itself: half a minute on two cores.
 Tiny fits, lists and trees go through the product's own functions, so that loops meet the types that a night gives them.
@@ -16,14 +16,14 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-from hybridrec import candidates
-from hybridrec.content import SimilarContent, item_vectors
-from hybridrec.evaluation import metrics
-from hybridrec.models import KnowsSimilarItems, PairScorer, TrainingData, UserBlock
+from hybridrec.base.settings import Settings
+from hybridrec.candidates import nomination
+from hybridrec.dataset.content import SimilarContent, item_vectors
+from hybridrec.execution.spark import archive_classes
+from hybridrec.metrics import metrics
 from hybridrec.ranking.forest import MAX_LEAVES, Forest, Nodes, Paths
-from hybridrec.settings import Settings
-from hybridrec.spark import archive_classes
-from hybridrec.training import fit_model, load_fit
+from hybridrec.training.fits import fit_model, load_fit
+from hybridrec.types import KnowsSimilarItems, PairScorer, TrainingData, UserBlock
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -57,7 +57,7 @@ def search(folder: Path) -> None:
         fit_model(name, data, {}, folder / name)
         models[name] = load_fit(name, folder / name)
     users = UserBlock(np.arange(N_USERS, dtype=np.int32), data.matrix, data.last_event_day.astype(np.float32))
-    candidates.pool_block(models, users, np.ones(N_ITEMS, np.bool_), pool_k=5, pool_size=20)
+    nomination.pool_block(models, users, np.ones(N_ITEMS, np.bool_), pool_k=5, pool_size=20)
     for model in models.values():
         if isinstance(model, KnowsSimilarItems):
             model.similar(np.arange(N_ITEMS, dtype=np.int32), 5)

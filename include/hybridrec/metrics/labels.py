@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from hybridrec.evaluation.metrics import Labels
-from hybridrec.ranking.groups import starts_of
-from hybridrec.ranking.pool import Ints, Pool, load_pool
+from hybridrec.candidates.groups import starts_of
+from hybridrec.candidates.pool import Ints, Pool, load_pool
+from hybridrec.metrics.metrics import Labels
 
 if TYPE_CHECKING:
-    from hybridrec.run import Run
+    from hybridrec.runs.run import Run
 
 MAX_CELLS = 200_000_000  # rows x columns of a pool at a time: 800 MB, and enough users for narrow intervals
 OTHER_COLUMNS = 40  # features of user, item and pair beside the models' own columns

@@ -1,13 +1,13 @@
-"""The compiled loops of evaluation/metrics.py, over lists int32 (n_users, depth). Imported inside functions only."""
+"""The compiled loops of metrics/metrics.py, over lists int32 (n_users, depth). Imported inside functions only."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec.compiled import compiled
-from hybridrec.ranking.groups import Floats, Starts
-from hybridrec.ranking.pool import Ints
+from hybridrec.base.compiled import compiled
+from hybridrec.candidates.groups import Floats, Starts
+from hybridrec.candidates.pool import Ints
 from hybridrec.retrieval.kernels import Longs
 
 NOWHERE = -1

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec.models import NO_ITEM
-from hybridrec.ranking.groups import Floats, Starts, best_first
-from hybridrec.ranking.pool import Ints, Pool
+from hybridrec.candidates.groups import Floats, Starts, best_first
+from hybridrec.candidates.pool import Ints, Pool
 from hybridrec.retrieval.dot import in_threads
+from hybridrec.types import NO_ITEM
 
 Doubles = NDArray[np.float64]
 T = TypeVar("T")
@@ -102,7 +102,7 @@ def best_items(pool: Pool, scores: Floats, users: Ints, depth: int) -> Ints:
 
 def judge_items(items: Ints, labels: Labels, threads: int = 1) -> Judged:
     """Lists beside labels; row u of items, int32 (n_users, depth), is the list of labels.users[u]. threads: share the users."""
-    from hybridrec.evaluation import metric_kernels
+    from hybridrec.metrics import metric_kernels
 
     whole = np.ascontiguousarray(items)
     rows, places, found = (np.empty(len(labels.items), dtype=np.int64) for _ in range(3))
@@ -197,7 +197,7 @@ def novelty(items: Ints, n_users_of_item: Doubles, n_users: int, k: int, threads
     An item that nobody knows counts as known by half a user. threads: share the lists. Self-information: Zhou et al., "Solving the apparent
     diversity-accuracy dilemma of recommender systems", PNAS 2010.
     """
-    from hybridrec.evaluation import metric_kernels
+    from hybridrec.metrics import metric_kernels
 
     information = -np.log2(np.clip(np.maximum(n_users_of_item, 0.5) / max(n_users, 1), 0.0, 1.0))
     found, depth = np.empty(len(items)), min(k, items.shape[1])
@@ -216,7 +216,7 @@ def diversity(items: Ints, vectors: csr_array, k: int, threads: int = 1) -> Doub
     without content. The cosines of an item with all above it add up to its product with their sum, so no pair is ever
     formed. threads: share the lists. Ziegler et al., "Improving recommendation lists through topic diversification", WWW 2005.
     """
-    from hybridrec.evaluation import metric_kernels
+    from hybridrec.metrics import metric_kernels
 
     if not (len(items) and vectors.nnz):
         return np.zeros(len(items))
@@ -247,7 +247,7 @@ def serendipity(judged: Judged, n_users_of_item: Doubles, k: int) -> Doubles:
 
 def exposure(items: Ints, n_items: int, k: int, threads: int = 1) -> NDArray[np.int64]:
     """How many lists show each item within the first k places, int64 (n_items,). threads: share the lists."""
-    from hybridrec.evaluation import metric_kernels
+    from hybridrec.metrics import metric_kernels
 
     def of_range(first: int, last: int) -> NDArray[np.int64]:
         counts = np.zeros(n_items, dtype=np.int64)
@@ -285,7 +285,7 @@ TABLE_METRICS: dict[str, Callable[[NDArray[np.int64]], float]] = {"coverage": co
 
 def ideal_cells(labels: Labels, depth: int, threads: int = 1) -> Cells:
     """The gains of each user's labels, falling, within the first `depth` places."""
-    from hybridrec.evaluation import metric_kernels
+    from hybridrec.metrics import metric_kernels
 
     ends = np.concatenate([[0], np.cumsum(np.minimum(np.diff(labels.starts), depth))])
     rows, places = (np.empty(ends[-1], dtype=np.int64) for _ in range(2))

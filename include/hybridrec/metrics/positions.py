@@ -23,16 +23,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec import store
-from hybridrec.evaluation.metrics import Labels, pair_keys, row_gains
-from hybridrec.ranking.groups import Floats
-from hybridrec.ranking.pool import Ints, Pool
+from hybridrec.candidates.groups import Floats
+from hybridrec.candidates.pool import Ints, Pool
+from hybridrec.metrics.metrics import Labels, pair_keys, row_gains
+from hybridrec.storage import store
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame
 
-    from hybridrec.run import Fold, Run
+    from hybridrec.runs.run import Fold, Run
 
 log = logging.getLogger(__name__)
 MAX_ITEMS, MAX_POSITION = 20_000, 50  # what is counted fits into a million cells, however many items there are

@@ -15,13 +15,13 @@ from typing import Self
 import numpy as np
 from scipy.sparse import csr_array
 
-from hybridrec.models import Floats, Ints, Linear, Log, Neighbours, TrainingData, UserBlock
 from hybridrec.retrieval.dot import Vectors, no_vectors, score_dot, search
 from hybridrec.retrieval.item_item import ItemItemModel
 from hybridrec.retrieval.nearest import nearest
 from hybridrec.retrieval.select import empty_lists, spread
 from hybridrec.retrieval.sparse import arrays_of, column_sums, pattern, power, row_sums, scaled, score_sparse
 from hybridrec.retrieval.spectrum import main_directions
+from hybridrec.types import Floats, Ints, Linear, Log, Neighbours, TrainingData, UserBlock
 
 DOC = "Choices smoothed over the graph of users and items (linear and low-pass graph filter)."
 BECAUSE = "it lies close to your choices in the graph of who chose what"

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hybridrec.candidates import choose_sources, nominates
-from hybridrec.likes import disliked
-from hybridrec.models import NO_ITEM, Ints, Neighbours, Retriever, UserBlock
+from hybridrec.candidates.nomination import choose_sources, nominates
 from hybridrec.rules.seen import in_history
-from hybridrec.run import Run
-from hybridrec.training import load_fit, training_data
+from hybridrec.runs.run import Run
+from hybridrec.splitting.likes import disliked
+from hybridrec.training.fits import load_fit, training_data
+from hybridrec.types import NO_ITEM, Ints, Neighbours, Retriever, UserBlock
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,15 +9,17 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
-from hybridrec import discover, spark, store
-from hybridrec.config import Split
+from hybridrec.base import extensions
+from hybridrec.base.config import Split
+from hybridrec.base.settings import Settings
 from hybridrec.evaluation.promotion import write_policy_of
+from hybridrec.execution import spark
 from hybridrec.ingest.quality import accept_checked
 from hybridrec.offline.data import adapt, add_named_by_events
-from hybridrec.offline.lists import write_candidates, write_recommendations
+from hybridrec.offline.exported_lists import write_candidates, write_recommendations
 from hybridrec.offline.stages import Stages
-from hybridrec.run import FOLDS, MANIFEST, Run
-from hybridrec.settings import Settings
+from hybridrec.runs.run import FOLDS, MANIFEST, Run
+from hybridrec.storage import store
 
 log = logging.getLogger(__name__)
 SOURCE, RUN = "files", "benchmark"
@@ -83,7 +85,7 @@ class Night:
             self.stages.run(name.replace("_", " "), [(name, "--run-id", RUN)])
 
     def _search(self) -> None:
-        searched = [name for name, module in discover.members("models").items() if getattr(module, "SEARCH", {})]
+        searched = [name for name, module in extensions.members("models").items() if getattr(module, "SEARCH", {})]
         seconds = SEARCH_SECONDS * self.stages.at_once // max(len(searched), 1)
         commands = [("tune_model", "--run-id", RUN, "--model", name, "--seconds", str(seconds)) for name in searched]
         self.stages.run("search options", commands, optional=True)

@@ -7,13 +7,15 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 
-from hybridrec import discover, likes, storage, store
-from hybridrec.config import Config, Split, read_config, require_known_options
-from hybridrec.errors import BadData
-from hybridrec.fingerprint import code_version
-from hybridrec.folds import HOUR, cut_folds, positive_events_per_hour
-from hybridrec.run import MANIFEST, Input, Run, RunManifest, run_folder
-from hybridrec.settings import Settings
+from hybridrec.base import extensions
+from hybridrec.base.config import Config, Split, read_config, require_known_options
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
+from hybridrec.runs.run import MANIFEST, Input, Run, RunManifest, run_folder
+from hybridrec.splitting import likes
+from hybridrec.splitting.folds import HOUR, cut_folds, positive_events_per_hour
+from hybridrec.storage import shared_files, store
+from hybridrec.storage.fingerprints import code_version
 from hybridrec.tuning.tuned import tuned_models, with_tuned
 
 log = logging.getLogger(__name__)
@@ -44,17 +46,17 @@ def open_run(request: Request, settings: Settings) -> Run:
 
     A backfill may take up a run that the schedule has opened: it keeps all that was resolved, and publishes only by request.
     """
-    if storage.modified(run_folder(settings, request.run_id) / MANIFEST) is not None:
+    if shared_files.modified(run_folder(settings, request.run_id) / MANIFEST) is not None:
         found = Run.open(request.run_id)
         if request.backfill and not found.manifest.backfill:
             taken_up = replace(found.manifest, publish=request.publish, backfill=True)
-            storage.write_text(found.folder / MANIFEST, store.as_json(asdict(taken_up)))
+            shared_files.write_text(found.folder / MANIFEST, store.as_json(asdict(taken_up)))
         return Run.open(request.run_id)
     config = _config(request, settings)
     models = _models(request.models)
     inputs = _inputs(request.source, settings)
     events = settings.warehouse(request.source) / "core_events"
-    files = [str(path) for path in storage.fetch(events / name for name in inputs["core_events"].files)]
+    files = [str(path) for path in shared_files.fetch(events / name for name in inputs["core_events"].files)]
     config = likes.resolved(config, files)
     hours, counts = positive_events_per_hour(files, config)
     as_of = _as_of(request.as_of, files)
@@ -95,16 +97,16 @@ def _config(request: Request, settings: Settings) -> Config:
 
 
 def _models(asked: tuple[str, ...]) -> tuple[str, ...]:
-    known = discover.names("models")
+    known = extensions.names("models")
     unknown = sorted(set(asked) - set(known))
     if unknown:
         raise BadData(f"models: there is no {', '.join(unknown)}; choose from {', '.join(known)}")
-    required = {name for name in known if discover.member("models", name).REQUIRED}
+    required = {name for name in known if extensions.member("models", name).REQUIRED}
     return tuple(sorted(set(asked) | required)) if asked else known
 
 
 def _inputs(source: str, settings: Settings) -> dict[str, Input]:
-    discover.member("sources", source)
+    extensions.member("sources", source)
     found = {}
     for name in CORE_TABLES:
         folder = settings.warehouse(source) / name

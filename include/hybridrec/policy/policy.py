@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec import storage, store, strategies
-from hybridrec.config import Config
-from hybridrec.errors import BadData
-from hybridrec.ranking.groups import Floats, Rows
-from hybridrec.ranking.pool import Ints, Pool
+from hybridrec import strategies
+from hybridrec.base.config import Config
+from hybridrec.base.errors import BadData
+from hybridrec.candidates.groups import Floats, Rows
+from hybridrec.candidates.pool import Ints, Pool
+from hybridrec.storage import shared_files, store
 
 if TYPE_CHECKING:
-    from hybridrec.run import Run
+    from hybridrec.runs.run import Run
 
 Kind = Literal["source", "scorer", "strategy"]
 DECISION, RUN, STRATEGIES = "decision.json", "run.json", "strategies"
@@ -128,7 +129,7 @@ def save_policy(run: Run, choices: dict[str, Choice], folder: Path) -> None:
     """Write a policy of this run: its choices and every strategy that it has fitted."""
     folder.mkdir(parents=True, exist_ok=True)
     write_choices(folder / DECISION, choices, {})
-    (folder / RUN).write_text(storage.read_text(run.folder / RUN))
+    (folder / RUN).write_text(shared_files.read_text(run.folder / RUN))
     for name in fitted_strategies(run):
         shutil.copytree(run.artefact(strategies.artefact_name(name)), folder / STRATEGIES / name)
 
@@ -136,7 +137,7 @@ def save_policy(run: Run, choices: dict[str, Choice], folder: Path) -> None:
 def fitted_strategies(run: Run) -> tuple[str, ...]:
     """Names of the strategies that train_ranker has committed in this run."""
     folder = run.folder / strategies.FOLDER
-    return tuple(name for name in storage.children(folder) if store.is_committed(folder / name))
+    return tuple(name for name in shared_files.children(folder) if store.is_committed(folder / name))
 
 
 def read_choices(path: Path) -> dict[str, Choice]:

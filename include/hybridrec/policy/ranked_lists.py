@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from hybridrec import storage
-from hybridrec.ranking.groups import Rows, best_first
-from hybridrec.ranking.policy import Policy, load_policy
-from hybridrec.ranking.pool import FeatureFiles, ItemColumns, Pool, build_pool, load_items
+from hybridrec.candidates.groups import Rows, best_first
+from hybridrec.candidates.pool import FeatureFiles, ItemColumns, Pool, build_pool, load_items
+from hybridrec.policy.policy import Policy, load_policy
+from hybridrec.storage import shared_files
 from hybridrec.tables import table
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def rank_files(files: Iterable[str], ranking: Ranking) -> Iterator[pa.RecordBatc
     """model_ranked from files of model_candidates, each sorted by user and with all rows of its users."""
     import pyarrow.parquet as pq
 
-    for file in storage.fetch(map(Path, files)):
+    for file in shared_files.fetch(map(Path, files)):
         with pq.ParquetFile(file) as candidates:
             yield from rank_batches(candidates.iter_batches(), ranking)
 
@@ -98,8 +98,8 @@ def rank_batches(batches: Iterator[pa.RecordBatch], ranking: Ranking) -> Iterato
 @lru_cache(maxsize=1)
 def _prepared(files: FeatureFiles, policy: Path) -> tuple[ItemColumns, Policy]:
     """What every block needs, once a worker, however many files it ranks: committed files are never written again."""
-    storage.fetch(Path(file) for of_table in astuple(files) for file in of_table)
-    return load_items(files), load_policy(storage.fetch_folder(policy))
+    shared_files.fetch(Path(file) for of_table in astuple(files) for file in of_table)
+    return load_items(files), load_policy(shared_files.fetch_folder(policy))
 
 
 def user_blocks(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:

@@ -19,16 +19,16 @@ import pandas as pd
 import pyarrow as pa
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
-from hybridrec.candidates import pool_block
-from hybridrec.catalogue import known_items
-from hybridrec.likes import disliked
-from hybridrec.models import Ints, PairScorer
-from hybridrec.ranking.groups import best_first, starts_of
-from hybridrec.ranking.policy import Policy, load_policy
-from hybridrec.ranking.pool import FeatureFiles, ItemColumns, build_pool, feature_files, load_items
-from hybridrec.run import Run
-from hybridrec.settings import Settings
-from hybridrec.training import load_fit, user_block
+from hybridrec.base.settings import Settings
+from hybridrec.candidates.groups import best_first, starts_of
+from hybridrec.candidates.nomination import pool_block
+from hybridrec.candidates.pool import FeatureFiles, ItemColumns, build_pool, feature_files, load_items
+from hybridrec.dataset.catalogue import known_items
+from hybridrec.policy.policy import Policy, load_policy
+from hybridrec.runs.run import Run
+from hybridrec.splitting.likes import disliked
+from hybridrec.training.fits import load_fit, user_block
+from hybridrec.types import Ints, PairScorer
 
 
 class RegisteredStack(PythonModel):  # type: ignore[misc]  # mlflow has no types

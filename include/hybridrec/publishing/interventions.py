@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal
 
-from hybridrec import storage, store
-from hybridrec.errors import BadData
-from hybridrec.settings import Settings
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
+from hybridrec.storage import shared_files, store
 
 Kind = Literal["rollback", "hold", "lift"]
 MAX_REASON = 300
@@ -41,22 +41,22 @@ def record(settings: Settings, act: Intervention) -> None:
     if not 0 < len(act.reason.strip()) <= MAX_REASON:
         raise BadData(f"reason is {act.reason[:40]!r}; say in 1 to {MAX_REASON} characters why: whoever reads it later was not there")
     name = f"{act.at:%Y%m%dT%H%M%S.%f}-{act.kind}.json"
-    storage.write_text(settings.interventions / name, store.as_json(asdict(act)))
+    shared_files.write_text(settings.interventions / name, store.as_json(asdict(act)))
 
 
 def interventions(settings: Settings) -> list[Intervention]:
     """All acts, newest first."""
-    return [_read(settings, name) for name in reversed(storage.children(settings.interventions))]
+    return [_read(settings, name) for name in reversed(shared_files.children(settings.interventions))]
 
 
 def hold(settings: Settings) -> Intervention | None:
     """The hold that is in effect, if any."""
-    names = (name for name in reversed(storage.children(settings.interventions)) if not name.endswith("-rollback.json"))
+    names = (name for name in reversed(shared_files.children(settings.interventions)) if not name.endswith("-rollback.json"))
     newest = next(names, None)
     act = _read(settings, newest) if newest else None
     return act if act and act.kind == "hold" else None
 
 
 def _read(settings: Settings, name: str) -> Intervention:
-    raw = json.loads(storage.read_text(settings.interventions / name))
+    raw = json.loads(shared_files.read_text(settings.interventions / name))
     return Intervention(**raw | {"at": datetime.fromisoformat(raw["at"])})

@@ -6,14 +6,14 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hybridrec import store
-from hybridrec.errors import BadData
-from hybridrec.ranking.policy import DECISION, read_choices
-from hybridrec.run import Run
+from hybridrec.base.errors import BadData
+from hybridrec.policy.policy import DECISION, read_choices
+from hybridrec.runs.run import Run
+from hybridrec.storage import store
 
 if TYPE_CHECKING:
-    from hybridrec.settings import Settings
-    from hybridrec.targets import Publication, Target
+    from hybridrec.base.settings import Settings
+    from hybridrec.versions.publications import Publication, Target
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec.config import Config
-from hybridrec.errors import BadData
-from hybridrec.likes import disliked
-from hybridrec.publishing import is_older, live_publication, output_hashes
+from hybridrec.base.config import Config
+from hybridrec.base.errors import BadData
+from hybridrec.publishing.publish import is_older, live_publication, output_hashes
 from hybridrec.rules.seen import in_history
-from hybridrec.run import Run
-from hybridrec.targets import Publication, Target
-from hybridrec.training import user_block
+from hybridrec.runs.run import Run
+from hybridrec.splitting.likes import disliked
+from hybridrec.training.fits import user_block
+from hybridrec.versions.publications import Publication, Target
 
 if TYPE_CHECKING:
     import pyarrow as pa

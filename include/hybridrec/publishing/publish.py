@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from hybridrec import interventions, store
-from hybridrec.errors import BadData
-from hybridrec.run import Run
-from hybridrec.targets import PUBLISHED, Publication, Target
+from hybridrec.base.errors import BadData
+from hybridrec.publishing import interventions
+from hybridrec.runs.run import Run
+from hybridrec.storage import store
+from hybridrec.versions.publications import PUBLISHED, Publication, Target
 
 if TYPE_CHECKING:
     import pyarrow as pa

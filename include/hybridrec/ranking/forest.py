@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec.ranking.groups import Floats
+from hybridrec.candidates.groups import Floats
 
 if TYPE_CHECKING:
     import lightgbm

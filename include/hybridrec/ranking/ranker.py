@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec import store
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
+from hybridrec.candidates.groups import Floats, Rows, zscore
+from hybridrec.candidates.pool import Pool
 from hybridrec.ranking.forest import Forest, forest_of
-from hybridrec.ranking.groups import Floats, Rows, zscore
-from hybridrec.ranking.pool import Pool
+from hybridrec.storage import store
 
 if TYPE_CHECKING:
     import lightgbm

@@ -19,14 +19,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridrec import likes, storage, store
-from hybridrec.candidates import choose_sources
+from hybridrec.base.extensions import LIBRARY
+from hybridrec.base.settings import Settings
+from hybridrec.candidates.nomination import choose_sources
 from hybridrec.evaluation.gate import Champion, Verdict
 from hybridrec.evaluation.promotion import write_policy_of
-from hybridrec.job import TaskRecord, read_records
-from hybridrec.ranking.policy import DECISION, fitted_strategies, read_choices
-from hybridrec.run import FOLDS, MANIFEST, Run
-from hybridrec.settings import Settings
+from hybridrec.execution.job import TaskRecord, read_records
+from hybridrec.policy.policy import DECISION, fitted_strategies, read_choices
+from hybridrec.runs.run import FOLDS, MANIFEST, Run
+from hybridrec.splitting import likes
+from hybridrec.storage import shared_files, store
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -184,7 +186,7 @@ def _fetch_policy(client: MlflowClient, version: str, folder: Path) -> Path | No
 
 def _fingerprint(run: Run) -> str:
     """SHA-256 over the content hashes of all that a version holds."""
-    digest = hashlib.sha256(storage.read_text(run.folder / MANIFEST).encode())
+    digest = hashlib.sha256(shared_files.read_text(run.folder / MANIFEST).encode())
     for folder in _stack_datasets(run):
         digest.update(f"{folder.relative_to(run.folder)} {store.read_manifest(folder).content_hash}\n".encode())
     return digest.hexdigest()
@@ -319,7 +321,7 @@ def _register_stack(client: MlflowClient, run: Run, parent: str) -> str:
     with tempfile.TemporaryDirectory(dir=run.settings.home) as scratch, mlflow.start_run(run_id=parent):
         _copy_stack(run, Path(scratch) / "home")
         code = Path(scratch) / "registered_stack.py"
-        shutil.copyfile(Path(__file__).with_name(code.name), code)  # MLflow would keep the rights that the installation gave it
+        shutil.copyfile(LIBRARY / "policy" / code.name, code)  # MLflow would keep the rights that the installation gave it
         info = mlflow.pyfunc.log_model(
             name="stack",
             python_model=str(code),
@@ -337,14 +339,14 @@ def _copy_stack(run: Run, home: Path) -> None:
     """The run with only what ranking needs, as a home of its own."""
     target = home / "runs" / run.run_id
     target.mkdir(parents=True)
-    (target / MANIFEST).write_text(storage.read_text(run.folder / MANIFEST))
+    (target / MANIFEST).write_text(shared_files.read_text(run.folder / MANIFEST))
     for folder in _stack_datasets(run):
         copy = target / folder.relative_to(run.folder)
-        for file in storage.fetch(folder / name for name in store.read_manifest(folder).files):
+        for file in shared_files.fetch(folder / name for name in store.read_manifest(folder).files):
             place = copy / file.relative_to(folder)
             place.parent.mkdir(parents=True, exist_ok=True)
             _link(file, place)
-        (copy / store.MANIFEST).write_text(storage.read_text(folder / store.MANIFEST))
+        (copy / store.MANIFEST).write_text(shared_files.read_text(folder / store.MANIFEST))
     write_policy_of(run, home / "policy")
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hybridrec.final_lists.popular import Ladder
-from hybridrec.reranking import Rule, apply_rules
+from hybridrec.reranking.popular import Ladder
+from hybridrec.reranking.rule_chain import Rule, apply_rules
 from hybridrec.rules import Kind, RuleContext
 
 OWN = -1  # `rung` of a row that a source nominated

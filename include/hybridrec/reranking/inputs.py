@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec import storage, store
-from hybridrec.content import SimilarContent, item_vectors
-from hybridrec.final_lists.popular import Ladder, ladder, popularity
-from hybridrec.final_lists.similar import PREFERRED
-from hybridrec.likes import disliked, disliked_by_most
-from hybridrec.models import NO_ITEM, Ints, KnowsSimilarItems, Neighbours
-from hybridrec.reranking import Rule, active_rules
+from hybridrec.dataset.content import SimilarContent, item_vectors
+from hybridrec.reranking.popular import Ladder, ladder, popularity
+from hybridrec.reranking.rule_chain import Rule, active_rules
+from hybridrec.reranking.similar import PREFERRED
 from hybridrec.retrieval.dot import in_threads
 from hybridrec.retrieval.select import empty_lists
 from hybridrec.retrieval.sparse import load_csr, save_csr
 from hybridrec.rules import RuleContext
-from hybridrec.run import Run
-from hybridrec.training import load_fit, user_block
+from hybridrec.runs.run import Run
+from hybridrec.splitting.likes import disliked, disliked_by_most
+from hybridrec.storage import shared_files, store
+from hybridrec.training.fits import load_fit, user_block
+from hybridrec.types import NO_ITEM, Ints, KnowsSimilarItems, Neighbours
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,7 +87,7 @@ def _neighbours(model: KnowsSimilarItems, wanted: Ints, n_items: int, threads: i
 
 def load_inputs(run: Run, folder: Path) -> ListInputs:
     """The inputs that write_inputs left in the folder, on whichever machine."""
-    storage.fetch_folder(folder)
+    shared_files.fetch_folder(folder)
     items = read_items(run)
     counts = popularity(run.read("model_item_features", "final"), len(items))
     neighbours = {

@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hybridrec.final_lists.fill import OWN, first_places
-from hybridrec.final_lists.inputs import ListInputs, load_inputs
-from hybridrec.final_lists.popular import RUNGS, SENTENCES
-from hybridrec.final_lists.sentences import sentences
-from hybridrec.ranking.lists import user_blocks
-from hybridrec.ranking.policy import segments_of
-from hybridrec.reranking import apply_rules
+from hybridrec.policy.policy import segments_of
+from hybridrec.policy.ranked_lists import user_blocks
+from hybridrec.reranking.fill import OWN, first_places
+from hybridrec.reranking.inputs import ListInputs, load_inputs
+from hybridrec.reranking.popular import RUNGS, SENTENCES
+from hybridrec.reranking.rule_chain import apply_rules
+from hybridrec.reranking.sentences import sentences
 from hybridrec.rules import RuleContext
-from hybridrec.run import Run
+from hybridrec.runs.run import Run
 from hybridrec.tables import table
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hybridrec import discover
-from hybridrec.config import Config, with_options
-from hybridrec.errors import BadData
+from hybridrec.base import extensions
+from hybridrec.base.config import Config, with_options
+from hybridrec.base.errors import BadData
 from hybridrec.rules import Kind, RuleContext
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Rule:
 
 def active_rules(config: Config) -> list[Rule]:
     """All rules that are not switched off, with the options of this night."""
-    return [_rule(name, module, config) for name, module in discover.members("rules").items()]
+    return [_rule(name, module, config) for name, module in extensions.members("rules").items()]
 
 
 def apply_rules(ranked: pd.DataFrame, context: RuleContext, rules: Sequence[Rule], kinds: Sequence[Kind] = tuple(Kind)) -> pd.DataFrame:

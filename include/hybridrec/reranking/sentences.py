@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec import discover
-from hybridrec.models import NO_ITEM, Ints
+from hybridrec.base import extensions
 from hybridrec.rules.seen import in_history
+from hybridrec.types import NO_ITEM, Ints
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,9 +52,9 @@ def sentences(
 
 
 def _templates(source: str) -> tuple[str, str]:
-    if source not in discover.names("models"):
+    if source not in extensions.names("models"):
         return NO_MODEL, ""
-    module = discover.member("models", source)
+    module = extensions.member("models", source)
     return module.BECAUSE, getattr(module, "BECAUSE_OF", "")
 
 

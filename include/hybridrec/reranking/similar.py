@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec.models import NO_ITEM, Neighbours
 from hybridrec.retrieval.select import empty_lists, row_blocks
+from hybridrec.types import NO_ITEM, Neighbours
 
 if TYPE_CHECKING:
     import pandas as pd

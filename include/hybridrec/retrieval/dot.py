@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec.models import Floats, Ints, Neighbours, TrainingData, UserBlock
 from hybridrec.retrieval.select import NOT_ELIGIBLE, Pairs, empty_lists, rank_pairs, spread
+from hybridrec.types import Floats, Ints, Neighbours, TrainingData, UserBlock
 
 if TYPE_CHECKING:
     from hybridrec.retrieval.approximate import ClusterIndex

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec.compiled import compiled
-from hybridrec.models import Floats, Ints
+from hybridrec.base.compiled import compiled
+from hybridrec.types import Floats, Ints
 
 if TYPE_CHECKING:
     from hybridrec.retrieval.nearest import Norms, Reach, Rows

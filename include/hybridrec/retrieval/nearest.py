@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec.models import Floats, Ints
 from hybridrec.retrieval.dot import as_they_end
 from hybridrec.retrieval.select import uneven_blocks
 from hybridrec.retrieval.sparse import arrays_of
+from hybridrec.types import Floats, Ints
 
 if TYPE_CHECKING:
     from hybridrec.retrieval import kernels

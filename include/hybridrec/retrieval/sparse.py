@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec.models import Floats, Ints, Neighbours
 from hybridrec.retrieval.select import empty_lists, row_numbers
+from hybridrec.types import Floats, Ints, Neighbours
 
 if TYPE_CHECKING:
     from hybridrec.retrieval import kernels

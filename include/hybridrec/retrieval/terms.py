@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec.models import Floats, Ints, Neighbours
 from hybridrec.retrieval.select import empty_lists, row_numbers
 from hybridrec.retrieval.sparse import arrays_of, empty_csr, load_csr, one_hot, save_csr, score_rows, top_k_sparse
+from hybridrec.types import Floats, Ints, Neighbours
 
 GROUPS = ("starts", "members")
 FROM_GROUPS = 50_000  # of fewer it costs as much to find out which terms can be left out as to add them up

@@ -16,10 +16,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from hybridrec import storage, store
-from hybridrec.config import Config, Options
-from hybridrec.errors import BadData
-from hybridrec.settings import Settings
+from hybridrec.base.config import Config, Options
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
+from hybridrec.storage import shared_files, store
 from hybridrec.tables import Table, table
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 class Fold:
     """Base models see events before `cut`; labels are events from `cut` to `label_end` (none for fold final).
 
-    With a split other than by time every cut and label_end is as_of, and what is held out is in hybridrec.splits.
+    With a split other than by time every cut and label_end is as_of, and what is held out is in hybridrec.splitting.splits.
     """
 
     name: FoldName
@@ -105,7 +105,7 @@ class Run:
         settings = settings or Settings.from_env()
         path = run_folder(settings, run_id) / MANIFEST
         try:
-            raw = json.loads(storage.read_text(path))
+            raw = json.loads(shared_files.read_text(path))
         except FileNotFoundError:
             raise BadData(f"run {run_id!r}: {path} does not exist; start with python -m jobs.open_run") from None
         return cls(_parse_manifest(raw), settings)
@@ -114,8 +114,8 @@ class Run:
     def create(cls, manifest: RunManifest, settings: Settings) -> Run:
         """Write the manifest, unless the run exists: the first attempt has resolved it for all later ones."""
         path = run_folder(settings, manifest.run_id) / MANIFEST
-        if storage.modified(path) is None:
-            storage.write_text(path, store.as_json(asdict(manifest)))
+        if shared_files.modified(path) is None:
+            shared_files.write_text(path, store.as_json(asdict(manifest)))
         return cls.open(manifest.run_id)
 
     @property
@@ -158,7 +158,7 @@ class Run:
             return [str(path) for path in store.committed_files(self.dataset(name, part))]
         folder = self.settings.warehouse(self.manifest.source) / name
         try:
-            return [str(path) for path in storage.fetch(folder / file for file in self.manifest.inputs[name].files)]
+            return [str(path) for path in shared_files.fetch(folder / file for file in self.manifest.inputs[name].files)]
         except FileNotFoundError as error:
             raise BadData(f"{name}: files of run {self.run_id} are gone, an ingest has replaced them; open a new run ({error})") from None
 
@@ -180,7 +180,7 @@ class Run:
         definition = table(name)
         # a table of fixed columns states its schema, so that Spark need not open the files to learn it
         reader = spark.read if definition.open_prefixes else spark.read.schema(definition.spark_ddl())
-        return reader.parquet(*(storage.spark_path(Path(file)) for file in self.files(name, part)))
+        return reader.parquet(*(shared_files.spark_path(Path(file)) for file in self.files(name, part)))
 
     def write_spark(self, name: str, frame: DataFrame, part: str = "", row_group_mib: int = 128) -> None:
         """Write a Spark frame into an attempt folder and commit it as the table's content.
@@ -192,8 +192,8 @@ class Run:
         definition: Table = table(name)
         folder = self.dataset(name, part)
         with store.attempted(folder) as attempt:
-            frame.write.mode("overwrite").option("parquet.block.size", str(row_group_mib * 2**20)).parquet(storage.spark_path(attempt))
-            storage.take_from_spark(attempt)
+            frame.write.mode("overwrite").option("parquet.block.size", str(row_group_mib * 2**20)).parquet(shared_files.spark_path(attempt))
+            shared_files.take_from_spark(attempt)
             rows = sum(pq.read_metadata(path).num_rows for path in attempt.glob("*.parquet"))
             if rows < definition.min_rows:
                 raise BadData(f"{name} {part}: {rows} rows, expected at least {definition.min_rows}")

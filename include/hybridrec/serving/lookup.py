@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hybridrec import discover
-from hybridrec.settings import Settings
-from hybridrec.targets import Answer, Entry, Reason, Target
+from hybridrec.base import extensions
+from hybridrec.base.settings import Settings
+from hybridrec.versions.publications import Answer, Entry, Reason, Target
 
 SOURCES_SHOWN = 3
 POPULAR = ("recent", "all_time")  # the tiers below a user's own list
@@ -15,7 +15,7 @@ ATTEMPTS = 5
 
 def open_target(settings: Settings) -> Target:
     """The publish target that the settings name."""
-    target: Target = discover.member("targets", settings.target).connect(settings)
+    target: Target = extensions.member("targets", settings.target).connect(settings)
     return target
 
 

@@ -27,13 +27,14 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import StringConstraints, TypeAdapter
 
-from hybridrec import job, lookup
-from hybridrec.errors import BadData, NothingPublished
-from hybridrec.http_edge import ERROR, Edge
-from hybridrec.read_threads import ReadThreads
-from hybridrec.settings import Settings
+from hybridrec.base.errors import BadData, NothingPublished
+from hybridrec.base.settings import Settings
+from hybridrec.execution import job
+from hybridrec.serving import lookup
+from hybridrec.serving.http_edge import ERROR, Edge
+from hybridrec.serving.read_threads import ReadThreads
 from hybridrec.tables import MAX_ID
-from hybridrec.targets import Answer, SimilarItems, Target, said
+from hybridrec.versions.publications import Answer, SimilarItems, Target, said
 
 T = TypeVar("T")
 Read = Callable[[Callable[[], T]], Awaitable[T]]

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec.errors import BadData
-from hybridrec.settings import Settings
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
 from hybridrec.sources import options
 
 if TYPE_CHECKING:
@@ -179,8 +179,8 @@ def write_parts(config: Config, seed: int, parts: Iterable[Part], folder: Path) 
 
 def _write_by_spark(config: Config, seed: int, parts: list[Part], folder: Path) -> None:
     """The same by Spark's workers; only the parts' numbers come back."""
-    from hybridrec.job import spark_time
-    from hybridrec.spark import session
+    from hybridrec.execution.job import spark_time
+    from hybridrec.execution.spark import session
 
     def of_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:

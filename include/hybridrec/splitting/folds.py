@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
-from hybridrec.config import Config
-from hybridrec.errors import BadData
-from hybridrec.likes import is_positive
-from hybridrec.run import Fold
+from hybridrec.base.config import Config
+from hybridrec.base.errors import BadData
+from hybridrec.runs.run import Fold
+from hybridrec.splitting.likes import is_positive
 
 HOUR = timedelta(hours=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -44,7 +44,7 @@ def cut_folds(hours: Hours, counts: Hours, as_of: datetime, config: Config) -> d
     """
     if not len(hours):
         raise _nothing_counts(as_of, config)
-    if config.split != "time":  # the labels are not those behind a cut: see hybridrec.splits
+    if config.split != "time":  # the labels are not those behind a cut: see hybridrec.splitting.splits
         return {"rank": Fold("rank", as_of, as_of), "eval": Fold("eval", as_of, as_of), "final": Fold("final", as_of, None)}
     label_cut = _label_start(hours, counts, as_of, config)
     earlier = hours < _hour(label_cut)

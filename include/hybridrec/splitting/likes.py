@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec import store
-from hybridrec.config import Config
+from hybridrec.base.config import Config
+from hybridrec.storage import store
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
     from scipy.sparse import csr_array
 
-    from hybridrec.models import Ints
-    from hybridrec.run import Fold, Run
+    from hybridrec.runs.run import Fold, Run
+    from hybridrec.types import Ints
 
 TABLE = "model_disliked"
 RATING = "rating"
@@ -84,7 +84,7 @@ def mark_disliked(positive: DataFrame, low: DataFrame) -> DataFrame:
 
 def disliked_pairs(low: DataFrame, positive: DataFrame, fold: Fold) -> DataFrame:
     """model_disliked of a fold: pairs with a low rating before the cut that no other event of the history speaks for."""
-    from hybridrec import splits
+    from hybridrec.splitting import splits
 
     liked = splits.history(positive, fold).select("user_idx", "item_idx")
     return splits.history(low, fold).select("user_idx", "item_idx").distinct().join(liked, ["user_idx", "item_idx"], "left_anti")

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hybridrec.config import Config, Split
-from hybridrec.errors import BadData
+from hybridrec.base.config import Config, Split
+from hybridrec.base.errors import BadData
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-    from hybridrec.run import Fold, RunManifest
+    from hybridrec.runs.run import Fold, RunManifest
 
 STAGES = {"rank": 1, "eval": 2, "final": 3}
 NEVER = 9

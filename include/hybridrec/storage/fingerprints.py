@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from hybridrec import store
+from hybridrec.storage import store
 
 
 def code_version() -> str:
     """SHA-256 of the library's and the jobs' source text, shortened; needs no version control at run time."""
-    library = Path(__file__).parent
+    library = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for folder in (library, Path.cwd() / "jobs"):
         for path in sorted(folder.rglob("*.py")):

@@ -24,8 +24,8 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridrec.errors import BadData
-from hybridrec.settings import Settings
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
 
 if TYPE_CHECKING:
     from pyarrow.fs import S3FileSystem

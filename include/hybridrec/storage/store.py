@@ -4,7 +4,7 @@ A *dataset* is a folder with a manifest, `_committed.json`, that names the files
 files into an attempt folder of its own beside the manifest and commits by replacing the manifest, the one atomic
 step. Readers read what the manifest names, so a killed writer leaves nothing visible, and of two writers of the
 same dataset the last to commit wins whole. Nothing is renamed, so it holds on object stores: there the files of the attempt
-are uploaded first and the manifest last (hybridrec.storage).
+are uploaded first and the manifest last (hybridrec.storage.shared_files).
 
     model_candidates/fold=final/_committed.json
     model_candidates/fold=final/attempt-6f1c.../part-0.parquet
@@ -26,8 +26,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from hybridrec import storage
-from hybridrec.storage import ORPHAN_SECONDS
+from hybridrec.storage import shared_files
+from hybridrec.storage.shared_files import ORPHAN_SECONDS
 
 MANIFEST = "_committed.json"
 CANDIDATE = "_candidate.json"
@@ -68,7 +68,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def _read(path: Path) -> Manifest:
-    raw = json.loads(storage.read_text(path))
+    raw = json.loads(shared_files.read_text(path))
     superseded = tuple(tuple(files) for files in raw["superseded"])
     return Manifest(tuple(raw["files"]), raw["rows"], raw["content_hash"], superseded, raw.get("made_from", ""))
 
@@ -88,7 +88,7 @@ def newest(folder: Path) -> Manifest | None:
 
 def is_committed(folder: Path) -> bool:
     """Whether the dataset has a committed state."""
-    return storage.modified(folder / MANIFEST) is not None
+    return shared_files.modified(folder / MANIFEST) is not None
 
 
 def is_made_from(folder: Path, fingerprint: str) -> bool:
@@ -98,7 +98,7 @@ def is_made_from(folder: Path, fingerprint: str) -> bool:
 
 def committed_files(folder: Path, suffix: str = ".parquet") -> list[Path]:
     """The files of a dataset that count, on this disk, as absolute paths in a fixed order."""
-    return storage.fetch(folder / name for name in read_manifest(folder).files if name.endswith(suffix))
+    return shared_files.fetch(folder / name for name in read_manifest(folder).files if name.endswith(suffix))
 
 
 def committed_folder(folder: Path) -> Path:
@@ -107,7 +107,7 @@ def committed_folder(folder: Path) -> Path:
     attempts = {_attempt(name) for name in files}
     if len(attempts) != 1:
         raise NotCommitted(f"{folder}: expected one attempt, found {sorted(attempts)}")
-    storage.fetch(folder / name for name in files)
+    shared_files.fetch(folder / name for name in files)
     return folder / attempts.pop()
 
 
@@ -186,9 +186,9 @@ def commit(folder: Path, manifest: Manifest, keep: int = 0) -> None:
     waiting = candidate(folder)
     proposed = waiting.files if waiting else ()
     known = [state for old in previous for state in (old.files, *old.superseded)]
-    storage.put(folder, set(manifest.files).difference(proposed, *known))
+    shared_files.put(folder, set(manifest.files).difference(proposed, *known))
     history = [state for state in known if set(state) != set(manifest.files)]
-    storage.write_text(folder / MANIFEST, as_json(asdict(manifest) | {"superseded": history[:keep]}))
+    shared_files.write_text(folder / MANIFEST, as_json(asdict(manifest) | {"superseded": history[:keep]}))
     kept = set(manifest.files).union(proposed, *history[:keep])
     _tidy(folder, kept, set().union(*history[keep:]) - kept)
 
@@ -198,8 +198,8 @@ def propose(folder: Path, manifest: Manifest) -> None:
     waiting, current = candidate(folder), read_manifest(folder) if is_committed(folder) else Manifest(())
     earlier = set(waiting.files if waiting else ())
     counting = set(current.files).union(*current.superseded)
-    storage.put(folder, set(manifest.files) - earlier - counting)
-    storage.write_text(folder / CANDIDATE, as_json(asdict(manifest)))
+    shared_files.put(folder, set(manifest.files) - earlier - counting)
+    shared_files.write_text(folder / CANDIDATE, as_json(asdict(manifest)))
     kept = counting | set(manifest.files)
     _tidy(folder, kept, earlier - kept)
 
@@ -211,7 +211,7 @@ def accept(folder: Path, checked: Manifest, keep: int = 0) -> None:
     """
     commit(folder, checked, keep)
     if candidate(folder) == checked:
-        storage.remove_file(folder / CANDIDATE)
+        shared_files.remove_file(folder / CANDIDATE)
 
 
 def _tidy(folder: Path, kept: set[str], superseded: set[str]) -> None:
@@ -223,7 +223,7 @@ def _tidy(folder: Path, kept: set[str], superseded: set[str]) -> None:
 
 def write_json(path: Path, value: object) -> None:
     """Write a small JSON file of this disk so that readers see the old one or the new one, whole."""
-    storage.replace_file(path, as_json(value))
+    shared_files.replace_file(path, as_json(value))
 
 
 def as_json(value: object) -> str:
@@ -254,9 +254,9 @@ def _is_named(folder: Path, attempt: Path) -> bool:
 def _remove_unnamed(folder: Path, kept: set[str], superseded: set[str]) -> None:
     """Remove what no kept state names, also what killed writers have left; a living writer's attempt is young and stays."""
     named, replaced = ({_attempt(name) for name in names} for names in (kept, superseded))
-    for attempt, written_at in storage.last_written(folder, ATTEMPT).items():
+    for attempt, written_at in shared_files.last_written(folder, ATTEMPT).items():
         if attempt in named:
             for name in {name for name in superseded if _attempt(name) == attempt} | set(files_below(folder, folder / attempt)) - kept:
-                storage.remove_file(folder / name)
+                shared_files.remove_file(folder / name)
         elif attempt in replaced or time.time() - written_at > ORPHAN_SECONDS:
-            storage.remove_folder(folder / attempt)
+            shared_files.remove_folder(folder / attempt)

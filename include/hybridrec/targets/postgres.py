@@ -16,16 +16,16 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hybridrec.ahead import one_ahead
-from hybridrec.content_hash import TableHash, combined_hash
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
 from hybridrec.postgresql import checksum, loading, rights
 from hybridrec.postgresql.checksum import TableChecksum
 from hybridrec.postgresql.connecting import LOCK_MS, LOOK_UP_MS, database_error, for_look_ups, in_sentences, parsed, transaction
 from hybridrec.postgresql.version_tables import add_keys, create_tables, drop_tables, drop_unreferenced, qualified, quoted
-from hybridrec.settings import Settings
+from hybridrec.storage.ahead import one_ahead
 from hybridrec.tables import Column, arrow_type
-from hybridrec.targets import PUBLISHED, WHY_POPULAR, WHY_SIMILAR, Answer, Entry, Publication, SimilarItems, definition
+from hybridrec.versions.content_hash import TableHash, combined_hash
+from hybridrec.versions.publications import PUBLISHED, WHY_POPULAR, WHY_SIMILAR, Answer, Entry, Publication, SimilarItems, definition
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -25,13 +25,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import quote
 
-from hybridrec.ahead import one_ahead
-from hybridrec.content_hash import TableHash, combined_hash
-from hybridrec.errors import BadData, NothingPublished
-from hybridrec.row_text import as_text
-from hybridrec.settings import Settings
+from hybridrec.base.errors import BadData, NothingPublished
+from hybridrec.base.settings import Settings
+from hybridrec.storage.ahead import one_ahead
 from hybridrec.tables import Column, Table
-from hybridrec.targets import PUBLISHED, WHY_POPULAR, WHY_SIMILAR, Answer, Entry, Publication, SimilarItems, State, definition
+from hybridrec.versions.content_hash import TableHash, combined_hash
+from hybridrec.versions.publications import PUBLISHED, WHY_POPULAR, WHY_SIMILAR, Answer, Entry, Publication, SimilarItems, State, definition
+from hybridrec.versions.row_text import as_text
 
 if TYPE_CHECKING:
     import pyarrow as pa

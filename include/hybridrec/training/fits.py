@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec import discover, store
-from hybridrec.config import with_options
-from hybridrec.errors import BadData
-from hybridrec.models import BuildsIndex, Ints, PairScorer, TrainingData, UserBlock
-from hybridrec.run import Run
+from hybridrec.base import extensions
+from hybridrec.base.config import with_options
+from hybridrec.base.errors import BadData
+from hybridrec.runs.run import Run
+from hybridrec.storage import store
+from hybridrec.types import BuildsIndex, Ints, PairScorer, TrainingData, UserBlock
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -101,7 +102,7 @@ def model_seed(seed: int, model: str, fold: str) -> int:
 
 def config_of(model: str, options: Mapping[str, Any]) -> Any:
     """The model's Config with the night's overrides; BadData for an unknown model or option."""
-    return with_options(discover.member("models", model).Config(), dict(options), f"[models.{model}]")
+    return with_options(extensions.member("models", model).Config(), dict(options), f"[models.{model}]")
 
 
 def fit_model(model: str, data: TrainingData, options: Mapping[str, Any], folder: Path) -> dict[str, float]:
@@ -109,7 +110,7 @@ def fit_model(model: str, data: TrainingData, options: Mapping[str, Any], folder
     config = config_of(model, options)
     if data.matrix.nnz == 0:
         raise BadData(f"models.{model}: the interaction matrix is empty; expected at least one positive event before the fold's cut")
-    fitted = discover.member("models", model).Model(config)
+    fitted = extensions.member("models", model).Model(config)
     metrics: dict[str, float] = fitted.fit(data)
     if isinstance(fitted, BuildsIndex):
         metrics |= fitted.build_index(data)
@@ -123,4 +124,4 @@ def fit_model(model: str, data: TrainingData, options: Mapping[str, Any], folder
 def load_fit(model: str, folder: Path) -> PairScorer:
     """The model that fit_model left in the folder, with the options it was fitted with."""
     config = config_of(model, json.loads((folder / FIT_FILE).read_text())["config"])
-    return cast(PairScorer, discover.member("models", model).Model.load(folder, config))
+    return cast(PairScorer, extensions.member("models", model).Model.load(folder, config))

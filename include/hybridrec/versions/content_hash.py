@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
 from hybridrec.tables import Table
 
 if TYPE_CHECKING:

@@ -1,12 +1,7 @@
-"""Publish targets: one file each.
-
-A member has `DOC` (one line) and `connect(settings: Settings) -> Target`. A version is immutable; what services
-read are views that `switch_to` moves in one transaction; until it commits, last night's version is live.
+"""Published versions: the row that describes one, what a service reads of it, and what a target must be able to do.
 
 Published names are PUBLISHED; `table("out_" + name)` defines the columns of each. Beside its own columns, every row a
 service reads carries run_id, version, model_version, generated_at and valid_until.
-
-A service reads a target in threads of its own: in one, or in as many as the target's `parallel_reads` says, if it has that.
 """
 
 from __future__ import annotations

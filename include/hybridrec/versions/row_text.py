@@ -5,8 +5,8 @@ from __future__ import annotations
 from json.encoder import encode_basestring
 from typing import TYPE_CHECKING
 
-from hybridrec.content_hash import utf8_of
 from hybridrec.tables import Table
+from hybridrec.versions.content_hash import utf8_of
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -31,7 +31,7 @@ def test_a_night_started_over_rest_publishes_for_everybody(stack: Stack, first_n
 
 
 def test_no_spark_server_outlives_its_night(stack: Stack, first_night: str) -> None:
-    from hybridrec.spark import running_server
+    from hybridrec.execution.spark import running_server
 
     assert running_server(stack.installation.settings, stack.file_safe(first_night)) is None
 

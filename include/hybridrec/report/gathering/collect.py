@@ -8,32 +8,33 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 
-from hybridrec import output_checks, storage, store
-from hybridrec.config import Split
-from hybridrec.errors import BadData
+from hybridrec.base.config import Split
+from hybridrec.base.errors import BadData
 from hybridrec.evaluation.ablation import Ablation
 from hybridrec.evaluation.comparisons import Comparison
 from hybridrec.evaluation.leaks import FOUND, FOUND_FILE
-from hybridrec.publishing import why_held
-from hybridrec.ranking.policy import DECISION, read_choices
+from hybridrec.execution.spark import server_peak_mib
+from hybridrec.policy.policy import DECISION, read_choices
+from hybridrec.publishing import output_checks
+from hybridrec.publishing.publish import why_held
 from hybridrec.report import story
-from hybridrec.report.costs import alarm_seconds, steps
 from hybridrec.report.facts import Before, Check, Choice, Facts, Gate, Index, LeakAlarms, Limits, Metric, OutputChecks, TunedModel, Version
-from hybridrec.report.failure import find_failure, unknown_failure
-from hybridrec.report.lists import batches, describe_lists
-from hybridrec.report.pool import pool_hits
-from hybridrec.report.quality import table_quality
-from hybridrec.report.served import served_quality
-from hybridrec.report.target import ask_target
-from hybridrec.report.warnings import warnings
-from hybridrec.run import Run
-from hybridrec.spark import server_peak_mib
-from hybridrec.training import FIT_FILE
+from hybridrec.report.gathering.costs import alarm_seconds, steps
+from hybridrec.report.gathering.failure import find_failure, unknown_failure
+from hybridrec.report.gathering.headline import served_quality
+from hybridrec.report.gathering.list_figures import batches, describe_lists
+from hybridrec.report.gathering.pool_hits import pool_hits
+from hybridrec.report.gathering.table_quality import table_quality
+from hybridrec.report.gathering.target_state import ask_target
+from hybridrec.report.gathering.warnings import warnings
+from hybridrec.runs.run import Run
+from hybridrec.storage import shared_files, store
+from hybridrec.training.fits import FIT_FILE
 from hybridrec.tuning.trials import as_text
 
 if TYPE_CHECKING:
-    from hybridrec.run import Fold, RunManifest
-    from hybridrec.targets import Publication
+    from hybridrec.runs.run import Fold, RunManifest
+    from hybridrec.versions.publications import Publication
 
 T = TypeVar("T")
 HELD_OUT: dict[Split, str] = {
@@ -281,6 +282,6 @@ def _categories_unlearnt(run: Run) -> bool:
 def _spark_peak_mib(run: Run) -> float | None:
     """What stop_spark noted, or what the night's server has used so far: it is still up when the report is written."""
     noted = run.folder / "spark_server.json"
-    if storage.modified(noted) is not None:
-        return float(json.loads(storage.read_text(noted))["peak_mib"])
+    if shared_files.modified(noted) is not None:
+        return float(json.loads(shared_files.read_text(noted))["peak_mib"])
     return server_peak_mib(run.settings, run.run_id) or None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from hybridrec import job
+from hybridrec.execution import job
 from hybridrec.report.facts import Step
 
 

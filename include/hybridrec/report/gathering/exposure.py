@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec.evaluation.metrics import gini, top_share
+from hybridrec.metrics.metrics import gini, top_share
 from hybridrec.report.facts import Exposure
 
 CURVE_POINTS = 61

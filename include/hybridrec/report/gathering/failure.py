@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hybridrec import job
-from hybridrec.report.costs import step_name
+from hybridrec.execution import job
 from hybridrec.report.facts import Failure
+from hybridrec.report.gathering.costs import step_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hybridrec.job import TaskRecord
-    from hybridrec.run import Run
+    from hybridrec.execution.job import TaskRecord
+    from hybridrec.runs.run import Run
 
 HOW = {
     "bad_data": "refused its input and was not tried again",

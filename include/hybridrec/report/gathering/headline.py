@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from hybridrec.evaluation.comparisons import POPULARITY, Comparison
 from hybridrec.evaluation.served import SERVED
-from hybridrec.ranking.policy import DECISION, SEGMENTS
+from hybridrec.policy.policy import DECISION, SEGMENTS
 from hybridrec.report.facts import Facts, Served
 
 if TYPE_CHECKING:
-    from hybridrec.run import Run
+    from hybridrec.runs.run import Run
 
 
 def served_quality(run: Run, facts: Facts) -> Served | None:

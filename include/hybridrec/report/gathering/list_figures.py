@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from hybridrec.report.exposure import exposure
 from hybridrec.report.facts import Exposure, Histogram, Lists, MostShown, SampleUser, ShownItem
+from hybridrec.report.gathering.exposure import exposure
 
 if TYPE_CHECKING:
-    from hybridrec.run import Run
+    from hybridrec.runs.run import Run
 
 BATCH_ROWS = 16_384
 BINS = 24

@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hybridrec.report.facts import Pool, PoolHits
-from hybridrec.report.lists import batches
+from hybridrec.report.gathering.list_figures import batches
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from hybridrec.run import Run
+    from hybridrec.runs.run import Run
 
 
 def pool_hits(run: Run) -> Pool:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hybridrec import store
 from hybridrec.ingest import quality
 from hybridrec.report.facts import Check, TableQuality
+from hybridrec.storage import store
 
 if TYPE_CHECKING:
-    from hybridrec.run import Run
+    from hybridrec.runs.run import Run
 
 CORE_TABLES = ("core_events", "core_items", "core_users")
 

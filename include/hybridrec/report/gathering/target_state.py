@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import closing
 from typing import NamedTuple
 
-from hybridrec.job import without_secrets
-from hybridrec.lookup import open_target
-from hybridrec.settings import Settings
-from hybridrec.targets import Publication
+from hybridrec.base.settings import Settings
+from hybridrec.execution.job import without_secrets
+from hybridrec.serving.lookup import open_target
+from hybridrec.versions.publications import Publication
 
 
 class Answer(NamedTuple):

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from hybridrec import strategies
 from hybridrec.evaluation.comparisons import POPULARITY
-from hybridrec.report.charts import Line, line_chart
-from hybridrec.report.page import SEGMENTS, template
+from hybridrec.report.pages.charts import Line, line_chart
+from hybridrec.report.pages.page import SEGMENTS, template
 
 if TYPE_CHECKING:
-    from hybridrec.run import Run
+    from hybridrec.runs.run import Run
 
 Point = tuple[float, float, float]  # value, low, high
 

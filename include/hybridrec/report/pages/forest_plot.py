@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from hybridrec.evaluation.ablation import Ablation
 from hybridrec.evaluation.comparisons import POPULARITY, Comparison
-from hybridrec.report.charts import Axis, ticks
 from hybridrec.report.facts import Metric
+from hybridrec.report.pages.charts import Axis, ticks
 
 KINDS = {
     "policy": "The lists as chosen for each segment",

@@ -12,14 +12,14 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from hybridrec.evaluation import metrics as definitions
 from hybridrec.evaluation.ablation import Ablation
 from hybridrec.evaluation.served import SERVED
+from hybridrec.metrics import metrics as definitions
 from hybridrec.report import story
-from hybridrec.report.charts import histogram_chart, lorenz_chart
 from hybridrec.report.facts import Facts, Metric, Step
-from hybridrec.report.failure import HOW
-from hybridrec.report.forest import KINDS, Forest, ablation_forest, difference_forest, metric_forest
+from hybridrec.report.gathering.failure import HOW
+from hybridrec.report.pages.charts import histogram_chart, lorenz_chart
+from hybridrec.report.pages.forest_plot import KINDS, Forest, ablation_forest, difference_forest, metric_forest
 
 HERE = Path(__file__).parent
 SEGMENTS = ("served", "all", "heavy", "light", "none", "new_items")

@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from hybridrec import interventions, storage, store
-from hybridrec.publishing import live_publication
-from hybridrec.report.page import template
+from hybridrec.publishing import interventions
+from hybridrec.publishing.publish import live_publication
+from hybridrec.report.gathering.target_state import ask_target
+from hybridrec.report.pages.page import template
 from hybridrec.report.story import HELD
 from hybridrec.report.summary import Summary, read_summary
-from hybridrec.report.target import ask_target
-from hybridrec.run import MANIFEST, RUN_ID
+from hybridrec.runs.run import MANIFEST, RUN_ID
+from hybridrec.storage import shared_files, store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hybridrec.settings import Settings
-    from hybridrec.targets import Publication
+    from hybridrec.base.settings import Settings
+    from hybridrec.versions.publications import Publication
 
 SHOWN = 100  # of all runs, the newest
 # State of a run's version in the target: what the list calls it, its style, and what that means.
@@ -75,9 +76,9 @@ class RunList:
 
 def list_runs(settings: Settings, now: datetime) -> RunList:
     """Read the runs' folders, and ask the target."""
-    names = [name for name in storage.children(settings.runs) if RUN_ID.fullmatch(name)]
-    opened = storage.times([settings.runs / name / MANIFEST for name in names])
-    reports = storage.times([settings.runs / name / "report" / store.MANIFEST for name in names])
+    names = [name for name in shared_files.children(settings.runs) if RUN_ID.fullmatch(name)]
+    opened = shared_files.times([settings.runs / name / MANIFEST for name in names])
+    reports = shared_files.times([settings.runs / name / "report" / store.MANIFEST for name in names])
     found = sorted(((at, name, report is not None) for at, name, report in zip(opened, names, reports, strict=True) if at), reverse=True)
     answer = ask_target(settings)
     live, published = live_publication(list(answer.versions)), {version.run_id: version for version in answer.versions}
@@ -102,7 +103,7 @@ def _live(live: Publication) -> str:
 
 
 def _row(settings: Settings, name: str, opened_at: float, has_report: bool, published: Mapping[str, Publication]) -> RunRow:
-    manifest = json.loads(storage.read_text(settings.runs / name / MANIFEST))
+    manifest = json.loads(shared_files.read_text(settings.runs / name / MANIFEST))
     summary = read_summary(settings.runs / name) if has_report else None
     state, style, meaning = _state(published.get(name), summary, has_report)
     return RunRow(
