@@ -27,7 +27,8 @@ from scipy.sparse import csr_array, csr_matrix  # noqa: E402
 
 from benchmarks.measure import Claim, in_turns, machine, seconds_of  # noqa: E402
 from hybridrec.models import item_knn, rp3beta, sequence_knn  # noqa: E402
-from hybridrec.retrieval.nearest import Norms, nearest  # noqa: E402
+from hybridrec.retrieval.kernels.arrays import Norms  # noqa: E402
+from hybridrec.retrieval.nearest import nearest  # noqa: E402
 from hybridrec.retrieval.sparse import column_sums, power  # noqa: E402
 from hybridrec.types import TrainingData  # noqa: E402
 

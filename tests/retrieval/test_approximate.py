@@ -11,7 +11,8 @@ from scipy.sparse import csr_array
 
 from hybridrec.retrieval import approximate
 from hybridrec.retrieval.approximate import choose_index, make_index, recalls_of
-from hybridrec.retrieval.dot import Catalogue, DotProductModel, Vectors, score_dot, search
+from hybridrec.retrieval.dot import DotProductModel, Vectors
+from hybridrec.retrieval.exact import Catalogue, score_dot, search
 from hybridrec.types import NO_ITEM, TrainingData, UserBlock
 
 N_ITEMS, N_USERS, N_FACTORS, K = 12_000, 600, 24, 40

@@ -11,7 +11,8 @@ from scipy.sparse import csr_array
 from hybridrec.models.graph_filter import Config, Model
 from hybridrec.retrieval import select, terms
 from hybridrec.retrieval.dot import Vectors
-from hybridrec.retrieval.nearest import Norms, Reach, nearest
+from hybridrec.retrieval.kernels.arrays import Norms, Reach
+from hybridrec.retrieval.nearest import nearest
 from hybridrec.retrieval.sparse import as_csr, one_hot, score_rows, score_sparse, top_k_sparse, unit_rows
 from hybridrec.retrieval.terms import Terms, equal_rows
 from hybridrec.types import NO_ITEM, Neighbours

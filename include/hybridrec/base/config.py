@@ -19,11 +19,11 @@ from typing import Any, Literal, TypeVar
 
 from hybridrec.base import extensions
 from hybridrec.base.errors import BadData, choices
-from hybridrec.tables.core_events import EVENT_TYPES
 
 Options = dict[str, bool | int | float | str]
 T = TypeVar("T")
 NIGHT = "night"  # the group of Config itself
+EVENT_TYPES = ("impression", "view", "click", "add_to_cart", "purchase", "rating")
 WEIGHTS = "event_weights"  # a group below it
 Split = Literal["time", "last_per_user", "random_per_user"]  # what is known of time: a calendar, the order of a user's events, nothing
 

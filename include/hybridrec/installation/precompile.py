@@ -21,7 +21,8 @@ from hybridrec.candidates import nomination
 from hybridrec.dataset.content import SimilarContent, item_vectors
 from hybridrec.execution.spark import archive_classes
 from hybridrec.metrics import metrics
-from hybridrec.ranking.forest import MAX_LEAVES, Forest, Nodes, Paths
+from hybridrec.ranking.forest import Forest
+from hybridrec.ranking.forest_arrays import MAX_LEAVES, Nodes, Paths
 from hybridrec.training.fits import fit_model, load_fit
 from hybridrec.types import KnowsSimilarItems, PairScorer, TrainingData, UserBlock
 

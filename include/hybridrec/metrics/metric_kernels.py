@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from hybridrec.base.compiled import compiled
 from hybridrec.candidates.groups import Floats, Starts
 from hybridrec.candidates.pool import Ints
-from hybridrec.retrieval.kernels import Longs
+from hybridrec.retrieval.kernels.arrays import Longs
 
 NOWHERE = -1
 CELL = np.dtype([("term", np.int32), ("value", np.float32)])  # of a content vector: side by side, so that both come at once

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from hybridrec.base.threads import in_threads
 from hybridrec.candidates.groups import Floats, Starts, best_first
 from hybridrec.candidates.pool import Ints, Pool
-from hybridrec.retrieval.dot import in_threads
 from hybridrec.types import NO_ITEM
 
 Doubles = NDArray[np.float64]

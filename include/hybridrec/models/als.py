@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, csr_matrix
 
 from hybridrec.base.errors import BadData
-from hybridrec.retrieval.dot import DotProductModel, Vectors, known_items, score_dot
+from hybridrec.retrieval.dot import DotProductModel, Vectors, known_items
+from hybridrec.retrieval.exact import score_dot
 from hybridrec.retrieval.select import row_numbers
 from hybridrec.types import Floats, Log, OneOf, TrainingData
 

@@ -15,7 +15,8 @@ from typing import Self
 import numpy as np
 from scipy.sparse import csr_array
 
-from hybridrec.retrieval.dot import Vectors, no_vectors, score_dot, search
+from hybridrec.retrieval.dot import Vectors, no_vectors
+from hybridrec.retrieval.exact import score_dot, search
 from hybridrec.retrieval.item_item import ItemItemModel
 from hybridrec.retrieval.nearest import nearest
 from hybridrec.retrieval.select import empty_lists, spread
@@ -100,11 +101,11 @@ class Model(ItemItemModel[Config]):
 
     def _top_k(self, chosen: csr_array, k: int) -> Neighbours:
         """Neighbours of the history, and the best by the slow waves alone: whoever is neither is below all of the latter."""
-        from hybridrec.retrieval import kernels
+        from hybridrec.retrieval.kernels import sums
 
         vectors = chosen @ self.waves.users  # (n_rows, n_factors)
         others = search(vectors, self.waves.catalogue, chosen, k)
         found = empty_lists(chosen.shape[0], k)
         history, neighbours = arrays_of(chosen), arrays_of(self.neighbours)
-        kernels.best_sums_and_dots(history, neighbours, history, vectors, self.waves.items, others.items, found.items, found.scores)
+        sums.best_sums_and_dots(history, neighbours, history, vectors, self.waves.items, others.items, found.items, found.scores)
         return found

@@ -13,7 +13,8 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from hybridrec.retrieval.item_item import ItemItemModel, user_weights
-from hybridrec.retrieval.nearest import Norms, nearest
+from hybridrec.retrieval.kernels.arrays import Norms
+from hybridrec.retrieval.nearest import nearest
 from hybridrec.retrieval.sparse import column_sums, pattern, power, scaled
 from hybridrec.types import Linear, Log, OneOf, TrainingData, UserBlock
 

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from hybridrec.retrieval.item_item import ItemItemModel, user_weights
-from hybridrec.retrieval.nearest import Norms, Reach, nearest
+from hybridrec.retrieval.kernels.arrays import Norms, Reach
+from hybridrec.retrieval.nearest import nearest
 from hybridrec.retrieval.recency import newer_visits
 from hybridrec.retrieval.select import row_numbers
 from hybridrec.retrieval.sparse import as_csr, column_sums, power, scaled

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hybridrec.candidates.nomination import choose_sources, nominates
-from hybridrec.rules.seen import in_history
+from hybridrec.retrieval.sparse import in_history
 from hybridrec.runs.run import Run
 from hybridrec.splitting.likes import disliked
 from hybridrec.training.fits import load_fit, training_data

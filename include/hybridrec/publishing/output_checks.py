@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hybridrec.base.config import Config
 from hybridrec.base.errors import BadData
 from hybridrec.publishing.publish import is_older, live_publication, output_hashes
-from hybridrec.rules.seen import in_history
+from hybridrec.retrieval.sparse import in_history
 from hybridrec.runs.run import Run
 from hybridrec.splitting.likes import disliked
 from hybridrec.training.fits import user_block

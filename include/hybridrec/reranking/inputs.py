@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridrec.base.threads import in_threads
 from hybridrec.dataset.content import SimilarContent, item_vectors
 from hybridrec.reranking.popular import Ladder, ladder, popularity
 from hybridrec.reranking.rule_chain import Rule, active_rules
 from hybridrec.reranking.similar import PREFERRED
-from hybridrec.retrieval.dot import in_threads
 from hybridrec.retrieval.select import empty_lists
 from hybridrec.retrieval.sparse import load_csr, save_csr
 from hybridrec.rules import RuleContext

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from hybridrec.base import extensions
-from hybridrec.rules.seen import in_history
+from hybridrec.retrieval.sparse import in_history
 from hybridrec.types import NO_ITEM, Ints
 
 if TYPE_CHECKING:
