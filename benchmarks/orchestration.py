@@ -26,7 +26,7 @@ def main() -> None:
     os.environ["HYBRIDREC_HOME"] = str(home)
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     environment = os.environ | {"PYTHONPATH": str(ROOT / "plugins")}
-    command = [sys.executable, "-m", "hybridrec_airflow.services", "run", "--source", "movielens_100k"]
+    command = [sys.executable, "-m", "hybridrec_local.services", "run", "--source", "movielens_100k"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"the night failed:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser as Program
     from playwright.sync_api import Locator, Page, ViewportSize
 
-    from hybridrec_airflow.rest import AirflowApi
+    from hybridrec_local.rest import AirflowApi
 
 DAG = "nightly_retrain"
 GROUPS = 4  # of its tasks
@@ -130,7 +130,7 @@ def chromium() -> Iterator[Program]:
 
 def log_in(program: Program, url: str, user: str, password: str, pictures: Path) -> Browser:
     """A window of its own in which a user has logged in by the form and sees the night's DAG."""
-    from hybridrec_airflow.rest import AirflowApi
+    from hybridrec_local.rest import AirflowApi
 
     page = program.new_page(viewport=WINDOW, http_credentials={"username": user, "password": password})  # MLflow asks for them
     page.set_default_timeout(60_000)

@@ -17,8 +17,8 @@ from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOpe
 
 from hybridrec.execution.job import TASK_VARIABLE
 from hybridrec_airflow.links import SparkLink
-from hybridrec_airflow.operators import job_doc, raise_for_exit_code
-from hybridrec_airflow.process import ROOT, Flag, environment, flag_arguments, tell_map_index
+from hybridrec_airflow.outcomes import raise_for_exit_code
+from hybridrec_local.process import ROOT, Flag, environment, flag_arguments, job_doc, tell_map_index
 
 if TYPE_CHECKING:
     from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook

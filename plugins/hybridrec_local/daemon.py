@@ -15,7 +15,7 @@ import psutil
 
 from hybridrec.base.private_files import UMASK
 from hybridrec.storage import store
-from hybridrec_airflow.process import ROOT
+from hybridrec_local.process import ROOT
 
 TERM_SECONDS = 20.0
 

@@ -13,8 +13,8 @@ from hybridrec.base import extensions
 from hybridrec.base.settings import Settings
 from hybridrec.storage import store
 from hybridrec.versions.publications import Target
-from hybridrec_airflow.process import ROOT, environment
-from hybridrec_airflow.rest import AirflowApi, Refused, TaskState
+from hybridrec_local.process import ROOT, environment
+from hybridrec_local.rest import AirflowApi, Refused, TaskState
 
 POLL_SECONDS = 1.5
 FOLLOW_SECONDS = 3.0  # to tell of a night's tasks takes the API server 80 ms of the cores that the night works on

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from hybridrec.base.private_files import write_private
 from hybridrec.base.settings import Settings
-from hybridrec_airflow.process import ROOT
+from hybridrec_local.process import ROOT
 
 USERS = ("admin", "viewer")
 PARALLEL_TASKS = 4

@@ -1,4 +1,4 @@
-"""MLflow's server behind a login: `python -m hybridrec_airflow.mlflow_server --port 5000 --backend-store-uri URI --readers FILE ...`.
+"""MLflow's server behind a login: `python -m hybridrec_local.mlflow_server --port 5000 --backend-store-uri URI --readers FILE ...`.
 
 MLflow alone lets whoever reaches it make an experiment whose artefacts lie in any folder of ours, and upload files there. Here every
 request shows a name and a password (HTTP Basic). Names of the readers' file may look, and nobody can change anything through this server
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridrec_airflow.hosts import allowed_hosts, only_allowed_hosts
+from hybridrec_local.hosts import allowed_hosts, only_allowed_hosts
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send

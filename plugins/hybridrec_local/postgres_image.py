@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from hybridrec_airflow.daemon import CannotStart
+from hybridrec_local.daemon import CannotStart
 
 SECONDS = 120
 

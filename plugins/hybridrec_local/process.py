@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import ctypes
 import os
@@ -57,6 +58,12 @@ def environment(session: str) -> dict[str, str]:
 def tell_map_index(context: Mapping[str, Any]) -> None:
     """Add a mapped task's number to what Airflow has put into this process's environment, so that the job knows its page."""
     os.environ[job.MAP_INDEX] = str(getattr(context.get("ti"), "map_index", ""))
+
+
+def job_doc(name: str) -> str | None:
+    """The job file's docstring, which says what the task does."""
+    path = ROOT / "jobs" / f"{name}.py"
+    return ast.get_docstring(ast.parse(path.read_text())) if path.exists() else None
 
 
 class JobProcess:

@@ -1,4 +1,4 @@
-"""Start, stop and use Airflow and MLflow on this machine: `python -m hybridrec_airflow.services up|down|status|run`.
+"""Start, stop and use Airflow and MLflow on this machine: `python -m hybridrec_local.services up|down|status|run`.
 
 Airflow is four processes and MLflow one, each with a log and a pid file below <home>/airflow. They listen on 127.0.0.1
 only; HYBRIDREC_AIRFLOW_PORT and HYBRIDREC_MLFLOW_PORT move them.
@@ -26,11 +26,11 @@ from hybridrec.base.errors import BadData
 from hybridrec.base.private_files import keep_private, make_private_folder, tighten
 from hybridrec.execution.job import explain_os_error
 from hybridrec.execution.spark import require_java
-from hybridrec_airflow import night
-from hybridrec_airflow.daemon import CannotStart, Daemon, say, tail
-from hybridrec_airflow.installation import Installation
-from hybridrec_airflow.process import ROOT
-from hybridrec_airflow.rest import DIRECT, AirflowApi
+from hybridrec_local import dag_run
+from hybridrec_local.daemon import CannotStart, Daemon, say, tail
+from hybridrec_local.installation import Installation
+from hybridrec_local.process import ROOT
+from hybridrec_local.rest import DIRECT, AirflowApi
 
 START_SECONDS = 240.0
 MLFLOW = "mlflow"
@@ -80,7 +80,7 @@ class Service:
         settings = self.installation.settings
         store_flags = ["--backend-store-uri", settings.mlflow_uri, "--default-artifact-root", settings.mlflow_artifacts.as_uri()]
         flags = ["--port", str(self.installation.mlflow_port), "--readers", str(self.installation.passwords)]
-        return [sys.executable, "-m", "hybridrec_airflow.mlflow_server", *store_flags, *flags]
+        return [sys.executable, "-m", "hybridrec_local.mlflow_server", *store_flags, *flags]
 
 
 def start_services(installation: Installation, names: Sequence[str] = STOP_ORDER) -> None:
@@ -210,9 +210,9 @@ def up(installation: Installation) -> int:
 def _schedule(installation: Installation) -> str:
     """Whether anything starts by itself; what is in the way when Airflow cannot say."""
     if "api-server" not in running(installation):
-        return night.NOT_RUNNING
+        return dag_run.NOT_RUNNING
     try:
-        return night.schedule_sentence(connect(installation))
+        return dag_run.schedule_sentence(connect(installation))
     except RuntimeError as error:
         return f"Schedule: {error}"
 
@@ -240,9 +240,9 @@ def run(installation: Installation, options: argparse.Namespace) -> int:
     conf = {"source": options.source} | ({"k": options.k} if options.k is not None else {})
     with _airflow_for_a_run(installation, options.keep) as api:
         say(f"Airflow is up after {time.monotonic() - started:.0f} s: {installation.airflow_url}")
-        done = night.run_dag(api, "ingest", {"source": options.source}, say) and night.run_dag(api, "nightly_retrain", conf, say)
+        done = dag_run.run_dag(api, "ingest", {"source": options.source}, say) and dag_run.run_dag(api, "nightly_retrain", conf, say)
         if done:
-            night.show_result(installation.settings, options.user_id, say)
+            dag_run.show_result(installation.settings, options.user_id, say)
     say(_schedule(installation))
     say(f"{'done' if done else 'FAILED'} after {time.monotonic() - started:.0f} s; `make ui` shows runs, reports and models in the browser")
     return 0 if done else 1

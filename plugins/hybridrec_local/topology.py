@@ -1,4 +1,4 @@
-"""The production topology without containers: `python -m hybridrec_airflow.topology up|down|status [SERVICE ...]`.
+"""The production topology without containers: `python -m hybridrec_local.topology up|down|status [SERVICE ...]`.
 
 Starts the services of docker-compose.yaml by their own commands, environment, order and health checks. What a container engine gives
 a service is here an address of its own on the loopback network and a folder below <home>/cluster, in place of the service's
@@ -26,11 +26,11 @@ from hybridrec.base.errors import BadData
 from hybridrec.base.private_files import PASS_THROUGH, keep_private, make_private_folder
 from hybridrec.base.settings import Settings
 from hybridrec.execution.job import explain_os_error
-from hybridrec_airflow import compose, postgres_image
-from hybridrec_airflow.compose import Mount, Service, Topology
-from hybridrec_airflow.daemon import CannotStart, Daemon, say
-from hybridrec_airflow.process import ROOT
-from hybridrec_airflow.rest import AirflowApi
+from hybridrec_local import compose, postgres_image
+from hybridrec_local.compose import Mount, Service, Topology
+from hybridrec_local.daemon import CannotStart, Daemon, say
+from hybridrec_local.process import ROOT
+from hybridrec_local.rest import AirflowApi
 
 FILE = ROOT / "docker-compose.yaml"
 IMAGE_FOLDER = "/srv/hybridrec"  # where the image has this repository

@@ -200,7 +200,7 @@ def _filled_in(dag: DAG) -> dict[str, Any]:
 def _argv(
     dag: DAG, flags: dict[str, Any], run_type: str, form: dict[str, Any] | None = None, conf: dict[str, Any] | None = None
 ) -> list[str]:
-    from hybridrec_airflow.process import flag_arguments
+    from hybridrec_local.process import flag_arguments
 
     slot = SimpleNamespace(isoformat=lambda: "2026-11-22T02:00:00")
     dated = slot if run_type in ("scheduled", "backfill") else None

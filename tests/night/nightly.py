@@ -13,8 +13,8 @@ from pathlib import Path
 from hybridrec.base.settings import Settings
 from hybridrec.execution import job
 from hybridrec.execution.spark import stop_server
-from hybridrec_airflow.process import ROOT, environment
 from hybridrec_airflow.steps import Step, steps
+from hybridrec_local.process import ROOT, environment
 
 STEP_SECONDS = 240
 Launch = Callable[[Step, Path], int]
