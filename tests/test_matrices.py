@@ -11,13 +11,13 @@ import pandas as pd
 import pools
 import pytest
 import small_world
+from feature_alarm import features_must_not_change
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from hybridrec.base.errors import BadData, Leak
 from hybridrec.base.settings import Settings
 from hybridrec.dataset import features, interactions
-from hybridrec.dataset.features import features_must_not_change
 from hybridrec.evaluation import leaks
 from hybridrec.metrics import positions
 from hybridrec.opening.new_run import Request, open_run

@@ -23,8 +23,7 @@ from hybridrec.publishing.kept_versions import as_markdown, kept_versions
 from hybridrec.runs.run import Run
 from hybridrec.serving import lookup
 from hybridrec.storage import store
-from hybridrec.targets.sqlite import require_version
-from hybridrec.versions.publications import Target
+from hybridrec.versions.publications import Target, require_version
 from jobs import check_output, confirm_outcome, publish_table, rollback_publication
 
 NOW = datetime(2026, 4, 12, 3, tzinfo=UTC)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from hybridrec.base.errors import Leak
 from hybridrec.dataset.interactions import age_days, as_declared, exact_mean, n_files
 from hybridrec.runs.run import Fold, Run
 from hybridrec.splitting import splits
@@ -81,12 +80,3 @@ def recomputed(events: DataFrame, run: Run, fold: Fold, users: Sequence[int]) ->
     # in one partition, unless the events are many, nothing is shuffled: what costs is the number of stages
     part = past.where(F.col("item_idx").isin(*items)).coalesce(n_files(run))
     return user_features(part, fold).where(F.col("user_idx").isin(*users)), item_features(part, fold)
-
-
-def features_must_not_change(compute: Callable[[DataFrame, Fold], DataFrame], events: DataFrame, fold: Fold) -> None:
-    """Leak alarm: features computed from all events equal those from the fold's history alone; Leak otherwise."""
-    whole = compute(events, fold)
-    truncated = compute(splits.history(events, fold), fold)
-    changed = whole.exceptAll(truncated).union(truncated.exceptAll(whole)).limit(5).collect()
-    if changed:
-        raise Leak(f"features of fold {fold.name} change when events that it must not see are removed, in {whole.columns}: {changed}")

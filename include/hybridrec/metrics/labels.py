@@ -73,3 +73,8 @@ def _max_rows(run: Run, fold: str) -> int:
     stored: list[str] = pq.read_schema(run.files("model_candidates", fold)[0]).names
     n_normalised = sum(name.startswith("score_") for name in stored)
     return MAX_CELLS // (len(stored) + n_normalised + OTHER_COLUMNS)
+
+
+def sample_users(labels: Labels, n: int, seed: int) -> Ints:
+    """So many of the users with labels, drawn by seed, sorted; int32."""
+    return np.sort(np.random.default_rng(seed).permutation(labels.users)[:n])

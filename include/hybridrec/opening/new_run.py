@@ -47,11 +47,11 @@ def open_run(request: Request, settings: Settings) -> Run:
     A backfill may take up a run that the schedule has opened: it keeps all that was resolved, and publishes only by request.
     """
     if shared_files.modified(run_folder(settings, request.run_id) / MANIFEST) is not None:
-        found = Run.open(request.run_id)
+        found = Run.open(request.run_id, settings)
         if request.backfill and not found.manifest.backfill:
             taken_up = replace(found.manifest, publish=request.publish, backfill=True)
             shared_files.write_text(found.folder / MANIFEST, store.as_json(asdict(taken_up)))
-        return Run.open(request.run_id)
+        return Run.open(request.run_id, settings)
     config = _config(request, settings)
     models = _models(request.models)
     inputs = _inputs(request.source, settings)

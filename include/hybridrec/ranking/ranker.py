@@ -162,11 +162,6 @@ class Ranker:
         return cls(boosted, tuple(stored["columns"]), stored["rounds"], stored["mix"], Blend(**stored["blend"]))
 
 
-def stored_columns(folder: Path) -> tuple[str, ...]:
-    """The columns of a saved ranker."""
-    return tuple(json.loads((folder / COLUMNS).read_text())["columns"])
-
-
 def require_columns(pool: Pool, columns: tuple[str, ...]) -> None:
     """BadData names the columns that the pool lacks, or that the ranker has never seen."""
     missing, unknown = sorted(set(columns) - set(pool.features)), sorted(set(pool.features) - set(columns))

@@ -116,7 +116,7 @@ class Run:
         path = run_folder(settings, manifest.run_id) / MANIFEST
         if shared_files.modified(path) is None:
             shared_files.write_text(path, store.as_json(asdict(manifest)))
-        return cls.open(manifest.run_id)
+        return cls.open(manifest.run_id, settings)
 
     @property
     def run_id(self) -> str:

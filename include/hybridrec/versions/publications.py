@@ -6,11 +6,13 @@ service reads carries run_id, version, model_version, generated_at and valid_unt
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from hybridrec.base.errors import BadData
 from hybridrec.tables import Table, table
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ PUBLISHED = ("recommendations", "similar_items", "popular_items", "items")
 # What a person reads for a whole list, by what its rows say of themselves: the reason of similar_items, the window of popular_items.
 WHY_SIMILAR = {"item_knn": "chosen by the same people", "content": "alike by its description"}
 WHY_POPULAR = {"recent": "popular with everyone lately", "all_time": "popular with everyone"}
+VERSION = re.compile(r"[a-z0-9_]{1,40}")
 State = Literal["staged", "live", "kept", "rejected", "dropped"]
 Reason = Literal["ranked", "filled", "fallback", "unknown_user"]
 REASONS = (
@@ -32,6 +35,13 @@ REASONS = (
 def definition(name: str) -> Table:
     """Columns and key of a published table."""
     return table(f"out_{name}")
+
+
+def require_version(version: str) -> str:
+    """The version, if it may be part of the name of a table or schema; BadData otherwise."""
+    if not VERSION.fullmatch(version):
+        raise BadData(f"version {version!r}: lower-case letters, digits and '_' only, at most 40")
+    return version
 
 
 @dataclass(frozen=True)

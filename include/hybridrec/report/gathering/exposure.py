@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridrec.metrics.metrics import gini, top_share
-from hybridrec.report.facts import Exposure
+from hybridrec.report.list_facts import Exposure
 
 CURVE_POINTS = 61
 

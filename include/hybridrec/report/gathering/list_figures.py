@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from hybridrec.report.facts import Exposure, Histogram, Lists, MostShown, SampleUser, ShownItem
 from hybridrec.report.gathering.exposure import exposure
+from hybridrec.report.list_facts import Exposure, Histogram, Lists, MostShown, SampleUser, ShownItem
 
 if TYPE_CHECKING:
     from hybridrec.runs.run import Run

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from hybridrec.report.facts import Pool, PoolHits
 from hybridrec.report.gathering.list_figures import batches
+from hybridrec.report.list_facts import Pool, PoolHits
 
 if TYPE_CHECKING:
     import pyarrow as pa

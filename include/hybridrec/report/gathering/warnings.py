@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hybridrec.report.facts import Exposure, Facts, Lists, Notice, TableQuality
+from hybridrec.report.facts import Facts, Notice, TableQuality
+from hybridrec.report.list_facts import Exposure, Lists
 from hybridrec.report.story import per_cent
 
 NOT_OK = {"failed": "failed", "bad_data": "refused its input", "running": "left no record of its end"}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from hybridrec.report.facts import Exposure, Histogram
+from hybridrec.report.list_facts import Exposure, Histogram
 
 WIDTH, HEIGHT, WIDE = 360, 240, 720
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 10, 34
