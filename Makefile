@@ -74,9 +74,10 @@ lint: install
 golden: install  ## write the DAGs' renderings anew; look at the difference before you commit it
 	HYBRIDREC_GOLDEN=write $(PY) -m pytest tests/airflow/test_dag_files.py -k on_record
 
-docs: install  ## write docs/tables.md and docs/models.md anew
+docs: install  ## write docs/tables.md, docs/models.md and docs/rooms.md anew
 	$(PY) -m docs.generate_tables
 	$(PY) -m docs.generate_models
+	$(PY) -m docs.generate_rooms
 
 bench: install  ## the hot loops beside their peers, and how a night grows; writes docs/performance.md and docs/scale.md
 	@.ci/install postgresql

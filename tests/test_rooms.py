@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+MODULES, LINES = 12, 400  # of a room, extension folders apart; of a file
+MEMBERS = ("models", "rules", "sources", "strategies", "tables", "targets", "deep/networks")
 CODE = ("include", "plugins", "jobs", "dags")
 PLANTED = {
     "include/hybridrec/base/sly.py": (
@@ -72,6 +74,14 @@ def test_a_circle_is_seen(copy: Path) -> None:
             (copy / f"include/hybridrec/base/{name}.py").unlink()
     assert code == 1
     assert "No cycles are allowed in hybridrec.base" in said
+
+
+def test_a_room_can_be_read_in_one_sitting() -> None:
+    folders = {path.parent for path in (ROOT / "include/hybridrec").rglob("*.py")} - {ROOT / "include/hybridrec" / name for name in MEMBERS}
+    sizes = {folder: len([path for path in folder.glob("*.py") if path.name != "__init__.py"]) for folder in folders}
+    assert {folder.name: n for folder, n in sizes.items() if n > MODULES} == {}
+    lines = {path.name: len(path.read_text().splitlines()) for folder in CODE for path in (ROOT / folder).rglob("*.py")}
+    assert {name: n for name, n in lines.items() if n > LINES} == {}
 
 
 def test_make_lint_checks_the_imports() -> None:

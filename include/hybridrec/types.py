@@ -1,4 +1,4 @@
-"""What models and their callers agree on: array types, what a model learns from, whom it serves, and the protocols of a model."""
+"""Define what models and their callers agree on: array types, what a model learns from, whom it serves, its protocols."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from docs import generate_models, generate_tables
+from docs import generate_models, generate_rooms, generate_tables
 from hybridrec.base import extensions
 from hybridrec.base.config import Config, read_config
 from hybridrec.execution import job
@@ -28,6 +28,10 @@ def test_the_tables_page_is_fresh() -> None:
 
 def test_the_models_page_is_fresh() -> None:
     assert generate_models.PAGE.read_text() == generate_models.page(), "docs/models.md is stale: run `make docs`"
+
+
+def test_the_rooms_page_is_fresh() -> None:
+    assert generate_rooms.PAGE.read_text() == generate_rooms.page(), "docs/rooms.md is stale: run `make docs`"
 
 
 @pytest.mark.parametrize("name", extensions.names("models"))

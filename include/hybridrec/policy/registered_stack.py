@@ -1,4 +1,4 @@
-"""The registered model `hybridrec`: loaded from this file's code and the version's plain files, never from a pickle.
+"""The registered model `hybridrec`: loaded from a version's plain files and this class, never from a pickle.
 
     mlflow.pyfunc.load_model("models:/hybridrec@champion").predict(pandas.DataFrame({"user_id": ["196"]}), params={"k": 10})
 
@@ -13,7 +13,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -29,6 +28,15 @@ from hybridrec.runs.run import Run
 from hybridrec.splitting.likes import disliked
 from hybridrec.training.fits import load_fit, user_block
 from hybridrec.types import Ints, PairScorer
+
+# What MLflow keeps as a version's code and runs to load it. The name of this module is published by it: it must not move.
+CODE = """\
+import mlflow
+
+from hybridrec.policy.registered_stack import RegisteredStack
+
+mlflow.models.set_model(RegisteredStack())
+"""
 
 
 class RegisteredStack(PythonModel):  # type: ignore[misc]  # mlflow has no types
@@ -76,6 +84,3 @@ class RegisteredStack(PythonModel):  # type: ignore[misc]  # mlflow has no types
             part = rows[first:last]
             lists[int(pool.row_users[part[0]])] = (self.item_ids[pool.items[part]].tolist(), scores[part].tolist())
         return lists
-
-
-mlflow.models.set_model(RegisteredStack())

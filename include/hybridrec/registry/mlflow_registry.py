@@ -19,7 +19,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridrec.base.extensions import LIBRARY
 from hybridrec.base.settings import Settings
 from hybridrec.candidates.nomination import choose_sources
 from hybridrec.evaluation.gate import Champion, Verdict
@@ -312,6 +311,8 @@ def _register_stack(client: MlflowClient, run: Run, parent: str) -> str:
     from mlflow.types import ParamSchema, ParamSpec, Schema
     from mlflow.types.schema import Array, ColSpec, DataType
 
+    from hybridrec.policy.registered_stack import CODE
+
     words, numbers = Array(DataType.string), Array(DataType.float)
     signature = ModelSignature(
         Schema([ColSpec(DataType.string, "user_id")]),
@@ -321,7 +322,7 @@ def _register_stack(client: MlflowClient, run: Run, parent: str) -> str:
     with tempfile.TemporaryDirectory(dir=run.settings.home) as scratch, mlflow.start_run(run_id=parent):
         _copy_stack(run, Path(scratch) / "home")
         code = Path(scratch) / "registered_stack.py"
-        shutil.copyfile(LIBRARY / "policy" / code.name, code)  # MLflow would keep the rights that the installation gave it
+        code.write_text(CODE)
         info = mlflow.pyfunc.log_model(
             name="stack",
             python_model=str(code),
