@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
 
-from hybridrec import features, interactions, job, spark
+from hybridrec.dataset import features, interactions
 from hybridrec.evaluation import leaks
-from hybridrec.evaluation.labels import load_labels
-from hybridrec.run import Run
+from hybridrec.execution import job, spark
+from hybridrec.metrics.labels import load_labels
+from hybridrec.runs.run import Run
 
 
 @dataclass(frozen=True)

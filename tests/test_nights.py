@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import small_world
 
-from hybridrec.config import Config, Split, read_config
-from hybridrec.errors import BadData
-from hybridrec.folds import EPOCH, HOUR, cut_folds
-from hybridrec.nights import Request, open_run
-from hybridrec.run import Run
-from hybridrec.settings import Settings
+from hybridrec.base.config import Config, Split, read_config
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
+from hybridrec.opening.new_run import Request, open_run
+from hybridrec.runs.run import Run
+from hybridrec.splitting.folds import EPOCH, HOUR, cut_folds
 
 
 def test_cuts_leave_the_newest_share_for_labels() -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from published_rows import publish
 
-from hybridrec.errors import BadData
-from hybridrec.private_files import keep_private, make_private_folder, require_own, tighten, write_private
-from hybridrec.settings import Settings
+from hybridrec.base.errors import BadData
+from hybridrec.base.private_files import keep_private, make_private_folder, require_own, tighten, write_private
+from hybridrec.base.settings import Settings
 from hybridrec.targets.sqlite import connect
 
 ROOT = Path(__file__).parent.parent.parent

@@ -15,9 +15,9 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridrec import storage
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
 from hybridrec.ingest.casting import as_declared, as_text, fits, is_header, is_too_long, source_file
+from hybridrec.storage import shared_files
 from hybridrec.tables import MAX_ID, Table, spark_type
 from hybridrec.tables import Column as Declared
 
@@ -58,7 +58,7 @@ def read_raw(spark: SparkSession, files: list[Path], table: Table) -> DataFrame:
 
     groups: dict[str, list[str]] = defaultdict(list)
     for path in files:
-        groups[pq.read_schema(path).remove_metadata().to_string()].append(storage.spark_path(path))
+        groups[pq.read_schema(path).remove_metadata().to_string()].append(shared_files.spark_path(path))
     frames = [_typed(spark.read.parquet(*paths), table) for _, paths in sorted(groups.items())]
     return reduce(lambda left, right: left.unionByName(right), frames)
 

@@ -1,8 +1,7 @@
 """Events after cleaning: what a user did with an item, and when."""
 
+from hybridrec.base.config import EVENT_TYPES
 from hybridrec.tables import Column, Table
-
-EVENT_TYPES = ("impression", "view", "click", "add_to_cart", "purchase", "rating")
 
 TABLE = Table(
     name="core_events",
