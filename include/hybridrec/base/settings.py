@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
 
 
 @dataclass(frozen=True)

@@ -47,11 +47,11 @@ class _Search:
 
     def of(self, rows: slice) -> Rows:
         """The neighbours of a block of items."""
-        from hybridrec.retrieval.kernels import sums
+        from hybridrec.retrieval.kernels.nearest import nearest_sums
 
         room = int(self.most[rows].sum())
         found = Rows(np.zeros(rows.stop - rows.start, np.int64), np.empty(room, np.int32), np.empty(room, np.float32))
-        sums.nearest_sums(self.left, self.right, self.norms, self.reach, rows.start, self.n_kept, found)
+        nearest_sums(self.left, self.right, self.norms, self.reach, rows.start, self.n_kept, self.work[rows], found)
         size = int(found.sizes.sum())
         return Rows(found.sizes, found.columns[:size], found.values[:size])
 

@@ -1,11 +1,11 @@
-"""Loops over sparse products: a row's sums, the best of them, an item's nearest others, items by the terms that they share."""
+"""Loops over sparse products: a row's sums, the best of them, items by the terms that they share."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from hybridrec.base.compiled import compiled
-from hybridrec.retrieval.kernels.arrays import Bounds, Doubles, Groups, Longs, Norms, Reach, Rows, Sparse, Sums
+from hybridrec.retrieval.kernels.arrays import Bounds, Doubles, Groups, Longs, Sparse, Sums
 from hybridrec.retrieval.kernels.dense import dot
 from hybridrec.types import Floats, Ints
 
@@ -109,67 +109,6 @@ def sums_of_pairs(left: Sparse, right: Sparse, n_items: int, starts: Longs, colu
                     total[right.columns[other]] += weight * right.values[other]
         for pair in range(starts[row], starts[row + 1]):
             scores[pair] = total[columns[pair]]
-
-
-@compiled
-def nearest_sums(left: Sparse, right: Sparse, norms: Norms, reach: Reach, first: int, n_kept: int, found: Rows) -> None:
-    """The n_kept largest cells of the rows of left @ right from `first` on, row after row; columns rise, of equals the lower stays.
-
-    Without the diagonal and what is not above 0. As many rows as `found` has sizes.
-    """
-    n_items = len(norms.other)
-    sums, nearness = _no_sums(n_items), np.empty(n_items, np.float32)
-    half, end = len(reach.weights) // 2, 0
-    for row in range(len(found.sizes)):
-        item, n_reached = first + row, 0
-        sums.state[item] = 2 * row + 1  # itself is left out
-        for place in range(left.starts[item], left.starts[item + 1]):
-            middle, value = left.columns[place], left.values[place]
-            for near in range(max(reach.firsts[middle], middle - half), min(reach.ends[middle], middle + half + 1)):
-                weight = reach.weights[near - middle + half]
-                if weight > 0:
-                    n_reached = _add(right, near, value * weight, 2 * row, n_reached, sums)
-        n_near = _keep_near(sums.reached[:n_reached], sums.total, norms, item, nearness)
-        kept = _best_of(sums.reached[:n_near], nearness, n_kept)
-        for place in range(len(kept)):
-            found.columns[end + place], found.values[end + place] = kept[place], nearness[kept[place]]
-        found.sizes[row] = len(kept)
-        end += len(kept)
-
-
-@compiled
-def _keep_near(reached: Ints, total: Floats, norms: Norms, own: int, nearness: Floats) -> int:
-    """Turn sums into nearness and move the items above 0 to the front of `reached`; how many there are."""
-    n_near = 0
-    for place in range(len(reached)):
-        other = reached[place]
-        norm = norms.own[own] * norms.other[other] + norms.shrinkage
-        if norm > 0 and total[other] > 0:
-            nearness[other] = total[other] / norm
-            reached[n_near] = other
-            n_near += nearness[other] > 0  # what is too little for a float is nothing
-    return n_near
-
-
-@compiled
-def _best_of(reached: Ints, scores: Floats, k: int) -> Ints:
-    """The k items of the highest score, rising; of those that equal the last one the lower stay."""
-    if len(reached) <= k:
-        return np.sort(reached)
-    among = np.empty(len(reached), np.float32)
-    for place in range(len(reached)):
-        among[place] = scores[reached[place]]
-    last = np.partition(among, len(among) - k)[len(among) - k]
-    kept = np.sort(reached[among >= last])
-    n_equal = k - np.sum(among > last)  # so many that equal the last one have room
-    size = 0
-    for place in range(len(kept)):
-        score = scores[kept[place]]
-        n_equal -= score == last
-        if score > last or n_equal >= 0:
-            kept[size] = kept[place]
-            size += 1
-    return kept[:size]
 
 
 @compiled
