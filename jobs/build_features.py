@@ -39,8 +39,8 @@ def _keep_recomputed(run: Run, events: DataFrame) -> None:
     users: dict[str, list[int]] = {}
     for name in judged:
         users[name] = sample_users(load_labels(run, name), leaks.RECOMPUTED_USERS, run.config.seed).tolist()
-    for name, (of_users, of_items) in features.recomputed(events, run, users).items():
-        with run.staged(leaks.RECOMPUTED, name) as folder:
+    for fold, (of_users, of_items) in features.recomputed(events, run, users).items():
+        with run.staged(leaks.RECOMPUTED, fold) as folder:
             pq.write_table(of_users, folder / "user.parquet")
             pq.write_table(of_items, folder / "item.parquet")
 
