@@ -36,7 +36,9 @@ def main(params: Params) -> None:
 def _keep_recomputed(run: Run, events: DataFrame) -> None:
     """Leave what a leak alarm holds the features against, see check_leaks."""
     judged = [name for name in run.folds if run.fold(name).label_end is not None]
-    users = {name: sample_users(load_labels(run, name), leaks.RECOMPUTED_USERS, run.config.seed).tolist() for name in judged}
+    users: dict[str, list[int]] = {}
+    for name in judged:
+        users[name] = sample_users(load_labels(run, name), leaks.RECOMPUTED_USERS, run.config.seed).tolist()
     for name, (of_users, of_items) in features.recomputed(events, run, users).items():
         with run.staged(leaks.RECOMPUTED, name) as folder:
             pq.write_table(of_users, folder / "user.parquet")
