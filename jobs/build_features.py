@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 
 from hybridrec.dataset import features, interactions
 from hybridrec.evaluation import leaks
-from hybridrec.execution import job, spark
+from hybridrec.execution import job, spark, task_records
 from hybridrec.metrics.labels import load_labels, sample_users
 from hybridrec.runs.run import Run
 
@@ -22,14 +22,14 @@ class Params:
 def main(params: Params) -> None:
     run = Run.open(params.run_id)
     session = spark.session()
-    with job.spark_time():
+    with task_records.spark_time():
         events = interactions.positive_events(session, run).persist()
         for fold in run.manifest.folds.values():
             users = features.user_features(events, fold)
             items = features.item_features(events, fold)
             run.write_spark("model_user_features", interactions.in_files(users, "user_idx", run), fold.name)
             run.write_spark("model_item_features", interactions.in_files(items, "item_idx", run), fold.name)
-        with job.alarm_time():
+        with task_records.alarm_time():
             _keep_recomputed(run, events)
 
 

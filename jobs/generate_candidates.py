@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hybridrec.base import extensions
 from hybridrec.candidates import nomination
-from hybridrec.execution import job, spark
+from hybridrec.execution import job, spark, task_records
 from hybridrec.runs.run import Run
 from hybridrec.splitting import likes
 from hybridrec.storage import store
@@ -38,7 +38,7 @@ def main(params: Params) -> None:
         log.warning("fold %s goes without %s: not fitted on all folds", params.fold, ", ".join(choice.missing))
     session = spark.session()
     sources = nomination.sources_of(run, params.fold, choice.used)
-    with job.spark_time():
+    with task_records.spark_time():
         run.write_spark("model_candidates", pool(session, run, params.fold, sources), params.fold)
     with run.staged("candidate_sources", params.fold) as folder:
         store.write_json(folder / "sources.json", choice._asdict())

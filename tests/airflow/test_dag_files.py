@@ -17,7 +17,7 @@ import pytest
 
 from hybridrec.base import extensions
 from hybridrec.base.config import Config
-from hybridrec.execution.job import parse
+from hybridrec.execution.command_line import parse
 from hybridrec.runs.run import FOLDS, RUN_ID
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 from docs import generate_models, generate_rooms, generate_tables
 from hybridrec.base import extensions
 from hybridrec.base.config import Config, read_config
-from hybridrec.execution import job
+from hybridrec.execution import command_line
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
@@ -77,7 +77,7 @@ def test_commands_are_accepted_by_their_job(page: str, command: str) -> None:
     module, *flags = shlex.split(command)[2:]
     assert (ROOT / Path(*module.split("."))).with_suffix(".py").exists(), f"{page}: there is no {module}"
     params = importlib.import_module(module).Params
-    job.parse(params, flags)
+    command_line.parse(params, flags)
 
 
 def test_every_make_target_of_the_documentation_exists() -> None:

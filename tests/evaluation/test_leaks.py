@@ -232,7 +232,7 @@ def test_a_column_that_is_the_label_is_found_wherever_it_comes_from(night: Run, 
         pool.features["affinity_pair"] = row_gains(pool, load_labels(night, fold))
         return pool
 
-    monkeypatch.setattr(leaks, "load_pool", with_gains)
+    monkeypatch.setattr(leaked_labels, "load_pool", with_gains)
     with pytest.raises(
         Leak,
         match=r"fold rank: affinity_pair of the pool puts the labels of \d+ users before their other candidates in 100.0% of all pairs",
@@ -307,7 +307,7 @@ def test_a_pool_that_reads_the_labels_lets_shuffled_ones_be_learnt(night: Run, m
         pool.features["affinity_pair"] = row_gains(pool, load_labels(run, fold)) + 0.4 * noise
         return pool
 
-    monkeypatch.setattr(leaks, "load_pool", with_noisy_gains)
+    monkeypatch.setattr(leaked_labels, "load_pool", with_noisy_gains)
     with pytest.raises(Leak, match=r"labels drawn at random were learnt.*most of all affinity_pair"):
         leaked_labels.require_unlearnable_night(night)
 

@@ -13,7 +13,8 @@ import small_world
 from hybridrec.evaluation.ablation import Ablation, as_columns
 from hybridrec.evaluation.comparisons import Comparison
 from hybridrec.evaluation.gate import Verdict
-from hybridrec.evaluation.leaks import FOUND, FOUND_FILE, Finding
+from hybridrec.evaluation.leaked_labels import Finding
+from hybridrec.evaluation.leaks import FOUND, FOUND_FILE
 from hybridrec.evaluation.promotion import write_promotion
 from hybridrec.policy.policy import DECISION, Choice, write_choices
 from hybridrec.publishing.output_checks import Check

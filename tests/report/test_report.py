@@ -25,7 +25,7 @@ from published_rows import publication, tables
 from hybridrec.evaluation.comparisons import Comparison
 from hybridrec.evaluation.gate import Verdict
 from hybridrec.evaluation.promotion import write_promotion
-from hybridrec.execution.job import TaskRecord
+from hybridrec.execution.task_records import TaskRecord
 from hybridrec.publishing.publish import note_held
 from hybridrec.report.facts import Facts
 from hybridrec.report.gathering import collect as collecting

@@ -19,7 +19,7 @@ from hybridrec import strategies
 from hybridrec.base.errors import BadData
 from hybridrec.evaluation.bootstrap import Doubles, paired_difference
 from hybridrec.evaluation.comparisons import Resampling
-from hybridrec.execution import job
+from hybridrec.execution import task_records
 from hybridrec.metrics import metrics
 from hybridrec.metrics.labels import LabelledPool, labelled_pool
 from hybridrec.metrics.metrics import judge, row_gains
@@ -150,7 +150,7 @@ def unique_hits(fold: LabelledPool, model: str) -> int:
 def fit_costs(run: Run) -> dict[str, Cost]:
     """What each model's fits took, from the records that the tasks have left."""
     found: dict[str, Cost] = {}
-    for record in job.read_records(run.folder):
+    for record in task_records.read_records(run.folder):
         if record.job == "train_model":
             model = record.part.partition(".")[0]
             before = found.get(model, Cost(0.0, 0.0))

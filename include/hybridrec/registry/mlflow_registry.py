@@ -23,7 +23,7 @@ from hybridrec.base.settings import Settings
 from hybridrec.candidates.nomination import choose_sources
 from hybridrec.evaluation.gate import Champion, Verdict
 from hybridrec.evaluation.promotion import write_policy_of
-from hybridrec.execution.job import TaskRecord, read_records
+from hybridrec.execution.task_records import TaskRecord, read_records
 from hybridrec.policy.policy import DECISION, fitted_strategies, read_choices
 from hybridrec.runs.run import FOLDS, MANIFEST, Run
 from hybridrec.splitting import likes

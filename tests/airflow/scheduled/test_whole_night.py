@@ -27,8 +27,8 @@ from scheduler import NIGHT, Stack
 from hybridrec.base import extensions
 from hybridrec.base.settings import Settings
 from hybridrec.candidates.nomination import nominates
-from hybridrec.execution.job import read_records
 from hybridrec.execution.spark import running_server, stop_server
+from hybridrec.execution.task_records import read_records
 from hybridrec.publishing.interventions import interventions
 from hybridrec.publishing.publish import version_of
 from hybridrec.runs.run import Run
