@@ -54,6 +54,16 @@ def test_neighbours_are_those_of_brute_force(sizes: tuple[int, int, int], seed: 
     assert found.data.dtype == np.float32 and found.has_sorted_indices and np.diff(found.indptr).max(initial=0) <= n_kept
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(130, 400), st.integers(20, 60), st.floats(0.01, 0.2), SEEDS)
+def test_neighbours_of_long_and_of_short_rows(n_items: int, n_users: int, share: float, seed: int) -> None:
+    """Of few products a row is summed in a table, of many in an array of all items: in one matrix some rows are of either kind."""
+    rng = np.random.default_rng(seed)
+    left, right = some(rng, n_items, n_users, share), some(rng, n_users, n_items, share)
+    found = nearest(left, right, 5, 2)
+    np.testing.assert_array_equal(found.toarray(), brute_force((left @ right).toarray(), 5))
+
+
 @settings(max_examples=60, deadline=None)
 @given(SIZES, SEEDS)
 def test_norms_need_not_treat_both_items_alike(sizes: tuple[int, int, int], seed: int) -> None:
