@@ -14,7 +14,7 @@ import jobs  # noqa: F401  sets the thread counts before numpy is imported
 from tests.support.object_store import object_server, object_storage  # noqa: F401  fixtures
 
 if TYPE_CHECKING:
-    from hybridrec.run import Run
+    from hybridrec.runs.run import Run
 
 # Their tests share Airflow's services and a night that they have run.
 TOGETHER = ("tests/integration/airflow/scheduled/", "tests/integration/security/")
@@ -78,7 +78,7 @@ def small_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def small_run(home: Path, small_home: Path) -> Run:
     """A committed run over the small world: model_* base tables of all folds, no candidates yet."""
-    from hybridrec.run import Run
+    from hybridrec.runs.run import Run
 
     shutil.copytree(small_home, home, dirs_exist_ok=True)
     return Run.open("small")

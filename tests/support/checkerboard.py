@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-from hybridrec.models import TrainingData, UserBlock
+from hybridrec.types import TrainingData, UserBlock
 
 SIDE = 40  # users and items of the checkerboard
 STRANGER = SIDE  # a user without history

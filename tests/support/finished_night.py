@@ -16,18 +16,19 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from hybridrec import store
 from hybridrec.evaluation.ablation import Ablation, as_columns
 from hybridrec.evaluation.comparisons import Comparison
 from hybridrec.evaluation.gate import Verdict
-from hybridrec.evaluation.leaks import FOUND, FOUND_FILE, Finding
+from hybridrec.evaluation.leaked_labels import Finding
+from hybridrec.evaluation.leaks import FOUND, FOUND_FILE
 from hybridrec.evaluation.promotion import write_promotion
-from hybridrec.lookup import open_target
-from hybridrec.output_checks import Check
-from hybridrec.ranking.policy import DECISION, Choice, write_choices
-from hybridrec.report import collect as collecting
+from hybridrec.policy.policy import DECISION, Choice, write_choices
+from hybridrec.publishing.output_checks import Check
 from hybridrec.report.facts import Facts
-from hybridrec.run import Run
+from hybridrec.report.gathering import collect as collecting
+from hybridrec.runs.run import Run
+from hybridrec.serving.lookup import open_target
+from hybridrec.storage import store
 from hybridrec.tables import table
 from tests.support import ROOT, small_world
 from tests.support.published_rows import publication, tables

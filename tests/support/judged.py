@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_array
 
-from hybridrec.evaluation.lists import Catalogue
-from hybridrec.ranking.pool import Pool
+from hybridrec.candidates.pool import Pool
+from hybridrec.evaluation.judged_lists import Catalogue
 
 
 class Fixed:

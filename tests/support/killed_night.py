@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from hybridrec.job import read_records
-from hybridrec.lookup import open_target
-from hybridrec.run import Run
-from hybridrec.settings import Settings
-from hybridrec.spark import running_server
+from hybridrec.base.settings import Settings
+from hybridrec.execution.spark import running_server
+from hybridrec.execution.task_records import read_records
+from hybridrec.runs.run import Run
+from hybridrec.serving.lookup import open_target
 from hybridrec_airflow.steps import steps
 from tests.support import nightly
 from tests.support.scheduler import NIGHT

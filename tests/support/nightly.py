@@ -10,11 +10,11 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybridrec import job
-from hybridrec.settings import Settings
-from hybridrec.spark import stop_server
-from hybridrec_airflow.process import ROOT, environment
+from hybridrec.base.settings import Settings
+from hybridrec.execution import command_line
+from hybridrec.execution.spark import stop_server
 from hybridrec_airflow.steps import Step, steps
+from hybridrec_local.process import ROOT, environment
 
 STEP_SECONDS = 240
 Launch = Callable[[Step, Path], int]
@@ -38,7 +38,7 @@ def run(step: Step, home: Path) -> int:
 def run_here(step: Step, home: Path) -> int:
     """Run a step in this process, with the session of the tests: a small job takes longer to import and to start Spark than to do."""
     module = importlib.import_module(f"jobs.{step.job}")
-    module.main(job.parse(module.Params, list(step.command[3:])))  # after the interpreter, -m and the module
+    module.main(command_line.parse(module.Params, list(step.command[3:])))  # after the interpreter, -m and the module
     return 0
 
 

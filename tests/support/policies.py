@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hybridrec.ranking.policy import Choice, save_policy
-from hybridrec.run import Run
+from hybridrec.policy.policy import Choice, save_policy
+from hybridrec.runs.run import Run
 from jobs import train_ranker
 from tests.support import pools
 

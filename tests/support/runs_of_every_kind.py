@@ -6,10 +6,10 @@ import json
 from datetime import timedelta
 from pathlib import Path
 
-from hybridrec import store
-from hybridrec.report.runs import RunList
+from hybridrec.report.pages.run_list import RunList
 from hybridrec.report.summary import SUMMARY
-from hybridrec.targets import Target
+from hybridrec.storage import store
+from hybridrec.versions.publications import Target
 from tests.support.published_rows import AS_OF, publication, tables
 
 NOW = AS_OF + timedelta(hours=6)

@@ -21,9 +21,9 @@ import pytest
 from tests.support import ROOT, planted_secrets
 
 if TYPE_CHECKING:
-    from hybridrec.run import Run
-    from hybridrec_airflow.installation import Installation
-    from hybridrec_airflow.rest import AirflowApi
+    from hybridrec.runs.run import Run
+    from hybridrec_local.installation import Installation
+    from hybridrec_local.rest import AirflowApi
 
 RUN_SECONDS = 900.0
 DAILY = ("ingest", "nightly_retrain")  # have a slot outside tests
@@ -105,7 +105,7 @@ class Dags:
 
     def answer(self, dag_id: str, run_id: str, task_id: str, option: str) -> None:
         """Choose an option of a task that waits; again when Airflow's SQLite was busy."""
-        from hybridrec_airflow.rest import Refused
+        from hybridrec_local.rest import Refused
 
         for attempt in range(5):
             try:
@@ -187,8 +187,8 @@ class Stack(Dags):
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, airflow_home: Path) -> Iterator[Stack]:
     """All services up on free ports; the environment of other tests stays as it is."""
-    from hybridrec_airflow import night, services
-    from hybridrec_airflow.installation import Installation
+    from hybridrec_local import dag_run, services
+    from hybridrec_local.installation import Installation
 
     ports = {f"HYBRIDREC_{name}_PORT": str(_free_port()) for name in ("AIRFLOW", "MLFLOW")}
     home = tmp_path_factory.mktemp("home") / "var"  # which the services make, with the rights that they give it
@@ -202,7 +202,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, airflow_home: Path) -> Itera
     try:
         api = services.connect(installation)
         for dag_id in ("ingest", "nightly_retrain", "rollback_publication", "tune_models"):
-            night.wait_for_dag(api, dag_id)
+            dag_run.wait_for_dag(api, dag_id)
             api.pause(dag_id, False)
         installation.settings.home.joinpath("hybridrec.toml").write_text(OPTIONS)
         yield Stack(api, installation)
@@ -231,7 +231,7 @@ def night_home(stack: Stack, first_night: str) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def undisturbed(night_home: Path, stack: Stack, first_night: str) -> Run:
     """The run of the first night."""
-    from hybridrec.run import Run
+    from hybridrec.runs.run import Run
 
     return Run.open(stack.file_safe(first_night))
 
@@ -239,7 +239,7 @@ def undisturbed(night_home: Path, stack: Stack, first_night: str) -> Run:
 def _services(action: str, own: dict[str, str]) -> int:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "HYBRIDREC"))}
     environment = inherited | own | {"PYTHONPATH": str(ROOT / "plugins")}
-    command = [sys.executable, "-m", "hybridrec_airflow.services", action]
+    command = [sys.executable, "-m", "hybridrec_local.services", action]
     return subprocess.run(command, cwd=ROOT, env=environment, check=False, timeout=400).returncode
 
 

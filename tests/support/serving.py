@@ -19,9 +19,9 @@ from typing import IO, Any
 
 import uvicorn
 
-from hybridrec.service import create_app
-from hybridrec.targets import Target
+from hybridrec.serving.service import create_app
 from hybridrec.targets.sqlite import SqliteTarget
+from hybridrec.versions.publications import Target
 from tests.support.published_rows import publish
 
 READS = ("/recommendations/u00001", "/items/i003/similar", "/popular", "/health")

@@ -33,7 +33,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """One small local session for the whole run."""
     from pyspark.sql import SparkSession
 
-    from hybridrec.spark import CONF, class_archive
+    from hybridrec.execution.spark import CONF, class_archive
 
     logging.getLogger("py4j").setLevel(logging.WARNING)  # as in a job; its last words come when pytest's streams are closed
     os.environ["PYSPARK_PYTHON"] = sys.executable

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-from hybridrec.config import Split
-from hybridrec.models import TrainingData
+from hybridrec.base.config import Split
+from hybridrec.types import TrainingData
 
 
 def data_of(pairs: Sequence[tuple[int, int, float]], split: Split, n_users: int = 5, n_items: int = 7) -> TrainingData:

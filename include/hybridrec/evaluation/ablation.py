@@ -15,18 +15,19 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from hybridrec import job, strategies
-from hybridrec.errors import BadData
-from hybridrec.evaluation import metrics
+from hybridrec import strategies
+from hybridrec.base.errors import BadData
 from hybridrec.evaluation.bootstrap import Doubles, paired_difference
 from hybridrec.evaluation.comparisons import Resampling
-from hybridrec.evaluation.labels import LabelledPool, labelled_pool
-from hybridrec.evaluation.metrics import judge, row_gains
-from hybridrec.positions import training_gains
+from hybridrec.execution import task_records
+from hybridrec.metrics import metrics
+from hybridrec.metrics.labels import LabelledPool, labelled_pool
+from hybridrec.metrics.metrics import judge, row_gains
+from hybridrec.metrics.positions import training_gains
 from hybridrec.strategies import LearntStrategy, Strategy
 
 if TYPE_CHECKING:
-    from hybridrec.run import Run
+    from hybridrec.runs.run import Run
 
 log = logging.getLogger(__name__)
 NIGHT_ROWS = 60_000  # of either fold's pool, in the nightly version
@@ -149,7 +150,7 @@ def unique_hits(fold: LabelledPool, model: str) -> int:
 def fit_costs(run: Run) -> dict[str, Cost]:
     """What each model's fits took, from the records that the tasks have left."""
     found: dict[str, Cost] = {}
-    for record in job.read_records(run.folder):
+    for record in task_records.read_records(run.folder):
         if record.job == "train_model":
             model = record.part.partition(".")[0]
             before = found.get(model, Cost(0.0, 0.0))

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from hybridrec import job
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
 from hybridrec.evaluation.backtest import origin_id
-from hybridrec.nights import Request, open_run
+from hybridrec.execution import task_records
 from hybridrec.offline.stages import Stages
-from hybridrec.run import Run
+from hybridrec.opening.new_run import Request, open_run
+from hybridrec.runs.run import Run
 
 Flags = Sequence[str]
 
@@ -55,6 +55,6 @@ def _opened(backtest: Run, number: int, step_days: int) -> Run:
 
 def _run(run: Run, name: str, all_flags: Sequence[Flags], optional: bool = False) -> None:
     """Run a job with each of these flags, one process at a time, apart from those that are done."""
-    done = {record.part for record in job.read_records(run.folder) if record.job == name and record.state == "done"}
+    done = {record.part for record in task_records.read_records(run.folder) if record.job == name and record.state == "done"}
     left = [(name, "--run-id", run.run_id, *flags) for flags in all_flags if ".".join(flags[1::2]) not in done]
     Stages(run.folder / "logs", {}, at_once=1).run(name, left, optional)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hybridrec import store
+from hybridrec.storage import store
 from hybridrec.targets.sqlite import SqliteTarget
 from tests.support.published_rows import publish
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from hybridrec import likes, splits
-from hybridrec.run import Fold
+from hybridrec.runs.run import Fold
+from hybridrec.splitting import likes, splits
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -12,15 +12,17 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from hybridrec import features, interactions, positions, splits
-from hybridrec.errors import BadData, Leak
+from hybridrec.base.errors import BadData, Leak
+from hybridrec.base.settings import Settings
+from hybridrec.dataset import features, interactions
 from hybridrec.evaluation import leaks
-from hybridrec.features import features_must_not_change
-from hybridrec.nights import Request, open_run
-from hybridrec.run import Fold, Run
-from hybridrec.settings import Settings
+from hybridrec.metrics import positions
+from hybridrec.opening.new_run import Request, open_run
+from hybridrec.runs.run import Fold, Run
+from hybridrec.splitting import splits
 from jobs import build_features, build_interactions
 from tests.support import pools, small_world
+from tests.support.feature_alarm import features_must_not_change
 
 
 @pytest.fixture

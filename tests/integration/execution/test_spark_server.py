@@ -12,13 +12,13 @@ from pathlib import Path
 
 import psutil
 
-from hybridrec import spark
-from hybridrec.settings import Settings
-from hybridrec.spark import running_server, start_server, stop_server
+from hybridrec.base.settings import Settings
+from hybridrec.execution import spark
+from hybridrec.execution.spark import running_server, start_server, stop_server
 
 START = """
-from hybridrec.settings import Settings
-from hybridrec.spark import start_server
+from hybridrec.base.settings import Settings
+from hybridrec.execution.spark import start_server
 print(start_server(Settings.from_env(), "t").pid)
 """
 

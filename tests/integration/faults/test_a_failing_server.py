@@ -12,8 +12,8 @@ import psycopg
 import pyarrow as pa
 import pytest
 
-from hybridrec.targets import PUBLISHED
 from hybridrec.targets.postgres import PostgresTarget
+from hybridrec.versions.publications import PUBLISHED
 from tests.support import database
 from tests.support.database import ADMINISTRATOR, READER, as_role, fresh_database
 from tests.support.faults.failing_server import stored, try_degrees, try_messages, version_of

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hybridrec import job, store
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData, explain_os_error
 from hybridrec.ingest import landing
 from hybridrec.ingest.clean import CORE_TABLES, clean_table
+from hybridrec.storage import store
 from hybridrec.tables import table
 from tests.support.delivery import LANDED_AT, Delivery
 from tests.support.small_disk import mounted
@@ -283,7 +283,7 @@ def test_a_full_disk_is_one_sentence_and_the_last_table_stays(delivery: Delivery
     filler.write_bytes(b"\0" * (free - 8_000))
     with pytest.raises(OSError, match="no space left") as error:
         clean_table(delivery.session, delivery.settings, "files", "core_events", delivery.config)
-    assert "free some space or move HYBRIDREC_HOME" in job.explain_os_error(error.value)
+    assert "free some space or move HYBRIDREC_HOME" in explain_os_error(error.value)
     assert delivery.manifest() == before
     filler.unlink()
     assert clean_table(delivery.session, delivery.settings, "files", "core_events", delivery.config).rows == 20_001

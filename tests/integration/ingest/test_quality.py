@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hybridrec import store
-from hybridrec.config import Config
-from hybridrec.errors import BadData
+from hybridrec.base.config import Config
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
 from hybridrec.ingest import datadocs, quality
 from hybridrec.ingest.landing import RECORD
-from hybridrec.settings import Settings
+from hybridrec.storage import store
 from hybridrec.tables import table
 from jobs import check_table
 

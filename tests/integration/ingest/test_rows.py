@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
 from tests.support.delivery import Delivery
 
 AT = "2026-01-01T10:00:00Z"

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hybridrec import store
-from hybridrec.candidates import pool_block
-from hybridrec.catalogue import known_items
-from hybridrec.run import FOLDS, Run
-from hybridrec.training import load_fit, user_block
+from hybridrec.candidates.nomination import pool_block
+from hybridrec.dataset.catalogue import known_items
+from hybridrec.runs.run import FOLDS, Run
+from hybridrec.storage import store
+from hybridrec.training.fits import load_fit, user_block
 from jobs import generate_candidates, train_model
 
 if TYPE_CHECKING:

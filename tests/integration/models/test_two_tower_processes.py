@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hybridrec.models import TrainingData, two_tower
-from hybridrec.run import Run
-from hybridrec.training import training_data
+from hybridrec.models import two_tower
+from hybridrec.runs.run import Run
+from hybridrec.training.fits import training_data
+from hybridrec.types import TrainingData
 
 
 def data_of(run: Run) -> TrainingData:

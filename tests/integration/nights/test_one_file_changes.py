@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hybridrec.lookup import open_target, recommend
-from hybridrec.run import Run
-from hybridrec.settings import Settings
+from hybridrec.base.settings import Settings
+from hybridrec.runs.run import Run
+from hybridrec.serving.lookup import open_target, recommend
 from hybridrec_airflow.steps import load_dag
 from tests.support import ROOT, nightly, small_world
 

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hybridrec.lookup import open_target, recommend
-from hybridrec.run import Run
-from hybridrec.settings import Settings
+from hybridrec.base.settings import Settings
+from hybridrec.runs.run import Run
+from hybridrec.serving.lookup import open_target, recommend
 from hybridrec.sources import files
 from tests.support import nightly, small_world
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from hybridrec.ranking.lists import Depth, rank_pool
-from hybridrec.ranking.policy import load_policy
-from hybridrec.ranking.pool import load_pool
-from hybridrec.run import Run
+from hybridrec.candidates.pool import load_pool
+from hybridrec.policy.policy import load_policy
+from hybridrec.policy.ranked_lists import Depth, rank_pool
+from hybridrec.runs.run import Run
 
 
 def test_spark_ranks_as_one_process_does_and_repeats_itself(spark: object, small_run: Run, policy_folder: Path) -> None:
-    from hybridrec import store
+    from hybridrec.storage import store
     from jobs import rank_candidates
 
     with small_run.staged("promotion") as folder:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hybridrec.run import Run
+from hybridrec.runs.run import Run
 from tests.support.finished_night import write_report
 
 

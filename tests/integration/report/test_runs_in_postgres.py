@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hybridrec.lookup import open_target
-from hybridrec.report.runs import list_runs
-from hybridrec.settings import Settings
+from hybridrec.base.settings import Settings
+from hybridrec.report.pages.run_list import list_runs
+from hybridrec.serving.lookup import open_target
 from tests.support.database import READER
 from tests.support.runs_of_every_kind import EVERY_KIND, NOW, fill, states
 

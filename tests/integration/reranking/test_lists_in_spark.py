@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from hybridrec import publishing
-from hybridrec.ranking import lists as lists_of_blocks
-from hybridrec.run import Run
+from hybridrec.policy import ranked_lists as lists_of_blocks
+from hybridrec.runs.run import Run
 
 
 @pytest.mark.usefixtures("spark")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from hybridrec.base.settings import Settings
 from hybridrec.ingest import landing
-from hybridrec.settings import Settings
 
 
 def test_the_real_wheel_holds_a_hundred_thousand_ratings(home: Path) -> None:

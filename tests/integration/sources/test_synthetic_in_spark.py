@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hybridrec.settings import Settings
+from hybridrec.base.settings import Settings
 from hybridrec.sources import synthetic
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from hybridrec import store
+from hybridrec.storage import store
 
 
 def text(word: str) -> str:
@@ -81,7 +81,7 @@ def test_a_writer_killed_at_any_packet_leaves_a_whole_state(home: Path, object_s
     write(folder, "first")
     forwarder, whole, tried = Forwarder(int(server.rsplit(":", 1)[1])), text("first"), 0
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["hybridrec.store", "pyarrow.fs"])
+    processes.set_forkserver_preload(["hybridrec.storage.store", "pyarrow.fs"])
     environment = dict(os.environ) | {"AWS_ENDPOINT_URL": forwarder.address}  # the fork server's own is that of its start
     for packet in count():
         start = processes.Event()

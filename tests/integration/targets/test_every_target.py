@@ -11,11 +11,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from hybridrec import discover, lookup
-from hybridrec.errors import BadData
-from hybridrec.publishing import newest_to_keep
-from hybridrec.settings import Settings
-from hybridrec.targets import PUBLISHED, Target
+from hybridrec.base import extensions
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
+from hybridrec.publishing.publish import newest_to_keep
+from hybridrec.serving import lookup
+from hybridrec.versions.publications import PUBLISHED, Target
 from tests.support.published_rows import publication, publish, rows, tables
 
 EXTENSIONS = os.environ.get("HYBRIDREC_EXTENSIONS", "")  # a target under development: home clears the variable
@@ -24,12 +25,12 @@ EXTENSIONS = os.environ.get("HYBRIDREC_EXTENSIONS", "")  # a target under develo
 NEEDS_A_SERVER = {"postgres": "postgres_address"}  # the fixture with the server's address
 
 
-@pytest.fixture(params=discover.names("targets"))
+@pytest.fixture(params=extensions.names("targets"))
 def target(request: pytest.FixtureRequest, home: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
     monkeypatch.setenv("HYBRIDREC_EXTENSIONS", EXTENSIONS)
     if request.param in NEEDS_A_SERVER:
         monkeypatch.setenv(f"HYBRIDREC_{request.param.upper()}", request.getfixturevalue(NEEDS_A_SERVER[request.param]))
-    found = discover.member("targets", request.param).connect(Settings.from_env())
+    found = extensions.member("targets", request.param).connect(Settings.from_env())
     yield found
     found.close()
 
@@ -220,7 +221,7 @@ def test_a_target_of_one_new_file_is_published_to(home: Path, tmp_path: Path, mo
     (tmp_path / "targets" / "toy_second_file.py").write_text(TOY)
     monkeypatch.setenv("HYBRIDREC_EXTENSIONS", str(tmp_path))
     monkeypatch.setenv("HYBRIDREC_TARGET", "toy_second_file")
-    assert "toy_second_file" in discover.names("targets")
+    assert "toy_second_file" in extensions.names("targets")
     found = lookup.open_target(Settings.from_env())
     publish(found, "v1", "one")
     assert lookup.recommend(found, "u00001", 3).version == "v1"

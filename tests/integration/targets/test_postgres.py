@@ -14,8 +14,8 @@ import psycopg
 import pyarrow as pa
 import pytest
 
-from hybridrec.errors import BadData
-from hybridrec.settings import Settings
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
 from hybridrec.targets import postgres
 from hybridrec.targets.postgres import PostgresTarget
 from hybridrec.targets.sqlite import SqliteTarget

@@ -14,7 +14,7 @@ from adbc_driver_postgresql import dbapi
 from hybridrec.postgresql.checksum import MODULUS, TableChecksum, stored_sum
 from hybridrec.postgresql.version_tables import column_ddl
 from hybridrec.tables import ARROW_TYPES, Column, Table
-from hybridrec.targets import PUBLISHED, definition
+from hybridrec.versions.publications import PUBLISHED, definition
 from tests.support.published_rows import rows
 
 TEXTS = [

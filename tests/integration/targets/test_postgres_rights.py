@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from hybridrec.errors import BadData
-from hybridrec.targets import PUBLISHED
+from hybridrec.base.errors import BadData
 from hybridrec.targets.postgres import PostgresTarget
+from hybridrec.versions.publications import PUBLISHED
 from tests.support import ROOT
 from tests.support.database import PUBLISHER, READER, administer, as_role, sql
 from tests.support.published_rows import publication, publish, tables

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from hybridrec_airflow.rest import TaskState
-from hybridrec_airflow.topology import Cluster
+from hybridrec_local.rest import TaskState
+from hybridrec_local.topology import Cluster
 from tests.support.cluster.production import page
 from tests.support.scheduler import Dags
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pyarrow as pa
 
 sys.path.append(str(Path(__file__).parents[3]))
-from hybridrec import spark
+from hybridrec.execution import spark
 from hybridrec.models import two_tower
-from hybridrec.training import training_data
+from hybridrec.training.fits import training_data
 from tests.support import small_world
 
 

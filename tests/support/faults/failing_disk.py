@@ -24,9 +24,9 @@ from typing import NamedTuple
 
 import pytest
 
-from hybridrec import store
-from hybridrec.targets import PUBLISHED
+from hybridrec.storage import store
 from hybridrec.targets.sqlite import SqliteTarget
+from hybridrec.versions.publications import PUBLISHED
 from tests.support.faults.faulty_disk import Fault, Kind
 from tests.support.faults.tasks_that_fail import DATABASE, DATASET, KEEP, read_figures, read_files, read_target
 from tests.support.faults.writing_process import End, Server, Work, server

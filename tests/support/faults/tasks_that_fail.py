@@ -9,11 +9,11 @@ from pathlib import Path
 import pyarrow.compute  # noqa: F401  imported before a child needs it
 import pyarrow.parquet as pq
 
-from hybridrec import store
-from hybridrec.content_hash import TableHash, combined_hash
-from hybridrec.targets import PUBLISHED, Target, definition
+from hybridrec.storage import store
 from hybridrec.targets.postgres import PostgresTarget
 from hybridrec.targets.sqlite import SqliteTarget
+from hybridrec.versions.content_hash import TableHash, combined_hash
+from hybridrec.versions.publications import PUBLISHED, Target, definition
 from tests.support.database import READER
 from tests.support.published_rows import publish, rows
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
-from hybridrec.job import explain_os_error
+from hybridrec.base.errors import explain_os_error
 from tests.support.faults.faulty_disk import Disk, Fault, Struck, ask_first
 
 NOBODY = 65534

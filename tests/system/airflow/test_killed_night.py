@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hybridrec.run import Run
+from hybridrec.runs.run import Run
 from tests.support.killed_night import kill_points, publish_though_killed
 
 

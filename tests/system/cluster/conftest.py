@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hybridrec_airflow.topology import Cluster
+from hybridrec_local.topology import Cluster
 from tests.support import nightly
 from tests.support.cluster import small_night
 from tests.support.cluster.mid_night import DoneNight

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hybridrec.publishing import version_of
-from hybridrec_airflow.topology import Cluster
+from hybridrec.publishing.publish import version_of
+from hybridrec_local.topology import Cluster
 from tests.support.browser import DAG, GROUPS, Browser, chromium, log_in
 from tests.support.cluster import small_night
 from tests.support.cluster.production import live

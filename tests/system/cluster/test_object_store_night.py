@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from hybridrec import store
-from hybridrec_airflow.rest import DIRECT
+from hybridrec.storage import store
 from hybridrec_airflow.steps import Step
-from hybridrec_airflow.topology import Cluster
+from hybridrec_local.rest import DIRECT
+from hybridrec_local.topology import Cluster
 from tests.support import nightly, object_store
 from tests.support.cluster import small_night
 

@@ -16,9 +16,9 @@ from urllib.parse import quote
 
 import psycopg
 
-from hybridrec_airflow import postgres_image
-from hybridrec_airflow.rest import DIRECT, AirflowApi
-from hybridrec_airflow.topology import Cluster
+from hybridrec_local import postgres_image
+from hybridrec_local.rest import DIRECT, AirflowApi
+from hybridrec_local.topology import Cluster
 from tests.support.cluster.production import NIGHTLY
 from tests.support.planted_secrets import leaks
 

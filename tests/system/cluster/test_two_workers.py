@@ -11,10 +11,10 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
-from hybridrec.spark import RESULTS
-from hybridrec_airflow.process import ROOT
-from hybridrec_airflow.rest import Refused
-from hybridrec_airflow.topology import Cluster
+from hybridrec.execution.spark import RESULTS
+from hybridrec_local.process import ROOT
+from hybridrec_local.rest import Refused
+from hybridrec_local.topology import Cluster
 from tests.support.cluster import small_night
 from tests.support.cluster.production import NIGHTLY, live, page, reader, reader_address
 from tests.support.cluster.small_night import NIGHT

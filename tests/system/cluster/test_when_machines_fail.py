@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hybridrec_airflow.topology import Cluster
+from hybridrec_local.topology import Cluster
 from tests.support.cluster.mid_night import DoneNight, polled, wait_for_workers
 from tests.support.cluster.own_network import OwnNetwork, joined
 from tests.support.cluster.production import live

@@ -7,7 +7,7 @@ import time
 
 import psutil
 
-from hybridrec_airflow.topology import Cluster
+from hybridrec_local.topology import Cluster
 from tests.support.cluster.mid_night import DoneNight, has_application, polled, until
 from tests.support.cluster.production import live
 from tests.support.scheduler import RUN_SECONDS

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hybridrec import likes
-from hybridrec.config import Config
-from hybridrec.folds import positive_events_per_hour
+from hybridrec.base.config import Config
+from hybridrec.splitting import likes
+from hybridrec.splitting.folds import positive_events_per_hour
 
 if TYPE_CHECKING:
     pass

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from docs import generate_models, generate_tables
-from hybridrec import discover, job
-from hybridrec.config import Config, read_config
+from docs import generate_models, generate_rooms, generate_tables
+from hybridrec.base import extensions
+from hybridrec.base.config import Config, read_config
+from hybridrec.execution import command_line
 from tests.support import ROOT
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
@@ -29,14 +30,18 @@ def test_the_models_page_is_fresh() -> None:
     assert generate_models.PAGE.read_text() == generate_models.page(), "docs/models.md is stale: run `make docs`"
 
 
-@pytest.mark.parametrize("name", discover.names("models"))
+def test_the_rooms_page_is_fresh() -> None:
+    assert generate_rooms.PAGE.read_text() == generate_rooms.page(), "docs/rooms.md is stale: run `make docs`"
+
+
+@pytest.mark.parametrize("name", extensions.names("models"))
 def test_every_model_names_its_paper(name: str) -> None:
-    assert generate_models.papers(discover.member("models", name)), 'the docstring names a paper: Author, "Title", VENUE YEAR'
+    assert generate_models.papers(extensions.member("models", name)), 'the docstring names a paper: Author, "Title", VENUE YEAR'
 
 
 def test_every_table_has_a_section() -> None:
     text = generate_tables.page()
-    assert [name for name in discover.names("tables") if f"### {name}\n" not in text] == []
+    assert [name for name in extensions.names("tables") if f"### {name}\n" not in text] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
@@ -72,7 +77,7 @@ def test_commands_are_accepted_by_their_job(page: str, command: str) -> None:
     module, *flags = shlex.split(command)[2:]
     assert (ROOT / Path(*module.split("."))).with_suffix(".py").exists(), f"{page}: there is no {module}"
     params = importlib.import_module(module).Params
-    job.parse(params, flags)
+    command_line.parse(params, flags)
 
 
 def test_every_make_target_of_the_documentation_exists() -> None:

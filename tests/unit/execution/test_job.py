@@ -14,8 +14,9 @@ from typing import Literal
 
 import pytest
 
-from hybridrec import job, store
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
+from hybridrec.execution import command_line, job, task_records
+from hybridrec.storage import store
 from tests.support import small_world
 
 
@@ -29,9 +30,9 @@ class Params:
 
 
 def test_params_are_the_command_line() -> None:
-    assert job.parse(Params, ["--run-id", "r"]) == Params("r")
+    assert command_line.parse(Params, ["--run-id", "r"]) == Params("r")
     argv = ["--run-id", "r", "--models", "als, content", "--k", "5", "--no-publish", "--fold", "rank"]
-    assert job.parse(Params, argv) == Params("r", ("als", "content"), 5, False, "rank")
+    assert command_line.parse(Params, argv) == Params("r", ("als", "content"), 5, False, "rank")
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ def test_params_are_the_command_line() -> None:
 )
 def test_a_wrong_command_line_exits_2(argv: list[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
-        job.parse(Params, argv)
+        command_line.parse(Params, argv)
     assert stopped.value.code == 2
 
 
@@ -76,7 +77,7 @@ def test_a_job_from_a_shell_leaves_a_record_of_its_cost(home: Path) -> None:
     small_world.write_core_tables()
     command = [sys.executable, "-m", "jobs.open_run", "--run-id", "night", "--source", "files", "--k", "5"]
     subprocess.run(command, check=True, capture_output=True)
-    (record,) = job.read_records(home / "runs" / "night")
+    (record,) = task_records.read_records(home / "runs" / "night")
     assert (record.job, record.state) == ("open_run", "done")
     assert 0 < record.startup_seconds < record.wall_seconds
     assert 20 < record.peak_mib < 4096
@@ -93,23 +94,23 @@ def test_a_failed_job_leaves_its_last_line_and_its_page(home: Path, monkeypatch:
         raise BadData("k is -1, expected 1 to 200")
 
     assert job._run(main, Params("r"), "toy") == 3
-    (record,) = job.read_records(home / "runs" / "r")
+    (record,) = task_records.read_records(home / "runs" / "r")
     assert (record.state, record.said) == ("bad_data", "BadData in toy: k is -1, expected 1 to 200")
     assert record.page == "/dags/nightly_retrain/runs/manual__2026-01-31T02%3A00%3A00%2B00%3A00/tasks/train_model/mapped/7"
     assert job._run(lambda _: None, Params("r"), "toy") == 0
-    (record,) = job.read_records(home / "runs" / "r")
+    (record,) = task_records.read_records(home / "runs" / "r")
     assert (record.state, record.said) == ("done", "")
 
 
 def test_a_killed_job_leaves_a_record_that_it_began(home: Path) -> None:
     (home / "runs" / "r").mkdir(parents=True)
     code = (
-        "import os, signal; from test_job import Params; from hybridrec import job;"
+        "import os, signal; from tests.unit.execution.test_job import Params; from hybridrec.execution import job;"
         "job._run(lambda _: os.kill(os.getpid(), signal.SIGKILL), Params('r'), 'toy')"
     )
     path = os.pathsep.join(sys.path)
     assert subprocess.run([sys.executable, "-c", code], check=False, env=os.environ | {"PYTHONPATH": path}).returncode == -signal.SIGKILL
-    (record,) = job.read_records(home / "runs" / "r")
+    (record,) = task_records.read_records(home / "runs" / "r")
     assert (record.job, record.state) == ("toy", "running") and record.started_at > 0
 
 
@@ -117,12 +118,12 @@ def test_a_record_keeps_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGPASSWORD", "planted-e06b1c3f9a")
     monkeypatch.setenv("HYBRIDREC_HOME", "/a/home/of/ours")
     text = "failed: planted-e06b1c3f9a in postgresql://me:other-secret@host:5432/db below /a/home/of/ours"
-    assert job.without_secrets(text) == "failed: *** in postgresql://me:***@host:5432/db below /a/home/of/ours"
+    assert task_records.without_secrets(text) == "failed: *** in postgresql://me:***@host:5432/db below /a/home/of/ours"
 
 
 def test_a_record_of_an_earlier_release_is_read(home: Path) -> None:
     store.write_json(home / "runs" / "r" / "tasks" / "toy.json", {"job": "toy", "part": "", "state": "failed"})
-    (record,) = job.read_records(home / "runs" / "r")
+    (record,) = task_records.read_records(home / "runs" / "r")
     assert (record.state, record.said, record.page) == ("failed", "", "")
 
 
@@ -158,7 +159,7 @@ def test_a_second_attempt_waits_for_the_end_of_the_first(home: Path) -> None:
 
 
 def test_a_submitted_job_ends_with_the_task_that_started_it() -> None:
-    code = "import time; from hybridrec import job; job._end_with_task(); print('up', flush=True); time.sleep(60)"
+    code = "import time; from hybridrec.execution import job; job._end_with_task(); print('up', flush=True); time.sleep(60)"
     with subprocess.Popen(["sleep", "60"]) as task:
         environment = os.environ | {job.TASK_VARIABLE: str(task.pid)}
         with subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True) as submitted:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hybridrec import spark
-from hybridrec.errors import BadData
-from hybridrec.spark import require_java
+from hybridrec.base.errors import BadData
+from hybridrec.execution import spark
+from hybridrec.execution.spark import require_java
 
 
 def test_no_java_names_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

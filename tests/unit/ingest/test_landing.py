@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from hybridrec import job, store
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData, explain_os_error
+from hybridrec.base.settings import Settings
 from hybridrec.ingest import landing
-from hybridrec.settings import Settings
 from hybridrec.sources import files, synthetic
+from hybridrec.storage import store
 from tests.support.plain_user import as_a_plain_user
 
 AT = datetime(2026, 2, 1, 12, tzinfo=UTC)
@@ -86,6 +86,6 @@ def test_no_permission_to_write_is_one_sentence(small_shop: Settings) -> None:
     with as_a_plain_user(small_shop.home), pytest.raises(PermissionError) as error:
         landing.land(small_shop, "synthetic", 5, AT)
     small_shop.home.chmod(0o755)
-    sentence = job.explain_os_error(error.value)
+    sentence = explain_os_error(error.value)
     assert sentence.startswith(f"no permission for {small_shop.home}")
     assert "move HYBRIDREC_HOME" in sentence

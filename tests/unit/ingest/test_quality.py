@@ -9,14 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hybridrec import discover
+from hybridrec.base import extensions
 from hybridrec.ingest import quality
 from hybridrec.tables import table
 
 DAY = datetime(2026, 1, 5, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("name", [name for name in discover.names("tables") if name.startswith("core_")])
+@pytest.mark.parametrize("name", [name for name in extensions.names("tables") if name.startswith("core_")])
 def test_every_promise_of_a_table_is_an_expectation(name: str) -> None:
     definition = table(name)
     rules = quality.suite_rules(definition, 7)
@@ -31,7 +31,7 @@ def test_every_promise_of_a_table_is_an_expectation(name: str) -> None:
     assert next(rule for rule in rules if rule.name == "ExpectTableRowCountToBeBetween").arguments == {"min_value": 7}
 
 
-@pytest.mark.parametrize("name", discover.names("tables"))
+@pytest.mark.parametrize("name", extensions.names("tables"))
 def test_a_column_that_may_be_null_is_not_asked_to_be_complete(name: str) -> None:
     definition = table(name)
     complete = [rule.arguments for rule in quality.suite_rules(definition, 0) if rule.name == "ExpectColumnValuesToNotBeNull"]

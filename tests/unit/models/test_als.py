@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
 from hybridrec.models import als
 from tests.support.checkerboard import checkerboard
 

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 
-from hybridrec.candidates import choose_sources, pool_block, pool_ddl
-from hybridrec.errors import BadData
-from hybridrec.models import UserBlock, popularity
-from hybridrec.run import FOLDS, Run
+from hybridrec.base.errors import BadData
+from hybridrec.candidates.nomination import choose_sources, pool_block, pool_ddl
+from hybridrec.models import popularity
+from hybridrec.runs.run import FOLDS, Run
+from hybridrec.types import UserBlock
 from jobs import train_model
 
 if TYPE_CHECKING:

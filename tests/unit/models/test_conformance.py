@@ -16,16 +16,16 @@ import pyarrow as pa
 import pytest
 from scipy.sparse import csr_array
 
-from hybridrec import discover
-from hybridrec.candidates import nominates
-from hybridrec.config import Config
-from hybridrec.models import NO_ITEM, BuildsIndex, Neighbours, PairScorer, Retriever, UserBlock
+from hybridrec.base import extensions
+from hybridrec.base.config import Config
+from hybridrec.candidates.nomination import nominates
 from hybridrec.retrieval.select import NOT_ELIGIBLE, contenders, leave_out, rank_pairs
-from hybridrec.run import Run
-from hybridrec.training import FIT_FILE, fit_model, load_fit, training_data
+from hybridrec.runs.run import Run
+from hybridrec.training.fits import FIT_FILE, fit_model, load_fit, training_data
+from hybridrec.types import NO_ITEM, BuildsIndex, Neighbours, PairScorer, Retriever, UserBlock
 from tests.support.checkerboard import NEW_ITEM, SIDE, STRANGER, block, checkerboard
 
-NAMES = discover.names("models")
+NAMES = extensions.names("models")
 RETRIEVERS = tuple(name for name in NAMES if nominates(name))
 OTHER_SEEDS = (1, 2)
 
@@ -67,7 +67,7 @@ def second_fits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecondFits
 
     @cache
     def fit(name: str) -> tuple[PairScorer, Path, dict[str, float]]:
-        module, folder = discover.member("models", name), tmp_path_factory.mktemp(name)
+        module, folder = extensions.member("models", name), tmp_path_factory.mktemp(name)
         data = replace(checkerboard(), threads=2)
         np.random.seed(5)  # noqa: NPY002  a global seed must neither be used nor be needed
         fitted = module.Model(module.Config())
@@ -87,7 +87,7 @@ def is_personal(model: PairScorer) -> bool:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_says_what_it_is(name: str) -> None:
-    module: ModuleType = discover.member("models", name)
+    module: ModuleType = extensions.member("models", name)
     assert module.DOC and module.BECAUSE and isinstance(module.REQUIRED, bool) and module.__doc__
     assert module.BECAUSE.strip(" .") == module.BECAUSE and module.BECAUSE[0].islower(), "it completes a sentence"
     with pytest.raises(AttributeError, match="cannot assign"):
@@ -280,12 +280,12 @@ def toy(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 
 def test_a_model_is_added_by_one_file(toy: str) -> None:
-    from hybridrec.candidates import choose_sources, pool_batches, sources_of
+    from hybridrec.candidates.nomination import choose_sources, pool_batches, sources_of
     from jobs import train_model
     from tests.support import small_world
 
     run = small_world.make_run(config=Config(members={"models": {toy: {"slope": 2}}}))
-    assert toy in discover.names("models")
+    assert toy in extensions.names("models")
     run = Run(replace(run.manifest, models=("popularity", toy)), run.settings)
     for fold in run.manifest.folds:
         for name in run.manifest.models:

@@ -10,7 +10,8 @@ import pandas as pd
 import torch
 
 from hybridrec.deep.factors import bpr_loss, warp_loss
-from hybridrec.models import TrainingData, bpr, feature_factors
+from hybridrec.models import bpr, feature_factors
+from hybridrec.types import TrainingData
 from tests.support.checkerboard import EVEN_ITEMS, NEW_ITEM, SIDE, block, checkerboard
 
 OWN = torch.tensor([2.0, 0.0])

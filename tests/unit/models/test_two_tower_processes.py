@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from hybridrec.deep.distributed import read_data, write_data
-from hybridrec.models import TrainingData
-from hybridrec.run import Run
-from hybridrec.training import training_data
+from hybridrec.runs.run import Run
+from hybridrec.training.fits import training_data
+from hybridrec.types import TrainingData
 
 
 def data_of(run: Run) -> TrainingData:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
 from hybridrec.offline.data import SOME_DAY, adapt
 from hybridrec.offline.stages import Stages
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from hybridrec import lookup
-from hybridrec.errors import BadData
-from hybridrec.run import Run
-from hybridrec.targets import Answer
+from hybridrec.base.errors import BadData
+from hybridrec.runs.run import Run
+from hybridrec.serving import lookup
 from hybridrec.targets.sqlite import SqliteTarget
+from hybridrec.versions.publications import Answer
 from jobs import check_output, publish_table
 from jobs.lookup import Params, main
 from tests.support.published_rows import publish

@@ -10,11 +10,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from hybridrec import output_checks
-from hybridrec.errors import BadData
-from hybridrec.lookup import open_target
-from hybridrec.run import Run
-from hybridrec.targets import Target
+from hybridrec.base.errors import BadData
+from hybridrec.publishing import output_checks
+from hybridrec.runs.run import Run
+from hybridrec.serving.lookup import open_target
+from hybridrec.versions.publications import Target
 from jobs import check_output, publish_table
 from tests.support.published_rows import publication, tables
 

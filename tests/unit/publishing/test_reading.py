@@ -7,7 +7,7 @@ import sqlite3
 
 import pytest
 
-from hybridrec.run import Run
+from hybridrec.runs.run import Run
 from jobs import check_output, publish_table
 from tests.support import ROOT
 

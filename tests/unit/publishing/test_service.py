@@ -19,8 +19,8 @@ import pytest
 
 from hybridrec import service
 from hybridrec.tables import MAX_ID
-from hybridrec.targets import Reason
 from hybridrec.targets.sqlite import SqliteTarget
+from hybridrec.versions.publications import Reason
 from tests.support.published_rows import publish, rows
 from tests.support.serving import READS, Client, ids, serving, started
 

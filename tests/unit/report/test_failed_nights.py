@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import pytest
 
-from hybridrec import store
-from hybridrec.job import TaskRecord
-from hybridrec.publishing import note_held
-from hybridrec.report.page import render
-from hybridrec.run import Run
+from hybridrec.execution.task_records import TaskRecord
+from hybridrec.publishing.publish import note_held
+from hybridrec.report.pages.page import render
+from hybridrec.runs.run import Run
+from hybridrec.storage import store
 from tests.support import finished_night
 from tests.support.finished_night import collect, publish, said
 

@@ -10,15 +10,15 @@ from html.parser import HTMLParser
 
 import pytest
 
-from hybridrec import store
 from hybridrec.evaluation.comparisons import Comparison
 from hybridrec.evaluation.gate import Verdict
 from hybridrec.evaluation.promotion import write_promotion
-from hybridrec.report.lists import sample_positions
-from hybridrec.report.page import ablation_tables, metric_tables, render, report_json
+from hybridrec.report.gathering.list_figures import sample_positions
+from hybridrec.report.gathering.warnings import warnings
+from hybridrec.report.pages.page import ablation_tables, metric_tables, render, report_json
 from hybridrec.report.story import served_sentence
-from hybridrec.report.warnings import warnings
-from hybridrec.run import Run
+from hybridrec.runs.run import Run
+from hybridrec.storage import store
 from tests.support import finished_night
 from tests.support.finished_night import collect, publish, said, write_report
 from tests.support.listed_run import ranked_rows

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from hybridrec import store
-from hybridrec.interventions import Intervention, record
-from hybridrec.lookup import open_target
-from hybridrec.report.runs import list_runs, render_runs
+from hybridrec.base.settings import Settings
+from hybridrec.publishing.interventions import Intervention, record
+from hybridrec.report.pages.run_list import list_runs, render_runs
 from hybridrec.report.summary import SUMMARY
-from hybridrec.settings import Settings
-from hybridrec.targets import Target
+from hybridrec.serving.lookup import open_target
+from hybridrec.storage import store
+from hybridrec.versions.publications import Target
 from tests.support.runs_of_every_kind import EVERY_KIND, NOW, add_run, fill, states
 
 

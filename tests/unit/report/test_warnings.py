@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 
 from hybridrec.report.facts import Facts
-from hybridrec.report.warnings import warnings
-from hybridrec.run import Input, Run
+from hybridrec.report.gathering.warnings import warnings
+from hybridrec.runs.run import Input, Run
 from tests.support.finished_night import collect, publish, said
 
 

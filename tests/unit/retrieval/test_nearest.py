@@ -8,13 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from hybridrec.models import NO_ITEM, Neighbours
 from hybridrec.models.graph_filter import Config, Model
 from hybridrec.retrieval import select, terms
 from hybridrec.retrieval.dot import Vectors
-from hybridrec.retrieval.nearest import Norms, Reach, nearest
+from hybridrec.retrieval.kernels.arrays import Norms, Reach
+from hybridrec.retrieval.nearest import nearest
 from hybridrec.retrieval.sparse import as_csr, one_hot, score_rows, score_sparse, top_k_sparse, unit_rows
 from hybridrec.retrieval.terms import Terms, equal_rows
+from hybridrec.types import NO_ITEM, Neighbours
 
 SIZES = st.tuples(st.integers(1, 12), st.integers(0, 9), st.integers(1, 8))  # items, users, kept
 SEEDS = st.integers(0, 2**32 - 1)
@@ -51,6 +52,16 @@ def test_neighbours_are_those_of_brute_force(sizes: tuple[int, int, int], seed: 
     found = nearest(left, right, n_kept, threads)
     np.testing.assert_array_equal(found.toarray(), brute_force((left @ right).toarray(), n_kept))
     assert found.data.dtype == np.float32 and found.has_sorted_indices and np.diff(found.indptr).max(initial=0) <= n_kept
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(130, 400), st.integers(20, 60), st.floats(0.01, 0.2), SEEDS)
+def test_neighbours_of_long_and_of_short_rows(n_items: int, n_users: int, share: float, seed: int) -> None:
+    """Of few products a row is summed in a table, of many in an array of all items: in one matrix some rows are of either kind."""
+    rng = np.random.default_rng(seed)
+    left, right = some(rng, n_items, n_users, share), some(rng, n_users, n_items, share)
+    found = nearest(left, right, 5, 2)
+    np.testing.assert_array_equal(found.toarray(), brute_force((left @ right).toarray(), 5))
 
 
 @settings(max_examples=60, deadline=None)

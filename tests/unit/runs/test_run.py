@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hybridrec.errors import BadData
-from hybridrec.run import Input, Run
+from hybridrec.base.errors import BadData
+from hybridrec.runs.run import Input, Run
 from tests.support import small_world
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hybridrec.settings import Settings
+from hybridrec.base.settings import Settings
 from hybridrec.sources import files
 from tests.support.delivered_folder import HEADER, ROW, land, land_with_names, refusal, titles
 

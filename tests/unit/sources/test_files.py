@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hybridrec.errors import BadData
-from hybridrec.settings import Settings
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
 from hybridrec.sources import files
 from tests.support.delivered_folder import HEADER, ROW, land, refusal
 from tests.support.plain_user import as_a_plain_user

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hybridrec.errors import BadData
-from hybridrec.job import explain_os_error
-from hybridrec.targets import sqlite
+from hybridrec.base.errors import BadData, explain_os_error
+from hybridrec.sqlite import connecting
 from hybridrec.targets.sqlite import SqliteTarget
 from tests.support.published_rows import publication, publish, publish_beside_readers, tables
 from tests.support.sqlite_tables import sql, stored_tables
@@ -106,7 +105,7 @@ def test_readers_need_no_right_to_write(target: SqliteTarget) -> None:
     reader = SqliteTarget(target.path)
     assert reader.read_user("u00001") is not None
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        sqlite._open_read_only(target.path).execute("DELETE FROM publications")
+        connecting.open_read_only(target.path).execute("DELETE FROM publications")
 
 
 def test_a_file_that_is_no_database_is_named(target: SqliteTarget) -> None:
@@ -137,7 +136,7 @@ def test_a_full_disk_is_told_in_a_sentence(target: SqliteTarget, monkeypatch: py
 
 def test_a_file_that_another_program_holds_is_told_in_a_sentence(target: SqliteTarget, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(target, "v1", "one")
-    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(connecting, "BUSY_SECONDS", 0.1)
     holder = sqlite3.connect(target.path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     with pytest.raises(TimeoutError, match="another program has held the file"):

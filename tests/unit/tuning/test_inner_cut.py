@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from hybridrec.config import Split
-from hybridrec.errors import BadData
+from hybridrec.base.config import Split
+from hybridrec.base.errors import BadData
 from hybridrec.tuning.inner_cut import inner_cut
 from tests.support.training_data import data_of, random_data
 

@@ -14,14 +14,15 @@ from urllib.parse import quote
 
 import numpy as np
 
-from hybridrec import discover, store
-from hybridrec.candidates import nominates
-from hybridrec.interventions import interventions
-from hybridrec.job import read_records
-from hybridrec.publishing import version_of
-from hybridrec.run import Run
-from hybridrec.settings import Settings
-from hybridrec.spark import stop_server
+from hybridrec.base import extensions
+from hybridrec.base.settings import Settings
+from hybridrec.candidates.nomination import nominates
+from hybridrec.execution.spark import stop_server
+from hybridrec.execution.task_records import read_records
+from hybridrec.publishing.interventions import interventions
+from hybridrec.publishing.publish import version_of
+from hybridrec.runs.run import Run
+from hybridrec.storage import store
 from hybridrec_airflow.steps import steps
 from tests.support import nightly
 from tests.support.browser import chromium, log_in
@@ -54,11 +55,11 @@ def test_the_report_names_popularity_every_source_and_the_stack_with_intervals(u
     metrics = undisturbed.read("out_metrics").to_pandas().query("metric == 'ndcg@10' and segment == 'all'")
     listed = set(zip(metrics.kind, metrics.name, strict=True))
     assert {("source" if nominates(model) else "scorer", model) for model in undisturbed.manifest.models} <= listed
-    assert {("strategy", name) for name in discover.names("strategies")} <= listed
+    assert {("strategy", name) for name in extensions.names("strategies")} <= listed
     assert ((metrics.low <= metrics.value) & (metrics.value <= metrics.high)).all()
     assert (metrics.high > metrics.low).all()
     page = (undisturbed.artefact("report") / "report.html").read_text()
-    assert all(name in page for name in (*undisturbed.manifest.models, *discover.names("strategies")))
+    assert all(name in page for name in (*undisturbed.manifest.models, *extensions.names("strategies")))
 
 
 def test_personalised_quality_is_real(undisturbed: Run) -> None:

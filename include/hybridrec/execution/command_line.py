@@ -1,0 +1,46 @@
+"""The command line of a job, from its Params."""
+
+from __future__ import annotations
+
+import argparse
+import types
+import typing
+from dataclasses import MISSING, Field, fields
+from typing import Any, Literal, TypeVar
+
+P = TypeVar("P")
+
+
+def parse(params_type: type[P], argv: list[str], doc: str = "") -> P:
+    """Params from a command line: one flag a field, nothing abbreviated, nothing else accepted."""
+    parser = argument_parser(params_type, doc)
+    return params_type(**vars(parser.parse_args(argv)))
+
+
+def argument_parser(params_type: type[Any], doc: str = "") -> argparse.ArgumentParser:
+    """The command line of a Params dataclass; a field without default is a required flag."""
+    parser = argparse.ArgumentParser(description=doc, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+    hints = typing.get_type_hints(params_type)
+    for field in fields(params_type):
+        parser.add_argument(f"--{field.name.replace('_', '-')}", **_argument(hints[field.name], field))
+    return parser
+
+
+def _argument(hint: Any, field: Field[Any]) -> dict[str, Any]:
+    options: dict[str, Any] = {"required": True}
+    if field.default is not MISSING:
+        options = {"default": field.default}
+    optional = [arg for arg in typing.get_args(hint) if arg is not type(None)]
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return options | {"type": optional[0]}
+    if typing.get_origin(hint) is Literal:
+        return options | {"choices": typing.get_args(hint)}
+    if typing.get_origin(hint) is tuple:
+        return options | {"type": _names}
+    if hint is bool:
+        return options | {"action": argparse.BooleanOptionalAction}
+    return options | {"type": hint}
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
