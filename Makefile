@@ -68,14 +68,18 @@ test-system: install  ## faults on the production topology, and failure at every
 lint: install
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
+	$(PY) -m tools.prose
 	$(PY) -m mypy
 
 golden: install  ## write the DAGs' renderings anew; look at the difference before you commit it
 	HYBRIDREC_GOLDEN=write $(PY) -m pytest tests/airflow/test_dag_files.py -k on_record
 
-docs: install  ## write docs/tables.md and docs/models.md anew
+docs: install  ## write the generated pages of docs/ again
 	$(PY) -m docs.generate_tables
 	$(PY) -m docs.generate_models
+	$(PY) -m docs.generate_options
+	$(PY) -m docs.generate_extensions
+	$(PY) -m docs.generate_decisions
 
 bench: install  ## the hot loops beside their peers, and how a night grows; writes docs/performance.md and docs/scale.md
 	@.ci/install postgresql
