@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from itertools import permutations
 from pathlib import Path
@@ -128,9 +129,9 @@ def test_rows_come_out_in_the_order_of_the_list(seed: int) -> None:
 
 def test_the_example_of_the_documentation_is_a_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (Path(__file__).parents[2] / "docs" / "adding-a-rule.md").read_text()
-    code = page[page.index('    """Put what is under promotion') : page.index("`ranked` holds the rows")]
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     (tmp_path / "rules").mkdir()
-    (tmp_path / "rules" / "promoted_boost.py").write_text(textwrap.dedent(code))
+    (tmp_path / "rules" / "promoted_boost.py").write_text(code)
     monkeypatch.setenv("HYBRIDREC_EXTENSIONS", str(tmp_path))
     config = Config(members={"rules": {"promoted_boost": {"strength": 100.0}}})
     rule = next(rule for rule in active_rules(config) if rule.name == "promoted_boost")

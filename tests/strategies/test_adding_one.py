@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
+import re
 from pathlib import Path
 
 import pools
@@ -18,11 +18,10 @@ DOCS = Path(__file__).parents[2] / "docs" / "adding-a-strategy.md"
 @pytest.fixture
 def extension(tmp_path: Path, small_run: Run, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of extensions with the page's example in it."""
-    lines = [line for line in DOCS.read_text().splitlines() if not line or line.startswith("    ")]
-    code = textwrap.dedent("\n".join(lines)).strip()
+    (code,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(), flags=re.DOTALL)
     path = tmp_path / "more" / "strategies" / "best_rank.py"
     path.parent.mkdir(parents=True)
-    path.write_text(code[: code.index(".venv/bin/python")])
+    path.write_text(code)
     monkeypatch.setenv("HYBRIDREC_EXTENSIONS", str(tmp_path / "more"))
     return path
 
