@@ -6,27 +6,35 @@ import importlib
 import re
 import shlex
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from docs import generate_models, generate_tables
+from docs import generate_decisions, generate_extensions, generate_models, generate_options, generate_tables
 from hybridrec import discover, job
 from hybridrec.config import Config, read_config
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
 def names(pages: list[Path]) -> list[str]:
     return [page.relative_to(ROOT).as_posix() for page in pages]
 
 
-def test_the_tables_page_is_fresh() -> None:
-    assert generate_tables.PAGE.read_text() == generate_tables.page(), "docs/tables.md is stale: run `make docs`"
+@pytest.mark.parametrize("made", [generate_decisions, generate_extensions, generate_models, generate_options, generate_tables])
+def test_generated_pages_are_fresh(made: ModuleType) -> None:
+    assert made.PAGE.read_text() == made.page(), f"{made.PAGE.relative_to(ROOT)} is stale: run `make docs`"
 
 
-def test_the_models_page_is_fresh() -> None:
-    assert generate_models.PAGE.read_text() == generate_models.page(), "docs/models.md is stale: run `make docs`"
+def test_every_option_has_a_meaning() -> None:
+    assert re.findall(r"^\| `(\w+)`\*? \| .* \|  \|$", generate_options.page(), flags=re.MULTILINE) == []
+
+
+def test_the_index_names_every_page() -> None:
+    text = (ROOT / "docs" / "README.md").read_text()
+    pages = [page.name for page in (ROOT / "docs").glob("*.md") if page.name != "README.md"]
+    assert [page for page in pages if f"]({page})" not in text] == []
 
 
 @pytest.mark.parametrize("name", discover.names("models"))
@@ -81,15 +89,15 @@ def test_every_make_target_of_the_documentation_exists() -> None:
     assert named - targets == set()
 
 
-def test_the_options_of_the_readme_are_known(tmp_path: Path) -> None:
-    example = re.search(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+def test_the_options_of_the_example_are_known(tmp_path: Path) -> None:
+    example = re.search(r"```toml\n(.*?)```", (ROOT / "docs" / "options.md").read_text(), flags=re.DOTALL)
     assert example
     (tmp_path / "hybridrec.toml").write_text(example[1])
     assert isinstance(read_config(tmp_path / "hybridrec.toml"), Config)
 
 
 def test_every_environment_variable_is_documented() -> None:
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "docs" / "options.md").read_text()
     internal = {"HYBRIDREC_SPARK_SESSION", "HYBRIDREC_MLFLOW_URL", "HYBRIDREC_TASK_PID"}  # set by tasks and services for their children
     files = [*(ROOT / "include").rglob("*.py"), *(ROOT / "plugins").rglob("*.py"), *(ROOT / "jobs").glob("*.py")]
     used = {name for path in files for name in re.findall(r'"(HYBRIDREC_[A-Z_]+)"', path.read_text())}
