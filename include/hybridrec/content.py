@@ -25,7 +25,15 @@ MAX_TERMS = 20_000  # words of the texts' vocabulary, the most frequent ones
 
 @dataclass(frozen=True)
 class Attributes:
-    """Weights of the attributes in an item's vector; 0 leaves one out. Prices and years of release count in buckets."""
+    """Weights of the attributes in an item's vector; 0 leaves one out.
+
+    categories: weight of the categories.
+    brand: weight of the brand.
+    price: weight of the price.
+    period: weight of the time of release.
+    price_buckets: buckets of equal size that prices are sorted into.
+    period_years: years of one bucket of release times.
+    """
 
     categories: float = 1.0
     brand: float = 0.5

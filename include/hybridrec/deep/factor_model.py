@@ -23,10 +23,15 @@ SMALL_EPOCH = 40_000  # with fewer it grows no more
 
 @dataclass(frozen=True)
 class FactorConfig(Schedule):
-    """Options that every factor model has besides those of its training.
+    """Options of every factor model.
 
-    weight_decay: as with 100,000 examples an epoch; with fewer it is larger, since each of them pulls at the weights more.
-    factors: length of the vectors. negatives: items drawn for each batch.
+    batch_size: examples per step.
+    examples_per_epoch: at most so many, drawn again for each epoch, so the cost of an epoch does not grow with the data.
+    learning_rate: of the first epoch; it falls to 0 in equal steps.
+    weight_decay: with 100,000 examples per epoch; with fewer it is larger, because each example pulls at the weights more.
+    max_epochs: most passes over the examples.
+    factors: length of the vectors.
+    negatives: items drawn for each batch.
     """
 
     batch_size: int = 2048

@@ -27,10 +27,11 @@ NETWORK = "network.safetensors"
 
 @dataclass(frozen=True)
 class PairConfig(Schedule):
-    """Options that every pair scorer has besides those of its training.
+    """Options of every pair scorer.
 
-    history_items: newest items in the user's bag. negatives: items drawn for each pair. id_dropout: share of users and
-    items whose own embedding is hidden in training, so their other features count.
+    history_items: newest items of the history that describe a user.
+    negatives: items drawn for each pair.
+    id_dropout: share of users and items whose own embedding is hidden in training, so that the other features count.
     """
 
     history_items: int = 50

@@ -41,10 +41,12 @@ BLOCKS = 4  # of users and of items in Spark; part of the result, so it is not l
 class Config:
     """Options.
 
-    factors: length of the vectors. alpha: confidence that a weight of 1 adds. regularization: pull towards 0 of a user or
-    item with one pair, growing with the root of their number. engine: `implicit` in this process, or `spark` where the
-    matrix is too large for one; the same data gives nearly the same lists, but sums over a cluster come in no fixed order,
-    so only `implicit` repeats its files to the byte.
+    factors: length of the vectors.
+    alpha: confidence that a weight of 1 adds.
+    regularization: pull towards 0 of a user or item with one pair; it grows with the root of the number of pairs.
+    iterations: alternations between users and items.
+    engine: `implicit` fits in this process, `spark` on the cluster if the matrix is too large for one process. Both give nearly the
+    same lists, but a cluster adds up sums in no fixed order, so only `implicit` repeats its files to the byte.
     """
 
     factors: int = 128

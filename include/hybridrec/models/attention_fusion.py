@@ -25,9 +25,12 @@ REQUIRED = False
 
 @dataclass(frozen=True)
 class Config(PairConfig):
-    """factors: length of the vectors. content_dims: size that the content is projected to before training.
+    """Options.
 
-    The other options are those of every pair scorer (PairConfig, Schedule).
+    factors: length of the vectors.
+    content_dims: numbers that the content is projected to before training.
+
+    The other options are those of PairConfig and Schedule.
     """
 
     factors: int = 32

@@ -33,9 +33,10 @@ SEARCH = {"half_after": Log(0.5, 50.0)}
 class Config:
     """Options.
 
-    max_terms: words of the vocabulary, the most frequent ones. embeddings: name or folder of a sentence-transformers
-    model to be used in their place (the extra `text`); its vectors are dense, so lists take some ten times as long.
-    half_after: an item of the history weighs half with so many newer ones.
+    max_terms: words of the vocabulary, the most frequent ones.
+    embeddings: name or folder of a sentence-transformers model to use instead of words (the extra `text`); its vectors are dense, so
+    lists take some ten times as long.
+    half_after: an item of the history counts half after so many newer ones.
     """
 
     max_terms: int = MAX_TERMS

@@ -32,11 +32,13 @@ SEARCH = {"regularization": Log(0.5, 50.0), "weighted": OneOf((False, True))}
 class Config:
     """Options.
 
-    regularization: the ridge penalty in units of a history's mean length (of its mean square, if weighted), so that one
-    default serves data sets of any density. weighted: the decayed weights, or else every choice counts 1.
-    max_items: the largest catalogue, of which in a larger one only items with events count; a fit takes 4 * items**2 bytes, and
-    time that grows with the cube. most_chosen: of more items with events take the max_items that most users chose, and say nothing
-    of the others; else such a catalogue is refused.
+    regularization: ridge penalty in units of a history's mean length (its mean square if weighted), so that one default suits data sets
+    of any density.
+    weighted: use the decayed weights; otherwise every choice counts 1.
+    max_items: largest catalogue; in a larger one only items with events count. A fit takes 4 * items**2 bytes, and time that grows with
+    the cube.
+    most_chosen: with more than max_items items with events, use those that most users chose and give the others no score; otherwise
+    refuse such a catalogue.
     """
 
     regularization: float = 7.5

@@ -27,10 +27,14 @@ REQUIRED = False
 
 @dataclass(frozen=True)
 class Config(PairConfig):
-    """factors: length of a learnt vector. collaborative_dims, content_dims: length of the given ones. hidden: width of the first
-    layer.
+    """Options.
 
-    The other options are those of every pair scorer (PairConfig, Schedule).
+    factors: length of a learnt vector.
+    collaborative_dims: length of the given collaborative vectors.
+    content_dims: length of the given content vectors.
+    hidden: width of the first layer.
+
+    The other options are those of PairConfig and Schedule.
     """
 
     factors: int = 32

@@ -23,9 +23,11 @@ REQUIRED = False
 
 @dataclass(frozen=True)
 class Config(PairConfig):
-    """factors: length of a feature's vector for one field.
+    """Options.
 
-    The other options are those of every pair scorer (PairConfig, Schedule).
+    factors: length of a feature's vector for one field.
+
+    The other options are those of PairConfig and Schedule.
     """
 
     factors: int = 8

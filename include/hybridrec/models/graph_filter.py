@@ -39,8 +39,11 @@ SEARCH = {
 class Config:
     """Options.
 
-    low_pass: weight of the slow waves beside the neighbours. factors: how many of them. user_damping, item_damping: exponents
-    of the degrees by which the graph is normalised, 0.5 each in the paper. neighbours: kept per item.
+    low_pass: weight of the low-frequency part beside the neighbours.
+    factors: number of low frequencies.
+    user_damping: exponent of the users' degrees by which the graph is normalised; 0.5 in the paper.
+    item_damping: exponent of the items' degrees by which the graph is normalised; 0.5 in the paper.
+    neighbours: kept per item.
     """
 
     low_pass: float = 0.5

@@ -23,9 +23,12 @@ REQUIRED = False
 
 @dataclass(frozen=True)
 class Config(PairConfig):
-    """factors: length of the vectors of both parts. hidden: width of the perceptron's first layer.
+    """Options.
 
-    The other options are those of every pair scorer (PairConfig, Schedule).
+    factors: length of the vectors of both parts.
+    hidden: width of the perceptron's first layer.
+
+    The other options are those of PairConfig and Schedule.
     """
 
     factors: int = 32

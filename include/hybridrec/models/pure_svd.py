@@ -31,9 +31,12 @@ SEARCH = {
 class Config:
     """Options.
 
-    factors: directions kept. user_damping, item_damping: a row and a column are divided by their sum to this power, so that
-    busy users and popular items do not fill the first directions; 0 is PureSVD as published.
-    weighted: the decayed weights, or else every choice counts 1.
+    factors: directions that are kept.
+    user_damping: a row is divided by its sum to this power, so that busy users do not fill the first directions; 0 is PureSVD as
+    published.
+    item_damping: a column is divided by its sum to this power, so that popular items do not fill the first directions; 0 is PureSVD as
+    published.
+    weighted: use the decayed weights; otherwise every choice counts 1.
     """
 
     factors: int = 64

@@ -19,7 +19,10 @@ SEARCH = {"half_life_days": Log(1.0, 365.0)}
 
 @dataclass(frozen=True)
 class Config:
-    """half_life_days: after so many days before the cut a choice counts half."""
+    """Options.
+
+    half_life_days: age before the cut at which a choice counts half.
+    """
 
     half_life_days: float = 14.0
 

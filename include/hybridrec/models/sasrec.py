@@ -37,13 +37,24 @@ ITEM_FIELDS = ("item", "brand", "provider", "price", "period", "categories", "co
 class Config(Schedule):
     """Options of the network and of its training.
 
-    newest_items: how far back it looks. negatives: items that an answer is told from, shared by a batch. far_share: of the
-    answers, share that may stand anywhere ahead instead of next, so that it learns a taste besides a sequence. id_dropout:
-    share of a batch's items that must do without their id. content_dims: numbers that an item's content is projected to
-    before training. readings: where nothing is known of time, a user is the mean of so many draws of `newest_items`.
+    batch_size: rows per step; a row has `newest_items` positions and holds several short histories.
+    examples_per_epoch: at most so many rows, drawn again for each epoch, so the cost of an epoch does not grow with the data.
+    dims: length of the vectors.
+    blocks: blocks of self-attention.
+    heads: heads of each block.
+    dropout: share of activations that are dropped in training.
+    newest_items: items of the history that the network reads.
+    negatives: items that an answer is compared with, shared by a batch.
+    far_share: share of the answers that may be any later item instead of the next one, so that the network learns a taste as well as a
+    sequence.
+    id_dropout: share of a batch's items whose id is hidden.
+    content_dims: numbers that an item's content is projected to before training.
+    readings: if no times are known, a user is the mean of so many draws of `newest_items`.
+
+    The other options are those of Schedule.
     """
 
-    batch_size: int = 16  # rows of `newest_items` places, which hold several short histories each
+    batch_size: int = 16
     examples_per_epoch: int = 3000
     learning_rate: float = 0.004
     weight_decay: float = 0.1

@@ -32,9 +32,12 @@ ATTRIBUTES = ("gender", "occupation", "region")
 
 @dataclass(frozen=True)
 class Config:
-    """prior_users: so many users who choose like everybody are added to a group. age_band: years. min_users: of a group that counts.
+    """Options.
 
-    max_cells: the most groups x items; a fit takes 4 bytes for each.
+    prior_users: users with the average taste that are added to each group.
+    age_band: years of one age group.
+    min_users: smallest group that is used.
+    max_cells: largest number of groups times items; a fit takes 4 bytes for each.
     """
 
     prior_users: float = 50.0

@@ -41,12 +41,14 @@ SEARCH = {
 class Config:
     """Options.
 
-    window: what follows within so many visits counts. fading: what follows d visits later counts 1 / d**fading.
-    backward: what a pair counts for the later of its items, compared with the earlier one. recency: an item of the history
-    after which came n visits counts 1 / (1 + n)**recency. neighbours: kept per item.
+    window: visits after an item within which another one counts as following.
+    fading: an item that follows d visits later counts 1 / d**fading.
+    backward: weight of a pair for its later item, relative to the earlier one.
+    recency: an item of the history with n later visits counts 1 / (1 + n)**recency.
+    neighbours: kept per item.
     shrinkage: users that are added to the product of norms, so that few common users count little.
-    user_damping: a choice counts 1 over the length of its user's history to this power. rarity: exponent of the number of
-    users of the item to be recommended: 0.5 is the cosine, less favours popular items.
+    user_damping: a choice is divided by the length of its user's history to this power.
+    rarity: exponent of the number of users of the recommended item; 0.5 is the cosine, less favours popular items.
     """
 
     window: int = 50

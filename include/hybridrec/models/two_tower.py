@@ -28,11 +28,17 @@ ITEM_FIELDS = ("item", "brand", "provider", "price", "period", "popularity", "ca
 class Config(Schedule):
     """Options of the towers and of their training.
 
-    hidden: width of the user's layer. content_dims: numbers that an item's content is projected to before training.
-    history_items: newest items in the bag. id_dropout: share of examples whose item must do without its id.
-    processes: 1 trains in this process; more share each batch, started by Spark's TorchDistributor on this machine, or on the
-    executors of a cluster. Their gradients are averaged and each user's item stands against those of the whole batch, so the
-    fit is nearly that of one process, apart from what is dropped out; the same number of processes repeats it to the byte.
+    dims: length of the vectors that both towers give.
+    hidden: width of the user's layer.
+    content_dims: numbers that an item's content is projected to before training.
+    history_items: newest items of the history that describe a user.
+    temperature: divisor of the scores before the softmax; a smaller one stresses the hardest items.
+    id_dropout: share of examples whose item's id is hidden.
+    processes: 1 trains in this process; more share each batch, started by Spark's TorchDistributor on this machine or on the executors
+    of a cluster. Gradients are averaged and each user's item is compared with those of the whole batch, so apart from dropout the fit
+    is nearly that of one process; the same number of processes repeats it to the byte.
+
+    The other options are those of Schedule.
     """
 
     batch_size: int = 512

@@ -44,10 +44,11 @@ SEARCH = {
 class Config:
     """Options.
 
-    neighbours: users that are asked. rarity: a choice counts 1 over the item's number of users to this power, in both histories
-    and as a vote. shrinkage: added to the other user's squared norm, so that one common choice with a short history counts little.
-    focus: exponent of the likeness of a neighbour; more trusts the nearest ones more.
-    weighted: the decayed weights, or else every choice counts 1.
+    neighbours: similar users whose choices are counted.
+    rarity: a choice is divided by the item's number of users to this power, in both histories and as a vote.
+    shrinkage: added to the other user's squared norm, so that one common choice with a short history counts little.
+    focus: exponent of a neighbour's similarity; more trusts the nearest ones more.
+    weighted: use the decayed weights; otherwise every choice counts 1.
     """
 
     neighbours: int = 200

@@ -23,10 +23,13 @@ REQUIRED = False
 
 @dataclass(frozen=True)
 class Config(PairConfig):
-    """factors: length of a feature's vector. buckets: that the item's attributes are hashed into. hidden: width of the
-    perceptron's first layer.
+    """Options.
 
-    The other options are those of every pair scorer (PairConfig, Schedule).
+    factors: length of a feature's vector.
+    buckets: buckets that the item's attributes are hashed into.
+    hidden: width of the perceptron's first layer.
+
+    The other options are those of PairConfig and Schedule.
     """
 
     factors: int = 32

@@ -37,10 +37,12 @@ PENALTIES = (BLEND, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
 class FitOptions:
     """Options of a fit.
 
-    penalty: strength of the pull towards the plain blend; below 0: chosen by cross-fitting in `folds` parts.
-    depth: a user's best rows by the plain blend, from which it learns.
-    max_rows: more rows of labelled users than this are sampled by user; search_rows: the same for cross-fitting.
-    k: length of the list whose NDCG chooses.
+    penalty: strength of the pull towards the plain blend; below 0 it is chosen by cross-fitting in `folds` parts.
+    folds: parts of the cross-fitting.
+    depth: each user's best rows by the plain blend, from which the fit learns.
+    max_rows: with more rows of labelled users, users are sampled.
+    search_rows: the same limit during cross-fitting.
+    k: length of the list whose NDCG decides.
     """
 
     penalty: float = -1.0

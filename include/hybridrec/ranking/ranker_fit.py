@@ -46,11 +46,23 @@ MIXES = (0.15, 0.3, 0.5, 0.75, 1.0)
 class Config:
     """Options.
 
-    rounds: number of trees, 0: chosen among `max_rounds` / 8, / 4, / 2 and `max_rounds`. mix: weight of the trees, below 0: chosen.
-    selected, penalty: how the blend is made where rounds and mix are fixed, see BlendChoice. corrected: each user's best rows
-    that corrections learn from. drawn: candidates of a user that trees learn from beside the labels. bags: fits whose mean
-    counts. max_rows: more rows than this are sampled by user. search_users: users on whom choices are judged. k: length of
-    the list whose NDCG chooses.
+    rounds: number of trees; 0 chooses among `max_rounds` / 8, / 4, / 2 and `max_rounds`.
+    mix: weight of the trees in the score; below 0 it is chosen.
+    selected: whether the blend uses only the selected models, if rounds and mix are fixed; see BlendChoice.
+    penalty: pull of the blend's correction towards the plain blend, if rounds and mix are fixed; see BlendChoice.
+    corrected: each user's best rows that corrections learn from.
+    max_rounds: most trees.
+    learning_rate: shrinkage of each tree.
+    leaves: leaves of a tree.
+    min_rows_in_leaf: fewest rows in a leaf.
+    l2: regularisation of the leaves.
+    column_share: share of the columns that each tree may use.
+    folds: parts of the cross-fitting that makes the choices.
+    drawn: candidates of a user that the trees learn from beside the labels.
+    bags: fits whose mean is used.
+    max_rows: with more rows, users are sampled.
+    search_users: users on whom choices are evaluated.
+    k: length of the list whose NDCG decides.
     """
 
     rounds: int = 0

@@ -15,7 +15,10 @@ KIND = Kind.CAP
 
 @dataclass(frozen=True)
 class Config:
-    """max_share: of the k places; at least one place stays."""
+    """Options.
+
+    max_share: largest share of the k positions for one category; at least one position stays.
+    """
 
     max_share: float = 0.5
 

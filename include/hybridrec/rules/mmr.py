@@ -25,7 +25,11 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Config:
-    """relevance: weight of the score against similarity, 1 changes nothing. depth: places per user that take part."""
+    """Options.
+
+    relevance: weight of the score against similarity; 1 changes nothing.
+    depth: positions per user that take part.
+    """
 
     relevance: float = 0.8
     depth: int = 60

@@ -16,7 +16,11 @@ KIND = Kind.BOOST
 
 @dataclass(frozen=True)
 class Config:
-    """days: age at which the boost has faded out. strength: standard deviations of the user's scores added at age 0."""
+    """Options.
+
+    days: age at which the boost has faded out.
+    strength: standard deviations of the user's scores that are added at age 0.
+    """
 
     days: float = 30.0
     strength: float = 0.5

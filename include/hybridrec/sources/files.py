@@ -37,7 +37,10 @@ REQUIRED = {"events": ("user_id", "item_id", "event_type", "event_at"), "items":
 
 @dataclass(frozen=True)
 class Config:
-    """folder: where the files are; the environment variable HYBRIDREC_FILES goes first."""
+    """Options.
+
+    folder: path of the files; the environment variable HYBRIDREC_FILES takes precedence.
+    """
 
     folder: str = ""
 

@@ -52,10 +52,22 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Config:
-    """Size and habits of the world.
+    """Size and habits of the generated shop.
 
-    n_events: about so many in all. new_item_share, new_user_share: come after the first day, evenly.
-    silent_user_share: never do anything. user_exponent, item_exponent: of the power laws; 0 would be even.
+    n_users: users.
+    n_items: items.
+    n_events: approximate number of events.
+    n_days: days from the first event to the last.
+    first_day: date of the first event.
+    list_length: items on a list that a user is shown.
+    n_dimensions: dimensions of taste.
+    user_exponent: exponent of the power law of the users' activity; 0 is even.
+    item_exponent: exponent of the power law of the items' popularity; 0 is even.
+    new_item_share: share of the items that appear after the first day, evenly.
+    new_user_share: share of the users who appear after the first day, evenly.
+    silent_user_share: share of the users without events.
+    out_of_stock_share: share of the items that are not available.
+    promoted_share: share of the items that are promoted.
     """
 
     n_users: int = 800

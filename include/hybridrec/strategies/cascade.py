@@ -25,7 +25,12 @@ FINER = ("score_", "item_", "affinity_")  # columns that the second stage sees
 
 @dataclass(frozen=True)
 class Config(FitOptions):
-    """Options besides those of the fit. keep: rows a user that the first stage hands on."""
+    """Options.
+
+    keep: rows per user that the first stage passes on.
+
+    The other options are those of FitOptions.
+    """
 
     keep: int = 100
 

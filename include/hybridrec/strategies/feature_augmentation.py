@@ -25,7 +25,12 @@ KNOWN = {"of_light_users": "user_log_n_items", "of_rare_items": "item_log_n_user
 
 @dataclass(frozen=True)
 class Config(FitOptions):
-    """Options besides those of the fit. content: the content models, by commas; all other sources are collaborative."""
+    """Options.
+
+    content: the content models, separated by commas; all others are collaborative.
+
+    The other options are those of FitOptions.
+    """
 
     content: str = "content_attributes,content_text"
 

@@ -21,7 +21,10 @@ DOC = "Mean of the feature-combination and attention-fusion nets; the plain blen
 
 @dataclass(frozen=True)
 class Config:
-    """Options. nets: the models whose scores are the list, by commas."""
+    """Options.
+
+    nets: the models whose scores make the list, separated by commas.
+    """
 
     nets: str = "feature_net,attention_fusion"
 

@@ -25,7 +25,12 @@ DOC = "Weighted sum of the sources' normalised scores with softmax weights learn
 
 @dataclass(frozen=True)
 class Config(FitOptions):
-    """Options besides those of the fit. normaliser: zscore, minmax or rank."""
+    """Options.
+
+    normaliser: `zscore`, `minmax` or `rank`.
+
+    The other options are those of FitOptions.
+    """
 
     normaliser: str = "zscore"
 

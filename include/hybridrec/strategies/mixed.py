@@ -24,7 +24,10 @@ FREE = -1  # not placed yet
 
 @dataclass(frozen=True)
 class Config:
-    """Options. quotas: places a round as "als=3,popularity=1"; a source that is not named has 1, one with 0 takes no part."""
+    """Options.
+
+    quotas: positions per round, as "als=3,popularity=1"; a model that is not named has 1, a model with 0 takes no part.
+    """
 
     quotas: str = ""
 

@@ -22,9 +22,11 @@ DOC = "By history length: none popularity, below 5 content, 5 to 20 all sources,
 class Config:
     """Options.
 
-    few_items: shorter histories are served by content. many_items: longer ones by the collaborative sources.
-    popular, content: the sources of that kind, by commas; all others are collaborative.
-    interpolate: mix neighbouring branches in place of hard steps.
+    few_items: shorter histories are served by content models.
+    many_items: longer histories are served by collaborative models.
+    popular: the popularity models, separated by commas.
+    content: the content models, separated by commas; all others are collaborative.
+    interpolate: mix neighbouring branches instead of hard steps.
     """
 
     few_items: int = 5

@@ -18,7 +18,8 @@ DOC = "Weighted sum of the sources' normalised scores, equal weights by default.
 class Config:
     """Options.
 
-    normaliser: zscore, minmax or rank. weights: as "als=2,popularity=0.5"; a source that is not named weighs 1.
+    normaliser: `zscore`, `minmax` or `rank`.
+    weights: as "als=2,popularity=0.5"; a model that is not named weighs 1.
     """
 
     normaliser: str = "zscore"
