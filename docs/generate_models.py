@@ -23,21 +23,21 @@ INTRODUCTION = """\
 # Models and strategies
 
 Generated from `include/hybridrec/models/` and `include/hybridrec/strategies/` by `make docs`; change the files, not this page.
-Options stand with their defaults; `[models.<name>]` and `[strategies.<name>]` in `hybridrec.toml` override them, and those with a
-star are searched by [tune_models](runbook-tune-models.md). What each option means stands in the file's `Config`.
-How to add one: [models](adding-a-model.md), [strategies](adding-a-strategy.md). What they reach on your data, each night's report says."""
+Options are shown with their defaults; `[models.<name>]` and `[strategies.<name>]` in `hybridrec.toml` override them, and those with a
+star are searched by [tune_models](runbook-tune-models.md). [Options](options.md) explains each of them; each night's report has the figures on
+your data. How to add one: [models](adding-a-model.md), [strategies](adding-a-strategy.md)."""
 RETRIEVERS = """\
-## Models that nominate
+## Models that retrieve
 
-They find the best of all items, which makes the pool, and score what others have found."""
+They find the best of all items, which become the candidates, and score the candidates of other models."""
 SCORERS = """\
 ## Models that only score
 
-They score the pairs of the pool; each is a column for the ranker and the strategies."""
+They score the candidates; each is a column for the ranker and the strategies."""
 STRATEGIES = """\
 ## Strategies
 
-Each turns the pool into a list. All are judged every night on fold `eval`; what is published is decided per segment of users."""
+Each turns the candidates into a list. All are evaluated every night on the split `eval`; each segment of users gets the best list."""
 
 SHARED = """\
 ## Shared options"""

@@ -11,9 +11,9 @@ PAGE = Path(__file__).parent / "tables.md"
 LAYERS = {
     "core": "Cleaned data of a source, below `warehouse/<source>/`; kept from night to night.",
     "quarantine": "Rows that ingest refused, each with a reason, below `warehouse/<source>/`; replaced by every ingest.",
-    "waiting": "Rows that ingest judges again, below `warehouse/<source>/`.",
-    "model": "Tables inside a run, below `runs/<run_id>/`; where they are kept by fold, a folder `fold=rank`, `eval` or `final` each.",
-    "out": "What a person or a service reads, below `runs/<run_id>/`; the published tables have the same columns and the row's origin.",
+    "waiting": "Rows that the next ingest tries again, below `warehouse/<source>/`.",
+    "model": "Tables inside a run, below `runs/<run_id>/`; a table with splits has the folders `fold=rank`, `fold=eval` and `fold=final`.",
+    "out": "Tables for people and services, below `runs/<run_id>/`; the published tables have the same columns and the row's origin.",
 }
 
 
