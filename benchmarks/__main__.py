@@ -27,7 +27,7 @@ SECTION = re.compile(r"^## (\w+)\n\n(.*?)\n\n```text\n(.*?)\n```$", re.MULTILINE
 INTRODUCTION = """# Performance
 
 Written by `make bench`. Each claim is a ratio against a peer that was timed in the same run, taking turns, median of five unless it says
-otherwise; `bar` is what is asked for. A claim that falls short says so. A part that was not run again stays as it was.
+otherwise; `bar` is the target. A claim below its target is marked `short`. A part that was not run again keeps its older figures.
 """
 
 

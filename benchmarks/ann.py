@@ -7,7 +7,7 @@ product's own, with the lists' recall at 200. FAISS' inverted lists are beside i
 user by user.
 
 In the second the lengths fall as those of ALS do, where few items are popular. Here the exact search looks at a small
-part of the catalogue by itself, and no index is made; its peer is the same search over the whole of it.
+part of the catalogue by itself, and no index is made; its peer is the same search over all items.
 """
 
 from __future__ import annotations

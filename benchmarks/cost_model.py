@@ -1,4 +1,4 @@
-"""What a night costs as a function of its size: `python -m benchmarks.cost_model` writes docs/scale.md.
+"""Model the cost of a night as a function of its size: `python -m benchmarks.cost_model` writes docs/scale.md.
 
 Each stage's seconds are a constant plus a rate times what the stage works through (events, users, items, candidates): fitted on the
 smallest and the largest night of docs/growth.json that ran with the same models, checked on the one between them. Items are an axis of

@@ -1,10 +1,10 @@
-"""How a night grows with the data: `python -m benchmarks.growth`, or `--size 20k --size 50k` in two minutes.
+"""Measure the growth of a night with the data: `python -m benchmarks.growth`, or `--size 20k --size 50k` in two minutes.
 
 The synthetic shop is ingested and a whole night runs over it, job by job, at one, three and ten million events; users
 grow with the events, items with their root. Six models of different kinds take part. The claim is that seconds grow no
 faster than events to the power of 1.1. No night may use more than 16 GiB with all its processes.
 
-What each stage took is kept in docs/growth.json, from which `python -m benchmarks.cost_model` makes docs/scale.md;
+The times of each stage are kept in docs/growth.json, from which `python -m benchmarks.cost_model` makes docs/scale.md;
 sizes that are not run again stay there. `--size 100m` runs a night of a hundred million events with two models, `--size 200k_items`
 and `--size 1m_items` nights over large catalogues, in which no process may use more than 8 GiB.
 """

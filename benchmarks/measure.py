@@ -1,4 +1,4 @@
-"""What the benchmarks share: ours and a peer timed in turns in the same run, and what a claim says.
+"""Time ours and a peer in turns in the same run, and state a claim.
 
 claim topk_vs_faiss ratio 2.31 bar 1.00 ok
 """

@@ -1,10 +1,10 @@
-"""What judging costs beside reading: `python -m benchmarks.metrics`, or with `--users 50_000` in a moment.
+"""Compare the time of evaluation with that of reading: `python -m benchmarks.metrics`, or with `--users 50_000` in a moment.
 
 Makes lists of 100 items for a million users and five labels each, writes them to Parquet, and times two things: reading
-these lists back into an array, and judging them by every metric, from the array to the figures; two threads each. Content
-vectors have twelve terms an item, as categories and words of a title have. Lists are judged at 100 places, diversity at 20.
-Arrow takes its memory from the system, as NumPy does: a night reads its lists once, into pages that it has not had before. What
-reading takes when Arrow keeps the pages of the round before is printed as well; it is not the peer.
+these lists back into an array, and evaluating them by every metric, from the array to the figures; two threads each. Content
+vectors have twelve terms an item, as categories and words of a title have. Lists are evaluated at 100 positions, diversity at 20.
+Arrow takes its memory from the system, as NumPy does: a night reads its lists once, into pages that it has not had before. The
+time of reading into pages of the round before is printed as well; it is not the peer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a night costs, task by task: `python -m benchmarks.night`, or `make bench-night`.
+"""Measure the cost of a night, task by task: `python -m benchmarks.night`, or `make bench-night`.
 
 Each world is ingested and one night runs over it, job by job in the DAG's order, one at a time, without a scheduler.
 The table says for every task how its time divides into start-up (interpreter and imports), Spark (waiting for it) and
@@ -6,7 +6,7 @@ compute, its process's peak memory, and its share of the night. A sampler adds u
 processes, the Spark server and its workers included; pages that processes share count once for each.
 
     python -m benchmarks.night --world movielens_100k
-    python -m benchmarks.night --airflow-run RUN_ID      what Airflow added in a night that it ran
+    python -m benchmarks.night --airflow-run RUN_ID      Airflow's share of a night that it ran
 """
 
 from __future__ import annotations

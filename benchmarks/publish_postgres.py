@@ -4,8 +4,8 @@ Makes the lists of 1,000,000 users, 10 places each, as `benchmarks.publish` does
 The peer reads the files, loads them by ADBC into one table of the same types, and adds the same key: no hash, no check, no
 views. Ours is the whole of publishing: stage with the hash, let the server check, switch.
 
-Then two readers ask for users one after the other while two versions take turns. What is claimed of a switch is the longest
-time that one took, from its first lock to its commit, or that a reader waited for an answer.
+Then two readers ask for users in sequence while two versions take turns. The claim for a switch is its longest time, from its
+first lock to its commit, or the longest wait of a reader for an answer.
 """
 
 from __future__ import annotations
