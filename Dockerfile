@@ -23,5 +23,5 @@ RUN pip install --no-cache-dir --no-deps . \
         /var/lib/spark-work /var/lib/spark-scratch
 
 USER 50000
-RUN python -m hybridrec.precompile
+RUN python -m hybridrec.installation.precompile
 CMD ["airflow", "version"]

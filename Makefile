@@ -20,16 +20,16 @@ install:
 	@.ci/install
 
 run: install  ## ingest and a whole night on SOURCE through Airflow, then the table
-	@$(PY) -m hybridrec_airflow.services run --source $(SOURCE)
+	@$(PY) -m hybridrec_local.services run --source $(SOURCE)
 
 ui: install  ## Airflow, the reports and MLflow in the browser
-	@$(PY) -m hybridrec_airflow.services up
+	@$(PY) -m hybridrec_local.services up
 
 stop:
-	@$(PY) -m hybridrec_airflow.services down
+	@$(PY) -m hybridrec_local.services down
 
 status:
-	@$(PY) -m hybridrec_airflow.services status
+	@$(PY) -m hybridrec_local.services status
 
 serve: install  ## the published tables over HTTP, on this machine only
 	$(PY) -m hybridrec.service --port $(PORT)
@@ -43,10 +43,10 @@ down:
 
 cluster: install  ## the production topology on this machine, without containers
 	@.ci/install postgresql
-	@$(PY) -m hybridrec_airflow.topology up
+	@$(PY) -m hybridrec_local.topology up
 
 cluster-stop:
-	@$(PY) -m hybridrec_airflow.topology down
+	@$(PY) -m hybridrec_local.topology down
 
 test: test-fast test-slow  ## all that one machine can show in some twenty minutes
 
@@ -69,6 +69,7 @@ lint: install
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m tools.prose
+	.venv/bin/lint-imports --no-logo
 	$(PY) -m mypy
 
 golden: install  ## write the DAGs' renderings anew; look at the difference before you commit it
@@ -80,6 +81,7 @@ docs: install  ## write the generated pages of docs/ again
 	$(PY) -m docs.generate_options
 	$(PY) -m docs.generate_extensions
 	$(PY) -m docs.generate_decisions
+	$(PY) -m docs.generate_rooms
 
 bench: install  ## the hot loops beside their peers, and how a night grows; writes docs/performance.md and docs/scale.md
 	@.ci/install postgresql
@@ -103,4 +105,4 @@ audit: install var/audit/.installed  ## what is known against the pinned package
 
 clean:  ## remove everything that runs have written; .venv stays
 	@[ ! -x $(PY) ] || $(MAKE) -s stop cluster-stop
-	rm -rf var .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf var .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

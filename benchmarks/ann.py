@@ -23,10 +23,10 @@ import numpy as np  # noqa: E402
 from scipy.sparse import csr_array  # noqa: E402
 
 from benchmarks.measure import Claim, in_turns, machine  # noqa: E402
-from hybridrec.models import Floats  # noqa: E402
-from hybridrec.retrieval import approximate, dot  # noqa: E402
+from hybridrec.retrieval import approximate, exact  # noqa: E402
 from hybridrec.retrieval.approximate import ClusterIndex, recalls_of  # noqa: E402
-from hybridrec.retrieval.dot import Catalogue  # noqa: E402
+from hybridrec.retrieval.exact import Catalogue  # noqa: E402
+from hybridrec.types import Floats  # noqa: E402
 
 N_FACTORS, K, SEEN = 64, 200, 30
 ITEMS_OF_TOPIC, TOPICS_OF_USER, ITEM_NOISE, USER_NOISE = 2_000, 3, 1.0, 0.6
@@ -57,12 +57,12 @@ def compare_on_equal_lengths(users: Floats, items: Floats, seen: csr_array) -> N
     lists = inverted_lists(index)
     seconds = in_turns(
         {
-            "exact": lambda: dot.search(users, catalogue, seen, K, THREADS),
+            "exact": lambda: exact.search(users, catalogue, seen, K, THREADS),
             "clusters": lambda: index.search(users, seen, K, THREADS),
             "FAISS": lambda: lists.search(users, K + int(np.diff(seen.indptr).max())),
         }
     )
-    recall = float(recalls_of(index.search(users, seen, K, THREADS), dot.search(users, catalogue, seen, K, THREADS)).mean())
+    recall = float(recalls_of(index.search(users, seen, K, THREADS), exact.search(users, catalogue, seen, K, THREADS)).mean())
     print(f"{len(users):,} users x {len(items):,} items x {N_FACTORS}, k = {K}, vectors of length 1")
     of_sample = f"{measured.recall:.4f} +- {measured.recall_error:.4f}"
     print(f"{index.probes} of {len(index.centres)} clusters; recall of the sample {of_sample}, of all {recall:.4f}")
@@ -81,8 +81,8 @@ def compare_on_falling_lengths(rng: np.random.Generator, users: Floats, items: F
     whole = catalogue._replace(lengths=np.full(len(items), catalogue.lengths[0]))  # none is too short
     seconds = in_turns(
         {
-            "exact": lambda: dot.search(users, catalogue, seen, K, THREADS),
-            "all items": lambda: dot.search(users, whole, seen, K, THREADS),
+            "exact": lambda: exact.search(users, catalogue, seen, K, THREADS),
+            "all items": lambda: exact.search(users, whole, seen, K, THREADS),
         }
     )
     print(

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from benchmarks.measure import Claim
 from benchmarks.night import World, WorldCost, describe_machine, run_world
-from hybridrec.settings import Settings
+from hybridrec.base.settings import Settings
 
 RECORD = Path(__file__).parent.parent / "docs" / "growth.json"
 MODELS = ("popularity", "recent_popularity", "item_knn", "als", "content_attributes", "two_tower")

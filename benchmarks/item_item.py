@@ -26,9 +26,11 @@ from implicit.nearest_neighbours import CosineRecommender  # noqa: E402
 from scipy.sparse import csr_array, csr_matrix  # noqa: E402
 
 from benchmarks.measure import Claim, in_turns, machine, seconds_of  # noqa: E402
-from hybridrec.models import TrainingData, item_knn, rp3beta, sequence_knn  # noqa: E402
-from hybridrec.retrieval.nearest import Norms, nearest  # noqa: E402
+from hybridrec.models import item_knn, rp3beta, sequence_knn  # noqa: E402
+from hybridrec.retrieval.kernels.arrays import Norms  # noqa: E402
+from hybridrec.retrieval.nearest import nearest  # noqa: E402
 from hybridrec.retrieval.sparse import column_sums, power  # noqa: E402
+from hybridrec.types import TrainingData  # noqa: E402
 
 K, CHECKED_ITEMS = 300, 200
 

@@ -30,9 +30,9 @@ import uvloop
 
 from benchmarks.measure import Claim, machine, seconds_of
 from benchmarks.publish import N_ITEMS, NOW, VALID, K, lists_of
-from hybridrec.publishing import BATCH_ROWS
-from hybridrec.targets import PUBLISHED, Publication, definition
+from hybridrec.publishing.publish import BATCH_ROWS
 from hybridrec.targets.sqlite import SqliteTarget
+from hybridrec.versions.publications import PUBLISHED, Publication, definition
 
 CONNECTIONS, UNKNOWN_SHARE, OFFERED, MAX_MS = 12, 0.05, 1_000, 10.0
 QUERIES, MAX_QUERY_MS, ROUNDS = 2_000, 1.0, 5

@@ -22,8 +22,8 @@ from scipy.sparse import csr_array
 
 import jobs  # noqa: F401  sets the thread counts before numpy is imported
 from benchmarks.measure import Claim, in_turns, machine
-from hybridrec.evaluation import metrics
-from hybridrec.evaluation.metrics import Labels
+from hybridrec.metrics import metrics
+from hybridrec.metrics.metrics import Labels
 from hybridrec.retrieval.sparse import unit_rows
 
 N_LABELS, DEPTH, SHORT = 5, 100, 20

@@ -37,9 +37,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "plugins"), str(ROOT / "include")]
 
 import psutil  # noqa: E402
 
-from hybridrec import job, spark  # noqa: E402
-from hybridrec.report.costs import step_name  # noqa: E402
-from hybridrec.settings import Settings  # noqa: E402
+from hybridrec.base.settings import Settings  # noqa: E402
+from hybridrec.execution import job, spark  # noqa: E402
+from hybridrec.report.gathering.costs import step_name  # noqa: E402
 
 LARGE_SHARE = 0.1  # of the night; a task above it is explained below the table
 SAMPLE_SECONDS = 0.25
@@ -189,7 +189,7 @@ def _run_steps(plan: Sequence[Step], home: Path) -> tuple[list[Cost], str]:
 
 
 def _run_step(step: Step, home: Path) -> tuple[Cost, str]:
-    from hybridrec_airflow.process import environment
+    from hybridrec_local.process import environment
 
     log = home / "bench-logs" / f"{step.task}.log"
     log.parent.mkdir(exist_ok=True)
@@ -273,7 +273,7 @@ def airflow_costs(dag_id: str, run_id: str) -> tuple[list[dict[str, str]], list[
 
 def ask_airflow(*arguments: str) -> list[dict[str, str]]:
     """What Airflow's command line answers, without what it logs before."""
-    from hybridrec_airflow.installation import Installation
+    from hybridrec_local.installation import Installation
 
     command = [sys.executable, "-m", "airflow", *arguments, "--output", "json"]
     done = subprocess.run(command, cwd=ROOT, env=Installation.from_env().environment(), capture_output=True, text=True, check=False)

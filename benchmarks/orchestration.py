@@ -16,7 +16,7 @@ import subprocess
 import sys
 
 from benchmarks.night import ROOT, airflow_costs, ask_airflow, describe_machine, gaps, table
-from hybridrec.settings import Settings
+from hybridrec.base.settings import Settings
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
     os.environ["HYBRIDREC_HOME"] = str(home)
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     environment = os.environ | {"PYTHONPATH": str(ROOT / "plugins")}
-    command = [sys.executable, "-m", "hybridrec_airflow.services", "run", "--source", "movielens_100k"]
+    command = [sys.executable, "-m", "hybridrec_local.services", "run", "--source", "movielens_100k"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"the night failed:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")

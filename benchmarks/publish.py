@@ -20,10 +20,10 @@ import pyarrow.parquet as pq
 
 import jobs  # noqa: F401  sets the thread counts of Arrow's and others' pools
 from benchmarks.measure import Claim, in_turns, machine
-from hybridrec.publishing import BATCH_ROWS
-from hybridrec.row_text import as_text
-from hybridrec.targets import PUBLISHED, Publication, definition
+from hybridrec.publishing.publish import BATCH_ROWS
 from hybridrec.targets.sqlite import PAGE_BYTES, SqliteTarget
+from hybridrec.versions.publications import PUBLISHED, Publication, definition
+from hybridrec.versions.row_text import as_text
 
 N_ITEMS, K, N_FILES = 20_000, 20, 4
 SENTENCES = ("people with a history like yours went on to it", "because of {}, which you came back to", "shares Drama and War with {}")

@@ -27,8 +27,8 @@ import jobs  # noqa: F401  sets the thread counts of Arrow's and others' pools
 from benchmarks.measure import Claim, in_turns, machine, seconds_of
 from benchmarks.publish import NOW, VALID, batches, few, write_lists
 from hybridrec.postgresql.version_tables import column_ddl
-from hybridrec.targets import PUBLISHED, Publication, definition
 from hybridrec.targets.postgres import PostgresTarget
+from hybridrec.versions.publications import PUBLISHED, Publication, definition
 from tests.database import PUBLISHER, READER, fresh_database, server
 
 N_SWITCHES, N_READERS, LOCK_SECONDS = 36, 2, 0.1

@@ -15,8 +15,8 @@ import lightgbm
 import numpy as np
 
 from benchmarks.measure import Claim, in_turns, machine
-from hybridrec.models import Floats
 from hybridrec.ranking.forest import forest_of
+from hybridrec.types import Floats
 
 N_COLUMNS, USERS_POOL, ROUNDS_OF_TREES = 100, 300, 300
 BLOCK = 150_000  # rows: a block of 500 users

@@ -27,8 +27,8 @@ from numpy.typing import NDArray  # noqa: E402
 from scipy.sparse import csr_array, csr_matrix  # noqa: E402
 
 from benchmarks.measure import Claim, in_turns, machine  # noqa: E402
-from hybridrec.models import Floats, Neighbours  # noqa: E402
-from hybridrec.retrieval import dot  # noqa: E402
+from hybridrec.retrieval import exact  # noqa: E402
+from hybridrec.types import Floats, Neighbours  # noqa: E402
 
 SHAPES = ((8_192, 50_000, 64), (4_096, 200_000, 128), (16_384, 5_000, 64))
 K, CHECKED_USERS = 200, 256
@@ -103,7 +103,7 @@ def steps_of(world: World) -> dict[str, Callable[[], object]]:
 
 def ours(world: World) -> Neighbours:
     """The product's own."""
-    return dot.top_k_dot(world.users, world.items, world.seen, K, threads=THREADS)
+    return exact.top_k_dot(world.users, world.items, world.seen, K, threads=THREADS)
 
 
 def with_faiss(index: faiss.IndexFlatIP, world: World) -> NDArray[np.int64]:
@@ -121,22 +121,22 @@ def product_alone(world: World) -> None:
     """All scores, tile by tile, and nothing done with them."""
 
     def of_block(start: int) -> None:
-        users = world.users[start : start + dot.USERS_AT_ONCE]
-        tile = np.empty((len(users), dot.ITEMS_AT_ONCE), np.float32)
-        for first in range(0, len(world.items), dot.ITEMS_AT_ONCE):
-            items = world.items[first : first + dot.ITEMS_AT_ONCE]
+        users = world.users[start : start + exact.USERS_AT_ONCE]
+        tile = np.empty((len(users), exact.ITEMS_AT_ONCE), np.float32)
+        for first in range(0, len(world.items), exact.ITEMS_AT_ONCE):
+            items = world.items[first : first + exact.ITEMS_AT_ONCE]
             np.matmul(users, items.T, out=tile[:, : len(items)])
 
     with ThreadPoolExecutor(THREADS) as workers:
-        list(workers.map(of_block, range(0, len(world.users), dot.USERS_AT_ONCE)))
+        list(workers.map(of_block, range(0, len(world.users), exact.USERS_AT_ONCE)))
 
 
 def require_exact(world: World) -> None:
     """Stop where a list is not that of brute force: every pair scored by itself, every row sorted, ties by item."""
     n_users, n_items = min(CHECKED_USERS, len(world.users)), len(world.items)
-    found = dot.top_k_dot(world.users[:n_users], world.items, world.seen[:n_users], K, threads=THREADS)
+    found = exact.top_k_dot(world.users[:n_users], world.items, world.seen[:n_users], K, threads=THREADS)
     for user in range(n_users):
-        scores = dot.score_dot(world.users[user : user + 1], world.items, np.zeros(n_items, np.int64), np.arange(n_items))
+        scores = exact.score_dot(world.users[user : user + 1], world.items, np.zeros(n_items, np.int64), np.arange(n_items))
         scores[world.seen[[user]].indices] = -np.inf
         best = np.argsort(-scores, kind="stable")[:K]
         if not (np.array_equal(found.items[user], best) and np.array_equal(found.scores[user], scores[best])):

@@ -23,8 +23,8 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 
 from benchmarks.measure import Claim, in_turns, machine, seconds_of
-from hybridrec.models import Floats, Ints
-from hybridrec.retrieval.dot import top_k_dot
+from hybridrec.retrieval.exact import top_k_dot
+from hybridrec.types import Floats, Ints
 
 K, CORES, USERS_A_TASK = 100, 2, 12_500
 CHECKED_USERS = 1_000

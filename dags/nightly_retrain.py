@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, TaskGroup
 
-from hybridrec.run import FOLDS
+from hybridrec.runs.run import FOLDS
 from hybridrec_airflow import defaults, forms
 from hybridrec_airflow.assets import CORE, RECOMMENDATIONS
 from hybridrec_airflow.operators import RUN_ID, python_job, spark_job, spark_server

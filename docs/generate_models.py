@@ -8,8 +8,8 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from types import ModuleType
 
-from hybridrec import discover
-from hybridrec.candidates import nominates
+from hybridrec.base import extensions
+from hybridrec.candidates.nomination import nominates
 
 PAGE = Path(__file__).parent / "models.md"
 NAME = r"(?:de |van |von )?[A-Z][\w'-]+"
@@ -24,8 +24,8 @@ INTRODUCTION = """\
 
 Generated from `include/hybridrec/models/` and `include/hybridrec/strategies/` by `make docs`; change the files, not this page.
 Options are shown with their defaults; `[models.<name>]` and `[strategies.<name>]` in `hybridrec.toml` override them, and those with a
-star are searched by [tune_models](runbook-tune-models.md). [Options](options.md) explains each of them; each night's report has the figures on
-your data. How to add one: [models](adding-a-model.md), [strategies](adding-a-strategy.md)."""
+star are searched by [tune_models](runbook-tune-models.md). [Options](options.md) explains each option; each night's report has the
+figures on your data. How to add one: [models](adding-a-model.md), [strategies](adding-a-strategy.md)."""
 RETRIEVERS = """\
 ## Models that retrieve
 
@@ -45,11 +45,11 @@ SHARED = """\
 
 def page() -> str:
     """The page as Markdown, a table a kind, members by name."""
-    names = discover.names("models")
+    names = extensions.names("models")
     parts = [INTRODUCTION]
     parts += [RETRIEVERS, table("models", [name for name in names if nominates(name)])]
     parts += [SCORERS, table("models", [name for name in names if not nominates(name)])]
-    parts += [STRATEGIES, table("strategies", list(discover.names("strategies"))), SHARED, shared_table()]
+    parts += [STRATEGIES, table("strategies", list(extensions.names("strategies"))), SHARED, shared_table()]
     return "\n\n".join(parts) + "\n"
 
 
@@ -57,7 +57,7 @@ def table(kind: str, names: list[str]) -> str:
     """One line a member."""
     rows = ["| name | what it does | from | options |", "|---|---|---|---|"]
     for name in names:
-        module = discover.member(kind, name)
+        module = extensions.member(kind, name)
         cells = (f"`{name}`", module.DOC, "; ".join(papers(module)), options(module.Config, getattr(module, "SEARCH", ())))
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(rows)
@@ -65,7 +65,7 @@ def table(kind: str, names: list[str]) -> str:
 
 def shared_table() -> str:
     """One line a class that several take options from."""
-    configs = [discover.member(kind, name).Config for kind in ("models", "strategies") for name in discover.names(kind)]
+    configs = [extensions.member(kind, name).Config for kind in ("models", "strategies") for name in extensions.names(kind)]
     bases = {base.__name__: base for config in configs for base in shared(config)}
     rows = ["| class | file | options |", "|---|---|---|"]
     for name, base in sorted(bases.items()):

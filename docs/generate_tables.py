@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hybridrec import discover
+from hybridrec.base import extensions
 from hybridrec.tables import Column, Table, table
 
 PAGE = Path(__file__).parent / "tables.md"
@@ -19,7 +19,7 @@ LAYERS = {
 
 def page() -> str:
     """The page as Markdown, one section a layer, tables by name."""
-    definitions = [table(name) for name in discover.names("tables")]
+    definitions = [table(name) for name in extensions.names("tables")]
     parts = [
         "# Tables",
         "Generated from `include/hybridrec/tables/` by `make docs`; change the definitions, not this page.\n"

@@ -8,10 +8,13 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from hybridrec import discover, job, store, strategies
-from hybridrec.errors import BadData
+from hybridrec import strategies
+from hybridrec.base import extensions
+from hybridrec.base.errors import BadData
 from hybridrec.evaluation.ablation import ablate_fully, as_columns
-from hybridrec.run import Run
+from hybridrec.execution import job
+from hybridrec.runs.run import Run
+from hybridrec.storage import store
 from hybridrec.tables import table
 
 log = logging.getLogger(__name__)
@@ -31,7 +34,7 @@ def main(params: Params) -> None:
     if not store.is_committed(run.dataset("out_ablation")):
         raise BadData(f"run {run.run_id} was never judged, so there is nothing to study; choose one whose report has figures of quality")
     before = run.read("out_ablation")
-    found = ablate_fully(run, discover.names(strategies.FOLDER), params.sources, run.settings.threads)
+    found = ablate_fully(run, extensions.names(strategies.FOLDER), params.sources, run.settings.threads)
     study = pa.Table.from_pylist(as_columns(found), table("out_ablation").arrow_schema())
     run.write("out_ablation", pa.concat_tables([before.filter(pc.equal(before["scope"], "night")), study]))
     for row in found:

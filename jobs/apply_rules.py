@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hybridrec import discover, job, spark, store
-from hybridrec.final_lists.inputs import read_items, write_inputs
-from hybridrec.final_lists.lists import list_batches
-from hybridrec.final_lists.popular import popular_items, popularity
-from hybridrec.final_lists.similar import similar_items
-from hybridrec.ranking.lists import BLOCK_USERS
-from hybridrec.run import Run
+from hybridrec.base import extensions
+from hybridrec.execution import job, spark
+from hybridrec.policy.ranked_lists import BLOCK_USERS
+from hybridrec.reranking.inputs import read_items, write_inputs
+from hybridrec.reranking.popular import popular_items, popularity
+from hybridrec.reranking.published_lists import list_batches
+from hybridrec.reranking.similar import similar_items
+from hybridrec.runs.run import Run
+from hybridrec.storage import store
 from hybridrec.tables import spark_type, table
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ def lists(run: Run, session: SparkSession) -> DataFrame:
     return (
         rows.repartitionById(-(-n_blocks // blocks_each), F.floor(F.col("user_idx") / (BLOCK_USERS * blocks_each)).cast("int"))
         .sortWithinPartitions("user_idx", F.col("item_idx").asc_nulls_first())
-        .mapInArrow(discover.as_here(of_partition), table("out_recommendations").spark_ddl())
+        .mapInArrow(extensions.as_here(of_partition), table("out_recommendations").spark_ddl())
     )
 
 

@@ -17,9 +17,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybridrec import job
-from hybridrec.config import Split
-from hybridrec.offline.night import Night
+from hybridrec.base.config import Split
+from hybridrec.execution import job
+from hybridrec.offline.offline_night import Night
 
 log = logging.getLogger(__name__)
 

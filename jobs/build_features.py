@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
 
-from hybridrec import features, interactions, job, spark
+from hybridrec.dataset import features, interactions
 from hybridrec.evaluation import leaks
-from hybridrec.evaluation.labels import load_labels
-from hybridrec.run import Fold, Run
+from hybridrec.execution import job, spark
+from hybridrec.metrics.labels import load_labels
+from hybridrec.runs.run import Run
 
 
 @dataclass(frozen=True)
@@ -28,18 +29,18 @@ def main(params: Params) -> None:
             items = features.item_features(events, fold)
             run.write_spark("model_user_features", interactions.in_files(users, "user_idx", run), fold.name)
             run.write_spark("model_item_features", interactions.in_files(items, "item_idx", run), fold.name)
-            if fold.label_end is not None:
-                with job.alarm_time():
-                    _keep_recomputed(run, events, fold)
+        with job.alarm_time():
+            _keep_recomputed(run, events)
 
 
-def _keep_recomputed(run: Run, events: DataFrame, fold: Fold) -> None:
+def _keep_recomputed(run: Run, events: DataFrame) -> None:
     """Leave what a leak alarm holds the features against, see check_leaks."""
-    sampled = leaks.sample_users(load_labels(run, fold.name), leaks.RECOMPUTED_USERS, run.config.seed)
-    of_users, of_items = features.recomputed(events, run, fold, sampled.tolist())
-    with run.staged(leaks.RECOMPUTED, fold.name) as folder:
-        pq.write_table(of_users.toArrow(), folder / "user.parquet")
-        pq.write_table(of_items.toArrow(), folder / "item.parquet")
+    judged = [name for name in run.folds if run.fold(name).label_end is not None]
+    users = {name: leaks.sample_users(load_labels(run, name), leaks.RECOMPUTED_USERS, run.config.seed).tolist() for name in judged}
+    for name, (of_users, of_items) in features.recomputed(events, run, users).items():
+        with run.staged(leaks.RECOMPUTED, name) as folder:
+            pq.write_table(of_users, folder / "user.parquet")
+            pq.write_table(of_items, folder / "item.parquet")
 
 
 if __name__ == "__main__":

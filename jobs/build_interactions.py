@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from hybridrec import catalogue, interactions, job, likes, positions, spark, splits
-from hybridrec.errors import BadData
-from hybridrec.run import Fold, Run
+from hybridrec.base.errors import BadData
+from hybridrec.dataset import catalogue, interactions
+from hybridrec.execution import job, spark
+from hybridrec.metrics import positions
+from hybridrec.runs.run import Fold, Run
+from hybridrec.splitting import likes, splits
 from hybridrec.tables import table
 
 HISTORY_MIB = 2  # some hundred thousand pairs: later jobs read the histories of some users at a time

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from hybridrec import job, store
 from hybridrec.evaluation import leaks
-from hybridrec.run import Run
+from hybridrec.execution import job
+from hybridrec.runs.run import Run
+from hybridrec.storage import store
 
 log = logging.getLogger(__name__)
 

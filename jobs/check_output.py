@@ -8,9 +8,12 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from hybridrec import job, lookup, output_checks, store
-from hybridrec.run import Run
-from hybridrec.settings import Settings
+from hybridrec.base.settings import Settings
+from hybridrec.execution import job
+from hybridrec.publishing import output_checks
+from hybridrec.runs.run import Run
+from hybridrec.serving import lookup
+from hybridrec.storage import store
 
 log = logging.getLogger(__name__)
 

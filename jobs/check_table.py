@@ -6,10 +6,10 @@ import logging
 from dataclasses import dataclass
 from typing import Literal
 
-from hybridrec import job
-from hybridrec.config import read_config
+from hybridrec.base.config import read_config
+from hybridrec.base.settings import Settings
+from hybridrec.execution import job
 from hybridrec.ingest import quality
-from hybridrec.settings import Settings
 
 log = logging.getLogger(__name__)
 

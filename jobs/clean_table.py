@@ -6,11 +6,11 @@ import logging
 from dataclasses import dataclass
 from typing import Literal
 
-from hybridrec import spark
-from hybridrec.config import read_config
+from hybridrec.base.config import read_config
+from hybridrec.base.settings import Settings
+from hybridrec.execution import spark
+from hybridrec.execution.job import spark_time, start
 from hybridrec.ingest.clean import clean_table, is_clean
-from hybridrec.job import spark_time, start
-from hybridrec.settings import Settings
 
 log = logging.getLogger(__name__)
 

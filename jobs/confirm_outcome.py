@@ -8,9 +8,11 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from hybridrec import job, lookup, publishing
-from hybridrec.run import Run
-from hybridrec.settings import Settings
+from hybridrec.base.settings import Settings
+from hybridrec.execution import job
+from hybridrec.publishing import publish
+from hybridrec.runs.run import Run
+from hybridrec.serving import lookup
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +24,7 @@ class Params:
 
 def main(params: Params) -> None:
     run = Run.open(params.run_id)
-    log.info("run %s: %s", run.run_id, publishing.confirm_outcome(run, lookup.open_target(Settings.from_env())))
+    log.info("run %s: %s", run.run_id, publish.confirm_outcome(run, lookup.open_target(Settings.from_env())))
 
 
 if __name__ == "__main__":

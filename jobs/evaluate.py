@@ -8,11 +8,11 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from hybridrec import job
+from hybridrec.evaluation.evaluate import evaluate
 from hybridrec.evaluation.leaks import require_past
-from hybridrec.evaluation.night import evaluate
-from hybridrec.ranking.policy import DECISION, write_choices
-from hybridrec.run import Run
+from hybridrec.execution import job
+from hybridrec.policy.policy import DECISION, write_choices
+from hybridrec.runs.run import Run
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hybridrec import candidates, discover, job, likes, spark, store
-from hybridrec.run import Run
+from hybridrec.base import extensions
+from hybridrec.candidates import nomination
+from hybridrec.execution import job, spark
+from hybridrec.runs.run import Run
+from hybridrec.splitting import likes
+from hybridrec.storage import store
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,11 +33,11 @@ class Params:
 def main(params: Params) -> None:
     run = Run.open(params.run_id)
     run.fold(params.fold)
-    choice = candidates.choose_sources(run)
+    choice = nomination.choose_sources(run)
     if choice.missing:
         log.warning("fold %s goes without %s: not fitted on all folds", params.fold, ", ".join(choice.missing))
     session = spark.session()
-    sources = candidates.sources_of(run, params.fold, choice.used)
+    sources = nomination.sources_of(run, params.fold, choice.used)
     with job.spark_time():
         run.write_spark("model_candidates", pool(session, run, params.fold, sources), params.fold)
     with run.staged("candidate_sources", params.fold) as folder:
@@ -42,7 +46,7 @@ def main(params: Params) -> None:
     log.info("pooled %d pairs of fold %s from %d sources", rows, params.fold, len(choice.used))
 
 
-def pool(session: SparkSession, run: Run, fold: str, sources: candidates.Sources) -> DataFrame:
+def pool(session: SparkSession, run: Run, fold: str, sources: nomination.Sources) -> DataFrame:
     """model_candidates of a fold, a file for each range of users.
 
     The number of files depends on users and options alone, so that a rerun gives the same files.
@@ -57,16 +61,16 @@ def pool(session: SparkSession, run: Run, fold: str, sources: candidates.Sources
     ordered = histories(session, run, fold).repartitionById(n_files, file.cast("int")).sortWithinPartitions("user_idx")
 
     def of_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return candidates.pool_batches(batches, sources)  # carries names, paths and the catalogue: workers map the models themselves
+        return nomination.pool_batches(batches, sources)  # carries names, paths and the catalogue: workers map the models themselves
 
-    return ordered.mapInArrow(discover.as_here(of_partition), candidates.pool_ddl(sources.names))
+    return ordered.mapInArrow(extensions.as_here(of_partition), nomination.pool_ddl(sources.names))
 
 
 def histories(session: SparkSession, run: Run, fold: str) -> DataFrame:
     """user_idx, items, weights, days, disliked of the users who need a pool; empty lists for a user without history."""
     from pyspark.sql import functions as F
 
-    from hybridrec.interactions import age_days
+    from hybridrec.dataset.interactions import age_days
 
     pairs = run.read_spark(session, "model_interactions", fold)
     days = age_days(F.col("last_event_at"), run.fold(fold)).cast("float").alias("days")

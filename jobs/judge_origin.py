@@ -8,9 +8,9 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from hybridrec import job
+from hybridrec.execution import job
 from hybridrec.offline.origin import judge_origin
-from hybridrec.run import Run
+from hybridrec.runs.run import Run
 
 log = logging.getLogger(__name__)
 

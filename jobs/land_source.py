@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from hybridrec import job
-from hybridrec.config import read_config
+from hybridrec.base.config import read_config
+from hybridrec.base.settings import Settings
+from hybridrec.execution import job
 from hybridrec.ingest import landing
-from hybridrec.settings import Settings
 
 
 @dataclass(frozen=True)

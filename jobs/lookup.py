@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from hybridrec import job, lookup
-from hybridrec.errors import BadData
-from hybridrec.settings import Settings
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
+from hybridrec.execution import job
+from hybridrec.serving import lookup
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import logging
 
-from hybridrec import job
-from hybridrec.nights import Request as Params
-from hybridrec.nights import open_run
-from hybridrec.settings import Settings
+from hybridrec.base.settings import Settings
+from hybridrec.execution import job
+from hybridrec.opening.new_run import Request as Params
+from hybridrec.opening.new_run import open_run
 
 log = logging.getLogger(__name__)
 

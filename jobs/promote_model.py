@@ -7,12 +7,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybridrec import job, registry
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
 from hybridrec.evaluation.gate import judge_promotion
 from hybridrec.evaluation.promotion import write_policy_of, write_promotion
-from hybridrec.ranking.policy import load_policy
-from hybridrec.run import Run
+from hybridrec.execution import job
+from hybridrec.policy.policy import load_policy
+from hybridrec.registry import mlflow_registry
+from hybridrec.runs.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -24,16 +25,16 @@ class Params:
 
 def main(params: Params) -> None:
     run = Run.open(params.run_id)
-    client = registry.connect(run.settings)
-    version = registry.version_of(client, run)
+    client = mlflow_registry.connect(run.settings)
+    version = mlflow_registry.version_of(client, run)
     if version is None:
-        raise BadData(f"run {run.run_id}: no version of {registry.NAME} is registered; run python -m jobs.register_model first")
+        raise BadData(f"run {run.run_id}: no version of {mlflow_registry.NAME} is registered; run python -m jobs.register_model first")
     with tempfile.TemporaryDirectory() as scratch:
-        champion = registry.champion_before(client, version, Path(scratch) / "champion")
+        champion = mlflow_registry.champion_before(client, version, Path(scratch) / "champion")
         write_policy_of(run, Path(scratch) / "tonight")
         verdict = judge_promotion(run, load_policy(Path(scratch) / "tonight"), champion)
         write_promotion(run, verdict, version, champion)
-    registry.record_verdict(client, version, verdict)
+    mlflow_registry.record_verdict(client, version, verdict)
     for reason in verdict.reasons:
         log.info("version %s: %s", version, reason)
 

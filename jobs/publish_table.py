@@ -10,9 +10,11 @@ import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from hybridrec import job, lookup, publishing
-from hybridrec.run import Run
-from hybridrec.settings import Settings
+from hybridrec.base.settings import Settings
+from hybridrec.execution import job
+from hybridrec.publishing import publish
+from hybridrec.runs.run import Run
+from hybridrec.serving import lookup
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +29,9 @@ def main(params: Params) -> None:
     if not run.manifest.publish:
         raise job.Skip(f"run {run.run_id} was opened with --no-publish")
     try:
-        done = publishing.publish_run(run, lookup.open_target(Settings.from_env()), datetime.now(UTC))
-    except publishing.Held as held:
-        publishing.note_held(run, str(held))
+        done = publish.publish_run(run, lookup.open_target(Settings.from_env()), datetime.now(UTC))
+    except publish.Held as held:
+        publish.note_held(run, str(held))
         raise job.Skip(str(held)) from None
     log.info("version %s is live: %s, content hash %s", done.version, dict(done.counts), done.content_hash)
 

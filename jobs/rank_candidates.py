@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hybridrec import discover, job, spark
-from hybridrec.ranking.lists import Depth, Ranking, rank_files
-from hybridrec.ranking.pool import feature_files
-from hybridrec.run import Run
+from hybridrec.base import extensions
+from hybridrec.candidates.pool import feature_files
+from hybridrec.execution import job, spark
+from hybridrec.policy.ranked_lists import Depth, Ranking, rank_files
+from hybridrec.runs.run import Run
 from hybridrec.tables import table
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def rank(session: SparkSession, run: Run) -> DataFrame:
         for batch in batches:
             yield from rank_files([files[number] for number in batch["id"].to_pylist()], ranking)
 
-    return session.range(0, len(files), 1, len(files)).mapInArrow(discover.as_here(of_partition), table("model_ranked").spark_ddl())
+    return session.range(0, len(files), 1, len(files)).mapInArrow(extensions.as_here(of_partition), table("model_ranked").spark_ddl())
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from hybridrec import job, registry
-from hybridrec.run import Run
+from hybridrec.execution import job
+from hybridrec.registry import mlflow_registry
+from hybridrec.runs.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ class Params:
 
 def main(params: Params) -> None:
     run = Run.open(params.run_id)
-    log.info("run %s is version %s of %s", run.run_id, registry.register(run), registry.NAME)
+    log.info("run %s is version %s of %s", run.run_id, mlflow_registry.register(run), mlflow_registry.NAME)
 
 
 if __name__ == "__main__":

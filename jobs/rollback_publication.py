@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from hybridrec import interventions, job, lookup, publishing
-from hybridrec.config import read_config
-from hybridrec.errors import BadData
-from hybridrec.interventions import Intervention
-from hybridrec.settings import Settings
+from hybridrec.base.config import read_config
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
+from hybridrec.execution import job
+from hybridrec.publishing import interventions, publish
+from hybridrec.publishing.interventions import Intervention
+from hybridrec.serving import lookup
 
 log = logging.getLogger(__name__)
 NO_REASON = "no reason given"
@@ -49,7 +51,7 @@ def main(params: Params) -> None:
 def roll_back(params: Params, settings: Settings) -> None:
     """Switch, then keep who did it."""
     keep = read_config(settings.home / "hybridrec.toml").keep_versions
-    before, after = publishing.roll_back(lookup.open_target(settings), params.version, keep)
+    before, after = publish.roll_back(lookup.open_target(settings), params.version, keep)
     log.info("version %s (run %s) is live again instead of %s (run %s)", after.version, after.run_id, before.version, before.run_id)
     note(params, settings, "rollback", after.version)
 

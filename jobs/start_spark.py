@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from hybridrec import job, spark
-from hybridrec.settings import Settings
+from hybridrec.base.settings import Settings
+from hybridrec.execution import job, spark
 
 log = logging.getLogger(__name__)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from hybridrec import job, spark, storage, store
-from hybridrec.settings import Settings
+from hybridrec.base.settings import Settings
+from hybridrec.execution import job, spark
+from hybridrec.storage import shared_files, store
 
 log = logging.getLogger(__name__)
 
@@ -20,8 +21,8 @@ def main(params: Params) -> None:
     settings = Settings.from_env()
     peak = spark.stop_server(settings, params.session)
     log.info("Spark Connect server %s stopped; it and its workers peaked at %.0f MiB", params.session, peak)
-    if peak and storage.children(settings.runs / params.session):
-        storage.write_text(settings.runs / params.session / "spark_server.json", store.as_json({"peak_mib": peak}))
+    if peak and shared_files.children(settings.runs / params.session):
+        shared_files.write_text(settings.runs / params.session / "spark_server.json", store.as_json({"peak_mib": peak}))
 
 
 if __name__ == "__main__":

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from hybridrec import job
 from hybridrec.evaluation.backtest import judged_origins, origin_rows
-from hybridrec.report.backtest import backtest_facts, backtest_json, render_backtest
-from hybridrec.run import Run
+from hybridrec.execution import job
+from hybridrec.report.pages.backtest_page import backtest_facts, backtest_json, render_backtest
+from hybridrec.runs.run import Run
 
 log = logging.getLogger(__name__)
 

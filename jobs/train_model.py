@@ -6,8 +6,10 @@ import logging
 import time
 from dataclasses import dataclass
 
-from hybridrec import discover, job, training
-from hybridrec.run import Run
+from hybridrec.base import extensions
+from hybridrec.execution import job
+from hybridrec.runs.run import Run
+from hybridrec.training import fits
 
 log = logging.getLogger(__name__)
 
@@ -21,12 +23,12 @@ class Params:
 
 def main(params: Params) -> None:
     run = Run.open(params.run_id)
-    discover.member("models", params.model)  # a model or a fold that does not exist is refused before anything is read
+    extensions.member("models", params.model)  # a model or a fold that does not exist is refused before anything is read
     run.fold(params.fold)
-    data = training.training_data(run, params.fold, params.model)
+    data = fits.training_data(run, params.fold, params.model)
     started = time.perf_counter()
     with run.staged(f"models/{params.model}", params.fold) as folder:
-        metrics = training.fit_model(params.model, data, run.config.options("models", params.model), folder)
+        metrics = fits.fit_model(params.model, data, run.config.options("models", params.model), folder)
     seconds = time.perf_counter() - started
     n_users, n_items = data.matrix.shape
     text = "fitted %s on fold %s: %d users, %d items, %d pairs, %.1f s, %s"

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from hybridrec import discover, job, store, strategies
-from hybridrec.evaluation.labels import labelled_pool
+from hybridrec import strategies
+from hybridrec.base import extensions
 from hybridrec.evaluation.leaks import require_past
-from hybridrec.positions import training_gains
-from hybridrec.run import Run
+from hybridrec.execution import job
+from hybridrec.metrics.labels import labelled_pool
+from hybridrec.metrics.positions import training_gains
+from hybridrec.runs.run import Run
+from hybridrec.storage import store
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +28,7 @@ def main(params: Params) -> None:
         require_past(run, "rank")
     pool, labels = labelled_pool(run, "rank")
     gains = training_gains(run, "rank", pool, labels)
-    for name in filter(strategies.learns, discover.names(strategies.FOLDER)):
+    for name in filter(strategies.learns, extensions.names(strategies.FOLDER)):
         strategy = strategies.create(name, run.config)
         assert isinstance(strategy, strategies.LearntStrategy)
         metrics = strategy.fit(pool, gains, run.config.seed, run.settings.threads)

@@ -8,9 +8,11 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from hybridrec import job, registry, training
-from hybridrec.errors import BadData
-from hybridrec.run import Run
+from hybridrec.base.errors import BadData
+from hybridrec.execution import job
+from hybridrec.registry import mlflow_registry
+from hybridrec.runs.run import Run
+from hybridrec.training import fits
 from hybridrec.tuning import Budget, search, search_space, tuned
 
 log = logging.getLogger(__name__)
@@ -30,12 +32,12 @@ def main(params: Params) -> None:
     run = Run.open(params.run_id)
     if not search_space(params.model):
         raise job.Skip(f"model {params.model} declares no SEARCH: there is nothing to choose")
-    data = training.training_data(run, "rank", params.model)
+    data = fits.training_data(run, "rank", params.model)
     options = run.config.options("models", params.model)
     budget = Budget(params.trials, params.seconds)
     found = search(params.model, data, options, budget, run.config.seed, run.config.k, fixed=tuned.set_by_hand(run, params.model))
     path = tuned.store_result(run, found, data)
-    registry.log_search(run, params.model, path)
+    mlflow_registry.log_search(run, params.model, path)
     log.info("stored %s: %s", path, found.options or "the model's defaults")
 
 

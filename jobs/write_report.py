@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hybridrec import job
-from hybridrec.report.collect import collect
-from hybridrec.report.page import render, report_json
+from hybridrec.execution import job
+from hybridrec.report.gathering.collect import collect
+from hybridrec.report.pages.page import render, report_json
 from hybridrec.report.summary import SUMMARY, summary_json
-from hybridrec.run import Run
+from hybridrec.runs.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +46,10 @@ def log_to_mlflow(run: Run, page: Path) -> None:
     """Add the page to the night's MLflow run; a tracking store that does not answer costs a warning, not the report."""
     from mlflow.exceptions import MlflowException
 
-    from hybridrec import registry
+    from hybridrec.registry import mlflow_registry
 
     try:
-        found = registry.log_report(run, page)
+        found = mlflow_registry.log_report(run, page)
         log.info("added to the MLflow run" if found else "MLflow has no run of this night")
     except (MlflowException, OSError) as error:
         log.warning("the page was not added to MLflow: %s", error)

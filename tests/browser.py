@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from hybridrec import discover
+from hybridrec.base import extensions
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser as Program
     from playwright.sync_api import Locator, Page, ViewportSize
 
-    from hybridrec_airflow.rest import AirflowApi
+    from hybridrec_local.rest import AirflowApi
 
 DAG = "nightly_retrain"
 GROUPS = 4  # of its tasks
@@ -67,7 +67,7 @@ class Browser:
         if choice.inner_text().strip() != source:
             choice.get_by_role("combobox").click()
             self.page.get_by_role("option", name=source, exact=True).click()
-        for name in sorted(set(discover.names("models")) - set(models)):
+        for name in sorted(set(extensions.names("models")) - set(models)):
             form.get_by_label(f"Remove {name}", exact=True).click()
         if not publish:
             form.locator("label", has=self.page.locator("input[name=element_publish]")).first.click()
@@ -130,7 +130,7 @@ def chromium() -> Iterator[Program]:
 
 def log_in(program: Program, url: str, user: str, password: str, pictures: Path) -> Browser:
     """A window of its own in which a user has logged in by the form and sees the night's DAG."""
-    from hybridrec_airflow.rest import AirflowApi
+    from hybridrec_local.rest import AirflowApi
 
     page = program.new_page(viewport=WINDOW, http_credentials={"username": user, "password": password})  # MLflow asks for them
     page.set_default_timeout(60_000)

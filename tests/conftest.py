@@ -19,7 +19,7 @@ import jobs  # noqa: F401  sets the thread counts before numpy is imported
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from hybridrec.run import Run
+    from hybridrec.runs.run import Run
 
 ROOT = Path(__file__).parent.parent
 TOGETHER = ("tests/airflow/scheduled/", "tests/security/")  # their tests share Airflow's services and a night that they have run
@@ -79,7 +79,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """One small local session for the whole run; tests that use it are slow."""
     from pyspark.sql import SparkSession
 
-    from hybridrec.spark import CONF, class_archive
+    from hybridrec.execution.spark import CONF, class_archive
 
     logging.getLogger("py4j").setLevel(logging.WARNING)  # as in a job; its last words come when pytest's streams are closed
     os.environ["PYSPARK_PYTHON"] = sys.executable

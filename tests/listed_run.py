@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 from small_world import N_ITEMS, N_USERS
 
-from hybridrec import training
-from hybridrec.final_lists.inputs import load_inputs, read_items, write_inputs
-from hybridrec.final_lists.lists import make_lists
-from hybridrec.final_lists.popular import popular_items, popularity
-from hybridrec.final_lists.similar import similar_items
-from hybridrec.run import Run
+from hybridrec.reranking.inputs import load_inputs, read_items, write_inputs
+from hybridrec.reranking.popular import popular_items, popularity
+from hybridrec.reranking.published_lists import make_lists
+from hybridrec.reranking.similar import similar_items
+from hybridrec.runs.run import Run
+from hybridrec.training import fits
 
 NO_ROWS = {7, 58}  # users whom no source reached
 
@@ -37,7 +37,7 @@ def add_ranked(run: Run) -> Run:
     """Fit the models that know similar items, and write model_ranked."""
     for model in ("item_knn", "content_attributes"):
         with run.staged(f"models/{model}", "final") as folder:
-            training.fit_model(model, training.training_data(run, "final", model), {}, folder)
+            fits.fit_model(model, fits.training_data(run, "final", model), {}, folder)
     run.write("model_ranked", ranked_rows())
     return run
 

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from hybridrec.evaluation.metrics import Labels
-from hybridrec.ranking.groups import rank_score, starts_of
-from hybridrec.ranking.pool import Pool
-from hybridrec.run import Run
+from hybridrec.candidates.groups import rank_score, starts_of
+from hybridrec.candidates.pool import Pool
+from hybridrec.metrics.metrics import Labels
+from hybridrec.runs.run import Run
 
 SOURCES = ("content", "item_knn", "popularity")
 RANDOM_SOURCES = ("als", "content_text", "item_knn", "popularity")

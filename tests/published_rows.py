@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
-from hybridrec.targets import PUBLISHED, Publication, Target, definition
+from hybridrec.versions.publications import PUBLISHED, Publication, Target, definition
 
 AS_OF = datetime(2026, 4, 11, tzinfo=UTC)
 

@@ -20,8 +20,8 @@ import planted_secrets
 import pytest
 
 if TYPE_CHECKING:
-    from hybridrec_airflow.installation import Installation
-    from hybridrec_airflow.rest import AirflowApi
+    from hybridrec_local.installation import Installation
+    from hybridrec_local.rest import AirflowApi
 
 ROOT = Path(__file__).parent.parent
 RUN_SECONDS = 900.0
@@ -103,7 +103,7 @@ class Dags:
 
     def answer(self, dag_id: str, run_id: str, task_id: str, option: str) -> None:
         """Choose an option of a task that waits; again when Airflow's SQLite was busy."""
-        from hybridrec_airflow.rest import Refused
+        from hybridrec_local.rest import Refused
 
         for attempt in range(5):
             try:
@@ -185,8 +185,8 @@ class Stack(Dags):
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, airflow_home: Path) -> Iterator[Stack]:
     """All services up on free ports; the environment of other tests stays as it is."""
-    from hybridrec_airflow import night, services
-    from hybridrec_airflow.installation import Installation
+    from hybridrec_local import dag_run, services
+    from hybridrec_local.installation import Installation
 
     ports = {f"HYBRIDREC_{name}_PORT": str(_free_port()) for name in ("AIRFLOW", "MLFLOW")}
     home = tmp_path_factory.mktemp("home") / "var"  # which the services make, with the rights that they give it
@@ -200,7 +200,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, airflow_home: Path) -> Itera
     try:
         api = services.connect(installation)
         for dag_id in ("ingest", "nightly_retrain", "rollback_publication", "tune_models"):
-            night.wait_for_dag(api, dag_id)
+            dag_run.wait_for_dag(api, dag_id)
             api.pause(dag_id, False)
         installation.settings.home.joinpath("hybridrec.toml").write_text(OPTIONS)
         yield Stack(api, installation)
@@ -221,7 +221,7 @@ def first_night(stack: Stack) -> str:
 def _services(action: str, own: dict[str, str]) -> int:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "HYBRIDREC"))}
     environment = inherited | own | {"PYTHONPATH": str(ROOT / "plugins")}
-    command = [sys.executable, "-m", "hybridrec_airflow.services", action]
+    command = [sys.executable, "-m", "hybridrec_local.services", action]
     return subprocess.run(command, cwd=ROOT, env=environment, check=False, timeout=400).returncode
 
 

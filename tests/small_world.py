@@ -16,12 +16,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hybridrec import store
-from hybridrec.config import Config
+from hybridrec.base.config import Config
+from hybridrec.base.settings import Settings
 from hybridrec.evaluation import leaks
-from hybridrec.evaluation.labels import load_labels
-from hybridrec.run import Fold, Input, Run, RunManifest
-from hybridrec.settings import Settings
+from hybridrec.metrics.labels import load_labels, sample_users
+from hybridrec.runs.run import Fold, Input, Run, RunManifest
+from hybridrec.storage import store
 from hybridrec.tables import table
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -124,7 +124,7 @@ def _write_fold(run: Run, fold: Fold) -> None:
 
 def _write_recomputed(run: Run, fold: Fold, pairs: pd.DataFrame) -> None:
     """What build_features leaves for the leak alarms: the features of sampled users and of the items they had."""
-    users = leaks.sample_users(load_labels(run, fold.name), leaks.RECOMPUTED_USERS, run.config.seed)
+    users = sample_users(load_labels(run, fold.name), leaks.RECOMPUTED_USERS, run.config.seed)
     of_users, of_items, known = user_features(fold), item_features(fold), pairs.item_idx[pairs.user_idx.isin(users)]
     kept = {"user": of_users[of_users.user_idx.isin(users)], "item": of_items[of_items.item_idx.isin(known)]}
     with run.staged(leaks.RECOMPUTED, fold.name) as folder:

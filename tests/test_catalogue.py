@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 import small_world
 
-from hybridrec.catalogue import category_excess, keep_learnt_categories, known_items
-from hybridrec.ranking.pool import feature_files, load_items
-from hybridrec.report.collect import collect
-from hybridrec.run import Run
-from hybridrec.training import training_data
+from hybridrec.candidates.pool import feature_files, load_items
+from hybridrec.dataset.catalogue import category_excess, keep_learnt_categories, known_items
+from hybridrec.report.gathering.collect import collect
+from hybridrec.runs.run import Run
+from hybridrec.training.fits import training_data
 
 N = 4_000
 

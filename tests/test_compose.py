@@ -40,7 +40,7 @@ def test_no_secret_is_in_the_file_or_in_an_environment() -> None:
 
 
 def test_the_env_file_has_every_secret(tmp_path: Path) -> None:
-    from hybridrec_airflow.compose import read_env_file
+    from hybridrec_local.compose import read_env_file
 
     subprocess.run([sys.executable, str(ROOT / "deploy/make_secrets.py"), str(tmp_path / "deep" / "env")], check=True)
     values = read_env_file(tmp_path / "deep" / "env")
@@ -50,7 +50,7 @@ def test_the_env_file_has_every_secret(tmp_path: Path) -> None:
 
 
 def test_an_env_file_of_an_earlier_version_gets_what_it_lacks(tmp_path: Path) -> None:
-    from hybridrec_airflow.compose import read_env_file
+    from hybridrec_local.compose import read_env_file
 
     path = tmp_path / "env"
     path.write_text("SECRET_AIRFLOW_FERNET='what connections are encrypted with'\n")

@@ -7,29 +7,30 @@ from pathlib import Path
 
 import pytest
 
-from hybridrec import discover, job
-from hybridrec.errors import BadData
+from hybridrec.base import extensions
+from hybridrec.base.errors import BadData
+from hybridrec.execution import job
 from jobs import open_run
 
 
 def test_names_are_the_files(home: Path) -> None:
-    assert "core_events" in discover.names("tables")
-    assert all(discover.member("tables", name).TABLE.name == name for name in discover.names("tables"))
+    assert "core_events" in extensions.names("tables")
+    assert all(extensions.member("tables", name).TABLE.name == name for name in extensions.names("tables"))
 
 
 def test_a_file_in_an_extension_folder_is_a_member(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules" / "toy_rule.py").write_text('"""Toy."""\nKIND = "toy"\n')
     monkeypatch.setenv("HYBRIDREC_EXTENSIONS", str(tmp_path))
-    assert "toy_rule" in discover.names("rules")
-    assert discover.member("rules", "toy_rule").KIND == "toy"
+    assert "toy_rule" in extensions.names("rules")
+    assert extensions.member("rules", "toy_rule").KIND == "toy"
 
 
 def test_a_member_can_be_switched_off(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYBRIDREC_SKIP", "tables.core_users")
-    assert "core_users" not in discover.names("tables")
+    assert "core_users" not in extensions.names("tables")
     with pytest.raises(BadData, match=r"there is no 'core_users'; choose from .*core_events"):
-        discover.member("tables", "core_users")
+        extensions.member("tables", "core_users")
 
 
 def test_a_worker_of_another_environment_finds_the_members_of_the_job(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,11 +38,11 @@ def test_a_worker_of_another_environment_finds_the_members_of_the_job(home: Path
     (tmp_path / "rules" / "toy_rule.py").touch()
     monkeypatch.setenv("HYBRIDREC_EXTENSIONS", str(tmp_path))
     monkeypatch.setenv("HYBRIDREC_SKIP", "rules.seen")
-    of_worker = discover.as_here(lambda batches: (name for _ in batches for name in discover.names("rules")))
-    expected = discover.names("rules")
+    of_worker = extensions.as_here(lambda batches: (name for _ in batches for name in extensions.names("rules")))
+    expected = extensions.names("rules")
     monkeypatch.setenv("HYBRIDREC_EXTENSIONS", "")
     monkeypatch.setenv("HYBRIDREC_SKIP", "")
-    assert discover.names("rules") != expected
+    assert extensions.names("rules") != expected
     assert tuple(of_worker(iter(["a batch"]))) == expected
 
 
@@ -64,5 +65,5 @@ def test_every_job_refuses_to_skip_what_there_is_not(
 
 def test_blanks_in_the_list_of_what_is_skipped_do_no_harm(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYBRIDREC_SKIP", "models.two_tower, rules.mmr,")
-    discover.require_known_skips()
-    assert "mmr" not in discover.names("rules")
+    extensions.require_known_skips()
+    assert "mmr" not in extensions.names("rules")

@@ -15,8 +15,9 @@ from typing import Literal
 import pytest
 import small_world
 
-from hybridrec import job, store
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
+from hybridrec.execution import job
+from hybridrec.storage import store
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def test_a_failed_job_leaves_its_last_line_and_its_page(home: Path, monkeypatch:
 def test_a_killed_job_leaves_a_record_that_it_began(home: Path) -> None:
     (home / "runs" / "r").mkdir(parents=True)
     code = (
-        "import os, signal; from test_job import Params; from hybridrec import job;"
+        "import os, signal; from test_job import Params; from hybridrec.execution import job;"
         "job._run(lambda _: os.kill(os.getpid(), signal.SIGKILL), Params('r'), 'toy')"
     )
     path = os.pathsep.join(sys.path)
@@ -158,7 +159,7 @@ def test_a_second_attempt_waits_for_the_end_of_the_first(home: Path) -> None:
 
 
 def test_a_submitted_job_ends_with_the_task_that_started_it() -> None:
-    code = "import time; from hybridrec import job; job._end_with_task(); print('up', flush=True); time.sleep(60)"
+    code = "import time; from hybridrec.execution import job; job._end_with_task(); print('up', flush=True); time.sleep(60)"
     with subprocess.Popen(["sleep", "60"]) as task:
         environment = os.environ | {job.TASK_VARIABLE: str(task.pid)}
         with subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True) as submitted:

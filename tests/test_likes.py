@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hybridrec import likes, splits
-from hybridrec.config import Config
-from hybridrec.folds import positive_events_per_hour
-from hybridrec.run import Fold
+from hybridrec.base.config import Config
+from hybridrec.runs.run import Fold
+from hybridrec.splitting import likes, splits
+from hybridrec.splitting.folds import positive_events_per_hour
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

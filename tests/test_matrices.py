@@ -11,16 +11,17 @@ import pandas as pd
 import pools
 import pytest
 import small_world
+from feature_alarm import features_must_not_change
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from hybridrec import features, interactions, positions
-from hybridrec.errors import BadData, Leak
+from hybridrec.base.errors import BadData, Leak
+from hybridrec.base.settings import Settings
+from hybridrec.dataset import features, interactions
 from hybridrec.evaluation import leaks
-from hybridrec.features import features_must_not_change
-from hybridrec.nights import Request, open_run
-from hybridrec.run import Fold, Run
-from hybridrec.settings import Settings
+from hybridrec.metrics import positions
+from hybridrec.opening.new_run import Request, open_run
+from hybridrec.runs.run import Fold, Run
 from jobs import build_features, build_interactions
 
 pytestmark = pytest.mark.slow

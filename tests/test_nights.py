@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import small_world
 
-from hybridrec.config import Config, Split, read_config
-from hybridrec.errors import BadData
-from hybridrec.folds import EPOCH, HOUR, cut_folds
-from hybridrec.nights import Request, open_run
-from hybridrec.run import Run
-from hybridrec.settings import Settings
+from hybridrec.base.config import Config, Split, read_config
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
+from hybridrec.opening.new_run import Request, open_run
+from hybridrec.runs.run import Run
+from hybridrec.splitting.folds import EPOCH, HOUR, cut_folds
 
 
 def test_cuts_leave_the_newest_share_for_labels() -> None:
@@ -132,6 +132,19 @@ def test_an_option_that_nobody_would_read_is_refused_before_anything_runs(text: 
 def test_weights_that_are_not_named_keep_their_default(home: Path) -> None:
     (home / "hybridrec.toml").write_text("\ufeff[night.event_weights]\nview = 0\n")  # the mark is Notepad's
     assert read_config(home / "hybridrec.toml").event_weights == Config().event_weights | {"view": 0}
+
+
+def test_a_folder_in_the_options_place_is_named(home: Path) -> None:
+    (home / "hybridrec.toml").mkdir(parents=True)
+    with pytest.raises(BadData, match=r"hybridrec\.toml: it cannot be read as TOML"):
+        read_config(home / "hybridrec.toml")
+
+
+@pytest.mark.parametrize("text", ["two", "0", "-1", "1.5", "²"])
+def test_threads_are_a_whole_number(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYBRIDREC_THREADS", text)
+    with pytest.raises(BadData, match=f"HYBRIDREC_THREADS is '{text}', expected a whole number from 1 on"):
+        Settings.from_env()
 
 
 def test_options_of_a_member_that_is_switched_off_do_no_harm(ingested: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

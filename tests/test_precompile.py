@@ -11,14 +11,14 @@ ROOT = Path(__file__).parent.parent
 NIGHT = """
 from numba.core.registry import CPUDispatcher
 import jobs, pools, small_world
-from hybridrec import precompile
-from hybridrec.evaluation import metric_kernels
+from hybridrec.installation import precompile
+from hybridrec.metrics import metric_kernels
 from hybridrec.ranking import forest_kernel
-from hybridrec.retrieval import kernels
+from hybridrec.retrieval.kernels import dense, sums
 from jobs import evaluate, train_model, train_ranker
 
 def known():
-    loops = [loop for module in (kernels, forest_kernel, metric_kernels) for loop in vars(module).values()]
+    loops = [loop for module in (dense, sums, forest_kernel, metric_kernels) for loop in vars(module).values()]
     return {(loop.__name__, types) for loop in loops if isinstance(loop, CPUDispatcher) for types in loop.signatures}
 
 precompile.compile_loops()

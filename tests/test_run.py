@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import small_world
 
-from hybridrec.errors import BadData
-from hybridrec.run import Input, Run
+from hybridrec.base.errors import BadData
+from hybridrec.runs.run import Input, Run
 
 
 @pytest.fixture(params=["disk", "s3"])

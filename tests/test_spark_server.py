@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hybridrec import spark
-from hybridrec.errors import BadData
-from hybridrec.settings import Settings
-from hybridrec.spark import require_java, running_server, start_server, stop_server
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
+from hybridrec.execution import spark
+from hybridrec.execution.spark import require_java, running_server, start_server, stop_server
 
 
 def test_no_java_names_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,8 +37,8 @@ def test_an_old_java_is_refused_by_its_version(tmp_path: Path, monkeypatch: pyte
 
 
 START = """
-from hybridrec.settings import Settings
-from hybridrec.spark import start_server
+from hybridrec.base.settings import Settings
+from hybridrec.execution.spark import start_server
 print(start_server(Settings.from_env(), "t").pid)
 """
 

@@ -7,14 +7,15 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pandas as pd
 import pytest
+from feature_alarm import features_must_not_change
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from hybridrec import splits
-from hybridrec.config import Config, Split
-from hybridrec.errors import Leak
-from hybridrec.features import features_must_not_change, item_features, user_features
-from hybridrec.run import Fold, RunManifest
+from hybridrec.base.config import Config, Split
+from hybridrec.base.errors import Leak
+from hybridrec.dataset.features import item_features, user_features
+from hybridrec.runs.run import Fold, RunManifest
+from hybridrec.splitting import splits
 
 pytestmark = pytest.mark.slow
 END = datetime(2026, 1, 1, tzinfo=UTC)

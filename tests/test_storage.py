@@ -17,9 +17,9 @@ from pathlib import Path
 import object_store
 import pytest
 
-from hybridrec import storage, store
-from hybridrec.errors import BadData
-from hybridrec.settings import Settings
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
+from hybridrec.storage import shared_files, store
 
 
 def text(word: str) -> str:
@@ -85,7 +85,7 @@ def test_a_writer_killed_at_any_packet_leaves_a_whole_state(home: Path, object_s
     write(folder, "first")
     forwarder, whole, tried = Forwarder(int(server.rsplit(":", 1)[1])), text("first"), 0
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["hybridrec.store", "pyarrow.fs"])
+    processes.set_forkserver_preload(["hybridrec.storage.store", "pyarrow.fs"])
     environment = dict(os.environ) | {"AWS_ENDPOINT_URL": forwarder.address}  # the fork server's own is that of its start
     for packet in count():
         start = processes.Event()
@@ -132,30 +132,30 @@ def test_what_is_committed_is_copied_once_and_manifests_are_read_anew(home: Path
 
 def test_only_what_is_shared_lies_at_the_address(home: Path, object_storage: str) -> None:
     for name in ("runs/night/run.json", "warehouse/s/tasks/land_source.json", "tuned/s/x.json", "spark/night.json"):
-        storage.write_text(home / name, "{}")
+        shared_files.write_text(home / name, "{}")
     with store.staged(home / "published" / "x") as attempt:
         (attempt / "a.txt").write_text("local")
     assert object_store.objects(object_storage) == ["runs/night/run.json", "tuned/s/x.json", "warehouse/s/tasks/land_source.json"]
     assert (home / "spark" / "night.json").exists() and store.is_committed(home / "published" / "x")
-    assert storage.children(home / "runs") == ["night"]
+    assert shared_files.children(home / "runs") == ["night"]
 
 
 def test_a_worker_gets_the_folder_of_an_attempt_that_it_was_told_of(home: Path, object_storage: str) -> None:
     write(home / "runs" / "night" / "x", "first")
     attempt = store.committed_folder(home / "runs" / "night" / "x")
     shutil.rmtree(home)
-    assert [path.name for path in sorted(storage.fetch_folder(attempt).iterdir())] == ["a.txt", "b.txt"]
+    assert [path.name for path in sorted(shared_files.fetch_folder(attempt).iterdir())] == ["a.txt", "b.txt"]
 
 
 def test_what_spark_wrote_at_the_address_is_taken_to_this_disk(home: Path, object_storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     attempt = store.new_attempt(home / "runs" / "night" / "x")
-    assert storage.spark_path(attempt) == str(attempt)
-    monkeypatch.setenv(storage.SUBMITTED, "1")
-    assert storage.spark_path(attempt) == f"s3a://{object_storage.removeprefix('s3://')}/runs/night/x/{attempt.name}"
-    assert storage.spark_path(home / "spark" / "x") == str(home / "spark" / "x")
+    assert shared_files.spark_path(attempt) == str(attempt)
+    monkeypatch.setenv(shared_files.SUBMITTED, "1")
+    assert shared_files.spark_path(attempt) == f"s3a://{object_storage.removeprefix('s3://')}/runs/night/x/{attempt.name}"
+    assert shared_files.spark_path(home / "spark" / "x") == str(home / "spark" / "x")
     for name in ("part-0.parquet", "day=2026-01-31/part-0.parquet", "_temporary/0/part-0.parquet", "_SUCCESS"):
-        storage.write_text(attempt / name, "rows")
-    storage.take_from_spark(attempt)
+        shared_files.write_text(attempt / name, "rows")
+    shared_files.take_from_spark(attempt)
     assert object_store.objects(object_storage) == []
     assert store.files_below(attempt.parent, attempt) == (f"{attempt.name}/day=2026-01-31/part-0.parquet", f"{attempt.name}/part-0.parquet")
 
@@ -177,8 +177,8 @@ def test_an_address_that_is_none_is_refused(home: Path, monkeypatch: pytest.Monk
 
 def test_a_store_that_refuses_us_says_so_and_names_no_secret(home: Path, object_storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-and-secret")
-    storage._connected.cache_clear()
+    shared_files._connected.cache_clear()
     with pytest.raises(OSError, match=r"ACCESS_DENIED|SIGNATURE") as refused:
         write(home / "runs" / "night" / "x", "first")
-    storage._connected.cache_clear()
+    shared_files._connected.cache_clear()
     assert "wrong-and-secret" not in str(refused.value)

@@ -15,12 +15,12 @@ import pyarrow as pa
 import pytest
 import small_world
 
-from hybridrec import spark as sessions
-from hybridrec import storage, store
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
+from hybridrec.execution import spark as sessions
 from hybridrec.ingest import partitions
-from hybridrec.run import Run
-from hybridrec.settings import Settings
+from hybridrec.runs.run import Run
+from hybridrec.storage import shared_files, store
 from hybridrec.tables import table
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def test_tables_have_equal_hashes_wherever_they_lie(
     with object_store.server_over(tmp_path) as environment:
         address = object_store.use(environment, monkeypatch)
         for _ in in_place_of_s3a(spark, tmp_path, address):
-            monkeypatch.setenv(storage.SUBMITTED, "as under spark-submit")
+            monkeypatch.setenv(shared_files.SUBMITTED, "as under spark-submit")
             assert write_tables(spark) == in_folder
         left = [name for name in object_store.objects(address) if "attempt-" in name]
         assert left and all(name.endswith(".parquet") for name in left), left
@@ -82,7 +82,7 @@ def events(spark: SparkSession) -> DataFrame:
 def forget() -> None:
     """Leave this machine without any copy, where the home is a mirror."""
     if Settings.from_env().is_remote:
-        for name in storage.SHARED:
+        for name in shared_files.SHARED:
             shutil.rmtree(Path(os.environ["HYBRIDREC_HOME"]) / name, ignore_errors=True)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import object_store
 import pytest
 
-from hybridrec import storage, store
+from hybridrec.storage import shared_files, store
 
 
 @pytest.fixture(params=["disk", "s3"])
@@ -103,9 +103,9 @@ def test_superseded_files_stay_as_long_as_asked(folder: Path) -> None:
     assert store.read_manifest(folder).superseded == (names["three"], names["two"])
     assert attempts(folder) == {names[text][0].split("/")[0] for text in ("two", "three", "four")}
     forget(folder)
-    assert [path.read_text() for path in storage.fetch(folder / name for name in names["two"])] == ["two"]
+    assert [path.read_text() for path in shared_files.fetch(folder / name for name in names["two"])] == ["two"]
     with pytest.raises(FileNotFoundError):
-        [path.read_text() for path in storage.fetch(folder / name for name in names["one"])]
+        [path.read_text() for path in shared_files.fetch(folder / name for name in names["one"])]
 
 
 def test_a_file_that_stays_is_not_written_again(folder: Path) -> None:
@@ -132,13 +132,13 @@ def test_a_state_says_what_it_was_made_from(folder: Path) -> None:
     assert store.read_manifest(folder) == replace(state, made_from="another")
     assert not store.is_made_from(folder, "a delivery")
     assert read(folder) == {"new"}
-    assert [path.read_text() for path in storage.fetch(folder / name for name in state.superseded[0])] == ["old", "old"]
+    assert [path.read_text() for path in shared_files.fetch(folder / name for name in state.superseded[0])] == ["old", "old"]
 
 
 def test_orphans_of_killed_writers_go_after_a_day_and_young_attempts_stay(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     orphan = store.new_attempt(folder)
     (orphan / "a.txt").write_text("half of it")
-    storage.put(folder, [f"{orphan.name}/a.txt"])
+    shared_files.put(folder, [f"{orphan.name}/a.txt"])
     write(folder, "today")
     assert orphan.name in attempts(folder)
     now = time.time()
@@ -172,7 +172,7 @@ def test_a_reader_never_sees_a_mix_while_writers_replace(folder: Path) -> None:
 
 KILLED_WRITER = """
 import sys, pathlib
-from hybridrec import store
+from hybridrec.storage import store
 folder = pathlib.Path(sys.argv[1])
 print("ready", flush=True)
 for number in range(10**6):
@@ -259,7 +259,7 @@ def test_killed_between_its_steps_accepting_is_done_again(folder: Path, monkeypa
     write(folder, "one")
     waiting = propose(folder, "two")
     with monkeypatch.context() as killed:
-        killed.setattr(storage, "remove_file", lambda path: pytest.fail("killed"))
+        killed.setattr(shared_files, "remove_file", lambda path: pytest.fail("killed"))
         with pytest.raises(pytest.fail.Exception):
             store.accept(folder, waiting)
     forget(folder)

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hybridrec.errors import BadData
-from hybridrec.private_files import keep_private
-from hybridrec.settings import Settings
-from hybridrec_airflow import compose
-from hybridrec_airflow.daemon import CannotStart
-from hybridrec_airflow.process import ROOT
-from hybridrec_airflow.topology import FILE, NOT_HERE, Cluster
+from hybridrec.base.errors import BadData
+from hybridrec.base.private_files import keep_private
+from hybridrec.base.settings import Settings
+from hybridrec_local import compose
+from hybridrec_local.daemon import CannotStart
+from hybridrec_local.process import ROOT
+from hybridrec_local.topology import FILE, NOT_HERE, Cluster
 
 
 @pytest.fixture

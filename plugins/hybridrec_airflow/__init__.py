@@ -1,1 +1,1 @@
-"""The one bridge between Airflow and the jobs: DAG files wire what stands here, nothing below knows Airflow."""
+"""Bridge Airflow and the jobs: operators, forms, links, pages. DAG files wire what stands here, nothing below knows Airflow."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
-from hybridrec.settings import Settings
+from hybridrec.base.settings import Settings
 from hybridrec_airflow.outcomes import JobRefused
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ class ChooseVersion(HITLOperator):
 
 def _kept() -> tuple[str, list[str]]:
     """The kept versions as a table, and a label for each."""
-    from hybridrec.kept_versions import as_markdown, kept_versions
-    from hybridrec.lookup import open_target
-    from hybridrec.publishing import live_publication
+    from hybridrec.publishing.kept_versions import as_markdown, kept_versions
+    from hybridrec.publishing.publish import live_publication
+    from hybridrec.serving.lookup import open_target
 
     settings = Settings.from_env()
     target = open_target(settings)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk.definitions.deadline import BaseDeadlineReference
 
-from hybridrec.settings import Settings
+from hybridrec.base.settings import Settings
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from airflow.sdk import Param
 
-from hybridrec import discover
-from hybridrec.config import Config
-from hybridrec.interventions import MAX_REASON
+from hybridrec.base import extensions
+from hybridrec.base.config import Config
+from hybridrec.publishing.interventions import MAX_REASON
 
 DATE = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:?\d{2})?)?$"
 # A run that Airflow dates (scheduled, backfill, asset) sees the world as of its date; a manual one as of the field, or of the newest
@@ -28,7 +28,7 @@ SOURCES = "{{ (params.sources or []) | join(',') }}"
 
 def source() -> Param:
     """Choice of the input data set."""
-    found = discover.names("sources")
+    found = extensions.names("sources")
     default = "movielens_100k" if "movielens_100k" in found else next(iter(found), None)
     text = 'The data set. "files" reads your own events, items and users from the folder that HYBRIDREC_FILES names.'
     return Param(default, type="string", enum=list(found), title="Source", description=text)
@@ -45,7 +45,7 @@ def as_of() -> Param:
 
 def models(text: str = "Base models of this night. A model that you remove is missing from candidates, ranker and report.") -> Param:
     """Choice of base models."""
-    found = list(discover.names("models"))
+    found = list(extensions.names("models"))
     items = {"type": "string", "enum": found}
     return Param(found, type="array", items=items, examples=found, minItems=1, uniqueItems=True, title="Models", description=text)
 
@@ -111,7 +111,7 @@ def run() -> Param:
 
 def sources() -> Param:
     """Which models a study leaves out."""
-    found = list(discover.names("models"))
+    found = list(extensions.names("models"))
     text = "Models to leave out, one at a time. Empty: each model of the run."
     items = {"type": "string", "enum": found}
     return Param(None, type=["null", "array"], items=items, examples=found, uniqueItems=True, title="Sources", description=text)

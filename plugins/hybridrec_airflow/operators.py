@@ -6,24 +6,20 @@ exit code into Airflow's outcome: 0 success, 4 skipped, 2 and 3 failed without a
 
 from __future__ import annotations
 
-import ast
 import os
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowSkipException
 
-from hybridrec.job import EXIT_BAD_DATA, EXIT_SKIPPED
 from hybridrec_airflow.links import links_of
-from hybridrec_airflow.outcomes import JobFailed, JobRefused, require_ended
-from hybridrec_airflow.process import ROOT, Flag, JobProcess, command_line, tell_map_index
+from hybridrec_airflow.outcomes import raise_for_exit_code, require_ended
+from hybridrec_local.process import Flag, JobProcess, command_line, job_doc, tell_map_index
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset, Context, XComArg
     from airflow.sdk.definitions.mappedoperator import MappedOperator
 
-EXIT_USAGE = 2
 # Of a mapped task's instances, one more than a small machine's cores: that a task has ended is seen up to a second later.
 AT_ONCE = 3
 # An Airflow run's id as a file name, the id of the run and of its Spark server: letters, digits, '_', '.' and '-'.
@@ -86,20 +82,6 @@ class JobOperator(BaseOperator):
             self._process.stop()
 
 
-def raise_for_exit_code(job: str, code: int, tail: list[str]) -> None:
-    """Turn a job's exit code into the exception that Airflow acts on; none for 0."""
-    said = "\n".join(tail)
-    if code == EXIT_SKIPPED:
-        raise AirflowSkipException(tail[-1] if tail else f"{job} has nothing to do")
-    if code in (EXIT_BAD_DATA, EXIT_USAGE):
-        kind = "its input" if code == EXIT_BAD_DATA else "its command line"
-        raise JobRefused(f"{job} refuses {kind} (exit code {code}) and is not retried; it said:\n{said}")
-    if code < 0:
-        raise JobFailed(f"{job} was ended by signal {-code} (9 is often a lack of memory); it said last:\n{said}")
-    if code:
-        raise JobFailed(f"{job} failed with exit code {code}; it said last:\n{said}")
-
-
 def python_job(
     name: str,
     *,
@@ -143,9 +125,3 @@ def spark_server(action: str, session: str = RUN_ID) -> BaseOperator:
 def spark_mode() -> str:
     """The value of HYBRIDREC_SPARK: connect, submit, or a master for sessions of their own."""
     return os.environ.get("HYBRIDREC_SPARK", "connect")
-
-
-def job_doc(name: str) -> str | None:
-    """The job file's docstring, which says what the task does."""
-    path = ROOT / "jobs" / f"{name}.py"
-    return ast.get_docstring(ast.parse(path.read_text())) if path.exists() else None

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
+from airflow.sdk.exceptions import AirflowSkipException
+
+from hybridrec.execution.job import EXIT_BAD_DATA, EXIT_SKIPPED
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+EXIT_USAGE = 2
 DONE = ("success",)
 DONE_OR_SKIPPED = ("success", "skipped")
 
@@ -28,6 +32,20 @@ RETRY_POLICY = ExceptionRetryPolicy(
         RetryRule(exception=JobFailed, action=RetryAction.RETRY, reason="The job failed in a way that may pass"),
     ]
 )
+
+
+def raise_for_exit_code(job: str, code: int, tail: list[str]) -> None:
+    """Turn a job's exit code into the exception that Airflow acts on; none for 0."""
+    said = "\n".join(tail)
+    if code == EXIT_SKIPPED:
+        raise AirflowSkipException(tail[-1] if tail else f"{job} has nothing to do")
+    if code in (EXIT_BAD_DATA, EXIT_USAGE):
+        kind = "its input" if code == EXIT_BAD_DATA else "its command line"
+        raise JobRefused(f"{job} refuses {kind} (exit code {code}) and is not retried; it said:\n{said}")
+    if code < 0:
+        raise JobFailed(f"{job} was ended by signal {-code} (9 is often a lack of memory); it said last:\n{said}")
+    if code:
+        raise JobFailed(f"{job} failed with exit code {code}; it said last:\n{said}")
 
 
 def require_ended(context: Context, needed: Mapping[str, tuple[str, ...]]) -> None:

@@ -29,10 +29,10 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from starlette.middleware.base import RequestResponseEndpoint
 from starlette.status import HTTP_303_SEE_OTHER, HTTP_401_UNAUTHORIZED
 
-from hybridrec import store
-from hybridrec.errors import BadData
-from hybridrec.run import run_folder
-from hybridrec.settings import Settings
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
+from hybridrec.runs.run import run_folder
+from hybridrec.storage import store
 from hybridrec_airflow.links import PREFIX
 
 # Style and images of our own and nothing else: no script runs, nothing is loaded from or sent to anywhere.
@@ -69,7 +69,7 @@ async def refuse(request: Request, error: HTTPException) -> Response:
     if "text/html" not in request.headers.get("accept", ""):
         return await http_exception_handler(request, error)
     if error.status_code != HTTP_401_UNAUTHORIZED and error.detail != WRONG_SESSION:
-        from hybridrec.report.page import template
+        from hybridrec.report.pages.page import template
 
         return HTMLResponse(template("refused.html").render(sentence=error.detail, prefix=PREFIX), error.status_code)
     query = f"?{request.url.query}" if request.url.query else ""
@@ -79,7 +79,7 @@ async def refuse(request: Request, error: HTTPException) -> Response:
 @app.get("/", response_class=HTMLResponse)
 def runs() -> HTMLResponse:
     """The runs with their reports, newest first, and which of them is live now."""
-    from hybridrec.report.runs import list_runs, render_runs
+    from hybridrec.report.pages.run_list import list_runs, render_runs
 
     return HTMLResponse(render_runs(list_runs(Settings.from_env(), datetime.now(UTC)), PREFIX))
 

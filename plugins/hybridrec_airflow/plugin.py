@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 from airflow.plugins_manager import AirflowPlugin
 
 from hybridrec_airflow.deadlines import FirstQueuedAt
-from hybridrec_airflow.hosts import only_allowed_hosts
 from hybridrec_airflow.links import PREFIX, DataDocsLink, MlflowLink, ReportLink, SparkLink
+from hybridrec_local.hosts import only_allowed_hosts
 
 
 async def pages(scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from airflow.exceptions import AirflowException
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 
-from hybridrec.job import TASK_VARIABLE
+from hybridrec.execution.job import TASK_VARIABLE
 from hybridrec_airflow.links import SparkLink
-from hybridrec_airflow.operators import job_doc, raise_for_exit_code
-from hybridrec_airflow.process import ROOT, Flag, environment, flag_arguments, tell_map_index
+from hybridrec_airflow.outcomes import raise_for_exit_code
+from hybridrec_local.process import ROOT, Flag, environment, flag_arguments, job_doc, tell_map_index
 
 if TYPE_CHECKING:
     from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook

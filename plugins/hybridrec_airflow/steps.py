@@ -15,7 +15,7 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
 from jinja2 import Environment, StrictUndefined
 
-from hybridrec_airflow.process import ROOT, Flag, command_line
+from hybridrec_local.process import ROOT, Flag, command_line
 
 
 @dataclass(frozen=True)

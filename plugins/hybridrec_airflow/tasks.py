@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import get_current_context, task
 
-from hybridrec.run import Run
+from hybridrec.runs.run import Run
 from hybridrec_airflow.outcomes import require_ended
 
 

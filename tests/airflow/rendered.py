@@ -7,7 +7,7 @@ from typing import Any
 from airflow.sdk import DAG
 
 from hybridrec_airflow.operators import RUN_ID
-from hybridrec_airflow.process import flag_arguments
+from hybridrec_local.process import flag_arguments
 
 
 def rendered(dag: DAG) -> str:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hybridrec import discover
-from hybridrec.config import Config
-from hybridrec.job import parse
-from hybridrec.run import FOLDS, RUN_ID
+from hybridrec.base import extensions
+from hybridrec.base.config import Config
+from hybridrec.execution.job import parse
+from hybridrec.runs.run import FOLDS, RUN_ID
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
@@ -187,7 +187,7 @@ def _options(task: Any) -> dict[str, Any]:
 def _choices(task: Any) -> Iterator[dict[str, str]]:
     """A flag set for each fold of a mapped task, with any model, with any origin."""
     axes = task.expand_input.value if task.is_mapped else {}
-    chosen = {name: value for name, value in (("model", discover.names("models")[0]), ("origin", "2")) if name in axes}
+    chosen = {name: value for name, value in (("model", extensions.names("models")[0]), ("origin", "2")) if name in axes}
     yield from ({**chosen, "fold": fold} for fold in FOLDS) if "fold" in axes else [chosen]
 
 
@@ -200,7 +200,7 @@ def _filled_in(dag: DAG) -> dict[str, Any]:
 def _argv(
     dag: DAG, flags: dict[str, Any], run_type: str, form: dict[str, Any] | None = None, conf: dict[str, Any] | None = None
 ) -> list[str]:
-    from hybridrec_airflow.process import flag_arguments
+    from hybridrec_local.process import flag_arguments
 
     slot = SimpleNamespace(isoformat=lambda: "2026-11-22T02:00:00")
     dated = slot if run_type in ("scheduled", "backfill") else None

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from hybridrec_airflow.process import JobProcess, environment, flag_arguments, tell_map_index
+from hybridrec_local.process import JobProcess, environment, flag_arguments, tell_map_index
 
 
 def test_flags_become_a_command_line() -> None:
@@ -82,7 +82,7 @@ def test_a_job_ends_with_the_task_that_started_it() -> None:
     code = f"""
 import sys
 sys.path[:0] = {sys.path!r}
-from hybridrec_airflow.process import JobProcess
+from hybridrec_local.process import JobProcess
 job = JobProcess([sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(600)"])
 job.wait(lambda line: print(line, flush=True))
 """
@@ -108,8 +108,7 @@ job.wait(lambda line: print(line, flush=True))
 def test_the_exit_code_decides_about_the_retry(code: int, outcome: str, said: str, airflow_home: Path) -> None:
     from airflow.sdk import RetryAction
 
-    from hybridrec_airflow.operators import raise_for_exit_code
-    from hybridrec_airflow.outcomes import RETRY_POLICY
+    from hybridrec_airflow.outcomes import RETRY_POLICY, raise_for_exit_code
 
     with pytest.raises(Exception, match=said) as raised:
         raise_for_exit_code("train_model", code, ["the cause", "nothing to publish"])
@@ -120,7 +119,7 @@ def test_the_exit_code_decides_about_the_retry(code: int, outcome: str, said: st
 
 
 def test_success_raises_nothing(airflow_home: Path) -> None:
-    from hybridrec_airflow.operators import raise_for_exit_code
+    from hybridrec_airflow.outcomes import raise_for_exit_code
 
     raise_for_exit_code("train_model", 0, [])
 

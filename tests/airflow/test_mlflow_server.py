@@ -20,8 +20,8 @@ def client(tmp_path: Path) -> TestClient:
     from starlette.responses import PlainTextResponse
     from starlette.testclient import TestClient
 
-    from hybridrec_airflow.hosts import only_allowed_hosts
-    from hybridrec_airflow.mlflow_server import Guard
+    from hybridrec_local.hosts import only_allowed_hosts
+    from hybridrec_local.mlflow_server import Guard
 
     (tmp_path / "readers").write_text(json.dumps({"viewer": "looks", "empty": ""}))
     (tmp_path / "writers").write_text(json.dumps({"jobs": "writes"}))
@@ -80,7 +80,7 @@ def test_nobody_runs_programs_through_mlflows_assistant(client: TestClient, path
 def test_mlflow_has_its_assistant_where_it_is_closed() -> None:
     from mlflow.server.assistant.api import assistant_router
 
-    from hybridrec_airflow.mlflow_server import CLOSED
+    from hybridrec_local.mlflow_server import CLOSED
 
     paths = [route.path for route in assistant_router.routes]
     assert len(paths) > 5
@@ -109,8 +109,8 @@ def test_only_names_of_this_machine_get_an_answer(client: TestClient, host: str,
 
 
 def test_further_names_are_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hybridrec_airflow.hosts import allowed_hosts
-    from hybridrec_airflow.mlflow_server import _mlflow_hosts
+    from hybridrec_local.hosts import allowed_hosts
+    from hybridrec_local.mlflow_server import _mlflow_hosts
 
     monkeypatch.setenv("HYBRIDREC_ALLOWED_HOSTS", "api-server:8080, recommend.example,,127.0.0.1:8080,")
     assert allowed_hosts() == ["localhost", "127.0.0.1", "api-server", "recommend.example"]
@@ -122,7 +122,7 @@ def test_every_query_of_mlflows_pages_is_a_path_that_mlflow_has() -> None:
     """A new version of MLflow may read by POST elsewhere: its searches are let through, or this says which are not."""
     from mlflow.server import app
 
-    from hybridrec_airflow.mlflow_server import QUERIES
+    from hybridrec_local.mlflow_server import QUERIES
 
     posts = {rule.rule for rule in app.url_map.iter_rules() if "POST" in (rule.methods or ())}
     let_through = {path for path in posts if QUERIES.fullmatch(path)}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from published_rows import publish
 
-from hybridrec import store
+from hybridrec.storage import store
 from hybridrec.targets.sqlite import SqliteTarget
 
 if TYPE_CHECKING:

@@ -16,13 +16,13 @@ import pytest
 from plain_user import as_a_plain_user
 from published_rows import publish
 
-from hybridrec.settings import Settings
+from hybridrec.base.settings import Settings
 from hybridrec.targets.sqlite import SqliteTarget
 
 
 @pytest.fixture
 def installation(home: Path, airflow_home: Path, monkeypatch: pytest.MonkeyPatch):
-    from hybridrec_airflow.installation import Installation
+    from hybridrec_local.installation import Installation
 
     monkeypatch.setenv("HYBRIDREC_AIRFLOW_PORT", "18999")
     return Installation.from_env()
@@ -42,14 +42,14 @@ def test_secrets_are_made_once_and_only_this_user_reads_them(installation) -> No
 
 
 def test_settings_survive_a_percent_sign(installation) -> None:
-    from hybridrec_airflow.installation import _render
+    from hybridrec_local.installation import _render
 
     assert "key = 100%% sure" in _render({"section": {"key": "100% sure"}})
 
 
 def test_a_taken_port_is_named_with_its_holder_and_the_way_out(installation) -> None:
-    from hybridrec_airflow.daemon import CannotStart
-    from hybridrec_airflow.services import start_services
+    from hybridrec_local.daemon import CannotStart
+    from hybridrec_local.services import start_services
 
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
@@ -68,7 +68,7 @@ def no_ports(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_home_that_cannot_be_written_is_one_sentence(home: Path, no_ports: None, capsys: pytest.CaptureFixture[str]) -> None:
-    from hybridrec_airflow.services import main
+    from hybridrec_local.services import main
 
     home.chmod(0o555)
     with as_a_plain_user(home):
@@ -81,7 +81,7 @@ def test_a_home_that_cannot_be_written_is_one_sentence(home: Path, no_ports: Non
 def test_a_full_disk_is_one_sentence(
     home: Path, no_ports: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from hybridrec_airflow import services
+    from hybridrec_local import services
 
     def fail(installation: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(home))
@@ -93,11 +93,11 @@ def test_a_full_disk_is_one_sentence(
 
 def test_mlflow_keeps_its_temporary_files_from_other_users(installation, monkeypatch: pytest.MonkeyPatch) -> None:
     """It opens files in that folder whose names everybody knows: a link of another user would say which of ours it empties."""
-    from hybridrec_airflow.services import Service
+    from hybridrec_local.services import Service
 
     folders: dict[str, str | None] = {}
     monkeypatch.setattr(
-        "hybridrec_airflow.daemon.Daemon.start", lambda daemon, _, environment: folders.update({daemon.name: environment.get("TMPDIR")})
+        "hybridrec_local.daemon.Daemon.start", lambda daemon, _, environment: folders.update({daemon.name: environment.get("TMPDIR")})
     )
     monkeypatch.delenv("TMPDIR", raising=False)
     for name in ("api-server", "mlflow"):
@@ -107,7 +107,7 @@ def test_mlflow_keeps_its_temporary_files_from_other_users(installation, monkeyp
 
 
 def test_a_recycled_process_id_is_not_ours(installation) -> None:
-    from hybridrec_airflow.services import Service, stop_services
+    from hybridrec_local.services import Service, stop_services
 
     service = Service("scheduler", installation).daemon
     installation.write()
@@ -121,7 +121,7 @@ def test_a_recycled_process_id_is_not_ours(installation) -> None:
 
 
 def test_stopping_ends_the_whole_family() -> None:
-    from hybridrec_airflow.daemon import stop_process
+    from hybridrec_local.daemon import stop_process
 
     sleep = "import time; time.sleep(600)"
     code = f"""
@@ -137,8 +137,8 @@ time.sleep(600)
 
 
 def test_progress_is_one_line() -> None:
-    from hybridrec_airflow.night import progress
-    from hybridrec_airflow.rest import TaskState
+    from hybridrec_local.dag_run import progress
+    from hybridrec_local.rest import TaskState
 
     tasks = [
         TaskState("open_run", -1, "open_run", "success", 1),
@@ -168,14 +168,14 @@ def test_progress_is_one_line() -> None:
 def test_make_ui_says_whether_anything_starts_by_itself(
     paused: dict[str, bool], slots: dict[str, str], said: str, airflow_home: Path
 ) -> None:
-    from hybridrec_airflow.night import schedule_sentence
+    from hybridrec_local.dag_run import schedule_sentence
 
     api = SimpleNamespace(dags=lambda: paused, slots=lambda: slots)  # the answers of a server; the slow tests ask a real one
     assert schedule_sentence(api).startswith(said)
 
 
 def test_make_run_says_that_the_schedule_is_off_when_airflow_is_stopped(installation) -> None:
-    from hybridrec_airflow.services import _schedule
+    from hybridrec_local.services import _schedule
 
     assert _schedule(installation) == (
         "Schedule: off. Airflow is stopped, so nothing starts by itself. To switch it on, open Airflow (`make ui`) and turn on the switch"
@@ -194,7 +194,7 @@ def test_a_late_night_leaves_a_line(home: Path) -> None:
 
 
 def test_the_result_shows_the_first_users_list_whatever_the_source(home: Path) -> None:
-    from hybridrec_airflow.night import show_result
+    from hybridrec_local.dag_run import show_result
 
     publish(SqliteTarget(home / "published" / "recommendations.db"), "v1", "one")
     lines: list[str] = []

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hybridrec import store
-from hybridrec.spark import class_archive
+from hybridrec.execution.spark import class_archive
+from hybridrec.storage import store
 
 pytestmark = pytest.mark.slow
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.night import Cost, gaps, match_tasks, table
-from hybridrec.job import TaskRecord
+from hybridrec.execution.job import TaskRecord
 
 
 def test_table_adds_up_and_explains_what_is_large() -> None:

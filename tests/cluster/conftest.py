@@ -12,7 +12,7 @@ from night import nightly
 from production import SMALL, cluster, commands, live, run_id  # noqa: F401  fixtures
 from scheduler import Dags
 
-from hybridrec_airflow.topology import Cluster
+from hybridrec_local.topology import Cluster
 
 
 @pytest.fixture(scope="session")

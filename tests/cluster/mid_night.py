@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from production import page
 from scheduler import Dags
 
-from hybridrec_airflow.rest import TaskState
-from hybridrec_airflow.topology import Cluster
+from hybridrec_local.rest import TaskState
+from hybridrec_local.topology import Cluster
 
 DAG = "nightly_retrain"
 WAIT_SECONDS = 120.0

@@ -13,9 +13,9 @@ import pyarrow as pa
 sys.path.append(str(Path(__file__).parent.parent))
 import small_world
 
-from hybridrec import spark
+from hybridrec.execution import spark
 from hybridrec.models import two_tower
-from hybridrec.training import training_data
+from hybridrec.training.fits import training_data
 
 
 def tell(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -18,12 +18,12 @@ import pytest
 from scheduler import Dags
 from small_night import NIGHT, RUN_ID, WORLD
 
-from hybridrec.publishing import live_publication
-from hybridrec.targets import Publication
+from hybridrec.publishing.publish import live_publication
 from hybridrec.targets.postgres import PostgresTarget
-from hybridrec_airflow import night
-from hybridrec_airflow.rest import DIRECT
-from hybridrec_airflow.topology import Cluster
+from hybridrec.versions.publications import Publication
+from hybridrec_local import dag_run
+from hybridrec_local.rest import DIRECT
+from hybridrec_local.topology import Cluster
 
 # Little memory and quick starts.
 SMALL = {
@@ -54,7 +54,7 @@ def cluster() -> Iterator[Cluster]:
         (data / "hybridrec.toml").write_text(WORLD)
         api = found.connect("admin")
         for dag_id in DAGS:
-            night.wait_for_dag(api, dag_id)
+            dag_run.wait_for_dag(api, dag_id)
             api.pause(dag_id, False)
         yield found
     finally:

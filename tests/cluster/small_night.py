@@ -9,16 +9,18 @@ import object_store
 import pytest
 from night import nightly
 
-from hybridrec import discover, lookup, store
-from hybridrec.publishing import live_publication
-from hybridrec.settings import Settings
-from hybridrec.targets import Publication
+from hybridrec.base import extensions
+from hybridrec.base.settings import Settings
+from hybridrec.publishing.publish import live_publication
+from hybridrec.serving import lookup
+from hybridrec.storage import store
+from hybridrec.versions.publications import Publication
 
 RUN_ID = "night"
 NIGHT: dict[str, object] = {"source": "synthetic", "models": ["als", "item_knn", "popularity"], "k": 10}
 WORLD = "[sources.synthetic]\nn_events = 20_000\nn_users = 300\nn_items = 200\n"
 LEFT_OUT = {"start_spark", "stop_spark", "write_report", "confirm_outcome"}  # no other job needs them
-TABLES = set(discover.names("tables")) - {"out_ablation"}  # which tells how many seconds a source took
+TABLES = set(extensions.names("tables")) - {"out_ablation"}  # which tells how many seconds a source took
 
 
 def run(home: Path, launch: nightly.Launch, patch: pytest.MonkeyPatch, left_out: set[str] = LEFT_OUT) -> dict[str, str]:

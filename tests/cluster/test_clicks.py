@@ -14,8 +14,8 @@ from production import live
 from scheduler import Dags
 from small_night import NIGHT
 
-from hybridrec.publishing import version_of
-from hybridrec_airflow.topology import Cluster
+from hybridrec.publishing.publish import version_of
+from hybridrec_local.topology import Cluster
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser as Program

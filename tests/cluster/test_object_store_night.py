@@ -12,10 +12,10 @@ import pytest
 import small_night
 from night import nightly
 
-from hybridrec import store
-from hybridrec_airflow.rest import DIRECT
+from hybridrec.storage import store
 from hybridrec_airflow.steps import Step
-from hybridrec_airflow.topology import Cluster
+from hybridrec_local.rest import DIRECT
+from hybridrec_local.topology import Cluster
 
 pytestmark = pytest.mark.system
 

@@ -19,9 +19,9 @@ import pytest
 from planted_secrets import leaks
 from production import NIGHTLY
 
-from hybridrec_airflow import postgres_image
-from hybridrec_airflow.rest import DIRECT, AirflowApi
-from hybridrec_airflow.topology import Cluster
+from hybridrec_local import postgres_image
+from hybridrec_local.rest import DIRECT, AirflowApi
+from hybridrec_local.topology import Cluster
 
 pytestmark = pytest.mark.system
 DATABASES = ("airflow", "mlflow", "recommendations")

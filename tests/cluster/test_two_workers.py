@@ -14,10 +14,10 @@ import small_night
 from production import NIGHTLY, live, page, reader, reader_address
 from small_night import NIGHT
 
-from hybridrec.spark import RESULTS
-from hybridrec_airflow.process import ROOT
-from hybridrec_airflow.rest import Refused
-from hybridrec_airflow.topology import Cluster
+from hybridrec.execution.spark import RESULTS
+from hybridrec_local.process import ROOT
+from hybridrec_local.rest import Refused
+from hybridrec_local.topology import Cluster
 
 pytestmark = pytest.mark.cluster
 PROBE = Path(__file__).parent / "probe_executors.py"

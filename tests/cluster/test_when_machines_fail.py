@@ -14,7 +14,7 @@ from own_network import OwnNetwork, joined
 from production import live
 from small_disk import fill, mounted
 
-from hybridrec_airflow.topology import Cluster
+from hybridrec_local.topology import Cluster
 
 pytestmark = pytest.mark.system
 WORKER = "spark-worker-2"

@@ -11,7 +11,7 @@ from mid_night import DoneNight, has_application, polled, until
 from production import live
 from scheduler import RUN_SECONDS
 
-from hybridrec_airflow.topology import Cluster
+from hybridrec_local.topology import Cluster
 
 pytestmark = pytest.mark.system
 WORKERS = ("spark-worker-1", "spark-worker-2")

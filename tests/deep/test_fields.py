@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 
 from hybridrec.deep import fields
 from hybridrec.deep.fields import FieldTable, context_of, item_fields, newest, user_fields, with_history, without
-from hybridrec.models import TrainingData
+from hybridrec.types import TrainingData
 
 # user 0 chose items 0 and 1, user 1 chose item 1, user 2 nothing; nobody chose item 2
 MATRIX = csr_array(np.array([[1, 1, 0], [0, 1, 0], [0, 0, 0]], dtype=np.float32))

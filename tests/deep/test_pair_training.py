@@ -14,13 +14,13 @@ import torch
 from scipy.sparse import csr_array
 from torch import nn
 
-from hybridrec import discover
+from hybridrec.base import extensions
+from hybridrec.base.errors import BadData
 from hybridrec.deep.held_out import hold_out
 from hybridrec.deep.sampling import negatives
 from hybridrec.deep.schedule import Schedule
-from hybridrec.deep.training import AdamW, reproducible, train
-from hybridrec.errors import BadData
-from hybridrec.models import TrainingData
+from hybridrec.deep.training_loop import AdamW, reproducible, train
+from hybridrec.types import TrainingData
 
 # user 0 chose items 0, 1, 2 at ages 5, 1, 3; user 1 chose item 1; nobody chose item 3
 MATRIX = csr_array(np.array([[1, 1, 1, 0], [0, 1, 0, 0]], dtype=np.float32))
@@ -130,5 +130,5 @@ def test_a_users_own_items_are_known() -> None:
 
 
 def test_models_are_listed_without_torch() -> None:
-    code = "import sys; from hybridrec import discover; discover.members('models'); sys.exit('torch' in sys.modules)"
-    assert discover.names("models") and subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    code = "import sys; from hybridrec.base import extensions; extensions.members('models'); sys.exit('torch' in sys.modules)"
+    assert extensions.names("models") and subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

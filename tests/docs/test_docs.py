@@ -10,11 +10,13 @@ from types import ModuleType
 
 import pytest
 
-from docs import generate_decisions, generate_extensions, generate_models, generate_options, generate_tables
-from hybridrec import discover, job
-from hybridrec.config import Config, read_config
+from docs import generate_decisions, generate_extensions, generate_models, generate_options, generate_rooms, generate_tables
+from hybridrec.base import extensions
+from hybridrec.base.config import Config, read_config
+from hybridrec.execution import job
 
 ROOT = Path(__file__).parents[2]
+GENERATORS = (generate_decisions, generate_extensions, generate_models, generate_options, generate_rooms, generate_tables)
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
@@ -22,7 +24,7 @@ def names(pages: list[Path]) -> list[str]:
     return [page.relative_to(ROOT).as_posix() for page in pages]
 
 
-@pytest.mark.parametrize("made", [generate_decisions, generate_extensions, generate_models, generate_options, generate_tables])
+@pytest.mark.parametrize("made", GENERATORS)
 def test_generated_pages_are_fresh(made: ModuleType) -> None:
     assert made.PAGE.read_text() == made.page(), f"{made.PAGE.relative_to(ROOT)} is stale: run `make docs`"
 
@@ -37,14 +39,14 @@ def test_the_index_names_every_page() -> None:
     assert [page for page in pages if f"]({page})" not in text] == []
 
 
-@pytest.mark.parametrize("name", discover.names("models"))
+@pytest.mark.parametrize("name", extensions.names("models"))
 def test_every_model_names_its_paper(name: str) -> None:
-    assert generate_models.papers(discover.member("models", name)), 'the docstring names a paper: Author, "Title", VENUE YEAR'
+    assert generate_models.papers(extensions.member("models", name)), 'the docstring names a paper: Author, "Title", VENUE YEAR'
 
 
 def test_every_table_has_a_section() -> None:
     text = generate_tables.page()
-    assert [name for name in discover.names("tables") if f"### {name}\n" not in text] == []
+    assert [name for name in extensions.names("tables") if f"### {name}\n" not in text] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=names(PAGES))

@@ -11,15 +11,15 @@ import pyarrow as pa
 import pytest
 import small_world
 
-from hybridrec import store
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
 from hybridrec.evaluation.backtest import judged_origins, origin_id
-from hybridrec.nights import Request, open_run
 from hybridrec.offline.origin import judge_origin
 from hybridrec.offline.stages import Stages
-from hybridrec.report.backtest import backtest_facts, render_backtest
-from hybridrec.run import Run
-from hybridrec.settings import Settings
+from hybridrec.opening.new_run import Request, open_run
+from hybridrec.report.pages.backtest_page import backtest_facts, render_backtest
+from hybridrec.runs.run import Run
+from hybridrec.storage import store
 from jobs import summarise_backtest
 
 LEVEL = {

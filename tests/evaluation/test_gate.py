@@ -14,11 +14,11 @@ import pytest
 
 from hybridrec.evaluation.comparisons import Comparison, as_columns
 from hybridrec.evaluation.gate import Champion, judge_promotion
-from hybridrec.evaluation.labels import LabelledPool, history_lengths, labelled_pool
-from hybridrec.evaluation.metrics import judge, ndcg
 from hybridrec.evaluation.promotion import write_promotion
-from hybridrec.ranking.policy import SEGMENTS, Choice, Policy, load_policy, save_policy, source_scores
-from hybridrec.run import Run
+from hybridrec.metrics.labels import LabelledPool, history_lengths, labelled_pool
+from hybridrec.metrics.metrics import judge, ndcg
+from hybridrec.policy.policy import SEGMENTS, Choice, Policy, load_policy, save_policy, source_scores
+from hybridrec.runs.run import Run
 from hybridrec.strategies import weighted
 from hybridrec.tables import table
 from jobs import train_ranker
@@ -120,7 +120,7 @@ def test_champion_whose_files_are_gone_does_not_stop_the_night(run: Run, tmp_pat
 
 
 def test_promotion_is_the_same_twice(run: Run, tmp_path: Path) -> None:
-    from hybridrec import store
+    from hybridrec.storage import store
 
     tonight = policy(run, tmp_path / "p", "source", "content")
     with run.staged("decision") as folder:

@@ -15,16 +15,18 @@ import pyarrow as pa
 import pytest
 import small_world
 
-from hybridrec import candidates, job, training
-from hybridrec.catalogue import known_items
-from hybridrec.errors import Leak
-from hybridrec.evaluation import leaks
-from hybridrec.evaluation.labels import labels_of, load_labels
-from hybridrec.evaluation.metrics import Labels, row_gains
-from hybridrec.ranking import pool as pool_module
-from hybridrec.ranking.pool import Pool, build_pool, feature_files, load_items, load_pool
+from hybridrec.base.errors import Leak
+from hybridrec.candidates import nomination
+from hybridrec.candidates import pool as pool_module
+from hybridrec.candidates.pool import Pool, build_pool, feature_files, load_items, load_pool
+from hybridrec.dataset.catalogue import known_items
+from hybridrec.evaluation import leaked_labels, leaks
+from hybridrec.execution import job
+from hybridrec.metrics.labels import labels_of, load_labels
+from hybridrec.metrics.metrics import Labels, row_gains
 from hybridrec.ranking.ranker_fit import Config
-from hybridrec.run import Run
+from hybridrec.runs.run import Run
+from hybridrec.training import fits as training
 from jobs import check_leaks, train_model
 
 PLANTED = small_world.N_ITEMS
@@ -59,7 +61,7 @@ def write_pool(run: Run, fold: str, fits: str) -> None:
     """Commit the pool of a fold's labelled users and their histories, scored by the fits of some fold."""
     users = training.user_block(run, fold, load_labels(run, fold).users)
     models = {name: training.load_fit(name, run.artefact(f"models/{name}", fits)) for name in MODELS}
-    rows = candidates.pool_block(models, users, known_items(run, fold), 12, 40)
+    rows = nomination.pool_block(models, users, known_items(run, fold), 12, 40)
     run.write("model_candidates", pa.Table.from_batches([rows]), fold)
 
 
@@ -279,20 +281,20 @@ def pool_from(run: Run, labels: Labels, leaky: bool) -> Pool:
 def test_shuffled_labels_cannot_be_learnt(small_run: Run) -> None:
     labels = load_labels(small_run, "rank")
     for seed in range(12):
-        found = leaks.require_unlearnable(lambda labels: pool_from(small_run, labels, leaky=False), labels, CONFIG, 10, seed)
+        found = leaked_labels.require_unlearnable(lambda labels: pool_from(small_run, labels, leaky=False), labels, CONFIG, 10, seed)
         assert found.score < found.limit and found.n_users > 25
 
 
 def test_shuffled_labels_are_learnt_through_a_feature_that_saw_them(small_run: Run) -> None:
     with pytest.raises(Leak, match=r"labels drawn at random were learnt.*above chance.*most of all affinity_pair"):
-        leaks.require_unlearnable(
+        leaked_labels.require_unlearnable(
             lambda labels: pool_from(small_run, labels, leaky=True), load_labels(small_run, "rank"), CONFIG, 10, seed=3
         )
 
 
 def test_too_few_users_are_not_tried(small_run: Run) -> None:
     labels = labels_of(load_labels(small_run, "rank"), np.arange(40, dtype=np.int32))
-    found = leaks.require_unlearnable(lambda labels: pool_from(small_run, labels, leaky=True), labels, CONFIG, 10, seed=1)
+    found = leaked_labels.require_unlearnable(lambda labels: pool_from(small_run, labels, leaky=True), labels, CONFIG, 10, seed=1)
     assert 0 < found.n_users <= 20 and found.score == 0
 
 
@@ -307,14 +309,14 @@ def test_a_pool_that_reads_the_labels_lets_shuffled_ones_be_learnt(night: Run, m
 
     monkeypatch.setattr(leaks, "load_pool", with_noisy_gains)
     with pytest.raises(Leak, match=r"labels drawn at random were learnt.*most of all affinity_pair"):
-        leaks.require_unlearnable_night(night)
+        leaked_labels.require_unlearnable_night(night)
 
 
 def test_shuffling_keeps_each_users_number_of_labels(small_run: Run) -> None:
     labels = load_labels(small_run, "rank")
     pool = pool_from(small_run, labels, leaky=False)
     before = row_gains(pool, labels)
-    after = row_gains(pool, leaks.shuffle_labels(pool, labels, np.random.default_rng(1)))
+    after = row_gains(pool, leaked_labels.shuffle_labels(pool, labels, np.random.default_rng(1)))
     np.testing.assert_array_equal(np.add.reduceat(before, pool.starts[:-1]), np.add.reduceat(after, pool.starts[:-1]))
     assert (before != after).any()
 
@@ -325,19 +327,19 @@ def test_chance_is_bounded_whatever_the_differences_look_like() -> None:
     beyond = 0
     for _ in range(20_000):
         differences = generator.choice([-1.0, 0.0, 1.0], size=30, p=[0.05, 0.9, 0.05]) * generator.random(30) ** 3
-        found = leaks.above_chance(differences, false_alarm=0.01)
+        found = leaked_labels.above_chance(differences, false_alarm=0.01)
         beyond += found.score > found.limit
     assert beyond <= 200
-    certain = leaks.above_chance(np.full(40, 0.3))
+    certain = leaked_labels.above_chance(np.full(40, 0.3))
     assert certain.score == pytest.approx(np.sqrt(40)) and certain.score > certain.limit == pytest.approx(5.2565, abs=1e-4)
-    assert leaks.above_chance(np.zeros(40)).score == 0
+    assert leaked_labels.above_chance(np.zeros(40)).score == 0
 
 
 def test_quality_of_a_column_by_hand() -> None:
     pool = pools.hand_pool([1, 1, 1, 2, 2, 3], [1, 2, 3, 1, 2, 1], good=[3, 1, 2, 0, 0, 1], bad=[1, np.nan, 2, 5, 9, 1])
     hits = np.array([True, False, False, True, False, True])
-    np.testing.assert_allclose(leaks.column_quality(pool, pool.features["good"], hits), [1.0, 0.5])
-    np.testing.assert_allclose(leaks.column_quality(pool, pool.features["bad"], hits), [0.5, 0.0])
+    np.testing.assert_allclose(leaked_labels.column_quality(pool, pool.features["good"], hits), [1.0, 0.5])
+    np.testing.assert_allclose(leaked_labels.column_quality(pool, pool.features["bad"], hits), [0.5, 0.0])
 
 
 @pytest.mark.parametrize("fold", FOLDS)

@@ -10,9 +10,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 
-from hybridrec.evaluation import metrics
-from hybridrec.evaluation.metrics import METRICS, Judged, Labels, judge
-from hybridrec.models import NO_ITEM
+from hybridrec.metrics import metrics
+from hybridrec.metrics.metrics import METRICS, Judged, Labels, judge
+from hybridrec.types import NO_ITEM
 
 # user 1 is shown 10, 20, 30, 40 and turned to 20, 40 and 99, which no source nominated; user 2 is shown 10, 20 and
 # turned to 50; user 3 turned to 10 and has no candidates; user 4 has candidates and no label

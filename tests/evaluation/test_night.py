@@ -10,20 +10,21 @@ import pyarrow as pa
 import pytest
 from scipy.sparse import csr_array
 
-from hybridrec import store, strategies
-from hybridrec.config import Config
-from hybridrec.errors import BadData
+from hybridrec import strategies
+from hybridrec.base.config import Config
+from hybridrec.base.errors import BadData
+from hybridrec.candidates.pool import Pool
 from hybridrec.evaluation import comparisons as cmp
 from hybridrec.evaluation.ablation import unique_hits
 from hybridrec.evaluation.comparisons import Comparison, Resampling, compare_lists, decide
-from hybridrec.evaluation.labels import LabelledPool, history_lengths, labelled_pool
-from hybridrec.evaluation.lists import Catalogue, JudgedLists, judge_lists, metric_rows
-from hybridrec.evaluation.metrics import Labels
-from hybridrec.evaluation.night import evaluate
-from hybridrec.models import NO_ITEM
-from hybridrec.ranking.policy import read_choices, segments_of
-from hybridrec.ranking.pool import Pool
-from hybridrec.run import Run
+from hybridrec.evaluation.evaluate import evaluate
+from hybridrec.evaluation.judged_lists import Catalogue, JudgedLists, judge_lists, metric_rows
+from hybridrec.metrics.labels import LabelledPool, history_lengths, labelled_pool
+from hybridrec.metrics.metrics import Labels
+from hybridrec.policy.policy import read_choices, segments_of
+from hybridrec.runs.run import Run
+from hybridrec.storage import store
+from hybridrec.types import NO_ITEM
 from jobs import evaluate as evaluate_job
 from jobs import train_ranker
 

@@ -8,11 +8,11 @@ import pytest
 from test_night import Fixed, catalogue
 
 from hybridrec.evaluation.comparisons import MIN_USERS, Resampling
-from hybridrec.evaluation.lists import JudgedLists, judge_lists
-from hybridrec.evaluation.night import evaluate
+from hybridrec.evaluation.evaluate import evaluate
+from hybridrec.evaluation.judged_lists import JudgedLists, judge_lists
 from hybridrec.evaluation.served import compare_served, judge_served, judged_segments, served_users, weighed
-from hybridrec.ranking.policy import Choice
-from hybridrec.run import Run
+from hybridrec.policy.policy import Choice
+from hybridrec.runs.run import Run
 from jobs import train_ranker
 
 HOW = Resampling(samples=400, seed=1)

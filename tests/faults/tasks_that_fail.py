@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 from database import READER
 from published_rows import publish, rows
 
-from hybridrec import store
-from hybridrec.content_hash import TableHash, combined_hash
-from hybridrec.targets import PUBLISHED, Target, definition
+from hybridrec.storage import store
 from hybridrec.targets.postgres import PostgresTarget
 from hybridrec.targets.sqlite import SqliteTarget
+from hybridrec.versions.content_hash import TableHash, combined_hash
+from hybridrec.versions.publications import PUBLISHED, Target, definition
 
 KEEP = 2  # versions of a target
 DATASET, FIGURES, DATABASE = "dataset", "figures.json", "recommendations.db"

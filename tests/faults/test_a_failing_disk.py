@@ -27,9 +27,9 @@ from faulty_disk import Fault, Kind
 from tasks_that_fail import DATABASE, DATASET, KEEP, read_figures, read_files, read_target
 from writing_process import End, Server, Work, server
 
-from hybridrec import store
-from hybridrec.targets import PUBLISHED
+from hybridrec.storage import store
 from hybridrec.targets.sqlite import SqliteTarget
+from hybridrec.versions.publications import PUBLISHED
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux" or os.uname().machine != "x86_64", reason="knows the calls of Linux on x86_64 only")
 NEW, NOTHING = "4", "nothing"

@@ -27,8 +27,8 @@ from small_disk import mounted
 from tasks_that_fail import KEEP, read_target
 from writing_process import End, Server, Work, server
 
-from hybridrec.targets import PUBLISHED
 from hybridrec.targets.postgres import PostgresTarget
+from hybridrec.versions.publications import PUBLISHED
 
 CUTS = {
     "request cut": Cut("request", 0),

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from faulty_disk import Disk, Fault, Struck, ask_first
 
-from hybridrec.job import explain_os_error
+from hybridrec.execution.job import explain_os_error
 
 HERE = Path(__file__)
 NOBODY = 65534

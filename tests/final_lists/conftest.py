@@ -9,7 +9,7 @@ import listed_run
 import pytest
 import small_world
 
-from hybridrec.run import Run
+from hybridrec.runs.run import Run
 
 
 @pytest.fixture(scope="session")

@@ -13,14 +13,14 @@ import small_world
 from listed_run import NO_ROWS
 from small_world import N_ITEMS, N_USERS
 
-from hybridrec import publishing
-from hybridrec.final_lists import lists
-from hybridrec.final_lists.inputs import ListInputs, load_inputs, read_items, write_inputs
-from hybridrec.final_lists.popular import Popularity, ladder, popular_items, popularity
-from hybridrec.final_lists.sentences import nearest_of_history, sentences
-from hybridrec.final_lists.similar import similar_items
-from hybridrec.ranking import lists as lists_of_blocks
-from hybridrec.run import Run
+from hybridrec.policy import ranked_lists as lists_of_blocks
+from hybridrec.publishing import publish
+from hybridrec.reranking import published_lists
+from hybridrec.reranking.inputs import ListInputs, load_inputs, read_items, write_inputs
+from hybridrec.reranking.popular import Popularity, ladder, popular_items, popularity
+from hybridrec.reranking.sentences import nearest_of_history, sentences
+from hybridrec.reranking.similar import similar_items
+from hybridrec.runs.run import Run
 from hybridrec.tables import table
 
 CATALOGUE = small_world.items()
@@ -35,7 +35,7 @@ def inputs(ranked_run: Run, tmp_path: Path) -> ListInputs:
 def make(inputs: ListInputs, ranked: pa.Table | None = None, users: list[int] | None = None) -> pd.DataFrame:
     all_users = inputs.run.read("model_users", columns=["user_idx", "user_id"]).sort_by("user_idx")
     some = all_users.take(users) if users else all_users
-    made = lists.make_lists(some, inputs.run.read("model_ranked") if ranked is None else ranked, inputs)
+    made = published_lists.make_lists(some, inputs.run.read("model_ranked") if ranked is None else ranked, inputs)
     return made.to_pandas().set_index("user_id")
 
 
@@ -105,7 +105,7 @@ def test_a_user_who_has_everything_gets_an_empty_list_with_its_reason(inputs: Li
 
 
 def test_an_extension_filter_binds_the_fallback_too(inputs: ListInputs) -> None:
-    from hybridrec.reranking import Rule
+    from hybridrec.reranking.rule_chain import Rule
     from hybridrec.rules import Kind
 
     even = Rule("even", Kind.FILTER, lambda ranked, context: ranked[ranked.item_idx % 2 == 0])
@@ -120,8 +120,10 @@ def test_blocks_of_any_cut_give_the_same_rows(inputs: ListInputs) -> None:
     rows = pa.concat_tables([marks, ranked], promote_options="default").sort_by(
         [("user_idx", "ascending")]
     )  # nulls of item_idx come first within a user: the sort is stable
-    whole = pa.Table.from_batches(lists.list_batches(iter(rows.combine_chunks().to_batches()), inputs.run, inputs.content))
-    cut = pa.Table.from_batches(lists.list_batches(iter(rows.combine_chunks().to_batches(max_chunksize=37)), inputs.run, inputs.content))
+    whole = pa.Table.from_batches(published_lists.list_batches(iter(rows.combine_chunks().to_batches()), inputs.run, inputs.content))
+    cut = pa.Table.from_batches(
+        published_lists.list_batches(iter(rows.combine_chunks().to_batches(max_chunksize=37)), inputs.run, inputs.content)
+    )
     assert whole.equals(cut)
     pd.testing.assert_frame_equal(whole.to_pandas().set_index("user_id"), make(inputs))
 
@@ -223,9 +225,9 @@ def test_the_job_gives_what_the_plain_function_gives(ranked_run: Run, monkeypatc
     by_job = {name: ranked_run.read(name) for name in names}
     assert len(ranked_run.files("out_recommendations")) > 1
     assert by_job["out_recommendations"]["user_id"].to_pylist() == sorted(by_job["out_recommendations"]["user_id"].to_pylist())
-    hashes = publishing.output_hashes(ranked_run)
+    hashes = publish.output_hashes(ranked_run)
     apply_rules.main(apply_rules.Params(ranked_run.run_id))
-    assert publishing.output_hashes(ranked_run) == hashes, "a rerun writes the same bytes"
+    assert publish.output_hashes(ranked_run) == hashes, "a rerun writes the same bytes"
     listed_run.add_lists(ranked_run)
     for name in names:
         assert ranked_run.read(name).cast(by_job[name].schema).equals(by_job[name])

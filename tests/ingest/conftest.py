@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hybridrec import store
-from hybridrec.config import Config
+from hybridrec.base.config import Config
+from hybridrec.base.settings import Settings
 from hybridrec.ingest import landing, quality
 from hybridrec.ingest.findings import Findings, read_findings
-from hybridrec.settings import Settings
 from hybridrec.sources import files
+from hybridrec.storage import store
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

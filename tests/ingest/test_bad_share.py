@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
 from hybridrec.ingest.cleaning import REPEATED, ROBOT, UNKNOWN, require_mostly_good
 
 MISSING = "user_id is missing"

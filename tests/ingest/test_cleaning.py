@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 from small_disk import mounted
 
-from hybridrec import job, store
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
+from hybridrec.execution import job
 from hybridrec.ingest import landing
 from hybridrec.ingest.clean import CORE_TABLES, clean_table
+from hybridrec.storage import store
 from hybridrec.tables import table
 
 from .conftest import LANDED_AT, Delivery

@@ -159,6 +159,18 @@ def test_headers_amid_the_rows_are_nobody_and_nothing(shop: Delivery) -> None:
     assert sorted(str(row["user_id"]) for row in shop.rows("core_events")) == ["ann", "bob"]
 
 
+def test_one_negative_value_beside_a_scale_means_not_rated(shop: Delivery) -> None:
+    """-1 beside one to five stars says that nobody gave any; beside -2 it is a low one."""
+    rows = [f"u{n},p1,rating,2026-05-0{n + 1}T08:00:00Z,{stars}" for n, stars in enumerate((5, 1, -1, -1))]
+    (shop.folder / "events.csv").write_text("\n".join([f"{HEADER.strip()},rating", *rows]))
+    shop.clean(landed_at=LANDED_AT)
+    assert {row["user_id"]: row["rating"] for row in shop.rows("core_events")} == {"u0": 5.0, "u1": 1.0, "u2": None, "u3": None}
+    assert shop.found().mended == {"rating is below 0": 2}
+    (shop.folder / "events.csv").write_text("\n".join([f"{HEADER.strip()},rating", *rows[:3], rows[3].replace(",-1", ",-2")]))
+    shop.clean(landed_at=LANDED_AT)
+    assert {row["user_id"]: row["rating"] for row in shop.rows("core_events")} == {"u0": 5.0, "u1": 1.0, "u2": 0.0, "u3": 0.0}
+
+
 def test_event_types_in_capitals_and_a_thumb_down(shop: Delivery) -> None:
     rows = ("ann,p1,View,2026-05-01T08:00:00Z,", "ann,p1,RATING,2026-05-01T09:00:00Z,-1", "bob,p1,rating,2026-05-01T09:00:00Z,1")
     (shop.folder / "events.csv").write_text("\n".join([f"{HEADER.strip()},rating", *rows]))

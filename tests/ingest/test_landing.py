@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from plain_user import as_a_plain_user
 
-from hybridrec import job, store
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
+from hybridrec.execution import job
 from hybridrec.ingest import landing
-from hybridrec.settings import Settings
 from hybridrec.sources import files, synthetic
+from hybridrec.storage import store
 
 AT = datetime(2026, 2, 1, 12, tzinfo=UTC)
 

@@ -13,12 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hybridrec import discover, store
-from hybridrec.config import Config
-from hybridrec.errors import BadData
+from hybridrec.base import extensions
+from hybridrec.base.config import Config
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
 from hybridrec.ingest import datadocs, quality
 from hybridrec.ingest.landing import RECORD
-from hybridrec.settings import Settings
+from hybridrec.storage import store
 from hybridrec.tables import table
 from jobs import check_table
 
@@ -67,7 +68,7 @@ def warehouse(home: Path) -> Settings:
     return settings
 
 
-@pytest.mark.parametrize("name", [name for name in discover.names("tables") if name.startswith("core_")])
+@pytest.mark.parametrize("name", [name for name in extensions.names("tables") if name.startswith("core_")])
 def test_every_promise_of_a_table_is_an_expectation(name: str) -> None:
     definition = table(name)
     rules = quality.suite_rules(definition, 7)
@@ -82,7 +83,7 @@ def test_every_promise_of_a_table_is_an_expectation(name: str) -> None:
     assert next(rule for rule in rules if rule.name == "ExpectTableRowCountToBeBetween").arguments == {"min_value": 7}
 
 
-@pytest.mark.parametrize("name", discover.names("tables"))
+@pytest.mark.parametrize("name", extensions.names("tables"))
 def test_a_column_that_may_be_null_is_not_asked_to_be_complete(name: str) -> None:
     definition = table(name)
     complete = [rule.arguments for rule in quality.suite_rules(definition, 0) if rule.name == "ExpectColumnValuesToNotBeNull"]

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from hybridrec import store
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
 from hybridrec.ingest.clean import is_clean
+from hybridrec.storage import store
 
 from .conftest import LANDED_AT, Delivery
 

@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import pytest
 
-from hybridrec import fingerprint, spark, store
-from hybridrec.config import read_config
-from hybridrec.errors import BadData
+from hybridrec.base.config import read_config
+from hybridrec.base.errors import BadData
+from hybridrec.execution import spark
 from hybridrec.ingest import landing
 from hybridrec.ingest.clean import CORE_TABLES, is_clean
+from hybridrec.storage import fingerprints, store
 from jobs import clean_table
 
 from .conftest import LANDED_AT, Delivery
@@ -47,7 +48,7 @@ def test_anything_else_is_cleaned(delivery: Delivery, monkeypatch: pytest.Monkey
     delivery.clean()
     assert cleaned(delivery) == ["core_items", "core_users", "core_events"]
     with monkeypatch.context() as edited:
-        edited.setattr(fingerprint, "code_version", lambda: "another")
+        edited.setattr(fingerprints, "code_version", lambda: "another")
         assert cleaned(delivery) == []
     options, delivery.config = delivery.config, replace(delivery.config, max_events_per_day=6)
     assert cleaned(delivery) == []

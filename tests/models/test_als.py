@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_conformance import SIDE, block, checkerboard
 
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
 from hybridrec.models import als
 
 if TYPE_CHECKING:

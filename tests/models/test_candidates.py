@@ -10,13 +10,14 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 
-from hybridrec import store
-from hybridrec.candidates import choose_sources, pool_block, pool_ddl
-from hybridrec.catalogue import known_items
-from hybridrec.errors import BadData
-from hybridrec.models import UserBlock, popularity
-from hybridrec.run import FOLDS, Run
-from hybridrec.training import load_fit, user_block
+from hybridrec.base.errors import BadData
+from hybridrec.candidates.nomination import choose_sources, pool_block, pool_ddl
+from hybridrec.dataset.catalogue import known_items
+from hybridrec.models import popularity
+from hybridrec.runs.run import FOLDS, Run
+from hybridrec.storage import store
+from hybridrec.training.fits import load_fit, user_block
+from hybridrec.types import UserBlock
 from jobs import generate_candidates, train_model
 
 if TYPE_CHECKING:

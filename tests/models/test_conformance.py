@@ -15,15 +15,16 @@ import pyarrow as pa
 import pytest
 from scipy.sparse import csr_array
 
-from hybridrec import discover, store
-from hybridrec.candidates import nominates
-from hybridrec.config import Config
-from hybridrec.models import NO_ITEM, Neighbours, PairScorer, Retriever, TrainingData, UserBlock
+from hybridrec.base import extensions
+from hybridrec.base.config import Config
+from hybridrec.candidates.nomination import nominates
 from hybridrec.retrieval.select import NOT_ELIGIBLE, contenders, leave_out, rank_pairs
-from hybridrec.run import Run
-from hybridrec.training import fit_model, load_fit, training_data
+from hybridrec.runs.run import Run
+from hybridrec.storage import store
+from hybridrec.training.fits import fit_model, load_fit, training_data
+from hybridrec.types import NO_ITEM, Neighbours, PairScorer, Retriever, TrainingData, UserBlock
 
-NAMES = discover.names("models")
+NAMES = extensions.names("models")
 RETRIEVERS = tuple(name for name in NAMES if nominates(name))
 SIDE = 40  # users and items of the checkerboard
 OTHER_SEEDS = (1, 2)
@@ -116,7 +117,7 @@ def is_personal(model: PairScorer) -> bool:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_says_what_it_is(name: str) -> None:
-    module: ModuleType = discover.member("models", name)
+    module: ModuleType = extensions.member("models", name)
     assert module.DOC and module.BECAUSE and isinstance(module.REQUIRED, bool) and module.__doc__
     assert module.BECAUSE.strip(" .") == module.BECAUSE and module.BECAUSE[0].islower(), "it completes a sentence"
     with pytest.raises(AttributeError, match="cannot assign"):
@@ -153,10 +154,10 @@ def test_refit_is_the_same_to_the_byte(name: str, fits: Fits, tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", NAMES)
 def test_loaded_model_answers_as_the_fitted_one(name: str, tmp_path: Path) -> None:
-    fitted = discover.member("models", name).Model(discover.member("models", name).Config())
+    fitted = extensions.member("models", name).Model(extensions.member("models", name).Config())
     fitted.fit(checkerboard())
     fitted.save(tmp_path)
-    loaded = discover.member("models", name).Model.load(tmp_path, discover.member("models", name).Config())
+    loaded = extensions.member("models", name).Model.load(tmp_path, extensions.member("models", name).Config())
     users = block(checkerboard(), EVERYBODY)
     rows, items = (cells.ravel().astype(np.int32) for cells in np.mgrid[: SIDE + 1, : SIDE + 1])
     np.testing.assert_array_equal(best(loaded, users, 7).items, best(fitted, users, 7).items)
@@ -314,11 +315,11 @@ def toy(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 def test_a_model_is_added_by_one_file(toy: str) -> None:
     import small_world
 
-    from hybridrec.candidates import choose_sources, pool_batches, sources_of
+    from hybridrec.candidates.nomination import choose_sources, pool_batches, sources_of
     from jobs import train_model
 
     run = small_world.make_run(config=Config(members={"models": {toy: {"slope": 2}}}))
-    assert toy in discover.names("models")
+    assert toy in extensions.names("models")
     run = Run(replace(run.manifest, models=("popularity", toy)), run.settings)
     for fold in run.manifest.folds:
         for name in run.manifest.models:

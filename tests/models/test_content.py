@@ -9,10 +9,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 from test_conformance import SIDE, block, checkerboard
 
-from hybridrec.content import SimilarContent, item_vectors
-from hybridrec.errors import BadData
-from hybridrec.models import NO_ITEM, TrainingData, UserBlock, content_attributes, content_text
+from hybridrec.base.errors import BadData
+from hybridrec.dataset.content import SimilarContent, item_vectors
+from hybridrec.models import content_attributes, content_text
 from hybridrec.retrieval.recency import newer_items
+from hybridrec.types import NO_ITEM, TrainingData, UserBlock
 
 NOBODY = pd.DataFrame({"user_idx": [], "user_id": []})
 

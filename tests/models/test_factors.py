@@ -11,7 +11,8 @@ import torch
 from test_conformance import EVEN_ITEMS, NEW_ITEM, SIDE, block, checkerboard
 
 from hybridrec.deep.factors import bpr_loss, warp_loss
-from hybridrec.models import TrainingData, bpr, feature_factors
+from hybridrec.models import bpr, feature_factors
+from hybridrec.types import TrainingData
 
 OWN = torch.tensor([2.0, 0.0])
 OTHERS = torch.tensor([[0.5, 1.5, 3.0], [0.0, -2.0, 5.0]])

@@ -17,14 +17,15 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 
-from hybridrec import candidates, discover
-from hybridrec.content import SimilarContent, item_vectors
-from hybridrec.errors import BadData
-from hybridrec.evaluation import metrics
-from hybridrec.final_lists.similar import similar_items
-from hybridrec.models import KnowsSimilarItems, Retriever, TrainingData, UserBlock
+from hybridrec.base import extensions
+from hybridrec.base.errors import BadData
+from hybridrec.candidates import nomination
+from hybridrec.dataset.content import SimilarContent, item_vectors
+from hybridrec.metrics import metrics
+from hybridrec.reranking.similar import similar_items
 from hybridrec.retrieval.order import first_unseen
-from hybridrec.training import fit_model, load_fit
+from hybridrec.training.fits import fit_model, load_fit
+from hybridrec.types import KnowsSimilarItems, Retriever, TrainingData, UserBlock
 
 pytestmark = pytest.mark.slow
 N_USERS, N_ITEMS, N_PAIRS = 20_000, 60_000, 60_000
@@ -101,9 +102,9 @@ def test_such_an_allocation_is_noticed(allocate: object, shape: tuple[int, int])
         allocate(shape)  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("name", discover.names("models"))
+@pytest.mark.parametrize("name", extensions.names("models"))
 def test_a_model_of_many_items(name: str, tmp_path: Path) -> None:
-    options = {option: value for option, value in SHORT.items() if hasattr(discover.member("models", name).Config(), option)}
+    options = {option: value for option, value in SHORT.items() if hasattr(extensions.member("models", name).Config(), option)}
     known, users = data(), everybody()
     if name in REFUSED:
         with little_room(), pytest.raises(BadData, match=REFUSED[name]):
@@ -131,7 +132,7 @@ def test_everything_beside_the_models(tmp_path: Path) -> None:
         assert similar_items({"content": near}, known.items, K // 2).num_rows == N_ITEMS
         popular = np.bincount(known.matrix.indices, minlength=N_ITEMS).astype(np.float32)
         lists = first_unseen(popular, known.matrix, K)
-        pool = candidates.pool_block({"popularity": load_fit("popularity", tmp_path)}, users, np.ones(N_ITEMS, np.bool_), K, K)
+        pool = nomination.pool_block({"popularity": load_fit("popularity", tmp_path)}, users, np.ones(N_ITEMS, np.bool_), K, K)
         assert pool.num_rows == N_USERS * K
         judged = metrics.judge_items(lists.items, labels())
         assert len(metrics.ndcg(judged, K)) == N_USERS

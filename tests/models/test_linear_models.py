@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 
-from hybridrec.errors import BadData
-from hybridrec.models import HasFactors, TrainingData, UserBlock, ease, graph_filter, pure_svd
+from hybridrec.base.errors import BadData
+from hybridrec.models import ease, graph_filter, pure_svd
 from hybridrec.retrieval.spectrum import main_directions
+from hybridrec.types import HasFactors, TrainingData, UserBlock
 
 
 def random_data(n_users: int, n_items: int) -> TrainingData:

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 
-from hybridrec.models import TrainingData, UserBlock, item_knn, rp3beta, sequence_knn, user_knn
+from hybridrec.models import item_knn, rp3beta, sequence_knn, user_knn
 from hybridrec.retrieval import select
 from hybridrec.retrieval.recency import newer_items, newer_visits
+from hybridrec.types import TrainingData, UserBlock
 
 # users 0 and 1 chose items 0 and 1, user 2 chose items 0 and 2; item 3 has no event
 CHOSEN = [[1, 1, 0, 0], [1, 1, 0, 0], [1, 0, 1, 0]]

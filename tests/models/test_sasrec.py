@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 
+from hybridrec.base.errors import BadData
 from hybridrec.deep.fields import Layout
-from hybridrec.errors import BadData
-from hybridrec.models import TrainingData
 from hybridrec.models.sasrec import Config, Model
+from hybridrec.types import TrainingData
 
 if TYPE_CHECKING:
     from hybridrec.deep.networks.attention import SequenceNetwork

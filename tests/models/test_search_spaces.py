@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from test_conformance import block, checkerboard
 
-from hybridrec import discover
-from hybridrec.candidates import nominates
-from hybridrec.models import Linear, Log, OneOf
-from hybridrec.training import config_of
+from hybridrec.base import extensions
+from hybridrec.candidates.nomination import nominates
+from hybridrec.training.fits import config_of
 from hybridrec.tuning import search_space
+from hybridrec.types import Linear, Log, OneOf
 
-SEARCHED = [name for name in discover.names("models") if search_space(name)]
+SEARCHED = [name for name in extensions.names("models") if search_space(name)]
 QUICK = {"iterations": 2, "epochs": 2}  # what is learnt does not matter here
 
 
@@ -27,7 +27,7 @@ def ends(of: Log | Linear | OneOf, default: object) -> tuple[Any, Any]:
 
 @pytest.mark.parametrize("name", SEARCHED)
 def test_is_a_space_around_the_defaults(name: str) -> None:
-    defaults = asdict(discover.member("models", name).Config())
+    defaults = asdict(extensions.member("models", name).Config())
     assert nominates(name), "a model without lists cannot be judged by them"
     for option, of in search_space(name).items():
         default = defaults[option]
@@ -43,7 +43,7 @@ def test_is_a_space_around_the_defaults(name: str) -> None:
 @pytest.mark.parametrize("end", [0, 1])
 @pytest.mark.parametrize("name", SEARCHED)
 def test_fits_at_both_ends(name: str, end: int) -> None:
-    module, space = discover.member("models", name), search_space(name)
+    module, space = extensions.member("models", name), search_space(name)
     defaults = asdict(module.Config())
     options = {option: ends(of, defaults[option])[end] for option, of in space.items()}
     quick = {option: value for option, value in QUICK.items() if option in defaults and option not in space}

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 
-from hybridrec.errors import BadData
-from hybridrec.models import TrainingData, UserBlock
+from hybridrec.base.errors import BadData
 from hybridrec.models.segment_popularity import Config, Model
+from hybridrec.types import TrainingData, UserBlock
 
 
 def test_a_group_prefers_what_its_members_chose() -> None:

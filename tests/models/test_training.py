@@ -9,11 +9,11 @@ import pytest
 import small_world
 from scipy.sparse import csr_array
 
-from hybridrec import store
-from hybridrec.config import Config
-from hybridrec.errors import BadData
-from hybridrec.run import Run
-from hybridrec.training import model_seed, training_data, user_block
+from hybridrec.base.config import Config
+from hybridrec.base.errors import BadData
+from hybridrec.runs.run import Run
+from hybridrec.storage import store
+from hybridrec.training.fits import model_seed, training_data, user_block
 from jobs import train_model
 
 

@@ -8,7 +8,7 @@ from scipy.sparse import csr_array
 
 from hybridrec.deep.fields import newest, without
 from hybridrec.deep.held_out import hold_out
-from hybridrec.models import TrainingData
+from hybridrec.types import TrainingData
 
 # user 0 chose items 0, 1, 2 at ages 5, 1, 3; user 1 chose item 3; user 2 nothing
 MATRIX = csr_array(np.array([[1, 1, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]], dtype=np.float32))

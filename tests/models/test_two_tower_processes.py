@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from hybridrec.deep.distributed import read_data, write_data
-from hybridrec.models import TrainingData, two_tower
-from hybridrec.run import Run
-from hybridrec.training import training_data
+from hybridrec.models import two_tower
+from hybridrec.runs.run import Run
+from hybridrec.training.fits import training_data
+from hybridrec.types import TrainingData
 
 
 def data_of(run: Run) -> TrainingData:

@@ -10,11 +10,11 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybridrec import job
-from hybridrec.settings import Settings
-from hybridrec.spark import stop_server
-from hybridrec_airflow.process import ROOT, environment
+from hybridrec.base.settings import Settings
+from hybridrec.execution import job
+from hybridrec.execution.spark import stop_server
 from hybridrec_airflow.steps import Step, steps
+from hybridrec_local.process import ROOT, environment
 
 STEP_SECONDS = 240
 Launch = Callable[[Step, Path], int]

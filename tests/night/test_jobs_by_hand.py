@@ -8,11 +8,11 @@ import pools
 import pytest
 import small_world
 
-from hybridrec import store
+from hybridrec.base.settings import Settings
 from hybridrec.evaluation.backtest import origin_id
-from hybridrec.nights import Request, open_run
-from hybridrec.run import Run
-from hybridrec.settings import Settings
+from hybridrec.opening.new_run import Request, open_run
+from hybridrec.runs.run import Run
+from hybridrec.storage import store
 from jobs import ablate_sources, judge_origin, summarise_backtest
 
 pytestmark = pytest.mark.slow

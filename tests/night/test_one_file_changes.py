@@ -9,9 +9,9 @@ import nightly
 import pytest
 import small_world
 
-from hybridrec.lookup import open_target, recommend
-from hybridrec.run import Run
-from hybridrec.settings import Settings
+from hybridrec.base.settings import Settings
+from hybridrec.runs.run import Run
+from hybridrec.serving.lookup import open_target, recommend
 from hybridrec_airflow.steps import load_dag
 
 if TYPE_CHECKING:

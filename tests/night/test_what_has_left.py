@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 import small_world
 
-from hybridrec.lookup import open_target, recommend
-from hybridrec.run import Run
-from hybridrec.settings import Settings
+from hybridrec.base.settings import Settings
+from hybridrec.runs.run import Run
+from hybridrec.serving.lookup import open_target, recommend
 from hybridrec.sources import files
 
 if TYPE_CHECKING:

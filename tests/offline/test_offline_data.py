@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hybridrec.config import Config
-from hybridrec.errors import BadData
+from hybridrec.base.config import Config
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
 from hybridrec.ingest import clean, landing
 from hybridrec.offline.data import NAMED, SOME_DAY, adapt, add_named_by_events
 from hybridrec.offline.stages import Stages
-from hybridrec.settings import Settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

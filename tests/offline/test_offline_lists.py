@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from hybridrec.offline.lists import write_candidates, write_recommendations
-from hybridrec.run import FOLDS, Run
+from hybridrec.offline.exported_lists import write_candidates, write_recommendations
+from hybridrec.runs.run import FOLDS, Run
 from jobs import train_model
 
 K = 8

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from published_rows import publish
 
-from hybridrec import lookup
-from hybridrec.errors import BadData
-from hybridrec.run import Run
-from hybridrec.targets import Answer
+from hybridrec.base.errors import BadData
+from hybridrec.runs.run import Run
+from hybridrec.serving import lookup
 from hybridrec.targets.sqlite import SqliteTarget
+from hybridrec.versions.publications import Answer
 from jobs import check_output, publish_table
 from jobs.lookup import Params, main
 

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pytest
 from published_rows import publication, tables
 
-from hybridrec import output_checks
-from hybridrec.errors import BadData
-from hybridrec.lookup import open_target
-from hybridrec.run import Run
-from hybridrec.targets import Target
+from hybridrec.base.errors import BadData
+from hybridrec.publishing import output_checks
+from hybridrec.runs.run import Run
+from hybridrec.serving.lookup import open_target
+from hybridrec.versions.publications import Target
 from jobs import check_output, publish_table
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]

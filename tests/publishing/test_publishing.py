@@ -13,16 +13,17 @@ import pytest
 from published_rows import publication, tables
 from report import finished_night
 
-from hybridrec import lookup, publishing, store
-from hybridrec.errors import BadData
-from hybridrec.interventions import hold as publishing_held
-from hybridrec.interventions import interventions
-from hybridrec.job import Skip
-from hybridrec.kept_versions import as_markdown, kept_versions
-from hybridrec.run import Run
-from hybridrec.settings import Settings
-from hybridrec.targets import Target
-from hybridrec.targets.sqlite import require_version
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
+from hybridrec.execution.job import Skip
+from hybridrec.publishing import publish
+from hybridrec.publishing.interventions import hold as publishing_held
+from hybridrec.publishing.interventions import interventions
+from hybridrec.publishing.kept_versions import as_markdown, kept_versions
+from hybridrec.runs.run import Run
+from hybridrec.serving import lookup
+from hybridrec.storage import store
+from hybridrec.versions.publications import Target, require_version
 from jobs import check_output, confirm_outcome, publish_table, rollback_publication
 
 NOW = datetime(2026, 4, 12, 3, tzinfo=UTC)
@@ -37,9 +38,9 @@ def target(listed: Run) -> Iterator[Target]:
 
 @pytest.mark.parametrize("run_id", ["small", "scheduled__2026-01-31T02-00-00", "A.b-C", "9" * 128])
 def test_a_version_is_a_safe_name_that_only_its_run_has(run_id: str) -> None:
-    version = require_version(publishing.version_of(run_id))
-    assert version == publishing.version_of(run_id)
-    assert version != publishing.version_of(run_id + "x")
+    version = require_version(publish.version_of(run_id))
+    assert version == publish.version_of(run_id)
+    assert version != publish.version_of(run_id + "x")
 
 
 def test_a_run_is_published_as_it_was_checked(listed: Run, target: Target) -> None:
@@ -57,15 +58,15 @@ def test_the_registered_model_version_is_on_the_publication(listed: Run, target:
     with listed.staged("promotion") as folder:
         store.write_json(folder / "promotion.json", {"model_version": "17"})
     check_output.main(check_output.Params("small"))
-    assert publishing.publish_run(listed, target, NOW).model_version == "17"
+    assert publish.publish_run(listed, target, NOW).model_version == "17"
 
 
 def test_publishing_again_changes_nothing(listed: Run, target: Target) -> None:
     check_output.main(check_output.Params("small"))
-    first = publishing.publish_run(listed, target, NOW)
-    publishing.publish_run(listed, target, NOW.replace(hour=9))
+    first = publish.publish_run(listed, target, NOW)
+    publish.publish_run(listed, target, NOW.replace(hour=9))
     check_output.main(check_output.Params("small"))  # also a cleared check: the run is not compared with itself
-    publishing.publish_run(listed, target, NOW.replace(hour=9))
+    publish.publish_run(listed, target, NOW.replace(hour=9))
     assert target.versions() == [replace(first, state="live")]
 
 
@@ -104,10 +105,10 @@ def test_roll_back_goes_to_the_newest_kept_one_before_the_live(target: Target) -
     for number in (1, 2, 3):
         target.stage(publication(f"v{number}"), tables(f"mark{number}"))
         target.switch_to(f"v{number}", 5)
-    before, after = publishing.roll_back(target, None, 5)
+    before, after = publish.roll_back(target, None, 5)
     assert (before.version, after.version) == ("v3", "v2")
     rollback_publication.main(rollback_publication.Params())
-    assert publishing.live_publication(target.versions()) == replace(target.versions()[2], state="live")
+    assert publish.live_publication(target.versions()) == replace(target.versions()[2], state="live")
     assert target.versions()[2].version == "v1"
     with pytest.raises(BadData, match=r"no version older than the live v1 is kept; kept versions: v3 \(run run-v3"):
         rollback_publication.main(rollback_publication.Params())
@@ -130,7 +131,7 @@ def test_a_replaced_run_is_not_published_over_a_newer_one(listed: Run, target: T
     target.switch_to("newer", 5)
     with pytest.raises(BadData, match=r"was live and has been replaced by newer; to go back to it: python -m jobs.rollback_publication"):
         publish_table.main(publish_table.Params("small"))
-    rollback_publication.main(rollback_publication.Params(publishing.version_of("small")))
+    rollback_publication.main(rollback_publication.Params(publish.version_of("small")))
     assert target.versions()[1].state == "live"
 
 
@@ -156,9 +157,9 @@ def test_a_backfill_that_was_asked_to_publish_does_and_pushes_no_kept_version_ou
     check_output.main(check_output.Params("small", "wanted"))
     publish_table.main(publish_table.Params("small"))
     states = {found.version: found.state for found in target.versions()}
-    assert states == {publishing.version_of("small"): "live", "v4": "kept", "v3": "kept", "v2": "kept", "v1": "dropped"}
+    assert states == {publish.version_of("small"): "live", "v4": "kept", "v3": "kept", "v2": "kept", "v1": "dropped"}
     assert target.versions()[0].notes.startswith("backfill")
-    publishing.roll_back(target, "v4", 3)
+    publish.roll_back(target, "v4", 3)
     assert "dropped" not in {found.state for found in target.versions() if found.version != "v1"}
 
 
@@ -166,7 +167,7 @@ def test_versions_that_were_never_live_push_no_kept_version_out() -> None:
     found = [
         publication(f"v{number}", state=state) for number, state in enumerate(["live", "rejected", "staged", "kept", "dropped", "kept"])
     ]
-    assert [publishing.newest_to_keep(found, keep, "v0") for keep in (1, 2, 3, 4)] == [1, 4, 5, 5]
+    assert [publish.newest_to_keep(found, keep, "v0") for keep in (1, 2, 3, 4)] == [1, 4, 5, 5]
 
 
 def test_while_publications_are_held_a_night_publishes_nothing_and_says_who_when_and_why(listed: Run, target: Target) -> None:
@@ -197,8 +198,8 @@ def test_a_hold_that_comes_while_a_night_stages_keeps_it_from_switching(
         rollback_publication.main(rollback_publication.Params(action="hold", reason="wait"))
 
     monkeypatch.setattr(target, "check", held_meanwhile)
-    with pytest.raises(publishing.Held, match="wait"):
-        publishing.publish_run(listed, target, NOW)
+    with pytest.raises(publish.Held, match="wait"):
+        publish.publish_run(listed, target, NOW)
     assert [found.state for found in target.versions()] == ["staged"]
 
 
@@ -241,7 +242,7 @@ def test_only_a_run_that_published_or_was_not_to_is_confirmed(listed: Run, targe
     with pytest.raises(BadData, match="run small has published nothing"):
         confirm_outcome.main(confirm_outcome.Params("small"))
     publish_table.main(publish_table.Params("small"))
-    assert publishing.confirm_outcome(listed, target) == f"version {publishing.version_of('small')} is live"
+    assert publish.confirm_outcome(listed, target) == f"version {publish.version_of('small')} is live"
 
 
 def test_a_run_that_is_not_to_publish_is_confirmed_once_its_tables_have_passed(listed: Run, target: Target) -> None:
@@ -271,7 +272,7 @@ def test_a_person_chooses_from_the_kept_versions_by_their_figures(listed: Run, t
     assert f"| 60 | 10 | ndcg@10 {small.quality:.4f} | {small.coverage:.1%} |" in rows[1]
     odd = replace(small, publication=replace(small.publication, notes="override: a|b\nc"))
     assert as_markdown([odd]).splitlines()[2:] == [rows[1].replace("|  |", "| override: a/b c |")]
-    assert small.label.startswith(f"{publishing.version_of('small')} of 20")
+    assert small.label.startswith(f"{publish.version_of('small')} of 20")
 
 
 def _raw_manifest(run: Run, **options: object) -> dict[str, object]:

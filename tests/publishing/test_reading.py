@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hybridrec.run import Run
+from hybridrec.runs.run import Run
 from jobs import check_output, publish_table
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reading-the-tables.md").read_text()

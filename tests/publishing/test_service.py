@@ -27,12 +27,12 @@ import pytest
 import uvicorn
 from published_rows import publication, publish, rows, tables
 
-from hybridrec import service
-from hybridrec.service import create_app
+from hybridrec.serving import service
+from hybridrec.serving.service import create_app
 from hybridrec.tables import MAX_ID
-from hybridrec.targets import Reason, Target
 from hybridrec.targets.postgres import PostgresTarget
 from hybridrec.targets.sqlite import SqliteTarget
+from hybridrec.versions.publications import Reason, Target
 
 READS = ("/recommendations/u00001", "/items/i003/similar", "/popular", "/health")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from hybridrec.ranking.groups import NORMALISERS, best_first, minmax, rank_score, starts_of, zscore
+from hybridrec.candidates.groups import NORMALISERS, best_first, minmax, rank_score, starts_of, zscore
 
 NAN = np.nan
 STARTS = np.array([0, 3, 5, 6])

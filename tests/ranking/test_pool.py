@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from hybridrec.errors import BadData
-from hybridrec.ranking.pool import build_pool, feature_files, load_items, load_pool
-from hybridrec.run import Run
+from hybridrec.base.errors import BadData
+from hybridrec.candidates.pool import build_pool, feature_files, load_items, load_pool
+from hybridrec.runs.run import Run
 
 
 def test_columns_and_order(small_run: Run) -> None:

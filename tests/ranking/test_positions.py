@@ -11,14 +11,14 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from hybridrec import strategies
-from hybridrec.config import Config
-from hybridrec.evaluation.labels import load_labels
-from hybridrec.evaluation.metrics import judge, ndcg, row_gains
-from hybridrec.positions import correct_gains, examine, looks, training_gains
-from hybridrec.ranking.groups import rank_score, starts_of, zscore
+from hybridrec.base.config import Config
+from hybridrec.candidates.groups import rank_score, starts_of, zscore
+from hybridrec.candidates.pool import Pool, load_pool
+from hybridrec.metrics.labels import load_labels
+from hybridrec.metrics.metrics import judge, ndcg, row_gains
+from hybridrec.metrics.positions import correct_gains, examine, looks, training_gains
 from hybridrec.ranking.labelled import labels_in
-from hybridrec.ranking.pool import Pool, load_pool
-from hybridrec.run import Run
+from hybridrec.runs.run import Run
 from hybridrec.strategies import learned_weights
 
 LOOK = 1 / np.arange(1, 11) ** 0.8

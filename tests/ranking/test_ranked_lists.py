@@ -11,12 +11,12 @@ import pools
 import pyarrow as pa
 import pytest
 
-from hybridrec.config import Config
-from hybridrec.errors import BadData
-from hybridrec.ranking.lists import Depth, Ranking, rank_batches, rank_pool, sources_by_rank, user_blocks
-from hybridrec.ranking.policy import Choice, Policy, load_policy, read_choices, save_policy, write_choices
-from hybridrec.ranking.pool import feature_files, load_pool
-from hybridrec.run import Run
+from hybridrec.base.config import Config
+from hybridrec.base.errors import BadData
+from hybridrec.candidates.pool import feature_files, load_pool
+from hybridrec.policy.policy import Choice, Policy, load_policy, read_choices, save_policy, write_choices
+from hybridrec.policy.ranked_lists import Depth, Ranking, rank_batches, rank_pool, sources_by_rank, user_blocks
+from hybridrec.runs.run import Run
 from hybridrec.strategies import create
 from jobs import train_ranker
 
@@ -59,7 +59,7 @@ def test_each_segment_gets_its_list() -> None:
 
 def test_blocks_do_not_change_the_lists(small_run: Run, policy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = rank_pool(load_pool(small_run, "final"), load_policy(policy_folder), Depth(5, 3))
-    monkeypatch.setattr("hybridrec.ranking.lists.BLOCK_USERS", 7)
+    monkeypatch.setattr("hybridrec.policy.ranked_lists.BLOCK_USERS", 7)
     table = small_run.read("model_candidates", "final").sort_by([("user_idx", "ascending"), ("item_idx", "ascending")])
     batches = iter(table.to_batches(max_chunksize=53))
     parts = list(rank_batches(batches, Ranking(feature_files(small_run, "final"), policy_folder, Depth(5, 3))))
@@ -105,7 +105,7 @@ def test_choices_survive_their_file(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_spark_ranks_as_one_process_does_and_repeats_itself(spark: object, small_run: Run, policy_folder: Path) -> None:
-    from hybridrec import store
+    from hybridrec.storage import store
     from jobs import rank_candidates
 
     with small_run.staged("promotion") as folder:

@@ -12,8 +12,8 @@ import pools
 import pytest
 from numpy.testing import assert_array_equal
 
-from hybridrec.errors import BadData
-from hybridrec.ranking.pool import Pool
+from hybridrec.base.errors import BadData
+from hybridrec.candidates.pool import Pool
 from hybridrec.ranking.ranker import Blend, Ranker, mixed
 from hybridrec.ranking.ranker_fit import NO_TREES, Config, TreeChoice, better, fit_ranker
 

@@ -13,15 +13,16 @@ import pyarrow as pa
 import pytest
 import small_world
 
-from hybridrec import registry, store
-from hybridrec.candidates import pool_block
-from hybridrec.catalogue import known_items
-from hybridrec.config import Config
-from hybridrec.ranking.lists import Depth, rank_pool
-from hybridrec.ranking.policy import load_policy
-from hybridrec.ranking.pool import load_pool
-from hybridrec.run import FOLDS, Run
-from hybridrec.training import fit_model, load_fit, training_data, user_block
+from hybridrec.base.config import Config
+from hybridrec.candidates.nomination import pool_block
+from hybridrec.candidates.pool import load_pool
+from hybridrec.dataset.catalogue import known_items
+from hybridrec.policy.policy import load_policy
+from hybridrec.policy.ranked_lists import Depth, rank_pool
+from hybridrec.registry import mlflow_registry
+from hybridrec.runs.run import FOLDS, Run
+from hybridrec.storage import store
+from hybridrec.training.fits import fit_model, load_fit, training_data, user_block
 from jobs import evaluate, promote_model, register_model, train_ranker
 
 pytestmark = pytest.mark.slow
@@ -87,7 +88,7 @@ def test_a_night_is_logged_once_and_registered_once(tracked_home: Path) -> None:
     run = night("first")
     register(run)
     register(run)
-    client = registry.connect(run.settings)
+    client = mlflow_registry.connect(run.settings)
     assert [v.version for v in client.search_model_versions("name='hybridrec'")] in (["1"], [1])
     found = client.search_runs([client.get_experiment_by_name("hybridrec").experiment_id])
     parents = [r for r in found if "mlflow.parentRunId" not in r.data.tags]
@@ -111,10 +112,10 @@ def test_killed_attempt_leaves_no_second_parent(tracked_home: Path, monkeypatch:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(registry, "_register_stack", killed)
+        patch.setattr(mlflow_registry, "_register_stack", killed)
         register(run)
     register(run)
-    client = registry.connect(run.settings)
+    client = mlflow_registry.connect(run.settings)
     found = client.search_runs([client.get_experiment_by_name("hybridrec").experiment_id])
     assert len([r for r in found if "mlflow.parentRunId" not in r.data.tags]) == 1
     assert len(found) == 1 + len(MODELS) * len(FOLDS)
@@ -153,7 +154,7 @@ def test_worse_night_is_refused_and_the_champions_policy_serves(tracked_home: Pa
     for _ in range(2):  # a rerun finds the same champion and says the same
         verdict = promote(second)
         assert (verdict["promoted"], verdict["serving"], verdict["model_version"]) == (False, "champion", "1")
-    client = registry.connect(second.settings)
+    client = mlflow_registry.connect(second.settings)
     assert str(client.get_model_version_by_alias("hybridrec", "champion").version) == "1"
     tags = client.get_model_version("hybridrec", "2").tags
     assert tags["hybridrec.gate"] == "refused"
@@ -176,7 +177,8 @@ def test_rerun_after_promotion_compares_with_the_same_champion(tracked_home: Pat
 
 
 def test_many_processes_may_meet_a_fresh_database(home: Path) -> None:
-    code = "from hybridrec import registry; from hybridrec.settings import Settings; registry.connect(Settings.from_env())"
+    imports = "from hybridrec.base.settings import Settings; from hybridrec.registry import mlflow_registry"
+    code = f"{imports}; mlflow_registry.connect(Settings.from_env())"
     started = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(3)]
     errors = [process.communicate(timeout=120)[1] for process in started]
     assert [process.returncode for process in started] == [0, 0, 0], errors
@@ -190,9 +192,9 @@ def test_a_search_is_a_nested_run_of_its_own_parent(tracked_home: Path) -> None:
     tuned = {"options": {"factors": 16}, "metric": "ndcg@20", "before": 0.1, "after": 0.2}
     path.write_text(json.dumps({"tuned": tuned, "standard_error": 0.01, "trials": trials}))
     for model in ("als", "item_knn", "als"):  # a cleared task replaces what it logged
-        registry.log_search(run, model, path)
-    client = registry.connect(run.settings)
-    runs = client.search_runs([client.get_experiment_by_name(registry.NAME).experiment_id])
+        mlflow_registry.log_search(run, model, path)
+    client = mlflow_registry.connect(run.settings)
+    runs = client.search_runs([client.get_experiment_by_name(mlflow_registry.NAME).experiment_id])
     (parent,) = [found for found in runs if "mlflow.parentRunId" not in found.data.tags]
     nested = {found.info.run_name: found for found in runs if found is not parent}
     assert len(runs) == 3 and set(nested) == {"tuning als", "tuning item_knn"}
@@ -201,4 +203,4 @@ def test_a_search_is_a_nested_run_of_its_own_parent(tracked_home: Path) -> None:
     assert [(metric.step, metric.value) for metric in history] == [(0, 0.1), (2, 0.2)]
     assert nested["tuning als"].data.params == {"factors": "16"}
     assert [file.path for file in client.list_artifacts(nested["tuning als"].info.run_id)] == ["tuned.json"]
-    assert registry.version_of(client, run) is None
+    assert mlflow_registry.version_of(client, run) is None

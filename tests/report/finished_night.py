@@ -10,15 +10,15 @@ import pandas as pd
 import pyarrow as pa
 import small_world
 
-from hybridrec import store
 from hybridrec.evaluation.ablation import Ablation, as_columns
 from hybridrec.evaluation.comparisons import Comparison
 from hybridrec.evaluation.gate import Verdict
 from hybridrec.evaluation.leaks import FOUND, FOUND_FILE, Finding
 from hybridrec.evaluation.promotion import write_promotion
-from hybridrec.output_checks import Check
-from hybridrec.ranking.policy import DECISION, Choice, write_choices
-from hybridrec.run import Run
+from hybridrec.policy.policy import DECISION, Choice, write_choices
+from hybridrec.publishing.output_checks import Check
+from hybridrec.runs.run import Run
+from hybridrec.storage import store
 from hybridrec.tables import table
 
 SOURCES = ("als", "content_attributes", "item_knn", "popularity")

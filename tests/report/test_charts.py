@@ -8,9 +8,10 @@ import pytest
 
 from hybridrec.evaluation.ablation import Ablation
 from hybridrec.evaluation.comparisons import Comparison
-from hybridrec.report.charts import Axis, Line, histogram_chart, line_chart, lorenz_chart, ticks
-from hybridrec.report.facts import Exposure, Histogram, Metric
-from hybridrec.report.forest import ablation_forest, difference_forest, metric_forest
+from hybridrec.report.facts import Metric
+from hybridrec.report.list_facts import Exposure, Histogram
+from hybridrec.report.pages.charts import Axis, Line, histogram_chart, line_chart, lorenz_chart, ticks
+from hybridrec.report.pages.forest_plot import ablation_forest, difference_forest, metric_forest
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hybridrec.report.exposure import exposure
+from hybridrec.report.gathering.exposure import exposure
 
 
 def test_even_spread_has_no_gini_and_a_straight_curve() -> None:

@@ -22,20 +22,20 @@ import small_world
 from listed_run import ranked_rows
 from published_rows import publication, tables
 
-from hybridrec import store
 from hybridrec.evaluation.comparisons import Comparison
 from hybridrec.evaluation.gate import Verdict
 from hybridrec.evaluation.promotion import write_promotion
-from hybridrec.job import TaskRecord
-from hybridrec.lookup import open_target
-from hybridrec.publishing import note_held
-from hybridrec.report import collect as collecting
+from hybridrec.execution.job import TaskRecord
+from hybridrec.publishing.publish import note_held
 from hybridrec.report.facts import Facts
-from hybridrec.report.lists import sample_positions
-from hybridrec.report.page import ablation_tables, metric_tables, render, report_json
+from hybridrec.report.gathering import collect as collecting
+from hybridrec.report.gathering.list_figures import sample_positions
+from hybridrec.report.gathering.warnings import warnings
+from hybridrec.report.pages.page import ablation_tables, metric_tables, render, report_json
 from hybridrec.report.story import served_sentence
-from hybridrec.report.warnings import warnings
-from hybridrec.run import Input, Run
+from hybridrec.runs.run import Input, Run
+from hybridrec.serving.lookup import open_target
+from hybridrec.storage import store
 
 ROOT = Path(__file__).parents[2]
 WRITTEN_AT = small_world.AS_OF + timedelta(hours=6)
@@ -305,13 +305,13 @@ def test_the_job_commits_page_and_figures(small_run: Run) -> None:
 
 @pytest.mark.slow
 def test_the_page_is_added_to_the_nights_mlflow_run(night: Run) -> None:
-    from hybridrec import registry
+    from hybridrec.registry import mlflow_registry
 
     assert "MLflow has no run of this night" in write_report(night)
-    client = registry.connect(night.settings)
-    experiment = client.get_experiment_by_name(registry.NAME).experiment_id
-    parent = client.create_run(experiment, tags={registry.RUN_TAG: night.run_id}).info.run_id
-    tags = {registry.RUN_TAG: night.run_id, "mlflow.parentRunId": parent}
+    client = mlflow_registry.connect(night.settings)
+    experiment = client.get_experiment_by_name(mlflow_registry.NAME).experiment_id
+    parent = client.create_run(experiment, tags={mlflow_registry.RUN_TAG: night.run_id}).info.run_id
+    tags = {mlflow_registry.RUN_TAG: night.run_id, "mlflow.parentRunId": parent}
     child = client.create_run(experiment, tags=tags).info.run_id
     assert "added to the MLflow run" in write_report(night)
     assert [found.path for found in client.list_artifacts(parent, "report")] == ["report/report.html"]

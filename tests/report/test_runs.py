@@ -12,13 +12,13 @@ import pytest
 from database import READER
 from published_rows import AS_OF, publication, tables
 
-from hybridrec import store
-from hybridrec.interventions import Intervention, record
-from hybridrec.lookup import open_target
-from hybridrec.report.runs import RunList, list_runs, render_runs
+from hybridrec.base.settings import Settings
+from hybridrec.publishing.interventions import Intervention, record
+from hybridrec.report.pages.run_list import RunList, list_runs, render_runs
 from hybridrec.report.summary import SUMMARY
-from hybridrec.settings import Settings
-from hybridrec.targets import Target
+from hybridrec.serving.lookup import open_target
+from hybridrec.storage import store
+from hybridrec.versions.publications import Target
 
 NOW = AS_OF + timedelta(hours=6)
 

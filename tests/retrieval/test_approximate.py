@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 
-from hybridrec.models import NO_ITEM, TrainingData, UserBlock
 from hybridrec.retrieval import approximate
 from hybridrec.retrieval.approximate import choose_index, make_index, recalls_of
-from hybridrec.retrieval.dot import Catalogue, DotProductModel, Vectors, score_dot, search
+from hybridrec.retrieval.dot import DotProductModel, Vectors
+from hybridrec.retrieval.exact import Catalogue, score_dot, search
+from hybridrec.types import NO_ITEM, TrainingData, UserBlock
 
 N_ITEMS, N_USERS, N_FACTORS, K = 12_000, 600, 24, 40
 

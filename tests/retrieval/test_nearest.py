@@ -8,13 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from hybridrec.models import NO_ITEM, Neighbours
 from hybridrec.models.graph_filter import Config, Model
 from hybridrec.retrieval import select, terms
 from hybridrec.retrieval.dot import Vectors
-from hybridrec.retrieval.nearest import Norms, Reach, nearest
+from hybridrec.retrieval.kernels.arrays import Norms, Reach
+from hybridrec.retrieval.nearest import nearest
 from hybridrec.retrieval.sparse import as_csr, one_hot, score_rows, score_sparse, top_k_sparse, unit_rows
 from hybridrec.retrieval.terms import Terms, equal_rows
+from hybridrec.types import NO_ITEM, Neighbours
 
 SIZES = st.tuples(st.integers(1, 12), st.integers(0, 9), st.integers(1, 8))  # items, users, kept
 SEEDS = st.integers(0, 2**32 - 1)

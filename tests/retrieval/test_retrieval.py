@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from hybridrec.models import NO_ITEM, Neighbours
-from hybridrec.retrieval import dot, kernels, select
-from hybridrec.retrieval.dot import score_dot, top_k_dot
+from hybridrec.retrieval import exact, select
+from hybridrec.retrieval.exact import score_dot, top_k_dot
+from hybridrec.retrieval.kernels import dense
 from hybridrec.retrieval.order import first_unseen
 from hybridrec.retrieval.sparse import load_csr, save_csr, score_sparse, top_k_sparse
+from hybridrec.types import NO_ITEM, Neighbours
 
 SIZES = st.tuples(st.integers(0, 7), st.integers(1, 9), st.integers(1, 5), st.integers(0, 12))  # users, items, factors, k
 SEEDS = st.integers(0, 2**32 - 1)
@@ -47,7 +48,7 @@ def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     if request.param == "tiny blocks":
         monkeypatch.setattr(select, "BLOCK_CELLS", 4)
         for name, size in (("USERS_AT_ONCE", 2), ("ITEMS_AT_ONCE", 64), ("MIN_SAMPLE", 16)):
-            monkeypatch.setattr(dot, name, size)
+            monkeypatch.setattr(exact, name, size)
 
 
 @settings(max_examples=60, deadline=None)
@@ -106,8 +107,8 @@ def test_a_search_ends_where_the_vectors_are_too_short(threads: int, monkeypatch
     users[0], users[1], items[500:600] = 0, 1e-30, 0
     seen, scorable = random_csr(rng, 90, 9_000, 0.1), rng.random(9_000) < 0.9
     looked_at: list[int] = []
-    collect = kernels.collect
-    monkeypatch.setattr(kernels, "collect", lambda tile, *rest: looked_at.append(tile.size) or collect(tile, *rest))
+    collect = dense.collect
+    monkeypatch.setattr(dense, "collect", lambda tile, *rest: looked_at.append(tile.size) or collect(tile, *rest))
     found = top_k_dot(users, items, seen, 30, scorable, threads)
     assert_same(found, whole_lists(users, items, csr_array((seen.toarray() > 0) | ~scorable), 30))
     assert sum(looked_at) < 0.5 * 90 * 9_000

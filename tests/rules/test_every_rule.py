@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 from made_lists import items_of, random_world
 
-from hybridrec import discover
-from hybridrec.config import Config
-from hybridrec.errors import BadData
-from hybridrec.reranking import Rule, active_rules, apply_rules, in_order
+from hybridrec.base import extensions
+from hybridrec.base.config import Config
+from hybridrec.base.errors import BadData
+from hybridrec.reranking.rule_chain import Rule, active_rules, apply_rules, in_order
 from hybridrec.rules import Kind
 
 SEEDS = range(5)
@@ -88,7 +88,7 @@ def test_a_rule_of_one_new_file_is_applied(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules" / "toy_even_only.py").write_text(textwrap.dedent(TOY))
     monkeypatch.setenv("HYBRIDREC_EXTENSIONS", str(tmp_path))
-    assert "toy_even_only" in discover.names("rules")
+    assert "toy_even_only" in extensions.names("rules")
     lists, context = random_world(3)
     after = apply_rules(lists, context, active_rules(Config()))
     assert len(after) > 0

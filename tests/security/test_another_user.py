@@ -121,7 +121,7 @@ def test_nobody_writes_through_mlflow(stack: Stack, first_night: str, tmp_path: 
 
 
 def test_nothing_listens_beyond_this_machine(stack: Stack, spark_server: Spark) -> None:
-    from hybridrec_airflow.services import STOP_ORDER, Service
+    from hybridrec_local.services import STOP_ORDER, Service
 
     services = [Service(name, stack.installation).daemon.process() for name in STOP_ORDER]
     places = [place for service in services if service for place in _listening(service.pid)] + _listening(spark_server.pid)
@@ -202,7 +202,7 @@ def _basic(stack: Stack, user: str) -> dict[str, str]:
 
 
 def _answer(address: str, headers: dict[str, str], body: dict[str, Any] | None = None) -> tuple[int, bytes]:
-    from hybridrec_airflow.rest import DIRECT
+    from hybridrec_local.rest import DIRECT
 
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(address, data, {"Content-Type": "application/json"} | headers)

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from published_rows import publish
 
-from hybridrec.private_files import keep_private, make_private_folder, tighten, write_private
-from hybridrec.settings import Settings
+from hybridrec.base.errors import BadData
+from hybridrec.base.private_files import keep_private, make_private_folder, require_own, tighten, write_private
+from hybridrec.base.settings import Settings
 from hybridrec.targets.sqlite import connect
 
 ROOT = Path(__file__).parent.parent.parent
@@ -130,3 +131,12 @@ def test_a_database_server_of_another_user_can_pass_to_its_folder(home: Path) ->
     (home / "runs").mkdir()
     keep_private(Settings.from_env())
     assert [rights(path) for path in (home, home / "cluster", home / "runs")] == ["711", "711", "700"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to somebody else")
+def test_a_home_of_another_user_is_refused(tmp_path: Path) -> None:
+    require_own(tmp_path / "none yet")
+    require_own(tmp_path)
+    os.chown(tmp_path, 65534, 65534)
+    with pytest.raises(BadData, match=f"{tmp_path} belongs to another user, who could read and replace what is in it"):
+        require_own(tmp_path)

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from hybridrec.base.settings import Settings
 from hybridrec.reading import delimited, text
-from hybridrec.settings import Settings
 from hybridrec.sources import files
 
 from .conftest import HEADER, ROW, Rows, land, land_with_names, refusal

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from plain_user import as_a_plain_user
 
-from hybridrec.errors import BadData
-from hybridrec.settings import Settings
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
 from hybridrec.sources import files
 
 from .conftest import HEADER, ROW, land, refusal

@@ -11,9 +11,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
 from hybridrec.ingest import landing
-from hybridrec.settings import Settings
 from hybridrec.sources import movielens_100k
 
 INTER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n196\t242\t3\t881250949\n"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pools
 import pytest
 
-from hybridrec import discover
-from hybridrec.run import Run
+from hybridrec.base import extensions
+from hybridrec.runs.run import Run
 from jobs import evaluate, train_ranker
 
 DOCS = Path(__file__).parents[2] / "docs" / "adding-a-strategy.md"
@@ -27,7 +27,7 @@ def extension(tmp_path: Path, small_run: Run, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_example_is_judged(extension: Path, small_run: Run) -> None:
-    assert "best_rank" in discover.names("strategies")
+    assert "best_rank" in extensions.names("strategies")
     run = pools.add_candidates(small_run)
     train_ranker.main(train_ranker.Params(run.run_id))
     evaluate.main(evaluate.Params(run.run_id))

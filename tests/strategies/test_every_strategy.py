@@ -10,13 +10,14 @@ import pools
 import pytest
 from numpy.testing import assert_array_equal
 
-from hybridrec import discover, strategies
-from hybridrec.config import Config
-from hybridrec.errors import BadData
-from hybridrec.ranking.groups import Floats
-from hybridrec.ranking.pool import Pool
+from hybridrec import strategies
+from hybridrec.base import extensions
+from hybridrec.base.config import Config
+from hybridrec.base.errors import BadData
+from hybridrec.candidates.groups import Floats
+from hybridrec.candidates.pool import Pool
 
-NAMES = discover.names("strategies")
+NAMES = extensions.names("strategies")
 LEARNT = tuple(name for name in NAMES if strategies.learns(name))
 NAN = np.float32("nan")
 
@@ -52,7 +53,7 @@ def with_columns(pool: Pool, **columns: Floats) -> Pool:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_declares_itself(name: str) -> None:
-    module = discover.member("strategies", name)
+    module = extensions.member("strategies", name)
     assert len(module.DOC) > 20
     assert is_dataclass(module.Config)
     assert isinstance(module.Strategy(module.Config()), strategies.Strategy)

@@ -8,12 +8,12 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from hybridrec import strategies
-from hybridrec.config import Config
-from hybridrec.errors import BadData
-from hybridrec.evaluation.metrics import judge, ndcg, row_gains
+from hybridrec.base.config import Config
+from hybridrec.base.errors import BadData
+from hybridrec.candidates.pool import Pool, load_pool
+from hybridrec.metrics.metrics import judge, ndcg, row_gains
 from hybridrec.ranking.labelled import labels_in
-from hybridrec.ranking.pool import Pool, load_pool
-from hybridrec.run import Run
+from hybridrec.runs.run import Run
 from hybridrec.strategies import cascade, feature_augmentation, feature_combination, learned_weights, meta_level, mixed, switching, weighted
 
 NAN = float("nan")
@@ -151,7 +151,7 @@ def test_feature_augmentation_fills_missing_collaborative_scores_with_content() 
 
 
 def test_stacking_ranks_hits_above_misses(small_run: Run, pool: Pool) -> None:
-    from hybridrec.evaluation.labels import load_labels
+    from hybridrec.metrics.labels import load_labels
 
     gains = row_gains(pool, load_labels(small_run, "rank"))
     strategy = strategies.create("stacking", Config())

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridrec.ahead import one_ahead
-from hybridrec.content_hash import TableHash
-from hybridrec.errors import BadData
-from hybridrec.row_text import as_text
+from hybridrec.base.errors import BadData
+from hybridrec.storage.ahead import one_ahead
 from hybridrec.tables import Column, Table
+from hybridrec.versions.content_hash import TableHash
+from hybridrec.versions.row_text import as_text
 
 TABLE = Table(
     name="out_small",

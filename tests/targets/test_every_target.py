@@ -12,17 +12,18 @@ import pyarrow as pa
 import pytest
 from published_rows import publication, publish, rows, tables
 
-from hybridrec import discover, lookup
-from hybridrec.errors import BadData
-from hybridrec.publishing import newest_to_keep
-from hybridrec.settings import Settings
-from hybridrec.targets import PUBLISHED, Target
+from hybridrec.base import extensions
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
+from hybridrec.publishing.publish import newest_to_keep
+from hybridrec.serving import lookup
+from hybridrec.versions.publications import PUBLISHED, Target
 
 EXTENSIONS = os.environ.get("HYBRIDREC_EXTENSIONS", "")  # a target under development: home clears the variable
 
 
 NEEDS_A_SERVER = {"postgres": "postgres_address"}  # the fixture with the server's address
-EACH = [pytest.param(name, marks=pytest.mark.slow if name in NEEDS_A_SERVER else ()) for name in discover.names("targets")]
+EACH = [pytest.param(name, marks=pytest.mark.slow if name in NEEDS_A_SERVER else ()) for name in extensions.names("targets")]
 
 
 @pytest.fixture(params=EACH)
@@ -30,7 +31,7 @@ def target(request: pytest.FixtureRequest, home: object, monkeypatch: pytest.Mon
     monkeypatch.setenv("HYBRIDREC_EXTENSIONS", EXTENSIONS)
     if request.param in NEEDS_A_SERVER:
         monkeypatch.setenv(f"HYBRIDREC_{request.param.upper()}", request.getfixturevalue(NEEDS_A_SERVER[request.param]))
-    found = discover.member("targets", request.param).connect(Settings.from_env())
+    found = extensions.member("targets", request.param).connect(Settings.from_env())
     yield found
     found.close()
 
@@ -221,7 +222,7 @@ def test_a_target_of_one_new_file_is_published_to(home: Path, tmp_path: Path, mo
     (tmp_path / "targets" / "toy_second_file.py").write_text(TOY)
     monkeypatch.setenv("HYBRIDREC_EXTENSIONS", str(tmp_path))
     monkeypatch.setenv("HYBRIDREC_TARGET", "toy_second_file")
-    assert "toy_second_file" in discover.names("targets")
+    assert "toy_second_file" in extensions.names("targets")
     found = lookup.open_target(Settings.from_env())
     publish(found, "v1", "one")
     assert lookup.recommend(found, "u00001", 3).version == "v1"

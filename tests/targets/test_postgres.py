@@ -16,8 +16,8 @@ import pytest
 from database import READER, as_role, sql
 from published_rows import publication, publish, publish_beside_readers, tables
 
-from hybridrec.errors import BadData
-from hybridrec.settings import Settings
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
 from hybridrec.targets import postgres
 from hybridrec.targets.postgres import PostgresTarget
 from hybridrec.targets.sqlite import SqliteTarget

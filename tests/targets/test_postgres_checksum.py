@@ -15,7 +15,7 @@ from published_rows import rows
 from hybridrec.postgresql.checksum import MODULUS, TableChecksum, stored_sum
 from hybridrec.postgresql.version_tables import column_ddl
 from hybridrec.tables import ARROW_TYPES, Column, Table
-from hybridrec.targets import PUBLISHED, definition
+from hybridrec.versions.publications import PUBLISHED, definition
 
 pytestmark = pytest.mark.slow
 TEXTS = [

@@ -11,9 +11,9 @@ import pytest
 from database import PUBLISHER, READER, administer, as_role, sql
 from published_rows import publication, publish, tables
 
-from hybridrec.errors import BadData
-from hybridrec.targets import PUBLISHED
+from hybridrec.base.errors import BadData
 from hybridrec.targets.postgres import PostgresTarget
+from hybridrec.versions.publications import PUBLISHED
 
 pytestmark = pytest.mark.slow
 PAGE = Path(__file__).parents[2] / "docs/reading-the-tables.md"

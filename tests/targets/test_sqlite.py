@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from published_rows import publication, publish, publish_beside_readers, tables
 
-from hybridrec.errors import BadData
-from hybridrec.job import explain_os_error
+from hybridrec.base.errors import BadData
+from hybridrec.execution.job import explain_os_error
 from hybridrec.targets import sqlite
 from hybridrec.targets.sqlite import SqliteTarget
 

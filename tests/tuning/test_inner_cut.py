@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 
-from hybridrec.config import Split
-from hybridrec.errors import BadData
-from hybridrec.models import TrainingData
+from hybridrec.base.config import Split
+from hybridrec.base.errors import BadData
 from hybridrec.tuning.inner_cut import inner_cut
+from hybridrec.types import TrainingData
 
 # user, item, days before the cut; user 3 has one pair, user 4 none
 PAIRS = [(0, 0, 9), (0, 1, 5), (0, 2, 2), (0, 3, 1), (1, 0, 8), (1, 2, 7), (1, 4, 3), (2, 1, 6), (2, 4, 4), (3, 5, 1)]

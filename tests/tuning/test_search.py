@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 from test_inner_cut import random_data
 
-from hybridrec import discover
-from hybridrec.errors import BadData
-from hybridrec.evaluation.metrics import Labels
-from hybridrec.models import TrainingData
+from hybridrec.base import extensions
+from hybridrec.base.errors import BadData
+from hybridrec.metrics.metrics import Labels
 from hybridrec.tuning import Budget, Trial, search
 from hybridrec.tuning.trials import choose, judged_lists
+from hybridrec.types import TrainingData
 
 TOY = '''
 """Lists the held-out items of user 0 to 199 the better, the nearer `depth` is to 32 and `sign` to "plus". For tests."""
 from dataclasses import dataclass
 import numpy as np
-from hybridrec.errors import BadData
-from hybridrec.models import Linear, Log, Neighbours, OneOf
+from hybridrec.base.errors import BadData
+from hybridrec.types import Linear, Log, Neighbours, OneOf
 
 DOC, BECAUSE, REQUIRED = "Toy.", "it is a toy", False
 SEARCH = {"depth": Log(2, 512), "sign": OneOf(("minus", "plus")), "slope": Linear(0.0, 1.0)}
@@ -64,7 +64,7 @@ def toy(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     (tmp_path / "extension" / "models").mkdir(parents=True)
     (tmp_path / "extension" / "models" / "toy_tuned.py").write_text(TOY)
     monkeypatch.setenv("HYBRIDREC_EXTENSIONS", str(tmp_path / "extension"))
-    discover.member("models", "toy_tuned").TRUTH = data().matrix.toarray()
+    extensions.member("models", "toy_tuned").TRUTH = data().matrix.toarray()
     yield "toy_tuned"
     sys.modules.pop("hybridrec.models.toy_tuned", None)
 

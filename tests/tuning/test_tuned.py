@@ -16,14 +16,15 @@ import pytest
 import small_world
 from test_inner_cut import random_data
 
-from hybridrec import registry, store
-from hybridrec.config import Config, Options
-from hybridrec.job import Skip
-from hybridrec.nights import Request, open_run
-from hybridrec.report.collect import collect
-from hybridrec.report.page import render
-from hybridrec.run import Run
-from hybridrec.settings import Settings
+from hybridrec.base.config import Config, Options
+from hybridrec.base.settings import Settings
+from hybridrec.execution.job import Skip
+from hybridrec.opening.new_run import Request, open_run
+from hybridrec.registry import mlflow_registry
+from hybridrec.report.gathering.collect import collect
+from hybridrec.report.pages.page import render
+from hybridrec.runs.run import Run
+from hybridrec.storage import store
 from hybridrec.tuning import SearchResult, Trial, tuned
 from jobs import tune_model
 
@@ -106,13 +107,13 @@ def test_killed_half_way_leaves_the_old_one(night: Run, monkeypatch: pytest.Monk
 
 
 def test_the_job_searches_what_toml_has_not_fixed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hybridrec import discover
-    from hybridrec.models import Linear, Log
+    from hybridrec.base import extensions
+    from hybridrec.types import Linear, Log
 
-    module = discover.member("models", "recent_popularity")
+    module = extensions.member("models", "recent_popularity")
     monkeypatch.setattr(module, "SEARCH", {"half_life_days": Log(1, 365)}, raising=False)
     logged: list[tuple[str, Path]] = []
-    monkeypatch.setattr(registry, "log_search", lambda run, model, path: logged.append((model, path)))
+    monkeypatch.setattr(mlflow_registry, "log_search", lambda run, model, path: logged.append((model, path)))
     run = small_world.make_run(config=Config(k=10))
     tune_model.main(tune_model.Params("small", "recent_popularity", trials=4, seconds=60))
     ((model, path),) = logged

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor, nn
 
-from hybridrec.models import PairScorer, TrainingData
+from hybridrec.base.settings import Settings
 from hybridrec.retrieval.dot import DotProductModel
-from hybridrec.settings import Settings
+from hybridrec.types import PairScorer, TrainingData
 
 M = TypeVar("M", bound=DotProductModel[Any])
 B = TypeVar("B", NDArray[np.int64], Tensor)
@@ -34,11 +34,11 @@ FITTED, METRICS = "fitted", "metrics.json"
 def fit_in_processes(alone: M, data: TrainingData, processes: int) -> tuple[M, dict[str, float]]:
     """The model as so many processes fit it together, and its metrics. alone: the model with its options for one process.
 
-    Its training must be hybridrec.deep.training's. RuntimeError with the end of their output when a process fails.
+    Its training must be hybridrec.deep.training_loop's. RuntimeError with the end of their output when a process fails.
     """
     from pyspark.ml.torch.distributor import TorchDistributor
 
-    from hybridrec.spark import session
+    from hybridrec.execution.spark import session
 
     shared = Settings.from_env().home / "spark"
     shared.mkdir(parents=True, exist_ok=True)

@@ -11,8 +11,8 @@ import numpy as np
 from hybridrec.deep.fields import item_fields, user_fields
 from hybridrec.deep.held_out import hold_out
 from hybridrec.deep.schedule import Schedule
-from hybridrec.models import TrainingData
 from hybridrec.retrieval.dot import DotProductModel, Vectors
+from hybridrec.types import TrainingData
 
 if TYPE_CHECKING:
     from hybridrec.deep.factors import Loss
@@ -62,7 +62,7 @@ class FactorModel(DotProductModel[Options]):
         from hybridrec.deep.networks.factors import Factors
         from hybridrec.deep.networks.field_sum import embed
         from hybridrec.deep.sampling import negatives
-        from hybridrec.deep.training import reproducible, train
+        from hybridrec.deep.training_loop import reproducible, train
 
         config = self.config
         cut = hold_out(data, config.validation_users)

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec.models import Floats, Ints, TrainingData
 from hybridrec.retrieval.select import row_numbers
 from hybridrec.retrieval.sparse import load_csr, save_csr
+from hybridrec.types import Floats, Ints, TrainingData
 
 if TYPE_CHECKING:
     import pandas as pd

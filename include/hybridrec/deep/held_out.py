@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec.models import TrainingData
 from hybridrec.retrieval.select import row_numbers
+from hybridrec.types import TrainingData
 
 MIN_ITEMS_TO_HOLD_OUT = 3
 

@@ -12,7 +12,7 @@ import numpy as np
 from hybridrec.deep.fields import HISTORY, FieldTable, item_fields, newest, user_fields, with_history
 from hybridrec.deep.held_out import hold_out
 from hybridrec.deep.schedule import Schedule
-from hybridrec.models import Floats, Ints, TrainingData, UserBlock
+from hybridrec.types import Floats, Ints, TrainingData, UserBlock
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -63,7 +63,7 @@ class PairModel(ABC):
         """Train on all pairs but the held-out ones, which say when to stop."""
         from hybridrec.deep.pairs import PairLesson
         from hybridrec.deep.sampling import negatives
-        from hybridrec.deep.training import reproducible, train
+        from hybridrec.deep.training_loop import reproducible, train
 
         config = self.config
         cut = hold_out(data, config.validation_users)
@@ -81,7 +81,7 @@ class PairModel(ABC):
     def score_pairs(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
         """Scores of pairs; NaN for a user without history and for an item of which the model knows nothing."""
         from hybridrec.deep.pairs import score
-        from hybridrec.deep.training import one_thread
+        from hybridrec.deep.training_loop import one_thread
 
         bags = newest(users.history, users.days, self.config.history_items)
         asked = with_history(self.users.take(users.user_idx), bags, self.items)
@@ -93,7 +93,7 @@ class PairModel(ABC):
 
     def save(self, folder: Path) -> None:
         """The users' and items' codes, and the network's weights."""
-        from hybridrec.deep.training import save_weights
+        from hybridrec.deep.training_loop import save_weights
 
         self.users.save(folder, "users")
         self.items.save(folder, "items")
@@ -102,7 +102,7 @@ class PairModel(ABC):
     @classmethod
     def load(cls, folder: Path, config: PairConfig) -> Self:
         """The saved codes, mapped, and the network with its weights."""
-        from hybridrec.deep.training import load_weights
+        from hybridrec.deep.training_loop import load_weights
 
         model = cls(config)
         model._know(FieldTable.load(folder, "users"), FieldTable.load(folder, "items"))

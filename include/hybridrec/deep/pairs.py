@@ -22,7 +22,7 @@ from hybridrec.deep.fields import FieldTable, context_of, with_history, without
 from hybridrec.deep.held_out import Cut, Examples
 from hybridrec.deep.networks.sides import Inputs, PairNetwork
 from hybridrec.deep.sampling import Negatives
-from hybridrec.models import Floats
+from hybridrec.types import Floats
 
 RIVALS = 100  # negatives that a held-out pair is ranked against
 PAIRS_AT_ONCE = 4096  # what fits the cache is faster

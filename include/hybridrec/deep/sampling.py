@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec.models import Floats
 from hybridrec.retrieval.select import row_numbers
+from hybridrec.types import Floats
 
 UNIFORM_SHARE = 0.5
 

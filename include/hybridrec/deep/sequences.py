@@ -22,8 +22,8 @@ from hybridrec.deep.networks.field_sum import embed
 from hybridrec.deep.networks.sides import Inputs
 from hybridrec.deep.pairs import forget
 from hybridrec.deep.sampling import Negatives
-from hybridrec.models import Floats
 from hybridrec.retrieval.select import leave_out, row_blocks, row_numbers
+from hybridrec.types import Floats
 
 NOTHING = -1
 ROWS_AT_ONCE = 128

@@ -1,1 +1,1 @@
-"""Judging lists on held-out time: metrics, intervals, comparisons, the decision what is published, leak alarms."""
+"""Judge lists on held-out time: intervals, comparisons, the decision what is published, the gate, backtests, leak alarms."""

@@ -15,18 +15,19 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from hybridrec import job, strategies
-from hybridrec.errors import BadData
-from hybridrec.evaluation import metrics
+from hybridrec import strategies
+from hybridrec.base.errors import BadData
 from hybridrec.evaluation.bootstrap import Doubles, paired_difference
 from hybridrec.evaluation.comparisons import Resampling
-from hybridrec.evaluation.labels import LabelledPool, labelled_pool
-from hybridrec.evaluation.metrics import judge, row_gains
-from hybridrec.positions import training_gains
+from hybridrec.execution import job
+from hybridrec.metrics import metrics
+from hybridrec.metrics.labels import LabelledPool, labelled_pool
+from hybridrec.metrics.metrics import judge, row_gains
+from hybridrec.metrics.positions import training_gains
 from hybridrec.strategies import LearntStrategy, Strategy
 
 if TYPE_CHECKING:
-    from hybridrec.run import Run
+    from hybridrec.runs.run import Run
 
 log = logging.getLogger(__name__)
 NIGHT_ROWS = 60_000  # of either fold's pool, in the nightly version

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hybridrec import storage, store
-from hybridrec.errors import BadData
-from hybridrec.run import MANIFEST, Run
+from hybridrec.base.errors import BadData
+from hybridrec.runs.run import MANIFEST, Run
+from hybridrec.storage import shared_files, store
 from hybridrec.tables import table
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def origin_id(run_id: str, number: int) -> str:
 def judged_origins(backtest: Run) -> list[Run]:
     """The runs of the origins that have been judged, the oldest first; BadData when there is none."""
     folder, begin = backtest.settings.runs, origin_id(backtest.run_id, 0).removesuffix("0")
-    opened = [name for name in storage.children(folder) if name.startswith(begin) and storage.modified(folder / name / MANIFEST)]
+    opened = [name for name in shared_files.children(folder) if name.startswith(begin) and shared_files.modified(folder / name / MANIFEST)]
     runs = [Run.open(name, backtest.settings) for name in opened]
     judged = [run for run in runs if store.is_committed(run.dataset("out_metrics"))]
     if not judged:

@@ -9,8 +9,8 @@ import numpy as np
 
 from hybridrec import strategies
 from hybridrec.evaluation.bootstrap import interval, resampled_means
-from hybridrec.evaluation.lists import JUDGED_SEGMENTS, JudgedLists, Key
-from hybridrec.ranking.policy import SEGMENTS, Choice, Kind
+from hybridrec.evaluation.judged_lists import JUDGED_SEGMENTS, JudgedLists, Key
+from hybridrec.policy.policy import SEGMENTS, Choice, Kind
 
 POPULARITY = "popularity"
 MIN_USERS = 20  # with fewer a bootstrap interval is too narrow to overrule the default

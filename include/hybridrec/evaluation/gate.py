@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from hybridrec import store
-from hybridrec.errors import BadData
-from hybridrec.evaluation import metrics
+from hybridrec.base.errors import BadData
+from hybridrec.candidates.groups import Floats
 from hybridrec.evaluation.bootstrap import Doubles, paired_difference
 from hybridrec.evaluation.comparisons import POPULARITY, Comparison, Resampling
-from hybridrec.evaluation.labels import LabelledPool, history_lengths, labelled_pool
-from hybridrec.evaluation.lists import ALL
-from hybridrec.evaluation.metrics import judge
+from hybridrec.evaluation.judged_lists import ALL
 from hybridrec.evaluation.served import SERVED, compare_served, served_users
-from hybridrec.ranking.groups import Floats
-from hybridrec.ranking.policy import SEGMENTS, Choice, Policy, load_policy, segments_of, source_scores
+from hybridrec.metrics import metrics
+from hybridrec.metrics.labels import LabelledPool, history_lengths, labelled_pool
+from hybridrec.metrics.metrics import judge
+from hybridrec.policy.policy import SEGMENTS, Choice, Policy, load_policy, segments_of, source_scores
+from hybridrec.storage import store
 from hybridrec.strategies import weighted
 
 if TYPE_CHECKING:
-    from hybridrec.run import Run
+    from hybridrec.runs.run import Run
 
 log = logging.getLogger(__name__)
 Serving = Literal["tonight", "champion", "blend", "popularity"]

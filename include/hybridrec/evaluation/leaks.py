@@ -9,48 +9,32 @@ FALSE_ALARM. docs/decisions/0038 says what each one finds.
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec import store
-from hybridrec.candidates import choose_sources, columns_of, factor_columns
-from hybridrec.catalogue import known_items
-from hybridrec.errors import Leak
-from hybridrec.evaluation import metrics
-from hybridrec.evaluation.labels import labels_of, load_labels
-from hybridrec.evaluation.metrics import Labels, judge, pair_keys, row_gains
-from hybridrec.models import HasFactors
-from hybridrec.ranking.groups import Floats, best_first, group_sums, rank_score, spread, starts_of
-from hybridrec.ranking.pool import Ints, Pool, load_pool
-from hybridrec.ranking.ranker_fit import Config, fit_ranker
-from hybridrec.run import Run
-from hybridrec.training import FIT_FILE, load_fit, model_seed, user_block
+from hybridrec.base.errors import Leak
+from hybridrec.candidates.groups import Floats, best_first
+from hybridrec.candidates.nomination import choose_sources, columns_of, factor_columns
+from hybridrec.candidates.pool import Pool, load_pool
+from hybridrec.dataset.catalogue import known_items
+from hybridrec.evaluation.leaked_labels import Finding, require_not_too_good, require_unlearnable_night
+from hybridrec.metrics.labels import load_labels, sample_users
+from hybridrec.metrics.metrics import Labels, pair_keys
+from hybridrec.runs.run import Run
+from hybridrec.storage import store
+from hybridrec.training.fits import FIT_FILE, load_fit, model_seed, user_block
+from hybridrec.types import HasFactors
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 RECOMPUTED = "recomputed_features"  # by build_features: user.parquet, item.parquet
 FOUND, FOUND_FILE = "leak_alarms", "found.json"
-RECOMPUTED_USERS, RESCORED_USERS, SHUFFLED_USERS = 20, 30, 400
-FALSE_ALARM = 1e-6  # a night: of three thousand years of nights one
-MIN_LEARNERS = 24  # a few more than a ranker needs to learn anything
-LEARNER = Config(rounds=20, mix=1.0, bags=1, max_rows=40_000)
-TOO_GOOD, MIN_JUDGED = 0.98, 20  # see require_not_too_good
+RECOMPUTED_USERS, RESCORED_USERS = 20, 30
 TOLERANCE = 1e-3  # of a column's size: other processors round differently, another fit is farther away
-
-
-class Finding(NamedTuple):
-    """What an alarm that stayed silent has looked at, for the report."""
-
-    alarm: str
-    detail: str
 
 
 def check_night(run: Run) -> list[Finding]:
@@ -64,11 +48,6 @@ def check_night(run: Run) -> list[Finding]:
         found.append(require_recomputed_scores(run, fold))
         found.append(require_not_too_good(run, fold))
     return [*found, require_unlearnable_night(run)]
-
-
-def sample_users(labels: Labels, n: int, seed: int) -> Ints:
-    """So many of the users with labels, drawn by seed, sorted; int32."""
-    return np.sort(np.random.default_rng(seed).permutation(labels.users)[:n])
 
 
 def require_past(run: Run, fold: str) -> None:
@@ -295,153 +274,3 @@ def _require_falling(pool: Pool, model: str, scores: Floats, fold: str) -> None:
             f"fold {fold}: rank_{model} in model_candidates does not follow this model's scores (user_idx {user}), so something else has "
             "put candidates on top; run generate_candidates of this fold and all after it again"
         )
-
-
-def require_not_too_good(run: Run, fold: str) -> Finding:
-    """Leak when a column of the pool by itself puts nearly all labels before the other candidates, which only the labels can."""
-    labels = load_labels(run, fold)
-    pool = load_pool(run, fold, sample_users(labels, SHUFFLED_USERS // 4, run.config.seed))
-    quality = {name: column_quality(pool, values, row_gains(pool, labels) > 0) for name, values in pool.features.items()}
-    return _require_below(quality, fold)
-
-
-def column_quality(pool: Pool, values: Floats, hits: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Share of a user's other candidates that the column puts below each label, a mean for each user who has both; the AUC.
-
-    0.5: it says nothing. A missing value is below all others, equal values are half below.
-    """
-    filled = np.nan_to_num(values, nan=-np.inf, posinf=np.inf, neginf=-np.inf)
-    n = spread(np.diff(pool.starts).astype(np.float64), pool.starts)
-    above = (1 - rank_score(filled, pool.starts)) * n
-    n_hits = group_sums(hits.astype(np.float64), pool.starts)
-    n_other = np.diff(pool.starts) - n_hits
-    both = (n_hits > 0) & (n_other > 0)
-    others_above = group_sums(np.where(hits, above, 0.0), pool.starts) - n_hits * (n_hits - 1) / 2
-    return np.asarray(1 - others_above[both] / (n_hits * n_other)[both], dtype=np.float64)
-
-
-def _require_below(quality: dict[str, NDArray[np.float64]], fold: str) -> Finding:
-    n_users = len(next(iter(quality.values())))
-    means = {name: max(float(of.mean()), 1 - float(of.mean())) for name, of in quality.items()} if n_users else {"no column": 0.5}
-    best = max(sorted(means), key=lambda name: means[name])
-    good = [name for name in sorted(means) if means[name] >= TOO_GOOD]
-    if good and n_users >= MIN_JUDGED:
-        raise Leak(
-            f"fold {fold}: {', '.join(good)} of the pool puts the labels of {n_users} users before their other candidates in "
-            f"{means[best]:.1%} of all pairs, and nothing that has not seen them comes near {TOO_GOOD:.0%}; correct what computes "
-            "it, or leave the model out with HYBRIDREC_SKIP, and start a new run"
-        )
-    return Finding(
-        "single columns",
-        f"fold {fold}: the best, {best}, orders {means[best]:.0%} of the pairs of {n_users} users; {TOO_GOOD:.0%} would be a leak",
-    )
-
-
-def require_unlearnable_night(run: Run) -> Finding:
-    """Leak when the way from the run's tables to a fitted ranker lets labels be learnt that mean nothing; see require_unlearnable."""
-    fold = run.folds[0]
-    labels = load_labels(run, fold)
-    users = sample_users(labels, SHUFFLED_USERS, run.config.seed)
-
-    def build(labels: Labels) -> Pool:
-        with _with_labels(run, fold, labels) as shuffled:
-            return load_pool(shuffled, fold, users)
-
-    found = require_unlearnable(build, labels_of(labels, users), LEARNER, run.config.k, run.config.seed)
-    if found.n_users <= found.limit**2:
-        return Finding("shuffled labels", f"fold {fold}: {found.n_users} users to judge by are too few to tell what was learnt from chance")
-    return Finding(
-        "shuffled labels",
-        f"fold {fold}: ndcg {found.mean:+.4f} above chance over {found.n_users} users, {found.score:.1f} of {found.limit:.1f}",
-    )
-
-
-@contextmanager
-def _with_labels(run: Run, fold: str, labels: Labels) -> Iterator[Run]:
-    """The run as it would be with other labels of the fold."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    class Relabelled(Run):
-        """Reads these labels and leaves the rest as it is."""
-
-        def files(self, name: str, part: str = "") -> list[str]:
-            return [str(path)] if (name, part) == ("model_labels", fold) else super().files(name, part)
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "labels.parquet"
-        columns = {"user_idx": np.repeat(labels.users, np.diff(labels.starts)), "item_idx": labels.items, "gain": labels.gains}
-        pq.write_table(pa.table(columns | {"position": pa.nulls(len(labels.items), pa.int32())}), path)
-        yield Relabelled(run.manifest, run.settings)
-
-
-class Chance(NamedTuple):
-    """How far a ranker of shuffled labels is above chance: its mean NDCG, of so many users, the test's score and the score's limit."""
-
-    mean: float
-    n_users: int
-    score: float
-    limit: float
-
-
-def above_chance(differences: NDArray[np.float64], false_alarm: float = FALSE_ALARM) -> Chance:
-    """Hold differences between two lists of equal chances, one a user, against 0.
-
-    They are independent and as often below 0 as above by as much, so their sum over the root of their squares' sum reaches
-    sqrt(2 log(1 / false_alarm)) with at most that probability, however few or skewed they are (Efron, "Student's t-test
-    under symmetry conditions", JASA 1969; de la Pena, Lai and Shao, "Self-normalized processes", 2009).
-    """
-    size = float(np.sqrt((differences**2).sum()))
-    score = float(differences.sum()) / size if size else 0.0
-    return Chance(
-        float(differences.mean()) if len(differences) else 0.0, len(differences), score, float(np.sqrt(2 * np.log(1 / false_alarm)))
-    )
-
-
-def require_unlearnable(build: Callable[[Labels], Pool], labels: Labels, config: Config, k: int, seed: int) -> Chance:
-    """Leak when a ranker learns labels that were drawn at random.
-
-    build: the way from labels to the pool that is under suspicion; an honest one does not look at them. Each user's
-    labels are moved to random candidates first. The ranker, its trees alone, learns from a third of the users and is judged
-    on the others, against the candidates in random order.
-    """
-    generator = np.random.default_rng(seed)
-    shuffled = shuffle_labels(build(labels), labels, generator)
-    n_learners = max(len(shuffled.users) // 3, min(MIN_LEARNERS, len(shuffled.users) // 2))
-    too_few = above_chance(np.zeros(len(shuffled.users) - n_learners))
-    if too_few.n_users <= too_few.limit**2:  # even users who all agree could not be told from chance
-        return too_few
-    pool = build(shuffled)
-    learning = np.sort(generator.permutation(shuffled.users)[:n_learners])
-    learners, judged = pool.rows_of(learning), pool.rows_of(np.setdiff1d(shuffled.users, learning))
-    ranker, _ = fit_ranker(learners, row_gains(learners, shuffled), replace(config, mix=1.0), seed, threads=1)
-    of_judged = labels_of(shuffled, judged.users)
-    by_chance = generator.random(len(judged.items)).astype(np.float32)
-    ours = metrics.ndcg(judge(judged, ranker.score(judged), of_judged, k), k)
-    theirs = metrics.ndcg(judge(judged, by_chance, of_judged, k), k)
-    found = above_chance(ours - theirs)
-    if found.score > found.limit:
-        best = _most_used(judged, row_gains(judged, shuffled) > 0)
-        raise Leak(
-            f"labels drawn at random were learnt: ndcg@{k} {found.mean:+.4f} above chance over {found.n_users} users; a feature has seen "
-            f"the labels, most of all {best}; correct what computes it and start a new run"
-        )
-    return found
-
-
-def _most_used(pool: Pool, hits: NDArray[np.bool_]) -> str:
-    """The column that tells these labels best."""
-    quality = {name: abs(float(column_quality(pool, values, hits).mean()) - 0.5) for name, values in sorted(pool.features.items())}
-    return max(quality, key=lambda name: quality[name])
-
-
-def shuffle_labels(pool: Pool, labels: Labels, generator: np.random.Generator) -> Labels:
-    """As many labels for each user of the pool as before, of the same gains, on candidates drawn at random."""
-    gains = row_gains(pool, labels)
-    draws = generator.random(len(gains)).astype(np.float32)
-    by_draw, _ = best_first(draws, pool.items, pool.starts)
-    moved = gains[by_draw]  # groups keep their places, rows change within them
-    rows = np.flatnonzero(moved > 0)
-    users = pool.row_users[rows]
-    starts = starts_of(users)
-    return Labels(users[starts[:-1]], starts, pool.items[rows], moved[rows])

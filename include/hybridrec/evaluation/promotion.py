@@ -10,12 +10,12 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridrec import store
 from hybridrec.evaluation.gate import Champion, Verdict, stand_in_choices
-from hybridrec.ranking.policy import DECISION, read_choices, save_policy
+from hybridrec.policy.policy import DECISION, read_choices, save_policy
+from hybridrec.storage import store
 
 if TYPE_CHECKING:
-    from hybridrec.run import Run
+    from hybridrec.runs.run import Run
 
 
 def write_policy_of(run: Run, folder: Path) -> None:

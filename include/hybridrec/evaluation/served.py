@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec import store
 from hybridrec.evaluation.bootstrap import Doubles, interval, resampled_means
 from hybridrec.evaluation.comparisons import MIN_USERS, POPULARITY, Comparison, Resampling
-from hybridrec.ranking.policy import SEGMENTS
+from hybridrec.policy.policy import SEGMENTS
+from hybridrec.storage import store
 
 if TYPE_CHECKING:
-    from hybridrec.evaluation.lists import JudgedLists, Key
-    from hybridrec.ranking.policy import Choice
-    from hybridrec.run import Run
+    from hybridrec.evaluation.judged_lists import JudgedLists, Key
+    from hybridrec.policy.policy import Choice
+    from hybridrec.runs.run import Run
 
 SERVED, TONIGHT = "served", ("policy", "tonight")
 Texts = NDArray[np.str_]

@@ -10,14 +10,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridrec import storage, store
-from hybridrec.config import Config
-from hybridrec.errors import BadData
-from hybridrec.fingerprint import fingerprint
+from hybridrec.base.config import Config
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
 from hybridrec.ingest import cleaning, identity, partitions, waiting
 from hybridrec.ingest.findings import Findings, find, write_findings
 from hybridrec.ingest.landing import Landing, read_landing
-from hybridrec.settings import Settings
+from hybridrec.storage import shared_files, store
+from hybridrec.storage.fingerprints import fingerprint
 from hybridrec.tables import GONE, Table, spark_type, table
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _judge_rows(job: _Job) -> _Judged:
 def _judge_events(job: _Job) -> _Judged:
     """Delivered events and those that have waited, each with an id of its own."""
     raw = identity.name_events(cleaning.read_raw(job.spark, job.landing.files("events"), job.definition)).persist()
-    numbered = identity.number_repeats(raw)
+    numbered = identity.number_repeats(cleaning.without_unrated(raw))
     landed_at = job.landing.landed_at
     frame = waiting.with_waiting(job.spark, numbered, job.warehouse, landed_at, job.config.wait_days)
     frame = cleaning.judge_events(job.spark, frame, _event_rules(job)).persist()
@@ -232,13 +232,13 @@ def _event_rules(job: _Job) -> cleaning.EventRules:
         names = {file for state in _known_states(folder) for file in state.files}
         if not names:
             raise BadData("core_events: events are held against core_items, which is not there; clean core_items first")
-        catalogue = tuple(storage.spark_path(path) for path in storage.fetch(folder / name for name in sorted(names)))
+        catalogue = tuple(shared_files.spark_path(path) for path in shared_files.fetch(folder / name for name in sorted(names)))
     n_removed = len(removed_ids(job.warehouse))
     return cleaning.EventRules(job.landing.landed_at, catalogue, _spark_files(job.warehouse / "core_users") if n_removed else (), n_removed)
 
 
 def _spark_files(folder: Path) -> tuple[str, ...]:
-    return tuple(storage.spark_path(path) for path in store.committed_files(folder))
+    return tuple(shared_files.spark_path(path) for path in store.committed_files(folder))
 
 
 def _with_named(job: _Job) -> DataFrame:

@@ -15,9 +15,9 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridrec import storage
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
 from hybridrec.ingest.casting import as_declared, as_text, fits, is_header, is_too_long, source_file
+from hybridrec.storage import shared_files
 from hybridrec.tables import MAX_ID, Table, spark_type
 from hybridrec.tables import Column as Declared
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 DUPLICATE, ROBOT = "duplicate", "robot"
 FUTURE = "event_at is in the future: after the data landed"
+RATING_BELOW = "rating is below 0"
 UNKNOWN = "item_id is not in the catalogue"
 REPEATED = f"{DUPLICATE} event: another file has one of the same user, item, type and time"
 HARMLESS = (ROBOT, REPEATED, f"{DUPLICATE} event_id")  # say nothing about the rest of a delivery
@@ -57,7 +58,7 @@ def read_raw(spark: SparkSession, files: list[Path], table: Table) -> DataFrame:
 
     groups: dict[str, list[str]] = defaultdict(list)
     for path in files:
-        groups[pq.read_schema(path).remove_metadata().to_string()].append(storage.spark_path(path))
+        groups[pq.read_schema(path).remove_metadata().to_string()].append(shared_files.spark_path(path))
     frames = [_typed(spark.read.parquet(*paths), table) for _, paths in sorted(groups.items())]
     return reduce(lambda left, right: left.unionByName(right), frames)
 
@@ -193,6 +194,22 @@ def judge_events(spark: SparkSession, frame: DataFrame, rules: EventRules) -> Da
             "_reason", _first([F.col("_reason"), _reason(F.col("_known").isNull(), UNKNOWN)])
         )
     return frame.drop("_known")
+
+
+def without_unrated(raw: DataFrame) -> DataFrame:
+    """The events with null for a rating that only says that there is none; raw, as read_raw returns it, is read once.
+
+    A negative rating is a thumb down where ratings end at 1 or several values are negative. Where all negative ones are the same
+    value, beside a scale that goes further, it is the shop's word for "not rated".
+    """
+    from pyspark.sql import functions as F
+
+    low = F.filter("_mended", lambda entry: entry["reason"] == RATING_BELOW)
+    value = F.when(F.size(low) > 0, F.element_at(low, 1)["value"].cast("double"))
+    found = raw.agg(F.max("rating").alias("highest"), F.min(value).alias("least"), F.max(value).alias("most")).first()
+    if found is None or found["least"] is None or found["least"] != found["most"] or found["highest"] <= 1:
+        return raw
+    return raw.withColumn("rating", F.when(value.isNull(), F.col("rating")))
 
 
 def removed_users(spark: SparkSession, files: tuple[str, ...]) -> DataFrame:

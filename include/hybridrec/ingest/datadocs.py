@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridrec.settings import Settings
+from hybridrec.base.settings import Settings
 
 if TYPE_CHECKING:
     from great_expectations.data_context import FileDataContext

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridrec import store
+from hybridrec.storage import store
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from hybridrec import discover, store
-from hybridrec.errors import BadData
-from hybridrec.settings import Settings
+from hybridrec.base import extensions
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
 from hybridrec.sources import PARTS
+from hybridrec.storage import store
 
 log = logging.getLogger(__name__)
 RECORD = "landing.json"
@@ -42,7 +43,7 @@ class Landing:
 
 def land(settings: Settings, source: str, seed: int, landed_at: datetime) -> Landing:
     """Let a source write its raw data and commit it with a record of the landing; BadData when there are no events."""
-    module = discover.member("sources", source)
+    module = extensions.member("sources", source)
     with store.staged(raw_folder(settings, source)) as folder:
         module.land(settings, folder, seed)
         if not any((folder / "events").glob("*.parquet")):

@@ -20,8 +20,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridrec import storage, store
 from hybridrec.ingest.landing import count_rows
+from hybridrec.storage import shared_files, store
 from hybridrec.tables import Table
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def merge_days(
         old = _files_by_day(dataset)
         touched = _touched_days(spark, dataset, table, rows, forgotten)
         replaced = [dataset / file for day, files in old.items() if day in touched for file in files]
-        before = [storage.spark_path(path) for path in storage.fetch(replaced)]
+        before = [shared_files.spark_path(path) for path in shared_files.fetch(replaced)]
         if before:
             kept = spark.read.schema(table.spark_ddl()).parquet(*before).join(rows.select(*table.key), list(table.key), "left_anti")
             rows = rows.unionByName(kept if forgotten is None else kept.join(forgotten, "user_id", "left_anti").select(*kept.columns))
@@ -72,7 +72,7 @@ def newest_rows(spark: SparkSession, dataset: Path, table: Table) -> DataFrame |
     manifest = store.newest(dataset)
     if manifest is None or not manifest.files:
         return None
-    files = [storage.spark_path(path) for path in storage.fetch(dataset / file for file in manifest.files)]
+    files = [shared_files.spark_path(path) for path in shared_files.fetch(dataset / file for file in manifest.files)]
     return spark.read.schema(table.spark_ddl()).parquet(*files)
 
 
@@ -115,12 +115,12 @@ def _write(dataset: Path, attempt: Path, rows: DataFrame, column: str) -> list[s
     """Write into an attempt folder and name each file by its content; returns paths below the dataset."""
     by = ("day",) if column else ()
     try:
-        rows.write.mode("overwrite").option("compression", "zstd").partitionBy(*by).parquet(storage.spark_path(attempt))
+        rows.write.mode("overwrite").option("compression", "zstd").partitionBy(*by).parquet(shared_files.spark_path(attempt))
     except Exception as error:
         if "No space left on device" in str(error):  # Spark wraps it in an exception of its own
             raise OSError(errno.ENOSPC, "no space left on device", str(dataset)) from error
         raise
-    storage.take_from_spark(attempt)
+    shared_files.take_from_spark(attempt)
     files = [_address(dataset, attempt, file, column) for file in store.files_below(dataset, attempt)]
     for marker in [path for path in attempt.iterdir() if path.name[0] in "._"]:
         marker.unlink()  # Spark's checksums and success marker speak of names that are gone
@@ -149,7 +149,7 @@ def _settle(dataset: Path, written: list[str], carried: list[str], made_from: st
     if set(files) == set(current):
         log.info("%s: unchanged, %d files", dataset.name, len(files))
         return replace(store.read_manifest(dataset), made_from=made_from)
-    rows = count_rows(storage.fetch(dataset / file for file in files))
+    rows = count_rows(shared_files.fetch(dataset / file for file in files))
     digest = hashlib.sha256("\n".join(sorted(map(_content, files))).encode()).hexdigest()
     log.info("%s: %d rows in %d files, %d of them new", dataset.name, rows, len(files), len(set(files) - set(current)))
     return store.Manifest(files, rows, digest, made_from=made_from)

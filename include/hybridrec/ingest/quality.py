@@ -18,14 +18,14 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybridrec import storage, store
-from hybridrec.config import Config
-from hybridrec.errors import BadData
-from hybridrec.fingerprint import fingerprint
+from hybridrec.base.config import Config
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
 from hybridrec.ingest import datadocs, partitions
 from hybridrec.ingest.findings import read_findings
 from hybridrec.ingest.landing import read_landing
-from hybridrec.settings import Settings
+from hybridrec.storage import shared_files, store
+from hybridrec.storage.fingerprints import fingerprint
 from hybridrec.tables import Table, table
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def check_table(settings: Settings, source: str, name: str, config: Config, acce
         raise BadData(f"{name}: source {source} has no such table yet; run python -m jobs.clean_table --source {source} --table {name}")
     origin = _origin(settings, source, name, config)  # before the rows are read: what is committed meanwhile is not in it
     stride = max(1, ceil(newest.rows / MAX_ROWS))
-    files = storage.fetch(dataset / file for file in newest.files)
+    files = shared_files.fetch(dataset / file for file in newest.files)
     before = _count_delivered(dataset, definition)
     sample = delivered_rows(sample_rows(files, stride), definition, before)
     least = definition.min_rows if accept_shrink else least_rows(definition, before, config.min_kept_share)

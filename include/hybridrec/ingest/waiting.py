@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridrec import storage, store
 from hybridrec.ingest import partitions
 from hybridrec.ingest.cleaning import FAULTS, UNKNOWN
 from hybridrec.ingest.identity import CONTENT
+from hybridrec.storage import shared_files, store
 from hybridrec.tables import table
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def with_waiting(spark: SparkSession, frame: DataFrame, warehouse: Path, landed_
     folder = warehouse / NAME
     if not store.is_committed(folder) or not store.read_manifest(folder).rows:
         return delivered
-    files = [storage.spark_path(path) for path in store.committed_files(folder)]
+    files = [shared_files.spark_path(path) for path in store.committed_files(folder)]
     found = spark.read.schema(table(NAME).spark_ddl()).parquet(*files)
     oldest = F.timestamp_micros(F.lit(int((landed_at - timedelta(days=wait_days)).timestamp() * 1_000_000)))
     found = found.where(F.col("waiting_since") >= oldest).join(delivered, ["event_id", *CONTENT], "left_anti")

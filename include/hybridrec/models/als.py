@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, csr_matrix
 
-from hybridrec.errors import BadData
-from hybridrec.models import Floats, Log, OneOf, TrainingData
-from hybridrec.retrieval.dot import DotProductModel, Vectors, known_items, score_dot
+from hybridrec.base.errors import BadData
+from hybridrec.retrieval.dot import DotProductModel, Vectors, known_items
+from hybridrec.retrieval.exact import score_dot
 from hybridrec.retrieval.select import row_numbers
+from hybridrec.types import Floats, Log, OneOf, TrainingData
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -121,7 +122,7 @@ def _by_spark(data: TrainingData, config: Config) -> tuple[Floats, Floats]:
     import pyarrow as pa
     from pyspark.ml.recommendation import ALS
 
-    from hybridrec.spark import session
+    from hybridrec.execution.spark import session
 
     n_users, n_items = data.matrix.shape
     rows, items = row_numbers(data.matrix).astype(np.int32), data.matrix.indices

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hybridrec.deep.pair_model import PairConfig, PairModel
-from hybridrec.models import Floats, TrainingData
+from hybridrec.types import Floats, TrainingData
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -44,7 +44,7 @@ class Model(PairModel):
 
     def dense(self, data: TrainingData, matrix: csr_array) -> Floats:
         """Projected content."""
-        from hybridrec.deep.projection import content_vectors
+        from hybridrec.dataset.projection import content_vectors
 
         return content_vectors(data, self.config.content_dims)
 

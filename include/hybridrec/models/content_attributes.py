@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hybridrec.content import Attributes, attribute_vectors
-from hybridrec.models import Log, TrainingData
+from hybridrec.dataset.content import Attributes, attribute_vectors
 from hybridrec.retrieval.profile import ProfileModel
+from hybridrec.types import Log, TrainingData
 
 DOC = "Items whose categories, brand, price and period resemble the history."
 BECAUSE = "it is of the kind that you choose"

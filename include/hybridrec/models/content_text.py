@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 
-from hybridrec.content import MAX_TERMS, text_vectors, texts
-from hybridrec.errors import BadData
-from hybridrec.models import Log, TrainingData
+from hybridrec.base.errors import BadData
+from hybridrec.dataset.content import MAX_TERMS, text_vectors, texts
 from hybridrec.retrieval.profile import ProfileModel
 from hybridrec.retrieval.sparse import as_csr, unit_rows
+from hybridrec.types import Log, TrainingData
 
 if TYPE_CHECKING:
     import pandas as pd

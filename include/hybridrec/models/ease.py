@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec.errors import BadData
-from hybridrec.models import NO_ITEM, Floats, Ints, Log, Neighbours, OneOf, TrainingData, UserBlock
+from hybridrec.base.errors import BadData
 from hybridrec.retrieval.select import NOT_ELIGIBLE, contenders, empty_lists, leave_out, rank_pairs, row_blocks, spread
 from hybridrec.retrieval.sparse import one_hot, pattern
+from hybridrec.types import NO_ITEM, Floats, Ints, Log, Neighbours, OneOf, TrainingData, UserBlock
 
 DOC = "All items weighed against the whole history at once (EASE, closed form)."
 BECAUSE = "your choices taken together point to it"

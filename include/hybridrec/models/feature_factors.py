@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hybridrec.deep.factor_model import FactorConfig, FactorModel
-from hybridrec.models import Log, OneOf
+from hybridrec.types import Log, OneOf
 
 if TYPE_CHECKING:
     from hybridrec.deep.factors import Loss

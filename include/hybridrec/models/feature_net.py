@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hybridrec.deep.pair_model import PairConfig, PairModel
-from hybridrec.models import Floats, TrainingData
+from hybridrec.types import Floats, TrainingData
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -50,7 +50,7 @@ class Model(PairModel):
 
     def dense(self, data: TrainingData, matrix: csr_array) -> Floats:
         """PureSVD vectors and projected content side by side."""
-        from hybridrec.deep.projection import content_vectors, item_factors
+        from hybridrec.dataset.projection import content_vectors, item_factors
 
         config = self.config
         return np.hstack([item_factors(matrix, config.collaborative_dims, data.seed), content_vectors(data, config.content_dims)])

@@ -15,13 +15,14 @@ from typing import Self
 import numpy as np
 from scipy.sparse import csr_array
 
-from hybridrec.models import Floats, Ints, Linear, Log, Neighbours, TrainingData, UserBlock
-from hybridrec.retrieval.dot import Vectors, no_vectors, score_dot, search
+from hybridrec.retrieval.dot import Vectors, no_vectors
+from hybridrec.retrieval.exact import score_dot, search
 from hybridrec.retrieval.item_item import ItemItemModel
 from hybridrec.retrieval.nearest import nearest
 from hybridrec.retrieval.select import empty_lists, spread
 from hybridrec.retrieval.sparse import arrays_of, column_sums, pattern, power, row_sums, scaled, score_sparse
 from hybridrec.retrieval.spectrum import main_directions
+from hybridrec.types import Floats, Ints, Linear, Log, Neighbours, TrainingData, UserBlock
 
 DOC = "Choices smoothed over the graph of users and items (linear and low-pass graph filter)."
 BECAUSE = "it lies close to your choices in the graph of who chose what"
@@ -103,11 +104,11 @@ class Model(ItemItemModel[Config]):
 
     def _top_k(self, chosen: csr_array, k: int) -> Neighbours:
         """Neighbours of the history, and the best by the slow waves alone: whoever is neither is below all of the latter."""
-        from hybridrec.retrieval import kernels
+        from hybridrec.retrieval.kernels import sums
 
         vectors = chosen @ self.waves.users  # (n_rows, n_factors)
         others = search(vectors, self.waves.catalogue, chosen, k)
         found = empty_lists(chosen.shape[0], k)
         history, neighbours = arrays_of(chosen), arrays_of(self.neighbours)
-        kernels.best_sums_and_dots(history, neighbours, history, vectors, self.waves.items, others.items, found.items, found.scores)
+        sums.best_sums_and_dots(history, neighbours, history, vectors, self.waves.items, others.items, found.items, found.scores)
         return found

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array
 
-from hybridrec.models import Linear, Log, OneOf, TrainingData, UserBlock
 from hybridrec.retrieval.item_item import ItemItemModel, user_weights
-from hybridrec.retrieval.nearest import Norms, nearest
+from hybridrec.retrieval.kernels.arrays import Norms
+from hybridrec.retrieval.nearest import nearest
 from hybridrec.retrieval.sparse import column_sums, pattern, power, scaled
+from hybridrec.types import Linear, Log, OneOf, TrainingData, UserBlock
 
 DOC = "Items chosen by the same users as those of the history (item-item neighbours)."
 BECAUSE = "people who chose what you chose also chose it"

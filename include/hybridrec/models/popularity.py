@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hybridrec.models import Floats, Ints, Neighbours, TrainingData, UserBlock
 from hybridrec.retrieval.order import first_unseen
+from hybridrec.types import Floats, Ints, Neighbours, TrainingData, UserBlock
 
 DOC = "Number of users who chose the item, over all time."
 BECAUSE = "many people chose it"

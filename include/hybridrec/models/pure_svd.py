@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hybridrec.models import Floats, Ints, Linear, Log, OneOf, TrainingData, UserBlock
 from hybridrec.retrieval.dot import DotProductModel, Vectors
 from hybridrec.retrieval.sparse import column_sums, pattern, power, row_sums, scaled
 from hybridrec.retrieval.spectrum import main_directions
+from hybridrec.types import Floats, Ints, Linear, Log, OneOf, TrainingData, UserBlock
 
 DOC = "The history as seen along the main directions of all histories (truncated SVD)."
 BECAUSE = "it fits the overall pattern of your choices"

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hybridrec.models import Log, TrainingData, popularity
+from hybridrec.models import popularity
+from hybridrec.types import Log, TrainingData
 
 DOC = "Number of users who chose the item lately."
 BECAUSE = "people choose it a lot these days"

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array
 
-from hybridrec.models import Linear, Log, OneOf, TrainingData, UserBlock
 from hybridrec.retrieval.item_item import ItemItemModel
 from hybridrec.retrieval.nearest import nearest
 from hybridrec.retrieval.sparse import column_sums, pattern, power, row_sums, scaled
+from hybridrec.types import Linear, Log, OneOf, TrainingData, UserBlock
 
 DOC = "Items at the end of a random walk from the history over users with common choices."
 BECAUSE = "people with choices like yours lead to it"

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hybridrec.base.errors import BadData
+from hybridrec.dataset.projection import content_vectors
 from hybridrec.deep.fields import item_fields
 from hybridrec.deep.held_out import hold_out
-from hybridrec.deep.projection import content_vectors
 from hybridrec.deep.schedule import Schedule
-from hybridrec.errors import BadData
-from hybridrec.models import Floats, TrainingData
 from hybridrec.retrieval.dot import DotProductModel, Vectors
+from hybridrec.types import Floats, TrainingData
 
 if TYPE_CHECKING:
     from hybridrec.deep.networks.attention import SequenceNetwork
@@ -78,7 +78,7 @@ class Model(DotProductModel[Config]):
         """Learn to tell the next item, then read everybody's history once."""
         from hybridrec.deep.networks.field_sum import embed
         from hybridrec.deep.sequences import sequences
-        from hybridrec.deep.training import reproducible, train
+        from hybridrec.deep.training_loop import reproducible, train
 
         with reproducible(data.seed):
             lesson = self._lesson(data)

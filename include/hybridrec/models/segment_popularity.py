@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 
-from hybridrec.errors import BadData
-from hybridrec.models import Floats, Ints, Log, Neighbours, SearchSpace, TrainingData, UserBlock
+from hybridrec.base.errors import BadData
 from hybridrec.retrieval.select import contenders, empty_lists, leave_out, rank_pairs, row_blocks
 from hybridrec.retrieval.sparse import as_csr, empty_csr, load_csr, save_csr
+from hybridrec.types import Floats, Ints, Log, Neighbours, SearchSpace, TrainingData, UserBlock
 
 if TYPE_CHECKING:
     import pandas as pd

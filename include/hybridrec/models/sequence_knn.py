@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec.models import Floats, Linear, Log, TrainingData, UserBlock
 from hybridrec.retrieval.item_item import ItemItemModel, user_weights
-from hybridrec.retrieval.nearest import Norms, Reach, nearest
+from hybridrec.retrieval.kernels.arrays import Norms, Reach
+from hybridrec.retrieval.nearest import nearest
 from hybridrec.retrieval.recency import newer_visits
 from hybridrec.retrieval.select import row_numbers
 from hybridrec.retrieval.sparse import as_csr, column_sums, power, scaled
+from hybridrec.types import Floats, Linear, Log, TrainingData, UserBlock
 
 DOC = "Items that people choose after those of the history, soon after the newest ones first (sequential neighbours)."
 BECAUSE = "people who chose what you chose went on to it"

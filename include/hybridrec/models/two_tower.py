@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from hybridrec.dataset.projection import content_vectors
 from hybridrec.deep.fields import item_fields, newest, user_fields, with_history
 from hybridrec.deep.held_out import hold_out
-from hybridrec.deep.projection import content_vectors
 from hybridrec.deep.schedule import Schedule
-from hybridrec.models import TrainingData
 from hybridrec.retrieval.dot import DotProductModel, Vectors
+from hybridrec.types import TrainingData
 
 DOC = "Two towers: the history's items and the user's attributes against id, attributes and content of the item (torch)."
 BECAUSE = "it lies close to your taste as a whole"
@@ -73,7 +73,7 @@ class Model(DotProductModel[Config]):
         from hybridrec.deep.networks.two_towers import TwoTowers
         from hybridrec.deep.sampling import negatives
         from hybridrec.deep.towers import TowerLesson
-        from hybridrec.deep.training import reproducible, train
+        from hybridrec.deep.training_loop import reproducible, train
 
         config = self.config
         cut = hold_out(data, config.validation_users)

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import csr_array
 
-from hybridrec.models import Floats, Ints, Linear, Log, Neighbours, OneOf, TrainingData, UserBlock
 from hybridrec.retrieval.sparse import (
     as_csr,
     column_sums,
@@ -27,6 +26,7 @@ from hybridrec.retrieval.sparse import (
     score_sparse,
     top_k_sparse,
 )
+from hybridrec.types import Floats, Ints, Linear, Log, Neighbours, OneOf, TrainingData, UserBlock
 
 DOC = "Items chosen by the users whose histories are most alike (user-user neighbours)."
 BECAUSE = "people whose choices are most like yours chose it"

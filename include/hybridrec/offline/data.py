@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridrec.config import Split
-from hybridrec.errors import BadData
+from hybridrec.base.config import Split
+from hybridrec.base.errors import BadData
 from hybridrec.ingest.cleaning import read_raw
 from hybridrec.sources import PARTS, files
 from hybridrec.tables import table

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from hybridrec import job
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
 from hybridrec.evaluation.backtest import origin_id
-from hybridrec.nights import Request, open_run
+from hybridrec.execution import job
 from hybridrec.offline.stages import Stages
-from hybridrec.run import Run
+from hybridrec.opening.new_run import Request, open_run
+from hybridrec.runs.run import Run
 
 Flags = Sequence[str]
 

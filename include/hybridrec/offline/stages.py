@@ -21,15 +21,15 @@ from typing import NamedTuple
 
 import psutil
 
-from hybridrec import job
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
+from hybridrec.execution import job
 
 log = logging.getLogger(__name__)
 SAMPLE_SECONDS = 0.5
 MIB = 2**20
 FORKS = get_context("forkserver")
 LIBRARIES = ("lightgbm", "pandas", "pyarrow.dataset", "scipy.stats", "sklearn.feature_extraction.text", "torch")
-FORKS.set_forkserver_preload([*LIBRARIES, "hybridrec.offline.night", "hybridrec.training"])
+FORKS.set_forkserver_preload([*LIBRARIES, "hybridrec.offline.offline_night", "hybridrec.training.fits"])
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hybridrec.content_hash import utf8_of
 from hybridrec.postgresql.version_tables import quoted
 from hybridrec.tables import Table
+from hybridrec.versions.content_hash import utf8_of
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from hybridrec.errors import BadData, NothingPublished
+from hybridrec.base.errors import BadData, NothingPublished
 
 if TYPE_CHECKING:
     from psycopg import Connection

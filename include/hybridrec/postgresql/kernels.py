@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec.compiled import compiled
+from hybridrec.base.compiled import compiled
 
 Bytes = NDArray[np.uint8]
 Longs = NDArray[np.int64]

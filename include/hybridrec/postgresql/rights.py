@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
 
 if TYPE_CHECKING:
     from psycopg import Connection

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hybridrec.postgresql.connecting import transaction
 from hybridrec.tables import Column
-from hybridrec.targets import PUBLISHED, definition
+from hybridrec.versions.publications import PUBLISHED, definition
 
 if TYPE_CHECKING:
     from psycopg import Connection

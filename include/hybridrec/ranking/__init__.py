@@ -1,1 +1,1 @@
-"""From a pool of candidates to ranked lists: the pool with its features, normalisers, the learnt ranker."""
+"""Rank candidates: learners from few weights to trees, and how far each is trusted."""

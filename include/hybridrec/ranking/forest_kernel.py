@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec.compiled import compiled
-from hybridrec.ranking.forest import MAX_LEAVES, Nodes, Paths
-from hybridrec.ranking.groups import Floats
+from hybridrec.base.compiled import compiled
+from hybridrec.candidates.groups import Floats
+from hybridrec.ranking.forest_arrays import MAX_LEAVES, Nodes, Paths
 
 ALL = ~np.uint64(0)
 # a power of two is the only bit of itself: modulo 67 all 64 of them differ

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hybridrec.evaluation.metrics import Labels
-from hybridrec.ranking.groups import Floats, group_sums, starts_of
-from hybridrec.ranking.pool import Ints, Pool
+from hybridrec.candidates.groups import Floats, group_sums, starts_of
+from hybridrec.candidates.pool import Ints, Pool
+from hybridrec.metrics.metrics import Labels
 
 
 def labelled_users(pool: Pool, gains: Floats) -> Ints:

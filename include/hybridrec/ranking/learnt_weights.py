@@ -18,13 +18,13 @@ from typing import Generic, NamedTuple, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec import store
-from hybridrec.errors import BadData
-from hybridrec.evaluation.metrics import judge, ndcg
-from hybridrec.ranking.groups import Floats, best_first, starts_of
+from hybridrec.base.errors import BadData
+from hybridrec.candidates.groups import Floats, best_first, starts_of
+from hybridrec.candidates.pool import Ints, Pool
+from hybridrec.metrics.metrics import judge, ndcg
 from hybridrec.ranking.labelled import labelled_users, labels_in, sample_users
 from hybridrec.ranking.listwise import Doubles, Mask, Scorer, fit_weights, targets_of
-from hybridrec.ranking.pool import Ints, Pool
+from hybridrec.storage import store
 
 log = logging.getLogger(__name__)
 WEIGHTS = "weights.json"

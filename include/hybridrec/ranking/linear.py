@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hybridrec.ranking.groups import Floats
+from hybridrec.candidates.groups import Floats
+from hybridrec.candidates.pool import Pool
 from hybridrec.ranking.learnt_weights import Learner, LearntWeights, Options
 from hybridrec.ranking.listwise import Doubles, Mask
-from hybridrec.ranking.pool import Pool
 
 
 class Inputs(NamedTuple):

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec.ranking.groups import Floats, Starts, group_sums, spread
+from hybridrec.candidates.groups import Floats, Starts, group_sums, spread
 
 Doubles = NDArray[np.float64]
 Mask = NDArray[np.bool_]

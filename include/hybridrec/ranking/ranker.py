@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec import store
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
+from hybridrec.candidates.groups import Floats, Rows, zscore
+from hybridrec.candidates.pool import Pool
 from hybridrec.ranking.forest import Forest, forest_of
-from hybridrec.ranking.groups import Floats, Rows, zscore
-from hybridrec.ranking.pool import Pool
+from hybridrec.storage import store
 
 if TYPE_CHECKING:
     import lightgbm
@@ -160,11 +160,6 @@ class Ranker:
         stored = json.loads((folder / COLUMNS).read_text())
         boosted = tuple(Boosted.load(file, stored["rounds"]) for file in sorted(folder.glob(TREES)))
         return cls(boosted, tuple(stored["columns"]), stored["rounds"], stored["mix"], Blend(**stored["blend"]))
-
-
-def stored_columns(folder: Path) -> tuple[str, ...]:
-    """The columns of a saved ranker."""
-    return tuple(json.loads((folder / COLUMNS).read_text())["columns"])
 
 
 def require_columns(pool: Pool, columns: tuple[str, ...]) -> None:

@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec.evaluation.metrics import judge, ndcg
-from hybridrec.ranking.groups import Floats, best_first
+from hybridrec.candidates.groups import Floats, best_first
+from hybridrec.candidates.pool import Pool
+from hybridrec.metrics.metrics import judge, ndcg
 from hybridrec.ranking.labelled import labelled_users, labels_in, sample_users
 from hybridrec.ranking.linear import LinearScorer
 from hybridrec.ranking.listwise import fit_weights, targets_of
-from hybridrec.ranking.pool import Pool
 from hybridrec.ranking.ranker import NO_CORRECTION, PLAIN_BLEND, Blend, Boosted, Ranker, matrix_of, mixed, trees_of
 from hybridrec.ranking.selection import select_sources
 

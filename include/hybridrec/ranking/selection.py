@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hybridrec.ranking.groups import Floats
-from hybridrec.ranking.pool import Pool
+from hybridrec.candidates.groups import Floats
+from hybridrec.candidates.pool import Pool
 
 PICKS = 12
 MIN_GAIN = 1e-4  # of NDCG: less is not worth a source

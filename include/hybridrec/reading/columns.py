@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
 from hybridrec.reading import Wanted
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
 from hybridrec.reading import Wanted
 from hybridrec.reading.columns import known_columns
 from hybridrec.reading.decimal_marks import columns_with_decimal_comma, mark_thousands, numeric_columns

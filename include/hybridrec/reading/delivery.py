@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote
 
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
 from hybridrec.reading import printable
 
 log = logging.getLogger(__name__)

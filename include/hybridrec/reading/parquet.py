@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
 from hybridrec.reading import Wanted
 from hybridrec.reading.columns import known_columns
 

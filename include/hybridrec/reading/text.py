@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
 
 BLOCK = 1 << 20
 MAX_LINE = 1 << 26  # characters: memory stays bounded whatever is delivered

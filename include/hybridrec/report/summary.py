@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
-from hybridrec import storage, store
+from hybridrec.storage import shared_files, store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ def summary_json(facts: Facts) -> str:
 def read_summary(run_folder: Path) -> Summary | None:
     """Of a run's report; None without one. What another release has written has other fields: those that both know count."""
     try:
-        raw = json.loads(storage.read_text(store.committed_folder(run_folder / "report") / SUMMARY))
+        raw = json.loads(shared_files.read_text(store.committed_folder(run_folder / "report") / SUMMARY))
     except (store.NotCommitted, FileNotFoundError):
         return None
     return Summary(**{field.name: raw[field.name] for field in fields(Summary) if field.name in raw})

@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec.models import NO_ITEM, Floats, Neighbours
-from hybridrec.retrieval.dot import ITEMS_AT_ONCE, USERS_AT_ONCE, Block, Catalogue, Tiles, in_threads, search, seen_places
+from hybridrec.base.threads import in_threads
+from hybridrec.retrieval.exact import ITEMS_AT_ONCE, USERS_AT_ONCE, Block, Catalogue, Tiles, search, seen_places
 from hybridrec.retrieval.select import empty_lists
+from hybridrec.types import NO_ITEM, Floats, Neighbours
 
 FROM_ITEMS = 100_000  # a smaller catalogue is searched exactly in less than half a millisecond a user
 RECALL = 0.99  # least share of the exact list that an approximate one must hold

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec.models import Floats, Ints, Neighbours, UserBlock
 from hybridrec.retrieval.sparse import empty_csr, load_csr, one_hot, pattern, power, save_csr, score_sparse, top_k_sparse
+from hybridrec.types import Floats, Ints, Neighbours, UserBlock
 
 Options = TypeVar("Options")  # a model's Config
 

@@ -6,63 +6,14 @@ items meet in a history, and the memory that of the neighbours kept; neither gro
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec.models import Floats, Ints
-from hybridrec.retrieval.dot import as_they_end
+from hybridrec.base.threads import as_they_end
+from hybridrec.retrieval.kernels.arrays import Longs, Norms, Reach, Rows, Sparse
 from hybridrec.retrieval.select import uneven_blocks
 from hybridrec.retrieval.sparse import arrays_of
-
-if TYPE_CHECKING:
-    from hybridrec.retrieval import kernels
-
-Longs = NDArray[np.int64]
-
-
-class Norms(NamedTuple):
-    """What a product is divided by: own[i] * other[j] + shrinkage, a shrunk cosine that need not treat both items alike.
-
-    own, other: float32 (n_items,), of the item of the history and of the one to be recommended.
-    """
-
-    own: Floats
-    other: Floats
-    shrinkage: np.float32
-
-    @classmethod
-    def none(cls, n_items: int) -> Norms:
-        """The product counts as it is."""
-        zeros: Floats = np.zeros(n_items, np.float32)
-        return cls(zeros, zeros, np.float32(1))
-
-
-class Reach(NamedTuple):
-    """Which rows of the right matrix a cell in column c of the left one counts for: those around c within firsts[c]:ends[c].
-
-    weights: float32, of odd length, for row c itself in the middle; a weight of 0 counts as out of reach.
-    """
-
-    firsts: Longs
-    ends: Longs
-    weights: Floats
-
-    @classmethod
-    def itself(cls, n_columns: int) -> Reach:
-        """The row of the same number, as in a plain product."""
-        numbers = np.arange(n_columns, dtype=np.int64)
-        return cls(numbers, numbers + 1, np.ones(1, np.float32))
-
-
-class Rows(NamedTuple):
-    """The neighbours of a block of items, one row after the other. sizes: of each row."""
-
-    sizes: Longs
-    columns: Ints
-    values: Floats
 
 
 def nearest(
@@ -96,16 +47,16 @@ class _Search:
 
     def of(self, rows: slice) -> Rows:
         """The neighbours of a block of items."""
-        from hybridrec.retrieval import kernels
+        from hybridrec.retrieval.kernels import sums
 
         room = int(self.most[rows].sum())
         found = Rows(np.zeros(rows.stop - rows.start, np.int64), np.empty(room, np.int32), np.empty(room, np.float32))
-        kernels.nearest_sums(self.left, self.right, self.norms, self.reach, rows.start, self.n_kept, found)
+        sums.nearest_sums(self.left, self.right, self.norms, self.reach, rows.start, self.n_kept, found)
         size = int(found.sizes.sum())
         return Rows(found.sizes, found.columns[:size], found.values[:size])
 
 
-def _work(left: kernels.Sparse, right: kernels.Sparse, reach: Reach) -> Longs:
+def _work(left: Sparse, right: Sparse, reach: Reach) -> Longs:
     """Products to be added up for each row, int64 (n_rows,)."""
     columns, half = np.arange(len(reach.firsts)), len(reach.weights) // 2
     firsts, ends = np.maximum(reach.firsts, columns - half), np.minimum(reach.ends, columns + half + 1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_array
 
-from hybridrec.models import Floats, Neighbours
 from hybridrec.retrieval.select import empty_lists, row_blocks, row_numbers
+from hybridrec.types import Floats, Neighbours
 
 
 def first_unseen(scores: Floats, seen: csr_array, k: int) -> Neighbours:

@@ -8,10 +8,10 @@ from typing import Generic, Protocol, Self, TypeVar
 import numpy as np
 from scipy.sparse import csr_array
 
-from hybridrec.models import Floats, Ints, Neighbours, UserBlock
 from hybridrec.retrieval.recency import newer_items
 from hybridrec.retrieval.sparse import as_csr, unit_rows
 from hybridrec.retrieval.terms import Terms, no_terms
+from hybridrec.types import Floats, Ints, Neighbours, UserBlock
 
 
 class Fades(Protocol):

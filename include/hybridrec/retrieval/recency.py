@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec.models import UserBlock
 from hybridrec.retrieval.select import row_numbers
+from hybridrec.types import UserBlock
 
 
 def newer_items(users: UserBlock) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec.models import NO_ITEM, Floats, Ints, Neighbours
+from hybridrec.types import NO_ITEM, Floats, Ints, Neighbours
 
 BLOCK_CELLS = 2**22  # scores held at once: 16 MiB, small enough for the cache to help and for many workers
 NOT_ELIGIBLE = np.float32(-np.inf)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec.models import Floats, Ints, Neighbours
+from hybridrec.retrieval.kernels.arrays import Sparse
 from hybridrec.retrieval.select import empty_lists, row_numbers
-
-if TYPE_CHECKING:
-    from hybridrec.retrieval import kernels
+from hybridrec.types import Floats, Ints, Neighbours
 
 PARTS = ("data", "indices", "indptr", "shape")
 
@@ -25,29 +23,29 @@ def top_k_sparse(left: csr_array, right: csr_array, seen: csr_array, k: int) -> 
     left: csr float32 (n_users, n). right: csr float32 (n, n_items). seen: csr (n_users, n_items), never returned.
     Each row is summed by itself and in the order of left's row, so a list does not depend on who else is in the block.
     """
-    from hybridrec.retrieval import kernels
+    from hybridrec.retrieval.kernels import sums
 
     found = empty_lists(left.shape[0], k)
-    kernels.best_sums(arrays_of(left), arrays_of(right), arrays_of(seen), right.shape[1], found.items, found.scores)
+    sums.best_sums(arrays_of(left), arrays_of(right), arrays_of(seen), right.shape[1], found.items, found.scores)
     return found
 
 
 def score_sparse(left: csr_array, right: csr_array, rows: NDArray[np.integer], columns: NDArray[np.integer]) -> Floats:
     """Products of row rows[i] of `left` and column columns[i] of `right`; 0 where they share nothing."""
-    from hybridrec.retrieval import kernels
+    from hybridrec.retrieval.kernels import sums
 
     def fill(starts: NDArray[np.int64], of_row: NDArray[np.int64], scores: Floats) -> None:
-        kernels.sums_of_pairs(arrays_of(left), arrays_of(right), right.shape[1], starts, of_row, scores)
+        sums.sums_of_pairs(arrays_of(left), arrays_of(right), right.shape[1], starts, of_row, scores)
 
     return _by_row(fill, left.shape[0], rows, columns)
 
 
 def score_rows(left: csr_array, right: csr_array, rows: NDArray[np.integer], others: NDArray[np.integer]) -> Floats:
     """Products of row rows[i] of `left` and row others[i] of `right`, as score_sparse of the transpose; both have sorted indices."""
-    from hybridrec.retrieval import kernels
+    from hybridrec.retrieval.kernels import sums
 
     def fill(starts: NDArray[np.int64], of_row: NDArray[np.int64], scores: Floats) -> None:
-        kernels.sums_by_item(arrays_of(left), arrays_of(right), right.shape[1], starts, of_row, scores)
+        sums.sums_by_item(arrays_of(left), arrays_of(right), right.shape[1], starts, of_row, scores)
 
     return _by_row(fill, left.shape[0], rows, others)
 
@@ -67,11 +65,9 @@ def _by_row(
     return scores
 
 
-def arrays_of(matrix: csr_array) -> kernels.Sparse:
+def arrays_of(matrix: csr_array) -> Sparse:
     """The matrix for kernels, its arrays of one type each, since they are compiled for every type anew."""
-    from hybridrec.retrieval import kernels
-
-    return kernels.Sparse(
+    return Sparse(
         matrix.indptr.astype(np.int64),
         matrix.indices.astype(np.int32, copy=False),
         matrix.data.astype(np.float32, copy=False),
@@ -145,3 +141,14 @@ def load_csr(folder: Path, name: str) -> csr_array:
     arrays = {part: np.load(folder / f"{name}.{part}.npy", mmap_mode="r", allow_pickle=False) for part in PARTS}
     n_rows, n_columns = (int(size) for size in arrays.pop("shape"))
     return csr_array((arrays["data"], arrays["indices"], arrays["indptr"]), shape=(n_rows, n_columns), copy=False)
+
+
+def in_history(seen: csr_array, rows: NDArray[np.integer], items: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Whether each pair (row of `seen`, item) is stored in it; the arrays may have any, equal shape."""
+    n_items = np.int64(seen.shape[1])
+    stored = np.repeat(np.arange(seen.shape[0], dtype=np.int64), np.diff(seen.indptr)) * n_items + seen.indices
+    if not len(stored):
+        return np.zeros(items.shape, dtype=bool)
+    asked = rows * n_items + items
+    place = np.searchsorted(stored, asked)  # stored is sorted: rows rise, indices rise within a row
+    return np.asarray(stored[np.minimum(place, len(stored) - 1)] == asked)

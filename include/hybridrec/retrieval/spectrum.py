@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec.models import Floats
+from hybridrec.types import Floats
 
 PASSES = 5
 SPARE = 16  # directions that are found and dropped, which makes the kept ones exact enough

@@ -9,32 +9,18 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec.models import Floats, Ints, Neighbours
+from hybridrec.retrieval.kernels.arrays import Bounds, Groups
 from hybridrec.retrieval.select import empty_lists, row_numbers
 from hybridrec.retrieval.sparse import arrays_of, empty_csr, load_csr, one_hot, save_csr, score_rows, top_k_sparse
+from hybridrec.types import Floats, Ints, Neighbours
 
 GROUPS = ("starts", "members")
 FROM_GROUPS = 50_000  # of fewer it costs as much to find out which terms can be left out as to add them up
-
-
-class Bounds(NamedTuple):
-    """largest: the largest value of each term, float32 (n_terms,). longest: the length of the longest vector."""
-
-    largest: Floats
-    longest: float
-
-
-class Groups(NamedTuple):
-    """Items with equal vectors: members[starts[g]:starts[g + 1]], rising; groups are in the order of their first members."""
-
-    starts: NDArray[np.int64]
-    members: Ints
 
 
 class Terms:
@@ -99,22 +85,22 @@ class Terms:
 
     def _best_groups(self, left: csr_array, wanted: NDArray[np.integer]) -> Neighbours:
         """The wanted[i] best groups of row i."""
-        from hybridrec.retrieval import kernels
+        from hybridrec.retrieval.kernels import sums
 
         widest = int(wanted.max(initial=0))
         if self.distinct.shape[0] < FROM_GROUPS or self.bounds is None or left.data.min(initial=0) < 0:
             return top_k_sparse(left, self.by_term, _nothing((left.shape[0], self.distinct.shape[0])), widest)
         found = empty_lists(left.shape[0], widest)
         rows, by_term, distinct = arrays_of(left), arrays_of(self.by_term), arrays_of(self.distinct)
-        kernels.best_by_terms(rows, by_term, distinct, self.bounds, wanted.astype(np.int64), found.items, found.scores)
+        sums.best_by_terms(rows, by_term, distinct, self.bounds, wanted.astype(np.int64), found.items, found.scores)
         return found
 
     def _members(self, best: Neighbours, seen: csr_array, k: int) -> Neighbours:
         """The lists of items from those of groups."""
-        from hybridrec.retrieval import kernels
+        from hybridrec.retrieval.kernels import sums
 
         found = empty_lists(len(best.items), k)
-        kernels.members_of(self.groups, best.items, best.scores, arrays_of(seen), found.items, found.scores)
+        sums.members_of(self.groups, best.items, best.scores, arrays_of(seen), found.items, found.scores)
         return found
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec.ranking.groups import starts_of
+from hybridrec.candidates.groups import starts_of
 from hybridrec.rules import Kind, RuleContext
 
 DOC = "Reorders the top of each list so that neighbours differ in content."

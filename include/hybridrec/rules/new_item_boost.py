@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from hybridrec.ranking.groups import spread, starts_of
+from hybridrec.candidates.groups import spread, starts_of
 from hybridrec.rules import Kind, RuleContext
 
 DOC = "Raises items that are new; the newer, the more."

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from hybridrec.config import read_config, with_options
-from hybridrec.settings import Settings
+from hybridrec.base.config import read_config, with_options
+from hybridrec.base.settings import Settings
 
 T = TypeVar("T")
 PARTS = ("events", "items", "users")  # raw folders; core_<part> is made of each

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from hybridrec.errors import BadData
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
 from hybridrec.reading import Wanted
 from hybridrec.reading.columns import add_constants, add_folder_columns
 from hybridrec.reading.delivery import Delivered, find_files, find_others, opened
-from hybridrec.settings import Settings
 from hybridrec.sources import PARTS, SOURCE_FILE, options
 from hybridrec.tables import table
 

@@ -17,8 +17,8 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridrec.errors import BadData
-from hybridrec.settings import Settings
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
 
 if TYPE_CHECKING:
     import pyarrow as pa

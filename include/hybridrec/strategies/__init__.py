@@ -13,10 +13,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
-from hybridrec import discover
-from hybridrec.config import Config, with_options
-from hybridrec.ranking.groups import Floats
-from hybridrec.ranking.pool import Pool
+from hybridrec.base import extensions
+from hybridrec.base.config import Config, with_options
+from hybridrec.candidates.groups import Floats
+from hybridrec.candidates.pool import Pool
 
 FOLDER = "strategies"
 DEFAULT = "stacking"  # published unless another list is better
@@ -63,7 +63,7 @@ class ExplainingStrategy(Strategy, Protocol):
 
 def create(name: str, config: Config) -> Strategy:
     """A strategy with the night's options, not fitted; BadData names the choices."""
-    module = discover.member(FOLDER, name)
+    module = extensions.member(FOLDER, name)
     return cast(Strategy, module.Strategy(_options(name, config)))
 
 
@@ -71,12 +71,12 @@ def load(name: str, config: Config, folder: Path | None) -> Strategy:
     """A strategy ready to score: from its artefact folder if it learns, else made from its options."""
     if not learns(name) or folder is None:
         return create(name, config)
-    return cast(Strategy, discover.member(FOLDER, name).Strategy.load(folder, _options(name, config)))
+    return cast(Strategy, extensions.member(FOLDER, name).Strategy.load(folder, _options(name, config)))
 
 
 def learns(name: str) -> bool:
     """Whether the strategy has to be fitted."""
-    return hasattr(discover.member(FOLDER, name).Strategy, "fit")
+    return hasattr(extensions.member(FOLDER, name).Strategy, "fit")
 
 
 def artefact_name(name: str) -> str:
@@ -85,4 +85,4 @@ def artefact_name(name: str) -> str:
 
 
 def _options(name: str, config: Config) -> Any:
-    return with_options(discover.member(FOLDER, name).Config(), config.options(FOLDER, name), f"[strategies.{name}]")
+    return with_options(extensions.member(FOLDER, name).Config(), config.options(FOLDER, name), f"[strategies.{name}]")

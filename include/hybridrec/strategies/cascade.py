@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hybridrec.ranking.groups import Floats, Rows, best_first, minmax, starts_of, zscore
+from hybridrec.candidates.groups import Floats, Rows, best_first, minmax, starts_of, zscore
+from hybridrec.candidates.pool import Pool
 from hybridrec.ranking.learnt_weights import FitOptions
 from hybridrec.ranking.linear import Inputs, LinearCorrection
-from hybridrec.ranking.pool import Pool
 from hybridrec.strategies.weighted import blend
 
 DOC = "The blend of the sources keeps each user's best candidates, a learnt finer score orders those; the rest follows."

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hybridrec.ranking.groups import Floats
+from hybridrec.candidates.groups import Floats
+from hybridrec.candidates.pool import Pool
 from hybridrec.ranking.learnt_weights import FitOptions
 from hybridrec.ranking.linear import Inputs, LinearCorrection
-from hybridrec.ranking.pool import Pool
 from hybridrec.strategies.weighted import blend, named_sources
 
 DOC = "Content models' predictions as input features of a learnt model over the collaborative scores."

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hybridrec.ranking.groups import Floats
-from hybridrec.ranking.pool import Pool
+from hybridrec.candidates.groups import Floats
+from hybridrec.candidates.pool import Pool
 from hybridrec.strategies.weighted import blend
 
 log = logging.getLogger(__name__)

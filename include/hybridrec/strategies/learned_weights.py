@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hybridrec.ranking.groups import Floats
+from hybridrec.candidates.groups import Floats
+from hybridrec.candidates.pool import Pool
 from hybridrec.ranking.learnt_weights import BLEND, FitOptions, Learner, LearntWeights
 from hybridrec.ranking.listwise import Doubles, Mask
-from hybridrec.ranking.pool import Pool
 from hybridrec.strategies.weighted import blend, normalised, require_normaliser
 
 DOC = "Weighted sum of the sources' normalised scores with softmax weights learnt from the label window."

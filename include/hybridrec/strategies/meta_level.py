@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec.ranking.groups import Floats, Starts, group_sums, spread
+from hybridrec.candidates.groups import Floats, Starts, group_sums, spread
+from hybridrec.candidates.pool import Pool
 from hybridrec.ranking.learnt_weights import FitOptions
 from hybridrec.ranking.linear import Inputs, LinearCorrection
-from hybridrec.ranking.pool import Pool
 from hybridrec.strategies.weighted import blend
 
 log = logging.getLogger(__name__)

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec.errors import BadData
-from hybridrec.ranking.groups import Floats, best_first
-from hybridrec.ranking.pool import Pool
+from hybridrec.base.errors import BadData
+from hybridrec.candidates.groups import Floats, best_first
+from hybridrec.candidates.pool import Pool
 from hybridrec.strategies.weighted import by_source
 
 DOC = "Interleaved lists of the sources, each with a quota of places a round."

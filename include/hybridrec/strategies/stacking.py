@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from hybridrec.errors import BadData
-from hybridrec.ranking.groups import Floats, Rows
-from hybridrec.ranking.pool import Pool
+from hybridrec.base.errors import BadData
+from hybridrec.candidates.groups import Floats, Rows
+from hybridrec.candidates.pool import Pool
 from hybridrec.ranking.ranker import Ranker
 from hybridrec.ranking.ranker_fit import Config, fit_ranker
 

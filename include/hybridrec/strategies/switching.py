@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec.ranking.groups import Floats, zscore
-from hybridrec.ranking.pool import Pool
+from hybridrec.candidates.groups import Floats, zscore
+from hybridrec.candidates.pool import Pool
 from hybridrec.strategies.weighted import blend, named_sources
 
 DOC = "By history length: none popularity, below 5 content, 5 to 20 all sources, above 20 collaborative."

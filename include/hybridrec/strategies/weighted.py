@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hybridrec import discover
-from hybridrec.errors import BadData
-from hybridrec.ranking.groups import NORMALISERS, Floats
-from hybridrec.ranking.pool import Pool
+from hybridrec.base import extensions
+from hybridrec.base.errors import BadData
+from hybridrec.candidates.groups import NORMALISERS, Floats
+from hybridrec.candidates.pool import Pool
 
 DOC = "Weighted sum of the sources' normalised scores, equal weights by default."
 
@@ -73,7 +73,7 @@ def by_source(text: str, sources: tuple[str, ...], where: str) -> dict[str, floa
         number = _number(where, name, value)
         if name in numbers:
             numbers[name] = number
-        elif name not in discover.names("models"):
+        elif name not in extensions.names("models"):
             raise BadData(f"{where}: there is no source {name!r}; choose from {', '.join(sources)}")
     return numbers
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hybridrec import discover
-from hybridrec.errors import BadData
+from hybridrec.base import extensions
+from hybridrec.base.errors import BadData
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -172,5 +172,5 @@ def quarantine_of(name: str) -> Table:
 
 def table(name: str) -> Table:
     """The definition of the table of that name."""
-    found: Table = discover.member("tables", name).TABLE
+    found: Table = extensions.member("tables", name).TABLE
     return found

@@ -1,8 +1,7 @@
 """Events after cleaning: what a user did with an item, and when."""
 
+from hybridrec.base.config import EVENT_TYPES
 from hybridrec.tables import Column, Table
-
-EVENT_TYPES = ("impression", "view", "click", "add_to_cart", "purchase", "rating")
 
 TABLE = Table(
     name="core_events",
@@ -23,7 +22,13 @@ TABLE = Table(
         Column("page", "string", "Page or slot where it happened.", nullable=True),
         Column("position", "int32", "Position in the list that was shown, 1 is the top.", nullable=True, minimum=1),
         Column(
-            "rating", "float32", "Stars given, for ratings; below 0, a thumb down, is 0.", nullable=True, minimum=0, maximum=10, if_below=0
+            "rating",
+            "float32",
+            "Stars given, for ratings; below 0, a thumb down, is 0; one negative value beside a longer scale means not rated, null.",
+            nullable=True,
+            minimum=0,
+            maximum=10,
+            if_below=0,
         ),
         Column("dwell_seconds", "float32", "Time spent on the item.", nullable=True, minimum=0),
         Column("recommendation_id", "string", "The recommendation that led here.", nullable=True),

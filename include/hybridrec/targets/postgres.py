@@ -8,7 +8,6 @@ drops it. Readers have a role that may read the views and nothing else.
 from __future__ import annotations
 
 import json
-import re
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,16 +15,25 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hybridrec.ahead import one_ahead
-from hybridrec.content_hash import TableHash, combined_hash
-from hybridrec.errors import BadData
-from hybridrec.postgresql import checksum, loading, rights
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
+from hybridrec.postgresql import rights
 from hybridrec.postgresql.checksum import TableChecksum
 from hybridrec.postgresql.connecting import LOCK_MS, LOOK_UP_MS, database_error, for_look_ups, in_sentences, parsed, transaction
+from hybridrec.postgresql.rows import batches, fill, replace_views, stored, value
 from hybridrec.postgresql.version_tables import add_keys, create_tables, drop_tables, drop_unreferenced, qualified, quoted
-from hybridrec.settings import Settings
-from hybridrec.tables import Column, arrow_type
-from hybridrec.targets import PUBLISHED, WHY_POPULAR, WHY_SIMILAR, Answer, Entry, Publication, SimilarItems, definition
+from hybridrec.versions.content_hash import TableHash, combined_hash
+from hybridrec.versions.publications import (
+    PUBLISHED,
+    WHY_POPULAR,
+    WHY_SIMILAR,
+    Answer,
+    Entry,
+    Publication,
+    SimilarItems,
+    definition,
+    require_version,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,8 +41,6 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 DOC = "PostgreSQL, for services on other machines; HYBRIDREC_POSTGRES is its address."
-VERSION = re.compile(r"[a-z0-9_]{1,40}")
-READ_BYTES = 4 * 2**20  # of a batch of rows that comes from the server
 STAGE_WAIT_SECONDS = 600.0
 SWITCH_WAIT_SECONDS = 60.0
 SWITCH_LOCK_MS = 20  # while a switch waits for a view, new readers wait behind it: five views make at most 0.1 s; then it tries again
@@ -83,7 +89,7 @@ class PostgresTarget:
             try:
                 create_tables(db, storage)
                 with self._bulk(self._loaders) as bulks:
-                    sent = {name: _fill(bulks, name, storage, tables[name]) for name in PUBLISHED}
+                    sent = {name: fill(bulks, name, storage, tables[name]) for name in PUBLISHED}
                 _require_counts(publication, sent)
                 add_keys(db, storage)
             except Exception:
@@ -101,7 +107,7 @@ class PostgresTarget:
             found, storage = _find(db, version)
             [(sums,)] = db.execute("SELECT checksums FROM hybridrec.publications WHERE version = %s", (version,))
             expected = {name: (found.counts[name], sums[name]) for name in PUBLISHED}
-            stored = {name: _stored(db, name, storage) for name in PUBLISHED}
+            stored = {name: stored(db, name, storage) for name in PUBLISHED}
             if stored == expected:
                 return
             db.execute("UPDATE hybridrec.publications SET state = 'rejected' WHERE version = %s AND state = 'staged'", (version,))
@@ -124,7 +130,7 @@ class PostgresTarget:
     def versions(self) -> list[Publication]:
         """All rows of `publications`, newest first."""
         with in_sentences(self.place), closing(self._connection(self._conninfo)) as db:
-            if _value(db, "SELECT to_regclass('hybridrec.publications')") is None:
+            if value(db, "SELECT to_regclass('hybridrec.publications')") is None:
                 return []
             return [Publication(*row) for row in db.execute(f"SELECT {FIELDS} FROM hybridrec.publications ORDER BY number DESC")]  # noqa: S608
 
@@ -133,7 +139,7 @@ class PostgresTarget:
         shape = definition(name)
         chosen = [column for column in shape.columns if not columns or column.name in columns]
         with self._bulk() as [bulk]:
-            yield from _batches(bulk, f"hybridrec.{quoted(name)}", chosen, shape.key)
+            yield from batches(bulk, f"hybridrec.{quoted(name)}", chosen, shape.key)
 
     def read_user(self, user_id: str) -> Answer | None:
         """The user's row with the items' titles."""
@@ -229,7 +235,7 @@ class PostgresTarget:
         The server gives the lock free when the connection ends, whatever ended it.
         """
         deadline = time.monotonic() + STAGE_WAIT_SECONDS
-        while not _value(db, "SELECT pg_try_advisory_lock(%s)", STAGE_KEY):
+        while not value(db, "SELECT pg_try_advisory_lock(%s)", STAGE_KEY):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{self.place}: another job has been staging for {STAGE_WAIT_SECONDS:.0f} s")
             time.sleep(0.2)
@@ -267,32 +273,6 @@ SELECT l.rank, l.item_id, (SELECT i.title FROM hybridrec.items AS i WHERE i.item
        l.run_id, l.version, l.generated_at, l.valid_until
 FROM hybridrec.popular_items AS l WHERE l."window" = %s AND l.rank <= %s ORDER BY l.rank
 """
-
-
-def require_version(version: str) -> str:
-    """The version, if it may be part of a schema's name; BadData otherwise."""
-    if not VERSION.fullmatch(version):
-        raise BadData(f"version {version!r}: lower-case letters, digits and '_' only, at most 40")
-    return version
-
-
-def _value(db: Connection[tuple[Any, ...]], query: str, *values: object) -> object:
-    row = db.execute(query, values).fetchone()
-    return row[0] if row else None
-
-
-def _fill(bulks: list[BulkConnection], name: str, storage: str, batches: Iterable[pa.RecordBatch]) -> tuple[TableHash, TableChecksum]:
-    """Write the rows; meanwhile the next batch is hashed, and the one after it is read."""
-    shape = definition(name)
-    hashed, summed = TableHash(shape), TableChecksum(shape)
-
-    def counted(batch: pa.RecordBatch) -> pa.RecordBatch:
-        typed = hashed.add(batch)
-        summed.add(typed)
-        return typed
-
-    loading.load(bulks, storage, name, shape.arrow_schema(), one_ahead(map(counted, one_ahead(batches))))
-    return hashed, summed
 
 
 def _require_counts(publication: Publication, sent: Mapping[str, tuple[TableHash, TableChecksum]]) -> None:
@@ -339,31 +319,6 @@ def _find(db: Connection[tuple[Any, ...]], version: str) -> tuple[Publication, s
     return Publication(*row[:-1]), row[-1]
 
 
-def _stored(db: Connection[tuple[Any, ...]], name: str, storage: str) -> tuple[int, int]:
-    """Rows and checksum of a table as the server has it."""
-    table = qualified(name, storage)
-    if _value(db, "SELECT to_regclass(%s)", table) is None:
-        return 0, -1  # no sum is that; nobody but a person with a tool can have dropped the table
-    with db.transaction():
-        # By its pages the planner takes the scan for cheap; what takes time is the hash, of which it knows nothing.
-        db.execute("SET LOCAL parallel_setup_cost = 0; SET LOCAL parallel_tuple_cost = 0; SET LOCAL jit = off")
-        [(rows, total)] = db.execute(checksum.stored_sum(table, definition(name)))
-    return rows, int(total) % checksum.MODULUS
-
-
-def _batches(bulk: BulkConnection, table: str, columns: list[Column], key: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
-    """Columns of a table or view in the order of its key, with the types of the definition."""
-    import pyarrow as pa
-
-    names = [column.name for column in columns]
-    with bulk.cursor() as cursor:
-        cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": READ_BYTES})
-        cursor.execute(f"SELECT {', '.join(map(quoted, names))} FROM {table} ORDER BY {', '.join(map(quoted, key))}")  # noqa: S608
-        for batch in cursor.fetch_record_batch():
-            arrays = [batch.column(column.name).cast(arrow_type(column.type)) for column in columns]
-            yield pa.RecordBatch.from_arrays(arrays, names=names)
-
-
 def _as_text(origin: Iterable[Any]) -> tuple[str, str, str, str]:
     run_id, version, generated_at, valid_until = origin
     return run_id, version, generated_at.isoformat(), valid_until.isoformat()
@@ -382,25 +337,8 @@ def _make_live(db: Connection[tuple[Any, ...]], version: str, storage: str, read
     )
     db.execute("UPDATE hybridrec.publications SET state = 'kept' WHERE state = 'live'")
     db.execute("UPDATE hybridrec.publications SET state = 'live' WHERE version = %s", (version,))
-    _replace_views(db, {f"hybridrec.{quoted(name)}": query for name, query in queries.items()})  # last: readers wait from here on
+    replace_views(db, {f"hybridrec.{quoted(name)}": query for name, query in queries.items()})  # last: readers wait from here on
     db.execute(f"GRANT SELECT ON {', '.join(f'hybridrec.{quoted(name)}' for name in queries)} TO {quoted(reader)}")
-
-
-def _replace_views(db: Connection[tuple[Any, ...]], queries: Mapping[str, str]) -> None:
-    """Replacing keeps what other people have built on a view; one is made anew only where its columns have changed."""
-    from psycopg import errors
-
-    statements = {view: f"VIEW {view} AS {query}" for view, query in queries.items()}
-    with suppress(errors.InvalidTableDefinition), db.transaction():
-        db.execute("; ".join(f"CREATE OR REPLACE {statement}" for statement in statements.values()))  # one message: no waiting for each
-        return
-    for view, statement in statements.items():
-        try:
-            with db.transaction():
-                db.execute(f"CREATE OR REPLACE {statement}")
-        except errors.InvalidTableDefinition:
-            db.execute(f"DROP VIEW {view}")
-            db.execute(f"CREATE {statement}")
 
 
 def _prune(db: Connection[tuple[Any, ...]], keep: int) -> None:

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec.errors import BadData
-from hybridrec.evaluation.metrics import Labels
-from hybridrec.models import TrainingData, UserBlock
+from hybridrec.base.errors import BadData
+from hybridrec.metrics.metrics import Labels
 from hybridrec.retrieval.select import row_numbers
+from hybridrec.types import TrainingData, UserBlock
 
 MIN_PAIRS = 3  # a user with fewer is left whole where each user's newest pair is held out
 MAX_USERS = 2_000  # judged users: enough to tell options apart that differ by a few per cent

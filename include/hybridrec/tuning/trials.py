@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec import discover
-from hybridrec.config import Options, Split
-from hybridrec.errors import BadData
-from hybridrec.evaluation.metrics import Judged, Labels, judge_items, ndcg
-from hybridrec.models import Ints, Linear, Log, OneOf, Retriever, SearchSpace, TrainingData
-from hybridrec.training import config_of
+from hybridrec.base import extensions
+from hybridrec.base.config import Options, Split
+from hybridrec.base.errors import BadData
+from hybridrec.metrics.metrics import Judged, Labels, judge_items, ndcg
+from hybridrec.training.fits import config_of
 from hybridrec.tuning.inner_cut import InnerCut, inner_cut
+from hybridrec.types import Ints, Linear, Log, OneOf, Retriever, SearchSpace, TrainingData
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -91,7 +91,7 @@ class SearchResult:
 
 def search_space(model: str) -> SearchSpace:
     """The options of a model that are worth a search; empty for a model that declares none."""
-    found: SearchSpace = getattr(discover.member("models", model), "SEARCH", {})
+    found: SearchSpace = getattr(extensions.member("models", model), "SEARCH", {})
     return found
 
 
@@ -175,7 +175,7 @@ def _try(model: str, cut: InnerCut, options: Mapping[str, Any], k: int, values: 
     """Fit the model with the options and these values on what is left, and judge its lists by what is held out."""
     started = time.monotonic()
     try:
-        fitted = discover.member("models", model).Model(config_of(model, {**options, **values}))
+        fitted = extensions.member("models", model).Model(config_of(model, {**options, **values}))
         if not isinstance(fitted, Retriever):
             raise BadData(f"models.{model} only scores pairs, so it has no lists to judge; take SEARCH out of it")
         fitted.fit(cut.data)

@@ -15,14 +15,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hybridrec import store
-from hybridrec.config import Config, Options
-from hybridrec.errors import BadData
-from hybridrec.models import TrainingData
-from hybridrec.run import Run, Tuned
-from hybridrec.settings import Settings
-from hybridrec.training import config_of
+from hybridrec.base.config import Config, Options
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
+from hybridrec.runs.run import Run, Tuned
+from hybridrec.storage import store
+from hybridrec.training.fits import config_of
 from hybridrec.tuning.trials import SearchResult
+from hybridrec.types import TrainingData
 
 log = logging.getLogger(__name__)
 FILE = "tuned.json"

@@ -88,14 +88,14 @@ def _manifest(stack: Stack, run_id: str) -> dict[str, object]:
 
 
 def _report(stack: Stack, run_id: str) -> dict[str, object]:
-    from hybridrec import store
+    from hybridrec.storage import store
 
     folder = stack.installation.settings.runs / stack.file_safe(run_id) / "report"
     return dict(json.loads((store.committed_folder(folder) / "report.json").read_text()))
 
 
 def _list_lengths(stack: Stack, run_id: str) -> set[int]:
-    from hybridrec.run import Run
+    from hybridrec.runs.run import Run
 
     rows = Run.open(stack.file_safe(run_id), stack.installation.settings).read("out_recommendations", columns=["item_ids"])
     return {len(items) for items in rows["item_ids"].to_pylist()}

@@ -31,7 +31,7 @@ def test_a_night_started_over_rest_publishes_for_everybody(stack: Stack, first_n
 
 
 def test_no_spark_server_outlives_its_night(stack: Stack, first_night: str) -> None:
-    from hybridrec.spark import running_server
+    from hybridrec.execution.spark import running_server
 
     assert running_server(stack.installation.settings, stack.file_safe(first_night)) is None
 
@@ -42,7 +42,7 @@ def test_no_spark_server_outlives_its_night(stack: Stack, first_night: str) -> N
     ids=str,
 )
 def test_rest_refuses_a_wrong_value(stack: Stack, form: dict[str, object], said: str) -> None:
-    from hybridrec_airflow.rest import Refused
+    from hybridrec_local.rest import Refused
 
     with pytest.raises(Refused, match=said):
         stack.api.trigger("nightly_retrain", form)
@@ -59,7 +59,7 @@ def test_the_first_task_refuses_a_time_before_the_data(stack: Stack, first_night
 
 
 def test_a_viewer_reads_and_starts_nothing(stack: Stack) -> None:
-    from hybridrec_airflow.rest import AirflowApi, Refused
+    from hybridrec_local.rest import AirflowApi, Refused
 
     viewer = AirflowApi(stack.installation.airflow_url, "viewer", stack.installation.password("viewer"))
     assert "nightly_retrain" in viewer.dags()

@@ -24,15 +24,16 @@ from browser import chromium, log_in
 from night import nightly
 from scheduler import NIGHT, Stack
 
-from hybridrec import discover, store
-from hybridrec.candidates import nominates
-from hybridrec.interventions import interventions
-from hybridrec.job import read_records
-from hybridrec.lookup import open_target
-from hybridrec.publishing import version_of
-from hybridrec.run import Run
-from hybridrec.settings import Settings
-from hybridrec.spark import running_server, stop_server
+from hybridrec.base import extensions
+from hybridrec.base.settings import Settings
+from hybridrec.candidates.nomination import nominates
+from hybridrec.execution.job import read_records
+from hybridrec.execution.spark import running_server, stop_server
+from hybridrec.publishing.interventions import interventions
+from hybridrec.publishing.publish import version_of
+from hybridrec.runs.run import Run
+from hybridrec.serving.lookup import open_target
+from hybridrec.storage import store
 from hybridrec_airflow.steps import steps
 
 pytestmark = pytest.mark.slow
@@ -78,11 +79,11 @@ def test_the_report_names_popularity_every_source_and_the_stack_with_intervals(u
     metrics = undisturbed.read("out_metrics").to_pandas().query("metric == 'ndcg@10' and segment == 'all'")
     listed = set(zip(metrics.kind, metrics.name, strict=True))
     assert {("source" if nominates(model) else "scorer", model) for model in undisturbed.manifest.models} <= listed
-    assert {("strategy", name) for name in discover.names("strategies")} <= listed
+    assert {("strategy", name) for name in extensions.names("strategies")} <= listed
     assert ((metrics.low <= metrics.value) & (metrics.value <= metrics.high)).all()
     assert (metrics.high > metrics.low).all()
     page = (undisturbed.artefact("report") / "report.html").read_text()
-    assert all(name in page for name in (*undisturbed.manifest.models, *discover.names("strategies")))
+    assert all(name in page for name in (*undisturbed.manifest.models, *extensions.names("strategies")))
 
 
 def test_personalised_quality_is_real(undisturbed: Run) -> None:

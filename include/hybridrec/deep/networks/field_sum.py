@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hybridrec.deep.fields import FieldTable, Layout
 from hybridrec.deep.networks.sides import INITIAL_STD, Embeddings, Inputs
-from hybridrec.models import Floats
+from hybridrec.types import Floats
 
 ROWS_AT_ONCE = 4096
 

@@ -1,0 +1,1 @@
+"""Hold what every room needs: settings, options, errors, extension folders, compiled loops."""

@@ -1,0 +1,182 @@
+"""The options of a night; a run's manifest keeps the effective ones.
+
+A model's, rule's or strategy's own options are the fields of its file's `Config`, not of this one. Both are
+overridden in `<home>/hybridrec.toml`:
+
+    [night]
+    k = 20
+    [models.als]
+    factors = 128
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field, fields, replace
+from math import inf
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from hybridrec.base import extensions
+from hybridrec.base.errors import BadData, choices
+
+Options = dict[str, bool | int | float | str]
+T = TypeVar("T")
+NIGHT = "night"  # the group of Config itself
+EVENT_TYPES = ("impression", "view", "click", "add_to_cart", "purchase", "rating")
+WEIGHTS = "event_weights"  # a group below it
+Split = Literal["time", "last_per_user", "random_per_user"]  # what is known of time: a calendar, the order of a user's events, nothing
+
+
+@dataclass(frozen=True)
+class Config:
+    """Hold the options of a night that belong to no single extension.
+
+    seed: of all random numbers of a night.
+    split: how held-out events are chosen: `time` (by date), `last_per_user` (only the order of a user's events is known) or
+    `random_per_user` (no times are known).
+    k: items per user, unless the form of the run has another number.
+    pool_k: items that each model retrieves per user.
+    pool_size: candidates per user; the items with the best rank in any model are kept.
+    rules_depth: ranked items per user that the rules choose from.
+    label_share: share of the events, the newest ones, that a label window holds. With random_per_user: half that share of each user's
+    items.
+    label_days_max: longest label window in days.
+    min_label_events: a label window with fewer events is extended beyond label_days_max.
+    max_label_users: labelled users that are kept per split.
+    max_position_weight: largest weight of a training label at a position that few users examine; 1 switches the correction off.
+    half_life_days: age in days at which an event has half its weight.
+    max_events_per_day: a user with more events on one day is treated as a robot.
+    max_bad_share: share of a delivery's rows that may be refused, apart from robots and repetitions; above it the table is rejected. With
+    fewer than 1,000 rows half may be refused, and events of unknown items may be half of any delivery; 0 allows none.
+    wait_days: days that events of unknown items wait for the catalogue.
+    min_kept_share: share of the rows of the last accepted table that a new one must have.
+    liked_from: a lower rating means that the user had the item but did not like it; 0 means half of the largest rating in the data.
+    max_event_age_days: largest age in days of the newest event at landing; 0 allows any age.
+    light_max_items: longest history of a light user.
+    bootstrap_samples: resamples of users for each confidence interval.
+    gate_tolerance: NDCG that a challenger may lose against the champion, at the lower end of the interval.
+    min_live_overlap: smallest share of list entries in common with the live version; a smaller one stops publishing.
+    max_lost_share: largest share of the live version's users without a list; a larger one stops publishing.
+    min_coverage: smallest share of the catalogue that is in some list; a smaller one stops publishing.
+    max_fallback_share: largest share of users with the fallback list; a larger one stops publishing.
+    max_item_share: largest share of lists with the same item; a larger one stops publishing.
+    warn_item_share: the report warns if an item is in a larger share of the lists; 0 never warns.
+    warn_concentration: the report warns if half of all list entries fall on so many times fewer items than half of all histories; 0 never
+    warns.
+    warn_fallback_share: the report warns if a larger share of users has the fallback list; 0 never warns.
+    warn_event_age_days: the report warns if the newest event is older when the report is written; 0 never warns.
+    keep_versions: published versions that are kept for a rollback.
+    valid_days: days after which a published version is stale.
+    event_weights: weight of one event of each type.
+
+    A night never searches for options, so no option configures a search: it uses the newest result of tune_models for the models' options
+    that hybridrec.toml does not set.
+    """
+
+    seed: int = 20261122
+    split: Split = "time"
+    k: int = 20
+    pool_k: int = 100
+    pool_size: int = 300
+    rules_depth: int = 200
+    label_share: float = 0.2
+    label_days_max: int = 60
+    min_label_events: int = 10_000
+    max_label_users: int = 6_000
+    max_position_weight: float = 5.0
+    half_life_days: float = 180.0
+    max_events_per_day: int = 10_000
+    max_bad_share: float = 0.1
+    wait_days: int = 30
+    min_kept_share: float = 0.5
+    liked_from: float = 0.0
+    max_event_age_days: int = 0
+    light_max_items: int = 20
+    bootstrap_samples: int = 1_000
+    gate_tolerance: float = 0.02
+    min_live_overlap: float = 0.02
+    max_lost_share: float = 0.1
+    min_coverage: float = 0.02
+    max_fallback_share: float = 0.5
+    max_item_share: float = 0.95
+    warn_item_share: float = 0.1
+    warn_concentration: float = 3.0
+    warn_fallback_share: float = 0.2
+    warn_event_age_days: float = 3.0
+    keep_versions: int = 5
+    valid_days: float = 2.0
+    event_weights: dict[str, float] = field(
+        default_factory=lambda: {"view": 0.2, "click": 0.5, "add_to_cart": 0.8, "purchase": 1.0, "rating": 1.0}
+    )
+    members: dict[str, dict[str, Options]] = field(default_factory=dict)
+
+    def options(self, folder: str, name: str) -> Options:
+        """Overrides for a member of an extension folder."""
+        return self.members.get(folder, {}).get(name, {})
+
+
+def read_config(path: Path) -> Config:
+    """The defaults with the overrides of a TOML file, if there is one; BadData names an unknown group, member or option."""
+    if not path.exists():
+        return Config()
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Notepad writes a byte order mark
+    except (ValueError, OSError) as error:  # no TOML, no text, or a folder
+        raise BadData(f"{path}: it cannot be read as TOML: {error}") from None
+    night = _group(raw.pop(NIGHT, {}), f"{path} [{NIGHT}]")
+    if WEIGHTS in night:
+        night = night | {WEIGHTS: _event_weights(night[WEIGHTS], f"{path} [{NIGHT}.{WEIGHTS}]")}
+    _require_known_groups(raw, path)
+    return replace(with_options(Config(), night, f"{path} [{NIGHT}]"), members=raw)
+
+
+def _event_weights(value: Any, where: str) -> dict[str, float]:
+    """The default weights with those of a group; BadData for a type that no event has, which would weigh nothing anywhere."""
+    weights = _group(value, where)
+    for name, weight in weights.items():
+        if name not in EVENT_TYPES:
+            raise BadData(f"{where}: there is no event type {name!r}; {choices(name, EVENT_TYPES)}")
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < inf:
+            raise BadData(f"{where}: {name} is {weight!r}, expected a number from 0 on")
+    return Config().event_weights | weights
+
+
+def require_known_options(config: Config, where: str) -> None:
+    """BadData when an option of a member, as under [models.als], is not a field of its Config; who is switched off is passed over."""
+    for folder, members in config.members.items():
+        for name in members.keys() & set(extensions.names(folder)):
+            module, group = extensions.member(folder, name), f"{where} [{folder}.{name}]"
+            if not hasattr(module, "Config"):
+                raise BadData(f"{group}: it has no options; remove the group")
+            with_options(module.Config(), members[name], group)
+
+
+def _require_known_groups(raw: dict[str, Any], path: Path) -> None:
+    """BadData for a group that nobody reads: its options would be passed over in silence."""
+    for folder, members in raw.items():
+        if folder not in extensions.FOLDERS:
+            raise BadData(f"{path}: there is no group [{folder}]; {choices(folder, (NIGHT, *extensions.FOLDERS))}")
+        known = extensions.all_names(folder)
+        for name, options in _group(members, f"{path} [{folder}]").items():
+            if name not in known:
+                raise BadData(f"{path}: there is no group [{folder}.{name}]; {choices(name, known)}")
+            _group(options, f"{path} [{folder}.{name}]")
+
+
+def _group(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise BadData(f"{where}: it is {value!r}, expected a group of options, as [models.als] with factors = 128 below it")
+    return value
+
+
+def with_options(default: T, options: Options, where: str) -> T:
+    """A copy of a config dataclass with some fields replaced; BadData names an unknown field or a wrong type."""
+    known = {f.name: getattr(default, f.name) for f in fields(default)}  # type: ignore[arg-type]
+    for name, value in options.items():
+        if name not in known:
+            raise BadData(f"{where}: there is no option {name!r}; {choices(name, known)}")
+        number = isinstance(known[name], float) and isinstance(value, int) and not isinstance(value, bool)
+        if not number and type(value) is not type(known[name]):
+            raise BadData(f"{where}: {name} is {value!r}, expected {type(known[name]).__name__}")
+    return replace(default, **options)  # type: ignore[type-var]

@@ -1,0 +1,190 @@
+"""Dense numbers, interaction matrix and labels of a run, as Spark frames.
+
+Sums of weights are taken over integers (billionths), because the order in which Spark adds floats changes from
+attempt to attempt and a rerun must give the same bytes.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from hybridrec.base.config import Config
+from hybridrec.runs.run import Fold, Run
+from hybridrec.splitting import likes, splits
+from hybridrec.storage import store
+from hybridrec.tables import GONE, Table, spark_type, table
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+RATING_SCALE = 5.0  # a rating event weighs in proportion to its stars
+UNIT = 1e9
+ROWS_PER_FILE = 2_000_000
+DAY_SECONDS = 86_400.0
+
+
+def number_users(events: DataFrame, users: DataFrame) -> DataFrame:
+    """model_users: all users with an event or in the user table, numbered in the order of user_id; not those who have left it."""
+    known = events.select("user_id").union(users.select("user_id")).distinct()
+    gone = users.where(F.col("standing").isin(*GONE)).select("user_id")
+    known = known.join(gone, "user_id", "left_anti")
+    numbered = known.select(_dense_number("user_id").alias("user_idx"), "user_id")
+    return as_declared(numbered.join(users, "user_id", "left"), table("model_users"))
+
+
+def number_items(events: DataFrame, items: DataFrame) -> DataFrame:
+    """model_items: all items with an event or in the catalogue, numbered in the order of item_id.
+
+    An item that has left the catalogue is there for the sake of its events only. An item without a row in core_items has no content
+    and is not promoted; it counts as available where nothing else is listed either.
+    """
+    catalogue = F.coalesce("standing", F.lit("listed")).isin("listed")
+    available = items.where(catalogue).isEmpty()
+    turned_to = events.select("item_id").distinct()
+    gone = items.where(F.col("standing").isin(*GONE)).select("item_id").join(turned_to, "item_id", "left_anti")
+    items = items.join(gone, "item_id", "left_anti")
+    dated = events.select("item_id", "event_at").unionByName(items.select("item_id"), allowMissingColumns=True)
+    known = dated.groupBy("item_id").agg(F.min("event_at").alias("first_event_at"))
+    numbered = known.select(_dense_number("item_id").alias("item_idx"), "item_id", "first_event_at")
+    joined = numbered.join(items, "item_id", "left")
+    categories = F.coalesce("categories", F.array().cast("array<string>"))
+    filled = joined.withColumns(
+        {
+            "categories": categories,
+            "learnt_categories": categories,
+            "is_available": F.coalesce("is_available", F.lit(available)),
+            "is_promoted": F.coalesce("is_promoted", F.lit(False)),
+        }
+    )
+    return as_declared(filled, table("model_items"))
+
+
+def positive_events(spark: SparkSession, run: Run) -> DataFrame:
+    """Events before as_of that speak for an item: user_idx, item_idx, event_at, device, position, weight (undecayed, above 0), stage.
+
+    calendar_at is event_at where days and hours mean something, else null. disliked_stage: only with low ratings, see splitting/likes.py.
+    """
+    events = _events_before(spark, run)
+    weighted = events.withColumn("weight", event_weight(run.config.event_weights)).where("weight > 0")
+    positive = _numbered(spark, run, weighted.where(~likes.is_low(run.config.liked_from)), "device", "position", "weight")
+    calendar = F.col("event_at") if run.config.split == "time" else F.lit(None).cast("timestamp")
+    positive, low = positive.withColumn("calendar_at", calendar), low_ratings(spark, run)
+    n_items = n_rows(run, "model_items")
+    if low is None:
+        return splits.with_stage(positive, run.manifest, n_items)
+    if run.config.split == "time":
+        return likes.mark_disliked(splits.with_stage(positive, run.manifest, n_items), low)
+    # without a calendar a disliked pair is no label of any fold: it is out before labels are drawn
+    liked = likes.mark_disliked(positive, low).where("disliked_stage is null").drop("disliked_stage")
+    return splits.with_stage(liked, run.manifest, n_items)
+
+
+def low_ratings(spark: SparkSession, run: Run) -> DataFrame | None:
+    """user_idx, item_idx, event_at, stage of the ratings before as_of that say that the user did not like the item; None without any."""
+    low = _events_before(spark, run).where(likes.is_low(run.config.liked_from))
+    if run.config.liked_from <= 0 or low.isEmpty():
+        return None
+    numbered = _numbered(spark, run, low)
+    if run.config.split != "time":
+        return numbered.withColumn("stage", F.lit(0))
+    return splits.with_stage(numbered, run.manifest, n_rows(run, "model_items"))
+
+
+def _events_before(spark: SparkSession, run: Run) -> DataFrame:
+    return run.read_spark(spark, "core_events").where(F.col("event_at") < F.lit(run.manifest.as_of))
+
+
+def _numbered(spark: SparkSession, run: Run, events: DataFrame, *columns: str) -> DataFrame:
+    """Events with user_idx and item_idx instead of ids; those of users without a number fall out."""
+    users = run.read_spark(spark, "model_users").select("user_idx", "user_id")
+    items = run.read_spark(spark, "model_items").select("item_idx", "item_id")
+    return events.join(users, "user_id").join(items, "item_id").select("user_idx", "item_idx", "event_at", *columns)
+
+
+def event_weight(weights: dict[str, float]) -> Column:
+    """Weight of an event by its type; a rating's is scaled by its stars, other types weigh nothing."""
+    pairs = chain.from_iterable((F.lit(name), F.lit(value)) for name, value in sorted(weights.items()))
+    by_type = F.coalesce(F.create_map(*pairs)[F.col("event_type")], F.lit(0.0))
+    stars = F.coalesce(F.col("rating").cast("double"), F.lit(RATING_SCALE)) / RATING_SCALE
+    # a rating of 0 stars is still a choice of the user's: it keeps a tenth of the weight
+    return F.when(F.col("event_type") == "rating", by_type * F.greatest(stars, F.lit(0.1))).otherwise(by_type)
+
+
+def interactions(events: DataFrame, fold: Fold, config: Config) -> DataFrame:
+    """model_interactions of a fold: one row per pair, weights decayed by their age at the cut where there is a calendar."""
+    age = age_days(F.col("event_at"), fold) if config.split == "time" else F.lit(0.0)
+    decayed = F.col("weight") * F.pow(F.lit(0.5), age / F.lit(config.half_life_days))
+    pairs = (
+        splits.history(events, fold)
+        .groupBy("user_idx", "item_idx")
+        .agg(
+            (F.sum(_as_integer(decayed)) / UNIT).alias("weight"),
+            F.count("*").alias("n_events"),
+            F.max("event_at").alias("last_event_at"),
+        )
+    )
+    # an event many half-lives old would round to 0, and a stored 0 is no interaction
+    return as_declared(pairs.withColumn("weight", F.greatest("weight", F.lit(1e-6))), table("model_interactions"))
+
+
+def n_rows(run: Run, name: str) -> int:
+    """Rows of a committed table, from its manifest."""
+    return store.read_manifest(run.dataset(name)).rows
+
+
+def labels(events: DataFrame, fold: Fold, config: Config, n_users: int, disliked: DataFrame | None = None) -> DataFrame:
+    """model_labels of a fold: pairs that are held out and not in the history, of at most config.max_label_users users.
+
+    n_users: of the run; so many are not counted again where there can be no more than the limit.
+    disliked: model_disliked of the fold, pairs that no list will hold.
+    """
+    by_pair = splits.labelled(events, fold).groupBy("user_idx", "item_idx")
+    pairs = by_pair.agg(F.max("weight").alias("gain"), F.min("position").alias("position"))
+    known = splits.history(events, fold).select("user_idx", "item_idx").distinct()
+    known = known if disliked is None else known.union(disliked.select("user_idx", "item_idx"))
+    fresh = pairs.join(known, ["user_idx", "item_idx"], "left_anti")
+    if n_users > config.max_label_users:
+        fresh = splits.sample_users(fresh, config.max_label_users, config.seed)
+    return as_declared(fresh, table("model_labels"))
+
+
+def age_days(at: Column, fold: Fold) -> Column:
+    """Days from a time to the fold's cut."""
+    micros = F.unix_micros(F.lit(fold.cut)) - F.unix_micros(at)
+    return micros / F.lit(DAY_SECONDS * 1e6)
+
+
+def in_files(frame: DataFrame, by: str, run: Run) -> DataFrame:
+    """The frame in as many files as the events fill, each a range of users or items, sorted: who wants some reads few files."""
+    n = n_files(run)
+    n_numbers = n_rows(run, "model_users" if by == "user_idx" else "model_items")
+    file = F.floor(F.col(by).cast("bigint") * n / n_numbers).cast("int")
+    keys = [name for name in ("user_idx", "item_idx") if name in frame.columns]
+    return frame.repartitionById(n, file).sortWithinPartitions(*keys)
+
+
+def n_files(run: Run) -> int:
+    """Into how many files a table of the run's events goes."""
+    return 1 + run.manifest.inputs["core_events"].rows // ROWS_PER_FILE
+
+
+def exact_mean(column: Column) -> Column:
+    """Mean that does not depend on the order of rows."""
+    return F.sum(_as_integer(column)) / F.count(column) / UNIT
+
+
+def _as_integer(column: Column) -> Column:
+    return F.round(column * UNIT).cast("bigint")
+
+
+def _dense_number(column: str) -> Column:
+    return F.row_number().over(Window.orderBy(column)) - F.lit(1)
+
+
+def as_declared(frame: DataFrame, definition: Table) -> DataFrame:
+    """The columns of the table's definition in its types and order."""
+    return frame.select([F.col(column.name).cast(spark_type(column.type)) for column in definition.columns])

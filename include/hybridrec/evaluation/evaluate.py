@@ -1,0 +1,93 @@
+"""A night's evaluation on fold eval, from the run's tables to out_metrics, out_comparisons, out_ablation and the decision."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from hybridrec import strategies
+from hybridrec.base import extensions
+from hybridrec.dataset.content import item_vectors
+from hybridrec.evaluation import ablation
+from hybridrec.evaluation.comparisons import Resampling, as_columns, compare_lists, decide, default_list
+from hybridrec.evaluation.judged_lists import Catalogue, JudgedLists, judge_lists, metric_rows
+from hybridrec.evaluation.served import judge_served, served_users
+from hybridrec.metrics.labels import LabelledPool, history_lengths, labelled_pool
+from hybridrec.policy.policy import Choice, segments_of
+from hybridrec.strategies import Strategy
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from hybridrec.runs.run import Run
+
+
+class Evaluation(NamedTuple):
+    """What a night's evaluation found. figures: what stands beside the choices in decision.json."""
+
+    metrics: pa.Table
+    comparisons: pa.Table
+    ablation: pa.Table
+    choices: dict[str, Choice]
+    figures: dict[str, object]
+
+
+def evaluate(run: Run, threads: int, ablate: bool = True) -> Evaluation:
+    """Judge all lists on fold eval, choose each segment's list and, if asked to, leave out one model at a time."""
+    import pyarrow as pa
+
+    from hybridrec.tables import table
+
+    how = Resampling(run.config.bootstrap_samples, run.config.seed)
+    ready = load_strategies(run)
+    lists = judge_all(run, labelled_pool(run, "eval"), ready)
+    rows = compare_lists(lists, how)
+    choices = decide(lists, rows, run.config.k)
+    name = published_strategy(lists, choices) if ablate else ""
+    left_out = ablation.as_columns(ablation.ablate_night(run, ready[name], name, threads)) if name else []
+    served = judge_served(lists, choices, served_users(run), run.config.k, how)
+    metrics = table("out_metrics").conform(metric_rows(lists, how.samples, how.seed, threads))
+    return Evaluation(
+        pa.concat_tables([metrics, pa.Table.from_pylist(served.metrics, metrics.schema)]),
+        pa.Table.from_pylist(as_columns([*rows, *served.comparisons]), table("out_comparisons").arrow_schema()),
+        pa.Table.from_pylist(left_out, table("out_ablation").arrow_schema()),
+        choices,
+        {"metric": f"ndcg@{run.config.k}", "served": served.users, "judged": served.judged},
+    )
+
+
+def published_strategy(lists: JudgedLists, choices: dict[str, Choice]) -> str:
+    """The strategy that most of the judged users get, the default where none does; empty in a night without strategies."""
+    kind, default = default_list(lists)
+    served = {choice.name: 0 for choice in choices.values() if choice.kind == "strategy"}
+    for segment, choice in choices.items():
+        if choice.kind == "strategy":
+            served[choice.name] += int((lists.segments == segment).sum())
+    return max(sorted(served), key=lambda name: served[name], default=default if kind == "strategy" else "")
+
+
+def load_strategies(run: Run) -> dict[str, Strategy]:
+    """Every strategy that is switched on, ready to score."""
+    ready = {}
+    for name in extensions.names(strategies.FOLDER):
+        folder = run.artefact(strategies.artefact_name(name)) if strategies.learns(name) else None
+        ready[name] = strategies.load(name, run.config, folder)
+    return ready
+
+
+def judge_all(run: Run, fold: LabelledPool, ready: dict[str, Strategy]) -> JudgedLists:
+    """All lists of fold eval."""
+    lengths = history_lengths(run, "eval", fold.labels.users)
+    segments = segments_of(lengths, run.config.light_max_items)
+    ks = tuple(sorted({10, 20, run.config.k}))
+    return judge_lists(fold.pool, fold.labels, ready, ks, segments, catalogue(run))
+
+
+def catalogue(run: Run) -> Catalogue:
+    """How well each item is known before the eval fold's cut, and what it is about."""
+    table = run.read("model_item_features", "eval", ["item_idx", "item_n_users"])
+    items = run.read("model_items").sort_by("item_idx").to_pandas()
+    known = np.zeros(len(items))
+    known[table["item_idx"].to_numpy()] = table["item_n_users"].to_numpy()
+    return Catalogue(known, run.read("model_user_features", "eval", ["user_idx"]).num_rows, item_vectors(items))

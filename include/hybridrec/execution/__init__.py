@@ -1,0 +1,1 @@
+"""Run a job: its command line, its record, its exit code, its Spark session."""

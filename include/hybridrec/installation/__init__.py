@@ -1,0 +1,1 @@
+"""Prepare an installation: compile the loops, archive Spark's classes."""

@@ -1,0 +1,138 @@
+"""How likely each place of a shown list is looked at, and what a label that was found there is worth.
+
+The position-based model (Craswell, Zoeter, Taylor and Ramsey 2008, An experimental comparison of click position-bias
+models): a click needs a look, whose chance depends on the place alone, and an appeal, which depends on the item alone.
+
+    clicks[item, place] = impressions[item, place] * appeal[item] * look[place]
+
+Looks and appeals are fitted in turns, each place's clicks against those that its items' appeals promise, so what an
+item is worth does not count for its place. Wang, Golbandi, Bendersky, Metzler and Najork 2018, Position bias estimation
+for unbiased learning to rank in personal search, fit the same model by expectation-maximisation, which is slow where
+clicks are rare. A label then weighs one over its place's chance (Joachims, Swaminathan and Schnabel 2017, Unbiased
+learning-to-rank with biased feedback), up to a limit: rare looks make wild weights.
+
+Where the list shown was itself made for the user, what its top owes to the user's taste goes to the place, which
+corrects too much; the limit bounds that as well.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridrec.candidates.groups import Floats
+from hybridrec.candidates.pool import Ints, Pool
+from hybridrec.metrics.metrics import Labels, pair_keys, row_gains
+from hybridrec.storage import store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame
+
+    from hybridrec.runs.run import Fold, Run
+
+log = logging.getLogger(__name__)
+MAX_ITEMS, MAX_POSITION = 20_000, 50  # what is counted fits into a million cells, however many items there are
+MIN_CLICKS = 30  # a place with fewer is taken for as good as the one above it
+ROUNDS = 50  # five change the third digit no more
+Counts = NDArray[np.int64]
+
+
+def shows_lists(run: Run) -> bool:
+    """Whether the night's events hold impressions with their position, on a calendar that tells which came before the cut."""
+    import pyarrow.compute as pc
+    import pyarrow.dataset as ds
+
+    shown = (pc.field("event_type") == "impression") & pc.field("position").is_valid()
+    data = ds.dataset(run.files("core_events"), format="parquet", partitioning=None)
+    return run.config.split == "time" and data.head(1, columns=["position"], filter=shown).num_rows > 0
+
+
+def count_shown(events: DataFrame, fold: Fold) -> DataFrame:
+    """item_id, position, n_impressions, n_clicks before the fold's cut, of the items that were shown most.
+
+    events: core_events.
+    """
+    from pyspark.sql import functions as F
+
+    known = F.col("event_type").isin("impression", "click") & (F.col("position") <= MAX_POSITION)
+    counts = (
+        events.where(known & (F.col("event_at") < F.lit(fold.cut)))
+        .groupBy("item_id", "position")
+        .agg(
+            F.count_if(F.col("event_type") == "impression").alias("n_impressions"),
+            F.count_if(F.col("event_type") == "click").alias("n_clicks"),
+        )
+        .withColumn("n_clicks", F.least("n_clicks", "n_impressions"))
+    )
+    shown = counts.groupBy("item_id").agg(F.sum("n_impressions").alias("n_shown"))
+    return counts.join(shown.orderBy(F.desc("n_shown"), "item_id").limit(MAX_ITEMS).select("item_id"), "item_id")
+
+
+def examine(counts: pa.Table) -> pa.Table:
+    """model_positions from the counts of count_shown; empty when no place has clicks enough to be told from another."""
+    import pyarrow as pa
+
+    positions, place = np.unique(counts["position"].to_numpy(), return_inverse=True)
+    items, item = np.unique(counts["item_id"].to_numpy(zero_copy_only=False), return_inverse=True)
+    impressions, clicks = np.zeros((2, len(items), len(positions)), dtype=np.int64)
+    impressions[item, place] = counts["n_impressions"].to_numpy()
+    clicks[item, place] = counts["n_clicks"].to_numpy()
+    columns = {"position": positions, "n_impressions": impressions.sum(axis=0), "n_clicks": clicks.sum(axis=0)}
+    found = pa.table(columns | {"propensity": looks(impressions, clicks).astype(np.float32)})
+    return found if (columns["n_clicks"] >= MIN_CLICKS).sum() > 1 else found.slice(0, 0)
+
+
+def looks(impressions: Counts, clicks: Counts) -> NDArray[np.float64]:
+    """Chance of each place to be looked at, relative to the best one's, (n_places,); both counts: (n_items, n_places)."""
+    look = np.ones(impressions.shape[1])
+    for _ in range(ROUNDS):
+        appeal = clicks.sum(axis=1) / np.maximum(impressions @ look, 1e-12)  # (n_items,)
+        look = clicks.sum(axis=0) / np.maximum(appeal @ impressions, 1e-12)
+    settled = _from_above(look, clicks.sum(axis=0) >= MIN_CLICKS)
+    return np.asarray(settled / settled.max(), dtype=np.float64)
+
+
+def training_gains(run: Run, fold: str, pool: Pool, labels: Labels) -> Floats:
+    """What a ranker learns from: the labels' gains, corrected for position where lists were shown; float32 (n_rows,)."""
+    gains = row_gains(pool, labels)
+    if not store.is_committed(run.dataset("model_positions", fold)):
+        return gains
+    places = label_positions(run, fold, pool)
+    corrected = correct_gains(gains, places, run.read("model_positions", fold), run.config.max_position_weight)
+    changed = int((corrected != gains).sum())
+    log.info("%d of %d labels in the pool weigh more for the place at which they were shown", changed, int((gains > 0).sum()))
+    return corrected
+
+
+def correct_gains(gains: Floats, positions: Ints, of_places: pa.Table, max_weight: float) -> Floats:
+    """Gains over the chance that their place was looked at, at most max_weight times as large; float32 like gains.
+
+    positions: where each was shown, 0 for not known, which leaves the gain. A place below the last known is as that one.
+    of_places: model_positions, by position.
+    """
+    if not of_places.num_rows:
+        return gains
+    known, chances = of_places["position"].to_numpy(), of_places["propensity"].to_numpy()
+    at = np.clip(np.searchsorted(known, positions, side="right") - 1, 0, None)
+    weights = np.minimum(1 / np.maximum(chances[at], 1e-6), max_weight)
+    return np.where(positions > 0, gains * weights, gains).astype(np.float32)
+
+
+def label_positions(run: Run, fold: str, pool: Pool) -> Ints:
+    """Where each row of the pool was shown when it became a label, 0 where that is not known; int32 (n_rows,)."""
+    table = run.read("model_labels", fold, ["user_idx", "item_idx", "position"])
+    table = table.filter(table["position"].is_valid()).sort_by([("user_idx", "ascending"), ("item_idx", "ascending")])
+    keys, labelled = pair_keys(pool.row_users, pool.items), pair_keys(table["user_idx"].to_numpy(), table["item_idx"].to_numpy())
+    at = np.searchsorted(labelled, keys)
+    shown = np.append(table["position"].to_numpy(), 0)
+    return np.where(np.append(labelled, -1)[at] == keys, shown[at], 0).astype(np.int32)
+
+
+def _from_above(look: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Places that are not known get the value of the known one above, or else of the first."""
+    at = np.maximum.accumulate(np.where(known, np.arange(len(look)), -1))
+    return look[np.where(at < 0, int(known.argmax()), at)] if known.any() else np.ones(len(look))

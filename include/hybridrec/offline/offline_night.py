@@ -1,0 +1,131 @@
+"""The order of the jobs of a night over a folder of data, from the data to judged lists."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+from hybridrec.base import extensions
+from hybridrec.base.config import Split
+from hybridrec.base.settings import Settings
+from hybridrec.evaluation.promotion import write_policy_of
+from hybridrec.execution import spark
+from hybridrec.ingest.quality import accept_checked
+from hybridrec.offline.data import adapt, add_named_by_events
+from hybridrec.offline.exported_lists import write_candidates, write_recommendations
+from hybridrec.offline.stages import Stages
+from hybridrec.runs.run import FOLDS, MANIFEST, Run
+from hybridrec.storage import store
+
+log = logging.getLogger(__name__)
+SOURCE, RUN = "files", "benchmark"
+ANY_RATING = 0.01
+SEARCH_SECONDS = 120  # for all models together, on each core
+TABLES = ("core_items", "core_users", "core_events")
+
+
+class Night:
+    """One pass over a folder; see hybridrec.offline."""
+
+    def __init__(self, data: Path, out: Path, split: Split, k: int) -> None:
+        self.data, self.out, self.split, self.k = data, out, split, k
+        self.settings = Settings.from_env()
+        self.delivery = self.settings.home / "delivery"
+        environment = {"HYBRIDREC_HOME": str(self.settings.home), spark.SESSION_VARIABLE: RUN, "HYBRIDREC_THREADS": "1"}
+        environment |= {"HYBRIDREC_FILES": str(self.delivery)}
+        self.stages = Stages(out / "logs", environment, self.settings.threads)
+
+    def run(self) -> None:
+        """Everything; the Spark server is stopped whatever happens."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self.settings.home, ignore_errors=True)
+        self.settings.home.mkdir(parents=True)
+        try:
+            self._ingest()
+            self._prepare()
+            self._search()
+            self._fit()
+            self._judge()
+            self._write()
+        finally:
+            spark.stop_server(self.settings, RUN)
+
+    def _ingest(self) -> None:
+        with self.stages.stage("read the data"):
+            adapt(self.data, self.delivery, self.split)
+            (self.settings.home / "hybridrec.toml").write_text(self._options())
+            self._add_named_by_events()
+        self.stages.run("land", [("land_source", "--source", SOURCE)])
+        for table in TABLES:
+            self.stages.run(f"clean {table}", [("clean_table", "--source", SOURCE, "--table", table)])
+            accept_checked(self.settings, SOURCE, table)  # whoever measures has looked at the data
+
+    def _add_named_by_events(self) -> None:
+        """On the night's Spark server, which is started for it; with the session of this process, which ends here."""
+        os.environ[spark.SESSION_VARIABLE] = RUN
+        session = spark.session()
+        add_named_by_events(session, self.delivery)
+        session.stop()
+
+    def _options(self) -> str:
+        """What differs from a night: the split, the depth of the lists, that one day may hold all events, and that any rating is a hit.
+
+        The latter is how public test sets are made, and the night's own judgement has to agree with theirs.
+        """
+        night = {"split": f'"{self.split}"', "rules_depth": self.k, "max_events_per_day": 1_000_000_000, "liked_from": ANY_RATING}
+        return "[night]\n" + "".join(f"{name} = {value}\n" for name, value in night.items())
+
+    def _prepare(self) -> None:
+        self._open()
+        for name in ("build_interactions", "build_features"):
+            self.stages.run(name.replace("_", " "), [(name, "--run-id", RUN)])
+
+    def _search(self) -> None:
+        searched = [name for name, module in extensions.members("models").items() if getattr(module, "SEARCH", {})]
+        seconds = SEARCH_SECONDS * self.stages.at_once // max(len(searched), 1)
+        commands = [("tune_model", "--run-id", RUN, "--model", name, "--seconds", str(seconds)) for name in searched]
+        self.stages.run("search options", commands, optional=True)
+        (Run.open(RUN).folder / MANIFEST).unlink()  # to be opened with what was found: the tables so far depend on no model's options
+        self._open()
+
+    def _open(self) -> None:
+        self.stages.run("open run", [("open_run", "--run-id", RUN, "--source", SOURCE, "--no-publish")])
+
+    def _fit(self) -> None:
+        models = Run.open(RUN).manifest.models
+        commands = [("train_model", "--run-id", RUN, "--model", name, "--fold", fold) for name in models for fold in FOLDS]
+        self.stages.run("train models", commands, optional=True)
+        for fold in FOLDS:
+            self.stages.run(f"generate candidates {fold}", [("generate_candidates", "--run-id", RUN, "--fold", fold)])
+
+    def _judge(self) -> None:
+        self.stages.run("check leaks", [("check_leaks", "--run-id", RUN)])
+        self.stages.run("train ranker", [("train_ranker", "--run-id", RUN)])
+        self.stages.run("evaluate", [("evaluate", "--run-id", RUN)])
+        run = Run.open(RUN)
+        with run.staged("promotion") as folder:  # there is no champion to be held against
+            write_policy_of(run, folder / "policy")
+        self.stages.run("rank candidates", [("rank_candidates", "--run-id", RUN)])
+
+    def _write(self) -> None:
+        run = Run.open(RUN)
+        with self.stages.stage("write recommendations"):
+            n_rows = write_recommendations(run, self.out / "recommendations.parquet", self.k)
+        with self.stages.stage("write candidates"):
+            write_candidates(run, self.out, self.k, self.stages.at_once)
+        self.stages.run("write report", [("write_report", "--run-id", RUN)])
+        shutil.copyfile(run.artefact("report") / "report.html", self.out / "report.html")
+        report = json.loads((run.artefact("report") / "report.json").read_text())
+        store.write_json(self.out / "report.json", report | {"stages": [asdict(stage) for stage in self.stages.done]})
+        self._say_costs(n_rows)
+
+    def _say_costs(self, n_rows: int) -> None:
+        for stage in self.stages.done:
+            log.info("%-36s %7.1f s %7.0f MiB", stage.name, stage.seconds, stage.peak_mib)
+        seconds = sum(stage.seconds for stage in self.stages.done)
+        peak = max(stage.peak_mib for stage in self.stages.done)
+        log.info("%d rows in %s; %.0f s, at most %.0f MiB at a time", n_rows, self.out / "recommendations.parquet", seconds, peak)

@@ -1,0 +1,1 @@
+"""Open a run: resolve once all that could differ between two attempts."""

@@ -1,0 +1,142 @@
+"""How a night begins: everything that could differ between two attempts is resolved once."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import get_args
+
+from hybridrec.base import extensions
+from hybridrec.base.config import Config, Split, read_config, require_known_options
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
+from hybridrec.runs.run import MANIFEST, Input, Run, RunManifest, run_folder
+from hybridrec.splitting import likes
+from hybridrec.splitting.folds import HOUR, cut_folds, positive_events_per_hour
+from hybridrec.storage import shared_files, store
+from hybridrec.storage.fingerprints import code_version
+from hybridrec.tuning.tuned import tuned_models, with_tuned
+
+log = logging.getLogger(__name__)
+CORE_TABLES = ("core_events", "core_items", "core_users")
+MAX_K = 200
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person or the schedule asked for; None and empty mean the default.
+
+    judge_only: without fold final, for a run that is judged and has nothing to publish.
+    backfill: the run stands for a day of the past; if it publishes, then because its form says so, also below what is live.
+    """
+
+    run_id: str
+    source: str
+    as_of: str | None = None
+    models: tuple[str, ...] = ()
+    k: int | None = None
+    publish: bool = True
+    judge_only: bool = False
+    backfill: bool = False
+
+
+def open_run(request: Request, settings: Settings) -> Run:
+    """The run of that id; made from the request unless an earlier attempt has made it.
+
+    A backfill may take up a run that the schedule has opened: it keeps all that was resolved, and publishes only by request.
+    """
+    if shared_files.modified(run_folder(settings, request.run_id) / MANIFEST) is not None:
+        found = Run.open(request.run_id, settings)
+        if request.backfill and not found.manifest.backfill:
+            taken_up = replace(found.manifest, publish=request.publish, backfill=True)
+            shared_files.write_text(found.folder / MANIFEST, store.as_json(asdict(taken_up)))
+        return Run.open(request.run_id, settings)
+    config = _config(request, settings)
+    models = _models(request.models)
+    inputs = _inputs(request.source, settings)
+    events = settings.warehouse(request.source) / "core_events"
+    files = [str(path) for path in shared_files.fetch(events / name for name in inputs["core_events"].files)]
+    config = likes.resolved(config, files)
+    hours, counts = positive_events_per_hour(files, config)
+    as_of = _as_of(request.as_of, files)
+    before = hours < (as_of.timestamp() // 3600) + 1
+    folds = cut_folds(hours[before], counts[before], as_of, config)
+    if request.judge_only:
+        del folds["final"]
+    tuned = tuned_models(settings, request.source, as_of, config, models)
+    config = with_tuned(config, tuned)
+    return Run.create(
+        RunManifest(
+            run_id=request.run_id,
+            source=request.source,
+            as_of=as_of,
+            models=models,
+            publish=request.publish,
+            code_version=code_version(),
+            folds=folds,
+            inputs=inputs,
+            config=config,
+            tuned=tuned,
+            backfill=request.backfill,
+        ),
+        settings,
+    )
+
+
+def _config(request: Request, settings: Settings) -> Config:
+    path = settings.home / "hybridrec.toml"
+    config = read_config(path)
+    require_known_options(config, str(path))
+    config = config if request.k is None else replace(config, k=request.k)
+    if config.split not in get_args(Split):
+        raise BadData(f"[night]: split is {config.split!r}; choose from {', '.join(get_args(Split))}")
+    if not 1 <= config.k <= MAX_K:
+        raise BadData(f"k is {config.k}, expected 1 to {MAX_K}: the number of items that a user gets")
+    return config
+
+
+def _models(asked: tuple[str, ...]) -> tuple[str, ...]:
+    known = extensions.names("models")
+    unknown = sorted(set(asked) - set(known))
+    if unknown:
+        raise BadData(f"models: there is no {', '.join(unknown)}; choose from {', '.join(known)}")
+    required = {name for name in known if extensions.member("models", name).REQUIRED}
+    return tuple(sorted(set(asked) | required)) if asked else known
+
+
+def _inputs(source: str, settings: Settings) -> dict[str, Input]:
+    extensions.member("sources", source)
+    found = {}
+    for name in CORE_TABLES:
+        folder = settings.warehouse(source) / name
+        if not store.is_committed(folder):
+            waits = "no state of it has passed its check yet; look at the task check_table of the DAG ingest"
+            reason = waits if store.candidate(folder) else "nothing ingested yet; run the DAG ingest with this source first"
+            raise BadData(f"{name} of source {source}: {reason}")
+        manifest = store.read_manifest(folder)
+        found[name] = Input(manifest.files, manifest.rows, manifest.content_hash)
+    return found
+
+
+def _as_of(asked: str | None, files: list[str]) -> datetime:
+    """The end of what the run may see: what was asked, but not later than just behind the newest event."""
+    import pyarrow.compute as pc
+    import pyarrow.dataset as ds
+
+    extremes = [pc.min_max(batch.column(0)) for batch in ds.dataset(files).to_batches(columns=["event_at"]) if batch.num_rows]
+    first: datetime = min(extreme["min"].as_py() for extreme in extremes)
+    latest: datetime = max(extreme["max"].as_py() for extreme in extremes)
+    newest = latest.replace(microsecond=0) + timedelta(seconds=1)
+    if asked is None:
+        return newest
+    try:
+        wanted = datetime.fromisoformat(asked)
+    except ValueError:
+        raise BadData(f"as_of is {asked!r}, expected a date or time as 2026-01-31 or 2026-01-31T04:00:00+00:00") from None
+    wanted = wanted.replace(tzinfo=UTC) if wanted.tzinfo is None else wanted.astimezone(UTC)
+    if wanted <= first + HOUR:
+        raise BadData(f"as_of is {wanted}, but the first event is of {first}; choose a later time, at most {newest}")
+    if wanted > newest:
+        log.info("as_of %s is behind the newest event; the run uses %s", wanted.isoformat(), newest.isoformat())
+    return min(wanted, newest)

@@ -1,0 +1,1 @@
+"""Decide which list each segment of users gets, rank by it, and load it from the registry."""

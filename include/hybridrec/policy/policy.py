@@ -1,0 +1,158 @@
+"""What is published: for each history segment one list, a strategy's or a model's own.
+
+A policy is a folder that needs nothing beside it, so last month's champion can be run tonight:
+
+    policy/decision.json        the segments' choices with their reasons
+    policy/run.json             the run that made it, for its options
+    policy/strategies/<name>/   the fitted strategies
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridrec import strategies
+from hybridrec.base.config import Config
+from hybridrec.base.errors import BadData
+from hybridrec.candidates.groups import Floats, Rows
+from hybridrec.candidates.pool import Ints, Pool
+from hybridrec.storage import shared_files, store
+
+if TYPE_CHECKING:
+    from hybridrec.runs.run import Run
+
+Kind = Literal["source", "scorer", "strategy"]
+DECISION, RUN, STRATEGIES = "decision.json", "run.json", "strategies"
+SEGMENTS = ("none", "light", "heavy")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The list that a segment's users get, and why, in a sentence."""
+
+    kind: Kind
+    name: str
+    reason: str
+
+
+class Policy:
+    """Scores a pool as it is published: every user by the choice of the user's segment."""
+
+    def __init__(self, choices: dict[str, Choice], ready: dict[str, strategies.Strategy], light_max_items: int) -> None:
+        self.choices = choices
+        self._ready = ready
+        self._light_max_items = light_max_items
+
+    def segments(self, pool: Pool) -> NDArray[np.str_]:
+        """Each user's segment, (n_users,)."""
+        return segments_of(pool.n_history, self._light_max_items)
+
+    def score(self, pool: Pool) -> Floats:
+        """float32 (n_rows,), higher is better; NaN: not in the user's list."""
+        of_rows = np.repeat(self.segments(pool), np.diff(pool.starts))
+        scores = np.full(len(pool.items), np.nan, dtype=np.float32)
+        for choice in sorted({(choice.kind, choice.name) for choice in self.choices.values()}):
+            chosen = [segment for segment, of_segment in self.choices.items() if (of_segment.kind, of_segment.name) == choice]
+            rows = np.isin(of_rows, chosen)
+            part = pool.rows_of(pool.users[np.isin(self.segments(pool), chosen)])
+            scores[rows] = self._score_list(part, *choice)
+        return scores
+
+    def top_features(self, pool: Pool, rows: Rows) -> list[list[str]]:
+        """Names of the columns that moved each row's score most; empty for lists that cannot say."""
+        of_rows = np.repeat(self.segments(pool), np.diff(pool.starts))[rows]
+        named: list[list[str]] = [[] for _ in rows]
+        for segment, choice in self.choices.items():
+            strategy = self._ready.get(choice.name) if choice.kind == "strategy" else None
+            at = np.flatnonzero(of_rows == segment)
+            if len(at) and isinstance(strategy, strategies.ExplainingStrategy):
+                for place, names in zip(at, strategy.top_features(pool, rows[at]), strict=True):
+                    named[place] = names
+        return named
+
+    def require_fit(self, pool: Pool) -> None:
+        """BadData when a chosen source or a ranker's column is not in the pool, or the pool has unknown ones."""
+        sample = pool.rows_of(pool.users[:1])
+        for choice in self.choices.values():
+            self._score_list(sample, choice.kind, choice.name)
+
+    def _score_list(self, pool: Pool, kind: Kind, name: str) -> Floats:
+        return self._ready[name].score(pool) if kind == "strategy" else own_scores(pool, kind, name)
+
+
+def own_lists(pool: Pool) -> list[tuple[Kind, str]]:
+    """Kind and name of each model that has columns in the pool, the sources first."""
+    return [*(("source", name) for name in pool.sources), *(("scorer", name) for name in pool.scorers)]
+
+
+def own_scores(pool: Pool, kind: Kind, name: str) -> Floats:
+    """The list that a source or a pair scorer makes by itself, as scores of the pool's rows."""
+    return source_scores(pool, name) if kind == "source" else scorer_scores(pool, name)
+
+
+def source_scores(pool: Pool, source: str) -> Floats:
+    """A source's own list: 1 / rank of what it nominated, NaN for the rest; BadData when the pool lacks the source."""
+    if source not in pool.sources:
+        raise BadData(f"source {source!r} is not in the pool; it has {', '.join(pool.sources)}")
+    return (1 / pool.features[f"rank_{source}"]).astype(np.float32)
+
+
+def scorer_scores(pool: Pool, scorer: str) -> Floats:
+    """A pair scorer's own list: the whole pool by its score, NaN where it has none; BadData when the pool lacks the scorer."""
+    if scorer not in pool.scorers:
+        raise BadData(f"pair scorer {scorer!r} is not in the pool; it has {', '.join(pool.scorers) or 'none'}")
+    return pool.features[f"score_{scorer}"]
+
+
+def segments_of(lengths: Ints, light_max_items: int) -> NDArray[np.str_]:
+    """none, light or heavy for each length of history."""
+    return np.select([lengths == 0, lengths <= light_max_items], ["none", "light"], default="heavy")
+
+
+def load_policy(folder: Path) -> Policy:
+    """The policy in a folder, ready to score."""
+    config = _config(folder)
+    choices = read_choices(folder / DECISION)
+    names = sorted({choice.name for choice in choices.values() if choice.kind == "strategy"})
+    ready = {name: strategies.load(name, config, folder / STRATEGIES / name) for name in names}
+    return Policy(choices, ready, config.light_max_items)
+
+
+def save_policy(run: Run, choices: dict[str, Choice], folder: Path) -> None:
+    """Write a policy of this run: its choices and every strategy that it has fitted."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_choices(folder / DECISION, choices, {})
+    (folder / RUN).write_text(shared_files.read_text(run.folder / RUN))
+    for name in fitted_strategies(run):
+        shutil.copytree(run.artefact(strategies.artefact_name(name)), folder / STRATEGIES / name)
+
+
+def fitted_strategies(run: Run) -> tuple[str, ...]:
+    """Names of the strategies that train_ranker has committed in this run."""
+    folder = run.folder / strategies.FOLDER
+    return tuple(name for name in shared_files.children(folder) if store.is_committed(folder / name))
+
+
+def read_choices(path: Path) -> dict[str, Choice]:
+    """The choices of a decision.json."""
+    segments = json.loads(path.read_text())["segments"]
+    return {name: Choice(raw["kind"], raw["strategy"], raw["reason"]) for name, raw in segments.items()}
+
+
+def write_choices(path: Path, choices: dict[str, Choice], figures: dict[str, object]) -> None:
+    """Write a decision.json; figures are kept beside the choices for the report."""
+    segments = {name: {"kind": choice.kind, "strategy": choice.name, "reason": choice.reason} for name, choice in choices.items()}
+    store.write_json(path, {"segments": segments} | figures)
+
+
+def _config(folder: Path) -> Config:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Config).validate_python(json.loads((folder / RUN).read_text())["config"])

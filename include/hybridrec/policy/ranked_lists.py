@@ -1,0 +1,122 @@
+"""The ranked lists of a block of users: what model_ranked keeps of a pool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from hybridrec.candidates.groups import Rows, best_first
+from hybridrec.candidates.pool import FeatureFiles, ItemColumns, Pool, build_pool, load_items
+from hybridrec.policy.policy import Policy, load_policy
+from hybridrec.storage import shared_files
+from hybridrec.tables import table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BLOCK_USERS = 250  # users ranked at a time: some 30 MB of columns, and small nights still fill two cores
+
+
+class Depth(NamedTuple):
+    """How many rows of a user's list are kept, and of how many of them the ranker says what moved them."""
+
+    kept: int
+    explained: int
+
+
+def rank_pool(pool: Pool, policy: Policy, depth: Depth) -> pa.Table:
+    """model_ranked of the users of a pool, sorted by user, then rank."""
+    import pyarrow as pa
+
+    scores = policy.score(pool)
+    rows, ranks = best_first(scores, pool.items, pool.starts, depth.kept)
+    of_rows = np.repeat(policy.segments(pool), np.diff(pool.starts))[rows]
+    names = {segment: choice.name for segment, choice in policy.choices.items()}
+    features: list[list[str]] = [[] for _ in rows]
+    explained = np.flatnonzero(ranks <= depth.explained)
+    for at, of_row in zip(explained, policy.top_features(pool, rows[explained]), strict=True):
+        features[at] = of_row
+    columns = {
+        "user_idx": pool.row_users[rows],
+        "item_idx": pool.items[rows],
+        "score": scores[rows],
+        "rank": ranks,
+        "strategy": pa.array([names[segment] for segment in of_rows], pa.string()),
+        "sources": sources_by_rank(pool, rows),
+        "top_features": pa.array(features, pa.list_(pa.string())),
+    }
+    return table("model_ranked").conform(pa.table(columns))
+
+
+def sources_by_rank(pool: Pool, rows: Rows) -> pa.Array:
+    """The sources that nominated each row, best rank first, equal ranks by name; list<string>."""
+    import pyarrow as pa
+
+    ranks = np.stack([pool.features[f"rank_{name}"][rows] for name in pool.sources], axis=1)  # (n_rows, n_sources)
+    order = np.argsort(np.nan_to_num(ranks, nan=np.inf), axis=1, kind="stable")
+    n_sources = (~np.isnan(ranks)).sum(axis=1)
+    nominated = np.arange(ranks.shape[1])[None, :] < n_sources[:, None]
+    offsets = np.concatenate([[0], np.cumsum(n_sources)]).astype(np.int32)
+    names = pa.array(pool.sources, pa.string()).take(pa.array(order[nominated]))
+    return pa.ListArray.from_arrays(pa.array(offsets), names)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What a worker needs to rank: places, no models."""
+
+    files: FeatureFiles
+    policy: Path
+    depth: Depth
+
+
+def rank_files(files: Iterable[str], ranking: Ranking) -> Iterator[pa.RecordBatch]:
+    """model_ranked from files of model_candidates, each sorted by user and with all rows of its users."""
+    import pyarrow.parquet as pq
+
+    for file in shared_files.fetch(map(Path, files)):
+        with pq.ParquetFile(file) as candidates:
+            yield from rank_batches(candidates.iter_batches(), ranking)
+
+
+def rank_batches(batches: Iterator[pa.RecordBatch], ranking: Ranking) -> Iterator[pa.RecordBatch]:
+    """model_ranked from model_candidates, for mapInArrow; batches are sorted by user and hold all rows of their users.
+
+    Rows are taken BLOCK_USERS users at a time, however the batches are cut, so memory does not grow with the partition.
+    """
+    items, policy = _prepared(ranking.files, ranking.policy)
+    for block in user_blocks(batches):
+        ranked = rank_pool(build_pool(block, ranking.files, items), policy, ranking.depth)
+        yield from ranked.combine_chunks().to_batches()
+
+
+@lru_cache(maxsize=1)
+def _prepared(files: FeatureFiles, policy: Path) -> tuple[ItemColumns, Policy]:
+    """What every block needs, once a worker, however many files it ranks: committed files are never written again."""
+    shared_files.fetch(Path(file) for of_table in astuple(files) for file in of_table)
+    return load_items(files), load_policy(shared_files.fetch_folder(policy))
+
+
+def user_blocks(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The rows of users with the same user_idx // BLOCK_USERS at a time."""
+    import pyarrow as pa
+
+    waiting: list[pa.Table] = []
+    block = -1
+    for batch in batches:
+        part = pa.Table.from_batches([batch])
+        blocks = part["user_idx"].to_numpy() // BLOCK_USERS
+        for cut in np.unique(blocks):
+            first, last = np.searchsorted(blocks, [cut, cut + 1])
+            if cut != block and waiting:
+                yield pa.concat_tables(waiting)
+                waiting = []
+            block = int(cut)
+            waiting.append(part.slice(first, last - first))
+    if waiting:
+        yield pa.concat_tables(waiting)

@@ -1,0 +1,1 @@
+"""Publish a run's tables: check them, put them before readers, go back, hold."""

@@ -1,0 +1,90 @@
+"""What a person chooses from who wants to go back: the kept versions with their dates and the figures of their runs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hybridrec.base.errors import BadData
+from hybridrec.policy.policy import DECISION, read_choices
+from hybridrec.runs.run import Run
+from hybridrec.storage import store
+
+if TYPE_CHECKING:
+    from hybridrec.base.settings import Settings
+    from hybridrec.versions.publications import Publication, Target
+
+
+@dataclass(frozen=True)
+class KeptVersion:
+    """A version that may go live again.
+
+    k: items a user got. quality: mean of `metric` over the held-out users, as their segments are served. coverage: share of the
+    available items that is in some list. None: the run's folder does not tell, as when it was deleted.
+    """
+
+    publication: Publication
+    k: int | None = None
+    metric: str = ""
+    quality: float | None = None
+    coverage: float | None = None
+
+    @property
+    def label(self) -> str:
+        """The version as a person tells it from the others."""
+        return f"{self.publication.version} of {self.publication.generated_at:%Y-%m-%d %H:%M}"
+
+
+def kept_versions(target: Target, settings: Settings) -> list[KeptVersion]:
+    """The kept versions, newest first."""
+    return [_with_figures(found, settings) for found in target.versions() if found.state == "kept"]
+
+
+def as_markdown(found: list[KeptVersion]) -> str:
+    """A table with a row a version."""
+    head = (
+        "| version | published | sees events until | run | users | k | quality | coverage | notes |\n|---|---|---|---|---|---|---|---|---|"
+    )
+    return "\n".join([head, *map(_row, found)])
+
+
+def _with_figures(publication: Publication, settings: Settings) -> KeptVersion:
+    try:
+        run = Run.open(publication.run_id, settings)
+        metric, quality = served_quality(run)
+        return KeptVersion(publication, run.config.k, metric, quality, _coverage(run))
+    except (BadData, OSError, store.NotCommitted):
+        return KeptVersion(publication)
+
+
+def served_quality(run: Run) -> tuple[str, float]:
+    """The decision's metric over all held-out users, each by the list that the user's segment is served with."""
+    metric = str(json.loads((run.artefact("decision") / DECISION).read_text())["metric"])
+    promoted = store.is_committed(run.dataset("promotion"))
+    chosen = read_choices((run.artefact("promotion") / "policy" if promoted else run.artefact("decision")) / DECISION)
+    rows = {(row["name"], row["segment"]): row for row in run.read("out_metrics").to_pylist() if row["metric"] == metric}
+    served = [rows[choice.name, segment] for segment, choice in chosen.items() if (choice.name, segment) in rows]
+    n_users = sum(row["n_users"] for row in served)
+    return metric, sum(row["value"] * row["n_users"] for row in served) / max(n_users, 1)
+
+
+def _coverage(run: Run) -> float | None:
+    checks = json.loads((run.artefact("output_checks") / "checks.json").read_text())["checks"]
+    return next((float(check["value"]) for check in checks if check["name"] == "coverage"), None)
+
+
+def _row(found: KeptVersion) -> str:
+    made = found.publication
+    cells = [
+        made.version,
+        f"{made.generated_at:%Y-%m-%d %H:%M}",
+        f"{made.as_of:%Y-%m-%d %H:%M}",
+        made.run_id,
+        f"{made.counts.get('recommendations', 0):,}",
+        "" if found.k is None else str(found.k),
+        "" if found.quality is None else f"{found.metric} {found.quality:.4f}",
+        "" if found.coverage is None else f"{found.coverage:.1%}",
+        made.notes,
+    ]
+    return f"| {' | '.join(' '.join(cell.replace('|', '/').split()) for cell in cells)} |"  # notes hold what a person has typed

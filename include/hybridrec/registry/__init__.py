@@ -1,0 +1,1 @@
+"""Keep nights and models in MLflow."""

@@ -1,0 +1,60 @@
+"""Why a night came to no good end, from the records that its tasks have left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hybridrec.execution import job
+from hybridrec.report.facts import Failure
+from hybridrec.report.gathering.costs import step_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hybridrec.execution.job import TaskRecord
+    from hybridrec.runs.run import Run
+
+HOW = {
+    "bad_data": "refused its input and was not tried again",
+    "failed": "failed",
+    "running": "began and left no record of its end: it was killed (often for lack of memory), or is still at work",
+}
+NO_RECORD = (
+    "No task has left a record of a failure: one ended before its job began, was marked as failed, or never started. "
+    "The run in Airflow shows which."
+)
+NOT_OF_THE_NIGHT = {"write_report", "ablate_sources"}  # the report itself, and the study of a night that has ended
+KILLED = "What it said last stands only in its log."
+
+
+def find_failure(run: Run) -> Failure | None:
+    """The first failing task of a night, by its start; None if every task that a night cannot do without ended well."""
+    records = _records(run)
+    failed = [record for record in records if record.state in HOW]
+    stopping = failed if _stopped_at_merge(records) else [record for record in failed if record.job != "train_model"]
+    if not stopping:
+        return None
+    first, *others = stopping
+    said = first.said or (KILLED if first.state == "running" else "")
+    return Failure(step_name(first), HOW[first.state], said, first.page, tuple(step_name(record) for record in others))
+
+
+def unknown_failure(run: Run) -> Failure:
+    """Of a night that came to no good end without a task that says why."""
+    return Failure("", "", NO_RECORD, _page_of_run(_records(run)))
+
+
+def _records(run: Run) -> list[TaskRecord]:
+    return [record for record in job.read_records(run.folder) if record.job not in NOT_OF_THE_NIGHT]
+
+
+def _stopped_at_merge(records: Sequence[TaskRecord]) -> bool:
+    """Whether the night came no further than its fits: it goes on without a model that fails, if their nominees can be merged."""
+    merges = {record.state for record in records if record.job == "generate_candidates"}
+    return "done" not in merges or not merges.isdisjoint(HOW)
+
+
+def _page_of_run(records: Sequence[TaskRecord]) -> str:
+    """Path of the run's page in Airflow: this task's own page, or that of any other, up to the task."""
+    pages = filter(None, (job.airflow_page(), *(record.page for record in records)))
+    return next(pages, "").partition("/tasks/")[0]

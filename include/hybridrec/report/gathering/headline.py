@@ -1,0 +1,47 @@
+"""The headline's figures: tonight's lists beside the best single model, over the users who are served."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from hybridrec.evaluation.comparisons import POPULARITY, Comparison
+from hybridrec.evaluation.served import SERVED
+from hybridrec.policy.policy import DECISION, SEGMENTS
+from hybridrec.report.facts import Facts, Served
+
+if TYPE_CHECKING:
+    from hybridrec.runs.run import Run
+
+
+def served_quality(run: Run, facts: Facts) -> Served | None:
+    """The figures of the lists as they are ranked: tonight's, or the gate's stand-in's; None when too few users were judged."""
+    figures = json.loads((run.artefact("decision") / DECISION).read_text())
+    found = _against_best(facts)
+    if found is None:
+        return None
+    levels = {m.name: m.value for m in facts.metrics if m.segment == SERVED and m.metric == facts.metric and m.kind == "source"}
+    users = {segment: int(figures["served"][segment]) for segment in SEGMENTS if figures["served"].get(segment)}
+    judged = figures["judged"]
+    return Served(
+        metric=found.metric,
+        ranked_by=found.name,
+        value=levels[found.against] + found.difference,
+        best=found.against,
+        best_value=levels[found.against],
+        difference=found.difference,
+        low=found.low,
+        high=found.high,
+        popularity=levels.get(POPULARITY),
+        n_judged=found.n_users,
+        users={segment: n for segment, n in users.items() if segment in judged},
+        left_out={segment: n for segment, n in users.items() if segment not in judged},
+    )
+
+
+def _against_best(facts: Facts) -> Comparison | None:
+    """The comparison with the best single source; evaluate writes it before that with popularity, which may be the best itself."""
+    stand_in = facts.gate is not None and facts.gate.serving != "tonight"
+    rows = facts.gate.comparisons if facts.gate and stand_in else facts.comparisons
+    found = [row for row in rows if row.question == SERVED and row.metric == facts.metric]
+    return next((row for row in found if row.against != POPULARITY), next(iter(found), None))

@@ -1,0 +1,105 @@
+"""What the report states of the candidates and the published lists, as data; a part of the facts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PoolHits:
+    """How many of the eval fold's labels a source nominated, and how many it alone did."""
+
+    source: str
+    n_nominated: int
+    n_hits: int
+    n_unique_hits: int
+
+
+@dataclass(frozen=True)
+class Pool:
+    """How well the eval fold's pool covers its labels."""
+
+    n_labels: int
+    n_hits: int
+    sources: tuple[PoolHits, ...]
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """How evenly places are spread over the catalogue.
+
+    curve: (share of the catalogue, share of the places), items with the fewest places first.
+    gini: 0 when every item has the same number, near 1 when one item has all. n_for_half: items that together take half of all places.
+    top_1_percent, top_10_percent: share of all places that the most shown items take.
+    """
+
+    name: str
+    n_items: int
+    n_shown: int
+    n_for_half: int
+    gini: float
+    top_1_percent: float
+    top_10_percent: float
+    curve: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts between edges; len(edges) = len(counts) + 1."""
+
+    name: str
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+    best_counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ShownItem:
+    """An item in a sample user's list or history."""
+
+    item_id: str
+    title: str
+    categories: tuple[str, ...] = ()
+    score: float | None = None
+    reason: str = ""
+    sources: str = ""
+
+
+@dataclass(frozen=True)
+class MostShown:
+    """The item that is in the most lists, and in how many histories."""
+
+    item_id: str
+    title: str
+    n_lists: int
+    n_histories: int
+
+
+@dataclass(frozen=True)
+class SampleUser:
+    """One user with the newest part of the history and the published list."""
+
+    user_id: str
+    segment: str
+    strategy: str
+    how: str
+    shortfall: str
+    n_history: int
+    history: tuple[ShownItem, ...]
+    items: tuple[ShownItem, ...]
+
+
+@dataclass(frozen=True)
+class Lists:
+    """The published lists in numbers; counts are users by value of the column."""
+
+    n_users: int
+    n_places: int
+    by_how: dict[str, int]
+    by_segment: dict[str, int]
+    by_strategy: dict[str, int]
+    by_shortfall: dict[str, int]
+    most_shown: MostShown | None
+    exposures: tuple[Exposure, ...]
+    scores: tuple[Histogram, ...]
+    samples: tuple[SampleUser, ...]

@@ -1,0 +1,1 @@
+"""Draw the pages: reports, backtests, the list of runs."""

@@ -1,0 +1,123 @@
+"""The published lists of a block of users."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hybridrec.policy.policy import segments_of
+from hybridrec.policy.ranked_lists import user_blocks
+from hybridrec.reranking.fill import OWN, first_places
+from hybridrec.reranking.inputs import ListInputs, load_inputs
+from hybridrec.reranking.popular import RUNGS, SENTENCES
+from hybridrec.reranking.rule_chain import apply_rules
+from hybridrec.reranking.sentences import sentences
+from hybridrec.rules import RuleContext
+from hybridrec.runs.run import Run
+from hybridrec.tables import table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FALLBACK = "popularity"  # strategy of a row that is all fallback
+
+
+def list_batches(batches: Iterator[pa.RecordBatch], run: Run, folder: Path) -> Iterator[pa.RecordBatch]:
+    """out_recommendations for mapInArrow.
+
+    Batches are sorted by user: first the user's row of model_users (item_idx is null), then the rows of model_ranked.
+    """
+    inputs = load_inputs(run, folder)
+    for block in user_blocks(batches):
+        is_user = block["item_idx"].is_null()
+        ranked = block.filter(block["item_idx"].is_valid()).drop_columns(["user_id"])
+        users = block.filter(is_user).select(["user_idx", "user_id"])
+        yield from make_lists(users, ranked, inputs).combine_chunks().to_batches()
+
+
+def make_lists(users: pa.Table, ranked: pa.Table, inputs: ListInputs) -> pa.Table:
+    """out_recommendations of some users, in their order.
+
+    users: user_idx, user_id, sorted. ranked: their rows of model_ranked, in any order; a user may have none.
+    """
+    users_idx = users["user_idx"].to_numpy().astype(np.int32)
+    context = inputs.context(users_idx)
+    columns = {"user_idx": np.int32, "item_idx": np.int32, "score": np.float64}
+    own = pd.DataFrame({name: ranked[name].to_numpy().astype(kind) for name, kind in columns.items()})
+    kept = apply_rules(own, context, inputs.rules)
+    places = first_places(kept, own, inputs.ladder, context, inputs.rules)
+    return _as_rows(users, ranked, places, context, inputs)
+
+
+def _as_rows(users: pa.Table, ranked: pa.Table, places: pd.DataFrame, context: RuleContext, inputs: ListInputs) -> pa.Table:
+    import pyarrow as pa
+
+    k = context.k
+    row = np.searchsorted(context.users, places["user_idx"].to_numpy())
+    counts = np.bincount(row, minlength=len(context.users))
+    from_ladder = np.bincount(row[places["rung"].to_numpy() != OWN], minlength=len(context.users))
+    origin = _ranked_rows(ranked, places, len(inputs.items))
+    sources, reasons = _sources_and_reasons(ranked, places, origin, row, context, inputs)
+    item_ids = pa.array(inputs.items["item_id"]).take(pa.array(places["item_idx"].to_numpy()))
+    columns = {
+        "user_id": users["user_id"].combine_chunks(),
+        "item_ids": _lists(item_ids, counts),
+        "scores": _lists(pa.array(places["score"].to_numpy(), pa.float32()), counts),
+        "reasons": _lists(pa.array(reasons, pa.string()), counts),
+        "sources": _lists(pa.array(sources, pa.string()), counts),
+        "reason": np.select([(from_ladder == counts), from_ladder > 0], ["fallback", "filled"], default="ranked").tolist(),
+        "strategy": _strategies(ranked, origin, row, len(context.users)),
+        "segment": segments_of(np.diff(context.seen.indptr), inputs.run.config.light_max_items).tolist(),
+        "shortfall": pa.array([None if count == k else _shortfall(int(count), k) for count in counts], pa.string()),
+    }
+    return table("out_recommendations").conform(pa.table(columns))
+
+
+def _ranked_rows(ranked: pa.Table, places: pd.DataFrame, n_items: int) -> NDArray[np.int64]:
+    """Row of `ranked` that each place comes from, -1 for one from the ladder."""
+    keys = ranked["user_idx"].to_numpy().astype(np.int64) * n_items + ranked["item_idx"].to_numpy()
+    order = np.argsort(keys)
+    asked = places["user_idx"].to_numpy().astype(np.int64) * n_items + places["item_idx"].to_numpy()
+    found = np.full(len(asked), -1)
+    own = places["rung"].to_numpy() == OWN
+    found[own] = order[np.searchsorted(keys, asked[own], sorter=order)]
+    return found
+
+
+def _sources_and_reasons(
+    ranked: pa.Table, places: pd.DataFrame, origin: NDArray[np.int64], row: NDArray[np.int64], context: RuleContext, inputs: ListInputs
+) -> tuple[list[str], list[str]]:
+    rungs = places["rung"].to_numpy()
+    own = np.flatnonzero(origin >= 0)
+    nominated = ranked["sources"].take(origin[own]).to_pylist()
+    items = places["item_idx"].to_numpy()[own]
+    told = sentences([names[0] for names in nominated], row[own], items, context.seen, inputs.items, inputs.neighbours)
+    sources = [RUNGS[rung] if rung != OWN else "" for rung in rungs]
+    reasons = [SENTENCES[rung] if rung != OWN else "" for rung in rungs]
+    for place, names, sentence in zip(own, nominated, told, strict=True):
+        sources[place], reasons[place] = "+".join(names), sentence
+    return sources, reasons
+
+
+def _strategies(ranked: pa.Table, origin: NDArray[np.int64], row: NDArray[np.int64], n_users: int) -> list[str]:
+    names = [FALLBACK] * n_users
+    own = np.flatnonzero(origin >= 0)
+    for user, name in zip(row[own], ranked["strategy"].take(origin[own]).to_pylist(), strict=True):
+        names[user] = name
+    return names
+
+
+def _lists(values: pa.Array, counts: NDArray[np.int64]) -> pa.ListArray:
+    import pyarrow as pa
+
+    flat = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    return pa.ListArray.from_arrays(pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32()), flat)
+
+
+def _shortfall(count: int, k: int) -> str:
+    return f"{count} of {k} places: the catalogue has no other available item that this user has not had and no rule excludes"

@@ -1,0 +1,72 @@
+"""Why an item is in a list, in a sentence for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from hybridrec.base import extensions
+from hybridrec.retrieval.sparse import in_history
+from hybridrec.types import NO_ITEM, Ints
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NO_MODEL = "it fits your history"  # a source whose file is gone since the run was opened
+NEIGHBOURS_OF = ("item_knn", "content")  # whose neighbours say which history item stands out for a model that has none itself
+CONTENT_FAMILY = "content_"  # sources of this name speak of likeness, so only neighbours by content make their sentence true
+MAX_SHARED = 2
+
+
+def nearest_of_history(neighbours: Ints, seen: csr_array, rows: NDArray[np.int64], items: Ints) -> NDArray[np.int64]:
+    """For each pair (row of `seen`, item) the item of that history which is nearest to it, NO_ITEM where none is near."""
+    near = neighbours[items].astype(np.int64)  # (n_pairs, n_neighbours)
+    had = in_history(seen, rows[:, None], near) & (near != NO_ITEM)
+    first = had.argmax(axis=1)
+    pairs = np.arange(len(items))
+    return np.where(had[pairs, first], near[pairs, first], NO_ITEM)
+
+
+def sentences(
+    sources: Sequence[str], rows: NDArray[np.int64], items: Ints, seen: csr_array, catalogue: pd.DataFrame, neighbours: dict[str, Ints]
+) -> list[str]:
+    """One sentence a place; sources: the best source of each, rows: its user's row in `seen`."""
+    written = np.full(len(sources), "", dtype=object)
+    names = np.array(sources, dtype=object)
+    for source in sorted(set(sources)):
+        at = np.flatnonzero(names == source)
+        general, special = _templates(source)
+        written[at] = general
+        choices = ("content",) if source.startswith(CONTENT_FAMILY) else (source, *NEIGHBOURS_OF)
+        near = next((neighbours[name] for name in choices if name in neighbours), None)
+        if special and near is not None:
+            found = nearest_of_history(near, seen, rows[at], items[at])
+            write = _writer(special, catalogue)
+            for place in np.flatnonzero(found != NO_ITEM):
+                written[at[place]] = write(int(items[at[place]]), int(found[place])) or general
+    return [str(text) for text in written]
+
+
+def _templates(source: str) -> tuple[str, str]:
+    if source not in extensions.names("models"):
+        return NO_MODEL, ""
+    module = extensions.member("models", source)
+    return module.BECAUSE, getattr(module, "BECAUSE_OF", "")
+
+
+def _writer(template: str, catalogue: pd.DataFrame) -> Callable[[int, int], str]:
+    """The sentence about an item and the history item near it; empty when the template asks for shared categories and there are none."""
+    titles = catalogue["title"].fillna(catalogue["item_id"]).to_numpy()
+    categories = catalogue["categories"].to_numpy()
+
+    def write(item: int, near: int) -> str:
+        shared = [name for name in categories[item] if name in set(categories[near])][:MAX_SHARED]
+        if "{categories}" in template and not shared:
+            return ""
+        return template.format(title=titles[near], categories=" and ".join(shared))
+
+    return write

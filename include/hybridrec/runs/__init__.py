@@ -1,0 +1,1 @@
+"""Describe a run: its manifest, its folds, its tables."""

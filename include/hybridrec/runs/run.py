@@ -1,0 +1,226 @@
+"""A night: its manifest, its folds and its tables.
+
+`runs/<run_id>/run.json` holds whatever could differ between two attempts at the same night: as_of, the effective
+options, the seed, the code version, the exact input files. Every job of the night reads it, so a rerun of any of
+them gives the same output.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from hybridrec.base.config import Config, Options
+from hybridrec.base.errors import BadData
+from hybridrec.base.settings import Settings
+from hybridrec.storage import shared_files, store
+from hybridrec.tables import Table, table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame, SparkSession
+
+FoldName = Literal["rank", "eval", "final"]
+FOLDS: tuple[FoldName, ...] = ("rank", "eval", "final")
+MANIFEST = "run.json"
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Base models see events before `cut`; labels are events from `cut` to `label_end` (none for fold final).
+
+    With a split other than by time every cut and label_end is as_of, and what is held out is in hybridrec.splitting.splits.
+    """
+
+    name: FoldName
+    cut: datetime
+    label_end: datetime | None
+
+
+@dataclass(frozen=True)
+class Input:
+    """One core table as the run found it."""
+
+    files: tuple[str, ...]
+    rows: int
+    content_hash: str
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """Options that a search has found for a model.
+
+    run_id, as_of: the run that searched, and the end of what it saw. metric, before, after: on the search's held-out
+    pairs, with the options that it began with and with these.
+    """
+
+    options: Options
+    run_id: str
+    as_of: datetime
+    metric: str
+    before: float
+    after: float
+    n_users: int
+    n_trials: int
+
+
+@dataclass(frozen=True)
+class RunManifest:
+    """All that a run has resolved; see the module.
+
+    tuned: those of config's model options that a search has found. backfill: the run stands for a day of the past.
+    """
+
+    run_id: str
+    source: str
+    as_of: datetime
+    models: tuple[str, ...]
+    publish: bool
+    code_version: str
+    folds: dict[str, Fold]
+    inputs: dict[str, Input]
+    config: Config
+    tuned: dict[str, Tuned] = field(default_factory=dict)
+    backfill: bool = False
+
+
+class Run:
+    """Access to one run's tables and artefact folders."""
+
+    def __init__(self, manifest: RunManifest, settings: Settings) -> None:
+        self.manifest = manifest
+        self.settings = settings
+        self.folder = run_folder(settings, manifest.run_id)
+
+    @classmethod
+    def open(cls, run_id: str, settings: Settings | None = None) -> Run:
+        """The run of that id, in this machine's home unless settings name another; BadData when open_run has not made it."""
+        settings = settings or Settings.from_env()
+        path = run_folder(settings, run_id) / MANIFEST
+        try:
+            raw = json.loads(shared_files.read_text(path))
+        except FileNotFoundError:
+            raise BadData(f"run {run_id!r}: {path} does not exist; start with python -m jobs.open_run") from None
+        return cls(_parse_manifest(raw), settings)
+
+    @classmethod
+    def create(cls, manifest: RunManifest, settings: Settings) -> Run:
+        """Write the manifest, unless the run exists: the first attempt has resolved it for all later ones."""
+        path = run_folder(settings, manifest.run_id) / MANIFEST
+        if shared_files.modified(path) is None:
+            shared_files.write_text(path, store.as_json(asdict(manifest)))
+        return cls.open(manifest.run_id, settings)
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self.manifest.run_id
+
+    @property
+    def config(self) -> Config:
+        """The night's effective options."""
+        return self.manifest.config
+
+    @property
+    def folds(self) -> tuple[FoldName, ...]:
+        """Names of the run's folds in their order; a run that is only judged has no final one."""
+        return tuple(name for name in FOLDS if name in self.manifest.folds)
+
+    def fold(self, name: str) -> Fold:
+        """A fold by name; BadData names the choices."""
+        if name not in self.manifest.folds:
+            raise BadData(f"fold {name!r}: choose from {', '.join(self.manifest.folds)}")
+        return self.manifest.folds[name]
+
+    def dataset(self, name: str, part: str = "") -> Path:
+        """Folder of a table or artefact of this run; part is a fold's name where it is kept by fold."""
+        folder = self.folder / name
+        return folder / f"fold={part}" if part else folder
+
+    def read(self, name: str, part: str = "", columns: list[str] | None = None) -> pa.Table:
+        """A committed table of this run, whole; or a core table, just as it stood when the run was opened."""
+        import pyarrow.parquet as pq
+
+        files = self.files(name, part)
+        schema = None if columns else pq.read_schema(files[0])
+        return pq.ParquetDataset(files, schema=schema, partitioning=None).read(columns=columns)
+
+    def files(self, name: str, part: str = "") -> list[str]:
+        """The Parquet files of a table: this run's own, or the pinned ones of a core table."""
+        if name not in self.manifest.inputs:
+            return [str(path) for path in store.committed_files(self.dataset(name, part))]
+        folder = self.settings.warehouse(self.manifest.source) / name
+        try:
+            return [str(path) for path in shared_files.fetch(folder / file for file in self.manifest.inputs[name].files)]
+        except FileNotFoundError as error:
+            raise BadData(f"{name}: files of run {self.run_id} are gone, an ingest has replaced them; open a new run ({error})") from None
+
+    def write(self, name: str, rows: pa.Table, part: str = "") -> None:
+        """Conform rows to the table's definition, sort them by key and commit them as the table's content."""
+        import pyarrow.parquet as pq
+
+        definition = table(name)
+        conformed = definition.conform(rows).sort_by([(column, "ascending") for column in definition.key])
+        if conformed.num_rows < definition.min_rows:
+            raise BadData(f"{name} {part}: {conformed.num_rows} rows, expected at least {definition.min_rows}")
+        folder = self.dataset(name, part)
+        with store.attempted(folder) as attempt:
+            pq.write_table(conformed, attempt / "part-0.parquet", compression="zstd")
+            self._commit(folder, attempt, conformed.num_rows)
+
+    def read_spark(self, spark: SparkSession, name: str, part: str = "") -> DataFrame:
+        """A committed table as a Spark frame."""
+        definition = table(name)
+        # a table of fixed columns states its schema, so that Spark need not open the files to learn it
+        reader = spark.read if definition.open_prefixes else spark.read.schema(definition.spark_ddl())
+        return reader.parquet(*(shared_files.spark_path(Path(file)) for file in self.files(name, part)))
+
+    def write_spark(self, name: str, frame: DataFrame, part: str = "", row_group_mib: int = 128) -> None:
+        """Write a Spark frame into an attempt folder and commit it as the table's content.
+
+        row_group_mib: what a reader who wants a range of the first key column cannot read less than.
+        """
+        import pyarrow.parquet as pq
+
+        definition: Table = table(name)
+        folder = self.dataset(name, part)
+        with store.attempted(folder) as attempt:
+            frame.write.mode("overwrite").option("parquet.block.size", str(row_group_mib * 2**20)).parquet(shared_files.spark_path(attempt))
+            shared_files.take_from_spark(attempt)
+            rows = sum(pq.read_metadata(path).num_rows for path in attempt.glob("*.parquet"))
+            if rows < definition.min_rows:
+                raise BadData(f"{name} {part}: {rows} rows, expected at least {definition.min_rows}")
+            self._commit(folder, attempt, rows)
+
+    def staged(self, name: str, part: str = "") -> AbstractContextManager[Path]:
+        """An artefact folder (a model, a ranker, a report) that is committed when the block succeeds."""
+        return store.staged(self.dataset(name, part))
+
+    def artefact(self, name: str, part: str = "") -> Path:
+        """The committed artefact folder of that name."""
+        return store.committed_folder(self.dataset(name, part))
+
+    def _commit(self, folder: Path, attempt: Path, rows: int) -> None:
+        files = store.files_below(folder, attempt)
+        digest = hashlib.sha256("".join(store.hash_parquet(folder / file) for file in files).encode())
+        store.commit(folder, store.Manifest(files, rows, digest.hexdigest()))
+
+
+def run_folder(settings: Settings, run_id: str) -> Path:
+    """Folder of a run; BadData for an id that could leave the runs folder."""
+    if not RUN_ID.fullmatch(run_id) or ".." in run_id:
+        raise BadData(f"run id {run_id!r}: letters, digits, '_', '.' and '-' only, at most 128")
+    return settings.runs / run_id
+
+
+def _parse_manifest(raw: dict[str, object]) -> RunManifest:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(RunManifest).validate_python(raw)

@@ -1,0 +1,328 @@
+"""Serve the published tables over HTTP: the reference look-up. `make serve`, or `python -m hybridrec.service --port 8100`.
+
+/openapi.json describes it. It opens the tables read-only and keeps no rows: each answer is of one version as a whole, and a switch
+of the live version, or another file in the place of the published one, shows in the next answer. Nobody is asked who they are, so
+it listens on this machine only; put what knows your users in front of it before you set another --host, and name with
+--allowed-hosts how others call it. SIGTERM ends it within six seconds, after the requests that it has accepted; the exit code is 0.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import signal
+import socket
+import sys
+from asyncio import sleep
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, TextIO, TypeVar
+
+import uvicorn
+from fastapi import FastAPI, HTTPException, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from pydantic import StringConstraints, TypeAdapter
+
+from hybridrec.base.errors import BadData, NothingPublished
+from hybridrec.base.settings import Settings
+from hybridrec.execution import job
+from hybridrec.serving import lookup
+from hybridrec.serving.http_edge import ERROR, Edge
+from hybridrec.serving.read_threads import ReadThreads
+from hybridrec.tables import MAX_ID
+from hybridrec.versions.publications import Answer, SimilarItems, Target, said
+
+T = TypeVar("T")
+Read = Callable[[Callable[[], T]], Awaitable[T]]
+
+MAX_K = 200
+MAX_EXCLUDED = 200
+READ_SECONDS = 0.7  # then 503: more than a lock is waited for, less than a second
+RETRY_SECONDS = {NothingPublished: "60", TimeoutError: "1"}  # Retry-After of 503
+DRAIN_SECONDS = 0.5  # at the end: so long connections end with their next answer
+END_SECONDS = 5  # and so long the last answers may take
+
+NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"
+IDS = r"^[^,\x00-\x1f\x7f]+(,[^,\x00-\x1f\x7f]+)*$"
+Identifier = Annotated[
+    str, Path(min_length=1, max_length=MAX_ID, pattern=NO_CONTROLS, description="As the data have it.", examples=["196"])
+]
+Places = Annotated[int, Query(ge=1, le=MAX_K, description="At most so many places; a published list may be shorter.")]
+Excluded = Annotated[
+    list[Annotated[str, StringConstraints(pattern=IDS)]],
+    Query(
+        max_length=MAX_EXCLUDED,
+        description="Items to leave out: repeat it for each, or give several with commas between them. An id that holds a comma is left out"
+        f" too. At most {MAX_EXCLUDED} ids of at most {MAX_ID} characters.",
+        examples=[["50", "181,100"]],
+    ),
+]
+Window = Annotated[Literal["recent", "all_time"], Query(description="Popular in the newest 30 days of the data, or over all of them.")]
+DESCRIPTION = """
+The live version of the published tables. Each path answers GET and HEAD; an unknown parameter is refused with 422, in a sentence
+that names those there are. Each answer has an X-Request-Id: the caller's, or a new one. 503 comes with Retry-After.
+"""
+
+
+@dataclass(frozen=True)
+class Health:
+    """The version that is live."""
+
+    run_id: str = said("The run that made it.", "scheduled__2026-04-11T02:00:00+00:00")
+    version: str = said("Its name.", "scheduled_2026_04_11t02_0_1f2e3d4c")
+    generated_at: str = said("When it was made, UTC, ISO 8601.", "2026-04-11T02:41:07+00:00")
+    valid_until: str = said("After this the night is late.", "2026-04-13T02:41:07+00:00")
+    stale: bool = said("Whether that has passed.", False)
+
+
+@dataclass(frozen=True)
+class Alive:
+    """The process answers."""
+
+    status: Literal["alive"] = "alive"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong."""
+
+    detail: str = said(
+        "A sentence that says what is wrong and what would be right.", "k is '0': input should be greater than or equal to 1"
+    )
+
+
+@dataclass(frozen=True)
+class Params:
+    """The command line."""
+
+    port: int = 8100
+    host: str = "127.0.0.1"
+    allowed_hosts: tuple[str, ...] = ()
+
+
+# Answers are made by our own code, so they are written as JSON by their types and not validated again.
+ANSWER, SIMILAR, HEALTH = TypeAdapter(Answer), TypeAdapter(SimilarItems), TypeAdapter(Health)
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    421: {"model": Problem, "description": "The Host header names another machine"},
+    422: {"model": Problem, "description": "The path or a parameter is out of bounds or unknown"},
+    503: {"model": Problem, "description": "Nothing is published, or the tables cannot be read now; Retry-After says when to ask again"},
+}
+
+
+class StrictRoute(APIRoute):
+    """A route that refuses a parameter that it does not have, and a single one given twice."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The route's handler after that check."""
+        handle, lists = super().get_route_handler(), {"exclude"}
+        known = {parameter.alias for parameter in self.dependant.query_params}
+
+        async def strict(request: Request) -> Response:
+            if request.scope["query_string"]:
+                _require_known([name for name, _ in request.query_params.multi_items()], known, lists)
+            return await handle(request)
+
+        return strict
+
+
+def _require_known(names: list[str], known: set[str], lists: set[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise HTTPException(422, f"there is no parameter {_short(name)}; this path has {', '.join(sorted(known)) or 'none'}")
+        if name not in lists and names.count(name) > 1:
+            raise HTTPException(422, f"{name} is given {names.count(name)} times, expected once")
+
+
+def create_app(target: Target, allowed_hosts: Iterable[str] = (), access_log: TextIO | None = None) -> Edge:
+    """The service over a target, which it closes at its end. allowed_hosts, access_log: see Edge."""
+    threads = ReadThreads(getattr(target, "parallel_reads", 1))
+
+    async def read(query: Callable[[], T]) -> T:
+        return await threads.run(query, READ_SECONDS)
+
+    @asynccontextmanager
+    async def closing_target(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        with suppress(TimeoutError):  # a thread is stuck in the database; it goes with the process
+            await read(target.close)
+        threads.close()
+
+    # the pages /docs and /redoc would load scripts from elsewhere
+    app = FastAPI(
+        title="hybridrec look-up", description=DESCRIPTION, lifespan=closing_target, docs_url=None, redoc_url=None, responses=PROBLEMS
+    )
+    app.router.route_class = StrictRoute
+    for kind, handle in ((BadData, _unavailable), (OSError, _unavailable), (RequestValidationError, _refused), (Exception, _broken)):
+        app.add_exception_handler(kind, handle)
+    _add_lists(app, target, read)
+    _add_states(app, target, read)
+    return Edge(app, allowed_hosts, access_log)
+
+
+def _add_lists(app: FastAPI, target: Target, read: Read[bytes]) -> None:
+    @app.get("/recommendations/{user_id:path}", response_model=Answer)
+    async def recommendations(user_id: Identifier, k: Places = 20, exclude: Excluded = []) -> Response:  # noqa: B006  never changed
+        """A user's list, best first.
+
+        For a user who is not known it is the popular items, and `reason` says unknown_user. Where items are excluded the next ones of
+        the list move up, and popular items take the places that are left: `reason` is then filled, or fallback if nothing else is left.
+        """
+        ids = _excluded(exclude)
+        return _json(await read(lambda: ANSWER.dump_json(lookup.with_shortfall(lookup.recommend(target, user_id, k, ids), k))))
+
+    not_there: dict[int | str, dict[str, Any]] = {
+        404: {"model": Problem, "description": "The item has no similar ones in the live version, or is not known"}
+    }
+
+    @app.get("/items/{item_id:path}/similar", response_model=SimilarItems, responses=PROBLEMS | not_there)
+    async def similar(item_id: Identifier, k: Places = 20) -> Response:
+        """An item's neighbours, most similar first."""
+
+        def found() -> bytes:
+            answer = target.read_similar(item_id, k)
+            return SIMILAR.dump_json(answer) if answer else b""
+
+        if body := await read(found):
+            return _json(body)
+        raise HTTPException(404, f"item {item_id!r} has no similar items in the live version")
+
+    @app.get("/popular", response_model=Answer)
+    async def popular(window: Window = "recent", k: Places = 20) -> Response:
+        """The popular items, lately or of all time."""
+        return _json(await read(lambda: ANSWER.dump_json(lookup.with_shortfall(target.read_popular(window, k), k))))
+
+
+def _add_states(app: FastAPI, target: Target, read: Read[Health]) -> None:
+    @app.get("/live", response_model=Alive)
+    async def live() -> Response:
+        """Whether the process answers; it asks no database. To be restarted when this fails."""
+        return _json(b'{"status":"alive"}')
+
+    @app.get("/ready", response_model=Health)
+    async def ready() -> Response:
+        """Whether the tables can be read and are still valid; 503 if not, or if nothing has been published."""
+        found = await read(lambda: _health(target))
+        if found.stale:
+            late = f"version {found.version} of run {found.run_id} was valid until {found.valid_until}; look at the DAG nightly_retrain"
+            raise HTTPException(503, late, {"Retry-After": "60"})
+        return _json(HEALTH.dump_json(found))
+
+    @app.get("/health", response_model=Health)
+    async def health() -> Response:
+        """Which version is live, also when it is stale; 503 when none is."""
+        return _json(HEALTH.dump_json(await read(lambda: _health(target))))
+
+
+def _health(target: Target) -> Health:
+    """By a look-up, so that it fails when look-ups do."""
+    live = target.read_popular("recent", 1)
+    stale = datetime.fromisoformat(live.valid_until) < datetime.now(UTC)
+    return Health(live.run_id, live.version, live.generated_at, live.valid_until, stale)
+
+
+def _excluded(values: list[str]) -> frozenset[str]:
+    """The ids that the values name: each as it stands, and what stands between its commas, since either may be meant."""
+    parts = [part for value in values for part in value.split(",")]
+    if len(parts) > MAX_EXCLUDED:
+        raise HTTPException(422, f"exclude has {len(parts)} ids, expected at most {MAX_EXCLUDED}")
+    if too_long := [part for part in parts if len(part) > MAX_ID]:
+        raise HTTPException(422, f"exclude has the id {_short(too_long[0])}, expected at most {MAX_ID} characters")
+    return frozenset((*values, *parts, *map(str.strip, parts)))
+
+
+def _json(body: bytes) -> Response:
+    return Response(body, media_type="application/json")
+
+
+def _short(value: object) -> str:
+    """A value for a message: on one line, and not the whole of a long one."""
+    text = ascii(value)
+    return text if len(text) <= 60 else f"{text[:50]}... ({len(text)} characters)"
+
+
+async def _refused(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    told = [f"{found['loc'][1]} is {_short(found['input'])}: {_expected(found)}" for found in error.errors()]
+    return JSONResponse({"detail": "; ".join(told)}, 422)
+
+
+def _expected(found: dict[str, Any]) -> str:
+    """What would be right, in words where pydantic shows a regular expression."""
+    if found["type"] == "string_pattern_mismatch":
+        many = found["loc"][1] == "exclude"
+        return "ids are expected, with commas between them and without control characters" if many else "an id has no control characters"
+    return f"{found['msg'][:1].lower()}{found['msg'][1:]}"
+
+
+async def _unavailable(request: Request, error: Exception) -> JSONResponse:
+    """What the client can do about it; the access log has the rest, which may name places of this machine."""
+    request.scope[ERROR] = str(error)
+    sentence = "the published tables cannot be read now; the service's access log says why, under this answer's X-Request-Id"
+    if isinstance(error, NothingPublished):
+        sentence = "nothing has been published yet; run the DAG nightly_retrain"
+    elif isinstance(error, TimeoutError):
+        sentence = "the published tables are locked, or their database is slow; ask again"
+    after = next((seconds for kind, seconds in RETRY_SECONDS.items() if isinstance(error, kind)), "5")
+    return JSONResponse({"detail": sentence}, 503, {"Retry-After": after})
+
+
+async def _broken(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": "the service has failed; its log says how, under this answer's X-Request-Id"}, 500)
+
+
+class Server(uvicorn.Server):
+    """Takes no more connections at its end, and lets those that are open end with an answer."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End within DRAIN_SECONDS and END_SECONDS."""
+        for server in self.servers:
+            server.close()
+        self.config.app.ending = True  # type: ignore[union-attr]
+        await sleep(DRAIN_SECONDS)
+        await super().shutdown(sockets)
+
+
+def main(params: Params) -> None:
+    """Serve until the process is told to stop."""
+    hosts = params.allowed_hosts + _own_name(params.host)
+    app = create_app(lookup.open_target(Settings.from_env()), hosts, sys.stdout)
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=END_SECONDS,
+    )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # before the server listens to signals, and again after its end
+    with closing(_listening(params.host, params.port)) as listening, suppress(KeyboardInterrupt):
+        Server(config).run(sockets=[listening])
+
+
+def _own_name(host: str) -> tuple[str, ...]:
+    """The Host header by which an address that is listened on is called; a wildcard has none. Warns unless it is of this machine only."""
+    log = logging.getLogger("hybridrec")
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        address = None
+    if host != "localhost" and not (address and address.is_loopback):
+        log.warning("%s can be reached from other machines, and nobody is asked who they are: put what knows your users in front", host)
+    if address and address.is_unspecified:
+        return ()
+    return (f"[{host}]" if address and address.version == 6 else host,)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=2048)
+
+
+if __name__ == "__main__":
+    job.start(main, Params)

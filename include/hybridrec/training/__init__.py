@@ -1,0 +1,1 @@
+"""Fit one model on one fold, keep the fit and load it."""

@@ -1,0 +1,1 @@
+"""Describe published versions: publications, the answers read from them, the hash of their rows."""
