@@ -232,7 +232,7 @@ def test_a_column_that_is_the_label_is_found_wherever_it_comes_from(night: Run, 
         candidates.features["affinity_pair"] = row_gains(candidates, load_labels(night, split))
         return candidates
 
-    monkeypatch.setattr(leaks, "load_candidates", with_gains)
+    monkeypatch.setattr(leaked_labels, "load_candidates", with_gains)
     with pytest.raises(
         Leak,
         match=r"split ranker: affinity_pair of the candidates puts the labels of \d+ users before their other candidates in 100.0% of",
@@ -307,7 +307,7 @@ def test_a_candidate_set_that_reads_the_labels_lets_shuffled_ones_be_learnt(nigh
         candidates.features["affinity_pair"] = row_gains(candidates, load_labels(run, split)) + 0.4 * noise
         return candidates
 
-    monkeypatch.setattr(leaks, "load_candidates", with_noisy_gains)
+    monkeypatch.setattr(leaked_labels, "load_candidates", with_noisy_gains)
     with pytest.raises(Leak, match=r"labels drawn at random were learnt.*most of all affinity_pair"):
         leaked_labels.require_unlearnable_night(night)
 
