@@ -86,8 +86,8 @@ def page() -> str:
     parts = [INTRODUCTION, "## The night", "Group `[night]`. `[night.event_weights]` changes single weights.", table(Config)]
     for folder in FOLDERS:
         parts += [f"## {folder.capitalize()}", f"Groups `[{folder}.<name>]`."]
-        parts += [section(folder, name) for name in extensions.names(folder) if hasattr(extensions.member(folder, name), "Config")]
-        bases = {base.__name__: base for name in extensions.names(folder) for base in shared(extensions.member(folder, name))}
+        parts += [section(folder, name) for name in extensions.names(folder) if hasattr(extensions.module(folder, name), "Config")]
+        bases = {base.__name__: base for name in extensions.names(folder) for base in shared(extensions.module(folder, name))}
         parts += [f"### Shared: {name}\n\n{table(base)}" for name, base in sorted(bases.items()) if own(base)]
     parts += ["## Environment", environment()]
     return "\n\n".join(parts) + "\n"
@@ -95,7 +95,7 @@ def page() -> str:
 
 def section(folder: str, name: str) -> str:
     """Render one extension: its options, then links to those that it shares with others."""
-    module = extensions.member(folder, name)
+    module = extensions.module(folder, name)
     parts = [f"### {folder}.{name}", module.DOC]
     parts += [table(module.Config, getattr(module, "SEARCH", {}))] if own(module.Config) else []
     links = [f"[{base.__name__}](#shared-{base.__name__.lower()})" for base in shared(module) if own(base)]

@@ -12,7 +12,7 @@ LAYERS = {
     "core": "Cleaned data of a source, below `warehouse/<source>/`; kept from night to night.",
     "quarantine": "Rows that ingest refused, each with a reason, below `warehouse/<source>/`; replaced by every ingest.",
     "waiting": "Rows that the next ingest tries again, below `warehouse/<source>/`.",
-    "model": "Tables inside a run, below `runs/<run_id>/`; a table with splits has the folders `fold=rank`, `fold=eval` and `fold=final`.",
+    "model": "Tables inside a run, below `runs/<run_id>/`; split by split in `split=ranker`, `split=holdout`, `split=full`.",
     "out": "Tables for people and services, below `runs/<run_id>/`; the published tables have the same columns and the row's origin.",
 }
 

@@ -10,7 +10,7 @@ import pytest
 
 from hybridrec.base import extensions
 from hybridrec.base.settings import Settings
-from hybridrec.candidates.pool import Pool
+from hybridrec.candidates.candidate_set import CandidateSet
 from hybridrec.rules import Kind
 from hybridrec.runs.run import Run
 from hybridrec.training import fits
@@ -37,14 +37,14 @@ def documented(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> d
 def test_every_kind_of_member_is_shown_and_found(documented: dict[str, str]) -> None:
     assert set(documented) == {"models", "strategies", "rules", "sources"}
     for folder, name in documented.items():
-        assert extensions.member(folder, name).DOC
+        assert extensions.module(folder, name).DOC
 
 
 def test_the_model_fits_and_saves(documented: dict[str, str], small_run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
     fits.fit_model(documented["models"], fits.training_data(small_run, "final"), {}, folder)
-    module = extensions.member("models", documented["models"])
+    module = extensions.module("models", documented["models"])
     block = fits.user_block(small_run, "final", np.array([3, 58], dtype=np.int32))
     found = module.Model.load(folder, module.Config()).top_k(block, 5)
     assert found.items.shape == (2, 5)
@@ -52,16 +52,16 @@ def test_the_model_fits_and_saves(documented: dict[str, str], small_run: Run, tm
 
 
 def test_the_strategy_scores(documented: dict[str, str]) -> None:
-    module = extensions.member("strategies", documented["strategies"])
+    module = extensions.module("strategies", documented["strategies"])
     features = {"rank_als": np.array([1, np.nan, 9], np.float32), "rank_popularity": np.array([3, 2, 1], np.float32)}
-    pool = Pool(np.array([0]), np.array([0, 3]), np.array([5, 6, 7]), np.array([4]), features)
+    pool = CandidateSet(np.array([0]), np.array([0, 3]), np.array([5, 6, 7]), np.array([4]), features)
     assert module.Strategy(module.Config()).score(pool).tolist() == [-1, -12, -9]  # popularity has a handicap of 10
 
 
 def test_the_rule_raises_promoted_items(documented: dict[str, str]) -> None:
     import pandas as pd
 
-    module = extensions.member("rules", documented["rules"])
+    module = extensions.module("rules", documented["rules"])
     items = pd.DataFrame({"is_promoted": [False, True, False]})
     ranked = pd.DataFrame({"user_idx": [0, 0, 0], "item_idx": np.array([0, 1, 2], np.int32), "score": [3.0, 2.0, 1.0]})
     raised = module.apply(ranked, type("Context", (), {"items": items}), module.Config(strength=2.0))

@@ -1,6 +1,6 @@
 """How a job starts and ends: its Params are its command line, its exit code is the class of its failure.
 
-Exit codes: 0 done; 2 the command line is wrong; 3 BadData, permanent; 4 skipped on purpose; 1 anything else, may be retried.
+Exit codes: 0 done; 2 the command line is wrong; 3 PermanentError, permanent; 4 skipped on purpose; 1 anything else, may be retried.
 Each attempt leaves a record of time and memory beside the run, which the report and the benchmarks read.
 """
 
@@ -24,6 +24,7 @@ import typing
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, asdict, dataclass, fields
+from dataclasses import field as dataclass_field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 from urllib.parse import quote
@@ -31,7 +32,7 @@ from urllib.parse import quote
 import psutil
 
 from hybridrec.base import extensions
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.private_files import keep_private
 from hybridrec.base.settings import Settings
 from hybridrec.runs.run import run_folder
@@ -39,7 +40,7 @@ from hybridrec.storage import shared_files, store
 
 P = TypeVar("P")
 MIB = 2**20
-EXIT_BAD_DATA = 3
+EXIT_PERMANENT = 3
 EXIT_SKIPPED = 4
 TASK_VARIABLE = "HYBRIDREC_TASK_PID"  # the process of the task that has submitted this job
 # What Airflow tells a task's process about it, and our operators add.
@@ -92,9 +93,9 @@ def start(main: Callable[[P], None], params_type: type[P], argv: list[str] | Non
     params = parse(params_type, sys.argv[1:] if argv is None else argv, module.__doc__ or "")
     try:
         keep_private(Settings.from_env())
-    except BadData as error:  # of the environment: before anything is known of the job's own place
-        sys.stderr.write(f"BadData in {name}: {error}\n")
-        sys.exit(EXIT_BAD_DATA)
+    except PermanentError as error:  # of the environment: before anything is known of the job's own place
+        sys.stderr.write(f"PermanentError in {name}: {error}\n")
+        sys.exit(EXIT_PERMANENT)
     code = _run(main, params, name)
     gc.freeze()  # what is left goes with the process: to search all that torch has imported for cycles takes a second or two
     sys.exit(code)
@@ -102,7 +103,7 @@ def start(main: Callable[[P], None], params_type: type[P], argv: list[str] | Non
 
 def _run(main: Callable[[P], None], params: P, name: str) -> int:
     values = asdict(params)  # type: ignore[call-overload]
-    _record.job, _record.part = name, ".".join(str(values[key]) for key in ("model", "fold", "table", "origin") if key in values)
+    _record.job, _record.part = name, ".".join(str(values[key]) for key in ("model", "split", "table", "origin") if key in values)
     _record.startup_seconds = _age()
     _record.started_at = time.time() - _record.startup_seconds
     _record.state, _record.said, _record.page = "running", "", airflow_page()
@@ -140,9 +141,9 @@ def _outcome(main: Callable[[P], None], params: P, name: str, values: dict[str, 
         with _only_attempt(_task_file(values, "lock")):
             _write_record(values)  # an attempt that is killed leaves this one
             main(params)
-    except BadData as error:
-        _say(f"BadData in {name}: {error}")
-        return EXIT_BAD_DATA, "bad_data"
+    except PermanentError as error:
+        _say(f"PermanentError in {name}: {error}")
+        return EXIT_PERMANENT, "bad_data"
     except Skip as reason:
         log.info("skipped: %s", reason)
         return EXIT_SKIPPED, "skipped"
@@ -222,8 +223,8 @@ def alarm_time() -> Iterator[None]:
 def read_records(folder: Path) -> list[TaskRecord]:
     """The task records below a run's or a warehouse's folder, in the order of their start."""
     names = [name for name in shared_files.children(folder / "tasks") if name.endswith(".json")]
-    found = [TaskRecord(**json.loads(shared_files.read_text(folder / "tasks" / name))) for name in names]
-    return sorted(found, key=lambda record: record.started_at)
+    records = [TaskRecord(**json.loads(shared_files.read_text(folder / "tasks" / name))) for name in names]
+    return sorted(records, key=lambda record: record.started_at)
 
 
 def _write_record(values: dict[str, Any]) -> None:
@@ -231,7 +232,7 @@ def _write_record(values: dict[str, Any]) -> None:
     try:
         if path and shared_files.children(path.parent.parent):
             shared_files.write_text(path, store.as_json(asdict(_record)))
-    except (OSError, BadData) as error:  # the record is a courtesy: it must not turn a success into a failure
+    except (OSError, PermanentError) as error:  # the record is a courtesy: it must not turn a success into a failure
         log.warning("no task record: %s", explain_os_error(error) if isinstance(error, OSError) else error)
 
 
@@ -286,8 +287,17 @@ def argument_parser(params_type: type[Any], doc: str = "") -> argparse.ArgumentP
     parser = argparse.ArgumentParser(description=doc, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
     hints = typing.get_type_hints(params_type)
     for field in fields(params_type):
-        parser.add_argument(f"--{field.name.replace('_', '-')}", **_argument(hints[field.name], field))
+        parser.add_argument(*_flags(field), dest=field.name, **_argument(hints[field.name], field))
     return parser
+
+
+def renamed(former: str, value: Callable[[str], str]) -> Any:
+    """A required text of Params whose flag had a former name, which is still taken. value: turns a former value into today's."""
+    return dataclass_field(metadata={"former": former, "value": value})
+
+
+def _flags(field: Field[Any]) -> list[str]:
+    return [f"--{name.replace('_', '-')}" for name in (field.name, field.metadata.get("former", "")) if name]
 
 
 def _argument(hint: Any, field: Field[Any]) -> dict[str, Any]:
@@ -303,7 +313,7 @@ def _argument(hint: Any, field: Field[Any]) -> dict[str, Any]:
         return options | {"type": _names}
     if hint is bool:
         return options | {"action": argparse.BooleanOptionalAction}
-    return options | {"type": hint}
+    return options | {"type": field.metadata.get("value", hint)}
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -27,8 +27,8 @@ def apply(ranked: pd.DataFrame, context: RuleContext, config: Config) -> pd.Data
     """Each user's best items of every main category, as many as the cap lets through; no category, no cap."""
     most = max(int(config.max_share * context.k), 1)
     category = _main_categories(context.items)[ranked["item_idx"].to_numpy()]
-    place = ranked.groupby([ranked["user_idx"].to_numpy(), category]).cumcount().to_numpy()
-    return ranked.take(np.flatnonzero((place < most) | (category < 0)))
+    position = ranked.groupby([ranked["user_idx"].to_numpy(), category]).cumcount().to_numpy()
+    return ranked.take(np.flatnonzero((position < most) | (category < 0)))
 
 
 def _main_categories(items: pd.DataFrame) -> np.ndarray:
