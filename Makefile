@@ -72,7 +72,7 @@ lint: install
 	.venv/bin/lint-imports --no-logo
 	$(PY) -m mypy
 
-golden: install  ## write the DAGs' renderings anew; look at the difference before you commit it
+golden: install  ## write the DAGs' renderings again; look at the difference before you commit it
 	HYBRIDREC_GOLDEN=write $(PY) -m pytest tests/airflow/test_dag_files.py -k on_record
 
 docs: install  ## write the generated pages of docs/ again

@@ -32,7 +32,7 @@ otherwise; `bar` is the target. A claim below its target is marked `short`. A pa
 
 
 class Part(NamedTuple):
-    """What a benchmark said."""
+    """Output of a benchmark."""
 
     name: str
     title: str
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def run(name: str) -> Part:
-    """One benchmark, shown as it goes; SystemExit when it fails."""
+    """Return one benchmark, shown as it goes; SystemExit when it fails."""
     print(f"--- {name}", flush=True)
     started = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-m", f"benchmarks.{name}"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -80,12 +80,12 @@ def run(name: str) -> Part:
 
 
 def parts_of(text: str) -> dict[str, Part]:
-    """What a page holds."""
+    """Read the parts of a page by name."""
     return {name: Part(name, title, output) for name, title, output in SECTION.findall(text)}
 
 
 def page(parts: list[Part]) -> str:
-    """docs/performance.md."""
+    """Return docs/performance.md."""
     rows = "".join(
         f"| `{claim.name}` | {claim.ratio:.2f} | {claim.bar:.2f} | {claim.verdict} |\n" for part in parts for claim in part.claims
     )
@@ -94,7 +94,7 @@ def page(parts: list[Part]) -> str:
 
 
 def draw(claims: list[Claim]) -> None:
-    """The ratios as bars on a logarithmic axis, what is asked for as a mark on each."""
+    """Draw the ratios as bars on a logarithmic axis, with a mark for each target."""
     import matplotlib
     from matplotlib.figure import Figure
 

@@ -87,7 +87,7 @@ def main() -> None:
 
 
 def run_and_keep(name: str, home: Path) -> WorldCost:
-    """A night of that size; what it cost goes into docs/growth.json, unless it is one to try things out."""
+    """Run a night of that size; its cost is stored in docs/growth.json, except for a trial size."""
     cost = run_world(name, World("synthetic", LIMIT_MIB, SIZES[name].options, SIZES[name].models), home)
     if SIZES[name].n_events >= LEAST_KEPT:
         keep(name, cost)
@@ -109,7 +109,7 @@ def keep(name: str, cost: WorldCost) -> None:
 
 
 def stage_of(task: str) -> str:
-    """train_model.als for train_model.als.rank, core_events.clean_table as it is."""
+    """Return train_model.als for train_model.als.rank, core_events.clean_table as it is."""
     parts = [part for part in task.split(".") if part not in ("ranker", "holdout", "full")]
     return ".".join(parts)
 

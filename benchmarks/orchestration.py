@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def newest_run(dag_id: str) -> str:
-    """Id of the DAG's newest run."""
+    """Return the id of the DAG's newest run."""
     runs = ask_airflow("dags", "list-runs", dag_id)
     return max(runs, key=lambda run: run["start_date"])["run_id"]
 

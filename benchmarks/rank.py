@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def make_columns(rng: np.random.Generator, n_rows: int) -> dict[str, Floats]:
-    """Columns as a candidate set has them: scores of which some are missing, ranks of which most are."""
+    """Return columns as a candidate set has them: scores of which some are missing, ranks of which most are."""
     missing = np.linspace(0, 0.9, N_COLUMNS)
     return {
         f"c{number}": np.where(rng.random(n_rows) < share, np.nan, rng.normal(size=n_rows)).astype(np.float32)
@@ -68,7 +68,7 @@ def make_columns(rng: np.random.Generator, n_rows: int) -> dict[str, Floats]:
 
 
 def train(rng: np.random.Generator, columns: dict[str, Floats]) -> lightgbm.Booster:
-    """Trees as the ranker has them."""
+    """Return trees as the ranker has them."""
     n_rows = min(TAUGHT_ROWS, len(next(iter(columns.values())))) // USERS_RANKED * USERS_RANKED
     matrix = np.stack([values[:n_rows] for values in columns.values()], axis=1)
     quality = np.nan_to_num(matrix[:, ::3]) @ rng.normal(size=matrix[:, ::3].shape[1])

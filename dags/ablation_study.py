@@ -1,9 +1,9 @@
 """
-### ablation_study: what each model of a night buys, in full
+### ablation_study: the full contribution of each model of a night
 
-Leaves one model at a time out of the candidates of a run that was judged, fits every strategy anew on what is left and judges
-it. A night does the same with its published strategy on a sample; this study takes minutes to hours and says it for
-every strategy, with narrower intervals. Its rows join the night's in `out_ablation`, and the run's report is written anew.
+Leaves one model at a time out of the candidates of an evaluated run, fits every strategy again on the remaining ones and evaluates it. A
+night does the same with its published strategy on a sample; this study takes minutes to hours and says it for every strategy, with
+narrower intervals. Its rows are added to the night's in `out_ablation`, and the run's report is written again.
 
 **When it fails**
 

@@ -10,8 +10,8 @@ Why not `nightly_retrain` itself, triggered for each origin? It would register o
 **When it fails**
 
 - `open_run`: as in `nightly_retrain`; its runbook has the messages.
-- `judge_origin`: the backtest goes on without that origin. The log names the job that failed and where its whole log is.
-  Cleared, it goes on behind the last job that was done.
+- `judge_origin`: the backtest goes on without that origin. The log names the failed job and the path of its log.
+  A cleared task continues after the last finished job.
 - `summarise_backtest`: no origin was judged.
 """
 

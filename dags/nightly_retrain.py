@@ -2,8 +2,8 @@
 ### nightly_retrain: core tables to a published table and a report
 
 Builds interactions and features, trains every base model on three splits, merges their candidates, trains and judges the
-rankers, registers the night's model bundle, ranks and publishes. Until `publish_table` has switched, last night's table is
-live; nothing that fails before it harms a reader. Every task may be cleared and gives the same result again.
+rankers, registers the night's model bundle, ranks and publishes. Until `publish_table` has switched, last night's table stays live, and an
+earlier failure does not affect readers. Every task may be cleared and gives the same result again.
 
 **When it fails** read the last lines of the task's log: they say what was wrong and what to do.
 

@@ -52,7 +52,7 @@ def section(api: Api) -> str:
     """Render one kind: the package's docstring, then the protocols and data classes as Python stubs."""
     package, module = importlib.import_module(f"hybridrec.{api.folder}"), importlib.import_module(api.module)
     parts = [f"## {api.folder.capitalize()}", f"Guide: [{api.guide.partition('#')[0]}]({api.guide}).", inspect.getdoc(package) or ""]
-    for heading, names in (("To implement", api.implements), ("What an extension is given", api.given)):
+    for heading, names in (("To implement", api.implements), ("Passed to an extension", api.given)):
         if names:
             code = "\n\n\n".join(stub(getattr(module, name)) for name in names)
             parts += [f"### {api.folder.capitalize()}: {heading.lower()}", f"```python\n{code}\n```"]

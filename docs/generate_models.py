@@ -44,7 +44,7 @@ SHARED = """\
 
 
 def page() -> str:
-    """The page as Markdown, a table per kind, extensions by name."""
+    """Return the page as Markdown, a table per kind, extensions by name."""
     names = extensions.names("models")
     parts = [INTRODUCTION]
     parts += [RETRIEVERS, table("models", [name for name in names if retrieves(name)])]
@@ -64,7 +64,7 @@ def table(kind: str, names: list[str]) -> str:
 
 
 def shared_table() -> str:
-    """One line a class that several take options from."""
+    """Return one line a class that several take options from."""
     configs = [extensions.module(kind, name).Config for kind in ("models", "strategies") for name in extensions.names(kind)]
     bases = {base.__name__: base for config in configs for base in shared(config)}
     rows = ["| class | file | options |", "|---|---|---|"]
@@ -74,13 +74,13 @@ def shared_table() -> str:
 
 
 def papers(module: ModuleType) -> list[str]:
-    """The papers that the module's docstring names, in its order."""
+    """Return the papers that the module's docstring names, in its order."""
     text = " ".join((module.__doc__ or "").split())
     return [found[0] for found in re.finditer("|".join(PAPERS), text)]
 
 
 def options(config: type, searched: Container[str] = ()) -> str:
-    """The fields of a Config with their defaults; those that it only inherits stand with the class that they are from."""
+    """Render the options of a Config with their defaults; inherited ones are listed with their own class."""
     inherited = {field.name: field.default for base in shared(config) for field in fields(base)}
     own = [field for field in fields(config) if inherited.get(field.name, MISSING) != field.default]
     cells = [f"`{field.name}`{'*' if field.name in searched else ''} {_value(getattr(config(), field.name))}" for field in own]
@@ -88,7 +88,7 @@ def options(config: type, searched: Container[str] = ()) -> str:
 
 
 def shared(config: type) -> list[type]:
-    """The classes that a Config has options from, the nearest first."""
+    """Return the classes that a Config has options from, the nearest first."""
     return [base for base in config.__mro__[1:] if is_dataclass(base)]
 
 

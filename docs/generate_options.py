@@ -42,7 +42,7 @@ ENVIRONMENT = {
     "HYBRIDREC_HOME": ("`var`", "Folder for all files that are written."),
     "HYBRIDREC_STORAGE": (
         "the home",
-        "Where runs, warehouse, tuned options and interventions are kept: a folder that several machines share, or `s3://bucket/prefix`. "
+        "Place of runs, warehouse, tuned options and interventions: a folder that several machines share, or `s3://bucket/prefix`. "
         "With object storage the home directory is a local cache. Credentials and end point are read as AWS's own tools do "
         "(`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, ...).",
     ),

@@ -18,7 +18,7 @@ LAYERS = {
 
 
 def page() -> str:
-    """The page as Markdown, one section a layer, tables by name."""
+    """Return the page as Markdown, one section a layer, tables by name."""
     definitions = [table(name) for name in extensions.names("tables")]
     parts = [
         "# Tables",
@@ -33,7 +33,7 @@ def page() -> str:
 
 
 def section(definition: Table) -> str:
-    """One table."""
+    """Return one table."""
     facts = [f"Key: {', '.join(f'`{column}`' for column in definition.key) or 'none'}."]
     if definition.partition_by:
         facts.append(f"Partitioned by {', '.join(f'`{column}`' for column in definition.partition_by)}.")

@@ -1,4 +1,4 @@
-"""Leave each model out of a run's candidates, fit and judge every strategy anew: what each model buys, in full.
+"""Leave each model out of a run's candidates, fit and evaluate every strategy again: the full contribution of each model.
 
 Replaces the rows of an earlier study in out_ablation; those of the night stay. Without --sources every model is left out.
 """

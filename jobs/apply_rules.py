@@ -43,7 +43,7 @@ def main(params: Params) -> None:
 
 
 def lists(run: Run, session: SparkSession) -> DataFrame:
-    """out_recommendations; partitions are ranges of users in order, so that the files together are in the order of the key."""
+    """Return out_recommendations; partitions are ranges of users in order, so that the files together are in the order of the key."""
     from pyspark.sql import functions as F
 
     ranked = run.read_spark(session, "model_ranked")

@@ -47,7 +47,7 @@ def main(params: Params) -> None:
 
 
 def candidates(session: SparkSession, run: Run, split: str, fitted: candidate_blocks.FittedModels) -> DataFrame:
-    """model_candidates of a split, a file for each range of users.
+    """Return model_candidates of a split, a file for each range of users.
 
     The number of files depends on users and options alone, so that a rerun gives the same files.
     """
@@ -69,7 +69,7 @@ def candidates(session: SparkSession, run: Run, split: str, fitted: candidate_bl
 
 
 def histories(session: SparkSession, run: Run, split: str) -> DataFrame:
-    """user_idx, items, weights, days, disliked of the users who need a candidate set; empty lists for a user without history."""
+    """Return user_idx, items, weights, days, disliked of the users who need a candidate set; empty lists for a user without history."""
     from pyspark.sql import functions as F
 
     from hybridrec.dataset.interactions import age_days
@@ -89,7 +89,7 @@ def histories(session: SparkSession, run: Run, split: str) -> DataFrame:
 
 
 def _dislikes(session: SparkSession, run: Run, split: str) -> DataFrame:
-    """user_idx, disliked: items that the user had and did not like."""
+    """Return user_idx, disliked: items that the user had and did not like."""
     from pyspark.sql import functions as F
 
     if not likes.has_dislikes(run, split):
@@ -98,7 +98,7 @@ def _dislikes(session: SparkSession, run: Run, split: str) -> DataFrame:
 
 
 def wanted_users(session: SparkSession, run: Run, split: str) -> DataFrame:
-    """user_idx of everybody on the full split; of those with labels on the splits that are judged."""
+    """Return user_idx of all users on the full split; only users with labels on the evaluated splits."""
     if run.split(split).label_end is None:
         return run.read_spark(session, "model_users").select("user_idx")
     return run.read_spark(session, "model_labels", split).select("user_idx").distinct()

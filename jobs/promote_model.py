@@ -1,4 +1,4 @@
-"""Let the challenger become champion if the holdout allows it; note which policy ranks tonight's lists."""
+"""Let the challenger become champion if the holdout allows it; record the policy that ranks the lists."""
 
 from __future__ import annotations
 

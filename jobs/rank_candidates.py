@@ -33,7 +33,7 @@ def main(params: Params) -> None:
 
 
 def rank(session: SparkSession, run: Run) -> DataFrame:
-    """model_ranked, a partition for each file of candidates.
+    """Return model_ranked, a partition for each file of candidates.
 
     Workers read the files themselves: a candidate set has some sixty columns, which Spark would turn into rows and back, and each
     file holds all rows of a range of users, so there is nothing to shuffle.

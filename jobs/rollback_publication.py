@@ -1,7 +1,7 @@
 """Make an earlier published version live again: the one named, or the newest kept one before the live one; hold publications.
 
 A hold keeps every later run from publishing: it is computed, checked and reported, and what is live stays live until
-`--action lift_hold`. Who did what when and why is kept in `interventions/`.
+`--action lift_hold`. Person, action, time and reason are kept in `interventions/`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main(params: Params) -> None:
         roll_back(params, settings)
         return
     if not params.reason:
-        raise PermanentError(f"--action {params.action} needs --reason: whoever finds publications held wants to know why")
+        raise PermanentError(f"--action {params.action} needs --reason, for colleagues who find publications held")
     if params.action == "roll_back_and_hold":
         note(params, settings, "hold")  # first: a night that ends meanwhile must not publish over the rollback
         roll_back(params, settings)

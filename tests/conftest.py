@@ -27,7 +27,7 @@ TOLD = "told"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Where tests run side by side (`-n 2`) those of one file stay together, and all of those that share what is dear."""
+    """Keep tests of one file together with two workers, and tests that share an expensive fixture."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
@@ -40,7 +40,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
 @pytest.fixture
 def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    """Says a line to whoever runs the tests, at their end: what a test has counted."""
+    """Provide a printer of a line at the end of the tests: the count of a test."""
     return lambda line: record_property(TOLD, line)
 
 
@@ -54,7 +54,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty HYBRIDREC_HOME of this test's own. What the test calls may set this process's umask: not for others."""
+    """Provide an empty HYBRIDREC_HOME of this test's own. Code under test may set this process's umask: not for others."""
     os.umask(before := os.umask(0o077))
     folder = tmp_path / "home"
     folder.mkdir()
@@ -68,7 +68,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def small_run(home: Path) -> Run:
-    """A committed run over the small world: model_* base tables of all splits, no candidates yet."""
+    """Provide a committed run over the small world: model_* base tables of all splits, no candidates yet."""
     import small_world
 
     return small_world.make_run()
@@ -76,7 +76,7 @@ def small_run(home: Path) -> Run:
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """One small local session for the whole run; tests that use it are slow."""
+    """Provide one small local session for the whole run; tests that use it are slow."""
     from pyspark.sql import SparkSession
 
     from hybridrec.execution.spark import CONF, class_archive
@@ -84,7 +84,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     logging.getLogger("py4j").setLevel(logging.WARNING)  # as in a job; its last words come when pytest's streams are closed
     os.environ["PYSPARK_PYTHON"] = sys.executable
     os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
-    java_options = f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:SharedArchiveFile={class_archive()}"  # passed over where there is none
+    java_options = f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:SharedArchiveFile={class_archive()}"  # skipped without one
     builder = SparkSession.builder.master("local[2]").config("spark.driver.extraJavaOptions", java_options)
     for key, value in CONF.items():
         builder = builder.config(key, value)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def features_must_not_change(compute: Callable[[DataFrame, Split], DataFrame], events: DataFrame, split: Split) -> None:
-    """Leak unless features computed from all events equal those from the split's history alone."""
+    """Raise Leak unless features computed from all events equal those from the split's history alone."""
     whole = compute(events, split)
     truncated = compute(stages.history(events, split), split)
     changed = whole.exceptAll(truncated).union(truncated.exceptAll(whole)).limit(5).collect()

@@ -20,7 +20,7 @@ NO_ROWS = {7, 58}  # users whom no source reached
 
 
 def ranked_rows() -> pa.Table:
-    """Random lists, some of them over seen or unavailable items: only the rules keep those out."""
+    """Return random lists, some of them over seen or unavailable items: only the rules keep those out."""
     rng = np.random.default_rng(1)
     rows = []
     for user in sorted(set(range(N_USERS)) - NO_ROWS):

@@ -16,7 +16,7 @@ RANDOM_RETRIEVERS = ("als", "content_text", "item_knn", "popularity")
 
 
 def candidates_by_hand(users: list[int], items: list[int], n_history: list[int] | None = None, **columns: list[float]) -> CandidateSet:
-    """A candidate set of rows sorted by user and item; columns become float32 features."""
+    """Return a candidate set of rows sorted by user and item; columns become float32 features."""
     row_users = np.array(users, dtype=np.int32)
     starts = starts_of(row_users)
     distinct = row_users[starts[:-1]]
@@ -26,7 +26,7 @@ def candidates_by_hand(users: list[int], items: list[int], n_history: list[int] 
 
 
 def random_candidates(n_users: int, n_rows: int, seed: int = 7) -> CandidateSet:
-    """Four retrievers, a pair scorer, factors and features of n_users with n_rows candidates each; some scores are missing."""
+    """Return four retrievers, a pair scorer, factors and features of n_users with n_rows candidates each; some scores are missing."""
     rng = np.random.default_rng(seed)
     users = np.repeat(np.arange(10, 10 + n_users, dtype=np.int32), n_rows)
     starts, n = starts_of(users), n_users * n_rows
@@ -46,7 +46,7 @@ def random_candidates(n_users: int, n_rows: int, seed: int = 7) -> CandidateSet:
 
 
 def hand_labels(rows: list[tuple[int, int, float]]) -> Labels:
-    """Labels from (user, item, gain), sorted by user and item."""
+    """Return labels from (user, item, gain), sorted by user and item."""
     users = np.array([row[0] for row in rows], dtype=np.int32)
     starts = starts_of(users)
     items = np.array([row[1] for row in rows], dtype=np.int32)
@@ -54,7 +54,7 @@ def hand_labels(rows: list[tuple[int, int, float]]) -> Labels:
 
 
 def candidates(run: Run, split: str, top: int = 12, learn_from: str = "") -> pd.DataFrame:
-    """model_candidates of a split from three dense numpy retrievers; the full split for all users, others for those with labels.
+    """Return model_candidates of a split from three dense numpy retrievers; the full split for all users, others for those with labels.
 
     learn_from: another split whose interactions the retrievers see, which is a leak when that split is later.
     """
@@ -102,7 +102,7 @@ def _scores(history: np.ndarray, catalogue: pd.DataFrame) -> dict[str, np.ndarra
 
 
 def _ranks(scores: np.ndarray, seen: np.ndarray, top: int) -> np.ndarray:
-    """1 is best, 0 beyond `top`, for seen items and for users without scores; ties by item."""
+    """Return 1 is best, 0 beyond `top`, for seen items and for users without scores; ties by item."""
     masked = np.where(seen | np.isnan(scores), -np.inf, scores)
     order = np.argsort(-masked, axis=1, kind="stable")
     ranks = np.empty_like(order)

@@ -31,7 +31,7 @@ N_USERS, N_ITEMS, GROUP = 60, 40, 20
 
 
 def events() -> pd.DataFrame:
-    """user_id, item_id, event_type, event_at: one event a pair, popular items are the low numbers of each group."""
+    """Return user_id, item_id, event_type, event_at: one event a pair, popular items are the low numbers of each group."""
     rng = np.random.default_rng(7)
     rows = []
     for user in range(N_USERS - 2):
@@ -49,7 +49,7 @@ def events() -> pd.DataFrame:
 
 
 def items() -> pd.DataFrame:
-    """The catalogue in the columns of core_items."""
+    """Return the catalogue in the columns of core_items."""
     numbers = range(N_ITEMS)
     return pd.DataFrame(
         {
@@ -68,7 +68,7 @@ def items() -> pd.DataFrame:
 
 
 def users() -> pd.DataFrame:
-    """The users in the columns of core_users."""
+    """Return the users in the columns of core_users."""
     numbers = range(N_USERS)
     return pd.DataFrame(
         {
@@ -86,7 +86,7 @@ MODELS = ("als", "content_attributes", "item_knn", "popularity", "recent_popular
 
 
 def make_run(run_id: str = "small", config: Config | None = None, models: tuple[str, ...] = MODELS) -> Run:
-    """A committed run with model_users, model_items, model_interactions, model_labels and the features."""
+    """Return a committed run with model_users, model_items, model_interactions, model_labels and the features."""
     settings = Settings.from_env()
     splits = {
         "ranker": Split("ranker", CUTS["ranker"], CUTS["holdout"]),
@@ -103,7 +103,7 @@ def make_run(run_id: str = "small", config: Config | None = None, models: tuple[
 
 
 def write_tables(run: Run) -> None:
-    """What build_interactions and build_features would write of this world, for the splits that the run has."""
+    """Write the tables of build_interactions and build_features for this world and the run's splits."""
     run.write("model_users", pa.Table.from_pandas(users().drop(columns="joined_at").reset_index(names="user_idx"), preserve_index=False))
     first = items().item_id.map(events().groupby("item_id").event_at.min())
     catalogue = items().assign(first_event_at=first, learnt_categories=items().categories)
@@ -123,7 +123,7 @@ def _write_split(run: Run, split: Split) -> None:
 
 
 def _write_recomputed(run: Run, split: Split, pairs: pd.DataFrame) -> None:
-    """What build_features leaves for the leak alarms: the features of sampled users and of the items they had."""
+    """Write the features of sampled users and their items, which build_features leaves for the leak alarms."""
     users = sample_users(load_labels(run, split.name), leaks.RECOMPUTED_USERS, run.config.seed)
     of_users, of_items, known = user_features(split), item_features(split), pairs.item_idx[pairs.user_idx.isin(users)]
     kept = {"user": of_users[of_users.user_idx.isin(users)], "item": of_items[of_items.item_idx.isin(known)]}
@@ -133,7 +133,7 @@ def _write_recomputed(run: Run, split: Split, pairs: pd.DataFrame) -> None:
 
 
 def numbered_events() -> pd.DataFrame:
-    """Events with user_idx and item_idx."""
+    """Return events with user_idx and item_idx."""
     rows = events()
     rows["user_idx"] = rows.user_id.str[1:].astype(np.int32)
     rows["item_idx"] = rows.item_id.str[1:].astype(np.int32)
@@ -141,7 +141,7 @@ def numbered_events() -> pd.DataFrame:
 
 
 def interactions(split: Split, config: Config) -> pd.DataFrame:
-    """model_interactions of a split."""
+    """Return model_interactions of a split."""
     seen = numbered_events().query("event_at < @split.cut")
     age_days = (split.cut - seen.event_at).dt.total_seconds() / 86_400
     seen = seen.assign(weight=config.event_weights["purchase"] * 0.5 ** (age_days / config.half_life_days))
@@ -150,14 +150,14 @@ def interactions(split: Split, config: Config) -> pd.DataFrame:
 
 
 def labels(split: Split, config: Config) -> pd.DataFrame:
-    """model_labels of a split; every pair of this world occurs once, so none is in the history."""
+    """Return model_labels of a split; every pair of this world occurs once, so none is in the history."""
     rows = numbered_events().query("event_at >= @split.cut and event_at < @split.label_end")
     rows = rows.assign(gain=np.float32(config.event_weights["purchase"]), position=pd.array([pd.NA] * len(rows), "Int32"))
     return rows[["user_idx", "item_idx", "gain", "position"]]
 
 
 def user_features(split: Split) -> pd.DataFrame:
-    """model_user_features of a split."""
+    """Return model_user_features of a split."""
     seen = numbered_events().query("event_at < @split.cut")
     log_popularity = np.log1p(seen.groupby("item_idx").user_idx.transform("nunique"))
     grouped = with_habits(seen).assign(log_popularity=log_popularity).groupby("user_idx")
@@ -177,7 +177,7 @@ def user_features(split: Split) -> pd.DataFrame:
 
 
 def item_features(split: Split) -> pd.DataFrame:
-    """model_item_features of a split."""
+    """Return model_item_features of a split."""
     seen = numbered_events().query("event_at < @split.cut")
     age_days = (split.cut - seen.event_at).dt.total_seconds() / 86_400
     windows = {"quarter": age_days <= 90, "recent": age_days <= 30, "week": age_days <= 7}
@@ -199,7 +199,7 @@ def item_features(split: Split) -> pd.DataFrame:
 
 
 def with_habits(seen: pd.DataFrame) -> pd.DataFrame:
-    """Whether each event is on a week-end or in the evening; no event of this world has a device."""
+    """Return whether each event is on a week-end or in the evening; no event of this world has a device."""
     hour = seen.event_at.dt.hour
     return seen.assign(weekend=seen.event_at.dt.dayofweek >= 5, evening=(hour >= 18) | (hour < 6))
 

@@ -1,6 +1,6 @@
-"""What a split may know of the catalogue.
+"""The catalogue as a split may know it.
 
-It may recommend no item that came into being behind its cut, and as many unknown ones as on the real night; categories
+It may recommend no item that appeared after its cut, and as many unknown ones as in production; categories
 that follow from the events are not learnt from.
 """
 
@@ -23,7 +23,7 @@ N = 4_000
 
 
 def with_items(run: Run, released: np.ndarray, first: np.ndarray) -> Run:
-    """The run with a catalogue of these times, days before its eval cut; NaN: unknown, or no event."""
+    """Return the run with a catalogue of these times, days before its eval cut; NaN: unknown, or no event."""
     cut = run.split("holdout").cut
     rows = small_world.items().iloc[np.zeros(len(released), int)].assign(item_id=[f"n{i:05d}" for i in range(len(released))])
     rows = rows.assign(learnt_categories=rows.categories)
@@ -47,11 +47,11 @@ def test_dates_decide_where_there_are_any(small_run: Run) -> None:
     assert candidate_items(run, "holdout").tolist() == [True, False, True, True, True, False]
     assert candidate_items(run, "full").all()
     ahead = with_items(small_run, np.array([3, -300]), np.array([unknown, unknown]))
-    assert candidate_items(ahead, "full").tolist() == [True, False], "what is yet to be released is nobody's candidate"
+    assert candidate_items(ahead, "full").tolist() == [True, False], "an unreleased item is no candidate"
 
 
 def test_without_dates_as_many_are_unknown_as_on_the_last_split(small_run: Run) -> None:
-    """A thousand items are chosen behind the cut for the first time, 300 never: 300 of them all are candidates without history."""
+    """A thousand items are chosen for the first time after the cut, 300 never: 300 of them all are candidates without history."""
     first = np.concatenate([np.full(N - 1300, 5.0), np.full(1000, -5.0), np.full(300, np.nan)])
     run = with_items(small_run, np.full(N, np.nan), first)
     known = candidate_items(run, "holdout")
@@ -69,7 +69,7 @@ def test_where_nothing_is_known_of_time_everything_is_a_candidate(small_run: Run
 
 
 def tags(n_events: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Number of categories where each of an item's users may give it one more."""
+    """Return the number of categories where each of an item's users may give it one more."""
     return 1 + rng.binomial(n_events, 0.3)
 
 

@@ -61,7 +61,7 @@ def test_jobs_agree_with_a_second_implementation(run: Run) -> None:
 
 
 def test_features_that_read_past_the_cut_stop_the_night(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What build_features leaves for the alarm is computed from events that end at the cut, whatever the features' code does."""
+    """The alarm's features are computed from events that end at the cut, whatever the features' code does."""
     build_interactions.main(build_interactions.Params("night"))
     build_features.main(build_features.Params("night"))
     made_candidates.add_candidates(run)

@@ -17,7 +17,7 @@ from hybridrec.runs.run import Input, Run
 
 @pytest.fixture(params=["disk", "s3"])
 def small_run(request: pytest.FixtureRequest, home: Path) -> Run:
-    """The small world's run; of an object store this machine has nothing on its disk."""
+    """Provide the small world's run; with an object store this machine's disk is empty."""
     if request.param == "s3":
         request.getfixturevalue("object_storage")
     run = small_world.make_run()

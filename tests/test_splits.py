@@ -1,4 +1,4 @@
-"""What each split holds out, counted by hand and on random histories."""
+"""Events that each split holds out, counted by hand and on random histories."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def manifest(split: SplitMethod) -> RunManifest:
 
 
 def world(spark: SparkSession) -> DataFrame:
-    """User u has u + 1 items, one a day; u = 0..19, the newest item has the highest number."""
+    """Return a matrix in which user u has u + 1 items, one per day; u = 0..19, the newest has the highest number."""
     rows = [(u, (3 * u + n) % 40, END - timedelta(days=30 - n)) for u in range(20) for n in range(u + 1)]
     frame = pd.DataFrame(rows, columns=["user_idx", "item_idx", "event_at"])
     return spark.createDataFrame(frame.assign(calendar_at=frame.event_at, device="phone", weight=1.0))

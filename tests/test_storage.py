@@ -1,4 +1,4 @@
-"""What holds of an object store alone: writers that are killed at any byte, copies on this disk, addresses, secrets."""
+"""Properties of an object store only: writers that are killed at any byte, copies on this disk, addresses, secrets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hybridrec.storage import shared_files, store
 
 
 def text(word: str) -> str:
-    """Some hundred kilobytes, so that a file is more than one packet."""
+    """Return some hundred kilobytes, so that a file is more than one packet."""
     return f"{word}, and again " * 10_000
 
 
@@ -34,7 +34,7 @@ def write(folder: Path, word: str) -> None:
 
 
 def read(folder: Path) -> set[str]:
-    """What a machine sees that has nothing of the dataset yet."""
+    """Read the dataset on a machine that has none of its files."""
     shutil.rmtree(folder, ignore_errors=True)
     files = store.committed_files(folder, ".txt")
     assert len(files) == 2
@@ -109,7 +109,7 @@ def test_a_writer_killed_at_any_packet_leaves_a_whole_state(home: Path, object_s
 
 
 def write_through(environment: dict[str, str], folder: Path, word: str, start: Event) -> None:
-    """What the process does that is killed."""
+    """Run the process that is to be killed."""
     os.environ |= environment
     start.wait()
     write(folder, word)

@@ -69,7 +69,7 @@ def write_tables(spark: SparkSession) -> dict[str, str]:
 
 
 def events(spark: SparkSession) -> DataFrame:
-    """Some events of the small world as core_events, moved to a few days, in the order of the key."""
+    """Return some events of the small world as core_events, moved to a few days, in the order of the key."""
     definition = table("core_events")
     days = pd.to_timedelta(np.arange(EVENTS) % DAYS, "D")
     frame = small_world.events().head(EVENTS).assign(event_at=small_world.START + days)
@@ -87,7 +87,7 @@ def forget() -> None:
 
 
 def in_place_of_s3a(spark: SparkSession, buckets: Path, address: str) -> Iterator[None]:
-    """Hadoop's ViewFs under the scheme of S3A, which no registry at hand has, over the folder that a server keeps."""
+    """Yield Hadoop's ViewFs under the scheme of S3A, which no registry at hand has, over the folder that a server keeps."""
     _, _, bucket, prefix = address.split("/")
     (buckets / bucket / prefix).mkdir()
     conf = spark.sparkContext._jsc.hadoopConfiguration()

@@ -1,4 +1,4 @@
-"""Datasets are visible whole or not at all, on a disk and on an object store, whoever is killed and whoever comes second."""
+"""Datasets are visible whole or not at all, on a disk and on an object store, whichever writer is killed or comes second."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hybridrec.storage import shared_files, store
 
 @pytest.fixture(params=["disk", "s3"])
 def folder(request: pytest.FixtureRequest, home: Path) -> Path:
-    """A dataset without any content, on this disk or mirrored from an object store."""
+    """Provide a dataset without any content, on this disk or mirrored from an object store."""
     if request.param == "s3":
         request.getfixturevalue("object_storage")
     return home / "runs" / "night" / "x"
@@ -45,7 +45,7 @@ def forget(folder: Path) -> None:
 
 
 def attempts(folder: Path) -> set[str]:
-    """The attempts that lie where a dataset is kept."""
+    """Return the attempts that lie where a dataset is kept."""
     if "HYBRIDREC_STORAGE" not in os.environ:
         return {path.name for path in folder.glob("attempt-*")}
     address = f"{os.environ['HYBRIDREC_STORAGE']}/{folder.relative_to(os.environ['HYBRIDREC_HOME'])}"

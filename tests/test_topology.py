@@ -1,4 +1,4 @@
-"""What the compose file becomes without containers: addresses, folders, secrets, order."""
+"""The compose file without containers: addresses, folders, secrets, order."""
 
 from __future__ import annotations
 

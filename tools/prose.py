@@ -145,7 +145,7 @@ def _paragraphs(line: int, text: str) -> Iterator[Text]:
 
 
 def hash_comments(source: str) -> Iterator[Text]:
-    """Join comments on adjacent lines; a file that is not Python is read line by line."""
+    """Join a comment with full-line comments below it; a file that is not Python is read line by line."""
     try:
         found = list(tokenize.generate_tokens(io.StringIO(source).readline))
         tokens = [(token.start, token.string) for token in found if token.type == tokenize.COMMENT]
@@ -153,10 +153,11 @@ def hash_comments(source: str) -> Iterator[Text]:
         matches = ((number, re.search(r"(?:^|\s)(#+ .*)$", line)) for number, line in enumerate(source.splitlines(), 1))
         tokens = [((number, match.start(1)), match[1]) for number, match in matches if match]
     block: list[str] = []
+    lines = source.splitlines()
     last = (0, 0)
     start = 1
     for (line, column), comment in tokens:
-        if block and (line, column) != (last[0] + 1, last[1]):
+        if block and ((line, column) != (last[0] + 1, last[1]) or lines[line - 1][:column].strip()):
             yield from _block(start, block)
             block = []
         start = start if block else line

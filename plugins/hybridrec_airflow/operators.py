@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Asset, Context, XComArg
     from airflow.sdk.definitions.mappedoperator import MappedOperator
 
-# Of a mapped task's instances, one more than a small machine's cores: that a task has ended is seen up to a second later.
+# Instances of a mapped task, one more than a small machine's cores: the end of a task is noticed up to a second later.
 AT_ONCE = 3
 # An Airflow run's id as a file name, the id of the run and of its Spark server: letters, digits, '_', '.' and '-'.
 RUN_ID = "{{ run_id | replace(':', '-') | replace('+', '-') | replace('~', '-') }}"
@@ -94,7 +94,7 @@ def python_job(
     needed: Mapping[str, tuple[str, ...]] | None = None,
     **flags: Flag,
 ) -> JobOperator | MappedOperator:
-    """A task that runs a job, or, with `over`, one task for each combination of the given models, splits or origins."""
+    """Return a task that runs a job, or, with `over`, one task for each combination of the given models, splits or origins."""
     options = {"task_id": task_id or name, "trigger_rule": trigger_rule, "inlets": list(inlets), "outlets": list(outlets)}
     options |= {"job": name, "flags": flags, "session": session, "doc_md": job_doc(name)}
     if not over:
@@ -104,7 +104,7 @@ def python_job(
 
 
 def spark_job(name: str, *, session: str = RUN_ID, **wiring: object) -> JobOperator | MappedOperator:
-    """A task that runs a Spark job: attached to the session's Connect server, or by spark-submit (HYBRIDREC_SPARK=submit)."""
+    """Return a task that runs a Spark job: attached to the session's Connect server, or by spark-submit (HYBRIDREC_SPARK=submit)."""
     if spark_mode() != "submit":
         return python_job(name, session=session, **wiring)  # type: ignore[arg-type]
     from hybridrec_airflow.spark_submit import submitted_job
@@ -113,7 +113,7 @@ def spark_job(name: str, *, session: str = RUN_ID, **wiring: object) -> JobOpera
 
 
 def spark_server(action: str, session: str = RUN_ID) -> BaseOperator:
-    """The task `start_spark` or `stop_spark`; an empty task where the jobs use no Connect server."""
+    """Return the task `start_spark` or `stop_spark`; an empty task where the jobs use no Connect server."""
     if spark_mode() == "connect":
         name = f"{action}_spark"
         return JobOperator(task_id=name, job=name, flags={"session": session}, doc_md=job_doc(name))
@@ -123,5 +123,5 @@ def spark_server(action: str, session: str = RUN_ID) -> BaseOperator:
 
 
 def spark_mode() -> str:
-    """The value of HYBRIDREC_SPARK: connect, submit, or a master for sessions of their own."""
+    """Return the value of HYBRIDREC_SPARK: connect, submit, or a master for sessions of their own."""
     return os.environ.get("HYBRIDREC_SPARK", "connect")

@@ -1,4 +1,4 @@
-"""How a task may fail, and what Airflow does about it."""
+"""Map the failures of a task to Airflow's reactions."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def raise_for_exit_code(job: str, code: int, tail: list[str]) -> None:
 
 
 def require_ended(context: Context, needed: Mapping[str, tuple[str, ...]]) -> None:
-    """JobRefused unless each of these tasks of the run has ended in one of its states, a mapped one in all its instances.
+    """Raise JobRefused unless each of these tasks of the run has ended in one of its states, a mapped one in all its instances.
 
     Airflow itself calls a run that a person has marked as failed a success when what was to come is skipped: a last task that asks
     for the others' states is what turns such a run red.

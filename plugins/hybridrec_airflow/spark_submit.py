@@ -55,7 +55,7 @@ class SubmittedJobOperator(SparkSubmitOperator):
         return hook
 
     def _noted(self, lines: Iterable[str]) -> Iterator[str]:
-        """The driver's log as it comes, noting the application's id for the link, and the last executor that did not start.
+        """Yield the driver's log as it comes, noting the application's id for the link, and the last executor that did not start.
 
         The first id: a slow master may tell another one later.
         """
@@ -80,7 +80,7 @@ def submitted_job(
     outlets: Sequence[Asset] = (),
     **flags: Flag,
 ) -> SubmittedJobOperator | MappedOperator:
-    """A task that submits jobs/<name>.py, or, with `over`, one for each combination of the given splits."""
+    """Return a task that submits jobs/<name>.py, or, with `over`, one for each combination of the given splits."""
     options = {"task_id": task_id or name, "trigger_rule": trigger_rule, "inlets": list(inlets), "outlets": list(outlets)}
     options |= {
         "name": name,

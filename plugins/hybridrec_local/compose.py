@@ -21,7 +21,7 @@ from hybridrec.base.errors import PermanentError
 COMPLETED = "service_completed_successfully"
 VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<name>\w+)(?:(?P<operator>:-|:\?)(?P<word>[^}]*))?\})")
 USED = {"command", "environment", "user", "volumes", "configs", "secrets", "depends_on", "healthcheck", "ports", "deploy", "stop_signal"}
-# What a container engine does and a process on this machine has no part in.
+# Keys of a container engine that do not apply to a process on this machine.
 OF_CONTAINERS = {"build", "image", "restart", "networks", "cap_drop", "security_opt", "shm_size"}
 
 
@@ -63,7 +63,7 @@ class Topology:
     secrets: Mapping[str, str]
 
     def in_order(self) -> list[Service]:
-        """Each service after those that it depends on."""
+        """Return each service after those that it depends on."""
         done: dict[str, Service] = {}
         while len(done) < len(self.services):
             ready = [service for name, service in self.services.items() if name not in done and service.after.keys() <= done.keys()]
@@ -71,12 +71,12 @@ class Topology:
         return list(done.values())
 
     def one_shots(self) -> set[str]:
-        """Names of the services that run to their end before others start."""
+        """List the names of the services that run to their end before others start."""
         return {name for service in self.services.values() for name, condition in service.after.items() if condition == COMPLETED}
 
 
 def read(path: Path, variables: Mapping[str, str]) -> Topology:
-    """The file with its variables filled in; PermanentError for a variable that is required and missing, or a key that is not known."""
+    """Read the file with its variables filled in; PermanentError for a missing variable or an unknown key."""
     document = _filled(yaml.safe_load(path.read_text()), variables)
     return Topology(
         {name: _service(name, raw) for name, raw in document["services"].items()},
@@ -136,7 +136,7 @@ def _value(match: re.Match[str], variables: Mapping[str, str]) -> str:
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """The variables of an env file as `deploy/make_secrets.py` writes it."""
+    """Return the variables of an env file as `deploy/make_secrets.py` writes it."""
     return dict(_assignments(path.read_text()))
 
 

@@ -75,7 +75,7 @@ def follow(api: AirflowApi, dag_id: str, run_id: str, say: Say) -> bool:
 
 
 def progress(tasks: list[TaskState]) -> str:
-    """How many tasks have ended and which run now, as "7/34  train_model[als ranker], train_model[als holdout]"."""
+    """Format finished and running tasks, as "7/34  train_model[als rank], train_model[als eval]"."""
     ended = sum(task.state in ENDED for task in tasks)
     now = ", ".join(f"{task.label}{_again(task)}" for task in tasks if task.state in ("running", "up_for_retry"))
     return f"{ended}/{len(tasks)}  {now}"
@@ -98,7 +98,7 @@ def _show_failures(api: AirflowApi, dag_id: str, run_id: str, tasks: list[TaskSt
 
 
 def schedule_sentence(api: AirflowApi) -> str:
-    """Whether anything starts by itself in a running Airflow, and how to switch it on."""
+    """Return whether anything starts by itself in a running Airflow, and how to switch it on."""
     paused = {dag_id: wait_for_dag(api, dag_id) for dag_id in DAILY}
     slots = {dag_id: slot for dag_id, slot in api.slots().items() if dag_id in DAILY}
     if not slots:

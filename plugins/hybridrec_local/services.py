@@ -61,7 +61,7 @@ class Service:
             self.daemon.start(self._command(), self._environment())
 
     def _environment(self) -> dict[str, str]:
-        """The environment of all, and for MLflow a folder of its own for temporary files.
+        """Return the environment of all, and for MLflow a folder of its own for temporary files.
 
         In /tmp it would read sessions and write locks of names that everybody knows, or has made there before.
         """
@@ -98,7 +98,7 @@ def start_services(installation: Installation, names: Sequence[str] = STOP_ORDER
 
 
 def _close_to_others(installation: Installation) -> None:
-    """A home of an earlier version lets others read what it holds."""
+    """Close the home to others: one of an earlier version lets them read it."""
     if n_open := tighten(installation.settings):
         say(f"{n_open} files and folders below {installation.settings.home} were open to other users of this machine; they are closed now")
 
@@ -110,12 +110,12 @@ def stop_services(installation: Installation, names: Sequence[str] = STOP_ORDER)
 
 
 def running(installation: Installation) -> list[str]:
-    """Names of the services that run."""
+    """List the names of the services that run."""
     return [name for name in STOP_ORDER if Service(name, installation).daemon.process()]
 
 
 def connect(installation: Installation) -> AirflowApi:
-    """A session as admin with the running Airflow."""
+    """Return a session as admin with the running Airflow."""
     return AirflowApi(installation.airflow_url, "admin", installation.password("admin"))
 
 
@@ -178,8 +178,8 @@ def _wait_until(ready: Callable[[], bool], services: list[Service]) -> None:
 
 @contextmanager
 def _airflow_for_a_run(installation: Installation, keep: bool) -> Iterator[AirflowApi]:
-    """Airflow as it runs, or started for this run only and stopped after it."""
-    # What the triggerer would tell of is a run that takes four hours; to stop it takes a quarter of a minute.
+    """Yield the running Airflow, or one that is started for this run only and stopped after it."""
+    # The triggerer would only report a run of more than four hours; stopping it takes a quarter of a minute.
     names = AIRFLOW if keep else [name for name in AIRFLOW if name != "triggerer"]
     alive = running(installation)
     needed = [name for name in names if name not in alive]
@@ -208,7 +208,7 @@ def up(installation: Installation) -> int:
 
 
 def _schedule(installation: Installation) -> str:
-    """Whether anything starts by itself; what is in the way when Airflow cannot say."""
+    """Return whether anything starts by itself; the obstacle if Airflow cannot answer."""
     if "api-server" not in running(installation):
         return dag_run.NOT_RUNNING
     try:

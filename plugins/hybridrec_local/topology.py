@@ -1,8 +1,7 @@
 """The production topology without containers: `python -m hybridrec_local.topology up|down|status [SERVICE ...]`.
 
-Starts the services of docker-compose.yaml by their own commands, environment, order and health checks. What a container engine gives
-a service is here an address of its own on the loopback network and a folder below <home>/cluster, in place of the service's
-name and of the paths that the file mounts; nothing else is changed.
+Starts the services of docker-compose.yaml by their own commands, environment, order and health checks. A service has a separate address on
+the loopback network and a folder below <home>/cluster, in place of its name and of the paths that the file mounts; nothing else is changed.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ NOT_HERE = {
     "grafana": "no package registry has it; its dashboard is checked by a test",
 }
 INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "JAVA_HOME", "JDK_JAVA_OPTIONS", "PYTHONPATH")
-DEFAULTS = {"AIRFLOW_METRICS": "False"}  # there is nobody to send them to
+DEFAULTS = {"AIRFLOW_METRICS": "False"}  # there is no receiver
 FIRST_STORE_PORTS = 200  # hundreds: those of the network 127.77.0 begin with 20000
 
 
@@ -61,7 +60,7 @@ class Cluster:
 
     @classmethod
     def from_env(cls) -> Cluster:
-        """Below <home>/cluster, with secrets that are made at the first use; HYBRIDREC_CLUSTER_NETWORK moves the addresses."""
+        """Read the environment: files below <home>/cluster, secrets made at first use, addresses by HYBRIDREC_CLUSTER_NETWORK."""
         folder = Settings.from_env().home / "cluster"
         env_file = folder / "secrets.env"
         subprocess.run([sys.executable, str(ROOT / "deploy" / "make_secrets.py"), str(env_file)], check=True)
@@ -84,23 +83,23 @@ class Cluster:
         return by_name
 
     def address(self, service: str) -> str:
-        """The address of a service, of its first process where it has several."""
+        """Return the address of a service, of its first process where it has several."""
         return next((instance.address for instance in self.instances.values() if instance.service.name == service), f"{self.network}.9")
 
     def volume(self, name: str) -> Path:
-        """Folder of a volume."""
+        """Return the folder of a volume."""
         return self.folder / "volumes" / name
 
     def url(self, service: str) -> str:
-        """Address of a service's pages."""
+        """Return address of a service's pages."""
         return f"http://{self.address(service)}:{next(iter(self.topology.services[service].ports.values()))}"
 
     def connect(self, user: str) -> AirflowApi:
-        """A session with the running Airflow as one of its users."""
+        """Return a session with the running Airflow as one of its users."""
         return AirflowApi(self.url("api-server"), user, json.loads(self.secrets["airflow_users"])[user])
 
     def chosen(self, names: Sequence[str]) -> list[Instance]:
-        """The processes of these services, all for none; PermanentError for a name that is not there."""
+        """Return the processes of these services, all for none; PermanentError for a name that is not there."""
         unknown = set(names) - {name for instance in self.instances.values() for name in (instance.name, instance.service.name)}
         if unknown:
             raise PermanentError(f"{sorted(unknown)}: not here; choose from {', '.join(self.instances)}")
@@ -122,7 +121,7 @@ class Cluster:
             time.sleep(POLL_SECONDS)
 
     def _to_start(self, names: Sequence[str]) -> list[Instance]:
-        """What does not run and should; a service that comes to an end only if another one waits for that."""
+        """Return the instances that should run and do not; a service that ends only if another one waits for that."""
         idle = [instance for instance in self.chosen(names) if not instance.daemon.process()]
         needed = {name for instance in idle for name in instance.service.after} | set(names)
         return [instance for instance in idle if instance.service.name in needed or instance.service.name not in self.topology.one_shots()]
@@ -140,7 +139,7 @@ class Cluster:
         return [instance.name for instance in reversed(self.chosen(names)) if instance.stop()]
 
     def running(self) -> list[str]:
-        """Names of the processes that run."""
+        """List the names of the processes that run."""
         return [name for name, instance in self.instances.items() if instance.daemon.process()]
 
 
@@ -155,7 +154,7 @@ class Instance:
 
     @property
     def folder(self) -> Path:
-        """What is in place of the container's own file system, its log and its pid file."""
+        """Replacement of the container's own file system, its log and its pid file."""
         return self.cluster.folder / "services" / self.name
 
     @property
@@ -169,7 +168,7 @@ class Instance:
         return self.service.user if os.geteuid() == 0 and self.service.user.isalpha() else None
 
     def _prepare(self) -> None:
-        """Make its folders, secrets and configuration files anew; a service with a user of its own can pass to what is its own."""
+        """Make its folders, secrets and configuration files again; a service with its own user can reach its own files."""
         for folder in (self.cluster.folder.parent, self.cluster.folder, self.folder.parent, self.cluster.folder / "volumes"):
             make_private_folder(folder, PASS_THROUGH)
         for mount in self.service.volumes:
@@ -191,7 +190,7 @@ class Instance:
         return self.daemon.stop(signal.Signals[self.service.stop_signal])
 
     def is_healthy(self) -> bool:
-        """Whether its own health check says so."""
+        """Return whether its own health check says so."""
         command = [self.translated(word) for word in self.service.check]
         with contextlib.suppress(subprocess.TimeoutExpired):
             done = subprocess.run(command, cwd=ROOT, env=self.environment(), capture_output=True, timeout=CHECK_SECONDS, check=False)
@@ -199,14 +198,14 @@ class Instance:
         return False
 
     def command(self) -> list[str]:
-        """Its command here; a program that is not found is CannotStart."""
+        """Return its command here; a program that is not found is CannotStart."""
         command = [self.translated(word) for word in self.service.command]
         if not shutil.which(command[0], path=self.environment()["PATH"]):
             raise CannotStart(f"{self.name} needs the program {command[0]}, which is not on this machine; make cluster installs it")
         return command
 
     def environment(self) -> dict[str, str]:
-        """Its environment here: what the file says, and of this machine what an image would bring.
+        """Return its environment here: what the file says, and of this machine what an image would bring.
 
         A container's name leads to its own address, which Spark's processes listen on and tell each other; here they are told.
         """
@@ -220,12 +219,12 @@ class Instance:
         return {**self.cluster.machine, **own, **said}
 
     def path_of(self, mount: Mount) -> Path:
-        """Where a path of the service lies here."""
+        """Return the local path of a path of the service."""
         shared = mount in self.service.volumes and mount.source
         return self.cluster.volume(mount.source) if shared else self.folder / mount.target.lstrip("/")
 
     def translated(self, text: str) -> str:
-        """A text of the file with the paths and addresses that hold here."""
+        """Return a text of the file with the paths and addresses that hold here."""
         paths = self._paths()
         inside = "|".join(re.escape(target) for target in sorted(paths, key=len, reverse=True))
         text = re.sub(rf"(?<![\w.-])({inside})(?![\w-])", lambda match: str(paths[match[1]]), text)
@@ -241,7 +240,7 @@ class Instance:
         return re.sub(rf"(?<![\w.-])({'|'.join(services)})(?=:\d)", lambda match: self.cluster.address(match[1]), text)
 
     def _paths(self) -> dict[str, Path]:
-        """What each path inside is here. Configuration and secrets by their folder."""
+        """Map each inner path to its local one. Configuration and secrets by their folder."""
         files = {str(Path(mount.target).parent): self.path_of(mount).parent for mount in (*self.service.configs, *self.service.secrets)}
         return {IMAGE_FOLDER: ROOT} | files | {mount.target: self.path_of(mount) for mount in self.service.volumes}
 

@@ -62,7 +62,7 @@ def test_a_taken_port_is_named_with_its_holder_and_the_way_out(installation) -> 
 
 @pytest.fixture
 def no_ports(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever else runs on this machine, no port is in the way."""
+    """Provide a machine on which no port is taken."""
     for name in ("AIRFLOW", "MLFLOW"):
         monkeypatch.setenv(f"HYBRIDREC_{name}_PORT", "0")
 

@@ -14,7 +14,7 @@ from benchmarks.night import Cost, WorldCost
 
 
 def night(name: str, bent: float = 0.0) -> dict[str, object]:
-    """Every stage takes 5 s and 2 s for each million of its units, and `bent` s more."""
+    """Build a record in which every stage takes 5 s and 2 s per million units, and `bent` s more."""
     seconds = {stage: 5 + 2e-6 * kind.unit.count(SIZES[name]) + bent for stage, kind in STAGES.items()}
     return {"seconds": seconds | {"start_spark": 4.0}, "peak_mib": dict.fromkeys(seconds, 100), "peak_together_mib": 5_000}
 

@@ -1,4 +1,4 @@
-"""A process is lost in the midst of a night: the night goes on, or on again, its tables are the same, and readers notice nothing."""
+"""A process is lost during a night: the night continues, or continues later, its tables are the same, and readers notice nothing."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_model_registry_that_is_away_for_a_minute(cluster: Cluster, night: Don
 
 
 def _all_up(cluster: Cluster) -> bool:
-    """Start whoever could not do without what was lost, as a restart policy does."""
+    """Start the services that depended on the lost one, as a restart policy does."""
     cluster.start()
     return True
 
@@ -71,7 +71,7 @@ def _family(cluster: Cluster, name: str) -> list[psutil.Process]:
 
 
 def _command(process: psutil.Process) -> list[str]:
-    """Its command line; nothing of a process that has ended."""
+    """Return its command line; nothing of a process that has ended."""
     try:
         return process.cmdline()
     except psutil.Error:
@@ -79,7 +79,7 @@ def _command(process: psutil.Process) -> list[str]:
 
 
 def _kill(family: list[psutil.Process]) -> None:
-    """As when a container dies: all at once, unasked."""
+    """Kill the service like a dying container: all processes at once, without a signal to stop."""
     for process in family:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()

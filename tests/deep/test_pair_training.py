@@ -22,7 +22,7 @@ from hybridrec.deep.schedule import Schedule
 from hybridrec.deep.training_loop import AdamW, reproducible, train
 from hybridrec.types import TrainingData
 
-# user 0 chose items 0, 1, 2 at ages 5, 1, 3; user 1 chose item 1; nobody chose item 3
+# user 0 chose items 0, 1, 2 at ages 5, 1, 3; user 1 chose item 1; no user chose item 3
 MATRIX = csr_array(np.array([[1, 1, 1, 0], [0, 1, 0, 0]], dtype=np.float32))
 DATA = TrainingData(MATRIX, np.array([5.0, 1, 3, 2]), pd.DataFrame(), np.zeros(4, np.float32), pd.DataFrame(), seed=1, threads=1)
 

@@ -63,13 +63,13 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """Anchors of a page's headings, as code hosts make them."""
+    """Return anchors of a page's headings, as code hosts make them."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def commands() -> list[tuple[str, str]]:
-    """Every `python -m jobs.x ...` of the documentation, with the page that it stands on."""
+    """Return every `python -m jobs.x ...` of the documentation, with the page that it stands on."""
     found = []
     for page in PAGES:
         for match in re.finditer(r"(?:python|spark-submit) -m jobs\.[a-z_]+[^`\n]*", page.read_text()):
@@ -123,5 +123,5 @@ def test_the_glossary_is_in_order_and_every_term_is_used() -> None:
 
 
 def words(text: str) -> str:
-    """The text in small letters with names as words: SplitMethod and split_method are both split method."""
+    """Return the text in small letters with names as words: SplitMethod and split_method are both split method."""
     return re.sub(r"[-_\s]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)).lower()

@@ -38,9 +38,9 @@ def test_a_planted_sentence_is_found(tmp_path: Path, name: str, source: str) -> 
     "sentence",
     [
         "Of" + " an address the home is a mirror.",
-        "Raise the limit, but only" + " where there is memory.",
+        "Raise the limit, but only" + " where" + " there is memory.",
         "The job me" + "nds the rows.",
-        "The setting is empty where no" + " fingerprint is available.",
+        "The setting is empty where" + " no fingerprint is available.",
     ],
 )
 def test_each_kind_of_rule_finds_its_sentence(tmp_path: Path, sentence: str) -> None:
@@ -50,10 +50,10 @@ def test_each_kind_of_rule_finds_its_sentence(tmp_path: Path, sentence: str) -> 
 @pytest.mark.parametrize(
     "source",
     [
-        "## What a night does\n",
-        "What does it cost? Ten seconds.\n",
-        "Run `who" + "ever nobody` in a shell.\n",
-        "```\nnobody\n```\n",
+        "## Wh" + "at a night does\n",
+        "Wh" + "at does it cost? Ten seconds.\n",
+        "Run `who" + "ever no" + "body` in a shell.\n",
+        "```\nno" + "body\n```\n",
         "The report names the folder where the files are.\n",
         "Of course this is allowed.\n",
     ],

@@ -33,7 +33,7 @@ LEVEL = {
 
 @pytest.fixture
 def backtest(home: Path) -> Run:
-    """An opened backtest over the small world."""
+    """Provide an opened backtest over the small world."""
     small_world.write_core_tables()
     asked = Request("b", "files", models=("als", "popularity"), publish=False, judge_only=True)
     return open_run(asked, Settings.from_env())
@@ -41,7 +41,7 @@ def backtest(home: Path) -> Run:
 
 @pytest.fixture
 def commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
-    """The jobs that would be run."""
+    """Provide the jobs that would be run."""
     found: list[tuple[str, ...]] = []
 
     def run(stages: Stages, name: str, commands: Sequence[tuple[str, ...]], optional: bool = False) -> None:
@@ -52,7 +52,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
 
 
 def judged(backtest: Run, number: int, plus: float = 0.0) -> Run:
-    """An origin with figures around LEVEL."""
+    """Return an origin with figures around LEVEL."""
     asked = Request(origin_id("b", number), "files", models=("als", "popularity"), publish=False, judge_only=True)
     as_of = backtest.manifest.as_of - timedelta(days=7 * (number - 1))
     run = open_run(replace(asked, as_of=as_of.isoformat()), backtest.settings)

@@ -25,14 +25,14 @@ from jobs import train_ranker
 
 
 def policy(run: Run, folder: Path, kind: str, name: str) -> Policy:
-    """A policy of this run with one list for everybody."""
+    """Return a policy of this run with one list for everybody."""
     save_policy(run, dict.fromkeys(SEGMENTS, Choice(kind, name, "for the test")), folder)  # type: ignore[arg-type]
     return load_policy(folder)
 
 
 @pytest.fixture
 def run(small_run: Run) -> Run:
-    """Three honest retrievers, and `backwards`, which ranks what content likes least first."""
+    """Provide three honest retrievers, and `backwards`, which ranks what content likes least first."""
     for split in ("ranker", "holdout", "full"):
         rows = made_candidates.candidates(small_run, split)
         rows["score_backwards"] = -rows.score_content.fillna(0) - rows.score_popularity / 1000
@@ -103,14 +103,14 @@ def test_tolerance_decides(run: Run, tmp_path: Path) -> None:
 def test_champion_with_other_columns_is_replaced_by_the_blend_and_the_reasons_say_so(run: Run, tmp_path: Path) -> None:
     train_ranker.main(train_ranker.Params(run.run_id))
     policy(run, tmp_path / "champion", "strategy", "stacking")
-    for split in ("ranker", "holdout", "full"):  # tonight a retriever is gone
+    for split in ("ranker", "holdout", "full"):  # now a retriever is gone
         rows = made_candidates.candidates(run, split)
         run.write("model_candidates", pa.Table.from_pandas(rows, preserve_index=False), split)
     champion = Champion("3", tmp_path / "champion")
     verdict = judge_promotion(run, policy(run, tmp_path / "p", "source", "popularity"), champion)
     assert not verdict.promoted
     assert verdict.serving == "blend"
-    assert "champion 3 cannot rank tonight's candidates" in verdict.reasons[0]
+    assert "champion 3 cannot rank these candidates" in verdict.reasons[0]
     assert "rank_backwards" in verdict.reasons[0]
     write_promotion(run, verdict, "4", champion)
     assert load_policy(run.artefact("promotion") / "policy").choices["none"].name == "weighted"

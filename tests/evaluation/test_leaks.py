@@ -36,7 +36,7 @@ SPLITS = ("ranker", "holdout")
 
 @pytest.fixture(scope="module")
 def honest_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with a run over the small world: real fits on all splits, and candidates of their scores."""
+    """Provide a home with a run over the small world: real fits on all splits, and candidates of their scores."""
     home = tmp_path_factory.mktemp("honest")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HYBRIDREC_HOME", str(home))
@@ -51,7 +51,7 @@ def honest_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def night(honest_home: Path, home: Path) -> Run:
-    """A copy of that run, to plant a leak in."""
+    """Provide a copy of that run, to plant a leak in."""
     shutil.copytree(honest_home, home, dirs_exist_ok=True)
     return Run.open("honest")
 
@@ -71,13 +71,13 @@ def change(run: Run, name: str, split: str, how: Callable[[pd.DataFrame], pd.Dat
 
 
 def gains_of(run: Run, split: str, rows: pd.DataFrame) -> pd.Series:
-    """The label's gain of each pair of rows, 0 for none."""
+    """Return the label's gain of each pair of rows, 0 for none."""
     labels = run.read("model_labels", split).to_pandas().set_index(["user_idx", "item_idx"]).gain
     return rows[["user_idx", "item_idx"]].apply(tuple, axis=1).map(labels).fillna(0.0)
 
 
 def exit_code(run: Run) -> int:
-    """The exit code of the job check_leaks."""
+    """Return the exit code of the job check_leaks."""
     with pytest.raises(SystemExit) as ended:
         job.start(check_leaks.main, check_leaks.Params, ["--run-id", run.run_id])
     return int(ended.value.code or 0)
@@ -242,7 +242,7 @@ def test_a_column_that_is_the_label_is_found_wherever_it_comes_from(night: Run, 
 
 @pytest.fixture
 def planted_run(home: object, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The small world with one item more, which nothing describes and which every user buys just after the eval cut."""
+    """Provide the small world with one item more, which nothing describes and which every user chooses just after the holdout cut."""
     events, items = small_world.events(), small_world.items()
     planted = f"i{PLANTED:02d}"
     rush = pd.DataFrame({"user_id": sorted(events.user_id.unique()), "item_id": planted, "event_type": "purchase"})
@@ -269,7 +269,7 @@ def test_an_item_of_the_future_surfaces_only_where_models_see_past_the_cut(plant
 
 
 def candidates_from(run: Run, labels: Labels, leaky: bool) -> CandidateSet:
-    """The ranker split's candidates; the leaky way joins the pair's weight from a table that reaches into the label window."""
+    """Return the ranker split's candidates; the leaky way joins the pair's weight from a table that reaches into the label window."""
     rows = made_candidates.candidates(run, "ranker")
     files = feature_files(run, "ranker")
     candidates = build_candidates(pa.Table.from_pandas(rows, preserve_index=False), files, load_items(files))
@@ -322,7 +322,7 @@ def test_shuffling_keeps_each_users_number_of_labels(small_run: Run) -> None:
 
 
 def test_chance_is_bounded_whatever_the_differences_look_like() -> None:
-    """Of 20,000 honest nights with few users and rare, large differences not one in a thousand is beyond a bound of one in a hundred."""
+    """Fewer than 1 in 1,000 of 20,000 normal nights with few users and rare, large differences pass a bound of 1 in 100."""
     generator = np.random.default_rng(2)
     beyond = 0
     for _ in range(20_000):

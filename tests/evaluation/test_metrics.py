@@ -58,7 +58,7 @@ def test_by_pencil(judged: Judged, name: str, k: int, first_user: float) -> None
 
 
 def random_lists(seed: int) -> tuple[Judged, np.ndarray, np.ndarray]:
-    """30 users with all of 25 items ranked: judged, scores (30, 25), gains (30, 25)."""
+    """Return 30 users with all of 25 items ranked: judged, scores (30, 25), gains (30, 25)."""
     rng = np.random.default_rng(seed)
     scores = rng.permuted(np.tile(np.arange(25, dtype=np.float32), (30, 1)), axis=1)
     gains = np.where(rng.random((30, 25)) < 0.2, rng.integers(1, 4, (30, 25)), 0).astype(np.float32)
@@ -98,7 +98,7 @@ def test_the_ideal_list_scores_one_where_it_can(name: str) -> None:
 
 def test_novelty_by_pencil() -> None:
     items = np.array([[0, 1], [2, NO_ITEM], [NO_ITEM, NO_ITEM]], dtype=np.int32)
-    known_by = np.array([4.0, 1.0, 0.0])  # of 4 users: all, one, nobody
+    known_by = np.array([4.0, 1.0, 0.0])  # of 4 users: all, one, none
     assert_allclose(metrics.novelty(items, known_by, n_users=4, k=2), [(0 + 2) / 2, 3, 0])
 
 

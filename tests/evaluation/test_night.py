@@ -42,12 +42,12 @@ class Fixed:
 
 
 def catalogue(n_users_of_item: list[float]) -> Catalogue:
-    """A catalogue of items that are all about one thing."""
+    """Return a catalogue of items that are all about one thing."""
     return Catalogue(np.array(n_users_of_item), 2, csr_array(np.ones((len(n_users_of_item), 1), dtype=np.float32)))
 
 
 def two_lists(n_users: int, n_history: int, better: str) -> JudgedLists:
-    """Every user has two candidates, the first is the label; stacking and weighted disagree which is best."""
+    """Return two candidates per user, the first is the label; stacking and weighted disagree which is best."""
     users = np.repeat(np.arange(n_users), 2)
     candidates = made_candidates.candidates_by_hand(
         users.tolist(),
@@ -164,7 +164,7 @@ def test_unique_hits_are_labels_that_one_retriever_alone_retrieved() -> None:
 
 @pytest.fixture
 def judged_run(small_run: Run) -> Run:
-    """A run with candidates, of which one model is a pair scorer, and a fitted ranker."""
+    """Provide a run with candidates, of which one model is a pair scorer, and a fitted ranker."""
     for split in ("ranker", "holdout"):
         rows = made_candidates.candidates(small_run, split)
         rows["score_fm"] = -rows.score_popularity

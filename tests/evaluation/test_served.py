@@ -28,7 +28,7 @@ def segments(none: int, light: int, heavy: int) -> np.ndarray:
 
 
 def judged(n_none: int, n_light: int, n_heavy: int) -> JudgedLists:
-    """Two candidates a user, the first is the label: stacking and als always find it first, the others never do."""
+    """Return two candidates a user, the first is the label: stacking and als always find it first, the others never do."""
     of_user = segments(n_none, n_light, n_heavy)
     n = len(of_user)
     candidates = made_candidates.candidates_by_hand(

@@ -14,7 +14,7 @@ from hybridrec.runs.run import Run
 
 @pytest.fixture(scope="session")
 def ranked_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with the small world's run taken on to model_ranked; made once, to be copied."""
+    """Provide a home with the small world's run taken on to model_ranked; made once, to be copied."""
     folder = tmp_path_factory.mktemp("ranked_home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HYBRIDREC_HOME", str(folder))
@@ -24,6 +24,6 @@ def ranked_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def ranked_run(home: Path, ranked_home: Path) -> Run:
-    """The small world's run with the models that know similar items, and model_ranked of 15 rows for all users but NO_ROWS."""
+    """Provide the small world's run with the models that know similar items, and model_ranked of 15 rows for all users but NO_ROWS."""
     shutil.copytree(ranked_home, home, dirs_exist_ok=True)
     return Run.open("small")

@@ -1,4 +1,4 @@
-"""How much of a delivery may be bad before the table stays as it was."""
+"""Share of bad rows in a delivery above which the table stays unchanged."""
 
 from __future__ import annotations
 

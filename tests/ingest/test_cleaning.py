@@ -111,7 +111,7 @@ def test_a_robot_is_refused_and_the_others_stay(delivery: Delivery) -> None:
 
 @pytest.fixture
 def compiled_stages(spark: SparkSession) -> Iterator[None]:
-    """Stages as in a job: for so many rows it pays to compile them."""
+    """Provide stages as in a job: for so many rows it pays to compile them."""
     spark.conf.set("spark.sql.codegen.wholeStage", "true")
     yield
     spark.conf.set("spark.sql.codegen.wholeStage", "false")
@@ -168,7 +168,7 @@ def test_a_delivery_without_rows_stops(delivery: Delivery) -> None:
 
 
 def test_events_wait_for_the_catalogue(delivery: Delivery) -> None:
-    with pytest.raises(PermanentError, match="events are held against core_items, which is not there; clean core_items first"):
+    with pytest.raises(PermanentError, match="events are compared with core_items, which does not exist; clean core_items first"):
         delivery.clean("core_events")
 
 
@@ -280,7 +280,7 @@ def test_unknown_table(delivery: Delivery) -> None:
 
 @pytest.fixture
 def small_disk(delivery: Delivery) -> Iterator[Path]:
-    """The home on a disk of 8 MiB of its own."""
+    """Provide the home on a disk of 8 MiB of its own."""
     with mounted(delivery.settings.home, 8) as home:
         yield home
 

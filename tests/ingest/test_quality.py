@@ -39,7 +39,7 @@ def commit(settings: Settings, name: str, rows: list[dict[str, object]]) -> None
 
 
 def land(settings: Settings, landed_at: datetime) -> None:
-    """An empty delivery at that time."""
+    """Land an empty delivery at that time."""
     with store.staged(settings.warehouse("files") / "raw") as folder:
         store.write_json(folder / RECORD, {"source": "files", "seed": 1, "landed_at": landed_at.isoformat()})
 
@@ -62,7 +62,7 @@ def event(n: int, **values: object) -> dict[str, object]:
 
 @pytest.fixture
 def warehouse(home: Path) -> Settings:
-    """Source `files` with a landing on the day after DAY."""
+    """Provide source `files` with a landing on the day after DAY."""
     settings = Settings.from_env()
     land(settings, DAY + timedelta(days=1))
     return settings

@@ -1,4 +1,4 @@
-"""What delivered rows mean: kinds of delivery that people really make, each with its right outcome."""
+"""Meaning of delivered rows: real kinds of delivery, each with its right outcome."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def remove(delivery: Delivery, *names: str) -> None:
 
 
 def items(delivery: Delivery) -> dict[object, tuple[object, object]]:
-    """Standing and availability by item."""
+    """Return the standing and availability by item."""
     return {row["item_id"]: (row["standing"], row["is_available"]) for row in delivery.rows("core_items")}
 
 
 def users(delivery: Delivery) -> dict[object, object]:
-    """Standing by user."""
+    """Return the standing by user."""
     return {row["user_id"]: row["standing"] for row in delivery.rows("core_users")}
 
 
@@ -104,7 +104,7 @@ def test_a_column_a_day_or_a_type_that_is_lost_is_said(delivery: Delivery) -> No
 
 
 def test_a_large_delivery_is_refused_sooner_than_a_small_one(delivery: Delivery) -> None:
-    """Of ten rows two may be bad; of a thousand a fifth is no accident."""
+    """Two of ten rows may be bad; a fifth of a thousand is no accident."""
     delivery.events(*[f"e{n},{'u' * (n > 1)},i1,view,{AT},," for n in range(10)], name="events.csv")
     delivery.config = replace(delivery.config, max_events_per_day=10_000)
     delivery.clean("core_items", "core_events")
@@ -131,12 +131,12 @@ def test_nulls_in_lists_drop_out_and_overlong_ids_are_refused(delivery: Delivery
     assert delivery.found().mended == {"event_id is longer than 512 characters": 1}
 
 
-# What an event_id says
+# Meaning of an event_id
 
 
 @pytest.fixture
 def bare(delivery: Delivery) -> Delivery:
-    """Without a catalogue events are judged by themselves."""
+    """Provide a delivery without a catalogue, in which events are checked on their own."""
     remove(delivery, "items.csv")
     delivery.config = replace(delivery.config, max_events_per_day=100)
     return delivery
@@ -289,13 +289,13 @@ def test_repeats_wait_as_what_they_are(delivery: Delivery) -> None:
     assert len(delivery.rows("core_events")) == 6
 
 
-# What has left a full delivery
+# Rows that left a full delivery
 
 
 def test_items_that_have_left_are_there_and_not_available(delivery: Delivery) -> None:
     delivery.clean("core_items")
     file(delivery, "items.csv", "item_id,title", "i1,One", "i9,Nine")
-    delivery.events(f"e4,u4,i2,purchase,{AT},,")  # bought on its last evening
+    delivery.events(f"e4,u4,i2,purchase,{AT},,")  # chosen on its last evening
     delivery.clean("core_items", "core_events")
     assert items(delivery) == {"i1": ("listed", True), "i9": ("listed", True), "i2": ("left", False), "i3": ("left", False)}
     assert {row["item_id"]: row["title"] for row in delivery.rows("core_items")}["i2"] == "Two"
@@ -381,7 +381,7 @@ def test_a_catalogue_that_was_cut_off_never_becomes_the_table(delivery: Delivery
         assert "the night goes on with the table as it last passed" in str(error.value)
         assert delivery.manifest("core_items") == passed
     delivery.events(f"e1,u1,i39,view,{AT},,")
-    delivery.clean("core_events")  # held against the catalogue that has passed
+    delivery.clean("core_events")  # compared with the accepted catalogue
     assert delivery.refused() == {}
     catalogue(delivery, 38)
     delivery.ingest("core_items")

@@ -23,7 +23,7 @@ HOUR = timedelta(hours=1)
 
 
 def cleaned(delivery: Delivery) -> list[str]:
-    """The tables that a clean_table would leave as they are."""
+    """Return the tables that a clean_table would leave as they are."""
     return [name for name in CORE_TABLES if is_clean(delivery.settings, "files", name, delivery.config)]
 
 

@@ -1,4 +1,4 @@
-"""What every base model must keep to; the extensions are discovered, so a new model is tested by being there."""
+"""Contract of every base model; extensions are discovered, so a new model is tested as soon as it exists."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ EVEN_ITEMS = np.arange(0, SIDE, 2)
 
 @cache
 def checkerboard() -> TrainingData:
-    """User u chose every item of u's parity apart from item u, so item u is what u must be offered first.
+    """Return user u chose every item of u's parity apart from item u, so item u is what u must be offered first.
 
     One more user has no history, one more item no events.
     """
@@ -81,7 +81,7 @@ def block(data: TrainingData, users: np.ndarray) -> UserBlock:
 
 
 def best(model: PairScorer, users: UserBlock, k: int) -> Neighbours:
-    """The model's own top k; of one that only scores pairs, the best of all unseen ones."""
+    """Return the model's own top k; for a pair scorer, the best of all unseen items."""
     if isinstance(model, Retriever):
         return model.top_k(users, k)
     n_users, n_items = users.history.shape
@@ -99,7 +99,7 @@ Fits = Callable[[str], tuple[PairScorer, Path]]
 
 @pytest.fixture(scope="module")
 def fits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fits]:
-    """Each model fitted once on the checkerboard, as it is after a load, with its folder."""
+    """Provide each model fitted once on the checkerboard, as it is after a load, with its folder."""
 
     @cache
     def fit(name: str) -> tuple[PairScorer, Path]:
@@ -111,7 +111,7 @@ def fits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fits]:
 
 
 def is_personal(model: PairScorer) -> bool:
-    """Whether the model needs to know the user."""
+    """Return whether the model needs to know the user."""
     return bool((best(model, block(checkerboard(), np.array([STRANGER])), 3).items == NO_ITEM).all())
 
 
@@ -139,7 +139,7 @@ def test_finds_the_withheld_item(name: str, fits: Fits, tmp_path: Path) -> None:
 
 
 def finds(model: PairScorer) -> np.ndarray:
-    """Which users get their withheld item."""
+    """Mark the users who get their withheld item."""
     found = best(model, block(checkerboard(), np.arange(SIDE)), 2)
     # item 40 is of the even group and new: by content alone it is as good an answer for even users
     return (found.items == np.arange(SIDE)[:, None]).any(axis=1)
@@ -303,7 +303,7 @@ class Model:
 
 @pytest.fixture
 def toy(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A model added by one file outside the package."""
+    """Provide a model added by one file outside the package."""
     folder = tmp_path / "extension" / "models"
     folder.mkdir(parents=True)
     (folder / "toy_newest.py").write_text(TOY)
@@ -332,7 +332,7 @@ def test_a_model_is_added_by_one_file(toy: str) -> None:
 
 
 def history_batches(run: Run, split: str) -> list[pa.RecordBatch]:
-    """Everybody's history as Spark hands it to a worker."""
+    """Return everybody's history as Spark hands it to a worker."""
     pairs = run.read("model_interactions", split).to_pandas().sort_values(["user_idx", "item_idx"])
     pairs["days"] = (run.split(split).cut - pairs.last_event_at).dt.total_seconds() / 86_400
     lists = pairs.groupby("user_idx").agg(items=("item_idx", list), weights=("weight", list), days=("days", list)).reindex(range(60))

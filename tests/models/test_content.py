@@ -1,4 +1,4 @@
-"""What content says of items, on three that can be checked by hand."""
+"""Content of items, on three that can be checked by hand."""
 
 from __future__ import annotations
 

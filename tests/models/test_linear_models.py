@@ -17,7 +17,7 @@ from hybridrec.types import HasFactors, TrainingData, UserBlock
 
 
 def random_data(n_users: int, n_items: int) -> TrainingData:
-    """Choices in two groups of users and items, with noise; the last item has no event."""
+    """Return choices in two groups of users and items, with noise; the last item has no event."""
     rng = np.random.default_rng(3)
     groups = np.arange(n_users)[:, None] % 2 == np.arange(n_items) % 2
     dense = (rng.random((n_users, n_items)) < np.where(groups, 0.5, 0.1)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What models learn from, and the job that fits one."""
+"""Training data of models, and the job that fits one."""
 
 from __future__ import annotations
 

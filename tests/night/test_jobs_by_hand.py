@@ -21,7 +21,7 @@ DONE = ("build_interactions", "build_features", "generate_candidates.ranker", "g
 
 @pytest.fixture
 def origin(home: Path) -> Run:
-    """An origin whose Spark jobs are done: those are tested elsewhere, and take half a minute. No fit made its candidates: no alarms."""
+    """Provide an origin with finished Spark jobs, which other tests cover. No fit made its candidates, so there are no alarms."""
     small_world.write_core_tables()
     for run_id in ("by_hand", origin_id("by_hand", 1)):
         run = open_run(Request(run_id, "files", models=("popularity",), k=10, publish=False, judge_only=True), Settings.from_env())

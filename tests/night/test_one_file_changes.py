@@ -70,7 +70,7 @@ class Model:
         return model
 ''',
     "rules/toy_rule.py": '''
-"""Nobody gets item 0."""
+"""Give item 0 to no user."""
 from hybridrec.rules import Kind
 
 KIND = Kind.FILTER

@@ -26,7 +26,7 @@ LANDED_AT = datetime(2026, 7, 1, tzinfo=UTC)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A delivery whose events have neither event_type nor rating."""
+    """Provide a delivery whose events have neither event_type nor rating."""
     events = pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["a", "b", "a"], "event_at": [AT] * 3})
     events.to_parquet(tmp_path / "events.parquet")
     pd.DataFrame({"item_id": ["a", "c"], "categories": [["x"], []]}).to_parquet(tmp_path / "items.parquet")
@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def adapted(folder: Path, split: str = "time") -> pd.DataFrame:
-    """The events that adapt makes of the folder."""
+    """Return the events that adapt makes of the folder."""
     adapt(folder, folder / "out", split)  # type: ignore[arg-type]
     return pd.read_parquet(folder / "out" / "events")
 
@@ -85,7 +85,7 @@ def test_what_is_missing_is_named(folder: Path, tmp_path: Path) -> None:
 
 
 def ingested(spark: SparkSession, folder: Path, monkeypatch: pytest.MonkeyPatch, split: str = "time") -> dict[str, pd.DataFrame]:
-    """The core and quarantine tables that ingest makes of a benchmark's folder."""
+    """Return the core and quarantine tables that ingest makes of a benchmark's folder."""
     settings = Settings.from_env()
     adapt(folder, folder / "out", split)  # type: ignore[arg-type]
     add_named_by_events(spark, folder / "out")
@@ -99,7 +99,7 @@ def ingested(spark: SparkSession, folder: Path, monkeypatch: pytest.MonkeyPatch,
 
 
 def by_weight(events: pd.DataFrame) -> dict[str, int]:
-    """Number of events by type, of those that weigh something."""
+    """Return the number of events by type, of those that weigh something."""
     weights = Config().event_weights
     return {name: int(n) for name, n in events.event_type.value_counts().items() if weights.get(str(name), 0)}
 

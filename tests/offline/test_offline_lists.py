@@ -1,4 +1,4 @@
-"""What the benchmark writes: everybody's list, filled up, and each retriever's own."""
+"""Output of the benchmark: all users' lists, filled up, and each retriever's own."""
 
 from __future__ import annotations
 

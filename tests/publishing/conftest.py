@@ -14,7 +14,7 @@ from hybridrec.runs.run import Run
 
 @pytest.fixture(scope="session")
 def listed_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with the small world's run taken on to its lists; made once, to be copied."""
+    """Provide a home with the small world's run taken on to its lists; made once, to be copied."""
     folder = tmp_path_factory.mktemp("listed_home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HYBRIDREC_HOME", str(folder))
@@ -24,6 +24,6 @@ def listed_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def listed(home: Path, listed_home: Path) -> Run:
-    """The small world's run with all its published tables."""
+    """Provide the small world's run with all its published tables."""
     shutil.copytree(listed_home, home, dirs_exist_ok=True)
     return Run.open("small")

@@ -1,4 +1,4 @@
-"""What a person and a service get for one user."""
+"""Answers to a person and a service for one user."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_version_that_changes_again_and_again_is_given_up(tmp_path: Path) -> N
 
 
 def test_the_second_tier_of_popular_items_is_asked_when_the_first_ends(tmp_path: Path) -> None:
-    """Of u00003 (i003 to i007) nothing is left, of the popular items of late (i000 to i004) two, and no more of all time."""
+    """Nothing of u00003's items (i003 to i007) is left, two of the recently popular ones (i000 to i004), and none of all time."""
     target = SqliteTarget(tmp_path / "recommendations.db")
     publish(target, "v1", "one")
     answer = lookup.recommend(target, "u00003", 5, frozenset(f"i{number:03d}" for number in range(2, 8)))

@@ -138,14 +138,14 @@ def test_figures_can_be_checked_by_hand(listed: Run, target: Target) -> None:
 
 @pytest.fixture
 def live(listed: Run, target: Target) -> Run:
-    """The run, published; the next one is compared with it."""
+    """Provide the run, published; the next one is compared with it."""
     check_output.main(check_output.Params(listed.run_id))
     publish_table.main(publish_table.Params(listed.run_id))
     return listed
 
 
 def next_run(run: Run, **changes: Any) -> Run:
-    """The same tables under another run id."""
+    """Return the same tables under another run id."""
     return Run(replace(run.manifest, run_id="next", **changes), run.settings)
 
 
@@ -221,7 +221,7 @@ def test_another_source_is_named(live: Run, target: Target) -> None:
 
 def test_a_person_overrides_a_threshold_and_the_reason_is_published(listed: Run, target: Target) -> None:
     strict = with_config(listed, min_coverage=1.01)
-    with pytest.raises(PermanentError, match=r"coverage is .*, at least 1.01 passes .* What is live stays live; .* --override-reason"):
+    with pytest.raises(PermanentError, match=r"coverage is .*, at least 1.01 passes .* The live version stays live; .* --override-reason"):
         output_checks.require_passed(output_checks.check_output(strict, target, None))
     verdict = output_checks.check_output(strict, target, "first night after the relaunch")
     output_checks.require_passed(verdict)

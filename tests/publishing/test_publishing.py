@@ -239,7 +239,7 @@ def test_a_request_that_makes_no_sense_is_refused(params: rollback_publication.P
 
 def test_only_a_run_that_published_or_was_not_to_is_confirmed(listed: Run, target: Target) -> None:
     with pytest.raises(
-        PermanentError, match="run small has published nothing, and nobody has switched its publishing off; what is live stays live"
+        PermanentError, match="run small has published nothing, although its publishing was on; the live version stays live"
     ):
         confirm_outcome.main(confirm_outcome.Params("small"))
     check_output.main(check_output.Params("small"))

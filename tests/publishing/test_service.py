@@ -383,7 +383,7 @@ def test_an_address_of_other_machines_is_listened_on_with_a_warning(caplog: pyte
     assert [service._own_name(host) for host in ("127.0.0.1", "::1", "localhost")] == [("127.0.0.1",), ("[::1]",), ("localhost",)]
     assert caplog.records == []
     assert [service._own_name(host) for host in ("0.0.0.0", "::", "10.1.2.3", "shop")] == [(), (), ("10.1.2.3",), ("shop",)]
-    assert len([record for record in caplog.records if "nobody is asked who they are" in record.getMessage()]) == 4
+    assert len([record for record in caplog.records if "has no login" in record.getMessage()]) == 4
 
 
 def test_it_is_ready_while_the_version_is_valid(tmp_path: Path) -> None:
@@ -477,7 +477,7 @@ LOCKS = {
 
 @contextmanager
 def locked(path: Path, how: str) -> Iterator[None]:
-    """Another process holds the file."""
+    """Lock the file by another process."""
     code = f"import fcntl, sqlite3, sys; path = {str(path)!r}; {LOCKS[how]}; print('held', flush=True); sys.stdin.read()"
     holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert holder.stdout and holder.stdin
@@ -522,7 +522,7 @@ def free_port() -> int:
 
 @contextmanager
 def started(*options: str, access_log: IO[bytes] | int = subprocess.PIPE) -> Iterator[tuple[subprocess.Popen[bytes], Client]]:
-    """The service as a process that answers. access_log: where it goes; a pipe that nobody reads holds only a few hundred lines."""
+    """Start the service as a process. access_log: its target; an unread pipe holds only a few hundred lines."""
     port = free_port()
     command = [sys.executable, "-m", "hybridrec.service", "--port", str(port), *options]
     process = subprocess.Popen(command, env=dict(os.environ), stdout=access_log, stderr=subprocess.PIPE)
@@ -684,7 +684,7 @@ def test_half_a_minute_under_load_while_the_file_is_replaced_and_locked(home: Pa
 
 @pytest.fixture(scope="module")
 def own_postgres() -> Iterator[str]:
-    """A server that may be restarted, with a published version in a database of its own."""
+    """Provide a server that may be restarted, with a published version in a database of its own."""
     with database.server() as address:
         place = database.fresh_database(address, "recommendations")
         publish(PostgresTarget(place, database.READER), "v1", "mark1")

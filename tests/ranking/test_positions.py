@@ -1,4 +1,4 @@
-"""What positions in a list do to clicks: known propensities are found again, and labels corrected by them tell who is right."""
+"""Effect of positions on clicks: known propensities are estimated, and labels corrected by them identify the better ranking."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Shown(NamedTuple):
     clicks: np.ndarray
 
     def gains(self, max_weight: float) -> np.ndarray:
-        """The clicks as labels; max_weight 1: not corrected."""
+        """Return the clicks as labels; max_weight 1: not corrected."""
         of_positions = pa.table({"position": np.arange(1, 11), "propensity": PROPENSITY.astype(np.float32)})
         return correct_gains(self.clicks.astype(np.float32), self.position, of_positions, max_weight)
 

@@ -30,7 +30,7 @@ CHOICES = {
 
 @pytest.fixture
 def policy_folder(small_run: Run, tmp_path: Path) -> Path:
-    """A policy with a list for each segment, its ranker fitted on the small world."""
+    """Provide a policy with a list for each segment, its ranker fitted on the small world."""
     run = made_candidates.add_candidates(small_run)
     train_ranker.main(train_ranker.Params(run.run_id))
     save_policy(run, CHOICES, tmp_path / "policy")

@@ -21,7 +21,7 @@ CONFIG = Config(max_rounds=40, min_rows_in_leaf=10, k=5)
 
 
 def world(n_users: int, signal: float, seed: int = 1) -> tuple[CandidateSet, np.ndarray]:
-    """Users with 20 candidates each; gains follow column `hidden` with strength `signal`, scores are noise."""
+    """Return users with 20 candidates each; gains follow column `hidden` with strength `signal`, scores are noise."""
     rng = np.random.default_rng(seed)
     n = n_users * 20
     hidden, noise = rng.normal(size=n), rng.normal(size=n)

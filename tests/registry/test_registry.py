@@ -37,7 +37,7 @@ def no_pickle(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database with its schema, made once: the migration takes ten seconds."""
+    """Provide an MLflow database with its schema, made once: the migration takes ten seconds."""
     import mlflow
 
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
@@ -47,14 +47,14 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tracked_home(home: Path, empty_database: Path) -> Path:
-    """An empty home with a database that needs no migration."""
+    """Provide an empty home with a database that needs no migration."""
     (home / "mlflow").mkdir()
     shutil.copyfile(empty_database, home / "mlflow" / "mlflow.db")
     return home
 
 
 def night(run_id: str, config: Config | None = None) -> Run:
-    """A run of the small world up to the decision, with three real models."""
+    """Return a run of the small world up to the decision, with three real models."""
     run = small_world.make_run(run_id, config)
     for split in SPLITS:
         for model in MODELS:
@@ -144,7 +144,7 @@ def test_worse_night_is_refused_and_the_champions_policy_serves(tracked_home: Pa
     first = night("first")
     register(first)
     promote(first)
-    # tonight only popularity would be published, which is far worse in a world of two tastes
+    # this night only popularity would be published, which is far worse in a world of two tastes
     second = night("second", Config(k=10, pool_k=20, bootstrap_samples=200, seed=2))
     decision = json.loads((second.artefact("decision") / "decision.json").read_text())
     worse = {segment: {"kind": "source", "strategy": "popularity", "reason": "test"} for segment in decision["segments"]}

@@ -45,7 +45,7 @@ def finish(run: Run, steps: tuple[str, ...] = ("pool", "judge", "promote", "list
 
 
 def candidates(run: Run) -> None:
-    """Every label of user u is retrieved by retriever u % 4; the candidates hold one more item of each user, retrieved by all."""
+    """Write candidates: retriever u % 4 retrieves every label of user u, and all retrieve one more item per user."""
     labels = run.read("model_labels", "holdout").to_pandas()
     retrieved = labels[["user_idx", "item_idx"]].copy()
     for n, retriever in enumerate(RETRIEVERS):
@@ -58,7 +58,7 @@ def candidates(run: Run) -> None:
 
 
 def judge(run: Run) -> None:
-    """Metrics around the levels above, comparisons, the decision, and silent leak alarms."""
+    """Write metrics around the levels above, comparisons, the decision, and silent leak alarms."""
     with run.staged(FINDINGS) as folder:
         store.write_json(folder / FINDINGS_FILE, [Finding("features", "split holdout: those of 20 users are the same")._asdict()])
     rows = []
@@ -101,14 +101,14 @@ def judge(run: Run) -> None:
 
 
 def promote(run: Run) -> None:
-    """The gate lets the stack pass."""
+    """Write a gate that passes the model bundle."""
     row = Comparison("champion", "tonight", "popularity", "all", "ndcg@10", 0.2, 0.16, 0.24, 58)
     verdict = Verdict(True, "tonight", (row.text(), "there is no champion yet", "promoted"), (row,))
     write_promotion(run, verdict, "1", None)
 
 
 def lists(run: Run) -> None:
-    """Ten unseen items of the user's own group, the low numbers first; u58 and u59 get the fallback, u00 two items too few."""
+    """Write ten unseen items of the user's own group, low numbers first; u58 and u59 get the fallback, u00 two items too few."""
     seen = small_world.numbered_events().groupby("user_idx").item_idx.apply(set).to_dict()
     rows = [_list(user, seen.get(user, set())) for user in range(small_world.N_USERS)]
     columns = ["user_id", "item_ids", "scores", "reasons", "sources", "reason", "strategy", "segment", "shortfall"]
@@ -138,7 +138,7 @@ def _list(user: int, seen: set[int]) -> tuple[object, ...]:
 
 
 def check(run: Run) -> None:
-    """One check of the output that holds, one that a person has overridden."""
+    """Write one passed check of the output and one that a person has overridden."""
     checks = [
         OutputCheck("seen_items", 0.0, 0.0, "at_most", True, False, "places with an item that the user has had"),
         OutputCheck("coverage", 0.01, 0.02, "at_least", False, True, "share of the available items that is in some list"),
@@ -149,7 +149,7 @@ def check(run: Run) -> None:
 
 
 def records(run: Run) -> None:
-    """Costs of a few tasks, and a candidate set without the two-tower's candidates."""
+    """Write costs of a few tasks, and a candidate set without the two-tower's candidates."""
     at = datetime(2026, 4, 12, 3, tzinfo=UTC).timestamp()
     costs = [
         ("open_run", "", 1.1, 0.0, 0.4, 130),

@@ -42,18 +42,18 @@ WRITTEN_AT = small_world.AS_OF + timedelta(hours=6)
 
 
 def collect(run: Run, durations: Mapping[str, float] | None = None, at: datetime = WRITTEN_AT) -> Facts:
-    """The facts of a report that is written a few hours after the newest event."""
+    """Return the facts of a report that is written a few hours after the newest event."""
     return collecting.collect(run, at, durations)
 
 
 def said(facts: Facts) -> str:
-    """All warnings."""
+    """Return all warnings."""
     return "\n".join(notice.text for notice in facts.warnings)
 
 
 @pytest.fixture(scope="module")
 def homes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Homes with the small world's run as it is before its candidates, and as a finished night; made once, to be copied."""
+    """Provide homes with the small world's run as it is before its candidates, and as a finished night; made once, to be copied."""
     made = {name: tmp_path_factory.mktemp(name) for name in ("begun", "finished")}
     for name, folder in made.items():
         with pytest.MonkeyPatch.context() as patch:
@@ -66,14 +66,14 @@ def homes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def small_run(home: Path, homes: dict[str, Path]) -> Run:
-    """The run before its candidates."""
+    """Provide the run before its candidates."""
     shutil.copytree(homes["begun"], home, dirs_exist_ok=True)
     return Run.open("small")
 
 
 @pytest.fixture
 def night(home: Path, homes: dict[str, Path]) -> Run:
-    """The run of a whole night, not published."""
+    """Provide the run of a whole night, not published."""
     shutil.copytree(homes["finished"], home, dirs_exist_ok=True)
     return Run.open("small")
 
@@ -220,8 +220,8 @@ def test_the_gate_says_who_serves_and_why(night: Run) -> None:
     assert (facts.gate.promoted, facts.gate.candidate, facts.gate.champion_before, facts.gate.serving) == (True, "1", "", "tonight")
     assert facts.gate.comparisons[0].difference == 0.2
     assert {choice.segment: choice.strategy for choice in facts.choices} == {"heavy": "stacking", "light": "weighted", "none": "popularity"}
-    refused = replace(facts, gate=replace(facts.gate, promoted=False, reasons=("a", "refused; tonight's lists are ranked by champion")))
-    assert "refused; tonight's lists are ranked by champion." in "\n".join(notice.text for notice in warnings(refused))
+    refused = replace(facts, gate=replace(facts.gate, promoted=False, reasons=("a", "refused; the lists are ranked by champion")))
+    assert "refused; the lists are ranked by champion." in "\n".join(notice.text for notice in warnings(refused))
 
 
 def test_many_judged_users_without_history_are_pointed_out(night: Run) -> None:
@@ -248,7 +248,7 @@ def test_a_night_without_time_is_marked(night: Run) -> None:
     assert "flatters every list" not in render(collect(night))
     night.manifest = replace(night.manifest, config=replace(night.config, split="random_per_user"))
     facts = collect(night)
-    assert "On pairs held out at random, for 58 of the 60 users served, tonight's lists beat" in facts.headline
+    assert "On pairs held out at random, for 58 of the 60 users served, this run's lists beat" in facts.headline
     assert facts.folds["holdout"] == "judged by pairs held out at random"
     assert "flatters every list" in render(facts)
 
@@ -349,7 +349,7 @@ def test_a_target_that_does_not_answer_costs_a_sentence(night: Run) -> None:
 def test_the_headline_is_about_the_users_served_against_the_best_single_model(night: Run) -> None:
     facts = collect(night)
     assert (
-        "On held-out time, for 58 of the 60 users served, tonight's lists beat the best single model, item_knn: ndcg@10 0.3700 against"
+        "On held-out time, for 58 of the 60 users served, this run's lists beat the best single model, item_knn: ndcg@10 0.3700 against"
         " 0.3300, 12 % more; a difference of +0.0400, 95 % interval +0.0100 to +0.0700."
     ) in facts.headline
     page = render(facts)
@@ -380,13 +380,13 @@ def test_the_headline_claims_no_more_than_its_interval(night: Run, difference: f
 def test_lists_that_a_stand_in_has_ranked_have_their_own_figures(small_run: Run) -> None:
     finished_night.finish(small_run, ("pool", "judge", "lists"))
     row = Comparison("served", "blend", "item_knn", "served", "ndcg@10", -0.01, -0.04, 0.02, 58)
-    write_promotion(small_run, Verdict(False, "blend", ("refused; tonight's lists are ranked by blend",), (row,)), "1", None)
+    write_promotion(small_run, Verdict(False, "blend", ("refused; the lists are ranked by blend",), (row,)), "1", None)
     said = "the equal-weight blend's lists are not clearly worse than the best single model, item_knn: ndcg@10 0.3200"
     assert said in collect(small_run).headline
 
 
 def with_limits(facts: Facts, **limits: float) -> str:
-    """The warnings under other limits."""
+    """Return the warnings under other limits."""
     return "\n".join(notice.text for notice in warnings(replace(facts, limits=replace(facts.limits, **limits))))
 
 

@@ -24,7 +24,7 @@ NOW = AS_OF + timedelta(hours=6)
 
 
 def add_run(home: Path, run_id: str, outcome: str = "", failed_in: str = "", figure: str = "") -> None:
-    """A run's folder, with a report's summary if it has an outcome."""
+    """Add a run's folder, with a report's summary if it has an outcome."""
     folder = home / "runs" / run_id
     store.write_json(folder / "run.json", {"source": "small", "as_of": "2026-04-11T00:00:00+00:00"})
     if outcome:
@@ -52,7 +52,7 @@ def states(found: RunList) -> dict[str, str]:
 
 
 def fill(home: Path, target: Target) -> None:
-    """Runs of every kind; the target keeps three of four versions."""
+    """Add runs of every kind; the target keeps three of four versions."""
     for number, run_id in enumerate(("oldest", "older", "newer", "newest")):
         add_run(home, run_id, "published", figure="+0.0100 (+0.0050 to +0.0150)")
         add_version(target, f"v{number}", run_id)
@@ -124,7 +124,7 @@ def test_a_target_that_cannot_be_asked_is_said(home: Path, monkeypatch: pytest.M
     found = list_runs(Settings.from_env(), NOW)
     assert found.problem.startswith(f"The target {target} could not be asked: ") and said in found.problem
     assert states(found) == {"older": "published", "broken": "failed"}
-    assert "What is live is not known" in (page := render_runs(found, "/hybridrec")) and "live now" not in page
+    assert "The live version is unknown" in (page := render_runs(found, "/hybridrec")) and "live now" not in page
 
 
 def test_a_report_of_another_release_has_its_row(home: Path) -> None:

@@ -29,12 +29,12 @@ def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def some(rng: np.random.Generator, n_rows: int, n_columns: int, share: float = 0.5) -> csr_array:
-    """Whole numbers from 0 to 3: sums of them are exact."""
+    """Return whole numbers from 0 to 3: sums of them are exact."""
     return csr_array((rng.integers(1, 4, (n_rows, n_columns)) * (rng.random((n_rows, n_columns)) < share)).astype(np.float32))
 
 
 def brute_force(nearness: np.ndarray, n_kept: int) -> np.ndarray:
-    """Every row sorted in Python: others above 0, the nearest first, of equals the lower."""
+    """Return every row sorted in Python: others above 0, the nearest first, of equals the lower."""
     kept = np.zeros_like(nearness)
     for item, of_item in enumerate(nearness):
         others = [other for other in range(len(of_item)) if other != item and of_item[other] > 0]

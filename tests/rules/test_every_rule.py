@@ -1,4 +1,4 @@
-"""What every rule promises, whoever wrote it."""
+"""Contract of every rule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is below the home folder is for its owner only, whoever made it and when; published tables are for others if an option says so."""
+"""Files below the home folder are for its owner only, whichever process made them; an option opens published tables to others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AS_BEFORE = 0o022
 
 @pytest.fixture(autouse=True)
 def open_by_default() -> Iterator[None]:
-    """The usual rights of new files, and again at the end."""
+    """Provide the usual rights of new files, and again at the end."""
     before = os.umask(AS_BEFORE)
     yield
     os.umask(before)

@@ -1,4 +1,4 @@
-"""Deliveries as people make them: dialects, encodings, folders, links, leftovers. What lands is right, or a sentence says what is not."""
+"""Real deliveries: dialects, encodings, folders, links, leftovers. The landed rows are right, or a message names the fault."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECRET = "root:$6$rounds$hash:19000"
 
 
 def items(tmp_path: Path, delivery: Path, content: str | bytes, name: str = "items.csv") -> Rows:
-    """What lands of a file of items."""
+    """Land a file of items and return its rows."""
     path = delivery / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -302,7 +302,7 @@ def test_a_name_that_is_no_utf8_or_holds_a_line_end_is_made_printable(delivery: 
 
 
 def spark_folder(folder: Path) -> None:
-    """What Spark leaves after a job: parts, markers, checksums; a failed attempt's rows."""
+    """Write a folder as a Spark job leaves it: parts, markers, checksums; a failed attempt's rows."""
     folder.mkdir()
     events = pa.table({"user_id": ["u1"], "item_id": ["i1"], "event_type": ["view"], "event_at": ["2026-05-01"]})
     for name in ("part-00000-a.snappy.parquet", "part-00001-a.snappy.parquet", "_temporary/0/part-00002.parquet", ".hidden/part-3.parquet"):
@@ -394,7 +394,7 @@ def test_what_belongs_to_no_part_is_named(delivery: Path, tmp_path: Path, caplog
 
 @pytest.fixture
 def outside(tmp_path: Path) -> Path:
-    """A file that is none of the delivery's business."""
+    """Provide a file that does not belong to the delivery."""
     folder = tmp_path / "delivery-of-others"  # its path begins like the delivered folder's
     folder.mkdir()
     (folder / "events.csv").write_text(HEADER + ROW)

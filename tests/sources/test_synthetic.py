@@ -18,7 +18,7 @@ from hybridrec.tables import table
 
 @pytest.fixture
 def shop(home: Path, tmp_path: Path) -> dict[str, pa.Table]:
-    """The default world's three tables."""
+    """Provide the default world's three tables."""
     return land(tmp_path / "raw", seed=7)
 
 

@@ -17,7 +17,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "adding-a-strategy.md"
 
 @pytest.fixture
 def extension(tmp_path: Path, small_run: Run, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of extensions with the page's example in it."""
+    """Provide a folder of extensions with the page's example in it."""
     (code,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(), flags=re.DOTALL)
     path = tmp_path / "more" / "strategies" / "best_rank.py"
     path.parent.mkdir(parents=True)

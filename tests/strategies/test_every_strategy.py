@@ -1,4 +1,4 @@
-"""What every strategy must hold: this runs over each file that is found, built in or not."""
+"""Contract of every strategy: the suite runs for each file that is found, built in or not."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ NAN = np.float32("nan")
 
 @pytest.fixture(scope="module")
 def candidates() -> CandidateSet:
-    """40 users with 30 candidates each."""
+    """Provide 40 users with 30 candidates each."""
     return made_candidates.random_candidates(n_users=40, n_rows=30)
 
 
 @pytest.fixture(scope="module")
 def fitted(candidates: CandidateSet) -> dict[str, strategies.Strategy]:
-    """Every strategy, ready to score."""
+    """Provide every strategy, ready to score."""
     return {name: ready(name, candidates) for name in NAMES}
 
 
 def ready(name: str, candidates: CandidateSet) -> strategies.Strategy:
-    """The strategy, fitted on labels that follow als if it learns."""
+    """Return the strategy, fitted on labels that follow als if it learns."""
     strategy = strategies.create(name, Config())
     if isinstance(strategy, strategies.LearntStrategy):
         strategy.fit(candidates, gains_of(candidates), seed=1, threads=1)
@@ -43,7 +43,7 @@ def ready(name: str, candidates: CandidateSet) -> strategies.Strategy:
 
 
 def gains_of(candidates: CandidateSet) -> Floats:
-    """1 for what als, or the only retriever, likes best."""
+    """Return 1 for what als, or the only retriever, likes best."""
     return (np.nan_to_num(candidates.features[f"z_{candidates.retrievers[0]}"]) > 1.2).astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""What is hashed of a table: exactly these bytes, so that a recorded hash stays true."""
+"""Bytes of a table that are hashed: exactly these, so that a recorded hash stays true."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TABLE = Table(
     key=("window", "rank"),
 )
 ROWS = [("a", 2, ['Zoë "Z"', "b"], None), ("a", 10, [], "x"), ("é", 1, ["c"], "")]
-# By column and part: which values there are, how long each is, and what they are; of a list also that of its elements.
+# By column and part: the mask of values, their lengths, and the values; for a list also those of its elements.
 PARTS = {
     (0, 0): b"\1\1\1",
     (0, 1): struct.pack("<3i", 1, 1, 2),

@@ -1,4 +1,4 @@
-"""What every publish target promises, whoever wrote it."""
+"""Contract of every publish target."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What PostgreSQL promises beyond every target: the readers' role, readers beside writers, killed publishers, lost servers."""
+"""Promises of PostgreSQL beyond every target's: the readers' role, readers beside writers, killed publishers, lost servers."""
 
 from __future__ import annotations
 

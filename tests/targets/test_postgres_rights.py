@@ -1,4 +1,4 @@
-"""Who may do what in the database: the readers' role reads what is published and nothing else, the publisher is no superuser."""
+"""Rights in the database: the readers' role reads only the published tables, the publisher is no superuser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the SQLite file promises beyond every target: readers beside writers, killed writers, damage."""
+"""Promises of the SQLite file beyond every target's: readers beside writers, killed writers, damage."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_tables_of_a_killed_attempt_are_dropped_by_the_next(target: SqliteTarget
 
 
 def test_readers_need_no_right_to_write(target: SqliteTarget) -> None:
-    """The log files stay behind the last writer, since a reader in a folder it may not write to cannot make them."""
+    """The log files stay after the last writer, because a reader without write permission for the folder cannot make them."""
     publish(target, "v1", "one")
     left = {path.name for path in target.path.parent.iterdir()}
     assert {"recommendations.db-wal", "recommendations.db-shm"} <= left

@@ -1,4 +1,4 @@
-"""What an inner cut holds out, by hand for each split, and what it leaves."""
+"""Pairs that an inner cut holds out and leaves, by hand for each split."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAIRS = [(0, 0, 9), (0, 1, 5), (0, 2, 2), (0, 3, 1), (1, 0, 8), (1, 2, 7), (1, 4
 
 
 def data_of(pairs: Sequence[tuple[int, int, float]], split: SplitMethod, n_users: int = 5, n_items: int = 7) -> TrainingData:
-    """Training data of (user, item, days) with weight 1 / (1 + days); an item is 10 days older than its oldest pair."""
+    """Return training data of (user, item, days) with weight 1 / (1 + days); an item is 10 days older than its oldest pair."""
     users, items, days = (np.array(column) for column in zip(*sorted(pairs), strict=True))
     starts = np.searchsorted(users, np.arange(n_users + 1)).astype(np.int32)
     matrix = csr_array(((1 / (1 + days)).astype(np.float32), items.astype(np.int32), starts), shape=(n_users, n_items))
@@ -31,7 +31,7 @@ def data_of(pairs: Sequence[tuple[int, int, float]], split: SplitMethod, n_users
 
 
 def random_data(split: SplitMethod) -> TrainingData:
-    """200 users with about 12 of 60 items each, at whole days so that moments are shared."""
+    """Return 200 users with about 12 of 60 items each, at whole days so that moments are shared."""
     rng = np.random.default_rng(3)
     users, items = np.nonzero(rng.random((200, 60)) < 0.2)
     return data_of([(u, i, d) for u, i, d in zip(users, items, rng.integers(0, 90, len(users)), strict=True)], split, 200, 60)

@@ -60,7 +60,7 @@ class Model:
 
 @pytest.fixture
 def toy(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A model that knows all pairs, more or less clearly, by its options."""
+    """Provide a model that knows all pairs, more or less clearly, by its options."""
     (tmp_path / "extension" / "models").mkdir(parents=True)
     (tmp_path / "extension" / "models" / "toy_tuned.py").write_text(TOY)
     monkeypatch.setenv("HYBRIDREC_EXTENSIONS", str(tmp_path / "extension"))

@@ -1,4 +1,4 @@
-"""What a search has found is stored whole, used by the next night, and gives way to hybridrec.toml."""
+"""The result of a search is stored whole, used by the next night, and overridden by hybridrec.toml."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def found(options: Options, model: str = "als") -> SearchResult:
 
 @pytest.fixture
 def night(home: Path) -> Run:
-    """An opened run over the ingested small world."""
+    """Provide an opened run over the ingested small world."""
     small_world.write_core_tables()
     return open_run(Request("first", "files"), Settings.from_env())
 

@@ -114,12 +114,12 @@ class Config:
     extension_options: dict[str, dict[str, Options]] = field(default_factory=dict)
 
     def options(self, folder: str, name: str) -> Options:
-        """Overrides for an extension."""
+        """Return overrides for an extension."""
         return self.extension_options.get(folder, {}).get(name, {})
 
 
 def stored_config(raw: dict[str, Any]) -> Config:
-    """The options of a run as its run.json holds them; those of extensions were called members before decision 65."""
+    """Return the options of a run as its run.json holds them; those of extensions were called members before decision 65."""
     from pydantic import TypeAdapter
 
     named = {"extension_options" if name == "members" else name: value for name, value in raw.items()}
@@ -127,7 +127,7 @@ def stored_config(raw: dict[str, Any]) -> Config:
 
 
 def read_config(path: Path) -> Config:
-    """The defaults with the overrides of a TOML file, if there is one; PermanentError names an unknown group, extension or option."""
+    """Return the defaults with the overrides of a TOML file, if any; PermanentError names an unknown group, extension or option."""
     if not path.exists():
         return Config()
     try:
@@ -142,7 +142,7 @@ def read_config(path: Path) -> Config:
 
 
 def _event_weights(value: Any, where: str) -> dict[str, float]:
-    """The default weights with those of a group; PermanentError for a type that no event has, which would weigh nothing anywhere."""
+    """Return the default weights with those of a group; PermanentError for a type that no event has, which would weigh nothing anywhere."""
     weights = _group(value, where)
     for name, weight in weights.items():
         if name not in EVENT_TYPES:
@@ -153,7 +153,7 @@ def _event_weights(value: Any, where: str) -> dict[str, float]:
 
 
 def require_known_options(config: Config, where: str) -> None:
-    """PermanentError when an option of an extension, as under [models.als], is not a field of its Config, if it is not switched off."""
+    """Raise PermanentError if an option of an extension, as under [models.als], is not a field of its Config, if it is not switched off."""
     for folder, members in config.extension_options.items():
         for name in members.keys() & set(extensions.names(folder)):
             module, group = extensions.module(folder, name), f"{where} [{folder}.{name}]"
@@ -163,7 +163,7 @@ def require_known_options(config: Config, where: str) -> None:
 
 
 def _require_known_groups(raw: dict[str, Any], path: Path) -> None:
-    """PermanentError for a group that nobody reads: its options would be passed over in silence."""
+    """Raise PermanentError for an unknown group: its options would be ignored silently."""
     for folder, members in raw.items():
         if folder not in extensions.FOLDERS:
             raise PermanentError(f"{path}: there is no group [{folder}]; {choices(folder, (NIGHT, *extensions.FOLDERS))}")
@@ -181,7 +181,7 @@ def _group(value: Any, where: str) -> dict[str, Any]:
 
 
 def with_options(default: T, options: Options, where: str) -> T:
-    """A copy of a config dataclass with some fields replaced; PermanentError names an unknown field or a wrong type."""
+    """Return a copy of a config dataclass with some fields replaced; PermanentError names an unknown field or a wrong type."""
     known = {f.name: getattr(default, f.name) for f in fields(default)}  # type: ignore[arg-type]
     for name, value in options.items():
         if name not in known:

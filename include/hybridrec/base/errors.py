@@ -27,7 +27,7 @@ class Leak(PermanentError):
 
 
 def choices(unknown: str, known: Iterable[str]) -> str:
-    """The end of a sentence that refuses a name: the known one that looks most like it, if any does, and all of them."""
+    """Return the end of a sentence that refuses a name: the known one that looks most like it, if any does, and all of them."""
     names = sorted(known)
     close = get_close_matches(unknown.lower(), names, n=1)
     return f"{f'did you mean {close[0]}? ' if close else ''}choose from {', '.join(names) or 'none'}"

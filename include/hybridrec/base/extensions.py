@@ -27,18 +27,18 @@ FOLDERS = ("tables", "sources", "models", "strategies", "rules", "targets")
 
 
 def names(folder: str) -> tuple[str, ...]:
-    """Names of the extensions in a folder, sorted, without those that Settings.skip switches off."""
+    """List the names of the extensions in a folder, sorted, without those that Settings.skip switches off."""
     skip = Settings.from_env().skip
     return tuple(name for name in all_names(folder) if f"{folder}.{name}" not in skip)
 
 
 def all_names(folder: str) -> tuple[str, ...]:
-    """Names of the extensions in a folder, sorted, with those that are switched off."""
+    """List the names of the extensions in a folder, sorted, with those that are switched off."""
     return tuple(sorted({path.stem for root in _roots() for path in (root / folder).glob("*.py") if path.stem[0] != "_"}))
 
 
 def require_known_skips() -> None:
-    """PermanentError when HYBRIDREC_SKIP names an extension that does not exist: it would switch nothing off, and nobody would know."""
+    """Raise PermanentError if HYBRIDREC_SKIP names an unknown extension, which would silently switch nothing off."""
     for entry in sorted(Settings.from_env().skip):
         folder, _, name = entry.partition(".")
         if folder not in FOLDERS:
@@ -50,7 +50,7 @@ def require_known_skips() -> None:
 
 
 def module(folder: str, name: str) -> ModuleType:
-    """The module of one extension; PermanentError names the choices when there is none of that name."""
+    """Return the module of one extension; PermanentError names the choices when there is none of that name."""
     if name not in names(folder):
         raise PermanentError(f"{folder}: there is no {name!r}; choose from {', '.join(names(folder))}")
     builtin = LIBRARY / folder / f"{name}.py"
@@ -60,12 +60,12 @@ def module(folder: str, name: str) -> ModuleType:
 
 
 def modules(folder: str) -> dict[str, ModuleType]:
-    """All extensions in a folder by name."""
+    """Return all extensions in a folder by name."""
     return {name: module(folder, name) for name in names(folder)}
 
 
 def with_local_extensions(of_batches: Callable[[Iterator[Batch]], Iterator[Batch]]) -> Callable[[Iterator[Batch]], Iterator[Batch]]:
-    """The function for Spark's workers, whose environment may be another's: they find the extensions that this process finds."""
+    """Return the function for Spark's workers, whose environment may be another's: they find the extensions that this process finds."""
     here = {name: os.environ.get(name, "") for name in VARIABLES}
 
     def with_them(batches: Iterator[Batch]) -> Iterator[Batch]:

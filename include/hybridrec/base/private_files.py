@@ -24,11 +24,11 @@ PUBLISHED = 0o755  # of the folder that others may read
 def keep_private(settings: Settings) -> None:
     """Let this process make private files only, and close the home to others.
 
-    Takes as long as the home has entries right below it: a folder that nobody may enter hides what is in it. Folders of somebody
+    Takes as long as the home has entries right below it: a folder that others may not enter hides its content. Folders of somebody
     else stay as they are, so that a reader of the published tables may call it too.
     """
     os.umask(UMASK)
-    with suppress(OSError):  # no home yet, or one that cannot be read: whoever writes there says in a sentence what is wrong
+    with suppress(OSError):  # no home yet, or one that cannot be read: a later write reports the problem
         if _is_everybodys(settings.home):
             return
         is_readable = _published_is_open(settings)
@@ -40,7 +40,7 @@ def keep_private(settings: Settings) -> None:
 
 
 def require_own(home: Path) -> None:
-    """PermanentError where another user owns the home: they could read and replace whatever is written there."""
+    """Raise PermanentError if another user owns the home: they could read and replace whatever is written there."""
     if home.exists() and home.stat().st_uid != os.geteuid():
         raise PermanentError(
             f"{home} belongs to another user, who could read and replace what is in it; set HYBRIDREC_HOME to a folder of your own"
@@ -79,12 +79,12 @@ def write_private(path: Path, text: str) -> None:
 
 
 def _is_everybodys(home: Path) -> bool:
-    """Whether it is a folder as /tmp, where each may remove but his own: a service that writes nothing may have such a home."""
+    """Return whether it is a folder as /tmp, where each may remove but his own: a service that writes nothing may have such a home."""
     return bool(home.stat().st_mode & stat.S_ISVTX)
 
 
 def _published_is_open(settings: Settings) -> bool:
-    """What the option says; without it as it was opened before, for a job by hand must not shut services out.
+    """Return the option; if it is not set, the folder's present state, so that a job by hand does not shut services out.
 
     A home of an earlier version has other rights, 0755 by default, and so counts as closed.
     """
@@ -95,7 +95,7 @@ def _published_is_open(settings: Settings) -> bool:
 
 
 def _closed(settings: Settings) -> list[Path]:
-    """What lies right below the home and is for this user only."""
+    """Return the entries right below the home that only this user may read."""
     others = {CLUSTER, settings.published.name} if _published_is_open(settings) else {CLUSTER}
     return [entry for entry in settings.home.iterdir() if entry.name not in others]
 

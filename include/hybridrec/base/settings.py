@@ -1,4 +1,4 @@
-"""Where things are and how this machine is used, from the environment; nothing about a run."""
+"""Read locations and use of this machine from the environment; nothing about a run."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Settings:
 
     @property
     def downloads(self) -> Path:
-        """What was fetched once and is checked by hash."""
+        """Downloaded files, checked by hash."""
         return self.home / "downloads"
 
     @property
@@ -80,16 +80,16 @@ class Settings:
         return self.home / "data_docs"
 
     def warehouse(self, source: str) -> Path:
-        """The raw and core tables of one source."""
+        """Return the raw and core tables of one source."""
         return self.shared / "warehouse" / source
 
     def tuned(self, source: str) -> Path:
-        """What tune_models has found for one source, one folder a model."""
+        """Return the folder of the options that tune_models has found for one source, one folder per model."""
         return self.shared / "tuned" / source
 
     @property
     def interventions(self) -> Path:
-        """What people have done to publications; see hybridrec.publishing.interventions."""
+        """Actions of people on publications; see hybridrec.publishing.interventions."""
         return self.shared / "interventions"
 
     @property

@@ -30,7 +30,7 @@ KEPT_MODELS = 32  # a worker may serve all three splits
 
 
 class ModelChoice(NamedTuple):
-    """Models of the run that take part in its candidates, and those that were asked for and have not been fitted."""
+    """Models of the run that take part in its candidates, and requested models without a fit."""
 
     used: tuple[str, ...]
     missing: tuple[str, ...]
@@ -38,7 +38,7 @@ class ModelChoice(NamedTuple):
 
 @dataclass(frozen=True)
 class FittedModels:
-    """What a worker needs to make a split's candidates: names and paths, no models.
+    """Input of a worker that makes a split's candidates: names and paths, no models.
 
     folders: model and folder of its fit. catalogue: items that may be candidates, bool (n_items,); a byte an item travels
     with the task, since a file of it could be replaced by a second attempt at the job while workers of the first read it.
@@ -56,7 +56,7 @@ class FittedModels:
 
 
 def choose_models(run: Run) -> ModelChoice:
-    """The models fitted on all splits, as the ranker must find the same columns on each; PermanentError without a required one."""
+    """Return the models fitted on all splits, as the ranker must find the same columns on each; PermanentError without a required one."""
     fitted = {name for name in run.manifest.models if all(store.is_committed(run.dataset(f"models/{name}", split)) for split in run.splits)}
     missing = tuple(sorted(set(run.manifest.models) - fitted))
     required = [name for name in missing if extensions.module("models", name).REQUIRED]
@@ -70,35 +70,35 @@ def choose_models(run: Run) -> ModelChoice:
 
 
 def fitted_models(run: Run, split: str, names: Iterable[str]) -> FittedModels:
-    """Where a worker finds these models' fits of a split, and the split's catalogue."""
+    """Return the paths of these models' fits of a split and of the split's catalogue, for a worker."""
     folders = tuple((name, str(run.artefact(f"models/{name}", split))) for name in names)
     return FittedModels(folders, candidate_items(run, split), run.config.pool_k, run.config.pool_size)
 
 
 def candidates_ddl(names: Iterable[str]) -> str:
-    """Spark schema of the candidates of these retrievers."""
+    """Return Spark schema of the candidates of these retrievers."""
     return table("model_candidates").spark_ddl() + "".join(f", `{column}` float" for name in names for column in columns_of(name))
 
 
 def columns_of(model: str) -> tuple[str, ...]:
-    """The columns that a model adds to the candidates."""
+    """Return the columns that a model adds to the candidates."""
     rank = (f"rank_{model}",) if retrieves(model) else ()
     return (f"score_{model}", *rank, *factor_columns(model))
 
 
 def factor_columns(model: str) -> tuple[str, ...]:
-    """The columns of a model that HasFactors; none for others."""
+    """Return the columns of a model that HasFactors; none for others."""
     n_factors = getattr(extensions.module("models", model).Model, "N_FACTORS", 0)
     return tuple(f"factor_{model}_{number}" for number in range(n_factors))
 
 
 def retrieves(model: str) -> bool:
-    """Whether the model finds candidates; otherwise it only scores those of others."""
+    """Return whether the model finds candidates; otherwise it only scores those of others."""
     return hasattr(extensions.module("models", model).Model, "top_k")
 
 
 def candidate_batches(batches: Iterable[pa.RecordBatch], fitted: FittedModels) -> Iterator[pa.RecordBatch]:
-    """Candidates for batches of users: user_idx, items, weights, days (history: item numbers, rising; weight and age of each), disliked.
+    """Yield candidates for batches of users: user_idx, items, weights, days (item numbers, rising; weight and age), disliked.
 
     disliked: numbers of items that the user had and did not like, rising; the column may be missing.
     """
@@ -118,7 +118,7 @@ def _loaded(name: str, folder: str) -> PairScorer:
 
 
 def user_block_of(batch: pa.RecordBatch, n_items: int) -> UserBlock:
-    """Users with their histories from an Arrow batch."""
+    """Return users with their histories from an Arrow batch."""
     items, weights, days = batch["items"], batch["weights"], batch["days"]
     lengths = items.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
     ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
@@ -135,7 +135,7 @@ def user_block_of(batch: pa.RecordBatch, n_items: int) -> UserBlock:
 
 
 def disliked_of(batch: pa.RecordBatch, n_items: int) -> csr_array:
-    """What the users of an Arrow batch had and did not like: ones, csr float32 (n_users, n_items)."""
+    """Return the disliked items of the users of an Arrow batch: ones, csr float32 (n_users, n_items)."""
     shape = (batch.num_rows, n_items)
     if "disliked" not in batch.schema.names:
         return csr_array(shape, dtype=np.float32)
@@ -153,13 +153,12 @@ def candidate_block(
     pool_size: int,
     disliked: csr_array | None = None,
 ) -> pa.RecordBatch:
-    """model_candidates of some users: the union of each retriever's top pool_k, scored by every model.
+    """Return model_candidates of some users: the union of each retriever's top pool_k, scored by every model.
 
-    catalogue: items that may be candidates, bool (n_items,); what else a retriever names is passed over, and so is what the user
-    had and did not like (disliked: csr (n_users, n_items)).
-    Of a longer union each user keeps the pool_size pairs of the best rank with any retriever, so that every retriever has its say.
-    Sorted by the users' order in the block, then item_idx. score_<model> is null where the model has no score for
-    the pair, rank_<model> where it did not retrieve it; a model that cannot retrieve has no rank column.
+    catalogue: items that may be candidates, bool (n_items,); other items of a retriever are ignored, and so are items that the user
+    disliked (disliked: csr (n_users, n_items)). Each user keeps the pool_size pairs with the best rank in any retriever's list, so that
+    every retriever contributes. Sorted by the users' order in the block, then item_idx. score_<model> is null where the model has no score
+    for the pair, rank_<model> where it did not retrieve it; a model that cannot retrieve has no rank column.
     """
     import pyarrow as pa
 
@@ -197,7 +196,7 @@ def _cells(best: Neighbours, catalogue: NDArray[np.bool_], unwanted: NDArray[np.
 
 
 def _union(retrieved: Mapping[str, _Retrieved], n_items: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The cells that stay, rising, and how many retrievers retrieved each."""
+    """Return the cells that stay, rising, and how many retrievers retrieved each."""
     if not retrieved:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     every = np.concatenate([of_model.cells for of_model in retrieved.values()])

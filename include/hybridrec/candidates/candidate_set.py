@@ -50,7 +50,7 @@ class CandidateSet:
 
     users: int32 (n_users,), sorted; each has a row. starts: rows starts[u]:starts[u + 1] belong to users[u].
     items: int32 (n_rows,). n_history: int32 (n_users,), items in the user's history, 0 for none.
-    features: float32 (n_rows,) by column name, NaN where there is no value.
+    features: float32 (n_rows,) by column name, NaN without a value.
     """
 
     users: Ints
@@ -76,12 +76,12 @@ class CandidateSet:
         return tuple(sorted(models - set(self.retrievers)))
 
     def rows_of(self, users: Ints) -> CandidateSet:
-        """The candidates of some of the users; users without candidates are passed over."""
+        """Return the candidates of some of the users; users without candidates are passed over."""
         wanted = np.isin(self.users, users)
         return self.take(np.repeat(wanted, np.diff(self.starts)))
 
     def without(self, model: str) -> CandidateSet:
-        """The candidates as they would be had the model not existed: neither its columns nor what only it retrieved."""
+        """Return the candidates as they would be had the model not existed: neither its columns nor what only it retrieved."""
         own = {f"score_{model}", f"rank_{model}", f"z_{model}"}
         own |= {name for name in self.features if name.startswith(f"factor_{model}_")}
         others = [name for name in self.retrievers if name != model]
@@ -91,7 +91,7 @@ class CandidateSet:
         return replace(kept, features=kept.features | _normalised(kept.features, kept.starts))
 
     def take(self, mask: NDArray[np.bool_]) -> CandidateSet:
-        """Some of the rows; a user without any is passed over."""
+        """Return some of the rows; a user without any is passed over."""
         row_users = self.row_users[mask]
         starts = starts_of(row_users)
         users = row_users[starts[:-1]]
@@ -111,7 +111,7 @@ class FeatureFiles:
 
 @dataclass(frozen=True)
 class ItemColumns:
-    """What is known of every item, read once a process.
+    """Facts about every item, read once per process.
 
     features: float32 (n_items,) by column name. categories: csr float32 (n_items, n_categories) of ones.
     """
@@ -126,7 +126,7 @@ class ItemColumns:
 
 
 def feature_files(run: Run, split: str) -> FeatureFiles:
-    """The files of a split's features."""
+    """Return the files of a split's features."""
     return FeatureFiles(
         interactions=tuple(run.files("model_interactions", split)),
         user_features=tuple(run.files("model_user_features", split)),
@@ -136,14 +136,14 @@ def feature_files(run: Run, split: str) -> FeatureFiles:
 
 
 def load_candidates(run: Run, split: str, users: Ints | None = None) -> CandidateSet:
-    """The candidates of a split, of all its users or of some."""
+    """Return the candidates of a split, of all its users or of some."""
     rows = _read_users(run.files("model_candidates", split), users)
     files = feature_files(run, split)
     return build_candidates(rows, files, load_items(files))
 
 
 def build_candidates(rows: pa.Table, files: FeatureFiles, items: ItemColumns) -> CandidateSet:
-    """The candidate set of some users' rows, complete for each of them, in any order of rows."""
+    """Return the candidate set of some users' rows, complete for each of them, in any order of rows."""
     rows = rows.sort_by([("user_idx", "ascending"), ("item_idx", "ascending")])
     row_users = rows["user_idx"].to_numpy().astype(np.int32)
     row_items = rows["item_idx"].to_numpy().astype(np.int32)
@@ -167,7 +167,7 @@ def build_candidates(rows: pa.Table, files: FeatureFiles, items: ItemColumns) ->
 
 
 def load_items(files: FeatureFiles) -> ItemColumns:
-    """Item features by item_idx; an item without events counts 0 and has no age."""
+    """Return item features by item_idx; an item without events counts 0 and has no age."""
     catalogue = _read(files.items, ["item_idx", "learnt_categories"]).sort_by("item_idx")
     table = _read(files.item_features, ["item_idx", *ITEM_COUNTS, *ITEM_VALUES])
     where = table["item_idx"].to_numpy()
@@ -188,7 +188,7 @@ def _normalised(features: dict[str, Floats], starts: Starts) -> dict[str, Floats
 
 
 def _mean(columns: list[Floats]) -> Floats:
-    """Mean of the values that exist, 0 where none does."""
+    """Return the mean of the existing values, 0 without any."""
     known, total = np.zeros(len(columns[0]), np.int32), np.zeros(len(columns[0]))
     for values in columns:
         known += ~np.isnan(values)
@@ -212,7 +212,7 @@ def _count_retrievers(ranks: list[Floats], n_rows: int) -> Floats:
 
 
 def _user_columns(users: Ints, files: Iterable[str]) -> dict[str, Floats]:
-    """Features of the users, float32 (n_users,) by name; a user without history counts 0 and has no recency."""
+    """Return features of the users, float32 (n_users,) by name; a user without history counts 0 and has no recency."""
     table = _read_users(list(files), users)
     where = np.searchsorted(users, table["user_idx"].to_numpy())
     columns = {}
@@ -255,7 +255,7 @@ def _read(files: Iterable[str], columns: list[str]) -> pa.Table:
 
 
 def _read_users(files: list[str], users: Ints | None, columns: list[str] | None = None) -> pa.Table:
-    """The rows of some users, sorted or not; files sorted by user are read only where these users lie."""
+    """Return the rows of some users, sorted or not; only the needed row groups of files sorted by user are read."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.dataset as ds

@@ -1,12 +1,12 @@
-"""What a split may know of the catalogue, which is delivered as it stands today.
+"""Restrict the catalogue, which is delivered as it is today, to the knowledge of a split.
 
-Items that came into it later than a split's cut, because somebody turned to them then, would be candidates without
-history of which every single one finds its user: a ranker that is taught so lifts whatever has no history, and fails on
-the real night, where most of such items find nobody. So a split may recommend what existed before its cut.
+Items that were added after a split's cut, because a user chose them then, would be candidates without history that all have a user. A
+ranker that learns from them raises items without history, and fails in production, where most of such items have no user. So a split may
+recommend what existed before its cut.
 
-Categories can know the future too: where they are tags that users give, an item carries those of the users who turned
-to it behind the cut, and leads straight to them. Nothing says when a category came, but it shows: of items with
-equally many users before the cut those with users behind it have more categories. Then models do without.
+Categories can depend on the future too: if they are tags that users give, an item has the tags of users who chose it after the cut.
+Nothing says when a category came, but it shows: of items with equally many users before the cut those with users behind it have more
+categories. Then models do without.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ SURE = 4.0  # standard errors of the difference
 
 
 def candidate_items(run: Run, split: str) -> NDArray[np.bool_]:
-    """Items that existed before the split's cut, bool (n_items,); all of them where nothing is known of time.
+    """Return items that existed before the split's cut, bool (n_items,); all of them where nothing is known of time.
 
-    An item existed from its release or its first event on, whichever is earlier. Of those without a release date and
-    without an event before the cut nobody knows; so many of them count as existing, drawn by seed, as there are without
-    any event on the full split, where the catalogue is what it is.
+    An item existed from its release or its first event on, whichever is earlier. For items without a release date and without an event
+    before the cut it is unknown. A number of them, drawn by seed, counts as existing: as many as have no event on the full split, whose
+    catalogue is complete.
     """
     items = run.read("model_items", columns=["item_idx", "released_at", "first_event_at"]).sort_by("item_idx")
     if run.config.split != "time":
@@ -48,19 +48,19 @@ def candidate_items(run: Run, split: str) -> NDArray[np.bool_]:
 
 
 class Excess(NamedTuple):
-    """How many more categories items with users behind the cut have, as a share, and that in standard errors."""
+    """Share of additional categories of items with users after the cut, and the same in standard errors."""
 
     share: float
     standard_errors: float
 
     @property
     def is_leak(self) -> bool:
-        """Whether users behind the cut must have given them."""
+        """Whether users after the cut must have given them."""
         return self.share > MAX_EXCESS and self.standard_errors > SURE
 
 
 def category_excess(n_categories: Counts, n_before: Counts, n_behind: Counts) -> Excess:
-    """Categories of items with users behind the cut against those without, between items of equally many users before it.
+    """Compare categories of items with and without users after the cut, among items of equally many users before it.
 
     All (n_items,): categories, users before the cut, users behind it. Items without users before the cut say nothing:
     whatever is never chosen may be described badly.
@@ -80,7 +80,7 @@ def category_excess(n_categories: Counts, n_before: Counts, n_behind: Counts) ->
 
 
 def keep_learnt_categories(run: Run) -> None:
-    """Empty the learnt_categories of model_items where they know who turned to an item behind the cut of the holdout split."""
+    """Empty the learnt_categories of model_items if they reveal users after the cut of the holdout split."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -90,7 +90,7 @@ def keep_learnt_categories(run: Run) -> None:
     excess = category_excess(n_categories, n_before, n_behind)
     if not excess.is_leak:
         return
-    text = "items with users behind the cut have %.0f %% more categories than others of as many users before it: models do without them"
+    text = "items with users after the cut have %.0f %% more categories than others of as many users before it: models ignore categories"
     log.warning(text, 100 * excess.share)
     column = items.column_names.index("learnt_categories")
     none = pa.array([[]] * items.num_rows, items.schema.field(column).type)
@@ -98,7 +98,7 @@ def keep_learnt_categories(run: Run) -> None:
 
 
 def _pairs_of_items(run: Run, name: str, n_items: int) -> Counts:
-    """Pairs of each item in a table of the holdout split, batch by batch: there are as many as events."""
+    """Return pairs of each item in a table of the holdout split, batch by batch: there are as many as events."""
     import pyarrow.dataset as ds
 
     counts = np.zeros(n_items, dtype=np.int64)

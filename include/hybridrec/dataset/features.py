@@ -23,7 +23,7 @@ HAND_HELD = ("mobile", "phone", "tablet", "app")
 
 
 def user_features(events: DataFrame, split: Split) -> DataFrame:
-    """model_user_features of a split. events: user_idx, item_idx, event_at, device, stage of all positive events."""
+    """Return model_user_features of a split. events: user_idx, item_idx, event_at, device, stage of all positive events."""
     seen = _history(events, split)
     popularity = seen.groupBy("item_idx").agg(F.log1p(F.countDistinct("user_idx")).alias("log_popularity"))
     features = (
@@ -42,7 +42,7 @@ def user_features(events: DataFrame, split: Split) -> DataFrame:
 
 
 def item_features(events: DataFrame, split: Split) -> DataFrame:
-    """model_item_features of a split. events: user_idx, item_idx, event_at, device, stage of all positive events."""
+    """Return model_item_features of a split. events: user_idx, item_idx, event_at, device, stage of all positive events."""
     features = (
         _history(events, split)
         .groupBy("item_idx")
@@ -65,7 +65,7 @@ def _history(events: DataFrame, split: Split) -> DataFrame:
 
 
 def _habits(of: str) -> list[Column]:
-    """When and on what things happen: shares of the events on week-ends, in the evening, on a hand-held device; null if unknown."""
+    """Return shares of the events on week-ends, in the evening, on a hand-held device; null if unknown."""
     week_day, hour = F.dayofweek("calendar_at"), F.hour("calendar_at")
     habits = {
         "weekend": week_day.isin(1, 7),
@@ -76,10 +76,10 @@ def _habits(of: str) -> list[Column]:
 
 
 def recomputed(events: DataFrame, run: Run, users: Mapping[str, Sequence[int]]) -> dict[str, tuple[pa.Table, pa.Table]]:
-    """For each split model_user_features of some users and model_item_features of the items they have, from events that end at its cut.
+    """Recompute, for each split, the features of some users and of their items from events that end at its cut.
 
-    users: by split. Of these items all events are there, of these users too, so the values are those of the whole tables: a leak alarm
-    holds them against each other. Time is cut here by itself, since the stages may be what is wrong.
+    users: by split. All events of these items and users are there, so the values equal those of the whole tables: a leak alarm compares
+    them. Time is cut here by itself, since the stages may be what is wrong.
     """
     sampled = sorted({user for of_split in users.values() for user in of_split})
     items = {row["item_idx"] for row in events.where(F.col("user_idx").isin(*sampled)).select("item_idx").distinct().collect()}

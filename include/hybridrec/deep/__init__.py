@@ -1,4 +1,4 @@
-"""What the torch models share.
+"""Shared parts of the torch models.
 
     schedule    Schedule: the options of a training; a model's Config inherits them (no torch)
     held_out    the cut: a pair of some users is held out, to know when to stop (no torch)

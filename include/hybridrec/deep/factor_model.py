@@ -54,7 +54,7 @@ class FactorModel(DotProductModel[Options]):
 
     @abstractmethod
     def loss(self) -> Loss:
-        """What training makes small."""
+        """Return the loss that training minimises."""
 
     def fit(self, data: TrainingData) -> dict[str, float]:
         """Train on all pairs but the held-out ones, which say when to stop."""

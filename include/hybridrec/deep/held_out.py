@@ -21,7 +21,7 @@ class Examples(NamedTuple):
     items: NDArray[np.int64]
 
     def take(self, indices: NDArray[np.integer]) -> Examples:
-        """Some of the pairs."""
+        """Return some of the pairs."""
         return Examples(self.users[indices], self.items[indices])
 
 

@@ -50,10 +50,10 @@ class PairModel(ABC):
 
     @abstractmethod
     def network(self, users: Layout, items: Layout) -> nn.Module:
-        """The network for these inputs, a PairNetwork; the users have their history as one more bag, and its mean content."""
+        """Return the network for these inputs, a PairNetwork; the users have their history as one more bag, and its mean content."""
 
     def dense(self, data: TrainingData, matrix: csr_array) -> Floats:
-        """Vectors of the items for the network, float32 (n_items, n_dense); none unless a model wants them.
+        """Return vectors of the items for the network, float32 (n_items, n_dense); none unless a model wants them.
 
         matrix: the data's pairs without the held-out ones.
         """
@@ -79,7 +79,7 @@ class PairModel(ABC):
         return {"epochs": float(best.epoch), "held_out_ndcg": best.judgement, "loss": best.loss}
 
     def score_pairs(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
-        """Scores of pairs; NaN for a user without history and for an item of which the model knows nothing."""
+        """Return scores of pairs; NaN for a user without history and for an item of which the model knows nothing."""
         from hybridrec.deep.pairs import score
         from hybridrec.deep.training_loop import one_thread
 
@@ -92,7 +92,7 @@ class PairModel(ABC):
         return scores
 
     def save(self, folder: Path) -> None:
-        """The users' and items' codes, and the network's weights."""
+        """Write the users' and items' codes, and the network's weights."""
         from hybridrec.deep.training_loop import save_weights
 
         self.users.save(folder, "users")
@@ -101,7 +101,7 @@ class PairModel(ABC):
 
     @classmethod
     def load(cls, folder: Path, config: PairConfig) -> Self:
-        """The saved codes, mapped, and the network with its weights."""
+        """Return the saved codes, mapped, and the network with its weights."""
         from hybridrec.deep.training_loop import load_weights
 
         model = cls(config)

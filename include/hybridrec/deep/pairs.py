@@ -1,4 +1,4 @@
-"""What a pair scorer learns from: a user's own item against items drawn at random.
+"""Train pair scorers on a user's own item against items drawn at random.
 
 The loss is a softmax over the own item and its negatives, corrected for how often each is drawn (Bengio and Senécal,
 2008), so scores are what they would be against all items. On dense ratings without time it ranked 4 % better than pairwise
@@ -59,7 +59,7 @@ class PairTask:
         return len(self.cut.examples.users)
 
     def loss(self, examples: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
-        """Softmax of the own item among its negatives, mean over the batch."""
+        """Return the softmax of the own item among its negatives, mean over the batch."""
         pairs = self.cut.examples.take(examples)
         drawn = self.negatives.draw(len(examples), self.n_negatives, rng)
         chosen = self.negatives.were_chosen(pairs.users, drawn)
@@ -73,7 +73,7 @@ class PairTask:
         return F.cross_entropy(scores, torch.zeros(len(examples), dtype=torch.long))
 
     def judge(self) -> float:
-        """NDCG of each held-out item among random ones."""
+        """Return NDCG of each held-out item among random ones."""
         held_out, rivals = self.cut.held_out, self._rivals
         if not len(held_out.users):
             return float("nan")
@@ -99,7 +99,7 @@ class PairTask:
 
 
 def score(network: PairNetwork, users: FieldTable, items: FieldTable, rows: NDArray[np.integer], columns: NDArray[np.integer]) -> Floats:
-    """Scores of pairs (users row rows[i], items row columns[i]); each user and each item goes through its side once."""
+    """Return scores of pairs (users row rows[i], items row columns[i]); each user and each item goes through its side once."""
     asked, indices = np.unique(columns, return_inverse=True)
     scores = np.empty(len(rows), dtype=np.float32)
     with torch.no_grad():
@@ -112,7 +112,7 @@ def score(network: PairNetwork, users: FieldTable, items: FieldTable, rows: NDAr
 
 
 def forget(table: FieldTable, name: str, share: float, rng: np.random.Generator) -> FieldTable:
-    """The table with a share of one field's codes unknown; as it is if it has no such field."""
+    """Return the table with a share of one field's codes unknown; as it is if it has no such field."""
     if name not in table.layout.names:
         return table
     codes = table.codes[:, table.layout.names.index(name)]

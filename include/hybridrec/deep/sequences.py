@@ -40,7 +40,7 @@ class Sequences(NamedTuple):
     starts: NDArray[np.int64]
 
     def shuffled(self, users: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-        """The items with those of some different users in a new order."""
+        """Return the items with those of some different users in a new order."""
         lengths = self.starts[users + 1] - self.starts[users]
         positions = _ranges(self.starts[users], lengths)
         order = np.lexsort((rng.random(len(positions)), self.users[positions]))
@@ -62,7 +62,7 @@ class Rows(NamedTuple):
 
 
 def sequences(matrix: csr_array, days: NDArray[np.floating], seed: int) -> Sequences:
-    """Everybody's items by age, the days of each stored pair; equally old ones in an order that ignores their numbers."""
+    """Return everybody's items by age, the days of each stored pair; equally old ones in an order that ignores their numbers."""
     users = row_numbers(matrix).astype(np.int64)
     tie = np.random.default_rng(seed).permutation(matrix.shape[1])[matrix.indices]
     order = np.lexsort((tie, -days, users))
@@ -70,7 +70,7 @@ def sequences(matrix: csr_array, days: NDArray[np.floating], seed: int) -> Seque
 
 
 def windows_to_learn(histories: Sequences, width: int) -> Rows:
-    """Windows that cover all sequences from the newest end; each position's answer is the position behind it."""
+    """Return windows that cover all sequences from the newest end; each position's answer is the position behind it."""
     lengths = np.maximum(np.diff(histories.starts) - 1, 0)  # the newest item is an answer only
     n_windows = -(-lengths // width)
     users = np.repeat(np.arange(len(lengths)), n_windows)
@@ -80,7 +80,7 @@ def windows_to_learn(histories: Sequences, width: int) -> Rows:
 
 
 def newest_windows(histories: Sequences, users: NDArray[np.int64], width: int) -> Rows:
-    """The newest window of each of some users with a history."""
+    """Return the newest window of each of some users with a history."""
     ends = histories.starts[users + 1]
     return pack(np.maximum(ends - width, histories.starts[users]), ends, width)
 
@@ -129,7 +129,7 @@ class SequenceTask:
         return len(self.rows.positions)
 
     def loss(self, examples: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
-        """Softmax of the next item among the negatives, mean over the batch's positions."""
+        """Return the softmax of the next item among the negatives, mean over the batch's positions."""
         positions = self.rows.positions[examples]
         real = positions != NOTHING
         order = self.sequences.items if self.ordered else self.sequences.shuffled(np.unique(self.sequences.users[positions[real]]), rng)
@@ -143,7 +143,7 @@ class SequenceTask:
         return sampled_softmax(said[torch.from_numpy(real)], vectors, of_answers, of_others, log_share)
 
     def judge(self) -> float:
-        """NDCG of each held-out item among all items that its user has not seen."""
+        """Return NDCG of each held-out item among all items that its user has not seen."""
         users, items = self.cut.held_out
         if not len(users):
             return float("nan")
@@ -159,14 +159,14 @@ class SequenceTask:
         return float(np.concatenate(gains).mean())
 
     def _ahead(self, positions: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-        """Where the answers stand: behind the position, or, of a share of them, anywhere ahead in the user's sequence."""
+        """Return the positions of the answers: the next one, or for a share of them any later one in the user's sequence."""
         left = self.sequences.starts[self.sequences.users[positions] + 1] - 1 - positions
         far = rng.random(len(positions)) < self.far_share
         steps: NDArray[np.int64] = np.where(far, 1 + rng.random(len(positions)) * left, 1).astype(np.int64)
         return positions + steps
 
     def _others(self, rng: np.random.Generator) -> tuple[NDArray[np.int64], Floats]:
-        """Items to tell the answers from, and the logarithm of how often each is expected among them."""
+        """Return items to tell the answers from, and the logarithm of how often each is expected among them."""
         known = np.flatnonzero(np.diff(self.negatives.upto, prepend=0))
         if len(known) <= self.n_negatives:
             return known, np.zeros(len(known), dtype=np.float32)
@@ -175,7 +175,7 @@ class SequenceTask:
 
 
 def sampled_softmax(said: Tensor, vectors: Tensor, answers: Tensor, others: Tensor, log_share: Floats) -> Tensor:
-    """Mean loss of the answers among others: one drawn stands for as many as it was unlikely, the answer for itself alone.
+    """Return mean loss of the answers among others: one drawn stands for as many as it was unlikely, the answer for itself alone.
 
     said: (n, D). vectors: (m, D), which answers (n,) and others (k,) are numbers of. log_share: (k,), the logarithm of how
     often each of the others was to be expected.
@@ -187,7 +187,7 @@ def sampled_softmax(said: Tensor, vectors: Tensor, answers: Tensor, others: Tens
 
 
 def read(network: SequenceNetwork, vectors: Floats, items: NDArray[np.int64], rows: Rows) -> Floats:
-    """What the network says behind the last position of each window, float32 (n_windows, D).
+    """Read each window and return the network's output after its last position, float32 (n_windows, D).
 
     vectors: float32 (n_items, D). items: of the sequences, in their order or in another.
     """
@@ -207,13 +207,13 @@ def read(network: SequenceNetwork, vectors: Floats, items: NDArray[np.int64], ro
 
 
 def spread(vectors: Tensor, real: NDArray[np.bool_]) -> Tensor:
-    """Vectors (n_real, D) at the positions (n, W) that are real, zero elsewhere -> (n, W, D)."""
+    """Return vectors (n_real, D) at the positions (n, W) that are real, zero elsewhere -> (n, W, D)."""
     numbers = np.where(real, np.cumsum(real).reshape(real.shape), 0)
     return F.embedding(torch.from_numpy(numbers), F.pad(vectors, (0, 0, 1, 0)))
 
 
 def _ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """start, start + 1, ... for each start, one after the other."""
+    """Return start, start + 1, ... for each start, in sequence."""
     firsts = np.cumsum(lengths) - lengths
     ranges: NDArray[np.int64] = np.repeat(starts - firsts, lengths) + np.arange(lengths.sum())
     return ranges

@@ -27,7 +27,7 @@ MIN_BATCH = 128  # but not in tiny ones
 
 
 class TrainingTask(Protocol):
-    """What a network learns from and is judged by. Examples are numbers from 0 to n_examples - 1."""
+    """Training data and evaluation of a network. Examples are numbers from 0 to n_examples - 1."""
 
     @property
     def network(self) -> nn.Module:
@@ -35,13 +35,13 @@ class TrainingTask(Protocol):
 
     @property
     def n_examples(self) -> int:
-        """How many examples there are."""
+        """Number of examples."""
 
     def loss(self, examples: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
-        """The mean loss of a batch; negatives and drop-outs are drawn by rng."""
+        """Return the mean loss of a batch; negatives and drop-outs are drawn by rng."""
 
     def judge(self) -> float:
-        """How well the held-out pairs are ranked, higher is better; NaN when there are none."""
+        """Return the quality of the ranking of the held-out pairs, higher is better; NaN if there are none."""
 
 
 class AdamW:
@@ -94,7 +94,7 @@ class Fit(NamedTuple):
 
 
 class Step(NamedTuple):
-    """How an epoch's steps are taken."""
+    """Steps of an epoch."""
 
     task: TrainingTask
     optimiser: AdamW
@@ -112,7 +112,7 @@ class Step(NamedTuple):
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One thread of torch: two bought nothing, and the bits are the same whatever the machine."""
+    """Run torch with one thread: a second one gains nothing, and the bits are the same on every machine."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -123,7 +123,7 @@ def one_thread() -> Iterator[None]:
 
 @contextmanager
 def reproducible(seed: int) -> Iterator[None]:
-    """One thread and a seeded generator of torch; both are put back afterwards."""
+    """Run torch with one thread and a seeded generator; both are restored afterwards."""
     with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         torch.set_flush_denormal(True)  # gradients that fade away would slow the arithmetic down
@@ -171,7 +171,7 @@ def _epoch(step: Step, batches: Sequence[NDArray[np.int64]], epoch: int) -> Fit:
 
 
 def _batches(n_examples: int, schedule: Schedule, rng: np.random.Generator) -> list[NDArray[np.int64]]:
-    """An epoch's batches, of equal size or nearly so."""
+    """Return an epoch's batches, of equal size or nearly so."""
     size = min(max(n_examples, MIN_EXAMPLES_PER_EPOCH), schedule.examples_per_epoch)
     rounds = [rng.choice(n_examples, size=min(size, n_examples), replace=False) for _ in range(math.ceil(size / n_examples))]
     order = np.concatenate(rounds)[:size]

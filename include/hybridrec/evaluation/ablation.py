@@ -1,4 +1,4 @@
-"""What each model buys: a strategy with it, minus the same strategy fitted and judged on a candidate set without it.
+"""Measure each model's contribution: a strategy with it, minus the same strategy fitted and evaluated on a candidate set without it.
 
 The model's columns and what it alone retrieved are taken from the sets of both splits, so a strategy meets the candidates as
 it would be had the model never existed. Every night measures the published strategy on a sample of the users, with few
@@ -37,7 +37,7 @@ Fit = Callable[[str, LabelledCandidates], Strategy]
 
 
 class Cost(NamedTuple):
-    """What fitting a model took: seconds over all splits, MiB at the peak."""
+    """Cost of a model's fits: seconds over all splits, MiB at the peak."""
 
     seconds: float
     peak_mib: float
@@ -63,7 +63,7 @@ class Ablation:
 
 @dataclass(frozen=True)
 class CandidateSets:
-    """Where strategies learn and where they are judged. n_items: of the catalogue. k: length of the lists."""
+    """Data for fitting and evaluating strategies. n_items: of the catalogue. k: length of the lists."""
 
     train: LabelledCandidates
     judged: LabelledCandidates
@@ -71,7 +71,7 @@ class CandidateSets:
     k: int
 
     def without(self, model: str) -> CandidateSets:
-        """The same had the model never existed."""
+        """Return the same had the model never existed."""
         train, judged = (labelled._replace(candidates=labelled.candidates.without(model)) for labelled in (self.train, self.judged))
         return replace(self, train=train, judged=judged)
 
@@ -84,7 +84,7 @@ class Quality(NamedTuple):
 
 
 def ablate_night(run: Run, ready: Strategy, name: str, threads: int) -> list[Ablation]:
-    """The cheap version: one strategy, on a sample of the users, fitted again with few trees, with and without each model."""
+    """Return the cheap version: one strategy, on a sample of the users, fitted again with few trees, with and without each model."""
     train, judged = (labelled_candidates(run, split, NIGHT_ROWS) for split in ("ranker", "holdout"))
 
     def fit(_: str, labelled: LabelledCandidates) -> Strategy:
@@ -95,7 +95,7 @@ def ablate_night(run: Run, ready: Strategy, name: str, threads: int) -> list[Abl
 
 
 def ablate_fully(run: Run, names: Iterable[str], left_out: Iterable[str], threads: int) -> list[Ablation]:
-    """The whole version: strategies learn from all rows, and choose anew, with and without each of the models (empty: all)."""
+    """Return the whole version: strategies learn from all rows, and choose again, with and without each of the models (empty: all)."""
 
     def fit(name: str, labelled: LabelledCandidates) -> Strategy:
         return _refitted(strategies.create(name, run.config), labelled, run, threads)
@@ -107,7 +107,7 @@ def ablate_fully(run: Run, names: Iterable[str], left_out: Iterable[str], thread
 def ablate(
     run: Run, scope: Scope, sets: CandidateSets, names: Iterable[str], fit: Fit, left_out: Iterable[str] = (), at_once: int = 1
 ) -> list[Ablation]:
-    """A row for each model, or each of `left_out`, and each of the named strategies; PermanentError for a model that the candidates lack.
+    """Return a row for each model, or each of `left_out`, and each named strategy; PermanentError for an unknown model.
 
     at_once: models that are left out at the same time, each with candidates of its own.
     """
@@ -142,7 +142,7 @@ def ablate(
 
 
 def unique_hits(labelled: LabelledCandidates, model: str) -> int:
-    """Labels that the model alone retrieved; a pair scorer retrieves none."""
+    """Return labels that the model alone retrieved; a pair scorer retrieves none."""
     if model not in labelled.candidates.retrievers:
         return 0
     alone = (labelled.candidates.features["n_sources"] == 1) & ~np.isnan(labelled.candidates.features[f"rank_{model}"])
@@ -150,7 +150,7 @@ def unique_hits(labelled: LabelledCandidates, model: str) -> int:
 
 
 def fit_costs(run: Run) -> dict[str, Cost]:
-    """What each model's fits took, from the records that the tasks have left."""
+    """Return the cost of each model's fits, from the records of the tasks."""
     costs: dict[str, Cost] = {}
     for record in job.read_records(run.folder):
         if record.job == "train_model":
@@ -161,7 +161,7 @@ def fit_costs(run: Run) -> dict[str, Cost]:
 
 
 def as_columns(rows: Iterable[Ablation]) -> list[dict[str, object]]:
-    """Rows for an Arrow table."""
+    """Return rows for an Arrow table."""
     return [asdict(row) for row in rows]
 
 
@@ -178,9 +178,9 @@ def _refitted(strategy: Strategy, labelled: LabelledCandidates, run: Run, thread
 
 
 def _in_short(strategy: LearntStrategy) -> LearntStrategy:
-    """The strategy with few trees, where its options count them, and all columns for each.
+    """Return the strategy with few trees, where its options count them, and all columns for each.
 
-    Columns that are drawn would be drawn anew without the model's, and the luck of the draw weighs more than most models.
+    Drawn columns would be drawn again without the model's, and chance weighs more than most models.
     """
     options = getattr(strategy, "config", None)
     if options is None or not hasattr(options, "rounds"):

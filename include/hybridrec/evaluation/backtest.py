@@ -19,12 +19,12 @@ ALL_CANDIDATES = ("@pool", "@100")  # metrics that are not of a list
 
 
 def origin_id(run_id: str, number: int) -> str:
-    """Id of the run of an origin; 1 is the newest."""
+    """Return the id of the run of an origin; 1 is the newest."""
     return f"{run_id}.origin-{number}"
 
 
 def judged_origins(backtest: Run) -> list[Run]:
-    """The runs of the origins that have been judged, the oldest first; PermanentError when there is none."""
+    """Return the runs of the origins that have been judged, the oldest first; PermanentError when there is none."""
     folder, begin = backtest.settings.runs, origin_id(backtest.run_id, 0).removesuffix("0")
     opened = [name for name in shared_files.children(folder) if name.startswith(begin) and shared_files.modified(folder / name / MANIFEST)]
     runs = [Run.open(name, backtest.settings) for name in opened]
@@ -35,7 +35,7 @@ def judged_origins(backtest: Run) -> list[Run]:
 
 
 def origin_rows(origins: list[Run], k: int) -> pa.Table:
-    """out_backtest: the origins' out_metrics of lists of k, and of the candidates."""
+    """Return out_backtest: the origins' out_metrics of lists of k, and of the candidates."""
     import pyarrow as pa
 
     parts = []

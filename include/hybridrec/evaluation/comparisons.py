@@ -31,14 +31,14 @@ class Comparison:
     n_users: int
 
     def text(self) -> str:
-        """As "weighted - stacking: ndcg@20 +0.0031 [-0.0102, +0.0161], 812 users"."""
+        """Format as "weighted - stacking: ndcg@20 +0.0031 [-0.0102, +0.0161], 812 users"."""
         interval = f"{self.difference:+.4f} [{self.low:+.4f}, {self.high:+.4f}]"
         return f"{self.name} - {self.against}: {self.metric} {interval}, {_users(self.n_users)}"
 
 
 @dataclass(frozen=True)
 class Resampling:
-    """How intervals are drawn."""
+    """Settings of the intervals."""
 
     samples: int
     seed: int
@@ -54,7 +54,7 @@ class Pair(NamedTuple):
 
 
 def compare(pairs: list[Pair], lists: JudgedLists, segment: str, how: Resampling) -> list[Comparison]:
-    """Each pair over the users of `lists`, who are all of the segment; all pairs are resampled together."""
+    """Return each pair over the users of `lists`, who are all of the segment; all pairs are resampled together."""
     if not pairs or not len(lists.labels.users):
         return []
     quality = {(key, pair.k): lists.quality(key, pair.k) for pair in pairs for key in (pair.ours, pair.theirs)}
@@ -68,7 +68,7 @@ def compare(pairs: list[Pair], lists: JudgedLists, segment: str, how: Resampling
 
 
 def compare_lists(lists: JudgedLists, how: Resampling) -> list[Comparison]:
-    """In every segment: each list against the default strategy, each strategy against popularity and the best single retriever."""
+    """Compare, in every segment, each list with the default strategy, each strategy with popularity and the best retriever."""
     default = default_list(lists)
     rows = []
     for segment in JUDGED_SEGMENTS:
@@ -88,19 +88,19 @@ def _pairs(lists: JudgedLists, default: Key, k: int) -> list[Pair]:
 
 
 def best_retriever(lists: JudgedLists, k: int) -> Key | None:
-    """The retriever with the highest mean NDCG of these users, the first by name of equals; None without a retriever."""
+    """Return the retriever with the highest mean NDCG of these users, the first by name of equals; None without a retriever."""
     retrievers = sorted(key for key in lists.judged if key[0] == "source")
     return max(retrievers, key=lambda key: float(lists.quality(key, k).mean()), default=None)
 
 
 def default_list(lists: JudgedLists) -> Key:
-    """The list that is published unless another is better: stacking, or the first strategy where that is switched off."""
+    """Return the list that is published unless another is better: stacking, or the first strategy where that is switched off."""
     names = [key for key in lists.judged if key[0] == "strategy"]
     return ("strategy", strategies.DEFAULT) if ("strategy", strategies.DEFAULT) in names else (names or list(lists.judged))[0]
 
 
 def decide(lists: JudgedLists, comparisons: list[Comparison], k: int) -> dict[str, Choice]:
-    """For each segment the default, unless another list is better with the whole interval above 0; then the best such."""
+    """Choose for each segment the default, unless other lists are better with the whole interval above 0; then the best of them."""
     kind, default = default_list(lists)
     kinds = {name: kind for kind, name in lists.judged}
     choices = {}
@@ -136,5 +136,5 @@ def _beside_best_retriever(of_segment: list[Comparison], name: str) -> str:
 
 
 def as_columns(rows: list[Comparison]) -> list[dict[str, object]]:
-    """Rows for an Arrow table."""
+    """Return rows for an Arrow table."""
     return [asdict(row) for row in rows]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Evaluation(NamedTuple):
-    """What a night's evaluation found. figures: what stands beside the choices in decision.json."""
+    """Result of a night's evaluation. figures: further content of decision.json."""
 
     metrics: pa.Table
     comparisons: pa.Table
@@ -58,7 +58,7 @@ def evaluate(run: Run, threads: int, ablate: bool = True) -> Evaluation:
 
 
 def published_strategy(lists: JudgedLists, choices: dict[str, Choice]) -> str:
-    """The strategy that most of the judged users get, the default where none does; empty in a night without strategies."""
+    """Return the strategy that most of the evaluated users get, else the default; empty in a night without strategies."""
     kind, default = default_list(lists)
     served = {choice.name: 0 for choice in choices.values() if choice.kind == "strategy"}
     for segment, choice in choices.items():
@@ -68,7 +68,7 @@ def published_strategy(lists: JudgedLists, choices: dict[str, Choice]) -> str:
 
 
 def load_strategies(run: Run) -> dict[str, Strategy]:
-    """Every strategy that is switched on, ready to score."""
+    """Return every strategy that is switched on, ready to score."""
     ready = {}
     for name in extensions.names(strategies.FOLDER):
         folder = run.artefact(strategies.artefact_name(name)) if strategies.learns(name) else None
@@ -77,7 +77,7 @@ def load_strategies(run: Run) -> dict[str, Strategy]:
 
 
 def judge_all(run: Run, labelled: LabelledCandidates, ready: dict[str, Strategy]) -> JudgedLists:
-    """All lists of the holdout split."""
+    """Return all lists of the holdout split."""
     lengths = history_lengths(run, "holdout", labelled.labels.users)
     segments = segments_of(lengths, run.config.light_max_items)
     ks = tuple(sorted({10, 20, run.config.k}))
@@ -85,7 +85,7 @@ def judge_all(run: Run, labelled: LabelledCandidates, ready: dict[str, Strategy]
 
 
 def catalogue(run: Run) -> Catalogue:
-    """How well each item is known before the holdout split's cut, and what it is about."""
+    """Return each item's popularity before the holdout split's cut, and its content."""
     table = run.read("model_item_features", "holdout", ["item_idx", "item_n_users"])
     items = run.read("model_items").sort_by("item_idx").to_pandas()
     known = np.zeros(len(items))

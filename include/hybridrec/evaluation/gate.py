@@ -2,7 +2,7 @@
 
 The challenger's policy, the champion's and popularity rank the same candidates of the holdout split. The challenger is promoted when it
 is not clearly below popularity and, by the paired interval's lower end, loses no more than the tolerance against the
-champion. The candidates are tonight's for both, so what is compared is how candidates are ranked, not how they are found.
+champion. Both rank the candidates of this run, so the gate compares ranking, not retrieval.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class Champion:
 class Verdict:
     """The gate's outcome.
 
-    serving: whose policy ranks tonight's lists: the challenger's, the champion's, or where neither may, the equal-weight
-    blend or popularity. reasons: sentences with figures. comparisons: the rows behind them.
+    serving: the policy that ranks the lists: the challenger's, the champion's, or if neither may, the equal-weight blend or popularity.
+    reasons: sentences with figures. comparisons: the rows behind them.
     """
 
     promoted: bool
@@ -58,7 +58,7 @@ class Verdict:
     comparisons: tuple[Comparison, ...]
 
     def as_json(self) -> dict[str, object]:
-        """For promotion.json."""
+        """Return the content of promotion.json."""
         return asdict(self)
 
 
@@ -81,11 +81,11 @@ def judge_promotion(run: Run, challenger: Policy, champion: Champion | None) -> 
         return Verdict(True, CHALLENGER, (*reasons, "promoted"), tuple(rows))
     serving = _stand_in(champion, notes, quality, k, how)
     served = _beside_best_retriever(run, labelled, serving, quality[_rank_by(serving, champion)], how)
-    return Verdict(False, serving, (*reasons, *refusals, f"refused; tonight's lists are ranked by {serving}"), (*rows, *served))
+    return Verdict(False, serving, (*reasons, *refusals, f"refused; the lists are ranked by {serving}"), (*rows, *served))
 
 
 def stand_in_choices(serving: Serving, reason: str) -> dict[str, Choice]:
-    """The choices of a policy that needs no fitted strategy."""
+    """Return the choices of a policy that needs no fitted strategy."""
     choice = Choice("source", POPULARITY, reason) if serving == "popularity" else Choice("strategy", "weighted", reason)
     return dict.fromkeys(SEGMENTS, choice)
 
@@ -99,14 +99,14 @@ def _blend_quality(labelled: LabelledCandidates, k: int) -> Doubles:
 
 
 def _popular(labelled: LabelledCandidates, k: int) -> dict[str, Doubles]:
-    """NDCG of popularity's lists, if it is a retriever of this night."""
+    """Return NDCG of popularity's lists, if it is a retriever of this night."""
     if POPULARITY not in labelled.candidates.retrievers:
         return {}
     return {POPULARITY: _quality(retriever_scores(labelled.candidates, POPULARITY), labelled, k)}
 
 
 def _champion_quality(champion: Champion | None, labelled: LabelledCandidates, k: int) -> tuple[dict[str, Doubles], list[str]]:
-    """NDCG of the champion's lists; where it cannot rank tonight's candidates, that of the equal-weight blend, and a note."""
+    """Return NDCG of the champion's lists; if it cannot rank these candidates, that of the equal-weight blend, and a note."""
     if champion is None:
         return {}, []
     try:
@@ -116,7 +116,7 @@ def _champion_quality(champion: Champion | None, labelled: LabelledCandidates, k
         policy.require_fit(labelled.candidates)
         return {f"champion {champion.version}": _quality(policy.score(labelled.candidates), labelled, k)}, []
     except PermanentError as error:
-        note = f"champion {champion.version} cannot rank tonight's candidates, the equal-weight blend is compared in its place: {error}"
+        note = f"champion {champion.version} cannot rank these candidates, the equal-weight blend is compared in its place: {error}"
         log.warning(note)
         return {BLEND: _blend_quality(labelled, k)}, [note]
 
@@ -127,13 +127,13 @@ def _overall(ours: str, theirs: str, quality: dict[str, Doubles], k: int, how: R
 
 
 def _rank_by(serving: Serving, champion: Champion | None) -> str:
-    """The name under which the quality of a stand-in's lists is kept."""
+    """Return the name under which the quality of a stand-in's lists is kept."""
     names = {"blend": BLEND, "popularity": POPULARITY}
     return names[serving] if serving in names or champion is None else f"champion {champion.version}"
 
 
 def _beside_best_retriever(run: Run, labelled: LabelledCandidates, serving: Serving, ours: Doubles, how: Resampling) -> list[Comparison]:
-    """The stand-in's lists against the single retriever that evaluate has found best, over the users who are served."""
+    """Return the stand-in's lists against the single retriever that evaluate has found best, over the users who are served."""
     if not store.is_committed(run.dataset("out_comparisons")):
         return []
     rows = run.read("out_comparisons", columns=["question", "name", "against"]).to_pylist()
@@ -156,7 +156,7 @@ def _refusals(rows: list[Comparison], tolerance: float) -> list[str]:
 
 
 def _stand_in(champion: Champion | None, notes: list[str], quality: dict[str, Doubles], k: int, how: Resampling) -> Serving:
-    """Who ranks when the challenger's may not: the champion if it can, else the blend unless that is below popularity."""
+    """Choose the ranker if the challenger is refused: the champion if it can rank, else the blend unless it is below popularity."""
     if champion is not None and not notes:
         return "champion"
     if POPULARITY in quality and np.any(quality[POPULARITY]):

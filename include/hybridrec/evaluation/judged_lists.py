@@ -29,7 +29,7 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What metrics beyond accuracy need.
+    """Input of metrics beyond accuracy.
 
     n_users_of_item: users who know each item before the cut, float64 (n_items,). n_users: users with history.
     vectors: content of the items, csr (n_items, n_terms), rows of length 1, or 0 without content.
@@ -58,7 +58,7 @@ class JudgedLists:
     n_candidates: Doubles
 
     def of_segment(self, segment: str) -> JudgedLists:
-        """The lists of a segment's users; with `new_items` the same lists, held against labels on new items alone."""
+        """Return the lists of a segment's users; with `new_items` the same lists, compared with labels on new items only."""
         if segment == ALL:
             return self
         kept = self._labels_in(segment)
@@ -73,18 +73,18 @@ class JudgedLists:
         return replace(self, **parts, segments=self.segments[users], n_candidates=self.n_candidates[users])  # type: ignore[arg-type]
 
     def quality(self, key: Key, k: int) -> Doubles:
-        """NDCG of each user's list, the measure by which lists are compared."""
+        """Return NDCG of each user's list, the measure by which lists are compared."""
         return metrics.ndcg(self.judged[key], k)
 
     def _labels_in(self, segment: str) -> Flags:
-        """Which labels count in a segment; a new item is one that nobody has in the history before the split's cut."""
+        """Mark the labels that count in a segment; a new item is in no history before the split's cut."""
         if segment == NEW_ITEMS:
             return np.asarray(self.catalogue.n_users_of_item[self.labels.items] == 0)
         return np.repeat(self.segments == segment, np.diff(self.labels.starts))
 
 
 def labels_where(labels: Labels, kept: Flags) -> Labels:
-    """Some of the labels, bool (n_labels,); a user without any left is left out."""
+    """Return some of the labels, bool (n_labels,); a user without any left is left out."""
     sizes = np.add.reduceat(kept, labels.starts[:-1], dtype=np.int64)
     starts = np.concatenate([[0], np.cumsum(sizes[sizes > 0])]).astype(np.int64)
     return Labels(labels.users[sizes > 0], starts, labels.items[kept], labels.gains[kept])
@@ -113,7 +113,7 @@ def judge_lists(
 
 
 def metric_rows(lists: JudgedLists, samples: int, seed: int, threads: int = 1) -> pa.Table:
-    """out_metrics: every list, segment and metric; segments without users have no rows. threads: share a segment's users."""
+    """Return out_metrics: every list, segment and metric; segments without users have no rows. threads: share a segment's users."""
     import pyarrow as pa
 
     rows: list[dict[str, object]] = []
@@ -147,14 +147,14 @@ def _of_list(judged: Judged, k: int, catalogue: Catalogue, threads: int) -> dict
 
 
 def _component_metrics(lists: JudgedLists) -> dict[tuple[str, str, str], Doubles]:
-    """What all candidates and each retriever's own can find at all, and what only one retriever finds."""
+    """Return the recall of all candidates and of each retriever's own, and the share that only one retriever finds."""
     starts = lists.labels.starts
     recalls = {key: np.add.reduceat(flags, starts[:-1], dtype=np.float64) / np.diff(starts) for key, flags in lists.retrieved.items()}
     return recalls | {("pool", "pool", "n_candidates"): lists.n_candidates}
 
 
 def _table_metrics(lists: JudgedLists, segment: str, threads: int) -> list[dict[str, object]]:
-    """How the segment's lists together use the catalogue; of a table there is one, so the interval has no width."""
+    """Return the catalogue metrics of the segment's lists together; there is one table, so the interval has no width."""
     rows = []
     for (kind, name), judged in lists.judged.items():
         for k in lists.ks:
@@ -180,7 +180,7 @@ def _row(key: tuple[str, str, str], segment: str, estimate: Interval, n_users: i
 
 
 def _found_labels(candidates: CandidateSet, labels: Labels) -> dict[tuple[str, str, str], Flags]:
-    """Which labels are among the candidates, and which each retriever retrieved: within its first places, at all, and it alone."""
+    """Mark the labels among the candidates, and the labels of each retriever: in its first positions, at all, alone."""
     hits = np.flatnonzero(row_gains(candidates, labels) > 0)
     keys = pair_keys(np.repeat(labels.users, np.diff(labels.starts)), labels.items)
     at = np.searchsorted(keys, pair_keys(candidates.row_users[hits], candidates.items[hits]))  # the label of each hit

@@ -32,14 +32,14 @@ TOO_GOOD, MIN_JUDGED = 0.98, 20  # see require_not_too_good
 
 
 class Finding(NamedTuple):
-    """What an alarm that stayed silent has looked at, for the report."""
+    """Checks of an alarm that stayed silent, for the report."""
 
     alarm: str
     detail: str
 
 
 def require_not_too_good(run: Run, split: str) -> Finding:
-    """Leak when a column of the candidates by itself puts nearly all labels before the other candidates, which only the labels can."""
+    """Raise Leak if a column of the candidates by itself puts nearly all labels before the other candidates, which only the labels can."""
     labels = load_labels(run, split)
     candidates = load_candidates(run, split, sample_users(labels, SHUFFLED_USERS // 4, run.config.seed))
     quality = {name: column_quality(candidates, values, row_gains(candidates, labels) > 0) for name, values in candidates.features.items()}
@@ -47,7 +47,7 @@ def require_not_too_good(run: Run, split: str) -> Finding:
 
 
 def column_quality(candidates: CandidateSet, values: Floats, hits: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Share of a user's other candidates that the column puts below each label, a mean for each user who has both; the AUC.
+    """Return the share of a user's other candidates that the column puts below each label, a mean for each user who has both; the AUC.
 
     0.5: it says nothing. A missing value is below all others, equal values are half below.
     """
@@ -79,7 +79,7 @@ def _require_below(quality: dict[str, NDArray[np.float64]], split: str) -> Findi
 
 
 def require_unlearnable_night(run: Run) -> Finding:
-    """Leak when the way from the run's tables to a fitted ranker lets labels be learnt that mean nothing; see require_unlearnable."""
+    """Raise Leak if the way from the run's tables to a fitted ranker lets labels be learnt that mean nothing; see require_unlearnable."""
     split = run.splits[0]
     labels = load_labels(run, split)
     users = sample_users(labels, SHUFFLED_USERS, run.config.seed)
@@ -101,7 +101,7 @@ def require_unlearnable_night(run: Run) -> Finding:
 
 @contextmanager
 def _with_labels(run: Run, split: str, labels: Labels) -> Iterator[Run]:
-    """The run as it would be with other labels of the split."""
+    """Yield the run with other labels of the split."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -119,7 +119,7 @@ def _with_labels(run: Run, split: str, labels: Labels) -> Iterator[Run]:
 
 
 class Chance(NamedTuple):
-    """How far a ranker of shuffled labels is above chance: its mean NDCG, of so many users, the test's score and the score's limit."""
+    """Margin of a ranker of shuffled labels over chance: its mean NDCG, the number of users, the test's score and its limit."""
 
     mean: float
     n_users: int
@@ -142,7 +142,7 @@ def above_chance(differences: NDArray[np.float64], false_alarm: float = FALSE_AL
 
 
 def require_unlearnable(build: Callable[[Labels], CandidateSet], labels: Labels, config: Config, k: int, seed: int) -> Chance:
-    """Leak when a ranker learns labels that were drawn at random.
+    """Raise Leak if a ranker learns labels that were drawn at random.
 
     build: the way from labels to the candidates that is under suspicion; an honest one does not look at them. Each user's
     labels are moved to random candidates first. The ranker, its trees alone, learns from a third of the users and is judged
@@ -173,7 +173,7 @@ def require_unlearnable(build: Callable[[Labels], CandidateSet], labels: Labels,
 
 
 def _most_used(candidates: CandidateSet, hits: NDArray[np.bool_]) -> str:
-    """The column that tells these labels best."""
+    """Return the column that tells these labels best."""
     quality = {
         name: abs(float(column_quality(candidates, values, hits).mean()) - 0.5) for name, values in sorted(candidates.features.items())
     }
@@ -181,7 +181,7 @@ def _most_used(candidates: CandidateSet, hits: NDArray[np.bool_]) -> str:
 
 
 def shuffle_labels(candidates: CandidateSet, labels: Labels, generator: np.random.Generator) -> Labels:
-    """As many labels for each user of the candidates as before, of the same gains, on candidates drawn at random."""
+    """Draw as many labels for each user of the candidates as before, with the same gains, on random candidates."""
     gains = row_gains(candidates, labels)
     draws = generator.random(len(gains)).astype(np.float32)
     by_draw, _ = best_first(draws, candidates.items, candidates.starts)

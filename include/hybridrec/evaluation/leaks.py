@@ -1,9 +1,8 @@
 """Leak alarms: what must not be possible when no model, feature or ranker has seen what it is judged on.
 
 They run in every night, in the job check_leaks, on a sample: some users, drawn by the run's seed, whose features and
-scores are computed a second time, and some more whose labels are shuffled. What is computed twice must be equal, so
-these alarms are never wrong; the chance that the one which tries to learn goes off in an honest night is below
-FALSE_ALARM. docs/decisions/0038 says what each one finds.
+scores are computed a second time, and some more whose labels are shuffled. Values computed twice must be equal, so these alarms are never
+wrong; the one that tries to learn has a false alarm rate below FALSE_ALARM. docs/decisions/0038 lists the findings of each.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ def check_night(run: Run) -> list[Finding]:
 
 
 def require_past(run: Run, split: str) -> None:
-    """Leak when the split's interactions reach its cut, hold a label, or miss an item that has features; or a label is of another split."""
+    """Raise Leak if interactions reach the cut, hold a label or miss an item with features, or if a label is of another split."""
     by_time = run.config.split == "time"
     cut, label_keys = run.split(split).cut, _label_keys(load_labels(run, split))
     known = np.zeros(run.read("model_items", columns=["item_idx"]).num_rows, dtype=bool)
@@ -72,7 +71,7 @@ def require_past(run: Run, split: str) -> None:
 
 
 def _require_labels_of_split(run: Run, split: str, label_keys: NDArray[np.int64]) -> None:
-    """Leak when a label is no event of the split's own window: then the next split's history, which ends there, lacks it."""
+    """Raise Leak if a label is no event of the split's own window: then the next split's history, which ends there, lacks it."""
     later = run.splits[run.splits.index(run.split(split).name) + 1 :]
     if not later:
         return
@@ -90,19 +89,19 @@ def _require_labels_of_split(run: Run, split: str, label_keys: NDArray[np.int64]
 
 
 def _interactions(run: Run, split: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """The split's interactions batch by batch: there are as many as events."""
+    """Yield the split's interactions batch by batch: there are as many as events."""
     import pyarrow.dataset as ds
 
     yield from ds.dataset(run.files("model_interactions", split), format="parquet", partitioning=None).to_batches(columns=columns)
 
 
 def _label_keys(labels: Labels) -> NDArray[np.int64]:
-    """The labels' pairs as sorted numbers."""
+    """Return the labels' pairs as sorted numbers."""
     return pair_keys(np.repeat(labels.users, np.diff(labels.starts)), labels.items)
 
 
 def require_recomputed_features(run: Run, split: str) -> Finding:
-    """Leak when features of sampled users and their items, in the tables or in the candidates, change once later events are removed."""
+    """Raise Leak if features of sampled users and their items, in the tables or in the candidates, change once later events are removed."""
     import pyarrow.parquet as pq
 
     users = sample_users(load_labels(run, split), RECOMPUTED_USERS, run.config.seed)
@@ -141,7 +140,7 @@ def _values(column: pa.ChunkedArray) -> NDArray[np.float64]:
 
 
 def _candidate_columns(expected: pa.Table, names: list[str]) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """The names and values of features as a candidate set shows them: counts as logarithms too."""
+    """Yield the names and values of features as a candidate set shows them: counts as logarithms too."""
     for name in names:
         yield name, _values(expected[name])
         if "_n_" in name:
@@ -159,7 +158,7 @@ def _require_same_keys(keys: NDArray[np.integer], stored: pa.Table, split: str, 
 
 
 def _require_equal_columns(where: str, columns: dict[str, tuple[np.ndarray, np.ndarray]], keys: NDArray[np.integer], kind: str) -> None:
-    """Leak that names each column whose stored values are not the recomputed ones. columns: (stored, recomputed) by name."""
+    """Raise Leak naming columns whose stored values differ from the recomputed ones. columns: (stored, recomputed) by name."""
     wrong = {name: ~np.isclose(*pair, rtol=1e-4, atol=1e-4, equal_nan=True) for name, pair in columns.items()}
     wrong = {name: differs for name, differs in wrong.items() if differs.any()}
     if not wrong:
@@ -174,7 +173,7 @@ def _require_equal_columns(where: str, columns: dict[str, tuple[np.ndarray, np.n
 
 
 def require_known_candidates(run: Run, split: str) -> Finding:
-    """Leak when a model retrieves an item that did not exist before the split's cut."""
+    """Raise Leak if a model retrieves an item that did not exist before the split's cut."""
     import pyarrow.dataset as ds
 
     known = candidate_items(run, split)
@@ -199,7 +198,7 @@ def _valid(column: pa.Array) -> NDArray[np.bool_]:
 
 
 def require_own_fits(run: Run, split: str) -> Finding:
-    """Leak when a model of the split learned from other pairs than the split's interactions, or with another split's seed."""
+    """Raise Leak if a model of the split learned from other pairs than the split's interactions, or with another split's seed."""
     pairs, wrong = store.read_manifest(run.dataset("model_interactions", split)).rows, []
     models = choose_models(run).used
     for name in models:
@@ -216,7 +215,7 @@ def require_own_fits(run: Run, split: str) -> Finding:
 
 
 def require_recomputed_scores(run: Run, split: str) -> Finding:
-    """Leak when scores, factors or ranks that sampled users have in the candidates are not those of the split's fits and histories."""
+    """Raise Leak if scores, factors or ranks that sampled users have in the candidates are not those of the split's fits and histories."""
     users = sample_users(load_labels(run, split), RESCORED_USERS, run.config.seed)
     candidates = load_candidates(run, split, users)
     block = user_block(run, split, candidates.users)
@@ -240,7 +239,7 @@ def require_recomputed_scores(run: Run, split: str) -> Finding:
 
 
 def _require_known_columns(run: Run, candidates: CandidateSet, models: tuple[str, ...], split: str) -> None:
-    """Leak when the candidates have columns of a model that the split has no fit of: nothing says what they know."""
+    """Raise Leak if the candidates have columns of a model that the split has no fit of: nothing says what they know."""
     fitted = [name for name in models if store.is_committed(run.dataset(f"models/{name}", split))]
     stored = {name for name in candidates.features if name.startswith(("score_", "rank_", "factor_"))}
     unknown = stored.difference(*(columns_of(name) for name in fitted)) if fitted else stored
@@ -266,7 +265,7 @@ def _require_equal_scores(candidates: CandidateSet, column: str, expected: Float
 
 
 def _require_falling(candidates: CandidateSet, model: str, scores: Floats, split: str) -> None:
-    """Leak unless what the model ranks higher has the higher score: who retrieves by something else has seen something else."""
+    """Raise Leak unless what the model ranks higher has the higher score: who retrieves by something else has seen something else."""
     order, _ = best_first(-candidates.features[f"rank_{model}"], candidates.items, candidates.starts)
     drop = np.diff(scores[order].astype(np.float64))
     size = max(float(np.nanmax(np.abs(scores[order]), initial=0.0)), 1e-12)

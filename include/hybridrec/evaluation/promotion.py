@@ -1,4 +1,4 @@
-"""What the gate leaves for the rest of the night: promotion.json and the policy that ranks tonight's lists.
+"""Write the result of the gate: promotion.json and the policy that ranks the lists.
 
 promotion/promotion.json    model_version, promoted, serving, reasons, comparisons
 promotion/policy/           the serving policy, so that ranking needs no registry
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def write_policy_of(run: Run, folder: Path) -> None:
-    """The challenger's policy as a folder of its own: evaluate's decision and the fitted strategies."""
+    """Write the challenger's policy as a separate folder: evaluate's decision and the fitted strategies."""
     save_policy(run, read_choices(run.artefact("decision") / DECISION), folder)
 
 

@@ -1,4 +1,4 @@
-"""Quality for the users who are served tonight: the judged users, weighed by how long the histories of the served ones are.
+"""Measure quality for the users served: the evaluated users, weighted by the lengths of the served users' histories.
 
 Users with held-out items are not the users who get a list: with a calendar, most of them may be newcomers. So each segment's mean
 counts by the segment's share of the users served, and each segment is resampled by itself. (Post-stratification: Cochran,
@@ -43,7 +43,7 @@ class Weighed(NamedTuple):
 
 
 def served_users(run: Run) -> dict[str, int]:
-    """How many users get a list tonight, by segment; empty for a run that is only judged."""
+    """Return the number of users who get a list, by segment; empty for a run that is only evaluated."""
     if "full" not in run.splits:
         return {}
     lengths = run.read("model_user_features", "full", ["user_n_items"])["user_n_items"].to_numpy()
@@ -53,13 +53,13 @@ def served_users(run: Run) -> dict[str, int]:
 
 
 def judged_segments(segments: Texts, users: dict[str, int]) -> dict[str, int]:
-    """Judged users of each segment that is served and has enough of them; segments: of each judged user."""
+    """Return judged users of each segment that is served and has enough of them; segments: of each judged user."""
     counts = {name: int(np.count_nonzero(segments == name)) for name in SEGMENTS}
     return {name: n for name, n in counts.items() if n >= MIN_USERS and users.get(name)}
 
 
 def weighed(values: Doubles, segments: Texts, users: dict[str, int], how: Resampling) -> Weighed:
-    """Means of the columns, float64 (n_users, n_columns), as the served users would have them; one segment at least must be judged."""
+    """Return column means weighted like the served users, float64 (n_users, n_columns); one segment at least must be evaluated."""
     judged = judged_segments(segments, users)
     total = sum(users[name] for name in judged)
     means, resampled = np.zeros(values.shape[1]), np.zeros((how.samples, values.shape[1]))
@@ -71,7 +71,7 @@ def weighed(values: Doubles, segments: Texts, users: dict[str, int], how: Resamp
 
 
 def judge_served(lists: JudgedLists, choices: dict[str, Choice], users: dict[str, int], k: int, how: Resampling) -> Served:
-    """NDCG at k of each list, and of tonight's choice for each segment against the best single retriever and popularity."""
+    """Return NDCG at k of each list, and of the chosen list of each segment against the best single retriever and popularity."""
     judged = judged_segments(lists.segments, users)
     if not judged:
         return Served([], [], users, judged)
@@ -91,7 +91,7 @@ def judge_served(lists: JudgedLists, choices: dict[str, Choice], users: dict[str
 def compare_served(
     ours: Doubles, theirs: Doubles, names: tuple[str, str], segments: Texts, users: dict[str, int], k: int, how: Resampling
 ) -> list[Comparison]:
-    """One list against another, NDCG of each judged user, over the served users; nothing if no segment is judged."""
+    """Return one list against another, NDCG of each judged user, over the served users; nothing if no segment is judged."""
     judged = judged_segments(segments, users)
     if not judged:
         return []
@@ -100,7 +100,7 @@ def compare_served(
 
 
 def _as_chosen(lists: JudgedLists, choices: dict[str, Choice], k: int) -> Doubles:
-    """NDCG of the list that each judged user would be served."""
+    """Return NDCG of the list that each judged user would be served."""
     quality = np.zeros(len(lists.segments))
     for segment, choice in choices.items():
         of_segment = lists.segments == segment
@@ -109,7 +109,7 @@ def _as_chosen(lists: JudgedLists, choices: dict[str, Choice], k: int) -> Double
 
 
 def _best_retriever(means: Doubles, at: dict[Key, int]) -> Key | None:
-    """The retriever with the highest mean, the first by name of equals."""
+    """Return the retriever with the highest mean, the first by name of equals."""
     retrievers = sorted(key for key in at if key[0] == "source")
     return max(retrievers, key=lambda key: float(means[at[key]]), default=None)
 

@@ -1,4 +1,4 @@
-"""How a job starts and ends: its Params are its command line, its exit code is the class of its failure.
+"""Start and end a job: its Params are its command line, its exit code is the class of its failure.
 
 Exit codes: 0 done; 2 the command line is wrong; 3 PermanentError, permanent; 4 skipped on purpose; 1 anything else, may be retried.
 Each attempt leaves a record of time and memory beside the run, which the report and the benchmarks read.
@@ -43,7 +43,7 @@ MIB = 2**20
 EXIT_PERMANENT = 3
 EXIT_SKIPPED = 4
 TASK_VARIABLE = "HYBRIDREC_TASK_PID"  # the process of the task that has submitted this job
-# What Airflow tells a task's process about it, and our operators add.
+# Facts about a task that Airflow and our operators give to its process.
 MAP_INDEX = "AIRFLOW_CTX_MAP_INDEX"
 CONTEXT = ("AIRFLOW_CTX_DAG_ID", "AIRFLOW_CTX_DAG_RUN_ID", "AIRFLOW_CTX_TASK_ID", MAP_INDEX)
 SAID_LENGTH = 1_000  # characters of an error that a record keeps
@@ -128,7 +128,7 @@ def _run(main: Callable[[P], None], params: P, name: str) -> int:
 
 
 def _age() -> float:
-    """Seconds since this process started, to a hundredth; its start by the wall clock is known to a second only."""
+    """Return seconds since this process started, to a hundredth; its start by the wall clock is known to a second only."""
     if sys.platform != "linux":
         return time.time() - psutil.Process().create_time()
     started = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])  # in ticks since boot, proc(5)
@@ -159,14 +159,14 @@ def _outcome(main: Callable[[P], None], params: P, name: str, values: dict[str, 
 
 
 def _say(sentence: str) -> None:
-    """The last words of a failed attempt: to the log, and in short to the record."""
+    """Write the last words of a failed attempt to the log, and in short to the record."""
     sys.stderr.write(f"{sentence}\n")
     said = without_secrets(sentence.strip().splitlines()[-1])
     _record.said = said if len(said) <= SAID_LENGTH else f"{said[:SAID_LENGTH]}..."
 
 
 def without_secrets(text: str) -> str:
-    """The text with *** for the value of each variable of the environment that is named like a secret, and for passwords in addresses."""
+    """Replace by *** the value of each environment variable named like a secret, and passwords in addresses."""
     values = {value for name, value in os.environ.items() if SECRET_NAME.search(name) and len(value) >= 6}
     for value in sorted(values, key=len, reverse=True):  # one may hold another
         text = text.replace(value, "***")
@@ -174,7 +174,7 @@ def without_secrets(text: str) -> str:
 
 
 def airflow_page() -> str:
-    """Path of this task's page, which shows its log, on the server of Airflow's pages; empty for a job from a shell."""
+    """Return the path of this task's page, which shows its log, on the server of Airflow's pages; empty for a job from a shell."""
     dag, run, task, index = (os.environ.get(name, "") for name in CONTEXT)
     if not (dag and run and task):
         return ""
@@ -183,13 +183,13 @@ def airflow_page() -> str:
 
 
 def _what_it_says(error: Exception) -> str:
-    """Its first line: a Java exception brings its whole stack as its text, below the name of the call and after a colon."""
+    """Return its first line: a Java exception brings its whole stack as its text, below the name of the call and after a colon."""
     first, second, *_ = [*str(error).splitlines(), "", ""]
     return second.removeprefix(": ") if second.startswith(": ") else first
 
 
 def explain_os_error(error: OSError) -> str:
-    """One sentence that says what to do about a failed file or network operation."""
+    """Return one sentence that says what to do about a failed file or network operation."""
     where = error.filename or "the disk"
     sentences = {
         errno.ENOSPC: f"no space left for {where}; free some space or move HYBRIDREC_HOME to a larger disk, then rerun the task",
@@ -221,7 +221,7 @@ def alarm_time() -> Iterator[None]:
 
 
 def read_records(folder: Path) -> list[TaskRecord]:
-    """The task records below a run's or a warehouse's folder, in the order of their start."""
+    """Return the task records below a run's or a warehouse's folder, in the order of their start."""
     names = [name for name in shared_files.children(folder / "tasks") if name.endswith(".json")]
     records = [TaskRecord(**json.loads(shared_files.read_text(folder / "tasks" / name))) for name in names]
     return sorted(records, key=lambda record: record.started_at)
@@ -237,7 +237,7 @@ def _write_record(values: dict[str, Any]) -> None:
 
 
 def _task_file(values: dict[str, Any], suffix: str) -> Path | None:
-    """A file of this task below its run or its source's warehouse; None for a job that belongs to neither."""
+    """Return a file of this task below its run or its source's warehouse; None for a job that belongs to neither."""
     settings = Settings.from_env()
     name = f"{_record.job}.{_record.part}" if _record.part else _record.job
     if "run_id" in values:
@@ -277,13 +277,13 @@ def _end_with_task() -> None:
 
 
 def parse(params_type: type[P], argv: list[str], doc: str = "") -> P:
-    """Params from a command line: one flag a field, nothing abbreviated, nothing else accepted."""
+    """Return Params from a command line: one flag a field, nothing abbreviated, nothing else accepted."""
     parser = argument_parser(params_type, doc)
     return params_type(**vars(parser.parse_args(argv)))
 
 
 def argument_parser(params_type: type[Any], doc: str = "") -> argparse.ArgumentParser:
-    """The command line of a Params dataclass; a field without default is a required flag."""
+    """Return the command line of a Params dataclass; a field without default is a required flag."""
     parser = argparse.ArgumentParser(description=doc, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
     hints = typing.get_type_hints(params_type)
     for field in fields(params_type):
@@ -292,7 +292,7 @@ def argument_parser(params_type: type[Any], doc: str = "") -> argparse.ArgumentP
 
 
 def renamed(former: str, value: Callable[[str], str]) -> Any:
-    """A required text of Params whose flag had a former name, which is still taken. value: turns a former value into today's."""
+    """Return a required text of Params whose flag had a former name, which is still taken. value: turns a former value into today's."""
     return dataclass_field(metadata={"former": former, "value": value})
 
 
@@ -321,14 +321,14 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def environment() -> dict[str, str]:
-    """Environment that a job's process needs beyond its parent's."""
+    """Return the environment that a job's process needs beyond its parent's."""
     return {
         "PYTHONUNBUFFERED": "1",
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
         "SPARK_LOCAL_IP": "127.0.0.1",
         "PYTHONPATH": str(Path.cwd()),
-        # glibc would give each large block back to the kernel and ask for it anew at the next batch: a sixth of a network's fit
+        # glibc would return each large block to the kernel and ask for it again at the next batch: a sixth of a network's fit
         "MALLOC_MMAP_THRESHOLD_": str(32 * MIB),  # the largest that it takes
         "MALLOC_TRIM_THRESHOLD_": str(512 * MIB),
     }

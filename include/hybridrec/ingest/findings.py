@@ -1,4 +1,4 @@
-"""What cleaning a delivery has found: how many rows were refused and values dropped, why, and what a person should look at.
+"""Findings of a delivery's cleaning: refused rows and dropped values with reasons, and warnings for a person.
 
 Kept as `findings.json` in the dataset `findings_<table>` beside the table; the record of its check repeats it.
 """
@@ -72,7 +72,7 @@ def _mended(frame: DataFrame) -> dict[str, _Mended]:
 
 
 def _lost_columns(frame: DataFrame, mended: Mapping[str, _Mended]) -> Iterator[str]:
-    """Columns of which no usable value is left."""
+    """Yield columns of which no usable value is left."""
     from pyspark.sql import functions as F
 
     columns = sorted({reason.split(" ", 1)[0] for reason in mended})
@@ -90,7 +90,7 @@ def _concerns(column: str) -> Callable[[Column], Column]:
 
 
 def _lost_groups(name: str, frame: DataFrame, any_faults: bool) -> Iterator[str]:
-    """Event types, positions and days of which one reason takes every row, or a value of every row."""
+    """Yield event types, positions and days of which one reason takes every row, or a value of every row."""
     from pyspark.sql import functions as F
 
     if name != "core_events" or not any_faults:
@@ -117,7 +117,7 @@ def write_findings(warehouse: Path, findings: Findings) -> None:
 
 
 def read_findings(warehouse: Path, name: str) -> Findings:
-    """The findings of the delivery that was cleaned last; empty for a table that follows from the events' ids."""
+    """Return the findings of the delivery that was cleaned last; empty for a table that follows from the events' ids."""
     from pydantic import TypeAdapter
 
     dataset = warehouse / f"findings_{name}"

@@ -37,7 +37,7 @@ class Landing:
     content: dict[str, str]
 
     def files(self, part: str) -> list[Path]:
-        """The raw Parquet files of events, items or users, sorted; empty when the source has none."""
+        """Return the raw Parquet files of events, items or users, sorted; empty when the source has none."""
         return sorted((self.folder / part).glob("*.parquet"))
 
 
@@ -57,7 +57,7 @@ def land(settings: Settings, source: str, seed: int, landed_at: datetime) -> Lan
 
 
 def read_landing(settings: Settings, source: str) -> Landing:
-    """The newest committed delivery of a source."""
+    """Return the newest committed delivery of a source."""
     try:
         folder = store.committed_folder(raw_folder(settings, source))
     except store.NotCommitted:
@@ -68,12 +68,12 @@ def read_landing(settings: Settings, source: str) -> Landing:
 
 
 def raw_folder(settings: Settings, source: str) -> Path:
-    """Dataset of a source's raw data."""
+    """Return the dataset of a source's raw data."""
     return settings.warehouse(source) / "raw"
 
 
 def count_rows(files: list[Path]) -> int:
-    """Rows of Parquet files, from their footers."""
+    """Return rows of Parquet files, from their footers."""
     import pyarrow.parquet as pq
 
     return sum(pq.read_metadata(path).num_rows for path in files)

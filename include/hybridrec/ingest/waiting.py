@@ -19,7 +19,7 @@ NAME = "waiting_core_events"
 
 
 def with_waiting(spark: SparkSession, frame: DataFrame, warehouse: Path, landed_at: datetime, wait_days: int) -> DataFrame:
-    """The delivered events and those that have waited no longer than wait_days; adds `_since`, null for a delivered one."""
+    """Return the delivered events and those that have waited no longer than wait_days; adds `_since`, null for a delivered one."""
     from pyspark.sql import functions as F
 
     delivered = frame.withColumn("_since", F.lit(None).cast("timestamp"))

@@ -25,7 +25,7 @@ class LabelledCandidates(NamedTuple):
 
 
 def load_labels(run: Run, split: str) -> Labels:
-    """The labels of the ranker or holdout split."""
+    """Return the labels of the ranker or holdout split."""
     table = run.read("model_labels", split, ["user_idx", "item_idx", "gain"])
     table = table.sort_by([("user_idx", "ascending"), ("item_idx", "ascending")])
     users = table["user_idx"].to_numpy().astype(np.int32)
@@ -34,7 +34,7 @@ def load_labels(run: Run, split: str) -> Labels:
 
 
 def labels_of(labels: Labels, users: Ints) -> Labels:
-    """The labels of some of the users."""
+    """Return the labels of some of the users."""
     kept = np.isin(labels.users, users)
     rows = np.repeat(kept, np.diff(labels.starts))
     sizes = np.diff(labels.starts)[kept]
@@ -43,7 +43,7 @@ def labels_of(labels: Labels, users: Ints) -> Labels:
 
 
 def history_lengths(run: Run, split: str, users: Ints) -> Ints:
-    """Items in each user's history before the split's cut, 0 without history; int32 (n_users,)."""
+    """Return items in each user's history before the split's cut, 0 without history; int32 (n_users,)."""
     table = run.read("model_user_features", split, ["user_idx", "user_n_items"])
     known, lengths = table["user_idx"].to_numpy(), table["user_n_items"].to_numpy()
     lengths_by_user = np.zeros(max(int(users.max(initial=-1)), int(known.max(initial=-1))) + 1, dtype=np.int32)
@@ -52,7 +52,7 @@ def history_lengths(run: Run, split: str, users: Ints) -> Ints:
 
 
 def labelled_candidates(run: Run, split: str, max_rows: int | None = None) -> LabelledCandidates:
-    """The candidates and labels of the ranker or holdout split; of a candidate set with more rows, users are sampled by the run's seed.
+    """Return the candidates and labels of the ranker or holdout split; with too many rows, users are sampled by the run's seed.
 
     max_rows: None for as many as MAX_CELLS allows with these candidates' columns.
 
@@ -76,5 +76,5 @@ def _max_rows(run: Run, split: str) -> int:
 
 
 def sample_users(labels: Labels, n: int, seed: int) -> Ints:
-    """So many of the users with labels, drawn by seed, sorted; int32."""
+    """Draw so many of the users with labels by seed, sorted; int32."""
     return np.sort(np.random.default_rng(seed).permutation(labels.users)[:n])

@@ -16,7 +16,7 @@ CELL = np.dtype([("term", np.int32), ("value", np.float32)])  # of a content vec
 
 @compiled
 def find_labels(items: Ints, starts: Starts, wanted: Ints, rows: Longs, positions: Longs, labels: Longs) -> int:
-    """Where lists hold their users' labels wanted[starts[u]:starts[u + 1]]; how many were found.
+    """Find the positions of the users' labels wanted[starts[u]:starts[u + 1]] in their lists; returns how many were found.
 
     Fills rows, positions and the labels' numbers, by row, then position.
     """
@@ -38,7 +38,7 @@ def find_labels(items: Ints, starts: Starts, wanted: Ints, rows: Longs, position
 
 @compiled
 def order_gains(starts: Starts, gains: Floats, depth: int, rows: Longs, positions: Longs, falling: Floats) -> None:
-    """The first `depth` of each user's gains[starts[u]:starts[u + 1]], largest first. Fills rows, positions and falling."""
+    """Sort the first `depth` of each user's gains[starts[u]:starts[u + 1]], largest first. Fills rows, positions and falling."""
     first = 0
     for row in range(len(starts) - 1):
         n_kept = 0
@@ -71,7 +71,7 @@ def _position_of(of_list: Ints, item: int) -> int:
 
 @compiled
 def mean_of_items(items: Ints, values: NDArray[np.float64], k: int, means: NDArray[np.float64]) -> None:
-    """The mean value of the items within the first k positions, 0 for an empty list."""
+    """Compute the mean value of the items within the first k positions, 0 for an empty list."""
     for row in range(len(items)):
         total, n_items = 0.0, 0
         for position in range(k):
@@ -83,7 +83,7 @@ def mean_of_items(items: Ints, values: NDArray[np.float64], k: int, means: NDArr
 
 @compiled
 def count_items(items: Ints, k: int, counts: Longs) -> None:
-    """How often each item stands within the first k positions."""
+    """Count how often each item is within the first k positions."""
     for row in range(len(items)):
         for position in range(k):
             if items[row, position] >= 0:
@@ -92,7 +92,7 @@ def count_items(items: Ints, k: int, counts: Longs) -> None:
 
 @compiled
 def mean_cosines(items: Ints, starts: Longs, cells: NDArray[np.void], n_terms: int, k: int, means: NDArray[np.float64]) -> int:
-    """Mean cosine over the pairs of the first k items with content, 1 for fewer than two.
+    """Return mean cosine over the pairs of the first k items with content, 1 for fewer than two.
 
     cells: of CELL, of item i starts[i]:starts[i + 1], whose values have length 1. The number that is returned means nothing.
     """

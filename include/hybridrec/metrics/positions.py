@@ -1,18 +1,18 @@
-"""How likely each position of a shown list is examined, and what a label that was found there is worth.
+"""Estimate how likely each position of a shown list is examined, and the weight of a label at each position.
 
 The position-based model (Craswell, Zoeter, Taylor and Ramsey 2008, An experimental comparison of click position-bias
 models): a click needs an examination, whose chance depends on the position alone, and an appeal, which depends on the item alone.
 
     clicks[item, position] = impressions[item, position] * appeal[item] * propensity[position]
 
-Propensities and appeals are fitted in turns, each position's clicks against those that its items' appeals promise, so what an
-item is worth does not count for its place. Wang, Golbandi, Bendersky, Metzler and Najork 2018, Position bias estimation
-for unbiased learning to rank in personal search, fit the same model by expectation-maximisation, which is slow where
-clicks are rare. A label then weighs one over its place's chance (Joachims, Swaminathan and Schnabel 2017, Unbiased
-learning-to-rank with biased feedback), up to a limit: small propensities make wild weights.
+Propensities and appeals are fitted in turns, each position's clicks against those that its items' appeals promise, so an item's appeal
+does not count for its position. Wang, Golbandi, Bendersky, Metzler and Najork 2018, Position bias estimation for unbiased learning to rank
+in personal search, fit the same model by expectation-maximisation, which is slow where clicks are rare. A label then weighs one over its
+place's chance (Joachims, Swaminathan and Schnabel 2017, Unbiased learning-to-rank with biased feedback), up to a limit: small propensities
+make wild weights.
 
-Where the list shown was itself made for the user, what its top owes to the user's taste goes to the position, which
-corrects too much; the limit bounds that as well.
+If the shown list was made for the user, the appeal of its top is attributed to the position, which corrects too much; the limit bounds
+that as well.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Counts = NDArray[np.int64]
 
 
 def shows_lists(run: Run) -> bool:
-    """Whether the night's events hold impressions with their position, on a calendar that tells which came before the cut."""
+    """Return whether the night's events hold impressions with their position, on a calendar that tells which came before the cut."""
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
@@ -52,7 +52,7 @@ def shows_lists(run: Run) -> bool:
 
 
 def count_shown(events: DataFrame, split: Split) -> DataFrame:
-    """item_id, position, n_impressions, n_clicks before the split's cut, of the items that were shown most.
+    """Return item_id, position, n_impressions, n_clicks before the split's cut, of the items that were shown most.
 
     events: core_events.
     """
@@ -73,7 +73,7 @@ def count_shown(events: DataFrame, split: Split) -> DataFrame:
 
 
 def examine(counts: pa.Table) -> pa.Table:
-    """model_positions from the counts of count_shown; empty when no position has clicks enough to be told from another."""
+    """Return model_positions from the counts of count_shown; empty when no position has clicks enough to be told from another."""
     import pyarrow as pa
 
     positions, position_index = np.unique(counts["position"].to_numpy(), return_inverse=True)
@@ -87,7 +87,7 @@ def examine(counts: pa.Table) -> pa.Table:
 
 
 def examination_propensity(impressions: Counts, clicks: Counts) -> NDArray[np.float64]:
-    """Chance of each position to be examined, relative to the best one's, (n_positions,); both counts: (n_items, n_positions)."""
+    """Return the chance of examination per position, relative to the best, (n_positions,); counts: (n_items, n_positions)."""
     propensity = np.ones(impressions.shape[1])
     for _ in range(ROUNDS):
         appeal = clicks.sum(axis=1) / np.maximum(impressions @ propensity, 1e-12)  # (n_items,)
@@ -97,7 +97,7 @@ def examination_propensity(impressions: Counts, clicks: Counts) -> NDArray[np.fl
 
 
 def training_gains(run: Run, split: str, candidates: CandidateSet, labels: Labels) -> Floats:
-    """What a ranker learns from: the labels' gains, corrected for position where lists were shown; float32 (n_rows,)."""
+    """Return the labels' gains for training, corrected for position if lists were shown; float32 (n_rows,)."""
     gains = row_gains(candidates, labels)
     if not store.is_committed(run.dataset("model_positions", split)):
         return gains
@@ -109,7 +109,7 @@ def training_gains(run: Run, split: str, candidates: CandidateSet, labels: Label
 
 
 def correct_gains(gains: Floats, positions: Ints, of_positions: pa.Table, max_weight: float) -> Floats:
-    """Gains over the chance that their place was looked at, at most max_weight times as large; float32 like gains.
+    """Return gains over the chance that their place was looked at, at most max_weight times as large; float32 like gains.
 
     positions: where each was shown, 0 for not known, which leaves the gain. A position below the last known is as that one.
     of_positions: model_positions, by position.
@@ -123,7 +123,7 @@ def correct_gains(gains: Floats, positions: Ints, of_positions: pa.Table, max_we
 
 
 def label_positions(run: Run, split: str, candidates: CandidateSet) -> Ints:
-    """Where each row of the candidates was shown when it became a label, 0 where that is not known; int32 (n_rows,)."""
+    """Return the position at which each candidate was shown when it became a label, 0 if unknown; int32 (n_rows,)."""
     table = run.read("model_labels", split, ["user_idx", "item_idx", "position"])
     table = table.filter(table["position"].is_valid()).sort_by([("user_idx", "ascending"), ("item_idx", "ascending")])
     keys, labelled = (
@@ -136,6 +136,6 @@ def label_positions(run: Run, split: str, candidates: CandidateSet) -> Ints:
 
 
 def _from_above(propensity: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Positions that are not known get the value of the known one above, or else of the first."""
+    """Fill unknown positions with the value of the known one above, or else of the first."""
     at = np.maximum.accumulate(np.where(known, np.arange(len(propensity)), -1))
     return propensity[np.where(at < 0, int(known.argmax()), at)] if known.any() else np.ones(len(propensity))

@@ -82,7 +82,7 @@ class Group(NamedTuple):
 
 
 def _by_implicit(data: TrainingData, config: Config) -> tuple[Floats, Floats]:
-    """Least squares of the users and of the items in turn; the library's solver knows one regularisation a call."""
+    """Return least squares of the users and of the items in turn; the library's solver knows one regularisation a call."""
     from implicit.cpu.als import AlternatingLeastSquares
 
     solve = AlternatingLeastSquares(factors=config.factors).solver
@@ -102,7 +102,7 @@ def _by_implicit(data: TrainingData, config: Config) -> tuple[Floats, Floats]:
 
 
 def _groups(confidence: csr_matrix, regularization: float) -> list[Group]:
-    """The rows with pairs by the number of these, on a scale of logarithms."""
+    """Return the rows with pairs by the number of these, on a scale of logarithms."""
     n_pairs = np.diff(confidence.indptr)
     step = np.round(STEPS_PER_DOUBLING * np.log2(np.maximum(n_pairs, 1)))
     members = [np.flatnonzero((n_pairs > 0) & (step == value)) for value in np.unique(step)]
@@ -110,7 +110,7 @@ def _groups(confidence: csr_matrix, regularization: float) -> list[Group]:
 
 
 def _initial(groups: list[Group], shape: tuple[int, int], rng: np.random.Generator) -> Floats:
-    """Small random factors; zeros where there is no pair."""
+    """Return small random factors; zeros without a pair."""
     factors = np.zeros(shape, dtype=np.float32)
     for group in groups:
         factors[group.rows] = INITIAL * rng.random((len(group.rows), shape[1]), dtype=np.float32)
@@ -118,7 +118,7 @@ def _initial(groups: list[Group], shape: tuple[int, int], rng: np.random.Generat
 
 
 def _by_spark(data: TrainingData, config: Config) -> tuple[Floats, Floats]:
-    """The same by Spark ML; only the pairs go there and only the factors come back."""
+    """Return the same by Spark ML; only the pairs go there and only the factors come back."""
     import pyarrow as pa
     from pyspark.ml.recommendation import ALS
 
@@ -138,13 +138,13 @@ def _by_spark(data: TrainingData, config: Config) -> tuple[Floats, Floats]:
 
 
 def _pairs_beside(rows: NDArray[np.integer]) -> float:
-    """How many pairs the row of a pair has, mean over the pairs."""
+    """Return the number of pairs in the row of a pair, mean over the pairs."""
     n_pairs = np.bincount(rows)
     return float((n_pairs**2).sum() / n_pairs.sum())
 
 
 def _factors(frame: DataFrame, n_rows: int, n_factors: int) -> Floats:
-    """Rows (id, features) as a matrix (n_rows, n_factors); zeros for who had no pair."""
+    """Return rows (id, features) as a matrix (n_rows, n_factors); zeros for who had no pair."""
     factors = frame.toArrow().combine_chunks()
     matrix = np.zeros((n_rows, n_factors), dtype=np.float32)
     matrix[factors["id"].to_numpy()] = factors["features"].combine_chunks().flatten().to_numpy().reshape(-1, n_factors)
@@ -152,7 +152,7 @@ def _factors(frame: DataFrame, n_rows: int, n_factors: int) -> Floats:
 
 
 def _loss(matrix: csr_array, users: Floats, items: Floats, config: Config) -> float:
-    """Mean squared error over all pairs of user and item, each times its confidence."""
+    """Return mean squared error over all pairs of user and item, each times its confidence."""
     scores = score_dot(users, items, row_numbers(matrix), matrix.indices).astype(np.float64)
     of_events = ((1 + config.alpha * matrix.data) * (1 - scores) ** 2 - scores**2).sum()
     of_all = ((users.T @ users).astype(np.float64) * (items.T @ items)).sum()  # the sum of all squared scores

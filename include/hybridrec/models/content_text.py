@@ -55,7 +55,7 @@ class Model(ProfileModel[Config]):
 
 
 def sentence_vectors(items: pd.DataFrame, name: str) -> csr_array:
-    """Sentence embeddings of the items' texts, csr float32 (n_items, n_dims), rows of length 1, or 0 without any text."""
+    """Return sentence embeddings of the items' texts, csr float32 (n_items, n_dims), rows of length 1, or 0 without any text."""
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:

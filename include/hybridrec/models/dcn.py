@@ -45,7 +45,7 @@ class Model(PairModel):
     config: Config
 
     def network(self, users: Layout, items: Layout) -> nn.Module:
-        """Embeddings, cross layers and the layers beside them."""
+        """Return embeddings, cross layers and the layers beside them."""
         from hybridrec.deep.networks.dcn import CrossNetwork
 
         return CrossNetwork(users, items, self.config.factors, self.config.rank, self.config.layers, self.config.hidden)

@@ -40,7 +40,7 @@ class Model(PairModel):
     config: Config
 
     def network(self, users: Layout, items: Layout) -> nn.Module:
-        """Vectors and weights of all features, and the layers above."""
+        """Return vectors and weights of all features, and the layers above."""
         from hybridrec.deep.networks.deepfm import DeepMachine
 
         return DeepMachine(users, items, self.config.factors, self.config.hidden)

@@ -74,11 +74,11 @@ class Model:
         return {"penalty": penalty}
 
     def top_k(self, users: UserBlock, k: int) -> Neighbours:
-        """The k unseen items of the highest score; an empty list without history."""
+        """Return the k unseen items of the highest score; an empty list without history."""
         return self._top_k(self._values(users.history), k)
 
     def score_pairs(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
-        """Sums of weights; NaN without history or for an item without events."""
+        """Return sums of weights; NaN without history or for an item without events."""
         chosen = self._of_items(self._values(users.history))
         scores = np.full(len(rows), np.nan, dtype=np.float32)
         askable = (np.diff(chosen.indptr)[rows] > 0) & self.known[items]
@@ -89,18 +89,18 @@ class Model:
         return scores
 
     def similar(self, items: Ints, k: int) -> Neighbours:
-        """The k other items that each given item speaks for most."""
+        """Return the k other items that each given item speaks for most."""
         return self._top_k(one_hot(items, len(self.known)), k)
 
     def save(self, folder: Path) -> None:
-        """The weights, whose they are, and which items have events."""
+        """Write the weights, their items, and the items with events."""
         np.save(folder / "weights.npy", self.weights, allow_pickle=False)
         np.save(folder / "items.npy", self.items, allow_pickle=False)
         np.save(folder / "known.npy", self.known, allow_pickle=False)
 
     @classmethod
     def load(cls, folder: Path, config: Config) -> Model:
-        """The saved weights, mapped."""
+        """Return the saved weights, mapped."""
         model = cls(config)
         model.weights = np.load(folder / "weights.npy", mmap_mode="r", allow_pickle=False)
         model.items, model.known = (np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("items", "known"))
@@ -110,7 +110,7 @@ class Model:
         return matrix if self.config.weighted else pattern(matrix)
 
     def _choose_items(self, n_users: NDArray[np.integer]) -> Ints:
-        """The items that are solved for, rising. n_users: of each item of the catalogue."""
+        """Return the items that are solved for, rising. n_users: of each item of the catalogue."""
         if len(n_users) <= self.config.max_items:
             return np.arange(len(n_users), dtype=np.int32)
         with_events = np.flatnonzero(n_users)
@@ -120,7 +120,7 @@ class Model:
         return with_events.astype(np.int32)
 
     def _of_items(self, matrix: csr_array) -> csr_array:
-        """The columns of the items that have weights."""
+        """Return the columns of the items that have weights."""
         return matrix if len(self.items) == matrix.shape[1] else matrix[:, self.items]
 
     def _top_k(self, histories: csr_array, k: int) -> Neighbours:
@@ -155,7 +155,7 @@ class Model:
 
 
 def ridge_weights(matrix: csr_array, penalty: float) -> Floats:
-    """The weights that predict each column from the other ones, float32 (n_items, n_items), diagonal 0."""
+    """Return the weights that predict each column from the other ones, float32 (n_items, n_items), diagonal 0."""
     n_users, n_items = matrix.shape
     inverse = _from_users(matrix, penalty) if n_users < n_items else _from_items(matrix, penalty)
     inverse /= -np.diagonal(inverse).copy()  # column j by its own diagonal cell; a factor of the whole inverse cancels
@@ -164,12 +164,12 @@ def ridge_weights(matrix: csr_array, penalty: float) -> Floats:
 
 
 def _from_items(matrix: csr_array, penalty: float) -> Floats:
-    """(X'X + penalty)^-1, items x items."""
+    """Return (X'X + penalty)^-1, items x items."""
     return _inverse_of(matrix.T @ matrix, penalty)
 
 
 def _from_users(matrix: csr_array, penalty: float) -> Floats:
-    """The same times the penalty by way of the users, which is quicker where they are fewer: 1 - X' (XX' + penalty)^-1 X."""
+    """Return the same times the penalty by way of the users, which is quicker where they are fewer: 1 - X' (XX' + penalty)^-1 X."""
     between_users = _inverse_of(matrix @ matrix.T, penalty)
     explained: Floats = matrix.T @ (matrix.T @ between_users).T  # both inverses are symmetric
     np.negative(explained, out=explained)

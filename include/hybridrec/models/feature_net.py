@@ -49,14 +49,14 @@ class Model(PairModel):
     config: Config
 
     def dense(self, data: TrainingData, matrix: csr_array) -> Floats:
-        """PureSVD vectors and projected content side by side."""
+        """Return PureSVD vectors and projected content side by side."""
         from hybridrec.dataset.projection import content_vectors, item_factors
 
         config = self.config
         return np.hstack([item_factors(matrix, config.collaborative_dims, data.seed), content_vectors(data, config.content_dims)])
 
     def network(self, users: Layout, items: Layout) -> nn.Module:
-        """Embeddings and the layers above all vectors."""
+        """Return embeddings and the layers above all vectors."""
         from hybridrec.deep.networks.feature_net import FeatureNet
 
         return FeatureNet(users, items, self.config.factors, self.config.hidden)

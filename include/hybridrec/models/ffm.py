@@ -39,7 +39,7 @@ class Model(PairModel):
     config: Config
 
     def network(self, users: Layout, items: Layout) -> nn.Module:
-        """Vectors by field, and weights, of all features."""
+        """Return vectors by field, and weights, of all features."""
         from hybridrec.deep.networks.ffm import FieldAwareMachine
 
         return FieldAwareMachine(users, items, self.config.factors)

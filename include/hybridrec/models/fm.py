@@ -39,7 +39,7 @@ class Model(PairModel):
     config: Config
 
     def network(self, users: Layout, items: Layout) -> nn.Module:
-        """Vectors and weights of all features."""
+        """Return vectors and weights of all features."""
         from hybridrec.deep.networks.fm import FactorisationMachine
 
         return FactorisationMachine(users, items, self.config.factors)

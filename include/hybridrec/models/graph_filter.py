@@ -79,31 +79,31 @@ class Model(ItemItemModel[Config]):
         return {"neighbours_per_item": self.neighbours.nnz / len(items)}
 
     def top_k(self, users: UserBlock, k: int) -> Neighbours:
-        """The k unseen items of the highest smoothed value; an empty list without history."""
+        """Return the k unseen items of the highest smoothed value; an empty list without history."""
         known = np.flatnonzero(np.diff(users.history.indptr))
         return spread(self._top_k(self.queries(users)[known], k), known, len(users.user_idx))
 
     def score_pairs(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
-        """Smoothed values; NaN without history or for an item without events."""
+        """Return smoothed values; NaN without history or for an item without events."""
         chosen = self.queries(users)
         scores = score_sparse(chosen, self.neighbours, rows, items) + score_dot(chosen @ self.waves.users, self.waves.items, rows, items)
         known = np.diff(chosen.indptr)[rows] > 0
         return np.where(known & self.waves.scorable[items], scores, np.float32(np.nan))
 
     def save(self, folder: Path) -> None:
-        """The neighbours and the waves."""
+        """Write the neighbours and the low frequencies."""
         super().save(folder)
         self.waves.save(folder)
 
     @classmethod
     def load(cls, folder: Path, config: Config) -> Self:
-        """The saved arrays, mapped."""
+        """Return the saved arrays, mapped."""
         model = super().load(folder, config)
         model.waves = Vectors.load(folder)
         return model
 
     def _top_k(self, chosen: csr_array, k: int) -> Neighbours:
-        """Neighbours of the history, and the best by the slow waves alone: whoever is neither is below all of the latter."""
+        """Return neighbours of the history, and the best by the low frequencies alone: all other items are below the latter."""
         from hybridrec.retrieval.kernels import sums
 
         vectors = chosen @ self.waves.users  # (n_rows, n_factors)

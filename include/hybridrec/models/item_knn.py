@@ -63,7 +63,7 @@ class Model(ItemItemModel[Config]):
         return {"neighbours_per_item": self.neighbours.nnz / len(squares)}
 
     def queries(self, users: UserBlock) -> csr_array:
-        """The history, by weight if the fit was."""
+        """Return the history, by weight if the fit was."""
         return self._values(users.history)
 
     def _values(self, matrix: csr_array) -> csr_array:

@@ -44,7 +44,7 @@ class Model(PairModel):
     ITEM_FIELDS = ("item",)
 
     def network(self, users: Layout, items: Layout) -> nn.Module:
-        """Both parts with embeddings of their own."""
+        """Return both parts with embeddings of their own."""
         from hybridrec.deep.networks.neumf import NeuralFactors
 
         return NeuralFactors(users, items, self.config.factors, self.config.hidden)

@@ -62,7 +62,7 @@ class Model(DotProductModel[Config]):
         return {"explained": float(np.square(directions.strengths).sum() / np.square(damped.data, dtype=np.float64).sum())}
 
     def pair_factors(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
-        """Products of the strongest factors; NaN where there is no score, or no such factor."""
+        """Return products of the strongest factors; NaN without a score or such a factor."""
         products = np.full((len(rows), self.N_FACTORS), np.nan, dtype=np.float32)
         known = (np.diff(users.history.indptr)[rows] > 0) & self.vectors.scorable[items]
         of_users, of_items = self.vectors.users[:, : self.N_FACTORS], self.vectors.items[:, : self.N_FACTORS]

@@ -1,4 +1,4 @@
-"""What is popular now: users who chose the item, each fading with the age of that choice.
+"""Rank items by their recent users, each fading with the age of the choice.
 
 Exponential decay as in Ding and Li, "Time weight collaborative filtering", CIKM 2005, without the neighbours.
 """

@@ -59,5 +59,5 @@ class Model(ItemItemModel[Config]):
         return {"neighbours_per_item": self.neighbours.nnz / len(items)}
 
     def queries(self, users: UserBlock) -> csr_array:
-        """The first step; it is the same for all items of a user unless they are weighted."""
+        """Return the first step; it is the same for all items of a user unless they are weighted."""
         return users.history if self.config.weighted else pattern(users.history)

@@ -4,8 +4,8 @@ Kang and McAuley, "Self-attentive sequential recommendation", ICDM 2018: causal 
 vector an item for input and answer; here it is the sum of what is known of the item, so a new one has a place as well,
 and the distance between two positions is a learnt bias. Trained by a softmax over sampled negatives with correction,
 without which it learns to be too sure (Petrov and Macdonald, "gSASRec", RecSys 2023; Klenitskiy and Vasilev, "Turning
-dross into gold loss: is BERT4Rec really better than SASRec?", RecSys 2023). Where nothing is known of time there is no
-order to learn: it attends to the history as a set, drawn anew each time.
+dross into gold loss: is BERT4Rec really better than SASRec?", RecSys 2023). Without times there is no order to learn: it attends to the
+history as a set, drawn again each time.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Config(Schedule):
 
 
 class Model(DotProductModel[Config]):
-    """What the network says behind each user's newest items, and the items' vectors."""
+    """The network's output after each user's newest items, and the items' vectors."""
 
     def fit(self, data: TrainingData) -> dict[str, float]:
         """Learn to tell the next item, then read everybody's history once."""
@@ -107,7 +107,7 @@ class Model(DotProductModel[Config]):
         return SequenceTask(network, past, rows, cut, items, *draws, ordered)
 
     def _users(self, network: SequenceNetwork, items: Floats, past: Sequences, seed: int) -> Floats:
-        """A vector for each user, zero without history."""
+        """Return a vector for each user, zero without history."""
         from hybridrec.deep.sequences import newest_windows, read
 
         known = np.flatnonzero(np.diff(past.starts))

@@ -1,4 +1,4 @@
-"""What people like you chose: popularity within the groups that a user belongs to, pulled towards everybody's.
+"""Rank items by their popularity within the user's groups, pulled towards the overall popularity.
 
 Demographic recommendation as in Pazzani, "A framework for collaborative, content-based and demographic filtering", AI Review
 1999: groups by age, gender, occupation and region. A group's share of each item is estimated with `prior_users` users more who
@@ -47,7 +47,7 @@ class Config:
 
 
 class Model:
-    """Shares of the items by group, and each user's groups; who is in no group is in the one of everybody."""
+    """Shares of the items by group, and each user's groups; users without a group are in the group of all users."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -71,7 +71,7 @@ class Model:
         return {"groups": float(members.shape[1])}
 
     def top_k(self, users: UserBlock, k: int) -> Neighbours:
-        """The k unseen items of the largest share, also for users without history."""
+        """Return the k unseen items of the largest share, also for users without history."""
         lists = empty_lists(len(users.user_idx), k)
         for rows, scores in self._blocks(users):
             leave_out(scores, users.history[rows])
@@ -81,7 +81,7 @@ class Model:
         return lists
 
     def score_pairs(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
-        """The item's share among people like the user."""
+        """Return the item's share among people like the user."""
         pair_scores = np.empty(len(rows), dtype=np.float32)
         for block, scores in self._blocks(users):
             asked = np.flatnonzero((rows >= block.start) & (rows < block.stop))
@@ -89,13 +89,13 @@ class Model:
         return pair_scores
 
     def save(self, folder: Path) -> None:
-        """The groups' shares and the users' groups."""
+        """Write the groups' shares and the users' groups."""
         np.save(folder / "shares.npy", self.shares, allow_pickle=False)
         save_csr(self.groups, folder, "groups")
 
     @classmethod
     def load(cls, folder: Path, config: Config) -> Model:
-        """The saved arrays, mapped."""
+        """Return the saved arrays, mapped."""
         model = cls(config)
         model.shares = np.load(folder / "shares.npy", mmap_mode="r", allow_pickle=False)
         model.groups = load_csr(folder, "groups")
@@ -117,7 +117,7 @@ class Model:
 
 
 def _members(users: pd.DataFrame, config: Config) -> csr_array:
-    """Which user is in which group that is large enough, csr of ones (n_users, n_groups)."""
+    """Assign users to groups that are large enough, csr of ones (n_users, n_groups)."""
     import pandas as pd
 
     columns = [users[name].astype("string") for name in ATTRIBUTES if name in users]
@@ -135,7 +135,7 @@ def _members(users: pd.DataFrame, config: Config) -> csr_array:
 
 
 def _with_everybody(members: csr_array) -> csr_array:
-    """The groups behind a first column that holds those who are in none; rows sum to 1."""
+    """Return the groups behind a first column that holds those who are in none; rows sum to 1."""
     from scipy.sparse import diags_array, hstack
 
     n_groups = np.diff(members.indptr)

@@ -43,7 +43,7 @@ class Model(PairModel):
     config: Config
 
     def network(self, users: Layout, items: Layout) -> nn.Module:
-        """Weights of crosses, embeddings and the layers above them."""
+        """Return weights of crosses, embeddings and the layers above them."""
         from hybridrec.deep.networks.wide import WideAndDeep
 
         return WideAndDeep(users, items, self.config.factors, self.config.buckets, self.config.hidden)

@@ -63,13 +63,13 @@ def add_named_by_events(spark: SparkSession, target: Path) -> None:
 
 
 def _required(part: str, split: SplitMethod) -> tuple[str, ...]:
-    """Columns that a benchmark's files must have: what cannot be made up."""
+    """Return columns that a benchmark's files must have: what cannot be made up."""
     of_events = ("user_id", "item_id") if split == "random_per_user" else ("user_id", "item_id", "event_at")
     return of_events if part == "events" else files.REQUIRED[part]
 
 
 def _completed(blocks: Iterator[pa.RecordBatch], split: SplitMethod) -> Iterator[pa.RecordBatch]:
-    """Events with the columns event_type and event_at."""
+    """Yield events with the columns event_type and event_at."""
     import pyarrow as pa
 
     for block in blocks:
@@ -81,7 +81,7 @@ def _completed(blocks: Iterator[pa.RecordBatch], split: SplitMethod) -> Iterator
 
 
 def _event_type(block: pa.RecordBatch) -> pa.Array:
-    """rating where an event has one, else purchase."""
+    """Return rating where an event has one, else purchase."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

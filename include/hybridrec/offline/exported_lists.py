@@ -24,7 +24,7 @@ USERS_AT_ONCE = 2_000
 
 
 def write_recommendations(run: Run, path: Path, k: int) -> int:
-    """user_id, item_id, rank, score, reason of every user with an event: the ranked list, filled up with what is popular.
+    """Return user_id, item_id, rank, score, reason of every user with an event: the ranked list, filled up with what is popular.
 
     Returns the number of rows. An item of the history is never among them.
     """
@@ -47,7 +47,7 @@ def write_recommendations(run: Run, path: Path, k: int) -> int:
 
 
 def write_candidates(run: Run, folder: Path, k: int, at_once: int) -> None:
-    """candidates_<retriever>.parquet for every retriever: user_id, item_id, rank, score of its own top k."""
+    """Write candidates_<retriever>.parquet for every retriever: user_id, item_id, rank, score of its own top k."""
     retrievers = [name for name in choose_models(run).used if retrieves(name)]
     with ProcessPoolExecutor(at_once, mp_context=get_context("spawn")) as pool:
         for done in [pool.submit(_write_retriever, run.run_id, name, folder, k) for name in retrievers]:
@@ -55,7 +55,7 @@ def write_candidates(run: Run, folder: Path, k: int, at_once: int) -> None:
 
 
 def everybody(run: Run) -> UserBlock:
-    """All users with history on the full split."""
+    """Return all users with history on the full split."""
     data = training_data(run, "full")
     known = np.flatnonzero(np.diff(data.matrix.indptr)).astype(np.int32)
     return UserBlock(np.arange(data.matrix.shape[0], dtype=np.int32), data.matrix, data.last_event_day.astype(np.float32)).take(known)
@@ -77,7 +77,7 @@ def _write_retriever(run_id: str, retriever: str, folder: Path, k: int) -> None:
 
 
 def _ranked(run: Run) -> pa.Table:
-    """user_idx, item_idx, score, reason of all ranked rows, by user and rank; a reason is joined in Arrow, not row by row."""
+    """Return user_idx, item_idx, score, reason of all ranked rows, by user and rank; a reason is joined in Arrow, not row by row."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -88,7 +88,7 @@ def _ranked(run: Run) -> pa.Table:
 
 
 def _filled(ranked: pa.Table, users: UserBlock, filler: Retriever, k: int, unwanted: csr_array) -> pa.Table:
-    """k rows a user: the ranked ones, then popular items that are neither seen nor listed, nor disliked (unwanted)."""
+    """Return k rows a user: the ranked ones, then popular items that are neither seen nor listed, nor disliked (unwanted)."""
     import pandas as pd
     import pyarrow as pa
 
@@ -127,7 +127,7 @@ class _Names:
 
 
 def recommendations_schema() -> pa.Schema:
-    """Schema of recommendations.parquet."""
+    """Return the schema of recommendations.parquet."""
     import pyarrow as pa
 
     return pa.schema(

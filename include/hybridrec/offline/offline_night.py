@@ -40,7 +40,7 @@ class Night:
         self.stages = Stages(out / "logs", environment, self.settings.threads)
 
     def run(self) -> None:
-        """Everything; the Spark server is stopped whatever happens."""
+        """Run all stages; the Spark server is always stopped."""
         self.out.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(self.settings.home, ignore_errors=True)
         self.settings.home.mkdir(parents=True)
@@ -62,17 +62,17 @@ class Night:
         self.stages.run("land", [("land_source", "--source", SOURCE)])
         for table in TABLES:
             self.stages.run(f"clean {table}", [("clean_table", "--source", SOURCE, "--table", table)])
-            accept_checked(self.settings, SOURCE, table)  # whoever measures has looked at the data
+            accept_checked(self.settings, SOURCE, table)  # the evaluation has used the data
 
     def _add_named_by_events(self) -> None:
-        """On the night's Spark server, which is started for it; with the session of this process, which ends here."""
+        """Add the named items on the night's Spark server, which is started for it; this process's session ends here."""
         os.environ[spark.SESSION_VARIABLE] = RUN
         session = spark.session()
         add_named_by_events(session, self.delivery)
         session.stop()
 
     def _options(self) -> str:
-        """What differs from a night: the split, the depth of the lists, that one day may hold all events, and that any rating is a hit.
+        """Return the options that differ from a night: split, depth, any number of events per day, every rating is a hit.
 
         The latter is how public test sets are made, and the night's own judgement has to agree with theirs.
         """
@@ -107,7 +107,7 @@ class Night:
         self.stages.run("train ranker", [("train_ranker", "--run-id", RUN)])
         self.stages.run("evaluate", [("evaluate", "--run-id", RUN)])
         run = Run.open(RUN)
-        with run.staged("promotion") as folder:  # there is no champion to be held against
+        with run.staged("promotion") as folder:  # there is no champion to compare with
             write_policy_of(run, folder / "policy")
         self.stages.run("rank candidates", [("rank_candidates", "--run-id", RUN)])
 

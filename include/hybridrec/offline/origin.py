@@ -21,10 +21,10 @@ Flags = Sequence[str]
 
 
 def judge_origin(backtest: Run, number: int, step_days: int) -> Run:
-    """The judged run of an origin; 1 is the backtest's own as_of, each further one is step_days earlier.
+    """Return the judged run of an origin; 1 is the backtest's own as_of, each further one is step_days earlier.
 
-    A job that is done is not run again, so another attempt goes on where this one stopped. PermanentError where nothing is
-    known of time, or where an ingest has replaced the tables that the backtest was opened on.
+    A job that is done is not run again, so another attempt goes on where this one stopped. PermanentError without times, or if an ingest
+    has replaced the tables that the backtest was opened on.
     """
     run = _opened(backtest, number, step_days)
     splits = [("--split", split) for split in run.splits]

@@ -34,7 +34,7 @@ FORKS.set_forkserver_preload([*LIBRARIES, "hybridrec.offline.offline_night", "hy
 
 @dataclass(frozen=True)
 class Stage:
-    """What a group of jobs took: wall seconds, and the memory of all processes at their peak, MiB."""
+    """Cost of a group of jobs: wall seconds, and the memory of all processes at their peak, MiB."""
 
     name: str
     seconds: float
@@ -88,14 +88,14 @@ class Stages:
 
 
 class _Running(NamedTuple):
-    """A job's process and where its output goes."""
+    """A job's process and the target of its output."""
 
     process: ForkServerProcess
     log: Path
 
 
 def _run_job(command: tuple[str, ...], log: Path, environment: dict[str, str]) -> None:
-    """What `python -m jobs.<name> <flags>` does, in this process."""
+    """Run `python -m jobs.<name> <flags>` in this process."""
     os.environ.clear()
     os.environ.update(environment)
     with log.open("wb") as out:

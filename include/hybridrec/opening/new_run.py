@@ -1,4 +1,4 @@
-"""How a night begins: everything that could differ between two attempts is resolved once."""
+"""Open a run: everything that could differ between two attempts is resolved once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_K = 200
 
 @dataclass(frozen=True)
 class Request:
-    """What a person or the schedule asked for; None and empty mean the default.
+    """Request of a person or the schedule; None and empty mean the default.
 
     judge_only: without the full split, for a run that is judged and has nothing to publish.
     backfill: the run stands for a day of the past; if it publishes, then because its form says so, also below what is live.
@@ -42,7 +42,7 @@ class Request:
 
 
 def open_run(request: Request, settings: Settings) -> Run:
-    """The run of that id; made from the request unless an earlier attempt has made it.
+    """Return the run of that id; made from the request unless an earlier attempt has made it.
 
     A backfill may take up a run that the schedule has opened: it keeps all that was resolved, and publishes only by request.
     """
@@ -120,7 +120,7 @@ def _inputs(source: str, settings: Settings) -> dict[str, Input]:
 
 
 def _as_of(asked: str | None, files: list[str]) -> datetime:
-    """The end of what the run may see: what was asked, but not later than just behind the newest event."""
+    """Return the end of what the run may see: what was asked, but not later than just behind the newest event."""
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
 

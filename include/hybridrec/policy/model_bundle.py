@@ -29,7 +29,7 @@ from hybridrec.splitting.likes import disliked
 from hybridrec.training.fits import load_fit, user_block
 from hybridrec.types import Ints, PairScorer
 
-# What MLflow keeps as a version's code and runs to load it. The name of this module is published by it: it must not move.
+# Code that MLflow keeps with a version and runs to load it. The name of this module is published by it: it must not move.
 CODE = """\
 import mlflow
 
@@ -62,7 +62,7 @@ class ModelBundle(PythonModel):  # type: ignore[misc]  # mlflow has no types
         self.item_ids = self.run.read("model_items", columns=["item_idx", "item_id"]).sort_by("item_idx")["item_id"].to_numpy()
 
     def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """One row per row of the input: user_id, item_ids (best first), scores (falling)."""
+        """Return one row per row of the input: user_id, item_ids (best first), scores (falling)."""
         k = int((params or {}).get("k", self.run.config.k))
         asked = model_input["user_id"].astype(str)
         user_idx = self.user_ids.get_indexer(asked)

@@ -1,6 +1,6 @@
-"""What is published: for each history segment one list, a strategy's or a model's own.
+"""The published list of each history segment, a strategy's or a model's own.
 
-A policy is a folder that needs nothing beside it, so last month's champion can be run tonight:
+A policy is a self-contained folder, so last month's champion can still rank:
 
     policy/decision.json        the segments' choices with their reasons
     policy/run.json             the run that made it, for its options
@@ -51,11 +51,11 @@ class Policy:
         self._light_max_items = light_max_items
 
     def segments(self, candidates: CandidateSet) -> NDArray[np.str_]:
-        """Each user's segment, (n_users,)."""
+        """Return each user's segment, (n_users,)."""
         return segments_of(candidates.n_history, self._light_max_items)
 
     def score(self, candidates: CandidateSet) -> Floats:
-        """float32 (n_rows,), higher is better; NaN: not in the user's list."""
+        """Return float32 (n_rows,), higher is better; NaN: not in the user's list."""
         of_rows = np.repeat(self.segments(candidates), np.diff(candidates.starts))
         scores = np.full(len(candidates.items), np.nan, dtype=np.float32)
         for choice in sorted({(choice.kind, choice.name) for choice in self.choices.values()}):
@@ -66,7 +66,7 @@ class Policy:
         return scores
 
     def top_features(self, candidates: CandidateSet, rows: Rows) -> list[list[str]]:
-        """Names of the columns that moved each row's score most; empty for lists that cannot say."""
+        """List the names of the columns that moved each row's score most; empty for lists that cannot say."""
         of_rows = np.repeat(self.segments(candidates), np.diff(candidates.starts))[rows]
         named: list[list[str]] = [[] for _ in rows]
         for segment, choice in self.choices.items():
@@ -78,7 +78,7 @@ class Policy:
         return named
 
     def require_fit(self, candidates: CandidateSet) -> None:
-        """PermanentError when a chosen retriever or a ranker's column is not among the candidates, or the candidates have unknown ones."""
+        """Raise PermanentError if a chosen retriever or a ranker's column is missing from the candidates, or unknown ones are there."""
         sample = candidates.rows_of(candidates.users[:1])
         for choice in self.choices.values():
             self._score_list(sample, choice.kind, choice.name)
@@ -88,36 +88,36 @@ class Policy:
 
 
 def single_model_lists(candidates: CandidateSet) -> list[tuple[Kind, str]]:
-    """Kind and name of each model that has columns in the candidates, the retrievers first."""
+    """Return the kind and name of each model that has columns in the candidates, the retrievers first."""
     return [*(("source", name) for name in candidates.retrievers), *(("scorer", name) for name in candidates.scorers)]
 
 
 def single_model_scores(candidates: CandidateSet, kind: Kind, name: str) -> Floats:
-    """The list that a retriever or a pair scorer makes by itself, as scores of the candidates' rows."""
+    """Return the list that a retriever or a pair scorer makes by itself, as scores of the candidates' rows."""
     return retriever_scores(candidates, name) if kind == "source" else scorer_scores(candidates, name)
 
 
 def retriever_scores(candidates: CandidateSet, retriever: str) -> Floats:
-    """A retriever's own list: 1 / rank of what it retrieved, NaN for the rest; PermanentError when the candidates lack the retriever."""
+    """Return a retriever's own list: 1 / rank of its candidates, NaN for the rest; PermanentError for an unknown retriever."""
     if retriever not in candidates.retrievers:
         raise PermanentError(f"retriever {retriever!r} has no candidates here; choose from {', '.join(candidates.retrievers)}")
     return (1 / candidates.features[f"rank_{retriever}"]).astype(np.float32)
 
 
 def scorer_scores(candidates: CandidateSet, scorer: str) -> Floats:
-    """A pair scorer's own list: all candidates by its score, NaN where it has none; PermanentError when the candidates lack the scorer."""
+    """Return a pair scorer's own list: all candidates by its score, NaN without one; PermanentError for an unknown scorer."""
     if scorer not in candidates.scorers:
         raise PermanentError(f"pair scorer {scorer!r} has no candidates here; choose from {', '.join(candidates.scorers) or 'none'}")
     return candidates.features[f"score_{scorer}"]
 
 
 def segments_of(lengths: Ints, light_max_items: int) -> NDArray[np.str_]:
-    """none, light or heavy for each length of history."""
+    """Return none, light or heavy for each length of history."""
     return np.select([lengths == 0, lengths <= light_max_items], ["none", "light"], default="heavy")
 
 
 def load_policy(folder: Path) -> Policy:
-    """The policy in a folder, ready to score."""
+    """Return the policy in a folder, ready to score."""
     config = _config(folder)
     choices = read_choices(folder / DECISION)
     names = sorted({choice.name for choice in choices.values() if choice.kind == "strategy"})
@@ -135,13 +135,13 @@ def save_policy(run: Run, choices: dict[str, Choice], folder: Path) -> None:
 
 
 def fitted_strategies(run: Run) -> tuple[str, ...]:
-    """Names of the strategies that train_ranker has committed in this run."""
+    """List the names of the strategies that train_ranker has committed in this run."""
     folder = run.folder / strategies.FOLDER
     return tuple(name for name in shared_files.children(folder) if store.is_committed(folder / name))
 
 
 def read_choices(path: Path) -> dict[str, Choice]:
-    """The choices of a decision.json."""
+    """Return the choices of a decision.json."""
     segments = json.loads(path.read_text())["segments"]
     return {name: Choice(raw["kind"], raw["strategy"], raw["reason"]) for name, raw in segments.items()}
 

@@ -23,14 +23,14 @@ BLOCK_USERS = 250  # users ranked at a time: some 30 MB of columns, and small ni
 
 
 class Depth(NamedTuple):
-    """How many rows of a user's list are kept, and of how many of them the ranker says what moved them."""
+    """Number of rows of a user's list that are kept, and that the ranker explains."""
 
     kept: int
     explained: int
 
 
 def rank_candidate_set(candidates: CandidateSet, policy: Policy, depth: Depth) -> pa.Table:
-    """model_ranked of the users of a candidate set, sorted by user, then rank."""
+    """Return model_ranked of the users of a candidate set, sorted by user, then rank."""
     import pyarrow as pa
 
     scores = policy.score(candidates)
@@ -54,7 +54,7 @@ def rank_candidate_set(candidates: CandidateSet, policy: Policy, depth: Depth) -
 
 
 def retrievers_by_rank(candidates: CandidateSet, rows: Rows) -> pa.Array:
-    """The retrievers that retrieved each row, best rank first, equal ranks by name; list<string>."""
+    """Return the retrievers that retrieved each row, best rank first, equal ranks by name; list<string>."""
     import pyarrow as pa
 
     ranks = np.stack([candidates.features[f"rank_{name}"][rows] for name in candidates.retrievers], axis=1)  # (n_rows, n_sources)
@@ -68,7 +68,7 @@ def retrievers_by_rank(candidates: CandidateSet, rows: Rows) -> pa.Array:
 
 @dataclass(frozen=True)
 class Ranking:
-    """What a worker needs to rank: paths, no models."""
+    """Input of a worker that ranks: paths, no models."""
 
     files: FeatureFiles
     policy: Path
@@ -76,7 +76,7 @@ class Ranking:
 
 
 def rank_files(files: Iterable[str], ranking: Ranking) -> Iterator[pa.RecordBatch]:
-    """model_ranked from files of model_candidates, each sorted by user and with all rows of its users."""
+    """Yield model_ranked from files of model_candidates, each sorted by user and with all rows of its users."""
     import pyarrow.parquet as pq
 
     for file in shared_files.fetch(map(Path, files)):
@@ -85,7 +85,7 @@ def rank_files(files: Iterable[str], ranking: Ranking) -> Iterator[pa.RecordBatc
 
 
 def rank_batches(batches: Iterator[pa.RecordBatch], ranking: Ranking) -> Iterator[pa.RecordBatch]:
-    """model_ranked from model_candidates, for mapInArrow; batches are sorted by user and hold all rows of their users.
+    """Yield model_ranked from model_candidates, for mapInArrow; batches are sorted by user and hold all rows of their users.
 
     Rows are taken BLOCK_USERS users at a time, however the batches are cut, so memory does not grow with the partition.
     """
@@ -97,13 +97,13 @@ def rank_batches(batches: Iterator[pa.RecordBatch], ranking: Ranking) -> Iterato
 
 @lru_cache(maxsize=1)
 def _prepared(files: FeatureFiles, policy: Path) -> tuple[ItemColumns, Policy]:
-    """What every block needs, once a worker, however many files it ranks: committed files are never written again."""
+    """Prepare the shared inputs of all blocks once per worker: committed files are never written again."""
     shared_files.fetch(Path(file) for of_table in astuple(files) for file in of_table)
     return load_items(files), load_policy(shared_files.fetch_folder(policy))
 
 
 def user_blocks(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """The rows of users with the same user_idx // BLOCK_USERS at a time."""
+    """Yield the rows of users with the same user_idx // BLOCK_USERS at a time."""
     import pyarrow as pa
 
     waiting: list[pa.Table] = []

@@ -1,4 +1,4 @@
-"""Where the database is, what its errors mean, and a transaction that writes."""
+"""Connect to the database, explain its errors, and write in a transaction."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 10
 LOCK_MS = 30_000
-LOOK_UP_MS = 500  # a look-up's statement: whoever asked for it waits less than a second
+LOOK_UP_MS = 500  # a look-up's statement: its caller waits less than a second
 LOOK_UP_CONNECT_SECONDS = 2  # libpq takes a smaller number for 2
 WRITE_KEY = 4_730_101  # advisory lock of this database: the only writer of `publications`
 
 
 def parsed(address: str) -> tuple[str, str]:
-    """What libpq is given, and what messages may say: host, port and database, never the secret."""
+    """Return the settings for libpq, and host, port and database for messages, without the secret."""
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -37,7 +37,7 @@ def parsed(address: str) -> tuple[str, str]:
 
 
 def for_look_ups(conninfo: str) -> str:
-    """The same address for connections that give up soon: on a lock, a slow statement, or a server that is gone without a word."""
+    """Return the same address for connections that give up soon: on a lock, a slow statement, or a server that is gone without a word."""
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
     options = conninfo_to_dict(conninfo).get("options") or ""
@@ -46,7 +46,7 @@ def for_look_ups(conninfo: str) -> str:
 
 
 def database_error() -> type[Exception]:
-    """The class of psycopg's errors; psycopg is imported where it is used."""
+    """Return the class of psycopg's errors; psycopg is imported where it is used."""
     from psycopg import Error
 
     return Error
@@ -65,7 +65,7 @@ def in_sentences(shown: str, wait_ms: int = LOCK_MS) -> Iterator[None]:
 
 
 def _explained(shown: str, state: str, text: str, wait_ms: int) -> Exception:
-    """The error of this SQLSTATE; https://www.postgresql.org/docs/current/errcodes-appendix.html lists them."""
+    """Return the error of this SQLSTATE; https://www.postgresql.org/docs/current/errcodes-appendix.html lists them."""
     if state in ("42P01", "3F000"):  # no such table, no such schema
         return NothingPublished(shown)
     if state == "42501" or state.startswith("28"):
@@ -83,7 +83,7 @@ def _explained(shown: str, state: str, text: str, wait_ms: int) -> Exception:
 
 @contextmanager
 def transaction(db: Connection[tuple[Any, ...]], lock_ms: int = LOCK_MS) -> Iterator[None]:
-    """One writer of `publications` at a time, so that a transaction can rely on what it has read there."""
+    """Allow one writer of `publications` at a time, so that a transaction can rely on the rows that it has read."""
     with db.transaction():
         db.execute(f"SET LOCAL lock_timeout = {lock_ms}")
         db.execute("SELECT pg_advisory_xact_lock(%s)", (WRITE_KEY,))

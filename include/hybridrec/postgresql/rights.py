@@ -1,6 +1,6 @@
-"""What the two roles may do: the publisher writes schemas of its own and is no superuser, the reader reads the views and nothing else.
+"""Check the rights of the two roles: the publisher writes its own schemas and is no superuser, the reader reads only the views.
 
-docs/reading-the-tables.md has the statements that make such roles. What PUBLIC may do counts: every role may do it.
+docs/reading-the-tables.md has the statements that make such roles. Rights of PUBLIC count: every role has them.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ AND (has_any_column_privilege(reader.oid, c.oid, 'INSERT, UPDATE, REFERENCES')
 
 
 def require_publisher(db: Connection[tuple[Any, ...]], reader: str) -> None:
-    """PermanentError when the roles are not made as they should be, with what an administrator is to do."""
+    """Raise PermanentError if the roles are not made as they should be, with what an administrator is to do."""
     if db.info.server_version < OLDEST * 10_000:
         raise PermanentError(f"PostgreSQL {OLDEST} or a later one is needed; {db.info.host} has {db.info.server_version // 10_000}")
     [(role, superuser, creates, database, other)] = db.execute(PUBLISHER)
@@ -77,7 +77,7 @@ def require_publisher(db: Connection[tuple[Any, ...]], reader: str) -> None:
 
 
 def require_narrow_reader(db: Connection[tuple[Any, ...]], reader: str, readable: Sequence[str]) -> None:
-    """PermanentError when the readers' role may do more in this database than read `readable`, relations of the schema hybridrec."""
+    """Raise PermanentError if the readers' role may do more in this database than read `readable`, relations of the schema hybridrec."""
     excess = db.execute(TOO_MANY, {"reader": reader, "readable": list(readable)}).fetchall()
     if excess:
         rights, remedies = (list(part[:SHOWN]) for part in zip(*excess, strict=True))

@@ -1,4 +1,4 @@
-"""What a person chooses from who wants to go back: the kept versions with their dates and the figures of their runs."""
+"""List the choices for a rollback: the kept versions with their dates and the figures of their runs."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class KeptVersion:
 
 
 def kept_versions(target: Target, settings: Settings) -> list[KeptVersion]:
-    """The kept versions, newest first."""
+    """Return the kept versions, newest first."""
     return [_with_figures(publication, settings) for publication in target.versions() if publication.state == "kept"]
 
 
 def as_markdown(versions: list[KeptVersion]) -> str:
-    """A table with a row a version."""
+    """Return a table with a row a version."""
     head = (
         "| version | published | sees events until | run | users | k | quality | coverage | notes |\n|---|---|---|---|---|---|---|---|---|"
     )
@@ -59,7 +59,7 @@ def _with_figures(publication: Publication, settings: Settings) -> KeptVersion:
 
 
 def served_quality(run: Run) -> tuple[str, float]:
-    """The decision's metric over all held-out users, each by the list that the user's segment is served with."""
+    """Return the decision's metric over all held-out users, each by the list that the user's segment is served with."""
     metric = str(json.loads((run.artefact("decision") / DECISION).read_text())["metric"])
     promoted = store.is_committed(run.dataset("promotion"))
     chosen = read_choices((run.artefact("promotion") / "policy" if promoted else run.artefact("decision")) / DECISION)

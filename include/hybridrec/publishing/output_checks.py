@@ -1,4 +1,4 @@
-"""The gate on the table itself: what is wrong with tonight's lists, and how far they are from what is live.
+"""Check the published table itself: invalid rows, and the distance of the lists from the live version.
 
 A good model can still make a bad table. Broken rows (a seen item, a user twice) always stop the night; thresholds on
 figures (coverage, overlap with what is live) stop it too, but a person may override them with a reason, which is kept.
@@ -47,7 +47,7 @@ class OutputCheck:
 
 @dataclass
 class Lists:
-    """What one pass over out_recommendations gathers.
+    """Figures from one pass over out_recommendations.
 
     items: int32 (n_users, longest list), item_idx or NOTHING. rows: how often each user occurs. broken: rows by kind of fault.
     """
@@ -70,7 +70,7 @@ BROKEN = {
 
 
 def check_output(run: Run, target: Target, override_reason: str | None) -> dict[str, object]:
-    """All figures with their verdicts, as they are kept in checks.json; nothing is raised here."""
+    """Return all figures with their verdicts, as they are kept in checks.json; nothing is raised here."""
     lists = gather(run)
     checks = [*broken_rows(lists), *figures(run, lists), *comparison(run, target, lists)]
     failed = [check for check in checks if not check.passed]
@@ -85,7 +85,7 @@ def check_output(run: Run, target: Target, override_reason: str | None) -> dict[
 
 
 def require_passed(verdict: dict[str, object]) -> None:
-    """PermanentError that names every failed figure, unless a person has overridden them."""
+    """Raise PermanentError naming every failed figure, unless a person has overridden them."""
     checks = [OutputCheck(**raw) for raw in verdict["checks"]]  # type: ignore[attr-defined]
     failed = [check for check in checks if not check.passed]
     if not failed or verdict["override_reason"]:
@@ -96,12 +96,12 @@ def require_passed(verdict: dict[str, object]) -> None:
             "find out why, then change the threshold in hybridrec.toml [night] for the next run, or run check_output with --override-reason"
         )
     else:
-        remedy = "a rule or a model writes rows that readers must not see: mend it and clear apply_rules; this cannot be overridden"
-    raise PermanentError(f"out_recommendations: {told}. What is live stays live; {remedy}")
+        remedy = "a rule or a model produced invalid rows: fix it and clear apply_rules; this cannot be overridden"
+    raise PermanentError(f"out_recommendations: {told}. The live version stays live; {remedy}")
 
 
 def gather(run: Run) -> Lists:
-    """One pass over the lists, a batch of users at a time; memory holds one number per place."""
+    """Return one pass over the lists, a batch of users at a time; memory holds one number per place."""
     import pyarrow.parquet as pq
 
     users = run.read("model_users").sort_by("user_idx")["user_id"].combine_chunks()
@@ -115,7 +115,7 @@ def gather(run: Run) -> Lists:
 
 
 def broken_rows(lists: Lists) -> Iterable[OutputCheck]:
-    """Faults that no reader may see: each must be 0."""
+    """Yield faults that no reader may see: each must be 0."""
     missing = int(np.count_nonzero(lists.rows == 0))
     repeated = int(np.count_nonzero(lists.rows > 1))
     counts = {"missing_users": missing, "repeated_users": repeated} | lists.broken
@@ -125,7 +125,7 @@ def broken_rows(lists: Lists) -> Iterable[OutputCheck]:
 
 
 def figures(run: Run, lists: Lists) -> Iterable[OutputCheck]:
-    """What the lists are like as a whole, against the thresholds of the night's options."""
+    """Compare figures of all lists with the thresholds of the night's options."""
     config = run.config
     n_available = int(np.count_nonzero(run.read("model_items", columns=["is_available"])["is_available"].to_numpy()))
     reach = np.bincount(lists.items[lists.items != NOTHING], minlength=1)
@@ -137,7 +137,7 @@ def figures(run: Run, lists: Lists) -> Iterable[OutputCheck]:
 
 
 def comparison(run: Run, target: Target, lists: Lists) -> Iterable[OutputCheck]:
-    """How far the lists are from the live ones; nothing when nothing is live, or when this run's version is.
+    """Compare the lists with the live ones; yields nothing if no version, or this run's own, is live.
 
     A backfill that does not publish, and a run that looks back behind the live table and replaces it only by request or not at all,
     are compared for the record.
@@ -158,7 +158,7 @@ def _comparison(run: Run, target: Target, lists: Lists, live: Publication) -> It
     yield _at_most(
         "lost_users", n_lost / max(n_live, 1), config.max_lost_share, f"share of the live table's users who would lose their row{other}"
     )
-    yield OutputCheck("items_gone", float(n_gone), None, "reported", True, True, "items of the live table that are in no list tonight")
+    yield OutputCheck("items_gone", float(n_gone), None, "reported", True, True, "items of the live table that are in no list of this run")
     days = (live.as_of - run.manifest.as_of).total_seconds() / 86_400 if live.source == run.manifest.source else 0.0
     yield _at_most("days_behind_live", max(days, 0.0), 0.0, "days of events that the live table has seen and this run has not")
 
@@ -201,7 +201,7 @@ def _gather_batch(run: Run, lists: Lists, batch: pa.RecordBatch, users: pa.Array
 
 
 def _index(values: pa.Array, known: pa.Array) -> NDArray[np.int64]:
-    """Place of each value among the known ones, NOTHING where it is not."""
+    """Return the place of each value among the known ones, NOTHING where it is not."""
     import pyarrow.compute as pc
 
     return np.asarray(pc.fill_null(pc.index_in(values, value_set=known), NOTHING).to_numpy(zero_copy_only=False), dtype=np.int64)
@@ -225,7 +225,7 @@ def _seen(run: Run, users: NDArray[np.int64], items: NDArray[np.int64]) -> int:
 
 
 def _rising(scores: pa.ListArray) -> int:
-    """Places that break the falling order, a list's first place excepted; and places that hold no number."""
+    """Return places that break the falling order, a list's first place excepted; and places that hold no number."""
     import pyarrow.compute as pc
 
     flat = scores.flatten().to_numpy(zero_copy_only=False)
@@ -236,7 +236,7 @@ def _rising(scores: pa.ListArray) -> int:
 
 
 def _against_live(run: Run, target: Target, lists: Lists) -> tuple[float, int, int, int]:
-    """Mean overlap over users who have both lists, users lost, users live, items gone."""
+    """Return mean overlap over users who have both lists, users lost, users live, items gone."""
     import pyarrow.compute as pc
 
     users = run.read("model_users").sort_by("user_idx")["user_id"].combine_chunks()

@@ -32,7 +32,7 @@ def find_leaves(row: Floats, nodes: Nodes, of_missing: Nodes, left: NDArray[np.u
 
 @compiled
 def lowest(bits: np.uint64) -> int:
-    """The number of the lowest bit that is set."""
+    """Return the number of the lowest bit that is set."""
     index: int = BIT_INDEX[(bits & (~bits + np.uint64(1))) % np.uint64(67)]
     return index
 

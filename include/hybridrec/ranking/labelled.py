@@ -10,12 +10,12 @@ from hybridrec.metrics.metrics import Labels
 
 
 def labelled_users(candidates: CandidateSet, gains: Floats) -> Ints:
-    """Users with a gain above 0 among their rows, sorted; int32."""
+    """Return users with a gain above 0 among their rows, sorted; int32."""
     return candidates.users[group_sums((gains > 0).astype(np.float64), candidates.starts) > 0]
 
 
 def sample_users(candidates: CandidateSet, gains: Floats, users: Ints, max_rows: int, seed: int) -> tuple[CandidateSet, Floats]:
-    """The candidates and gains of so many of the users, drawn by seed, that their rows stay below max_rows; of at least one."""
+    """Return the candidates and gains of so many of the users, drawn by seed, that their rows stay below max_rows; at least one user."""
     drawn = np.random.default_rng(seed).permutation(users)
     sizes = np.diff(candidates.starts)[np.searchsorted(candidates.users, drawn)]
     chosen = drawn[: max(1, int((np.cumsum(sizes) <= max_rows).sum()))]
@@ -23,7 +23,7 @@ def sample_users(candidates: CandidateSet, gains: Floats, users: Ints, max_rows:
 
 
 def labels_in(candidates: CandidateSet, gains: Floats) -> Labels:
-    """The labels that are rows of the candidates, the reverse of row_gains."""
+    """Return the labels that are rows of the candidates, the reverse of row_gains."""
     hits = np.flatnonzero(gains > 0)
     starts = starts_of(candidates.row_users[hits])
     return Labels(candidates.row_users[hits][starts[:-1]], starts, candidates.items[hits], gains[hits])

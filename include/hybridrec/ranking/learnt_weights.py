@@ -1,4 +1,4 @@
-"""What strategies share that learn one number a column or a retriever: how they are fitted, kept and loaded.
+"""Shared base of strategies that learn one number per column or retriever: fit, save and load.
 
 The penalty, which pulls the weights towards 0, the plain blend, is chosen by cross-fitting over users: every user is
 scored by weights that have not seen this user's labels. The penalty with the best NDCG wins, if it beats the blend by
@@ -57,7 +57,7 @@ Options = TypeVar("Options", bound=FitOptions)
 
 
 class Learner(NamedTuple):
-    """What is fitted on a candidate set.
+    """A fit's input from a candidate set.
 
     names: of the scorer's weights. rows: bool (n_rows,), rows of the candidates that are learnt from; the scorer holds just these.
     """
@@ -77,11 +77,11 @@ class LearntWeights(ABC, Generic[Options]):
 
     @abstractmethod
     def learner(self, candidates: CandidateSet) -> Learner:
-        """What is to be fitted on a candidate set."""
+        """Return the learner for a candidate set."""
 
     @abstractmethod
     def score(self, candidates: CandidateSet) -> Floats:
-        """Scores by the fitted weights, float32 (n_rows,)."""
+        """Return scores by the fitted weights, float32 (n_rows,)."""
 
     @property
     def weights(self) -> Mapping[str, float]:
@@ -91,7 +91,7 @@ class LearntWeights(ABC, Generic[Options]):
         return self._weights
 
     def fit(self, candidates: CandidateSet, gains: Floats, seed: int, threads: int) -> dict[str, float]:
-        """Fit on the users who turned to one of their candidates; where nobody did, the plain blend stays."""
+        """Fit on the users who chose one of their candidates; without any, the plain blend stays."""
         users = labelled_users(candidates, gains)
         if not len(users):
             log.warning("%s: no candidate is a label of its user, the plain blend stays; widen label_share or pool_k", self._name)
@@ -103,7 +103,7 @@ class LearntWeights(ABC, Generic[Options]):
         return {"penalty": self.penalty, "n_users": float(len(learnt_from.users)), "n_weights": float(len(names))}
 
     def unfitted(self) -> Self:
-        """One with the penalty that this one chose."""
+        """Return one with the penalty that this one chose."""
         return type(self)(replace(self.config, penalty=self.penalty))
 
     def save(self, folder: Path) -> None:
@@ -112,12 +112,12 @@ class LearntWeights(ABC, Generic[Options]):
 
     @classmethod
     def load(cls, folder: Path, config: Options) -> Self:
-        """The saved strategy."""
+        """Return the saved strategy."""
         stored = json.loads((folder / WEIGHTS).read_text())
         return cls(config, stored["weights"], stored["penalty"])
 
     def _choose(self, candidates: CandidateSet, gains: Floats, seed: int) -> float:
-        """The penalty, by cross-fitting over users unless the options fix it."""
+        """Return the penalty, by cross-fitting over users unless the options fix it."""
         if self.config.penalty >= 0:
             return self.config.penalty
         if len(candidates.users) < 2 * self.config.folds:
@@ -131,7 +131,7 @@ class LearntWeights(ABC, Generic[Options]):
         return PENALTIES[best_choice(np.stack([ndcg(judge(candidates, of_penalty, labels, k), k) for of_penalty in scores]))]
 
     def _best_rows(self, candidates: CandidateSet) -> Learner:
-        """The learner of each user's best `depth` rows by the plain blend: what is deep in the candidates will not be shown anyway."""
+        """Return the learner of each user's best `depth` rows by the plain blend: deeper candidates will not be shown anyway."""
         names, scorer, rows = self.learner(candidates)
         plain = np.full(len(candidates.items), np.nan, dtype=np.float32)
         plain[rows] = scorer.score(np.zeros(len(names)))
@@ -146,14 +146,14 @@ class LearntWeights(ABC, Generic[Options]):
 
 
 def best_choice(quality: Doubles) -> int:
-    """The row of (n_choices, n_users) with the best mean; the first unless it is beaten by SURE standard errors of the difference."""
+    """Return the row of (n_choices, n_users) with the best mean; the first unless it is beaten by SURE standard errors."""
     best = int(quality.mean(axis=1).argmax())
     ahead = quality[best] - quality[0]
     return best if float(ahead.mean()) > SURE * float(ahead.std(ddof=1)) / np.sqrt(len(ahead)) else 0
 
 
 def _out_of_fold(scorer: Scorer, gains: Floats, row_users: Ints, fold_of_row: NDArray[np.int64]) -> Floats:
-    """Each row's score by weights that were fitted without its user, up to a factor, for each penalty; (n_penalties, n_rows)."""
+    """Return each row's score by weights that were fitted without its user, up to a factor, for each penalty; (n_penalties, n_rows)."""
     scores = np.zeros((len(PENALTIES), len(gains)), dtype=np.float32)
     for fold in np.unique(fold_of_row):
         held = fold_of_row == fold

@@ -17,7 +17,7 @@ from hybridrec.ranking.listwise import Doubles, Mask
 
 
 class Inputs(NamedTuple):
-    """What a linear strategy sees of a candidate set.
+    """A linear strategy's view of a candidate set.
 
     base: float32 (n_rows,), the blend that is corrected; rows with NaN are neither learnt from nor scored.
     columns: float32 (n_rows,) by name, about as wide as a z-score; NaN says nothing.
@@ -39,15 +39,15 @@ class LinearScorer(NamedTuple):
         return int(self.columns.shape[1])
 
     def score(self, weights: Doubles) -> Doubles:
-        """Scores, (n_rows,)."""
+        """Return scores, (n_rows,)."""
         return np.asarray(self.base + self.columns @ weights.astype(np.float32), dtype=np.float64)
 
     def pull_back(self, weights: Doubles, of_scores: Doubles) -> Doubles:
-        """Gradient in the weights, (n_weights,)."""
+        """Return the gradient in the weights, (n_weights,)."""
         return np.asarray(of_scores.astype(np.float32) @ self.columns, dtype=np.float64)
 
     def take(self, rows: Mask) -> LinearScorer:
-        """Some of the rows."""
+        """Return some of the rows."""
         return LinearScorer(self.base[rows], self.columns[rows])
 
 
@@ -56,10 +56,10 @@ class LinearCorrection(LearntWeights[Options]):
 
     @abstractmethod
     def inputs(self, candidates: CandidateSet) -> Inputs:
-        """Base and columns of a candidate set; a user's values depend on this user's rows only."""
+        """Return the base and columns of a candidate set; a user's values depend on this user's rows only."""
 
     def learner(self, candidates: CandidateSet) -> Learner:
-        """All columns, for the rows that have a base."""
+        """Return all columns, for the rows that have a base."""
         base, columns = self.inputs(candidates)
         names, rows = tuple(sorted(columns)), ~np.isnan(base)
         stacked = np.empty((int(rows.sum()), len(names)), dtype=np.float32)
@@ -68,7 +68,7 @@ class LinearCorrection(LearntWeights[Options]):
         return Learner(names, LinearScorer(base[rows], stacked), rows)
 
     def score(self, candidates: CandidateSet) -> Floats:
-        """The corrected base, float32 (n_rows,); NaN where there is none."""
+        """Return the corrected base, float32 (n_rows,); NaN without one."""
         base, columns = self.inputs(candidates)
         total = base.astype(np.float64)
         for name, weight in self.weights.items():  # one column after the other: a matrix product may round blocks differently

@@ -44,14 +44,14 @@ class Blend:
     penalty: float = NO_CORRECTION
 
     def score(self, candidates: CandidateSet) -> Floats:
-        """float32 (n_rows,); a score that a model does not have counts 0, the user's mean."""
+        """Return float32 (n_rows,); a score that a model does not have counts 0, the user's mean."""
         total = weighted_mean(candidates, self.shares) if self.shares else candidates.features["mean_z"].copy()
         for column, weight in sorted(self.corrections.items()):
             total += np.float32(weight) * np.nan_to_num(candidates.features[column])
         return total
 
     def weights(self) -> dict[str, float]:
-        """The weight of each column, shares and corrections together; mean_z where all retrievers count alike."""
+        """Return the weight of each column, shares and corrections together; mean_z if all retrievers have the same weight."""
         mean = {f"z_{retriever}": share for retriever, share in self.shares.items()} or {"mean_z": 1.0}
         return {column: mean.get(column, 0.0) + self.corrections.get(column, 0.0) for column in {**mean, **self.corrections}}
 
@@ -60,13 +60,13 @@ PLAIN_BLEND = Blend()
 
 
 class Trees(Protocol):
-    """What scores rows."""
+    """A scorer of rows."""
 
     def predict(self, matrix: Floats) -> NDArray[np.float64]:
-        """Scores of the rows of (n_rows, n_columns), float64 (n_rows,)."""
+        """Return scores of the rows of (n_rows, n_columns), float64 (n_rows,)."""
 
     def moves(self, matrix: Floats) -> NDArray[np.float64]:
-        """By how much each column has moved each row's score, float64 (n_rows, n_columns)."""
+        """Return each column's contribution to each row's score, float64 (n_rows, n_columns)."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Boosted(NamedTuple):
 
     @classmethod
     def of(cls, booster: lightgbm.Booster, rounds: int) -> Boosted:
-        """The booster with its first `rounds` trees."""
+        """Return the booster with its first `rounds` trees."""
         return cls(booster.model_to_string(), trees_of(booster, rounds))
 
     def save(self, file: Path) -> None:
@@ -105,7 +105,7 @@ class Boosted(NamedTuple):
 
     @classmethod
     def load(cls, file: Path, rounds: int) -> Boosted:
-        """What save has written."""
+        """Read the files of save."""
         text, arrays = file.read_text(), file.with_suffix(ARRAYS)
         if arrays.exists():
             return cls(text, Forest.load(arrays))
@@ -125,7 +125,7 @@ class Ranker:
         self.blend = blend
 
     def score(self, candidates: CandidateSet) -> Floats:
-        """Scores, float32 (n_rows,); PermanentError unless the candidates' columns are just those of the fit."""
+        """Return scores, float32 (n_rows,); PermanentError unless the candidates' columns are just those of the fit."""
         require_columns(candidates, self.columns)
         blend = self.blend.score(candidates)
         if not self._boosted or self.mix == 0 or not len(candidates.items):
@@ -134,7 +134,7 @@ class Ranker:
         return mixed(candidates, blend, np.mean([one.trees.predict(matrix) for one in self._boosted], axis=0), self.mix)
 
     def top_features(self, candidates: CandidateSet, rows: Rows, n: int = 3) -> list[list[str]]:
-        """The columns that moved each row's score most, upwards or downwards, largest first: the trees', or without trees the blend's."""
+        """Return the columns that moved each row's score most, largest first: the trees', or without trees the blend's."""
         require_columns(candidates, self.columns)
         if not self._boosted or self.mix == 0:
             weights = self.blend.weights()
@@ -156,23 +156,23 @@ class Ranker:
 
     @classmethod
     def load(cls, folder: Path) -> Ranker:
-        """The saved ranker."""
+        """Return the saved ranker."""
         stored = json.loads((folder / COLUMNS).read_text())
         boosted = tuple(Boosted.load(file, stored["rounds"]) for file in sorted(folder.glob(TREES)))
         return cls(boosted, tuple(stored["columns"]), stored["rounds"], stored["mix"], Blend(**stored["blend"]))
 
 
 def require_columns(candidates: CandidateSet, columns: tuple[str, ...]) -> None:
-    """PermanentError names the columns that the candidates lack, or that the ranker has never seen."""
+    """Raise PermanentError naming the candidates' missing columns, or those that the ranker has never seen."""
     missing, unknown = sorted(set(columns) - set(candidates.features)), sorted(set(candidates.features) - set(columns))
     if missing or unknown:
         raise PermanentError(
-            f"ranker: the candidates' columns differ from the fit's: missing {missing}, unknown {unknown}; train the ranker anew"
+            f"ranker: the candidates' columns differ from the fit's: missing {missing}, unknown {unknown}; train the ranker again"
         )
 
 
 def weighted_mean(candidates: CandidateSet, shares: Mapping[str, float]) -> Floats:
-    """Weighted mean of the retrievers' z-scores that exist, float32 (n_rows,); 0 where none does."""
+    """Return weighted mean of the retrievers' existing z-scores, float32 (n_rows,); 0 without any."""
     total, weight = np.zeros(len(candidates.items), np.float32), np.zeros(len(candidates.items), np.float32)
     for retriever, share in sorted(shares.items()):
         z = candidates.features[f"z_{retriever}"]
@@ -182,7 +182,7 @@ def weighted_mean(candidates: CandidateSet, shares: Mapping[str, float]) -> Floa
 
 
 def mixed(candidates: CandidateSet, blend: Floats, trees: NDArray[np.float64], mix: float) -> Floats:
-    """The blend and the trees' scores on one scale, mixed."""
+    """Return the blend and the trees' scores on one scale, mixed."""
     of_blend = np.nan_to_num(zscore(blend, candidates.starts))
     if mix == 0:
         return of_blend
@@ -190,11 +190,11 @@ def mixed(candidates: CandidateSet, blend: Floats, trees: NDArray[np.float64], m
 
 
 def trees_of(booster: lightgbm.Booster, rounds: int) -> Trees:
-    """The first `rounds` trees, scored in the fastest way that they can be."""
+    """Return the first `rounds` trees, scored in the fastest way that they can be."""
     return forest_of(booster, rounds) or LightGbmTrees(booster, rounds)
 
 
 def matrix_of(candidates: CandidateSet, columns: tuple[str, ...], rows: Rows | None = None) -> Floats:
-    """The columns side by side, float32 (n_rows, n_columns)."""
+    """Return the columns side by side, float32 (n_rows, n_columns)."""
     chosen = [candidates.features[name] if rows is None else candidates.features[name][rows] for name in columns]
     return np.stack(chosen, axis=1)

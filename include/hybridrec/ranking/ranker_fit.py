@@ -7,8 +7,8 @@ taken where it beats the simpler one by more than a standard error of the paired
 
 Trees learn from each labelled user's labels and a uniform draw of the other candidates. Not from the blend's best beside
 the labels: then what lies deep in the candidates would mostly be labels, and trees learn to lift it. Choices are judged on
-all candidates. What counts in the end is the mean of some fits that differ by the draw of candidates and columns: with few
-labelled users one of them is as good as its luck.
+all candidates. The result is the mean of several fits that differ by the draw of candidates and columns: with few labelled users a single
+fit depends on chance.
 
 Burges, "From RankNet to LambdaRank to LambdaMART: an overview", 2010.
 """
@@ -85,14 +85,14 @@ class Config:
 
 
 class BlendChoice(NamedTuple):
-    """How the linear part is made: retrievers selected or all alike, and the penalty on its corrections; NO_CORRECTION: none."""
+    """Form of the linear part: retrievers selected or all with one weight, and the penalty on its corrections; NO_CORRECTION: none."""
 
     selected: bool
     penalty: float
 
 
 class TreeChoice(NamedTuple):
-    """How many trees, and how much they count beside the blend."""
+    """Number of trees, and their weight relative to the blend."""
 
     rounds: int
     mix: float
@@ -111,16 +111,16 @@ class Examples(NamedTuple):
     gains: Floats
 
     def of(self, users: NDArray[np.int32]) -> Examples:
-        """The rows of some of the users."""
+        """Return the rows of some of the users."""
         return Examples(self.candidates.rows_of(users), self.gains[np.isin(self.candidates.row_users, users)])
 
     def take(self, rows: NDArray[np.bool_]) -> Examples:
-        """Some of the rows."""
+        """Return some of the rows."""
         return Examples(self.candidates.take(rows), self.gains[rows])
 
 
 class Held(NamedTuple):
-    """What users whose labels were not seen would get: scores of their all candidates by every choice."""
+    """Result for users whose labels were not seen: scores of all their candidates by every choice."""
 
     examples: Examples
     blends: dict[BlendChoice, Floats]
@@ -128,7 +128,7 @@ class Held(NamedTuple):
 
 
 def fit_ranker(candidates: CandidateSet, gains: Floats, config: Config, seed: int, threads: int) -> tuple[Ranker, dict[str, float]]:
-    """Fit on the users of the candidates who turned to one of their candidates; where nobody did, the ranker is the plain blend."""
+    """Fit on the users who chose one of their candidates; without any, the ranker is the plain blend."""
     columns = tuple(sorted(candidates.features))
     examples = Examples(candidates, gains).of(labelled_users(candidates, gains))
     if len(examples.candidates.users) < MIN_USERS:
@@ -152,7 +152,7 @@ def fit_ranker(candidates: CandidateSet, gains: Floats, config: Config, seed: in
 
 
 def teaching_rows(examples: Examples, config: Config, seed: int) -> Examples:
-    """The rows that trees learn from; see the module."""
+    """Return the rows that trees learn from; see the module."""
     candidates, gains = examples
     draws = np.random.default_rng(seed).random(len(gains)).astype(np.float32)
     drawn, _ = best_first(draws, candidates.items, candidates.starts, config.drawn)
@@ -163,12 +163,12 @@ def teaching_rows(examples: Examples, config: Config, seed: int) -> Examples:
 
 
 def choose_shares(examples: Examples, config: Config, seed: int) -> dict[str, float]:
-    """The retrievers' weights by greedy selection."""
+    """Return the retrievers' weights by greedy selection."""
     return select_retrievers(*examples, config.k, config.search_users, seed)
 
 
 def fit_blend(examples: Examples, shares: Mapping[str, float], penalty: float, config: Config) -> Blend:
-    """The linear part: the mean of the retrievers by their shares, and corrections by the listwise loss on each user's best rows."""
+    """Return the linear part: the mean of the retrievers by their shares, and corrections by the listwise loss on each user's best rows."""
     if penalty >= NO_CORRECTION:
         return Blend(shares)
     base = Blend(shares).score(examples.candidates)
@@ -185,7 +185,7 @@ def fit_blend(examples: Examples, shares: Mapping[str, float], penalty: float, c
 
 
 def better(quality: dict[K, Doubles], simple: K) -> K:
-    """The best choice by mean, if it beats the simple one by more than a standard error; else the simple one.
+    """Return the best choice by mean, if it beats the simple one by more than a standard error; else the simple one.
 
     quality: out-of-fold NDCG of the same users for each choice. The standard error is that of the mean paired difference.
     """
@@ -197,7 +197,7 @@ def better(quality: dict[K, Doubles], simple: K) -> K:
 def _choose(
     examples: Examples, columns: tuple[str, ...], config: Config, seed: int, threads: int
 ) -> tuple[BlendChoice, TreeChoice, dict[str, float]]:
-    """Blend and trees, and the out-of-fold NDCG of the plain blend, of the chosen one and of the whole."""
+    """Return the blend and trees, and the out-of-fold NDCG of the plain blend, of the chosen one and of the whole."""
     if config.rounds > 0 and config.mix >= 0:
         return BlendChoice(config.selected, config.penalty), TreeChoice(config.rounds, config.mix), {}
     held = cross_fit(examples, columns, config, seed, threads)
@@ -217,7 +217,7 @@ def _choose(
 
 
 def cross_fit(examples: Examples, columns: tuple[str, ...], config: Config, seed: int, threads: int) -> list[Held]:
-    """Every choice's scores of search_users users in `folds` parts, each by what was fitted without the part's users."""
+    """Return every choice's scores of search_users users in `folds` parts, each by what was fitted without the part's users."""
     users = np.random.default_rng(seed).permutation(examples.candidates.users)[: 2 * config.search_users]
 
     def judge_part(users_held: NDArray[np.int32]) -> Held:
@@ -244,7 +244,7 @@ def _ndcg(part: Held, scores: Floats, config: Config) -> Doubles:
 
 
 def _train(examples: Examples, columns: tuple[str, ...], rounds: int, config: Config, seed: int) -> lightgbm.Booster:
-    """Fit on one thread: two fits, a core each, end sooner than one after the other on two."""
+    """Fit on one thread: two fits, a core each, end sooner than in sequence on two."""
     import lightgbm
 
     candidates, gains = examples

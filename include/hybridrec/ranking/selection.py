@@ -16,7 +16,7 @@ MIN_GAIN = 1e-4  # of NDCG: less is not worth a retriever
 
 
 def select_retrievers(candidates: CandidateSet, gains: Floats, k: int, max_users: int, seed: int) -> dict[str, float]:
-    """Weights by retriever, as shares; retrievers that do not help are left out. Learns from at most max_users users.
+    """Return weights by retriever, as shares; retrievers that do not help are left out. Learns from at most max_users users.
 
     gains: float32 (n_rows,), 0 where the user did not turn to the item.
     """
@@ -41,7 +41,7 @@ def select_retrievers(candidates: CandidateSet, gains: Floats, k: int, max_users
 
 
 def _blend(total: Floats, weight: Floats) -> Floats:
-    """Means of the scores that exist; what no retriever scores comes last."""
+    """Return means of the existing scores; rows that no retriever scores come last."""
     return np.where(weight > 0, total / np.maximum(weight, 1), np.float32(-np.inf)).astype(np.float32)
 
 
@@ -59,7 +59,7 @@ class _Judge:
         self._ideal = np.maximum(discounts[n_relevant], 1e-12)
 
     def ndcg(self, scores: Floats) -> float:
-        """Mean over the users of NDCG at k; of rows with equal scores all have the worst of their positions."""
+        """Return the mean over the users of NDCG at k; rows with equal scores all get the worst of their positions."""
         padded = np.full(self._filled.shape, -np.inf, dtype=np.float32)
         padded[self._filled] = scores
         width = len(self._filled[0])

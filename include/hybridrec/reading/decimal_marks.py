@@ -16,13 +16,13 @@ THOUSANDS = r"^\s*([+-]?\d{1,3}\.\d{3})\s*$"
 
 
 def numeric_columns(names: Iterable[str], definition: Table) -> list[str]:
-    """Those of the names that are declared as numbers."""
+    """Return the names that are declared as numbers."""
     numeric = {column.name for column in definition.columns if column.type in NUMERIC}
     return [name for name in names if name in numeric]
 
 
 def columns_with_decimal_comma(blocks: Iterable[pa.RecordBatch], names: list[str]) -> list[str]:
-    """Those of the columns in which a comma is a decimal mark beyond doubt."""
+    """Return the columns in which a comma is certainly a decimal mark."""
     from pyarrow import compute as pc
 
     with_comma: dict[str, None] = {}
@@ -34,7 +34,7 @@ def columns_with_decimal_comma(blocks: Iterable[pa.RecordBatch], names: list[str
 
 
 def mark_thousands(block: pa.RecordBatch, names: list[str]) -> pa.RecordBatch:
-    """The block with 1.299 as '1.299,' in those columns, which casting reads as 1299."""
+    """Return the block with 1.299 as '1.299,' in those columns, which casting reads as 1299."""
     from pyarrow import compute as pc
 
     for name in names:

@@ -1,8 +1,8 @@
 """CSV: the dialect is found out and verified before a row is taken, so that no row can be swallowed in silence.
 
 A file without quotes in which every line has as many values as the header is read by Arrow. Any other is read as a whole
-in one way after the other, RFC 4180 first, until all of its records have the header's width. Where quotes span lines that
-would be records of their own without them, nobody can know what was meant: the file is refused.
+in one way after the other, RFC 4180 first, until all of its records have the header's width. If quotes span lines that could each be a
+record, both readings are possible: the file is refused.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ REMEDY = (
 
 @dataclass(frozen=True)
 class Layout:
-    """What the header says.
+    """Reading of the header.
 
     names: by position, "" for a column without. lines: physical lines up to the header's, which is the last of them.
     """
@@ -46,7 +46,7 @@ class Layout:
     lines: int
 
     def misfit(self, record: list[str]) -> bool:
-        """Whether a record has too few values for the named columns, or values beyond the header's width."""
+        """Return whether a record has too few values for the named columns, or values beyond the header's width."""
         if len(record) == len(self.names):
             return False
         named = max(column for column, name in enumerate(self.names, 1) if name)
@@ -71,7 +71,7 @@ class Reading:
 
 
 class Survey(NamedTuple):
-    """What a pass over the file has found. even: all lines have the header's width, where quotes mean nothing."""
+    """Result of a pass over the file. even: all lines have the header's width if quotes have no meaning."""
 
     has_quotes: bool
     has_backslashes: bool
@@ -79,7 +79,7 @@ class Survey(NamedTuple):
 
 
 def read_csv(file: str, raw: BinaryIO, wanted: Wanted) -> Iterator[pa.RecordBatch]:
-    """The known columns of a delimited file as text, block by block."""
+    """Yield the known columns of a delimited file as text, block by block."""
     import pyarrow as pa
 
     layout = _read_header(file, raw, wanted)
@@ -99,7 +99,7 @@ def _read_rows(layout: Layout, raw: BinaryIO, known: list[str], reading: Reading
 
 
 def _read_header(file: str, raw: BinaryIO, wanted: Wanted) -> Layout:
-    """The first line that is neither blank nor a comment; of the delimiters the one that gives most of the known names."""
+    """Return the first line that is neither blank nor a comment, and the delimiter that gives most of the known names."""
     for number, line in enumerate(lines(file, raw), 1):
         if line.isspace() or line.startswith(("#", "sep=")):
             continue
@@ -115,7 +115,7 @@ def _split_header(line: str, delimiter: str) -> list[str]:
 
 
 def _rows_of_text(layout: Layout, raw: BinaryIO) -> Iterator[str]:
-    """The text after the header, in blocks that end with a line's end."""
+    """Yield the text after the header, in blocks that end with a line's end."""
     left = layout.lines
     for block in whole_lines(layout.file, text_blocks(layout.file, raw)):
         start = 0
@@ -136,7 +136,7 @@ def _survey(layout: Layout, raw: BinaryIO) -> Survey:
 
 
 def _is_even(block: str, layout: Layout) -> bool:
-    """Whether all lines that are not blank have one delimiter less than the header has names."""
+    """Return whether all lines that are not blank have one delimiter less than the header has names."""
     letters = np.frombuffer(block.encode(), np.uint8)
     ends = np.flatnonzero(letters == ord("\n"))
     delimiters = np.cumsum(letters == ord(layout.delimiter))[ends]
@@ -145,7 +145,7 @@ def _is_even(block: str, layout: Layout) -> bool:
 
 
 def _read_plain(layout: Layout, raw: BinaryIO, known: list[str]) -> Iterator[pa.RecordBatch]:
-    """A file of even lines without quotes."""
+    """Yield a file of even lines without quotes."""
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
@@ -169,7 +169,7 @@ def _read_plain(layout: Layout, raw: BinaryIO, known: list[str]) -> Iterator[pa.
 
 
 def _records(layout: Layout, raw: BinaryIO, reading: Reading) -> Iterator[Record]:
-    """All records that are not blank; csv.Error where the reading does not fit."""
+    """Yield all records that are not blank; csv.Error where the reading does not fit."""
     csv.field_size_limit(MAX_LINE)
     current: list[str] = []
 
@@ -194,13 +194,13 @@ def _records(layout: Layout, raw: BinaryIO, reading: Reading) -> Iterator[Record
 
 
 def _without_null_escapes(line: str, delimiter: str) -> str:
-    r"""A line without values that are \N, which would become the letter N."""
+    r"""Return a line without values that are \N, which would become the letter N."""
     mark = re.escape(delimiter)
     return re.sub(rf"(^|{mark})\\N(?={mark}|\n)", r"\1", line) if "\\N" in line else line
 
 
 def _choose(layout: Layout, raw: BinaryIO, wanted: Wanted, survey: Survey) -> Reading:
-    """The first reading in which all records have the header's width; PermanentError names the line if there is none, or if two differ."""
+    """Return the first reading in which all records have the header's width; PermanentError if none does or two differ."""
     possible = (
         (Reading(quoted=True, escaped=False), survey.has_quotes),
         (Reading(quoted=True, escaped=True), survey.has_quotes and survey.has_backslashes),
@@ -219,7 +219,7 @@ def _choose(layout: Layout, raw: BinaryIO, wanted: Wanted, survey: Survey) -> Re
 
 
 def _try(layout: Layout, raw: BinaryIO, reading: Reading, doubts: list[Record]) -> str:
-    """What does not fit, or ""; fills doubts with records whose first and last line could be records themselves."""
+    """Return the misfit of a reading, or ""; fills doubts with records whose first and last line could be records themselves."""
     number = layout.lines
     try:
         for record in _records(layout, raw, reading):
@@ -250,7 +250,7 @@ def _could_be_two(layout: Layout, record: Record) -> bool:
 
 
 def _require_no_doubt(layout: Layout, raw: BinaryIO, wanted: Wanted, reading: Reading, doubts: list[Record]) -> None:
-    """PermanentError when the last line of a record that spans lines begins as the records of this file do."""
+    """Raise PermanentError if the last line of a record that spans lines begins as the records of this file do."""
     if not doubts:
         return
     indices = [layout.names.index(name) for name in wanted.required if name in layout.names]
@@ -264,7 +264,7 @@ def _require_no_doubt(layout: Layout, raw: BinaryIO, wanted: Wanted, reading: Re
 
 
 def _shape(values: list[str], indices: Iterable[int]) -> tuple[str, ...]:
-    """What kinds of letters the values at those indices are made of: 'i12' and 'q7' are alike."""
+    """Return the kinds of letters in the values at those indices: 'i12' and 'q7' are alike."""
     return tuple(re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "9", values[index].strip(' "'))) for index in indices)
 
 

@@ -58,7 +58,7 @@ class Delivered:
 
 
 def find_files(origin: Path, part: str) -> list[Delivered]:
-    """The files of events, items or users: `part.*` and `part/**`, by name; PermanentError for what cannot be read.
+    """Return the files of events, items or users: `part.*` and `part/**`, by name; PermanentError for what cannot be read.
 
     Hidden files, those that begin with "_" and what writers leave behind do not count; a file with two names counts once.
     """
@@ -78,7 +78,7 @@ def find_files(origin: Path, part: str) -> list[Delivered]:
 
 
 def find_others(origin: Path, parts: tuple[str, ...]) -> list[str]:
-    """Names in the delivered folder that belong to no part or are unfinished; hidden ones are left out."""
+    """List the names in the delivered folder that belong to no part or are unfinished; hidden ones are left out."""
     names = [name for name in _children(origin) if name[0] not in "._"]
     return [printable(name) for name in names if not _counts(name) or name.lower().split(".")[0] not in parts]
 
@@ -91,7 +91,7 @@ def _children(folder: Path) -> list[str]:
 
 
 def _counts(name: str) -> bool:
-    """Whether a name is neither hidden nor one that writers use until they are done, nor belongs to another file: its copy or its lock."""
+    """Return whether a name is neither hidden, nor unfinished, nor another file's copy or lock."""
     endings = name.lower().split(".")[1:]
     if name[0] in "._~#" or name.endswith("~") or {"inprogress", "pending", *REPLACED}.intersection(endings):
         return False
@@ -99,7 +99,7 @@ def _counts(name: str) -> bool:
 
 
 def _walk(origin: Path, path: Path, seen: set[Path]) -> Iterator[Path]:
-    """The files at or below a path, once each."""
+    """Yield the files at or below a path, once each."""
     real = _resolve(origin, path)
     if real in seen:
         return
@@ -119,7 +119,7 @@ def _walk(origin: Path, path: Path, seen: set[Path]) -> Iterator[Path]:
 
 
 def _resolve(origin: Path, path: Path) -> Path:
-    """Where a path leads; PermanentError when that is not inside the delivered folder."""
+    """Resolve a path; PermanentError if the result is not inside the delivered folder."""
     try:
         real = path.resolve(strict=True)
     except PermissionError:
@@ -151,7 +151,7 @@ def _describe(origin: Path, path: Path) -> Delivered:
 
 
 def _kind_of(parts: tuple[str, ...]) -> str:
-    """By the file's ending; a name without one takes its folder's, as in events.parquet/000000_0."""
+    """Return the kind by the file's ending; a name without one takes its folder's, as in events.parquet/000000_0."""
     for name in reversed(parts):
         packed = name.lower().endswith(PACKED)
         ending = Path(name[: -len(PACKED)] if packed else name).suffix.lower()
@@ -164,7 +164,7 @@ def _kind_of(parts: tuple[str, ...]) -> str:
 
 @contextmanager
 def opened(origin: Path, file: Delivered) -> Iterator[BinaryIO]:
-    """A delivered file, open for reading. No link is followed, also none that was put there since the file was found."""
+    """Open a delivered file for reading. No link is followed, also none that was added since the file was found."""
     directory = os.open(origin, os.O_RDONLY | os.O_DIRECTORY)
     try:
         *folders, name = file.path.relative_to(origin).parts

@@ -20,7 +20,7 @@ Row = dict[str, str | None]
 
 
 def read_json_lines(file: str, raw: BinaryIO, wanted: Wanted) -> Iterator[pa.RecordBatch]:
-    """The table's columns of every object; lists and objects as JSON, values of folders for absent keys."""
+    """Yield the table's columns of every object; lists and objects as JSON, values of folders for absent keys."""
     import pyarrow as pa
 
     schema = pa.schema([pa.field(name, pa.string()) for name in wanted.definition.column_names])
@@ -59,7 +59,7 @@ def _parse_line(file: str, number: int, line: str) -> dict[str, object]:
 
 
 def _as_text(value: object) -> str | None:
-    """A value as text that every store can hold: half a surrogate pair becomes U+FFFD; 196.0 is 196."""
+    """Return a value as text that every store can hold: half a surrogate pair becomes U+FFFD; 196.0 is 196."""
     if value is None:
         return None
     if isinstance(value, float) and value.is_integer():

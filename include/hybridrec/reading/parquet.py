@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def read_parquet(file: str, raw: BinaryIO, wanted: Wanted) -> Iterator[pa.RecordBatch]:
-    """The known columns of a Parquet file, block by block."""
+    """Yield the known columns of a Parquet file, block by block."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -53,7 +53,7 @@ def _cast(file: str, name: str, column: pa.Array, wanted: pa.DataType) -> pa.Arr
 
 
 def _plain_type(file: str, name: str, stored_type: pa.DataType) -> pa.DataType:
-    """A type that Spark can read: microseconds in UTC, no dictionaries, unsigned or large types; bytes are taken for text."""
+    """Return a type that Spark can read: microseconds in UTC, no dictionaries, unsigned or large types; bytes are taken for text."""
     import pyarrow as pa
 
     is_a = pa.types

@@ -34,7 +34,7 @@ MARKS = {  # the longer one first: UTF-32's begins with UTF-16's
 
 
 def text_blocks(file: str, raw: BinaryIO) -> Iterator[str]:
-    """A text file from its start, in blocks; gzip is unpacked. PermanentError names the line and byte that cannot be decoded.
+    """Yield a text file from its start, in blocks; gzip is unpacked. PermanentError names the line and byte that cannot be decoded.
 
     UTF-8, or what a byte order mark says. \\r and \\r\\n become \\n.
     """
@@ -100,7 +100,7 @@ def _quoted(file: str) -> str:
 
 
 def whole_lines(file: str, blocks: Iterator[str]) -> Iterator[str]:
-    """The same text in blocks that end with a line's end; PermanentError for a line of more than MAX_LINE characters."""
+    """Yield the same text in blocks that end with a line's end; PermanentError for a line of more than MAX_LINE characters."""
     rest: list[str] = []
     line, size = 1, 0
     for block in blocks:
@@ -120,7 +120,7 @@ def whole_lines(file: str, blocks: Iterator[str]) -> Iterator[str]:
 
 
 def lines(file: str, raw: BinaryIO) -> Iterator[str]:
-    """The lines of a text file, each with its end."""
+    """Yield the lines of a text file, each with its end."""
     for block in whole_lines(file, text_blocks(file, raw)):
         for line in block[:-1].split("\n"):  # splitlines would cut at further characters
             yield f"{line}\n"

@@ -47,7 +47,7 @@ FINAL_TABLES = ("model_interactions", "model_user_features", "model_item_feature
 
 
 def connect(settings: Settings) -> MlflowClient:
-    """A client of the tracking store with its schema up to date and the experiment made; safe from many processes at once."""
+    """Return a client of the tracking store with its schema up to date and the experiment made; safe from many processes at once."""
     import mlflow
     from mlflow.exceptions import MlflowException
     from mlflow.store.db.utils import _upgrade_db, create_sqlalchemy_engine_with_retry
@@ -97,14 +97,14 @@ def register(run: Run) -> str:
 
 
 def version_of(client: MlflowClient, run: Run, content: str = "") -> str | None:
-    """The newest version that this run registered, of just this content where one is given."""
+    """Return the newest version that this run registered, of just this content where one is given."""
     parents = {night.info.run_id for night in _runs_of(client, run) if content in ("", night.data.tags.get(CONTENT_TAG))}
     versions = [version for version in client.search_model_versions(f"name='{NAME}'") if version.run_id in parents]
     return str(max(versions, key=lambda version: int(version.version)).version) if versions else None
 
 
 def champion_before(client: MlflowClient, challenger: str, folder: Path) -> Champion | None:
-    """The champion that the challenger is up against, its policy fetched into a folder; the same on a rerun after promotion."""
+    """Return the champion that the challenger is up against, its policy fetched into a folder; the same on a rerun after promotion."""
     from mlflow.exceptions import MlflowException
 
     noted = client.get_model_version(NAME, challenger).tags.get(PREVIOUS_TAG)
@@ -151,7 +151,7 @@ def log_search(run: Run, model: str, file: Path) -> None:
 
 
 def _search_parent(client: MlflowClient, run: Run) -> str:
-    """The run's parent run for searches, made by whoever comes first; it has a tag of its own, so no night mistakes it for its own."""
+    """Return the run's parent run for searches, created at first use; its own tag keeps nights from mistaking it for theirs."""
     experiment = client.get_experiment_by_name(NAME).experiment_id
     query = f"tags.`{TUNING_TAG}` = '{run.run_id}' and attributes.run_name = 'tuning {run.run_id}'"
     parents = client.search_runs([experiment], query)
@@ -186,7 +186,7 @@ def _fetch_policy(client: MlflowClient, version: str, folder: Path) -> Path | No
 
 
 def _fingerprint(run: Run) -> str:
-    """SHA-256 over the content hashes of all that a version holds."""
+    """Return SHA-256 over the content hashes of all that a version holds."""
     digest = hashlib.sha256(shared_files.read_text(run.folder / MANIFEST).encode())
     for folder in _bundle_datasets(run):
         digest.update(f"{folder.relative_to(run.folder)} {store.read_manifest(folder).content_hash}\n".encode())
@@ -216,7 +216,7 @@ def _forget_attempts(client: MlflowClient, run: Run) -> None:
 
 
 def _log_night(client: MlflowClient, run: Run, content: str) -> str:
-    """The parent run with its nested ones; returns its id."""
+    """Return the parent run with its nested ones; returns its id."""
     experiment = client.get_experiment_by_name(NAME).experiment_id
     tags = {RUN_TAG: run.run_id, CONTENT_TAG: content, "hybridrec.code_version": run.manifest.code_version}
     tags |= {f"hybridrec.input.{name}": core_table.content_hash for name, core_table in run.manifest.inputs.items()}
@@ -258,7 +258,7 @@ def _night_params(run: Run) -> dict[str, str]:
 
 
 def night_metrics(metrics: pa.Table, k: int) -> dict[str, float]:
-    """out_metrics as MLflow names: all metrics over all users, and NDCG at k of each segment with its interval."""
+    """Return out_metrics as MLflow names: all metrics over all users, and NDCG at k of each segment with its interval."""
     figures = {}
     for row in metrics.to_pylist():
         key = f"{row['kind']}/{row['name']}/{row['segment']}/{row['metric'].replace('@', '_at_')}"
@@ -284,7 +284,7 @@ def _log_metrics(client: MlflowClient, run_id: str, values: dict[str, float]) ->
 
 
 def _figures(run: Run) -> Iterator[tuple[str, Figure]]:
-    """Quality of every list, and what leaving out each source does."""
+    """Yield the quality of every list, and what leaving out each source does."""
     metric = f"ndcg@{run.config.k}"
     lists = [row for row in run.read("out_metrics").to_pylist() if row["segment"] == "all" and row["metric"] == metric]
     bars = [(f"{row['name']} ({row['kind']})", row["value"], row["low"], row["high"]) for row in lists]
@@ -292,7 +292,7 @@ def _figures(run: Run) -> Iterator[tuple[str, Figure]]:
     left_out = [row for row in run.read("out_ablation").to_pylist() if row["scope"] == "night"]
     bars = [(f"{row['source']} in {row['strategy']}", row["marginal_ndcg"], row["low"], row["high"]) for row in left_out]
     if bars:
-        yield "plots/ablation.png", _interval_plot(bars, f"What each model adds to {metric}")
+        yield "plots/ablation.png", _interval_plot(bars, f"Contribution of each model to {metric}")
 
 
 def _interval_plot(bars: list[tuple[str, float, float, float]], title: str) -> Figure:
@@ -342,7 +342,7 @@ def _register_bundle(client: MlflowClient, run: Run, parent: str) -> str:
 
 
 def _copy_bundle(run: Run, home: Path) -> None:
-    """The run with only what ranking needs, as a home of its own."""
+    """Copy the part of the run that ranking needs, as a home of its own."""
     target = home / "runs" / run.run_id
     target.mkdir(parents=True)
     (target / MANIFEST).write_text(shared_files.read_text(run.folder / MANIFEST))
@@ -357,7 +357,7 @@ def _copy_bundle(run: Run, home: Path) -> None:
 
 
 def _link(source: Path, target: Path) -> None:
-    """A hard link: log_model copies the bytes anyway, and committed files never change."""
+    """Make a hard link: log_model copies the bytes anyway, and committed files never change."""
     try:
         os.link(source, target)
     except OSError:

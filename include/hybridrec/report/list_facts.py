@@ -1,4 +1,4 @@
-"""What the report states of the candidates and the published lists, as data; a part of the facts."""
+"""Facts about the candidates and the published lists, a part of the report's data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RetrieverHits:
-    """How many of the holdout split's labels a retriever retrieved, and how many it alone did."""
+    """Number of the holdout split's labels that a retriever retrieved, and that only it retrieved."""
 
     source: str
     n_nominated: int
@@ -17,7 +17,7 @@ class RetrieverHits:
 
 @dataclass(frozen=True)
 class CandidateCoverage:
-    """How well the holdout split's candidates cover its labels."""
+    """Share of the holdout split's labels among its candidates."""
 
     n_labels: int
     n_hits: int
@@ -26,7 +26,7 @@ class CandidateCoverage:
 
 @dataclass(frozen=True)
 class Exposure:
-    """How evenly places are spread over the catalogue.
+    """Spread of positions over the catalogue.
 
     curve: (share of the catalogue, share of the places), items with the fewest places first.
     gini: 0 when every item has the same number, near 1 when one item has all. n_for_half: items that together take half of all places.

@@ -1,4 +1,4 @@
-"""Fill lists that rules left short: nobody gets fewer than k items while the catalogue has an eligible one."""
+"""Fill lists that rules left short: every user gets k items while the catalogue has an eligible one."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ MAX_ROWS = 1_000_000  # users x fallback at a time
 def first_entries(
     kept: pd.DataFrame, own: pd.DataFrame, fallback: FallbackTiers, context: RuleContext, rules: Sequence[Rule]
 ) -> pd.DataFrame:
-    """The k first rows of each user: what rules kept, then other items that every FILTER lets through.
+    """Return the k first rows of each user: what rules kept, then other items that every FILTER lets through.
 
     kept: user_idx, item_idx, score, what all rules left, in order. own: the user's ranked rows before rules.
-    Further items come from the user's own rows, then from the fallback, as long as the CAPs allow; where that does not give k, the
-    caps give way, and where that does not, the whole catalogue is looked at.
-    Returns user_idx, item_idx, score, tier (OWN or an index in TIERS), by user, best first; scores never rise. An entry from
-    the fallback scores as far below the user's last own one as it lies below the top of the fallback.
+    Further items come from the user's own rows, then from the fallback, as long as the CAPs allow; if that does not give k, the caps are
+    dropped, and if that is not enough, the whole catalogue is used. Returns user_idx, item_idx, score, tier (OWN or an index in TIERS), by
+    user, best first; scores never rise. An entry from the fallback scores as far below the user's last own one as it lies below the top of
+    the fallback.
     """
     entries = _head(kept.assign(tier=OWN, part=0), context.k)
     for kinds, depth in (
@@ -60,7 +60,7 @@ def _extended(
     rules: Sequence[Rule],
     kinds: Sequence[Kind],
 ) -> pd.DataFrame:
-    """The first k entries of short users, chosen among what they have, their own rows and the fallback."""
+    """Return the first k entries of short users, chosen among what they have, their own rows and the fallback."""
     n_steps = len(fallback.items)
     steps = pd.DataFrame(
         {

@@ -1,4 +1,4 @@
-"""What every block of users needs to get its lists; made once a run, loaded once a partition."""
+"""Input of every block of users for its lists; made once per run, loaded once per partition."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 NEIGHBOURS = 50  # per item: enough that an available one is among them, and that a history item is among a list's
 BLOCK_ITEMS = 4_096
-CONTENT_FOR_ALL = 20_000  # items; a larger catalogue asks content only where others fall short
+CONTENT_FOR_ALL = 20_000  # items; in a larger catalogue content is used only if others give too few
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class ListInputs:
     rules: tuple[Rule, ...]
 
     def context(self, users: Ints) -> RuleContext:
-        """What rules may look at for these users, which are sorted."""
+        """Return the input of rules for these users, which are sorted."""
         history = user_block(self.run, "full", users).history
         vectors, manifest = load_csr(self.content, "vectors"), self.run.manifest
         return RuleContext(self.items, history, users, vectors, manifest.config.k, manifest.as_of, disliked(self.run, "full", users))
@@ -74,7 +74,7 @@ def write_inputs(run: Run, folder: Path) -> dict[str, Neighbours]:
 
 
 def _neighbours(model: KnowsSimilarItems, wanted: Ints, n_items: int, threads: int) -> Neighbours:
-    """NEIGHBOURS of each wanted item, (n_items, NEIGHBOURS); padding for the others."""
+    """Return NEIGHBOURS of each wanted item, (n_items, NEIGHBOURS); padding for the others."""
     nearest = empty_lists(n_items, NEIGHBOURS)
 
     def fill(at: int) -> None:
@@ -86,7 +86,7 @@ def _neighbours(model: KnowsSimilarItems, wanted: Ints, n_items: int, threads: i
 
 
 def load_inputs(run: Run, folder: Path) -> ListInputs:
-    """The inputs that write_inputs left in the folder, on whichever machine."""
+    """Return the inputs that write_inputs left in the folder, on whichever machine."""
     shared_files.fetch_folder(folder)
     items = read_items(run)
     counts = popularity(run.read("model_item_features", "full"), len(items))
@@ -98,7 +98,7 @@ def load_inputs(run: Run, folder: Path) -> ListInputs:
 
 
 def read_items(run: Run) -> pd.DataFrame:
-    """model_items by item_idx with item_age_days, as RuleContext describes it; what most have disliked is not available."""
+    """Return model_items by item_idx with item_age_days, as RuleContext describes it; items that most users disliked are not available."""
     items: pd.DataFrame = run.read("model_items").sort_by("item_idx").to_pandas()
     features = run.read("model_item_features", "full", ["item_idx", "item_age_days"])
     age: NDArray[np.float64] = np.full(len(items), np.nan)

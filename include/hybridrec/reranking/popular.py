@@ -38,7 +38,7 @@ class FallbackTiers:
 
 
 def popularity(item_features: pa.Table, n_items: int) -> Popularity:
-    """Counts from model_item_features; 0 for an item without a row."""
+    """Return counts from model_item_features; 0 for an item without a row."""
     where = item_features["item_idx"].to_numpy()
     counts = np.zeros((2, n_items))
     counts[0, where] = item_features["item_n_events_30d"].to_numpy()
@@ -47,7 +47,7 @@ def popularity(item_features: pa.Table, n_items: int) -> Popularity:
 
 
 def fallback_tiers(counts: Popularity, available: NDArray[np.bool_]) -> FallbackTiers:
-    """What is popular lately, then what ever was, then the rest of the catalogue; ties by item."""
+    """Return recently popular items, then all-time popular ones, then the rest of the catalogue; ties by item."""
     numbers = np.arange(len(available))
     tiers = np.select([counts.recent > 0, counts.all_time > 0], [0, 1], default=2)
     within = np.where(tiers == 0, counts.recent, counts.all_time)
@@ -57,7 +57,7 @@ def fallback_tiers(counts: Popularity, available: NDArray[np.bool_]) -> Fallback
 
 
 def popular_items(counts: Popularity, items: pd.DataFrame) -> pa.Table:
-    """out_popular_items: the first available items of both windows; items that are equal lately go by all time."""
+    """Return out_popular_items: the first available items of both windows; items that are equal lately go by all time."""
     import pyarrow as pa
 
     parts = []

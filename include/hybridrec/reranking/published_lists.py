@@ -28,7 +28,7 @@ FALLBACK = "popularity"  # strategy of a row that is all fallback
 
 
 def list_batches(batches: Iterator[pa.RecordBatch], run: Run, folder: Path) -> Iterator[pa.RecordBatch]:
-    """out_recommendations for mapInArrow.
+    """Yield out_recommendations for mapInArrow.
 
     Batches are sorted by user: first the user's row of model_users (item_idx is null), then the rows of model_ranked.
     """
@@ -41,7 +41,7 @@ def list_batches(batches: Iterator[pa.RecordBatch], run: Run, folder: Path) -> I
 
 
 def make_lists(users: pa.Table, ranked: pa.Table, inputs: ListInputs) -> pa.Table:
-    """out_recommendations of some users, in their order.
+    """Return out_recommendations of some users, in their order.
 
     users: user_idx, user_id, sorted. ranked: their rows of model_ranked, in any order; a user may have none.
     """
@@ -79,7 +79,7 @@ def _as_rows(users: pa.Table, ranked: pa.Table, entries: pd.DataFrame, context: 
 
 
 def _ranked_rows(ranked: pa.Table, entries: pd.DataFrame, n_items: int) -> NDArray[np.int64]:
-    """Row of `ranked` that each entry comes from, -1 for one from the fallback."""
+    """Return the row of `ranked` that each entry comes from, -1 for one from the fallback."""
     keys = ranked["user_idx"].to_numpy().astype(np.int64) * n_items + ranked["item_idx"].to_numpy()
     order = np.argsort(keys)
     asked = entries["user_idx"].to_numpy().astype(np.int64) * n_items + entries["item_idx"].to_numpy()

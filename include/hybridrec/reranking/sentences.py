@@ -23,7 +23,7 @@ MAX_SHARED = 2
 
 
 def nearest_of_history(neighbours: Ints, seen: csr_array, rows: NDArray[np.int64], items: Ints) -> NDArray[np.int64]:
-    """For each pair (row of `seen`, item) the item of that history which is nearest to it, NO_ITEM where none is near."""
+    """Find for each pair (row of `seen`, item) the nearest item of that history, NO_ITEM if none is near."""
     near = neighbours[items].astype(np.int64)  # (n_pairs, n_neighbours)
     had = in_history(seen, rows[:, None], near) & (near != NO_ITEM)
     first = had.argmax(axis=1)
@@ -34,7 +34,7 @@ def nearest_of_history(neighbours: Ints, seen: csr_array, rows: NDArray[np.int64
 def sentences(
     retrievers: Sequence[str], rows: NDArray[np.int64], items: Ints, seen: csr_array, catalogue: pd.DataFrame, neighbours: dict[str, Ints]
 ) -> list[str]:
-    """One sentence an entry; retrievers: the best retriever of each, rows: its user's row in `seen`."""
+    """Return one sentence an entry; retrievers: the best retriever of each, rows: its user's row in `seen`."""
     written = np.full(len(retrievers), "", dtype=object)
     names = np.array(retrievers, dtype=object)
     for retriever in sorted(set(retrievers)):
@@ -59,7 +59,7 @@ def _templates(retriever: str) -> tuple[str, str]:
 
 
 def _writer(template: str, catalogue: pd.DataFrame) -> Callable[[int, int], str]:
-    """The sentence about an item and the history item near it; empty when the template asks for shared categories and there are none."""
+    """Return the writer of the sentence about an item and a near history item; empty if shared categories are missing."""
     titles = catalogue["title"].fillna(catalogue["item_id"]).to_numpy()
     categories = catalogue["categories"].to_numpy()
 

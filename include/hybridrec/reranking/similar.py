@@ -18,7 +18,7 @@ PREFERRED = ("item_knn", "content")  # what people choose together before what m
 
 
 def similar_items(neighbours_by_model: dict[str, Neighbours], items: pd.DataFrame, k: int) -> pa.Table:
-    """out_similar_items: each item's k nearest available ones.
+    """Return out_similar_items: each item's k nearest available ones.
 
     A row is from one model only, so that its scores compare: the preferred one that fills k places, or else the one that
     fills most. An item without any neighbour has no row.
@@ -46,7 +46,7 @@ def similar_items(neighbours_by_model: dict[str, Neighbours], items: pd.DataFram
 
 
 def _available_first(neighbours: Neighbours, available: NDArray[np.bool_], k: int) -> Neighbours:
-    """The first k available neighbours of each item, in their order; NO_ITEM pads."""
+    """Return the first k available neighbours of each item, in their order; NO_ITEM pads."""
     best = empty_lists(len(neighbours.items), min(k, neighbours.items.shape[1]))
     for rows in row_blocks(*neighbours.items.shape):
         items, scores = neighbours.items[rows], neighbours.scores[rows]

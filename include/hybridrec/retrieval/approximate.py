@@ -1,9 +1,9 @@
-"""An approximate search in large catalogues, used only where it has been measured to be good enough.
+"""Search large catalogues approximately, only if a sample has shown sufficient recall.
 
 The items' vectors are divided into clusters (FAISS' k-means) and a user looks into the nearest of them, as in FAISS'
 inverted lists; but a cluster is multiplied with all users at once who look into it, which is several times as fast as
-to go through the clusters user by user. What is found is scored pair by pair as in the exact search, so a score
-never differs, only a list may lack an item.
+to go through the clusters user by user. Found items are scored pair by pair as in the exact search, so a score never differs; only a list
+may lack an item.
 
 Whether a model gets an index is decided on its fit, by a sample of its users: not where the exact search looks at a
 small part of the catalogue anyway (vectors of very different lengths), and not where lists would lack too much.
@@ -36,7 +36,7 @@ ROUNDS, TRAINING_VECTORS = 10, 64  # of k-means; vectors a cluster
 
 
 class Measured(NamedTuple):
-    """What the sample has shown.
+    """Result of the sample.
 
     exact_share: of the catalogue that the exact search looks at. share: that the index looks at, users whom it cannot
     serve included with all of it. recall: of the exact lists, mean over the users; recall_error: its standard error.
@@ -68,14 +68,14 @@ class ClusterIndex:
     probes: int
 
     def search(self, users: Floats, seen: csr_array, k: int, threads: int = 1) -> Neighbours:
-        """As `dot.search`, but a list may lack some of the best; users for whom it would be short are searched for exactly."""
+        """Search like `dot.search`, but a list may lack some of the best; users with short lists are searched for exactly."""
         lists, short = self.search_clusters(users, seen, k, threads)
         exact = search(users[short], self.whole, seen[short], k, threads)
         lists.items[short], lists.scores[short] = exact.items, exact.scores
         return lists
 
     def search_clusters(self, users: Floats, seen: csr_array, k: int, threads: int = 1) -> tuple[Neighbours, NDArray[np.intp]]:
-        """Lists from the clusters alone, and the users whom these do not give enough."""
+        """Return lists from the clusters alone, and the users whom these do not give enough."""
         lists, seen_at, tiles = empty_lists(len(users), k), seen_rows(seen, self.clusters), Tiles(self.clusters, k)
 
         def fill(start: int) -> None:
@@ -88,7 +88,7 @@ class ClusterIndex:
         return lists, np.flatnonzero(lists.items[:, min(k, len(self.whole.numbers)) - 1] == NO_ITEM)
 
     def _look_at_the_near(self, block: Block) -> None:
-        """Cluster by cluster, each with the users who are near it."""
+        """Search cluster by cluster, each for the users who are near it."""
         rows, clusters = self._near(block.users)
         bounds = np.searchsorted(clusters, np.arange(len(self.starts)))
         for cluster in range(len(self.starts) - 1):
@@ -100,7 +100,7 @@ class ClusterIndex:
                     block.look_at(looking, vectors, first, min(first + ITEMS_AT_ONCE, end))
 
     def _near(self, users: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Pairs of user and cluster, by cluster."""
+        """Return pairs of user and cluster, by cluster."""
         n_clusters = len(self.centres)
         scores = users @ self.centres.T
         near = np.argpartition(scores, n_clusters - self.probes, axis=1)[:, n_clusters - self.probes :]
@@ -108,7 +108,7 @@ class ClusterIndex:
         return order // self.probes, near.ravel()[order]
 
     def save(self, folder: Path) -> None:
-        """One .npy file an array."""
+        """Write one .npy file per array."""
         self.clusters.save(folder, CLUSTERS)
         arrays: dict[str, NDArray[Any]] = {"starts": self.starts, "centres": self.centres, "probes": np.array(self.probes)}
         for name, values in arrays.items():
@@ -116,7 +116,7 @@ class ClusterIndex:
 
     @classmethod
     def load(cls, folder: Path, whole: Catalogue) -> ClusterIndex | None:
-        """The saved index, mapped; None where the fit has none."""
+        """Return the saved index, mapped; None where the fit has none."""
         if not (folder / f"{CLUSTERS}_probes.npy").exists():
             return None
         starts, centres, probes = (
@@ -126,7 +126,7 @@ class ClusterIndex:
 
 
 def choose_index(users: Floats, catalogue: Catalogue, seen: csr_array, seed: int) -> tuple[ClusterIndex | None, Measured]:
-    """An index if one is good enough for these users, and what was measured; decided by counts and never by a clock.
+    """Return an index if one is good enough for these users, and what was measured; decided by counts and never by a clock.
 
     users: float32 (n_users, n_factors), a sample of those to be searched for. seen: csr (n_users, n_items).
     """
@@ -150,7 +150,7 @@ def choose_index(users: Floats, catalogue: Catalogue, seen: csr_array, seed: int
 
 
 def make_index(catalogue: Catalogue, seed: int) -> ClusterIndex:
-    """Clusters of a catalogue, twice the root of their items many; one thread, so that equal seeds give equal clusters."""
+    """Return clusters of a catalogue, twice the root of their items many; one thread, so that equal seeds give equal clusters."""
     import faiss
 
     n_items, n_factors = catalogue.vectors.shape
@@ -168,14 +168,14 @@ def make_index(catalogue: Catalogue, seed: int) -> ClusterIndex:
 
 
 def share_looked_at(users: Floats, catalogue: Catalogue, exact: Neighbours) -> float:
-    """Share of the catalogue that is long enough to be on a list, mean over the users."""
+    """Return the share of the catalogue that is long enough to be on a list, mean over the users."""
     reach = np.linalg.norm(users.astype(np.float64), axis=1)
     least = np.where(exact.scores[:, -1] > 0, exact.scores[:, -1], 0) / np.maximum(reach, np.finfo(np.float32).tiny)
     return float(np.mean(np.searchsorted(-catalogue.lengths, -least, side="right")) / len(catalogue.lengths))
 
 
 def recalls_of(lists: Neighbours, exact: Neighbours) -> NDArray[np.float64]:
-    """Share of the exact list's items that were found, for each user with such a list; one 1 where there is none."""
+    """Return the share of the exact list's items that were found, for each user with such a list; a single 1 without any."""
     n_exact = (exact.items != NO_ITEM).sum(axis=1)
     there = np.isin(_cells(exact.items), _cells(lists.items))
     hits = np.bincount(np.nonzero(exact.items != NO_ITEM)[0][there], minlength=len(n_exact))

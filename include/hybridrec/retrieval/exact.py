@@ -36,7 +36,7 @@ class Catalogue(NamedTuple):
 
     @classmethod
     def of(cls, items: Floats, scorable: NDArray[np.bool_]) -> Catalogue:
-        """Sort the items; of equally long ones the lower item first."""
+        """Sort the items; the lower item first among equally long ones."""
         lengths = np.sqrt(np.einsum("ij,ij->i", items, items, dtype=np.float64))
         eligible = np.flatnonzero(scorable)
         numbers = eligible[np.argsort(-lengths[eligible], kind="stable")].astype(np.int32)
@@ -44,25 +44,25 @@ class Catalogue(NamedTuple):
 
     @classmethod
     def in_order(cls, numbers: Ints, vectors: Floats, lengths: NDArray[np.float64], n_items: int) -> Catalogue:
-        """A catalogue of items that are sorted already."""
+        """Return a catalogue of items that are sorted already."""
         indices = np.full(n_items, NO_ROW, np.int32)
         indices[numbers] = np.arange(len(numbers), dtype=np.int32)
         return cls(numbers, vectors, lengths, indices)
 
     def save(self, folder: Path, name: str) -> None:
-        """One .npy file an array, so that workers map the sorted items instead of sorting them."""
+        """Write one .npy file per array, so that workers map the sorted items instead of sorting them."""
         for part in CATALOGUE_PARTS:
             np.save(folder / f"{name}_{part}.npy", getattr(self, part), allow_pickle=False)
 
     @classmethod
     def load(cls, folder: Path, name: str, n_items: int) -> Catalogue:
-        """The saved catalogue, mapped."""
+        """Return the saved catalogue, mapped."""
         numbers, vectors, lengths = (mapped(folder / f"{name}_{part}.npy") for part in CATALOGUE_PARTS)
         return cls.in_order(numbers, vectors, lengths, n_items)
 
 
 def mapped(path: Path) -> NDArray[Any]:
-    """A saved array, mapped."""
+    """Return a saved array, mapped."""
     array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     return array
 
@@ -70,21 +70,20 @@ def mapped(path: Path) -> NDArray[Any]:
 def top_k_dot(
     users: Floats, items: Floats, seen: csr_array, k: int, scorable: NDArray[np.bool_] | None = None, threads: int = 1
 ) -> Neighbours:
-    """The k items of the highest product for each user, exact; see `search`. items: float32 (n_items, n_factors)."""
+    """Return the k items of the highest product for each user, exact; see `search`. items: float32 (n_items, n_factors)."""
     return search(users, Catalogue.of(items, np.ones(len(items), np.bool_) if scorable is None else scorable), seen, k, threads)
 
 
 def search(users: Floats, catalogue: Catalogue, seen: csr_array, k: int, threads: int = 1) -> Neighbours:
-    """The k items of the highest product for each user, exact.
+    """Return the k items of the highest product for each user, exact.
 
     users: float32 (n_users, n_factors). seen: csr (n_users, n_items), never returned.
     threads: share the users; each holds at most some 40 MB for k = 300, whatever the catalogue.
 
-    No product exceeds the product of the lengths, so a user's search ends where the items that are left are too short
-    for the list (Teflioudi et al., "LEMP: fast retrieval of large entries in a matrix product", SIGMOD 2015): where few items
-    are popular it looks at a fraction of the catalogue, where all are equally long at the whole of it. The matrix product only narrows
-    the choice, because its last bits change with the block's shape; contenders are scored pair by pair, so a user's list does
-    not depend on who else is in the block.
+    No product exceeds the product of the lengths, so a user's search ends at items that are too short for the list (Teflioudi et al.,
+    "LEMP: fast retrieval of large entries in a matrix product", SIGMOD 2015): if few items are popular it looks at a fraction of the
+    catalogue, if all are equally long at all of it. The matrix product only narrows the choice, because its last bits change with the
+    block's shape; contenders are scored pair by pair, so a user's list does not depend on who else is in the block.
     """
     lists = empty_lists(len(users), k)
     if not (len(users) and len(catalogue.numbers) and k):
@@ -119,14 +118,14 @@ def _look_at_the_long(block: Block, tiles: Tiles) -> None:
 
 
 def seen_rows(seen: csr_array, catalogue: Catalogue) -> csr_array:
-    """The seen items' rows in the catalogue, rising; NO_ROW, behind all others, for those without a score."""
+    """Return the seen items' rows in the catalogue, rising; NO_ROW, behind all others, for those without a score."""
     seen_at = csr_array((seen.data, catalogue.rows[seen.indices], seen.indptr), shape=seen.shape)
     seen_at.sort_indices()
     return seen_at
 
 
 class Tiles:
-    """What all blocks of a search share: the catalogue, and a sample of it that says where a user's threshold may start."""
+    """Shared input of all blocks of a search: the catalogue, and a sample of it that gives a user's first threshold."""
 
     def __init__(self, catalogue: Catalogue, k: int) -> None:
 
@@ -145,8 +144,8 @@ class Tiles:
 class Block(NamedTuple):
     """A block of users in search: of each tile that a user looks at, it keeps what lies above the user's threshold.
 
-    A sample of the items says where the threshold starts: at a score that surely more than k items exceed. Where that
-    guess was wrong, or too many scores are equal, the user's scores are looked through as a whole.
+    A sample of the items says where the threshold starts: at a score that surely more than k items exceed. If that guess was wrong, or too
+    many scores are equal, all of the user's scores are searched.
     seen: csr of places in the catalogue. ahead: those in the tiles to come. reach: float64 (n_users,), the users' lengths
     with what rounding may add to a product.
     """
@@ -160,7 +159,7 @@ class Block(NamedTuple):
 
     @classmethod
     def of(cls, users: Floats, seen: csr_array, tiles: Tiles) -> Block:
-        """Users at the start of their search."""
+        """Return users at the start of their search."""
         from hybridrec.retrieval.kernels import dense
 
         n_users, inexact = len(users), users.shape[1] * np.finfo(np.float32).eps
@@ -182,7 +181,7 @@ class Block(NamedTuple):
         return cls(users, seen, tiles, reach * (1 + 2 * inexact), kept, Seen(starts[:-1].copy(), starts[1:], columns))
 
     def look_at(self, rows: NDArray[np.intp], vectors: Floats, first: int, end: int) -> None:
-        """Some users, vectors[i] being that of rows[i], look at the places first to end of the catalogue, which only ever rise."""
+        """Compare some users, vectors[i] being that of rows[i], with the items at the rising positions first to end."""
         from hybridrec.retrieval.kernels import dense
 
         width = end - first
@@ -199,13 +198,13 @@ class Block(NamedTuple):
         dense.raise_thresholds(rows, self.tiles.k, self.kept)
 
     def rank(self, lists: Neighbours) -> None:
-        """The lists from what was kept."""
+        """Rank the kept items."""
         for row in self.rank_sure(lists):
             whole = self._look_through(self.users[row], self.seen[[row]].indices)
             lists.items[row], lists.scores[row] = whole.items[0], whole.scores[0]
 
     def rank_sure(self, lists: Neighbours) -> NDArray[np.intp]:
-        """The lists from what was kept; returns the users whose lists may lack one of what they have looked at, and are left empty."""
+        """Rank the kept items; returns the users whose lists may lack an item, and are left empty."""
         from hybridrec.retrieval.kernels import dense
 
         catalogue = self.tiles.catalogue
@@ -223,7 +222,7 @@ class Block(NamedTuple):
 
 
 def score_dot(users: Floats, items: Floats, rows: NDArray[np.integer], columns: NDArray[np.integer]) -> Floats:
-    """Products of users[rows[i]] and items[columns[i]], each computed by itself."""
+    """Return products of users[rows[i]] and items[columns[i]], each computed by itself."""
     from hybridrec.retrieval.kernels import dense
 
     scores = np.empty(len(rows), dtype=np.float32)

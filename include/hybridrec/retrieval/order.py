@@ -10,14 +10,14 @@ from hybridrec.types import Floats, Neighbours
 
 
 def first_unseen(scores: Floats, seen: csr_array, k: int) -> Neighbours:
-    """The k best items that each row of `seen` does not hold.
+    """Return the k best items that each row of `seen` does not hold.
 
     scores: float32 (n_items,), NaN for items that are never returned.
     """
     order = np.lexsort((np.arange(len(scores)), -scores))  # NaN sorts last
     order = order[: np.count_nonzero(~np.isnan(scores))]
     longest = int(np.diff(seen.indptr).max(initial=0))
-    order = order[: k + longest]  # nobody needs to look further
+    order = order[: k + longest]  # no user needs to search further
     position = np.full(len(scores), len(order))
     position[order] = np.arange(len(order))
     lists = empty_lists(seen.shape[0], k)

@@ -24,7 +24,7 @@ FROM_GROUPS = 50_000  # of fewer it costs as much to find out which terms can be
 
 
 class Terms:
-    """What items say.
+    """Terms of the items.
 
     distinct: csr float32 (n_groups, n_terms), a vector of each group, sorted indices. by_term: its transpose.
     """
@@ -34,7 +34,7 @@ class Terms:
 
     @classmethod
     def of(cls, vectors: csr_array) -> Terms:
-        """vectors: csr float32 (n_items, n_terms), sorted indices."""
+        """Return vectors: csr float32 (n_items, n_terms), sorted indices."""
         groups = equal_rows(vectors)
         distinct = vectors[groups.members[groups.starts[:-1]]]
         return cls(groups, distinct, distinct.T.tocsr())
@@ -48,7 +48,7 @@ class Terms:
 
     @cached_property
     def bounds(self) -> Bounds | None:
-        """How much a term can add; None if a value is below 0, for then nothing can be left out."""
+        """Largest contribution of a term; None if a value is below 0, because then no term can be left out."""
         if self.distinct.data.min(initial=0) < 0:
             return None
         largest: Floats = np.zeros(self.by_term.shape[0], np.float32)
@@ -57,17 +57,17 @@ class Terms:
         return Bounds(largest, float(np.sqrt(squares.max())))
 
     def top_k(self, left: csr_array, seen: csr_array, k: int) -> Neighbours:
-        """As top_k_sparse of left and the transposed vectors, to the bit. left: csr float32 (n, n_terms), sorted indices."""
+        """Return top_k_sparse of left and the transposed vectors, to the bit. left: csr float32 (n, n_terms), sorted indices."""
         return self._members(self._best_groups(left, k + np.diff(seen.indptr)), seen, k)  # whom one has seen may be the first of a group
 
     def similar(self, items: Ints, k: int) -> Neighbours:
-        """The k most alike other items of each given item."""
+        """Return the k most alike other items of each given item."""
         numbers, indices = np.unique(self.group_of[items], return_inverse=True)  # who says the same has the same neighbours
         best = self._best_groups(self.distinct[numbers], np.full(len(numbers), k + 1))
         return self._members(Neighbours(best.items[indices], best.scores[indices]), one_hot(items, len(self.group_of)), k)
 
     def score_pairs(self, left: csr_array, rows: Ints, items: Ints) -> Floats:
-        """Products of rows of `left` and of items' vectors."""
+        """Return products of rows of `left` and of items' vectors."""
         return score_rows(left, self.distinct, rows, self.group_of[items])
 
     def save(self, folder: Path, name: str) -> None:
@@ -79,12 +79,12 @@ class Terms:
 
     @classmethod
     def load(cls, folder: Path, name: str) -> Terms:
-        """What was saved, mapped."""
+        """Map the saved files."""
         groups = Groups(*(np.load(folder / f"{name}_{part}.npy", mmap_mode="r", allow_pickle=False) for part in GROUPS))
         return cls(groups, load_csr(folder, name), load_csr(folder, f"{name}_by_term"))
 
     def _best_groups(self, left: csr_array, wanted: NDArray[np.integer]) -> Neighbours:
-        """The wanted[i] best groups of row i."""
+        """Return the wanted[i] best groups of row i."""
         from hybridrec.retrieval.kernels import sums
 
         widest = int(wanted.max(initial=0))
@@ -96,7 +96,7 @@ class Terms:
         return best
 
     def _members(self, best: Neighbours, seen: csr_array, k: int) -> Neighbours:
-        """The lists of items from those of groups."""
+        """Return the lists of items from those of groups."""
         from hybridrec.retrieval.kernels import sums
 
         lists = empty_lists(len(best.items), k)
@@ -109,12 +109,12 @@ def _nothing(shape: tuple[int, int]) -> csr_array:
 
 
 def no_terms() -> Terms:
-    """The terms of a model that is not fitted."""
+    """Return the terms of a model that is not fitted."""
     return Terms(Groups(np.zeros(1, np.int64), np.zeros(0, np.int32)), empty_csr(), empty_csr())
 
 
 def equal_rows(matrix: csr_array) -> Groups:
-    """Rows that store the same cells; a collision of the hash may only leave equal rows in two groups."""
+    """Return rows that store the same cells; a collision of the hash may only leave equal rows in two groups."""
     keys = _hashes(matrix)
     order = np.argsort(keys, kind="stable")  # rising within equal keys
     new = np.ones(len(order), np.bool_)
@@ -128,16 +128,16 @@ def equal_rows(matrix: csr_array) -> Groups:
 
 
 def _hashes(matrix: csr_array) -> NDArray[np.uint64]:
-    """A number of each row that is the same for equal rows."""
+    """Return a number of each row that is the same for equal rows."""
     of_terms = np.random.default_rng(0).integers(1, 2**63, matrix.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     cells = (matrix.data.view(np.uint32).astype(np.uint64) + np.uint64(1)) * of_terms[matrix.indices]
-    upto = np.concatenate([np.zeros(1, np.uint64), np.cumsum(cells, dtype=np.uint64)])  # beyond 2**64 it starts anew
+    upto = np.concatenate([np.zeros(1, np.uint64), np.cumsum(cells, dtype=np.uint64)])  # beyond 2**64 it starts again
     hashes: NDArray[np.uint64] = upto[matrix.indptr[1:]] - upto[matrix.indptr[:-1]]
     return hashes
 
 
 def _are_equal(matrix: csr_array, rows: NDArray[np.intp], others: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Whether row rows[i] and row others[i] store the same cells."""
+    """Return whether row rows[i] and row others[i] store the same cells."""
     sizes = np.diff(matrix.indptr)
     is_equal: NDArray[np.bool_] = sizes[rows] == sizes[others]
     pairs = np.flatnonzero(is_equal)

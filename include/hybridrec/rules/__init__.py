@@ -38,7 +38,7 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True)
 class RuleContext:
-    """What rules may look at.
+    """Input of the rules.
 
     items: model_items, row number = item_idx, with item_age_days added: days at as_of since the item came into being, or since
     its first event where that is not known; NaN when neither is. is_available is false also for what most who had it disliked.

@@ -24,7 +24,7 @@ class Config:
 
 
 def apply(ranked: pd.DataFrame, context: RuleContext, config: Config) -> pd.DataFrame:
-    """Each user's best items of every main category, as many as the cap lets through; no category, no cap."""
+    """Return each user's best items of every main category, as many as the cap lets through; no category, no cap."""
     most = max(int(config.max_share * context.k), 1)
     category = _main_categories(context.items)[ranked["item_idx"].to_numpy()]
     position = ranked.groupby([ranked["user_idx"].to_numpy(), category]).cumcount().to_numpy()
@@ -32,6 +32,6 @@ def apply(ranked: pd.DataFrame, context: RuleContext, config: Config) -> pd.Data
 
 
 def _main_categories(items: pd.DataFrame) -> np.ndarray:
-    """Number of each item's first category, -1 for an item without any."""
+    """Return the number of each item's first category, -1 for an item without any."""
     codes, _ = pd.factorize(np.array([next(iter(categories), None) for categories in items["categories"]], dtype=object))
     return codes

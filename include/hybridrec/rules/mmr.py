@@ -36,7 +36,7 @@ class Config:
 
 
 def apply(ranked: pd.DataFrame, context: RuleContext, config: Config) -> pd.DataFrame:
-    """The same rows; the scores of each user's first `depth` rows change places, so their scale stays."""
+    """Return the same rows; the scores of each user's first `depth` rows change places, so their scale stays."""
     starts = starts_of(ranked["user_idx"].to_numpy())
     if len(starts) == 1 or config.relevance >= 1:
         return ranked
@@ -55,7 +55,7 @@ def apply(ranked: pd.DataFrame, context: RuleContext, config: Config) -> pd.Data
 
 
 def _similarities(items: NDArray[np.int64], vectors: csr_array) -> NDArray[np.float32]:
-    """Cosines of each user's items, float32 (n_users, depth, depth).
+    """Return cosines of each user's items, float32 (n_users, depth, depth).
 
     Every user gets terms of their own, so one sparse product gives the users' blocks and nothing between users.
     """
@@ -74,7 +74,7 @@ def _similarities(items: NDArray[np.int64], vectors: csr_array) -> NDArray[np.fl
 
 
 def _new_positions(scores: Matrix, similarities: NDArray[np.float32], k: int, relevance: float) -> NDArray[np.int64]:
-    """For each user the columns in their new order, (n_users, depth); after k positions the old order goes on."""
+    """Return for each user the columns in their new order, (n_users, depth); after k positions the old order goes on."""
     n_users, depth = scores.shape
     users = np.arange(n_users)
     gain = relevance * _unit_scale(scores)
@@ -90,7 +90,7 @@ def _new_positions(scores: Matrix, similarities: NDArray[np.float32], k: int, re
 
 
 def _unit_scale(scores: Matrix) -> Matrix:
-    """Scores between 0 and 1 per user, -inf where there is none."""
+    """Return scores between 0 and 1 per user, -inf without one."""
     present = np.isfinite(scores)
     low = np.where(present, scores, np.inf).min(axis=1, keepdims=True)
     high = scores.max(axis=1, keepdims=True)
@@ -99,7 +99,7 @@ def _unit_scale(scores: Matrix) -> Matrix:
 
 
 def _permuted(scores: Matrix, order: NDArray[np.int64]) -> Matrix:
-    """The best score for the first of the order, the next for the second, each at least a step above the one below."""
+    """Return the best score for the first of the order, the next for the second, each at least a step above the one below."""
     n_users, depth = scores.shape
     present = np.isfinite(scores)
     low = np.where(present, scores, np.inf).min(axis=1)

@@ -74,7 +74,7 @@ class Tuned:
 
 @dataclass(frozen=True)
 class RunManifest:
-    """All that a run has resolved; see the module.
+    """Resolved values of a run; see the module.
 
     tuned: those of config's model options that a search has found. backfill: the run stands for a day of the past.
     kept_by: names the folders of the splits: split=ranker, or fold=rank in a run that was opened before decision 65.
@@ -104,7 +104,7 @@ class Run:
 
     @classmethod
     def open(cls, run_id: str, settings: Settings | None = None) -> Run:
-        """The run of that id, in this machine's home unless settings name another; PermanentError when open_run has not made it."""
+        """Return the run of that id, in this machine's home unless settings name another; PermanentError when open_run has not made it."""
         settings = settings or Settings.from_env()
         path = run_folder(settings, run_id) / MANIFEST
         try:
@@ -137,20 +137,20 @@ class Run:
         return tuple(name for name in SPLITS if name in self.manifest.splits)
 
     def split(self, name: str) -> Split:
-        """A split by name; PermanentError names the choices."""
+        """Return a split by name; PermanentError names the choices."""
         if name not in self.manifest.splits:
             raise PermanentError(f"split {name!r}: choose from {', '.join(self.manifest.splits)}")
         return self.manifest.splits[name]
 
     def dataset(self, name: str, part: str = "") -> Path:
-        """Folder of a table or artefact of this run; part is a split's name where it is kept by split."""
+        """Return the folder of a table or artefact of this run; part is a split's name where it is kept by split."""
         folder = self.folder / name
         if part and self.manifest.kept_by == "fold":
             return folder / f"fold={FORMER_SPLITS[part]}"
         return folder / f"split={part}" if part else folder
 
     def read(self, name: str, part: str = "", columns: list[str] | None = None) -> pa.Table:
-        """A committed table of this run, whole; or a core table, just as it stood when the run was opened."""
+        """Return a committed table of this run, whole; or a core table, just as it stood when the run was opened."""
         import pyarrow.parquet as pq
 
         files = self.files(name, part)
@@ -158,7 +158,7 @@ class Run:
         return pq.ParquetDataset(files, schema=schema, partitioning=None).read(columns=columns)
 
     def files(self, name: str, part: str = "") -> list[str]:
-        """The Parquet files of a table: this run's own, or the pinned ones of a core table."""
+        """Return the Parquet files of a table: this run's own, or the pinned ones of a core table."""
         if name not in self.manifest.inputs:
             return [str(path) for path in store.committed_files(self.dataset(name, part))]
         folder = self.settings.warehouse(self.manifest.source) / name
@@ -183,7 +183,7 @@ class Run:
             self._commit(folder, attempt, conformed.num_rows)
 
     def read_spark(self, spark: SparkSession, name: str, part: str = "") -> DataFrame:
-        """A committed table as a Spark frame."""
+        """Return a committed table as a Spark frame."""
         definition = table(name)
         # a table of fixed columns states its schema, so that Spark need not open the files to learn it
         reader = spark.read if definition.open_prefixes else spark.read.schema(definition.spark_ddl())
@@ -207,11 +207,11 @@ class Run:
             self._commit(folder, attempt, rows)
 
     def staged(self, name: str, part: str = "") -> AbstractContextManager[Path]:
-        """An artefact folder (a model, a ranker, a report) that is committed when the block succeeds."""
+        """Return an artefact folder (a model, a ranker, a report) that is committed when the block succeeds."""
         return store.staged(self.dataset(name, part))
 
     def artefact(self, name: str, part: str = "") -> Path:
-        """The committed artefact folder of that name."""
+        """Return the committed artefact folder of that name."""
         return store.committed_folder(self.dataset(name, part))
 
     def _commit(self, folder: Path, attempt: Path, rows: int) -> None:
@@ -221,14 +221,14 @@ class Run:
 
 
 def run_folder(settings: Settings, run_id: str) -> Path:
-    """Folder of a run; PermanentError for an id that could leave the runs folder."""
+    """Return the folder of a run; PermanentError for an id that could leave the runs folder."""
     if not RUN_ID.fullmatch(run_id) or ".." in run_id:
         raise PermanentError(f"run id {run_id!r}: letters, digits, '_', '.' and '-' only, at most 128")
     return settings.runs / run_id
 
 
 def split_name(text: str) -> str:
-    """The name of a split, also for what it was called before decision 65; any other text stays as it is."""
+    """Return the name of a split, also for what it was called before decision 65; any other text stays as it is."""
     return {former: name for name, former in FORMER_SPLITS.items()}.get(text, text)
 
 

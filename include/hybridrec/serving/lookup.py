@@ -1,4 +1,4 @@
-"""What a service does with the published tables: one user's list, or the popular items for a user who is not known."""
+"""Look up the published tables: one user's list, or the popular items for an unknown user."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ ATTEMPTS = 5
 
 
 def open_target(settings: Settings) -> Target:
-    """The publish target that the settings name."""
+    """Return the publish target that the settings name."""
     target: Target = extensions.module("targets", settings.target).connect(settings)
     return target
 
 
 def recommend(target: Target, user_id: str, k: int, exclude: frozenset[str] = frozenset()) -> Answer:
-    """The user's first k entries; the popular items of late, with reason unknown_user, when the user has no row.
+    """Return the user's first k entries; the popular items of late, with reason unknown_user, when the user has no row.
 
     Items to exclude leave their positions to the next ones; where the published list ends, popular items take as many entries as it
     has lost. `reason` and each entry's `source` say so, and `shortfall` says it when they are too few.
@@ -35,13 +35,13 @@ def recommend(target: Target, user_id: str, k: int, exclude: frozenset[str] = fr
 
 
 def with_shortfall(answer: Answer, k: int) -> Answer:
-    """The answer, with a sentence for fewer than k entries if nothing has said yet why."""
+    """Return the answer, with a sentence for fewer than k entries if nothing has said yet why."""
     n = len(answer.entries)
     return answer if answer.shortfall or n >= k else replace(answer, shortfall=_too_few(n, k, "the published list has no more"))
 
 
 def _tiers(target: Target, own: Answer | None, k: int, exclude: frozenset[str]) -> list[Answer]:
-    """The user's list if there is one, and as many windows of popular items as are needed below it."""
+    """Return the user's list if there is one, and as many windows of popular items as are needed below it."""
     tiers = [] if own is None else [own]
     wanted = _wanted(own, k)
     for window in POPULAR:
@@ -53,7 +53,7 @@ def _tiers(target: Target, own: Answer | None, k: int, exclude: frozenset[str]) 
 
 
 def _wanted(own: Answer | None, k: int) -> int:
-    """How many entries an answer has: a published list shorter than k is not made longer, rules or the catalogue have made it so."""
+    """Return the length of an answer: a published list shorter than k is not extended, its rules or catalogue limit it."""
     return k if own is None else min(k, len(own.entries))
 
 
@@ -79,7 +79,7 @@ def _too_few(n_found: int, asked: int, why: str) -> str:
 
 
 def _entries(tiers: list[Answer], exclude: frozenset[str]) -> tuple[Entry, ...]:
-    """The tiers one below the other, without excluded and repeated items; ranks count on, scores never rise."""
+    """Return the tiers one below the other, without excluded and repeated items; ranks count on, scores never rise."""
     if not exclude and len(tiers) == 1:
         return tiers[0].entries
     entries: list[Entry] = []
@@ -92,12 +92,12 @@ def _entries(tiers: list[Answer], exclude: frozenset[str]) -> tuple[Entry, ...]:
 
 
 def _below(score: float, entries: list[Entry], top: float) -> list[Entry]:
-    """Entries as far below a score as they lie below the top of their tier, as the night's own fallback has it."""
+    """Return entries as far below a score as they lie below the top of their tier, as the night's own fallback has it."""
     return [replace(entry, score=score - 1.0 + (entry.score / top if top > 0 else 0.0)) for entry in entries]
 
 
 def as_lines(answer: Answer) -> list[str]:
-    """The answer as aligned lines for a person."""
+    """Return the answer as aligned lines for a person."""
     heads = {
         "ranked": f"Recommendations for user {answer.user_id}",
         "filled": f"Recommendations for user {answer.user_id}; the last places are filled from the popular items",
@@ -113,7 +113,7 @@ def as_lines(answer: Answer) -> list[str]:
 
 
 def _in_short(source: str) -> str:
-    """The first retrievers, best rank first, and how many more there are: with 17 of them a line would not end."""
+    """Return the first retrievers, best rank first, and how many more there are: with 17 of them a line would not end."""
     names = source.split("+")
     more = len(names) - RETRIEVERS_SHOWN
     return "+".join(names[:RETRIEVERS_SHOWN]) + (f" and {more} more" if more > 0 else "")

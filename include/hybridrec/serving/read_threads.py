@@ -26,7 +26,7 @@ class ReadThreads:
             thread.start()
 
     async def run(self, read: Callable[[], T], seconds: float) -> T:
-        """What `read` returns or raises; TimeoutError when that takes longer, waiting for a thread included."""
+        """Return the result of `read` or raise its error; TimeoutError if it takes longer, including the wait for a thread."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
         alarm = loop.call_later(seconds, _give_up, answer, seconds)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 DEVICES = ("phone", "tablet", "desktop")
 PAGES = ("home", "category", "search", "item")
-# What makes a click likely, and what follows from one.
+# Model the chance of a click, and the events after one.
 CLICK_LOGIT, TASTE, POSITION_LOSS, PROMOTION = -0.8, 2.6, 0.15, 0.5
 CART, PURCHASE, RATING = 0.3, 0.45, 0.35
 EVENTS_PER_POSITION = 1.45  # measured: events per position in a list; from it the number of sessions follows
@@ -58,7 +58,7 @@ class Part(NamedTuple):
 
 
 def make_part(config: Config, world: World, part: Part, rng: np.random.Generator) -> pa.Table:
-    """All events of a part of a day, in the order of time."""
+    """Return all events of a part of a day, in the order of time."""
     import pyarrow as pa
 
     sessions = make_sessions(config, world, part, rng)
@@ -88,7 +88,7 @@ def make_part(config: Config, world: World, part: Part, rng: np.random.Generator
 
 
 def make_sessions(config: Config, world: World, part: Part, rng: np.random.Generator) -> Sessions:
-    """Who visits on a day, what is shown, what is clicked."""
+    """Draw the visits of a day, the shown items, the clicked ones."""
     items, users, day = world.items, world.users, part.day
     n = max(1, round(config.n_events / (config.n_days * part.parts_of_day) / (config.list_length * EVENTS_PER_POSITION)))
     share = np.cumsum(np.where(users.join_day <= day, users.activity, 0.0))
@@ -105,7 +105,7 @@ def make_sessions(config: Config, world: World, part: Part, rng: np.random.Gener
 
 
 def draw_categories(users: Users, user: Ints, progress: float, rng: np.random.Generator) -> Ints:
-    """One category per session, from the user's taste at this share of the time."""
+    """Return one category per session, from the user's taste at this share of the time."""
     taste = (1 - progress) * users.first_taste[user] + progress * users.last_taste[user]
     steps = np.cumsum(taste, axis=1)  # (n_sessions, n_categories)
     drawn = (steps < rng.random((len(user), 1)) * steps[:, -1:]).sum(axis=1)
@@ -114,7 +114,7 @@ def draw_categories(users: Users, user: Ints, progress: float, rng: np.random.Ge
 
 
 def draw_items(items: Items, category: Ints, day: int, length: int, rng: np.random.Generator) -> Ints:
-    """Lists of released items of each session's category, the popular and the new more often: (n_sessions, length)."""
+    """Return lists of released items of each session's category, the popular and the new more often: (n_sessions, length)."""
     age = day - items.release_day
     weight = np.where(age >= 0, items.popularity * (1 + 2 * np.exp(-np.maximum(age, 0) / 7)), 0.0)
     steps = np.concatenate([[0.0], np.cumsum(weight)])
@@ -126,7 +126,7 @@ def draw_items(items: Items, category: Ints, day: int, length: int, rng: np.rand
 
 
 def follow_clicks(sessions: Sessions, rng: np.random.Generator) -> Log:
-    """Every impression, and what follows from it: click, view, cart, purchase, rating, each some seconds later."""
+    """Return every impression, and what follows from it: click, view, cart, purchase, rating, each some seconds later."""
     liking, length = sessions.liking.ravel(), sessions.shown.shape[1]
     seen, click = np.flatnonzero(sessions.shows), np.flatnonzero(sessions.clicked)
     cart = click[rng.random(len(click)) < CART * (1 + liking[click])]

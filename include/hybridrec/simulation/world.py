@@ -82,7 +82,7 @@ class Users(NamedTuple):
 
 
 class World(NamedTuple):
-    """What all days have in common. rng: what is left of the seed's draws, for the descriptions."""
+    """Shared state of all days. rng: the rest of the seed's draws, for the descriptions."""
 
     items: Items
     users: Users
@@ -91,13 +91,13 @@ class World(NamedTuple):
 
 @lru_cache(maxsize=1)  # a worker writes many parts
 def make_world(config: Config, seed: int) -> World:
-    """Items and users; equal for equal arguments, in every process. Only who lands them describes them: a million titles take a while."""
+    """Return items and users; equal arguments give equal results in every process. Titles are left to `land`: they take a while."""
     rng = np.random.default_rng(seed)
     return World(make_items(config, rng), make_users(config, rng), rng)
 
 
 def make_items(config: Config, rng: np.random.Generator) -> Items:
-    """Items around their category's centre, one of some styles away from it."""
+    """Return items around their category's centre, one of some styles away from it."""
     n, centres = config.n_items, rng.normal(size=(len(CATEGORIES), config.n_dimensions))
     styles = rng.normal(size=(len(STYLES), config.n_dimensions))
     category = np.sort(np.concatenate([np.arange(len(CATEGORIES)), rng.integers(len(CATEGORIES), size=n - len(CATEGORIES))]))
@@ -117,7 +117,7 @@ def make_items(config: Config, rng: np.random.Generator) -> Items:
 
 
 def make_users(config: Config, rng: np.random.Generator) -> Users:
-    """Users with a vector, two mixes of a few categories, a power-law activity and a day of joining."""
+    """Return users with a vector, two mixes of a few categories, a power-law activity and a day of joining."""
     n = config.n_users
     vector = rng.normal(size=(n, config.n_dimensions))
     tastes = [rng.dirichlet(np.full(len(CATEGORIES), 0.25), size=n).astype(np.float32) for _ in range(2)]
@@ -135,7 +135,7 @@ def make_users(config: Config, rng: np.random.Generator) -> Users:
 
 
 def describe_items(config: Config, items: Items, rng: np.random.Generator) -> pa.Table:
-    """The catalogue's columns."""
+    """Return the catalogue's columns."""
     import pyarrow as pa
 
     n, number = config.n_items, np.arange(config.n_items)
@@ -161,7 +161,7 @@ def describe_items(config: Config, items: Items, rng: np.random.Generator) -> pa
 
 
 def describe_users(config: Config, users: Users, rng: np.random.Generator) -> pa.Table:
-    """The user table's columns."""
+    """Return the user table's columns."""
     import pyarrow as pa
 
     n = config.n_users
@@ -179,7 +179,7 @@ def describe_users(config: Config, users: Users, rng: np.random.Generator) -> pa
 
 
 def numbered(prefix: str, numbers: Ints) -> pa.Array:
-    """Names as u0000042; equal length, so that their order is that of the numbers."""
+    """List the names as u0000042; equal length, so that their order is that of the numbers."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -188,7 +188,7 @@ def numbered(prefix: str, numbers: Ints) -> pa.Array:
 
 
 def chosen(names: tuple[str, ...], codes: Ints) -> pa.Array:
-    """The name of each code."""
+    """Return the name of each code."""
     import pyarrow as pa
 
     return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array(names)).cast(pa.string())

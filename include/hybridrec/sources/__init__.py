@@ -25,6 +25,6 @@ SOURCE_FILE = "_source_file"  # stands in quarantine; without it the raw file's 
 
 
 def options(settings: Settings, name: str, default: T) -> T:
-    """A source's config with the overrides of `<home>/hybridrec.toml`; PermanentError names an unknown option."""
+    """Return a source's config with the overrides of `<home>/hybridrec.toml`; PermanentError names an unknown option."""
     path = settings.home / "hybridrec.toml"
     return with_options(default, read_config(path).options("sources", name), f"{path} [sources.{name}]")

@@ -2,11 +2,11 @@
 
     <folder>/events.csv            or  <folder>/events/2026-01-31.parquet, ...
     <folder>/items.parquet         optional: without it the items are those that events name
-    <folder>/users.jsonl           optional: likewise
+    <folder>/users.jsonl optional: without it the users are those that events name
 
 Columns are named as in core_events, core_items and core_users; others are ignored. Values stay as they came: text is
-read as numbers and times only when it is cleaned, so that one wrong value costs one row and not the file. What cannot be
-read at all is refused with its file, line and remedy.
+read as numbers and times only when it is cleaned, so that one wrong value costs one row and not the file. An unreadable file is refused
+with its name, line and remedy.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def land(settings: Settings, folder: Path, seed: int) -> None:
 
 
 def read_part(origin: Path, part: str, required: tuple[str, ...]) -> Iterator[Iterator[pa.RecordBatch]]:
-    """The known columns of each file of a part, block by block, with SOURCE_FILE; a file's blocks are read before the next file's."""
+    """Yield the known columns of each file of a part, block by block, with SOURCE_FILE; a file's blocks are read before the next file's."""
     folder = origin.resolve()
     for file in find_files(folder, part):
         with opened(folder, file) as raw:
@@ -84,7 +84,7 @@ def _origin(settings: Settings) -> Path:
 
 
 def _read(file: Delivered, raw: BinaryIO, wanted: Wanted) -> Iterator[pa.RecordBatch]:
-    """The known columns of one file, block by block; the first block is empty."""
+    """Yield the known columns of one file, block by block; the first block is empty."""
     import pyarrow as pa
 
     from hybridrec.reading.delimited import read_csv

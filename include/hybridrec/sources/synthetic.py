@@ -4,7 +4,7 @@ Users and items are drawn by power laws. A session is one user looking at lists 
 that drifts from the user's first mix of categories to the last; within a category an item is clicked the more, the
 nearer its hidden vector lies to the user's. Clicks lead to views, carts, purchases, ratings. Items come out on every
 day, users join on every day, some never do anything. Titles and descriptions speak of category, brand and style.
-Events are written in parts of a day, by Spark's workers where there are many, so memory does not grow with their number.
+Events are written in parts of a day, by Spark's workers if there are many, so memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def land(settings: Settings, folder: Path, seed: int) -> None:
 
 
 def parts_of(config: Config) -> list[Part]:
-    """All days in order, each cut into parts of at most PART_EVENTS events."""
+    """Return all days in order, each cut into parts of at most PART_EVENTS events."""
     each_day = max(1, -(-config.n_events // (config.n_days * PART_EVENTS)))
     return [Part(day, number, each_day) for day in range(config.n_days) for number in range(each_day)]
 
@@ -67,7 +67,7 @@ def write_parts(config: Config, seed: int, parts: Iterable[Part], folder: Path) 
 
 
 def _write_by_spark(config: Config, seed: int, parts: list[Part], folder: Path) -> None:
-    """The same by Spark's workers; only the parts' numbers come back."""
+    """Write by Spark's workers; only the parts' numbers come back."""
     from hybridrec.execution.job import spark_time
     from hybridrec.execution.spark import session
 

@@ -1,4 +1,4 @@
-"""Where a run cuts time: the three splits, from the number of positive events per hour."""
+"""Cut time into the three splits of a run, from the number of positive events per hour."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Hours = NDArray[np.int64]
 
 
 def positive_events_per_hour(files: Iterable[str], config: Config) -> tuple[Hours, Hours]:
-    """Hours since 1970 in which something positive happened, ascending, and the number of such events in each.
+    """Return hours since 1970 in which something positive happened, ascending, and the number of such events in each.
 
     Streams one column of core_events in batches: memory grows with the hours, not with the events.
     """
@@ -36,15 +36,15 @@ def positive_events_per_hour(files: Iterable[str], config: Config) -> tuple[Hour
 
 
 def cut_splits(hours: Hours, counts: Hours, as_of: datetime, config: Config) -> dict[str, Split]:
-    """The splits ranker, holdout and full; a label window is the newest `label_share` of what is left, at most label_days_max.
+    """Return the splits ranker, holdout and full; a label window is the newest `label_share` of what is left, at most label_days_max.
 
-    The limit in days gives way where it would leave fewer than min_label_events: with too few labels nothing is learnt.
+    The limit in days is dropped if it would leave fewer than min_label_events: with too few labels nothing is learnt.
 
     hours, counts: positive events per hour before as_of. PermanentError when the events span too little time for three splits.
     """
     if not len(hours):
         raise _nothing_counts(as_of, config)
-    if config.split != "time":  # the labels are not those behind a cut: see hybridrec.splitting.stages
+    if config.split != "time":  # the labels are not those after a cut: see hybridrec.splitting.stages
         return {"ranker": Split("ranker", as_of, as_of), "holdout": Split("holdout", as_of, as_of), "full": Split("full", as_of, None)}
     label_cut = _label_start(hours, counts, as_of, config)
     earlier = hours < _hour(label_cut)
@@ -80,7 +80,7 @@ def _nothing_counts(end: datetime, config: Config) -> PermanentError:
 
 
 def _hour_of(hours: Hours, before: Hours, n_events: float) -> int:
-    """The hour in which the n-th event happened."""
+    """Return the hour in which the n-th event happened."""
     return int(hours[min(int(np.searchsorted(before, n_events)), len(hours) - 1)])
 
 

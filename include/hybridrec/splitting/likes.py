@@ -1,5 +1,7 @@
-"""Which ratings speak for an item. A low one says that the user had it and did not like it: no list holds it for them again,
-nothing is learnt from it, and it adds to no item's popularity. What the user did with the item before counts no more either.
+"""Decide which ratings are likes.
+
+A low rating means that the user had the item and disliked it: no list of the user holds it again, nothing is learnt from it, and it adds
+to no item's popularity. Earlier events of the user with the item no longer count either.
 """
 
 from __future__ import annotations
@@ -32,12 +34,12 @@ MIN_DISLIKES = 3  # one or two people do not take an item out of everybody's lis
 
 
 def resolved(config: Config, files: Iterable[str]) -> Config:
-    """The configuration with the threshold that the ratings themselves suggest, where it names none; files: of core_events."""
+    """Return the configuration with the threshold that the ratings themselves suggest, where it names none; files: of core_events."""
     return config if config.liked_from > 0 else replace(config, liked_from=middle_of_scale(files))
 
 
 def middle_of_scale(files: Iterable[str]) -> float:
-    """Half of the rating that nearly none exceeds: 2.5 of 5 stars, 5 of 10, between the thumbs; 0 without ratings."""
+    """Return half of the rating that nearly none exceeds: 2.5 of 5 stars, 5 of 10, between the thumbs; 0 without ratings."""
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
@@ -53,7 +55,7 @@ def middle_of_scale(files: Iterable[str]) -> float:
 
 
 def is_positive(config: Config) -> pc.Expression:
-    """The rows of core_events that speak for an item, as Arrow's filter."""
+    """Return the rows of core_events that speak for an item, as Arrow's filter."""
     import pyarrow.compute as pc
 
     positive = pc.field("event_type").isin([name for name, weight in config.event_weights.items() if weight > 0])
@@ -62,14 +64,14 @@ def is_positive(config: Config) -> pc.Expression:
 
 
 def is_low(liked_from: float) -> Column:
-    """Whether a row of core_events is a rating below the threshold."""
+    """Return whether a row of core_events is a rating below the threshold."""
     from pyspark.sql import functions as F
 
     return (F.col("event_type") == RATING) & F.coalesce(F.col("rating") < F.lit(liked_from), F.lit(False))
 
 
 def mark_disliked(positive: DataFrame, low: DataFrame) -> DataFrame:
-    """Positive events with `disliked_stage`: the stage of the next low rating that their user gave their item, null without one.
+    """Return positive events with `disliked_stage`: the stage of the next low rating that their user gave their item, null without one.
 
     positive: user_idx, item_idx, event_at, ...; low: user_idx, item_idx, event_at, stage.
     """
@@ -83,7 +85,7 @@ def mark_disliked(positive: DataFrame, low: DataFrame) -> DataFrame:
 
 
 def disliked_pairs(low: DataFrame, positive: DataFrame, split: Split) -> DataFrame:
-    """model_disliked of a split: pairs with a low rating before the cut that no other event of the history speaks for."""
+    """Return model_disliked of a split: pairs with a low rating before the cut that no other event of the history speaks for."""
     from hybridrec.splitting import stages
 
     liked = stages.history(positive, split).select("user_idx", "item_idx")
@@ -91,7 +93,7 @@ def disliked_pairs(low: DataFrame, positive: DataFrame, split: Split) -> DataFra
 
 
 def disliked(run: Run, split: str, users: Ints) -> csr_array:
-    """What some users (sorted) had before the split's cut and did not like: ones, csr float32 (n_users, n_items)."""
+    """Return items that some users (sorted) disliked before the split's cut: ones, csr float32 (n_users, n_items)."""
     from scipy.sparse import csr_array
 
     shape = (len(users), store.read_manifest(run.dataset("model_items")).rows)
@@ -116,12 +118,12 @@ def _read_pairs(run: Run, split: str, users: Ints) -> pa.Table:
 
 
 def has_dislikes(run: Run, split: str) -> bool:
-    """Whether the run knows of any low rating."""
+    """Return whether the run knows of any low rating."""
     return store.is_committed(run.dataset(TABLE, split))
 
 
 def disliked_by_most(run: Run) -> NDArray[np.bool_]:
-    """Items that more users dislike than like, and not just one or two of them, bool (n_items,)."""
+    """Return items that more users dislike than like, and not just one or two of them, bool (n_items,)."""
     import pyarrow.dataset as ds
 
     likes = np.zeros(store.read_manifest(run.dataset("model_items")).rows, dtype=np.int64)

@@ -1,7 +1,7 @@
 """Which events a split may learn from and which are its labels, for each thing that may be known of time.
 
 Every positive event gets a `stage`: 0 is history everywhere, 1 is a label of the ranker split, 2 a label of the holdout split. A
-split's history are the stages below its own, so what the ranker split is judged on, the holdout split may learn from.
+split's history are the stages below its own, so the holdout split may learn from the labels of the ranker split.
 
     time              the stages are cut at two points of time; new items are held out by themselves
     last_per_user     each user's newest pair is a label of holdout, the one before it of ranker
@@ -31,7 +31,7 @@ RESOLUTION = 1_000_003
 
 
 def with_stage(events: DataFrame, manifest: RunManifest, n_items: int) -> DataFrame:
-    """Positive events with their stage. events: user_idx, item_idx, event_at, ...; n_items: of the catalogue."""
+    """Return positive events with their stage. events: user_idx, item_idx, event_at, ...; n_items: of the catalogue."""
     from pyspark.sql import functions as F
 
     config = manifest.config
@@ -48,19 +48,19 @@ def with_stage(events: DataFrame, manifest: RunManifest, n_items: int) -> DataFr
 
 
 def history(events: DataFrame, split: Split) -> DataFrame:
-    """What the split's models and features may see: without what the user has disliked by then, where that is marked."""
+    """Return the events for the split's models and features: without pairs that the user has disliked by then."""
     seen = events.where(events["stage"] < STAGES[split.name])
     return seen.where(f"coalesce(disliked_stage, {NEVER}) >= {STAGES[split.name]}") if "disliked_stage" in events.columns else seen
 
 
 def labelled(events: DataFrame, split: Split) -> DataFrame:
-    """The events that the split is judged on."""
+    """Return the events that the split is judged on."""
     labels = events.where(events["stage"] == STAGES[split.name])
     return labels.where(f"coalesce(disliked_stage, {NEVER}) > {STAGES[split.name]}") if "disliked_stage" in events.columns else labels
 
 
 def no_labels(events: DataFrame, split: Split, config: Config) -> PermanentError:
-    """Why the split has nothing to be judged by, as an error to be raised: what the split found, between which times, and the remedy.
+    """Return the error for a split without labels: the events that it found, their time span, and the remedy.
 
     events: those of with_stage.
     """
@@ -105,12 +105,12 @@ def _remedy(split: Split, config: Config, most: int) -> str:
 
 
 def new_item_share(n_items: int, n_items_with_events: int) -> float:
-    """Share of items to hold out as a whole for each label split: that of the catalogue without an event, with an upper bound."""
+    """Return the share of items to hold out whole per label split: the catalogue's share without events, bounded."""
     return min(MAX_NEW_SHARE, 1 - n_items_with_events / max(n_items, 1))
 
 
 def sample_users(labels: DataFrame, max_users: int, seed: int) -> DataFrame:
-    """The labels of some max_users users, drawn by seed: enough for narrow intervals, and memory stays bounded."""
+    """Return the labels of some max_users users, drawn by seed: enough for narrow intervals, and memory stays bounded."""
     from pyspark.sql import functions as F
 
     n_users = labels.select("user_idx").distinct().count()
@@ -118,7 +118,7 @@ def sample_users(labels: DataFrame, max_users: int, seed: int) -> DataFrame:
 
 
 def _position(pairs: DataFrame, split: SplitMethod, seed: int) -> tuple[Column, Column]:
-    """Each pair's position among its user's, 1 is held out first, and how many pairs the user has."""
+    """Return each pair's position among its user's, 1 is held out first, and how many pairs the user has."""
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
@@ -137,7 +137,7 @@ def _last_stage() -> Column:
 
 
 def _random_stage(share: float, seed: int) -> Column:
-    """`share` of each user's pairs for holdout and as many for ranker; fractions of a pair are rounded by chance."""
+    """Return `share` of each user's pairs for holdout and as many for ranker; fractions of a pair are rounded by chance."""
     from pyspark.sql import functions as F
 
     n_held = F.floor(F.col("n_pairs") * F.lit(share) + _draw(seed, "round", F.col("user_idx")))
@@ -153,7 +153,7 @@ def _item_stage(share: float, seed: int, otherwise: Column) -> Column:
 
 
 def _draw(seed: int, what: str, *keys: Column) -> Column:
-    """A number in [0, 1) for each key, the same in every attempt."""
+    """Return a number in [0, 1) for each key, the same in every attempt."""
     from pyspark.sql import functions as F
 
     return F.pmod(F.xxhash64(F.lit(f"{seed}:{what}"), *keys), F.lit(RESOLUTION)) / F.lit(float(RESOLUTION))

@@ -21,14 +21,14 @@ FileId = tuple[int, int]  # device and inode
 
 
 def open_read_only(path: Path, wait_seconds: float | None = None) -> sqlite3.Connection:
-    """A connection for one thread at a time. wait_seconds: how long it waits for a lock, else as long as a writer."""
+    """Return a connection for one thread at a time. wait_seconds: how long it waits for a lock, else as long as a writer."""
     wait_seconds = BUSY_SECONDS if wait_seconds is None else wait_seconds
     address = f"file:{quote(str(path))}?mode=ro"
     return sqlite3.connect(address, uri=True, timeout=wait_seconds, isolation_level=None, check_same_thread=False)
 
 
 def file_id(path: Path | str) -> FileId | None:
-    """Identify the file that lies at this path now; None if there is none."""
+    """Return identify the file that lies at this path now; None if there is none."""
     try:
         status = os.stat(path)  # noqa: PTH116  at every look-up, and Path's takes twice the time
     except FileNotFoundError:

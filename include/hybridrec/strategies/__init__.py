@@ -29,7 +29,7 @@ class Strategy(Protocol):
     def __init__(self, config: Any) -> None: ...
 
     def score(self, candidates: CandidateSet) -> Floats:
-        """float32 (n_rows,), higher is better; NaN leaves the row out of the user's list.
+        """Return float32 (n_rows,), higher is better; NaN leaves the row out of the user's list.
 
         A user's scores depend on this user's rows only, so a candidate set may be cut into blocks of users.
         """
@@ -43,14 +43,14 @@ class LearntStrategy(Strategy, Protocol):
         """Learn from gains, float32 (n_rows,), 0 where the user did not turn to the item; returns metrics of the fit."""
 
     def unfitted(self) -> LearntStrategy:
-        """A new one for a fit with the same choices, without searching for them again."""
+        """Return a new one for a fit with the same choices, without searching for them again."""
 
     def save(self, folder: Path) -> None:
         """Write arrays, JSON or LightGBM text; nothing whose loading could run code."""
 
     @classmethod
     def load(cls, folder: Path, config: Any) -> LearntStrategy:
-        """The saved strategy."""
+        """Return the saved strategy."""
 
 
 @runtime_checkable
@@ -58,29 +58,29 @@ class ExplainingStrategy(Strategy, Protocol):
     """A strategy that can say what moved a score."""
 
     def top_features(self, candidates: CandidateSet, rows: Any) -> list[list[str]]:
-        """Names of the columns that moved each row's score most, largest first."""
+        """List the names of the columns that moved each row's score most, largest first."""
 
 
 def create(name: str, config: Config) -> Strategy:
-    """A strategy with the night's options, not fitted; PermanentError names the choices."""
+    """Return a strategy with the night's options, not fitted; PermanentError names the choices."""
     module = extensions.module(FOLDER, name)
     return cast(Strategy, module.Strategy(_options(name, config)))
 
 
 def load(name: str, config: Config, folder: Path | None) -> Strategy:
-    """A strategy ready to score: from its artefact folder if it learns, else made from its options."""
+    """Return a strategy ready to score: from its artefact folder if it learns, else made from its options."""
     if not learns(name) or folder is None:
         return create(name, config)
     return cast(Strategy, extensions.module(FOLDER, name).Strategy.load(folder, _options(name, config)))
 
 
 def learns(name: str) -> bool:
-    """Whether the strategy has to be fitted."""
+    """Return whether the strategy has to be fitted."""
     return hasattr(extensions.module(FOLDER, name).Strategy, "fit")
 
 
 def artefact_name(name: str) -> str:
-    """Name of the run's artefact that keeps a fitted strategy."""
+    """Return the name of the run's artefact that keeps a fitted strategy."""
     return f"{FOLDER}/{name}"
 
 

@@ -1,7 +1,7 @@
 """Generate, rank, re-rank: the retrievers generate, their blend keeps each user's best, a finer score orders those.
 
-The finer score sees every model's score, the pair scorers' too, made comparable anew among the rows that are left:
-what separates good from bad in all candidates is not what separates the best. Its weights are learnt on these rows.
+The finer score sees every model's score, the pair scorers' too, made comparable again among the remaining rows: the best candidates differ
+by other features than good and bad ones. Its weights are learnt on these rows.
 
 Burke 2002, Hybrid recommender systems: survey and experiments; Wang, Lin and Metzler 2011, A cascade ranking model for
 efficient ranked retrieval.
@@ -39,7 +39,7 @@ class Strategy(LinearCorrection[Config]):
     """See the module."""
 
     def inputs(self, candidates: CandidateSet) -> Inputs:
-        """All scores and the items' features among the kept rows; NaN for the others."""
+        """Return all scores and the items' features among the kept rows; NaN for the others."""
         first = _first_stage(candidates)
         listed, _ = best_first(first, candidates.items, candidates.starts, self.config.keep)
         rows = np.sort(listed)
@@ -48,7 +48,7 @@ class Strategy(LinearCorrection[Config]):
         return Inputs(_among(rows, first, candidates), columns)
 
     def score(self, candidates: CandidateSet) -> Floats:
-        """1 to 2 for the kept rows, by the finer score; below 1 for the rest, by the first stage; float32 (n_rows,)."""
+        """Return 1 to 2 for the kept rows, by the finer score; below 1 for the rest, by the first stage; float32 (n_rows,)."""
         fine = super().score(candidates)
         rest = np.where(np.isnan(fine), _first_stage(candidates), np.nan)
         return np.where(np.isnan(fine), 0.5 * minmax(rest, candidates.starts), 1 + minmax(fine, candidates.starts)).astype(np.float32)
@@ -59,7 +59,7 @@ def _first_stage(candidates: CandidateSet) -> Floats:
 
 
 def _among(rows: Rows, values: Floats, candidates: CandidateSet) -> Floats:
-    """Standard scores among some rows of each user, NaN for the others; float32 (n_rows,)."""
+    """Return standard scores among some rows of each user, NaN for the others; float32 (n_rows,)."""
     scores = np.full(len(values), np.nan, dtype=np.float32)
     scores[rows] = zscore(values[rows], starts_of(candidates.row_users[rows]))
     return scores

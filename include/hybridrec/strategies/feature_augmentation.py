@@ -1,8 +1,7 @@
 """Content models' predictions as input features of a model over the collaborative scores.
 
-Where a collaborative retriever has no score, the content models' prediction takes its place, as in content-boosted
-collaborative filtering; and it comes in once more for users and for items of whom little is known, so that the less
-the collaborative side can know, the more content may count. How much, is learnt from the label window.
+If a collaborative retriever has no score, the content models' prediction replaces it, as in content-boosted collaborative filtering. It is
+added once more for users and items with few events, so that content may count more there. Its weight is learnt from the label window.
 
 Melville, Mooney and Nagarajan 2002, Content-boosted collaborative filtering for improved recommendations.
 """
@@ -39,7 +38,7 @@ class Strategy(LinearCorrection[Config]):
     """See the module; without a content model in the candidates, it learns from the other retrievers alone."""
 
     def inputs(self, candidates: CandidateSet) -> Inputs:
-        """The blend; collaborative z-scores, filled up; the content prediction, plain and where little is known."""
+        """Return the blend; collaborative z-scores, filled up; the content prediction, plain and for users and items with few events."""
         plain = blend(candidates, dict.fromkeys(candidates.retrievers, 1.0))
         content = named_retrievers(self.config.content, candidates)
         others = [retriever for retriever in candidates.retrievers if retriever not in content]
@@ -55,6 +54,6 @@ def _filled(scores: Floats, predicted: Floats) -> Floats:
 
 
 def _where_little_is_known(candidates: CandidateSet, predicted: Floats) -> dict[str, Floats]:
-    """The prediction over 1 + log(1 + n), n items of the user or users of the item: whole at none, a fifth at fifty."""
+    """Return the prediction over 1 + log(1 + n), n items of the user or users of the item: whole at none, a fifth at fifty."""
     known = {name: candidates.features[column] for name, column in KNOWN.items() if column in candidates.features}
     return {f"content_{name}": (predicted / (1 + np.nan_to_num(n))).astype(np.float32) for name, n in known.items()}

@@ -37,7 +37,7 @@ class Strategy:
         self._warned = False
 
     def score(self, candidates: CandidateSet) -> Floats:
-        """Mean of the nets' z-scores, float32 (n_rows,)."""
+        """Return the mean of the nets' z-scores, float32 (n_rows,)."""
         plain = blend(candidates, dict.fromkeys(candidates.retrievers, 1.0))
         nets = [f"z_{name.strip()}" for name in self.config.nets.split(",")]
         scores = [candidates.features[name] for name in nets if name in candidates.features]

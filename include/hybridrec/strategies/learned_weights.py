@@ -38,7 +38,7 @@ class Config(FitOptions):
 class SoftmaxScorer(NamedTuple):
     """The weighted mean as a function of theta; see listwise.Scorer."""
 
-    scores: Floats  # (n_rows, n_sources), 0 where there is none
+    scores: Floats  # (n_rows, n_sources), 0 without one
     present: Floats  # (n_rows, n_sources), 1 or 0
 
     @property
@@ -47,11 +47,11 @@ class SoftmaxScorer(NamedTuple):
         return int(self.scores.shape[1])
 
     def score(self, weights: Doubles) -> Doubles:
-        """Weighted means, (n_rows,); 0 for a row without any score."""
+        """Return weighted means, (n_rows,); 0 for a row without any score."""
         return self._means(_softmax(weights))[0]
 
     def pull_back(self, weights: Doubles, of_scores: Doubles) -> Doubles:
-        """Gradient in theta, (n_sources,)."""
+        """Return the gradient in theta, (n_sources,)."""
         shares = _softmax(weights)
         means, totals = self._means(shares)
         slopes = of_scores / totals
@@ -59,11 +59,11 @@ class SoftmaxScorer(NamedTuple):
         return np.asarray(shares * (of_shares - shares @ of_shares), dtype=np.float64)
 
     def take(self, rows: Mask) -> SoftmaxScorer:
-        """Some of the rows."""
+        """Return some of the rows."""
         return SoftmaxScorer(self.scores[rows], self.present[rows])
 
     def _means(self, shares: Doubles) -> tuple[Doubles, Doubles]:
-        """Weighted means and the weights that are there, (n_rows,) each."""
+        """Return weighted means and the weights that are there, (n_rows,) each."""
         totals = np.maximum(self.present @ shares.astype(np.float32), 1e-6)
         return np.asarray(self.scores @ shares.astype(np.float32) / totals, dtype=np.float64), totals.astype(np.float64)
 
@@ -76,14 +76,14 @@ class Strategy(LearntWeights[Config]):
         super().__init__(config, weights, penalty)
 
     def learner(self, candidates: CandidateSet) -> Learner:
-        """One theta a retriever."""
+        """Return one theta a retriever."""
         scores = [normalised(candidates, retriever, self.config.normaliser) for retriever in candidates.retrievers]
         stacked = np.stack(scores, axis=1) if scores else np.zeros((len(candidates.items), 0), dtype=np.float32)
         scorer = SoftmaxScorer(np.nan_to_num(stacked), (~np.isnan(stacked)).astype(np.float32))
         return Learner(candidates.retrievers, scorer, np.ones(len(candidates.items), dtype=bool))
 
     def score(self, candidates: CandidateSet) -> Floats:
-        """Weighted mean of the normalised scores that exist, float32 (n_rows,)."""
+        """Return weighted mean of the normalised scores that exist, float32 (n_rows,)."""
         known = [retriever for retriever in sorted(self.weights) if retriever in candidates.retrievers]
         shares = _softmax(np.array([self.weights[retriever] for retriever in known]))
         return blend(candidates, dict(zip(known, shares.tolist(), strict=True)), self.config.normaliser)

@@ -1,7 +1,7 @@
 """A model over models: base scores, and inside the base model's embedding, are what it learns from.
 
 The candidates' factor columns are products of a user's and an item's factors; their plain sum is the base model's own score.
-Weighing them anew is the generalised matrix factorisation of He et al. 2017, Neural collaborative filtering, learnt
+Weighting them again is the generalised matrix factorisation of He et al. 2017, Neural collaborative filtering, learnt
 from the label window on top of the blend. The "meta-level" hybrid of Burke 2002, Hybrid recommender systems: survey
 and experiments.
 """
@@ -21,7 +21,7 @@ from hybridrec.ranking.linear import Inputs, LinearCorrection
 from hybridrec.strategies.weighted import blend
 
 log = logging.getLogger(__name__)
-DOC = "Base scores and the products of base embeddings in a learnt linear model; the plain blend where there are no embeddings."
+DOC = "Base scores and the products of base embeddings in a learnt linear model; the plain blend without embeddings."
 FACTORS = "factor_"
 
 
@@ -34,7 +34,7 @@ class Strategy(LinearCorrection[Config]):
     """See the module."""
 
     def inputs(self, candidates: CandidateSet) -> Inputs:
-        """The blend; all z-scores and the factor columns, or nothing where there are no factors."""
+        """Return the blend; all z-scores and the factor columns, or nothing without factors."""
         plain = blend(candidates, dict.fromkeys(candidates.retrievers, 1.0))
         factors = {name: values for name, values in candidates.features.items() if name.startswith(FACTORS)}
         if not factors:
@@ -50,7 +50,7 @@ class Strategy(LinearCorrection[Config]):
 
 
 def _to_one_scale(columns: dict[str, Floats], starts: Starts) -> dict[str, Floats]:
-    """The columns less each user's mean, over the user's mean deviation of all of them, so that wide ones stay wide."""
+    """Return the columns less each user's mean, over the user's mean deviation of all of them, so that wide ones stay wide."""
     centred = {name: _centred(values, starts) for name, values in columns.items()}
     squares = np.sum([values**2 for values in centred.values()], axis=0) / len(columns)
     width = spread(np.sqrt(group_sums(squares, starts) / np.diff(starts)), starts)

@@ -39,7 +39,7 @@ class Strategy:
         self.config = config
 
     def score(self, candidates: CandidateSet) -> Floats:
-        """1 / position, float32 (n_rows,); NaN for a row that no retriever with a quota retrieved."""
+        """Return 1 / position, float32 (n_rows,); NaN for a row that no retriever with a quota retrieved."""
         seats = [Seat(_list_of(candidates, retriever), quota) for retriever, quota in self._quotas(candidates).items() if quota]
         turns = _draft(seats, len(candidates.items)) if seats else np.full(len(candidates.items), FREE)
         return (1 / np.where(turns == FREE, np.nan, turns + 1.0)).astype(np.float32)
@@ -63,7 +63,7 @@ class Seat(NamedTuple):
 
 
 def _list_of(candidates: CandidateSet, retriever: str) -> Longs:
-    """What a retriever retrieved, as Seat.rows."""
+    """Return a retriever's candidates, as Seat.rows."""
     ranks = candidates.features[f"rank_{retriever}"]
     listed, positions = best_first(-ranks, candidates.items, candidates.starts)
     rows = np.full((len(candidates.users), positions.max(initial=0) + 1), len(ranks), dtype=np.int64)
@@ -72,7 +72,7 @@ def _list_of(candidates: CandidateSet, retriever: str) -> Longs:
 
 
 def _draft(seats: list[Seat], n_rows: int) -> Longs:
-    """The turn, from 0, in which each row was placed, int64 (n_rows,), FREE where nobody did; all users take turns at once."""
+    """Return the turn, from 0, in which each row was placed, int64 (n_rows,), FREE without a turn; all users take turns at once."""
     turns = np.full(n_rows + 1, FREE)  # the last one stands for the end of a list and stays free
     heads = [np.zeros(len(seat.rows), dtype=np.int64) for seat in seats]
     order = [number for number, seat in enumerate(seats) for _ in range(seat.quota)]
@@ -88,7 +88,7 @@ def _draft(seats: list[Seat], n_rows: int) -> Longs:
 
 
 def _next_free(lists: Longs, heads: Longs, turns: Longs) -> Longs:
-    """The first row of each user's list that is free, n_rows at its end, (n_users,); heads: where to look from, moved along."""
+    """Return the first row of each user's list that is free, n_rows at its end, (n_users,); heads: where to look from, moved along."""
     users = np.arange(len(lists))
     while True:
         rows = lists[users, heads]

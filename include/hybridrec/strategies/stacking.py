@@ -35,18 +35,18 @@ class Strategy:
         return metrics
 
     def unfitted(self) -> Strategy:
-        """One with the choices that this one made, and a single fit of the trees."""
+        """Return one with the choices that this one made, and a single fit of the trees."""
         ranker = self.ranker
         selected, penalty = bool(ranker.blend.shares), ranker.blend.penalty
         chosen = replace(self.config, rounds=max(1, ranker.rounds), mix=ranker.mix, selected=selected, penalty=penalty)
         return Strategy(replace(chosen, bags=1))  # what it is fitted again for is compared with its like
 
     def score(self, candidates: CandidateSet) -> Floats:
-        """The ranker's scores; PermanentError unless the candidates have just the columns that it was fitted on."""
+        """Return the ranker's scores; PermanentError unless the candidates have just the columns that it was fitted on."""
         return self.ranker.score(candidates)
 
     def top_features(self, candidates: CandidateSet, rows: Rows) -> list[list[str]]:
-        """Names of the columns that moved each row's score most."""
+        """List the names of the columns that moved each row's score most."""
         return self.ranker.top_features(candidates, rows)
 
     def save(self, folder: Path) -> None:
@@ -55,5 +55,5 @@ class Strategy:
 
     @classmethod
     def load(cls, folder: Path, config: Config) -> Strategy:
-        """The fitted strategy from its folder."""
+        """Return the fitted strategy from its folder."""
         return cls(config, Ranker.load(folder))

@@ -43,7 +43,7 @@ class Strategy:
         self.config = config
 
     def score(self, candidates: CandidateSet) -> Floats:
-        """Each row by the blend of its user's branch, float32 (n_rows,)."""
+        """Return each row by the blend of its user's branch, float32 (n_rows,)."""
         length = np.repeat(candidates.n_history, np.diff(candidates.starts))
         popular, content = named_retrievers(self.config.popular, candidates), named_retrievers(self.config.content, candidates)
         collaborative = tuple(retriever for retriever in candidates.retrievers if retriever not in popular + content)

@@ -34,13 +34,13 @@ class Strategy:
         self.config = config
 
     def score(self, candidates: CandidateSet) -> Floats:
-        """Weighted mean of the normalised scores that exist, float32 (n_rows,)."""
+        """Return weighted mean of the normalised scores that exist, float32 (n_rows,)."""
         weights = by_retriever(self.config.weights, candidates.retrievers, "[strategies.weighted] weights")
         return blend(candidates, weights, self.config.normaliser)
 
 
 def blend(candidates: CandidateSet, weights: dict[str, float], normaliser: str = "zscore") -> Floats:
-    """Weighted mean of the retrievers' normalised scores, float32 (n_rows,); 0 where none of them has a score."""
+    """Return weighted mean of the retrievers' normalised scores, float32 (n_rows,); 0 without any."""
     total, weight = np.zeros(len(candidates.items)), np.zeros(len(candidates.items))
     for retriever, of_retriever in sorted(weights.items()):
         scores = normalised(candidates, retriever, normaliser)
@@ -50,21 +50,21 @@ def blend(candidates: CandidateSet, weights: dict[str, float], normaliser: str =
 
 
 def named_retrievers(names: str, candidates: CandidateSet) -> tuple[str, ...]:
-    """The retrievers of the candidates among names written with commas; a name that the candidates lack is passed over."""
+    """Return the retrievers of the candidates among names written with commas; a name that the candidates lack is passed over."""
     wanted = {name.strip() for name in names.split(",")}
     return tuple(retriever for retriever in candidates.retrievers if retriever in wanted)
 
 
 def require_normaliser(strategy: str, name: str) -> None:
-    """PermanentError for a normaliser that is not known."""
+    """Raise PermanentError for a normaliser that is not known."""
     if name not in NORMALISERS:
         raise PermanentError(f"[strategies.{strategy}]: normaliser {name!r}; choose from {', '.join(NORMALISERS)}")
 
 
 def by_retriever(text: str, retrievers: tuple[str, ...], where: str) -> dict[str, float]:
-    """A number for each retriever from "als=2,popularity=0.5", 1 where none is written.
+    """Return a number for each retriever from "als=2,popularity=0.5", 1 by default.
 
-    A model that is not among tonight's candidates is passed over. PermanentError for a name that is neither, or a negative number.
+    A model that is missing from the candidates is ignored. PermanentError for a name that is neither, or a negative number.
     """
     numbers = dict.fromkeys(retrievers, 1.0)
     for part in filter(None, text.split(",")):
@@ -89,7 +89,7 @@ def _number(where: str, name: str, text: str) -> float:
 
 
 def normalised(candidates: CandidateSet, retriever: str, normaliser: str) -> Floats:
-    """A retriever's scores, comparable within each user's candidates, float32 (n_rows,); NaN where it has none."""
+    """Return a retriever's scores, comparable within each user's candidates, float32 (n_rows,); NaN where it has none."""
     if normaliser == "zscore":
         return candidates.features[f"z_{retriever}"]
     return NORMALISERS[normaliser](candidates.features[f"score_{retriever}"], candidates.starts)

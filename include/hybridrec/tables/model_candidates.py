@@ -8,7 +8,7 @@ TABLE = Table(
     columns=(
         Column("user_idx", "int32", "User.", minimum=0),
         Column("item_idx", "int32", "Candidate; never one the user had before the cut.", minimum=0),
-        Column("n_sources", "int16", "How many retrievers retrieved it.", minimum=1),
+        Column("n_sources", "int16", "Number of retrievers that retrieved it.", minimum=1),
     ),
     key=("user_idx", "item_idx"),
     # score_<model>: the model's own score, higher is better, null where it has none for the pair.

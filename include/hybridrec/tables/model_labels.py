@@ -1,4 +1,4 @@
-"""What users did in a split's label window."""
+"""Events of users in a split's label window."""
 
 from hybridrec.tables import Column, Table
 

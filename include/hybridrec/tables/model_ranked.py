@@ -15,7 +15,7 @@ TABLE = Table(
         Column(
             "top_features",
             "list<string>",
-            "Features that moved the score most, largest first; of the first rows of a list only, empty without ranker.",
+            "Features that moved the score most, largest first; only for the first rows of a list, empty without a ranker.",
         ),
     ),
     key=("user_idx", "item_idx"),

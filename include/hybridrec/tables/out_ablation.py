@@ -1,4 +1,4 @@
-"""What each model buys, measured by leaving it out."""
+"""Contribution of each model, measured by leaving it out."""
 
 from hybridrec.tables import Column, Table
 

@@ -9,7 +9,7 @@ TABLE = Table(
         Column(
             "kind",
             "string",
-            "What makes the list; policy: as chosen for each segment.",
+            "Kind of list; policy: as chosen for each segment.",
             one_of=("source", "scorer", "strategy", "policy", "pool"),
         ),
         Column("name", "string", "Model or strategy."),

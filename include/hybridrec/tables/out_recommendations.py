@@ -14,7 +14,7 @@ TABLE = Table(
         Column(
             "reason",
             "string",
-            "How the row came about: ranked, filled (some places from the fallback) or fallback.",
+            "Origin of the row: ranked, filled (some items from the fallback) or fallback.",
             one_of=("ranked", "filled", "fallback"),
         ),
         Column("strategy", "string", "Strategy that ranked the row."),

@@ -59,7 +59,7 @@ ORIGIN = "p.run_id, p.version, p.model_version, p.generated_at, p.valid_until"
 
 
 def connect(settings: Settings) -> PostgresTarget:
-    """The database of HYBRIDREC_POSTGRES; nothing is opened before the first use. PermanentError when there is no address."""
+    """Return the database of HYBRIDREC_POSTGRES; nothing is opened before the first use. PermanentError when there is no address."""
     return PostgresTarget(settings.postgres, settings.postgres_reader, settings.threads)
 
 
@@ -128,21 +128,21 @@ class PostgresTarget:
             _prune(db, keep)
 
     def versions(self) -> list[Publication]:
-        """All rows of `publications`, newest first."""
+        """Return all rows of `publications`, newest first."""
         with in_sentences(self.shown), closing(self._connection(self._conninfo)) as db:
             if value(db, "SELECT to_regclass('hybridrec.publications')") is None:
                 return []
             return [Publication(*row) for row in db.execute(f"SELECT {FIELDS} FROM hybridrec.publications ORDER BY number DESC")]  # noqa: S608
 
     def read_live(self, name: str, columns: tuple[str, ...] = ()) -> Iterator[pa.RecordBatch]:
-        """The view of a published table, batch by batch, all from one snapshot; a switch waits until the last one is read."""
+        """Yield the view of a published table, batch by batch, all from one snapshot; a switch waits until the last one is read."""
         shape = definition(name)
         chosen = [column for column in shape.columns if not columns or column.name in columns]
         with self._bulk() as [bulk]:
             yield from batches(bulk, f"hybridrec.{quoted(name)}", chosen, shape.key)
 
     def read_user(self, user_id: str) -> Answer | None:
-        """The user's row with the items' titles."""
+        """Return the user's row with the items' titles."""
         rows = self._rows(READ_USER, (user_id,))
         if not rows:
             return None
@@ -154,7 +154,7 @@ class PostgresTarget:
         return Answer(user_id, entries, reason, shortfall, *_as_text(origin))
 
     def read_popular(self, window: str, k: int) -> Answer:
-        """The first places of a window of popular_items."""
+        """Return the first places of a window of popular_items."""
         rows = self._rows(READ_POPULAR, (window, k))
         if not rows:
             raise PermanentError(f"{self.shown}: popular_items has no rows of window {window!r}; choose recent or all_time")
@@ -163,7 +163,7 @@ class PostgresTarget:
         return Answer("", entries, "unknown_user", None, *_as_text(rows[0][4:]))
 
     def read_similar(self, item_id: str, k: int) -> SimilarItems | None:
-        """The item's row with its neighbours' titles."""
+        """Return the item's row with its neighbours' titles."""
         rows = self._rows(READ_SIMILAR, (item_id,))
         if not rows:
             return None
@@ -178,7 +178,7 @@ class PostgresTarget:
             db.close()
 
     def _rows(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
-        """All rows of a look-up; if the server has ended the kept connection meanwhile, by a new one."""
+        """Return all rows of a look-up; if the server has ended the kept connection meanwhile, by a new one."""
         with in_sentences(self.shown, LOOK_UP_MS):
             if (kept := self._kept()) is not None:
                 try:
@@ -190,7 +190,7 @@ class PostgresTarget:
             return self._asked(self._connection(self._look_up_conninfo), query, values)
 
     def _asked(self, db: Connection[tuple[Any, ...]], query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
-        """All rows; the connection is kept unless it broke."""
+        """Return all rows; the connection is kept unless it broke."""
         try:
             return db.execute(query, values).fetchall()
         finally:
@@ -222,7 +222,7 @@ class PostgresTarget:
 
     @contextmanager
     def _bulk(self, number: int = 1) -> Iterator[list[BulkConnection]]:
-        """Connections that take and give Arrow batches."""
+        """Open connections that exchange Arrow batches."""
         from adbc_driver_postgresql import dbapi
 
         with in_sentences(self.shown), ExitStack() as stack:
@@ -230,7 +230,7 @@ class PostgresTarget:
 
     @contextmanager
     def _only_stager(self, db: Connection[tuple[Any, ...]]) -> Iterator[None]:
-        """One attempt at a time fills tables, so those that no publication names are a killed attempt's.
+        """Let one attempt at a time fill tables, so tables without a publication belong to a killed attempt.
 
         The server gives the lock free when the connection ends, whatever ended it.
         """
@@ -242,7 +242,7 @@ class PostgresTarget:
         yield
 
     def _switched(self, db: Connection[tuple[Any, ...]], version: str) -> bool:
-        """Whether the version is live now; False when a reader held a view."""
+        """Return whether the version is live now; False when a reader held a view."""
         from psycopg import errors
 
         try:

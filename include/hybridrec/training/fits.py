@@ -1,4 +1,4 @@
-"""What a base model of a split learns from, and how its fit is kept.
+"""Read the training data of a split's base model, and keep its fit.
 
 A fitted model is an artefact folder: the model's own arrays, and `fit.json` with its options and metrics, so the
 folder alone is enough to load it.
@@ -33,7 +33,7 @@ FIT_FILE = "fit.json"
 
 
 def training_data(run: Run, split: str, model: str = "") -> TrainingData:
-    """The events before the split's cut as a matrix, the catalogue, and the seed of this model's fit."""
+    """Return the events before the split's cut as a matrix, the catalogue, and the seed of this model's fit."""
     cut = run.split(split).cut
     pairs = run.read("model_interactions", split, ["user_idx", "item_idx", "weight", "last_event_at"])
     pairs = pairs.sort_by([("user_idx", "ascending"), ("item_idx", "ascending")])
@@ -52,13 +52,13 @@ def training_data(run: Run, split: str, model: str = "") -> TrainingData:
 
 
 def days_before(at: pa.ChunkedArray, cut: datetime) -> NDArray[np.float64]:
-    """Days from time stamps to the cut."""
+    """Return days from time stamps to the cut."""
     days: NDArray[np.float64] = (cut.timestamp() * 1e6 - at.cast("int64").to_numpy()) / DAY_MICROS
     return days
 
 
 def user_block(run: Run, split: str, user_idx: Ints) -> UserBlock:
-    """Some users with their history before the split's cut, in the order given; only their rows are read."""
+    """Return some users with their history before the split's cut, in the order given; only their rows are read."""
     import pyarrow as pa
     import pyarrow.dataset as ds
 
@@ -80,7 +80,7 @@ def user_block(run: Run, split: str, user_idx: Ints) -> UserBlock:
 
 
 def _csr(pairs: pa.Table, values: pa.ChunkedArray, shape: tuple[int, int]) -> csr_array:
-    """Sorted pairs user_idx, item_idx with a value each as a matrix (n_users, n_items)."""
+    """Return sorted pairs user_idx, item_idx with a value each as a matrix (n_users, n_items)."""
     indptr = np.searchsorted(pairs["user_idx"].to_numpy(), np.arange(shape[0] + 1)).astype(np.int64)
     indices = pairs["item_idx"].to_numpy().astype(np.int32)
     if len(indices) < np.iinfo(np.int32).max:
@@ -96,12 +96,12 @@ def _item_ages(run: Run, split: str, n_items: int) -> np.ndarray:
 
 
 def model_seed(seed: int, model: str, split: str) -> int:
-    """A seed of its own for each model and split, the same in every process and in every version of this code."""
+    """Return a seed of its own for each model and split, the same in every process and in every version of this code."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{model}:{FORMER_SPLITS[split]}".encode()).digest()[:4], "big") >> 1
 
 
 def config_of(model: str, options: Mapping[str, Any]) -> Any:
-    """The model's Config with the night's overrides; PermanentError for an unknown model or option."""
+    """Return the model's Config with the night's overrides; PermanentError for an unknown model or option."""
     return with_options(extensions.module("models", model).Config(), dict(options), f"[models.{model}]")
 
 
@@ -124,6 +124,6 @@ def fit_model(model: str, data: TrainingData, options: Mapping[str, Any], folder
 
 
 def load_fit(model: str, folder: Path) -> PairScorer:
-    """The model that fit_model left in the folder, with the options it was fitted with."""
+    """Return the model that fit_model left in the folder, with the options it was fitted with."""
     config = config_of(model, json.loads((folder / FIT_FILE).read_text())["config"])
     return cast(PairScorer, extensions.module("models", model).Model.load(folder, config))

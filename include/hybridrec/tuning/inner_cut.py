@@ -38,8 +38,8 @@ def inner_cut(data: TrainingData, share: float, seed: int, max_users: int = MAX_
     """Hold out pairs as the night's label splits do, by data.split.
 
     time: the newest `share` of all pairs. last_per_user: the newest pair of each user who has three, whatever the share.
-    random_per_user: `share` of each user's pairs. Users who are left without history are not judged; of the others at
-    most max_users are, drawn by seed. PermanentError when nobody can be judged.
+    random_per_user: `share` of each user's pairs. Users without a remaining history are not evaluated; at most max_users of the others
+    are, drawn by seed. PermanentError if no user can be evaluated.
     """
     rng = np.random.default_rng(seed)
     if data.split == "time":
@@ -60,7 +60,7 @@ def inner_cut(data: TrainingData, share: float, seed: int, max_users: int = MAX_
 
 
 def _newest(days: NDArray[np.float64], share: float) -> tuple[Mask, float]:
-    """At most `share` of the pairs, the newest; and how many days back that cut is. Pairs of one moment stay together."""
+    """Choose at most `share` of the pairs, the newest; returns the cut in days too. Pairs of one moment stay together."""
     if not len(days):
         return np.zeros(0, dtype=bool), 0.0
     n_held = int(len(days) * share)
@@ -72,7 +72,7 @@ def _newest(days: NDArray[np.float64], share: float) -> tuple[Mask, float]:
 
 
 def _newest_of_each(data: TrainingData, rng: np.random.Generator) -> Mask:
-    """The newest pair of each user with at least MIN_PAIRS; of several at one moment any."""
+    """Return the newest pair of each user with at least MIN_PAIRS; any one of several at the same moment."""
     matrix = data.matrix
     order = np.lexsort((rng.permutation(matrix.nnz), data.last_event_day, row_numbers(matrix)))
     first = matrix.indptr[:-1][np.diff(matrix.indptr) >= MIN_PAIRS]
@@ -82,7 +82,7 @@ def _newest_of_each(data: TrainingData, rng: np.random.Generator) -> Mask:
 
 
 def _some_of_each(matrix: csr_array, share: float, rng: np.random.Generator) -> Mask:
-    """`share` of each user's pairs, fractions of a pair rounded by chance, never the last one."""
+    """Return `share` of each user's pairs, fractions of a pair rounded by chance, never the last one."""
     rows, sizes = row_numbers(matrix), np.diff(matrix.indptr)
     n_held = np.minimum(np.floor(sizes * share + rng.random(len(sizes))), sizes - 1)
     position = np.arange(matrix.nnz) - matrix.indptr[rows]
@@ -92,7 +92,7 @@ def _some_of_each(matrix: csr_array, share: float, rng: np.random.Generator) -> 
 
 
 def _without(data: TrainingData, held: Mask, days_back: float) -> TrainingData:
-    """The data as it would have been before the new cut, `days_back` days before the old one.
+    """Return the data as it would have been before the new cut, `days_back` days before the old one.
 
     Weights stay decayed to the old cut: that is one factor for all.
     """
@@ -103,7 +103,7 @@ def _without(data: TrainingData, held: Mask, days_back: float) -> TrainingData:
 
 
 def _cells(matrix: csr_array, chosen: Mask) -> csr_array:
-    """The matrix with only the chosen ones of its stored cells."""
+    """Return the matrix with only the chosen ones of its stored cells."""
     starts = np.concatenate([[0], np.cumsum(chosen)])[matrix.indptr].astype(matrix.indptr.dtype)
     return csr_array((matrix.data[chosen], matrix.indices[chosen], starts), shape=matrix.shape)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from optuna.study import Study
 
 log = logging.getLogger(__name__)
-# As the night's own label splits: on a shorter newest window another choice won, which then lost behind the cut.
+# As the night's own label splits: on a shorter newest window another choice won, which then lost after the cut.
 HELD_SHARE: dict[SplitMethod, float] = {"time": 0.2, "last_per_user": 0.0, "random_per_user": 0.1}
 DIGITS = 3  # of a number that is tried; more tell nothing and are hard to read
 UNGUIDED_SHARE = 0.3  # of the trials are drawn at random before the sampler follows what it has seen
@@ -39,7 +39,7 @@ Doubles = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Budget:
-    """What a search may cost: trials, those of the current options among them, and seconds.
+    """Limits of a search: trials, including those of the current options, and seconds.
 
     No trial begins that would end past `seconds` if it took as long as the longest so far; the first always runs.
     """
@@ -61,7 +61,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search has found.
+    """Result of a search.
 
     options: values of the searched options to go on with: of the best trial, or, where that is not clearly better, those
     of the options given to the search, without the ones that are the model's default anyway.
@@ -90,7 +90,7 @@ class SearchResult:
 
 
 def search_space(model: str) -> SearchSpace:
-    """The options of a model that are worth a search; empty for a model that declares none."""
+    """Return the options of a model that are worth a search; empty for a model that declares none."""
     space: SearchSpace = getattr(extensions.module("models", model), "SEARCH", {})
     return space
 
@@ -115,7 +115,7 @@ def search(
 def _trials(
     model: str, space: SearchSpace, first: Trial, judge: Callable[[Options], Trial], budget: Budget, seed: int
 ) -> tuple[Trial, ...]:
-    """The first trial and those of what the sampler proposes; what it proposes twice is tried once."""
+    """Return the first trial and those that the sampler proposes; a repeated proposal is tried once."""
     from optuna.trial import TrialState
 
     started = time.monotonic() - first.seconds
@@ -137,7 +137,7 @@ def _trials(
 
 
 def _study(distributions: dict[str, BaseDistribution], first: Trial, budget: Budget, seed: int) -> Study:
-    """A study in memory that knows the first trial, unless the space leaves its options out."""
+    """Return a study in memory that knows the first trial, unless the space leaves its options out."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -149,7 +149,7 @@ def _study(distributions: dict[str, BaseDistribution], first: Trial, budget: Bud
 
 
 def _distribution(of: Log | Linear | OneOf, current: object) -> BaseDistribution:
-    """Optuna's word for a part of the space; an option that holds a whole number is searched among whole numbers."""
+    """Return Optuna's word for a part of the space; an option that holds a whole number is searched among whole numbers."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if isinstance(of, OneOf):
@@ -166,7 +166,7 @@ def _rounded(value: Any, of: Log | Linear | OneOf) -> Any:
 
 
 def _current(model: str, options: Mapping[str, Any], space: SearchSpace) -> Options:
-    """Values of the searched options as the model has them now."""
+    """Return values of the searched options as the model has them now."""
     values = asdict(config_of(model, options))
     return {name: values[name] for name in space}
 
@@ -187,12 +187,12 @@ def _try(model: str, cut: InnerCut, options: Mapping[str, Any], k: int, values: 
 
 
 def judged_lists(items: Ints, labels: Labels) -> Judged:
-    """Lists, one row for each user of the labels, judged by them; every label counts 1. items: int32 (n_users, depth)."""
+    """Return lists, one row for each user of the labels, judged by them; every label counts 1. items: int32 (n_users, depth)."""
     return judge_items(items, labels._replace(gains=np.ones_like(labels.gains)))
 
 
 def choose(model: str, metric: str, options: Mapping[str, Any], trials: tuple[Trial, ...]) -> SearchResult:
-    """The best trial, or the first where the best is not better by more than one standard error."""
+    """Return the best trial, or the first where the best is not better by more than one standard error."""
     first, best = trials[0], max(trials, key=lambda trial: trial.ndcg)
     differences = best.of_users - first.of_users
     n_users = len(differences)
@@ -211,7 +211,7 @@ def _report(model: str, number: int, budget: Budget, trial: Trial, best: Trial) 
 
 
 def as_text(options: Options) -> str:
-    """Options for a person: "alpha=20, factors=128"."""
+    """Return options for a person: "alpha=20, factors=128"."""
     return ", ".join(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in sorted(options.items()))
 
 

@@ -1,4 +1,4 @@
-"""What searches have found, kept for the nights that follow: `<home>/tuned/<source>/<model>/`, one immutable version a search.
+"""Keep the results of searches for later nights: `<home>/tuned/<source>/<model>/`, one immutable version a search.
 
 A night takes the newest version of each of its models when it is opened; options in hybridrec.toml go first. To go back
 to a model's defaults remove its folder.
@@ -26,7 +26,7 @@ from hybridrec.types import TrainingData
 
 log = logging.getLogger(__name__)
 FILE = "tuned.json"
-KEEP_VERSIONS = 10  # earlier ones, for whoever wants to know what changed
+KEEP_VERSIONS = 10  # earlier ones, as a history of changes
 
 
 def store_result(run: Run, result: SearchResult, data: TrainingData) -> Path:
@@ -49,7 +49,7 @@ def store_result(run: Run, result: SearchResult, data: TrainingData) -> Path:
 
 
 def _evidence(result: SearchResult, data: TrainingData) -> dict[str, Any]:
-    """How the choice came about; no times, since equal searches must be equal files."""
+    """Return the figures behind the choice; no times, because equal searches must give equal files."""
     trials = [
         {"options": trial.options, "ndcg": None if trial.refused else trial.ndcg, "refused": trial.refused} for trial in result.trials
     ]
@@ -58,7 +58,7 @@ def _evidence(result: SearchResult, data: TrainingData) -> dict[str, Any]:
 
 
 def data_fingerprint(data: TrainingData) -> str:
-    """SHA-256 of the pairs that a search has seen."""
+    """Return SHA-256 of the pairs that a search has seen."""
     digest = hashlib.sha256(f"{data.matrix.shape} {data.split}".encode())
     for array in (data.matrix.indptr.astype("int64"), data.matrix.indices, data.matrix.data, data.last_event_day):
         digest.update(array.tobytes())
@@ -66,7 +66,7 @@ def data_fingerprint(data: TrainingData) -> str:
 
 
 def tuned_models(settings: Settings, source: str, as_of: datetime, config: Config, models: Iterable[str]) -> dict[str, Tuned]:
-    """What a night of that point in time and configuration takes over, by model; what hybridrec.toml sets itself is left out."""
+    """Return the tuned options for a night of that time and configuration, by model, without options of hybridrec.toml."""
     tuned_by_model = {}
     for model in models:
         folder = settings.tuned(source) / model
@@ -77,7 +77,7 @@ def tuned_models(settings: Settings, source: str, as_of: datetime, config: Confi
 
 
 def with_tuned(config: Config, tuned: dict[str, Tuned]) -> Config:
-    """The configuration with these options beside those of hybridrec.toml."""
+    """Return the configuration with these options beside those of hybridrec.toml."""
     models = dict(config.extension_options.get("models", {}))
     for model, of_model in tuned.items():
         models[model] = {**of_model.options, **models.get(model, {})}
@@ -85,13 +85,13 @@ def with_tuned(config: Config, tuned: dict[str, Tuned]) -> Config:
 
 
 def set_by_hand(run: Run, model: str) -> Options:
-    """A model's options of this run that come from hybridrec.toml."""
+    """Return a model's options of this run that come from hybridrec.toml."""
     tuned = run.manifest.tuned[model].options if model in run.manifest.tuned else {}
     return {name: value for name, value in run.config.options("models", model).items() if name not in tuned}
 
 
 def _fitting(folder: Path, model: str, as_of: datetime, config: Config) -> Tuned | None:
-    """The newest version; None, with the reason in the log, where a night of that time and configuration cannot use it."""
+    """Return the newest version; None, with the reason in the log, where a night of that time and configuration cannot use it."""
     from pydantic import TypeAdapter
 
     raw = json.loads((store.committed_folder(folder) / FILE).read_text())

@@ -32,7 +32,7 @@ class ColumnsHash:
                     self._streams[column_number, number].update(part.data)
 
     def hexdigest(self) -> str:
-        """The hash of all values so far."""
+        """Return the hash of all values so far."""
         lines = "".join(
             f"{column_number} {number} {self._streams[column_number, number].hexdigest()}\n"
             for column_number, number in sorted(self._streams)
@@ -41,7 +41,7 @@ class ColumnsHash:
 
 
 def _parts(values: pa.Array) -> Iterator[np.ndarray]:
-    """A column as streams of bytes: which values there are, how long each is, and the values as Arrow holds them.
+    """Yield a column as streams of bytes: which values there are, how long each is, and the values as Arrow holds them.
 
     No two columns look alike, and nothing is put together that Arrow keeps apart: docs/decisions/0015 says why.
     """
@@ -86,7 +86,7 @@ class TableHash:
         return typed
 
     def hexdigest(self) -> str:
-        """The hash of all rows so far."""
+        """Return the hash of all rows so far."""
         return self._values.hexdigest()
 
     def _require_order(self, batch: pa.RecordBatch) -> None:
@@ -112,7 +112,7 @@ class TableHash:
 
 
 def _require_values(batch: pa.RecordBatch, definition: Table) -> None:
-    """Whatever a table's values are, they are there, and numbers are finite."""
+    """Require that values are present and numbers finite."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -129,7 +129,7 @@ def _require_values(batch: pa.RecordBatch, definition: Table) -> None:
 
 
 def utf8_of(texts: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:
-    """The UTF-8 of all the texts, one after the other, as Arrow holds it: nothing is copied. And where each begins and ends."""
+    """Return the UTF-8 of all the texts, concatenated, as Arrow holds it: nothing is copied. Also the start and end of each."""
     import numpy as np
 
     _, offsets, data = texts.buffers()
@@ -140,6 +140,6 @@ def utf8_of(texts: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def combined_hash(tables: Mapping[str, TableHash]) -> str:
-    """One hash of several tables, whatever order they were written in."""
+    """Return one hash of several tables, whatever order they were written in."""
     lines = "".join(f"{name} {tables[name].rows} {tables[name].hexdigest()}\n" for name in sorted(tables))
     return hashlib.sha256(lines.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What the grid says of a run is true: dated runs see their date, backfills publish nothing, a run that is marked as failed is red."""
+"""The grid shows a run correctly: dated runs see their date, backfills publish nothing, a run that is marked as failed is red."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PUBLICATIONS = "SELECT version, state, content_hash FROM publications ORDER BY n
 
 @pytest.fixture(scope="module")
 def k_is_an_option(stack: Stack, first_night: str) -> Iterator[None]:
-    """hybridrec.toml says how long lists are, for whoever does not say it in a form."""
+    """Provide a hybridrec.toml with a list length, for runs whose form has none."""
     toml = stack.installation.settings.home / "hybridrec.toml"
     before = toml.read_text()
     toml.write_text(f"[night]\nk = {K}\n{before}")

@@ -84,7 +84,7 @@ def test_no_secret_lies_anywhere_but_in_its_own_file(stack: Stack, first_night: 
 
 @pytest.fixture(scope="module")
 def browser(stack: Stack) -> Iterator[Browser]:
-    """Of the admin."""
+    """Provide the admin's browser."""
     pictures = stack.installation.settings.home / "screenshots"
     with chromium() as program:
         yield log_in(program, stack.installation.airflow_url, "admin", stack.installation.password("admin"), pictures)

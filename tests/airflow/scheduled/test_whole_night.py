@@ -44,7 +44,7 @@ K = 10
 
 @pytest.fixture(scope="module")
 def home(stack: Stack, first_night: str) -> Iterator[Path]:
-    """The home folder in which the real scheduler has run the first night."""
+    """Provide the home folder in which the real scheduler has run the first night."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HYBRIDREC_HOME", str(stack.installation.settings.home))
         yield stack.installation.settings.home
@@ -52,7 +52,7 @@ def home(stack: Stack, first_night: str) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def undisturbed(home: Path, stack: Stack, first_night: str) -> Run:
-    """The run of the first night."""
+    """Provide the run of the first night."""
     return Run.open(stack.file_safe(first_night))
 
 
@@ -111,7 +111,7 @@ def test_a_table_that_fails_its_checks_is_not_published_until_it_is_mended_and_c
     states = stack.states("nightly_retrain", first_night)
     ended = [states[task] for task in ("check_output", "publish_table", "write_report", "confirm_outcome")]
     assert ended == ["failed", "upstream_failed", "success", "failed"]
-    assert "mend it and clear apply_rules" in stack.failures("nightly_retrain", first_night)
+    assert "fix it and clear apply_rules" in stack.failures("nightly_retrain", first_night)
     _see_why_it_failed(stack, first_night)
     assert stack.published("SELECT version, content_hash, state FROM publications") == live
 
@@ -122,7 +122,7 @@ def test_a_table_that_fails_its_checks_is_not_published_until_it_is_mended_and_c
 
 
 def _see_why_it_failed(stack: Stack, night: str) -> None:
-    """The failed night's report begins with the task and what it said; its link leads to the task's log in Airflow."""
+    """Check that the failed night's report begins with the task and its message, with a link to the log in Airflow."""
     url, pictures = stack.installation.airflow_url, stack.installation.settings.home / "screenshots"
     with chromium() as program:
         browser = log_in(program, url, "admin", stack.installation.password("admin"), pictures)
@@ -132,7 +132,7 @@ def _see_why_it_failed(stack: Stack, night: str) -> None:
         assert "This night failed in check_output" in (text := failure.inner_text()) and "concentration is" in text
         failure.get_by_role("link").click()
         browser.page.wait_for_url(f"**/runs/{quote(night, safe='')}/tasks/check_output")
-        browser.page.get_by_text("mend it and clear apply_rules").first.wait_for()
+        browser.page.get_by_text("fix it and clear apply_rules").first.wait_for()
         browser.picture("failed_task")
 
 
@@ -170,9 +170,9 @@ class Poller:
 
 
 def kill_points(folder: Path) -> dict[str, list[float]]:
-    """Seconds after which to kill each task: points spread over the night, the publish step at four of them.
+    """Return seconds after which to kill each task: points spread over the night, the publish step at four of them.
 
-    Of a task's own seconds: under the scheduler it also waited for the tasks beside it, most of all for Spark, which they share.
+    Share of a task's own seconds: under the scheduler it also waited for the tasks beside it, mostly for Spark, which they share.
     """
     seconds = {
         f"{record.job}.{record.part}".rstrip("."): min(record.wall_seconds, record.cpu_seconds + record.spark_seconds * 0.6)

@@ -27,20 +27,20 @@ class WideAndDeep(nn.Module):  # type: ignore[misc]
         self.attributes = [index for index, name in enumerate(items.names) if name != "item"]
 
     def users(self, users: Inputs) -> Tensor:
-        """(n, buckets + hidden)."""
+        """Return (n, buckets + hidden)."""
         return torch.cat([self.crosses(users).sum(dim=1), self.layers.user(self.user_vectors(users).flatten(1))], dim=1)
 
     def items(self, items: Inputs) -> Tensor:
-        """(n, buckets + hidden)."""
+        """Return (n, buckets + hidden)."""
         return torch.cat([self._attributes(items), self.layers.item(self.item_vectors(items).flatten(1))], dim=1)
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
-        """The sum of both parts."""
+        """Return the sum of both parts."""
         n = self.buckets
         return dot(users[..., :n], items[..., :n]) + self.layers(users[..., n:], items[..., n:])
 
     def _attributes(self, items: Inputs) -> Tensor:
-        """How much of each bucket an item has, (n, buckets)."""
+        """Return the share of each bucket in an item, (n, buckets)."""
         codes = items.codes[:, self.attributes].long()
         attributes = torch.zeros(len(codes), self.buckets).scatter_add_(1, self._bucket(codes), (codes > 0).float())
         for bag in items.bags.values():

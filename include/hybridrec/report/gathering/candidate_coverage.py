@@ -1,4 +1,4 @@
-"""What each retriever brings to the candidates: how many of the held-out items it retrieved, and how many nobody else did."""
+"""Measure each retriever's contribution to the candidates: held-out items that it retrieved, and that only it retrieved."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _label_keys(run: Run) -> NDArray[np.int64]:
 
 
 def _keys(batch: pa.RecordBatch) -> NDArray[np.int64]:
-    """One number a pair."""
+    """Return one number a pair."""
     user, item = (batch.column(name).to_numpy().astype(np.int64) for name in ("user_idx", "item_idx"))
     keys: NDArray[np.int64] = (user << 32) | item
     return keys

@@ -1,4 +1,4 @@
-"""Read a run into the facts of its report; whatever a night that stopped early has not written is named, not guessed."""
+"""Read a run into the facts of its report; tables that a stopped night has not written are named, not guessed."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ HELD_OUT: dict[SplitMethod, str] = {
 
 
 def collect(run: Run, written_at: datetime, durations: Mapping[str, float] | None = None) -> Facts:
-    """All that the report says about a run, as it is at `written_at`.
+    """Return all that the report says about a run, as it is at `written_at`.
 
     durations: seconds of whole tasks as the scheduler measured them, by step name.
     """
@@ -102,7 +102,7 @@ def collect(run: Run, written_at: datetime, durations: Mapping[str, float] | Non
 
 
 def _ranked_users(run: Run) -> int:
-    """Users with a ranked list, before any rule; 0 where nothing has been ranked. A file holds all rows of its users."""
+    """Return users with a ranked list, before any rule; 0 where nothing has been ranked. A file holds all rows of its users."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
@@ -161,7 +161,7 @@ def _ablations(run: Run) -> tuple[Ablation, ...]:
 
 
 def _decision(run: Run) -> tuple[str, tuple[Choice, ...]]:
-    """The metric that lists are compared by, and what each segment is served with: by the gate's policy once it has one."""
+    """Return the metric that lists are compared by, and what each segment is served with: by the gate's policy once it has one."""
     folder = run.artefact("decision")
     metric = str(json.loads((folder / DECISION).read_text())["metric"])
     if store.is_committed(run.dataset("promotion")):
@@ -171,7 +171,7 @@ def _decision(run: Run) -> tuple[str, tuple[Choice, ...]]:
 
 
 def _gate(run: Run) -> Gate | None:
-    """The verdict; None where a policy serves without a gate, as in a benchmark."""
+    """Return the verdict; None where a policy serves without a gate, as in a benchmark."""
     path = run.artefact("promotion") / "promotion.json"
     if not path.exists():
         return None
@@ -199,7 +199,7 @@ def _output_check(check: output_checks.OutputCheck) -> CheckLine:
 
 
 class BesideTarget(TypedDict):
-    """What the target has of this run, and of the one before."""
+    """The target's versions of this run and of the one before."""
 
     version: Version | None
     before: Before | None
@@ -207,7 +207,7 @@ class BesideTarget(TypedDict):
 
 
 def _beside_target(run: Run, facts: Facts) -> BesideTarget:
-    """The target is asked only by a night that got as far as lists."""
+    """Ask the target only for a night with lists."""
     if not facts.lists:
         return {"version": None, "before": None, "target_problem": ""}
     versions, problem = ask_target(run.settings)
@@ -226,7 +226,7 @@ def _version(publication: Publication) -> Version:
 
 
 def _live_before(versions: Sequence[Publication], ours: Publication | None, compared_with: str) -> Publication | None:
-    """What was live when the output was checked; for a run that was live itself by then, the newest published version before it."""
+    """Return the version live at the time of the output check; for a live run, the newest published version before it."""
     if ours is None or compared_with not in ("", ours.version):
         return next((publication for publication in versions if publication.version == compared_with), None)
     older = versions[versions.index(ours) + 1 :]
@@ -250,7 +250,7 @@ class NewestEvent(TypedDict):
 
 
 def _newest_event(run: Run, written_at: datetime) -> NewestEvent:
-    """Of the last split's interactions; nothing without a calendar, or before there are any."""
+    """Return the newest event of the last split's interactions; empty without a calendar or interactions."""
     import pyarrow.compute as pc
 
     try:
@@ -271,13 +271,13 @@ def _leak_alarms(run: Run) -> LeakAlarms:
 
 
 def _missing_models(run: Run) -> tuple[str, ...]:
-    """Models that were asked for and take no part in the lists."""
+    """Return models that were asked for and take no part in the lists."""
     raw = json.loads((run.artefact("candidate_sources", "full") / "sources.json").read_text())
     return tuple(raw["missing"])
 
 
 def _indexes(run: Run) -> tuple[Index, ...]:
-    """How models search a large catalogue; nothing for those that had no choice, or no fit."""
+    """Return the search method of models over a large catalogue; empty for models without a choice or a fit."""
     indexes = []
     for model in run.manifest.models:
         if store.is_committed(run.dataset(f"models/{model}", "full")):
@@ -288,7 +288,7 @@ def _indexes(run: Run) -> tuple[Index, ...]:
 
 
 def _categories_unlearnt(run: Run) -> bool:
-    """Whether there are categories and models were not let see them."""
+    """Return whether there are categories that models were not allowed to see."""
     import pyarrow.compute as pc
 
     items = run.read("model_items", columns=["categories", "learnt_categories"])
@@ -297,7 +297,7 @@ def _categories_unlearnt(run: Run) -> bool:
 
 
 def _spark_peak_mib(run: Run) -> float | None:
-    """What stop_spark noted, or what the night's server has used so far: it is still up when the report is written."""
+    """Return the peak that stop_spark noted, or the night's server's so far: it still runs when the report is written."""
     noted = run.folder / "spark_server.json"
     if shared_files.modified(noted) is not None:
         return float(json.loads(shared_files.read_text(noted))["peak_mib"])

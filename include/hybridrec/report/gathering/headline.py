@@ -1,4 +1,4 @@
-"""The headline's figures: tonight's lists beside the best single model, over the users who are served."""
+"""Compute the headline's figures: this run's lists beside the best single model, over the users who are served."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def served_quality(run: Run, facts: Facts) -> Served | None:
-    """The figures of the lists as they are ranked: tonight's, or the gate's stand-in's; None when too few users were judged."""
+    """Return the figures of the ranked lists: the challenger's, or its replacement's; None if too few users were evaluated."""
     figures = json.loads((run.artefact("decision") / DECISION).read_text())
     comparison = _against_best(facts)
     if comparison is None:
@@ -40,7 +40,7 @@ def served_quality(run: Run, facts: Facts) -> Served | None:
 
 
 def _against_best(facts: Facts) -> Comparison | None:
-    """The comparison with the best single retriever; evaluate writes it before that with popularity, which may be the best itself."""
+    """Return the comparison with the best single retriever; evaluate writes it before the one with popularity."""
     stand_in = facts.gate is not None and facts.gate.serving != "tonight"
     rows = facts.gate.comparisons if facts.gate and stand_in else facts.comparisons
     comparisons = [row for row in rows if row.question == SERVED and row.metric == facts.metric]

@@ -1,4 +1,4 @@
-"""What ingest found out about the data: rows kept, rows refused and why, and the checks of each core table."""
+"""Read the findings of ingest: rows kept, rows refused with reasons, and the checks of each core table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CORE_TABLES = ("core_events", "core_items", "core_users")
 
 
 def table_quality(run: Run) -> tuple[TableQuality, ...]:
-    """Each core table of the run's source; rows are those that the run has pinned, checks those of the newest ingest."""
+    """Return each core table of the run's source; rows are those that the run has pinned, checks those of the newest ingest."""
     return tuple(_one_table(run, name) for name in CORE_TABLES)
 
 

@@ -1,4 +1,4 @@
-"""What a person should look at in a night, each with its figure, the limit that it is beyond, and what to do."""
+"""Collect the warnings of a night, each with its figure, its limit and a remedy."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ UNLEARNT = (
 
 
 def warnings(facts: Facts) -> tuple[Notice, ...]:
-    """All that is beyond its limit, the most serious first."""
+    """Return all warnings, the most serious first."""
     return tuple(notice for notices_of in (_tasks, _quality, _output, _gate, _news, _lists, _models, _data) for notice in notices_of(facts))
 
 
 def _tasks(facts: Facts) -> Iterator[Notice]:
     for step in facts.steps:
         if step.state in NOT_OK and not (facts.failure and step.name == facts.failure.task):
-            remedy = "The night goes on without a model that fails; read its log, mend it and clear the task with downstream."
+            remedy = "The night continues without a model that fails; read its log, fix the cause and clear the task with downstream."
             if not step.name.startswith("train_model"):
-                remedy = "Read its log, mend what it names and clear the task with downstream."
+                remedy = "Read its log, fix the cause and clear the task with downstream."
             yield Notice(
                 f"Task {step.name} {NOT_OK[step.state]}", (step.said or "its log says why").removesuffix("."), "no task fails", remedy
             )
@@ -116,7 +116,7 @@ def _one_item(lists: Lists, limit: float) -> Iterator[Notice]:
         share = per_cent(most_shown.n_lists / lists.n_users, 1)
         figure = f"{most_shown.n_lists:,} of {lists.n_users:,} lists, {share}; {most_shown.n_histories:,} users have had it"
         remedy = (
-            "See whether it should be that visible: mend its events if they are a robot's or a campaign's, or limit it by a rule "
+            "If this is not intended, remove its events if they are a robot's or a campaign's, or limit it by a rule "
             "(docs/adding-a-rule.md)."
         )
         name = most_shown.title if most_shown.title == most_shown.item_id else f"{most_shown.title} ({most_shown.item_id})"
@@ -137,7 +137,7 @@ def _concentration(lists: Exposure, histories: Exposure, limit: float) -> Iterat
 
 
 def _models(facts: Facts) -> Iterator[Notice]:
-    """A study in full overrules what the night has measured on a sample."""
+    """Yield a study in full overrules what the night has measured on a sample."""
     studied = {(a.source, a.strategy) for a in facts.ablations if a.scope == "study"}
     for a in facts.ablations:
         if a.high < 0 and (a.scope == "study" or (a.source, a.strategy) not in studied):
@@ -158,7 +158,7 @@ def _data(facts: Facts) -> Iterator[Notice]:
 
 
 def _table(table: TableQuality) -> Iterator[Notice]:
-    remedy = "See Data quality; mend the delivery and ingest it again."
+    remedy = "See Data quality; fix the delivery and ingest it again."
     broken = [check.name for check in table.checks if not check.passed]
     if broken:
         yield Notice(f"Checks of {table.table} failed", f"{len(broken)}, the first of them {broken[0]}", "0 failed checks", remedy)
@@ -170,5 +170,5 @@ def _table(table: TableQuality) -> Iterator[Notice]:
 
 
 def days(age: float) -> str:
-    """A span of days for a person."""
+    """Return a span of days for a person."""
     return f"{age / 365.25:.1f} years" if age > 730 else f"{age:,.1f} days"

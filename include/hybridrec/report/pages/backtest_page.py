@@ -39,7 +39,7 @@ class BacktestSegment:
 
 @dataclass(frozen=True)
 class BacktestFacts:
-    """What the page states; origins are points in time, the oldest first."""
+    """Content of the page; origins are points in time, the oldest first."""
 
     run_id: str
     source: str
@@ -60,7 +60,7 @@ def backtest_facts(run: Run) -> BacktestFacts:
 
 
 def render_backtest(facts: BacktestFacts) -> str:
-    """The page as HTML."""
+    """Return the page as HTML."""
     return template("backtest.html").render(
         facts=facts,
         charts={of.segment: line_chart(facts.origins, _lines(of), facts.metric) for of in facts.segments},
@@ -69,7 +69,7 @@ def render_backtest(facts: BacktestFacts) -> str:
 
 
 def backtest_json(facts: BacktestFacts) -> str:
-    """The same figures for machines."""
+    """Return the same figures for machines."""
     return json.dumps(asdict(facts), indent=1, sort_keys=True)
 
 
@@ -88,7 +88,7 @@ def _segment(name: str, rows: Sequence[dict[str, object]], times: Sequence[objec
 
 
 def _headline(metric: str, everybody: BacktestSegment) -> str:
-    """What a person should know: is the default ahead, by how much, how often."""
+    """Summarise whether the default is ahead, by how much, how often."""
     roles = {role: one for one in everybody.lists if (role := _roles(everybody).get(one.name))}
     ours, retriever = roles.get("strategy"), roles.get("best") or roles.get("popularity")
     if not ours or not retriever:
@@ -100,7 +100,7 @@ def _headline(metric: str, everybody: BacktestSegment) -> str:
 
 
 def _roles(segment: BacktestSegment) -> dict[str, str]:
-    """Style by name of the lists that are drawn: the default, the best other strategy, the best retriever, popularity."""
+    """Return the style by name of the lists that are drawn: the default, the best other strategy, the best retriever, popularity."""
     of_kind = {kind: [one.name for one in segment.lists if one.kind == kind] for kind in ("strategy", "source")}
     others = [name for name in of_kind["strategy"] if name != strategies.DEFAULT]
     roles = dict.fromkeys(others[:1], "other") | dict.fromkeys(of_kind["source"][:1], "best")

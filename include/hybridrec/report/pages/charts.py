@@ -24,13 +24,13 @@ class Axis:
     end: float
 
     def at(self, value: float) -> float:
-        """Pixel of a value."""
+        """Return the pixel of a value."""
         share = (value - self.low) / ((self.high - self.low) or 1)
         return round(self.start + share * (self.end - self.start), 1)
 
 
 def lorenz_chart(exposures: Sequence[Exposure]) -> Markup:
-    """Share of places over share of the catalogue; the diagonal is an even spread."""
+    """Return the share of places over share of the catalogue; the diagonal is an even spread."""
     x, y = Axis(0, 1, LEFT, WIDTH - RIGHT), Axis(0, 1, HEIGHT - BOTTOM, TOP)
     lines = [_grid(x, y, "share of the catalogue, least shown first", "share of places")]
     lines.append(f'<line class="even" x1="{x.at(0)}" y1="{y.at(0)}" x2="{x.at(1)}" y2="{y.at(1)}"/>')
@@ -41,7 +41,7 @@ def lorenz_chart(exposures: Sequence[Exposure]) -> Markup:
 
 
 def histogram_chart(histogram: Histogram) -> Markup:
-    """Counts of all scores, and of every list's best score in front, both as a share of their own total."""
+    """Return counts of all scores, and of every list's best score in front, both as a share of their own total."""
     shares = [_shares(histogram.counts), _shares(histogram.best_counts)]
     top = max(max(values) for values in shares) * 1.05 or 1.0
     x = Axis(histogram.edges[0], histogram.edges[-1], LEFT, WIDTH - RIGHT)
@@ -58,7 +58,7 @@ def histogram_chart(histogram: Histogram) -> Markup:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a chart; style is a class of the page. points: (value, low, high) at each place, None where there is none."""
+    """A line of a chart; style is a class of the page. points: (value, low, high) at each position, or None."""
 
     name: str
     style: str
@@ -66,7 +66,7 @@ class Line:
 
 
 def line_chart(ticks: Sequence[str], lines: Sequence[Line], label: str) -> Markup:
-    """Lines over named places, each with its interval as a bar at every place."""
+    """Return lines over named places, each with its interval as a bar at every place."""
     top = max((point[2] for line in lines for point in line.points if point), default=1.0) * 1.05 or 1.0
     x, y = Axis(-0.5, len(ticks) - 0.5, LEFT, WIDE - RIGHT), Axis(0, top, HEIGHT - BOTTOM, TOP)
     parts = [_horizontal(x, y, label)]
@@ -96,7 +96,7 @@ def _grid(x: Axis, y: Axis, x_label: str, y_label: str) -> str:
 
 
 def _horizontal(x: Axis, y: Axis, y_label: str) -> str:
-    """Lines across at round values, with the values and what they are."""
+    """Return lines across at round values, with the values and what they are."""
     parts = []
     for value in ticks(y.low, y.high):
         parts.append(f'<line class="grid" x1="{x.start}" x2="{x.end}" y1="{y.at(value)}" y2="{y.at(value)}"/>')
@@ -109,7 +109,7 @@ def _horizontal(x: Axis, y: Axis, y_label: str) -> str:
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Three to six round numbers within a range, for an axis."""
+    """Return three to six round numbers within a range, for an axis."""
     span = high - low or 1.0
     step = 10.0 ** math.floor(math.log10(span / 3))
     step *= next(factor for factor in (5, 2, 1) if span / (step * factor) >= 3 or factor == 1)

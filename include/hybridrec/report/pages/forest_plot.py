@@ -48,7 +48,7 @@ class Forest:
 
 
 def metric_forest(metrics: Sequence[Metric], published: str) -> Forest:
-    """Lists by kind, in each by falling value; popularity and the best single retriever are marked through all rows."""
+    """Return lists by kind, in each by falling value; popularity and the best single retriever are marked through all rows."""
     lists = [m for m in metrics if m.kind in KINDS]
     rows = sorted(lists, key=lambda m: (list(KINDS).index(m.kind), -m.value, m.name))
     axis = _axis([0.0, *(m.high for m in rows)])
@@ -60,7 +60,7 @@ def metric_forest(metrics: Sequence[Metric], published: str) -> Forest:
 
 
 def difference_forest(comparisons: Sequence[Comparison]) -> Forest:
-    """Differences around zero, by what they are against, popularity last, in each by falling difference."""
+    """Return differences around zero, by what they are against, popularity last, in each by falling difference."""
     rows = sorted(comparisons, key=lambda c: (c.question != "best_source", c.against == POPULARITY, c.against, -c.difference, c.name))
     axis = _axis([0.0, *(c.low for c in rows), *(c.high for c in rows)])
     drawn = tuple(_drawn(axis, _question(c), c.name, "", verdict(c.low, c.high), c) for c in rows)
@@ -68,7 +68,7 @@ def difference_forest(comparisons: Sequence[Comparison]) -> Forest:
 
 
 def ablation_forest(ablations: Sequence[Ablation]) -> Forest:
-    """What each model brings, the most first."""
+    """Draw the contribution of each model, the largest first."""
     rows = sorted(ablations, key=lambda a: (-a.marginal_ndcg, a.source))
     axis = _axis([0.0, *(a.low for a in rows), *(a.high for a in rows)])
     drawn = tuple(_drawn(axis, "", a.source, "", verdict(a.low, a.high), a) for a in rows)
@@ -76,7 +76,7 @@ def ablation_forest(ablations: Sequence[Ablation]) -> Forest:
 
 
 def verdict(low: float, high: float) -> str:
-    """gain or loss where the whole interval says so, else even."""
+    """Return gain or loss where the whole interval says so, else even."""
     return "gain" if low > 0 else "loss" if high < 0 else "even"
 
 

@@ -27,7 +27,7 @@ SEGMENTS = ("served", "all", "heavy", "light", "none", "new_items")
 
 @dataclass(frozen=True)
 class AblationTable:
-    """What each model brings to a strategy: intervals to be drawn, and by model what stands beside them."""
+    """Contribution of each model to a strategy: intervals to be drawn, and further figures by model."""
 
     scope: str
     strategy: str
@@ -37,7 +37,7 @@ class AblationTable:
 
 @dataclass(frozen=True)
 class MetricTable:
-    """Metrics as a table: one row a list, one column a metric; None where there is no value."""
+    """Metrics as a table: one row per list, one column per metric; None without a value."""
 
     segment: str
     depth: str
@@ -46,7 +46,7 @@ class MetricTable:
 
 
 def render(facts: Facts) -> str:
-    """The page as HTML."""
+    """Return the page as HTML."""
     published = story.published_list(facts)
     return template("page.html").render(
         facts=facts,
@@ -71,7 +71,7 @@ def render(facts: Facts) -> str:
 
 
 def template(name: str) -> Template:
-    """A page of this folder, with the style and the filters that all of them use."""
+    """Return a page of this folder, with the style and the filters that all of them use."""
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -81,12 +81,12 @@ def template(name: str) -> Template:
 
 
 def report_json(facts: Facts) -> str:
-    """The same figures for machines; NaN becomes null, since JSON has none."""
+    """Return the same figures for machines; NaN becomes null, since JSON has none."""
     return json.dumps(_without_nan(asdict(facts)), indent=1, sort_keys=True)
 
 
 def tiles(facts: Facts) -> list[tuple[str, str, str]]:
-    """The figures at the top: label, value, remark."""
+    """Return the figures at the top: label, value, remark."""
     tiles_shown = []
     ours = {m.name: m for m in story.overall(facts)}
     name = story.published_list(facts)
@@ -112,7 +112,7 @@ def tiles(facts: Facts) -> list[tuple[str, str, str]]:
 
 
 def comparison_plots(facts: Facts) -> list[tuple[str, Forest]]:
-    """Lists against each other, by segment, in the metric that decides."""
+    """Return lists against each other, by segment, in the metric that decides."""
     plots = []
     for segment in SEGMENTS:
         comparisons = [c for c in facts.comparisons if c.segment == segment and c.metric == facts.metric]
@@ -122,7 +122,7 @@ def comparison_plots(facts: Facts) -> list[tuple[str, Forest]]:
 
 
 def ablation_tables(facts: Facts) -> list[AblationTable]:
-    """What each model brings, strategy by strategy, the published one first; a study in full before the night's sample."""
+    """Return each model's contribution by strategy, the published one first; a full study before the night's sample."""
     published = story.published_list(facts)
     names = sorted({(a.scope != "study", a.strategy != published, a.strategy, a.scope) for a in facts.ablations})
     tables = []
@@ -133,7 +133,7 @@ def ablation_tables(facts: Facts) -> list[AblationTable]:
 
 
 def metric_tables(facts: Facts) -> list[MetricTable]:
-    """One table a segment and length of list, that of the deciding metric first; strategies before models."""
+    """Return one table a segment and length of list, that of the deciding metric first; strategies before models."""
     depth = facts.metric.partition("@")[2]
     depths = sorted({m.metric.partition("@")[2] for m in facts.metrics if m.metric.startswith("ndcg@")}, key=int)
     ordered = sorted(depths, key=lambda k: (k != depth, int(k)))
@@ -152,14 +152,14 @@ def _metric_table(metrics: Sequence[Metric], segment: str, depth: str) -> Metric
 
 
 def metric_order(metric: str) -> tuple[int, int, str]:
-    """Place of a metric in a table: as defined, then by k."""
+    """Return the place of a metric in a table: as defined, then by k."""
     name, _, k = metric.partition("@")
     names = [*definitions.METRICS, "novelty", "diversity", "serendipity", *definitions.TABLE_METRICS]
     return (names.index(name) if name in names else len(names), int(k) if k.isdigit() else 0, name)
 
 
 def glossary(metrics: Sequence[Metric]) -> list[tuple[str, str]]:
-    """What each metric means, in the words of its definition."""
+    """Return the definition of each metric."""
     names = sorted({m.metric.partition("@")[0] for m in metrics}, key=metric_order)
     entries = []
     for name in names:
@@ -170,22 +170,22 @@ def glossary(metrics: Sequence[Metric]) -> list[tuple[str, str]]:
 
 
 def total_seconds(step: Step) -> float:
-    """Wall time of a task, with what the scheduler added where that is known."""
+    """Return wall time of a task, with what the scheduler added where that is known."""
     return step.startup_seconds + step.spark_seconds + step.compute_seconds + (step.airflow_seconds or 0.0)
 
 
 def number(value: float) -> str:
-    """A count with separators."""
+    """Return a count with separators."""
     return f"{value:,.0f}"
 
 
 def percent(share: float) -> str:
-    """A share as per cent."""
+    """Return a share as per cent."""
     return f"{share:.1%}"
 
 
 def seconds(value: float) -> str:
-    """A duration for a person."""
+    """Return a duration for a person."""
     return f"{value:.1f} s" if value < 60 else f"{int(value // 60)} min {value % 60:02.0f} s"
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SHOWN = 100  # of all runs, the newest
 # State of a run's version in the target: what the list calls it, its style, and what that means.
 STATES = {
-    "live": ("live now", "good", "What services read now."),
+    "live": ("live now", "good", "The version that services read now."),
     "kept": ("kept", "kind", "Was live; a rollback can bring it back."),
     "dropped": ("dropped", "kind", "Was live; its tables are gone."),
     "rejected": ("rejected", "bad", "The stored version failed its check and never went live."),
@@ -62,7 +62,7 @@ class RunRow:
 class RunList:
     """The newest runs, what is live by the target, or why it could not be asked.
 
-    hold: who keeps runs from publishing, when and why; empty if nobody does. n_older: runs that are not shown.
+    hold: person, time and reason of a hold; empty without one. n_older: runs that are not shown.
     """
 
     asked_at: str
@@ -91,12 +91,12 @@ def list_runs(settings: Settings, now: datetime) -> RunList:
 
 
 def render_runs(run_list: RunList, prefix: str) -> str:
-    """The page as HTML; prefix: path below which reports are served."""
+    """Return the page as HTML; prefix: path below which reports are served."""
     return template("runs.html").render(run_list=run_list, prefix=prefix)
 
 
 def minute(at: datetime) -> str:
-    """A point in time to the minute."""
+    """Return a point in time to the minute."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
@@ -124,7 +124,7 @@ def _row(settings: Settings, name: str, opened_at: float, has_report: bool, publ
 
 
 def _state(version: Publication | None, summary: Summary | None, has_report: bool) -> tuple[str, str, str]:
-    """The target knows best; it does not know of runs that published nothing."""
+    """Prefer the target's state; it has none for runs without a publication."""
     was_held = summary is not None and summary.outcome == HELD
     if version is not None and not (was_held and version.state == "staged"):  # the hold came while it was being written
         return STATES[version.state]

@@ -31,7 +31,7 @@ def leave_out(tile: Floats, users: Longs, first: int, step: int, seen: Seen) -> 
 
 @compiled
 def scores_of_rank(sample: Floats, rank: int, thresholds: Floats) -> None:
-    """Each row's score of that rank, 1 is the best, and at least LOWEST."""
+    """Find each row's score of that rank, 1 is the best, and at least LOWEST."""
     best = np.empty(rank, np.float32)  # falling
     for row in range(len(sample)):
         of_row, n_best = sample[row], 0
@@ -59,7 +59,7 @@ def scores_of_rank(sample: Floats, rank: int, thresholds: Floats) -> None:
 def collect(tile: Floats, users: Longs, first: int, k: int, kept: Kept) -> None:
     """Keep what a tile has at or above each user's threshold; rows and columns as in leave_out, a multiple of CHUNK of them.
 
-    Where there is no room left, all but the k best and what lies within the slack below them goes, and the threshold rises.
+    When the room is used up, only the k best and the scores within the slack below them stay, and the threshold rises.
     """
     for row, user in enumerate(users):
         of_row, size, threshold = tile[row], kept.sizes[user], kept.thresholds[user]
@@ -105,10 +105,10 @@ def shrink(scores: Floats, items: Ints, size: int, k: int, slack: np.float32) ->
 
 @compiled
 def rank_kept(users: Floats, vectors: Floats, numbers: Ints, k: int, kept: Kept, items: Ints, scores: Floats) -> None:
-    """Lists of k into items and scores (n_users, k), each pair scored by itself; of equals the lower number first.
+    """Return lists of k into items and scores (n_users, k), each pair scored by itself; the lower number first in a tie.
 
-    A user who started at a threshold is sure only where the k-th best lies above it by the slack: else what was left out
-    could still be better when it is scored by itself.
+    A user who started at a threshold is sure only if the k-th best lies above it by the slack: otherwise an omitted item could still be
+    better when it is scored by itself.
     """
     room = kept.scores.shape[1]
     exact, keys = np.empty(room, np.float32), np.empty(room, np.uint64)
@@ -135,20 +135,20 @@ def rank_kept(users: Floats, vectors: Floats, numbers: Ints, k: int, kept: Kept,
 
 @compiled
 def _falling(bits: np.uint32) -> np.uint32:
-    """The bits of a float as a whole number that is the smaller, the larger the float; the same again gives the bits back."""
+    """Return the bits of a float as a whole number that is the smaller, the larger the float; the same again gives the bits back."""
     return np.uint32(bits ^ np.uint32(0x7FFFFFFF)) if bits < np.uint32(0x80000000) else bits
 
 
 @compiled
 def dots_of_pairs(users: Floats, items: Floats, rows: Longs, columns: Longs, scores: Floats) -> None:
-    """scores[i] = users[rows[i]] times items[columns[i]]."""
+    """Compute scores[i] = users[rows[i]] times items[columns[i]]."""
     for pair in range(len(rows)):
         scores[pair] = dot(users[rows[pair]], items[columns[pair]])
 
 
 @compiled
 def dot(left: Floats, right: Floats) -> np.float32:
-    """A product of two vectors, summed in an order that depends on their length alone; eight sums fill a vector register."""
+    """Return a product of two vectors, summed in an order that depends on their length alone; eight sums fill a vector register."""
     a = b = c = d = e = f = g = h = np.float32(0)
     whole = len(left) - len(left) % 8
     for index in range(0, whole, 8):

@@ -19,7 +19,7 @@ SPREAD = 0x9E3779B97F4A7C15  # 2**64 / the golden ratio: neighbouring numbers go
 
 
 class Sums(NamedTuple):
-    """Sums of the row at work by slot. items: whose sum a slot holds, EMPTY for nobody's. used: slots in use, as many as are counted."""
+    """Sums of the current row by slot. items: item of the slot's sum, EMPTY without one. used: slots in use, as many as are counted."""
 
     items: Ints
     totals: Floats
@@ -28,7 +28,7 @@ class Sums(NamedTuple):
 
 @compiled
 def nearest_sums(left: Sparse, right: Sparse, norms: Norms, reach: Reach, first: int, n_kept: int, work: Longs, nearest: Rows) -> None:
-    """The n_kept largest cells of the rows of left @ right from `first` on, row after row; columns rise, of equals the lower stays.
+    """Find the n_kept largest cells of the rows of left @ right from `first` on; columns rise, the lower one wins a tie.
 
     Without the diagonal and what is not above 0. work: products that each of these rows adds up; as many rows as `nearest` has sizes.
     """
@@ -53,7 +53,7 @@ def nearest_sums(left: Sparse, right: Sparse, norms: Norms, reach: Reach, first:
 
 @compiled
 def _table_bits(work: int, n_items: int) -> int:
-    """The hash table of a row has 2 ** bits slots, twice as many as it can use; 0: an array of all items is smaller."""
+    """Return the hash table of a row has 2 ** bits slots, twice as many as it can use; 0: an array of all items is smaller."""
     bits = 4
     while 1 << bits < 2 * work:
         bits += 1
@@ -100,7 +100,7 @@ def _take(sums: Sums, n_used: int, norms: Norms, own: int, items: Ints, nearness
 
 @compiled
 def _keep_best(items: Ints, nearness: Floats, k: int, columns: Ints, values: Floats) -> int:
-    """Write the k nearest items, rising; of those that equal the last one the lower stay. How many there are."""
+    """Write the k nearest items, rising; the lower ones win a tie at the end. Returns their number."""
     last, n_equal = np.float32(0), k
     if len(items) > k:
         last = np.partition(nearness, len(items) - k)[len(items) - k]

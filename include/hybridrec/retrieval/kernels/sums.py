@@ -9,13 +9,13 @@ from hybridrec.retrieval.kernels.arrays import Bounds, Doubles, Groups, Longs, S
 from hybridrec.retrieval.kernels.dense import dot
 from hybridrec.types import Floats, Ints
 
-SUMMED_ANEW = 8  # to sum an item anew costs as much as so many cells of a term
+SUMMED_ANEW = 8  # summing an item again costs as much as so many cells of a term
 SELECTED = 4  # to find the k-th best costs as much an item as so many cells
 
 
 @compiled
 def best_sums(left: Sparse, right: Sparse, seen: Sparse, n_items: int, items: Ints, scores: Floats) -> None:
-    """The best of each row of left @ right without those seen, into items and scores (n_rows, k); of equals the lower item first."""
+    """Find the best of each row of left @ right without seen items, into items and scores (n_rows, k); ties by item."""
     k = items.shape[1]
     sums = _no_sums(n_items)
     for row in range(len(left.starts) - 1):
@@ -32,7 +32,7 @@ def best_sums(left: Sparse, right: Sparse, seen: Sparse, n_items: int, items: In
 def best_sums_and_dots(
     left: Sparse, right: Sparse, seen: Sparse, users: Floats, vectors: Floats, others: Ints, items: Ints, scores: Floats
 ) -> None:
-    """As best_sums of left @ right + users @ vectors.T, where no cell of left @ right is below 0.
+    """Extend best_sums to left @ right + users @ vectors.T, if no cell of left @ right is below 0.
 
     vectors: (n_items, n_factors). others: (n_rows, n), the best unseen items by users @ vectors.T alone, NO_ITEM pads: what is
     neither among them nor reached by left @ right cannot be among the best of both, if n is at least k.
@@ -57,7 +57,7 @@ def best_sums_and_dots(
 
 @compiled
 def _no_sums(n_items: int) -> Sums:
-    """Before the first row; row r's number is 2 * r."""
+    """Return the state before the first row; row r's number is 2 * r."""
     return Sums(np.empty(n_items, np.float32), np.full(n_items, -1, np.int64), np.empty(n_items, np.int32))
 
 
@@ -94,7 +94,7 @@ def _rank_sums(reached: Ints, total: Floats, k: int, items: Ints, scores: Floats
 
 @compiled
 def sums_of_pairs(left: Sparse, right: Sparse, n_items: int, starts: Longs, columns: Longs, scores: Floats) -> None:
-    """Cells of left @ right; pairs starts[row]:starts[row + 1] ask for those columns of that row. The same sums as best_sums."""
+    """Compute cells of left @ right; pairs starts[row]:starts[row + 1] name the columns of a row. The same sums as best_sums."""
     total, asked = np.zeros(n_items, np.float32), np.full(n_items, -1, np.int64)
     for row in range(len(left.starts) - 1):
         if starts[row] == starts[row + 1]:
@@ -113,10 +113,10 @@ def sums_of_pairs(left: Sparse, right: Sparse, n_items: int, starts: Longs, colu
 
 @compiled
 def best_by_terms(left: Sparse, by_term: Sparse, vectors: Sparse, bounds: Bounds, wanted: Longs, items: Ints, scores: Floats) -> None:
-    """The wanted[row] best of each row of left @ by_term, nothing below 0, without looking at every item that shares a term with it.
+    """Find the wanted[row] best of each row of left @ by_term, none below 0, without visiting every item that shares a term.
 
     vectors: the transpose of by_term, sorted. items, scores: as of best_sums, at least as wide as what is wanted.
-    Items near the k-th best are summed anew, in the order of their terms, so that the sums are those of best_sums.
+    Items near the k-th best are summed again, in the order of their terms, so that the sums are those of best_sums.
     """
     n_items, n_terms = len(vectors.starts) - 1, len(bounds.largest)
     sums, weights = _no_sums(n_items), np.zeros(n_terms, np.float32)
@@ -141,7 +141,7 @@ def _reach_by_terms(terms: Ints, values: Floats, by_term: Sparse, bounds: Bounds
     """Add up terms, the rare and heavy ones first, until the others cannot matter; how many items are reached, and the least that counts.
 
     Those left add at most the sum of what each can, and at most the product of the lengths. Once the k-th best so far has more, and
-    it costs less to sum the items near it anew than to go on, the search ends.
+    it costs less to sum the items near it again than to go on, the search ends.
     """
     order = np.argsort(_worth(terms, values, by_term))
     ahead = _most_ahead(terms[order], values[order], bounds)
@@ -165,7 +165,7 @@ def _reach_by_terms(terms: Ints, values: Floats, by_term: Sparse, bounds: Bounds
 
 @compiled
 def _worth(terms: Ints, values: Floats, by_term: Sparse) -> Doubles:
-    """The smaller, the more a term says for each item that has it."""
+    """Return the smaller, the more a term says for each item that has it."""
     worth = np.empty(len(terms), np.float64)
     for index in range(len(terms)):
         term = terms[index]
@@ -175,7 +175,7 @@ def _worth(terms: Ints, values: Floats, by_term: Sparse) -> Doubles:
 
 @compiled
 def _most_ahead(terms: Ints, values: Floats, bounds: Bounds) -> Doubles:
-    """The most that the terms from each index on can add, float64 (n + 1,)."""
+    """Return the most that the terms from each index on can add, float64 (n + 1,)."""
     most = np.zeros(len(terms) + 1, np.float64)
     added, squares = 0.0, 0.0
     for index in range(len(terms) - 1, -1, -1):
@@ -187,7 +187,7 @@ def _most_ahead(terms: Ints, values: Floats, bounds: Bounds) -> Doubles:
 
 @compiled
 def _kth_largest(reached: Ints, total: Floats, k: int) -> float:
-    """The k-th largest total of more than k items."""
+    """Return the k-th largest total of more than k items."""
     among = np.empty(len(reached), np.float32)
     for index in range(len(reached)):
         among[index] = total[reached[index]]
@@ -196,7 +196,7 @@ def _kth_largest(reached: Ints, total: Floats, k: int) -> float:
 
 @compiled
 def _count_from(reached: Ints, total: Floats, least: float) -> int:
-    """How many items have at least that total."""
+    """Count the items with at least that total."""
     n = 0
     for index in range(len(reached)):
         n += total[reached[index]] >= least
@@ -205,7 +205,7 @@ def _count_from(reached: Ints, total: Floats, least: float) -> int:
 
 @compiled
 def _sum_of(weights: Floats, vectors: Sparse, item: int) -> np.float32:
-    """The product of an item's vector and dense weights, summed in the order of the terms; a weight of 0 adds nothing."""
+    """Return the product of an item's vector and dense weights, summed in the order of the terms; a weight of 0 adds nothing."""
     total = np.float32(0)
     for index in range(vectors.starts[item], vectors.starts[item + 1]):
         total += weights[vectors.columns[index]] * vectors.values[index]
@@ -214,7 +214,7 @@ def _sum_of(weights: Floats, vectors: Sparse, item: int) -> np.float32:
 
 @compiled
 def sums_by_item(left: Sparse, vectors: Sparse, n_terms: int, starts: Longs, items: Longs, scores: Floats) -> None:
-    """Cells of left @ vectors.T as in sums_of_pairs, by way of the items asked for and not of all that share a term.
+    """Compute cells of left @ vectors.T as in sums_of_pairs, by the requested items and not by all that share a term.
 
     Both are sorted, so the sums are those of best_sums.
     """
@@ -232,7 +232,7 @@ def sums_by_item(left: Sparse, vectors: Sparse, n_terms: int, starts: Longs, ite
 
 @compiled
 def members_of(groups: Groups, numbers: Ints, of_groups: Floats, seen: Sparse, items: Ints, scores: Floats) -> None:
-    """The first unseen members of each row's groups, into items and scores (n_rows, k); of equals the lower item first.
+    """Find the first unseen members of each row's groups, into items and scores (n_rows, k); ties by item.
 
     numbers, of_groups: (n_rows, n), groups by falling score, NO_ITEM pads.
     """
