@@ -11,7 +11,7 @@ earlier failure does not affect readers. Every task may be cleared and gives the
 - `train_model`: the night goes on without a model that fails, unless it is a required one; the report names it.
 - `check_leaks`: something has seen what it is judged on, so no figure of the night could be believed. The line names it.
 - `promote_model` succeeds also when the gate says no: the reasons are on the model version and in the report.
-- `check_output`: the table differs too much from what is live. The report shows every check; nothing was published. If the
+- `check_output`: the table differs too much from the live version. The report shows every check; nothing was published. If the
   difference is wanted, start a run with an *Override reason*; it is kept with the version.
 - `publish_table` is pink (skipped) when the form's *Publish* was off, in a backfill, and while a person holds publications.
 - `confirm_outcome` is the run's colour: red unless the run has published or `publish_table` was skipped for one of these reasons.

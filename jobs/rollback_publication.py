@@ -1,6 +1,6 @@
 """Make an earlier published version live again: the one named, or the newest kept one before the live one; hold publications.
 
-A hold keeps every later run from publishing: it is computed, checked and reported, and what is live stays live until
+A hold keeps every later run from publishing: it is computed, checked and reported, and the live version stays live until
 `--action lift_hold`. Person, action, time and reason are kept in `interventions/`.
 """
 

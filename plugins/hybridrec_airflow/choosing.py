@@ -59,6 +59,6 @@ def _kept() -> tuple[str, list[str]]:
     target = open_target(settings)
     versions, live = kept_versions(target, settings), live_publication(target.versions())
     if not versions or live is None:
-        raise JobRefused("there is nothing to go back to: no version is kept beside what is live")
+        raise JobRefused("there is nothing to go back to: no version is kept beside the live one")
     now = f"Live now: `{live.version}` of {live.generated_at:%Y-%m-%d %H:%M}, run {live.run_id}. Times are UTC."
     return f"{now}\n\n{as_markdown(versions)}", [version.label for version in versions]

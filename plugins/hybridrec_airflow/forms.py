@@ -58,7 +58,7 @@ def k() -> Param:
 
 def publish() -> Param:
     """Return whether the table goes live."""
-    text = "Off: everything is computed, checked and reported, and what is live stays live. A backfill needs the next field too."
+    text = "Off: everything is computed, checked and reported, and the live version stays live. A backfill needs the next field too."
     return Param(True, type="boolean", title="Publish", description=text)
 
 
@@ -140,5 +140,5 @@ def action() -> Param:
         "hold": "Hold the next publications, change nothing now",
         "lift_hold": "Lift the hold",
     }
-    text = "While publications are held, nights are computed, checked and reported, and what is live stays live."
+    text = "While publications are held, nights are computed, checked and reported, and the live version stays live."
     return Param("roll_back", type="string", enum=list(choices), values_display=choices, title="Action", description=text)

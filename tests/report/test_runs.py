@@ -108,7 +108,7 @@ def test_a_live_version_may_have_expired(home: Path, embedded: Target) -> None:
 
 def test_nothing_is_live_before_the_first_night(home: Path) -> None:
     page = render_runs(list_runs(Settings.from_env(), NOW), "/hybridrec")
-    assert "Nothing is live." in page and "No run yet" in page
+    assert "No version is live." in page and "No run yet" in page
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ class Request:
     """Request of a person or the schedule; None and empty mean the default.
 
     judge_only: without the full split, for a run that is judged and has nothing to publish.
-    backfill: the run stands for a day of the past; if it publishes, then because its form says so, also below what is live.
+    backfill: the run stands for a day of the past; if it publishes, then because its form says so, even if older than the live version.
     """
 
     run_id: str

@@ -1,7 +1,7 @@
 """Check the published table itself: invalid rows, and the distance of the lists from the live version.
 
 A good model can still make a bad table. Broken rows (a seen item, a user twice) always stop the night; thresholds on
-figures (coverage, overlap with what is live) stop it too, but a person may override them with a reason, which is kept.
+figures (coverage, overlap with the live version) stop it too, but a person may override them with a reason, which is kept.
 """
 
 from __future__ import annotations

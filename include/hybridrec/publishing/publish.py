@@ -41,7 +41,7 @@ def live_publication(versions: list[Publication]) -> Publication | None:
 
 
 def is_older(run: Run, live: Publication) -> bool:
-    """Return whether the run sees less of the same source than what is live."""
+    """Return whether the run sees fewer events of the same source than the live version."""
     return live.source == run.manifest.source and run.manifest.as_of < live.as_of
 
 
@@ -137,7 +137,7 @@ def model_version(run: Run) -> str:
 
 
 def roll_back(target: Target, version: str | None, keep: int) -> tuple[Publication, Publication]:
-    """Make a kept version live: the one named, or the newest one before the live. Returns what was live and what is."""
+    """Make a kept version live: the one named, or the newest one before the live. Returns the former and the new live version."""
     versions = target.versions()
     live = live_publication(versions)
     if live is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hybridrec.report.facts import Facts, Metric, Served
 
 PUBLISHED, HELD, NOT_PUBLISHED, FAILED = "published", "held", "not published", "failed"
-LEFT = "what was live before was left as it was"
+LEFT = "the live version was left unchanged"
 HISTORIES = {"none": "no", "light": "a light", "heavy": "a heavy"}
 RANKED_BY = {
     "tonight": "tonight's lists",
@@ -120,7 +120,7 @@ def basis(served: Served) -> str:
         text += f" Too few users were judged to speak for {missing}."
     if served.popularity is not None and served.best != "popularity":
         text += f" Popularity alone reaches {served.popularity:.4f}."
-    return f"{text} {served.metric} is 1 if every list begins with just what its user turned to."
+    return f"{text} {served.metric} is 1 if every list begins with exactly the items that its user chose."
 
 
 def published_list(facts: Facts) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 HOW = {
     "bad_data": "refused its input and was not tried again",
     "failed": "failed",
-    "running": "began and left no record of its end: it was killed (often for lack of memory), or is still at work",
+    "running": "began and left no record of its end: it was killed (often for lack of memory), or is still running",
 }
 NO_RECORD = (
     "No task has left a record of a failure: one ended before its job began, was marked as failed, or never started. "

@@ -9,10 +9,7 @@ from hybridrec.report.list_facts import Exposure, Lists
 from hybridrec.report.story import per_cent
 
 NOT_OK = {"failed": "failed", "bad_data": "refused its input", "running": "left no record of its end"}
-UNLEARNT = (
-    "They follow from the events: items with users after the judged cut have more categories than others that were as popular before it, "
-    "so models were not let see them"
-)
+UNLEARNT = "Items with users after the judged cut have more categories than others that were as popular before it"
 
 
 def warnings(facts: Facts) -> tuple[Notice, ...]:
@@ -38,7 +35,7 @@ def _quality(facts: Facts) -> Iterator[Notice]:
     served = facts.served
     if served and served.high < 0:
         figure = f"{served.metric} {served.difference:+.4f}, 95 % interval {served.low:+.4f} to {served.high:+.4f}"
-        remedy = "See Comparisons for the segments it comes from; if it stays so for several nights, publish that model alone for them."
+        remedy = "See Comparisons for the segments; if it repeats for several nights, publish that model alone for them."
         yield Notice(f"The lists are worse than the best single model, {served.best}", figure, "an interval that lies below 0", remedy)
 
 
@@ -54,7 +51,7 @@ def _output(facts: Facts) -> Iterator[Notice]:
 
 def _gate(facts: Facts) -> Iterator[Notice]:
     if facts.gate and not facts.gate.promoted:
-        remedy = "See The gate: its comparisons say where the challenger lost. It is tried again with the next night's data."
+        remedy = "See The gate: its comparisons say where the challenger lost. The next night tries again."
         yield Notice(
             "The gate did not promote this night's model bundle",
             facts.gate.reasons[-1],
@@ -68,26 +65,26 @@ def _news(facts: Facts) -> Iterator[Notice]:
     if limit and age is not None and age > limit:
         figure = f"{facts.newest_event}, {days(age)} before this report was written"
         remedy = (
-            "Run ingest and see what the newest delivery holds. For a night of the past, or data that no longer grow, this is as expected: "
+            "Run ingest and check the newest delivery. This is expected for a past date or data that no longer grow: "
             "warn_event_age_days = 0 in hybridrec.toml [night] silences it."
         )
         yield Notice("The newest event that the models saw is old", figure, f"{limit:g} days (warn_event_age_days)", remedy)
     if facts.before and facts.before.same_lists:
         figure = f"content hash as in version {facts.before.version} of run {facts.before.run_id}"
         yield Notice(
-            "The lists equal those that were live before, row for row", figure, "no night repeats the one before", _same_remedy(facts)
+            "The lists equal the previously live ones, row for row", figure, "no night repeats the one before", _same_remedy(facts)
         )
     elif facts.before and facts.before.same_inputs:
         figure = f"events, items and users are those of run {facts.before.run_id}"
         yield Notice(
-            "This night saw the same data as the one that was live before", figure, "no night repeats the one before", _same_remedy(facts)
+            "This night had the same data as the previously live one", figure, "no night repeats the one before", _same_remedy(facts)
         )
 
 
 def _same_remedy(facts: Facts) -> str:
     if facts.before and facts.before.same_inputs:
-        return "See whether ingest has run since, and whether anything was delivered to it."
-    return "See whether this night's options, models and input are what was meant."
+        return "Check whether ingest has run since, and whether new data were delivered."
+    return "Check this night's options, models and input."
 
 
 def _lists(facts: Facts) -> Iterator[Notice]:
@@ -104,9 +101,9 @@ def _lists(facts: Facts) -> Iterator[Notice]:
     fallback, limit = facts.lists.by_how.get("fallback", 0) / max(facts.lists.n_users, 1), facts.limits.fallback_share
     if limit and fallback > limit:
         figure = f"{facts.lists.by_how['fallback']:,} of {facts.lists.n_users:,} users, {per_cent(fallback, 1)}"
-        remedy = "They have no history, or no model reached them: see whether their events are ingested under the same user_id."
+        remedy = "They have no history, or no model has candidates for them: check whether their events have the same user_id."
         yield Notice(
-            "Many users got the popular items in place of a list of their own", figure, f"{per_cent(limit)} (warn_fallback_share)", remedy
+            "Many users got popular items instead of a list of their own", figure, f"{per_cent(limit)} (warn_fallback_share)", remedy
         )
 
 
@@ -126,14 +123,16 @@ def _one_item(lists: Lists, limit: float) -> Iterator[Notice]:
 def _concentration(lists: Exposure, histories: Exposure, limit: float) -> Iterator[Notice]:
     if limit and lists.n_for_half and histories.n_for_half > limit * lists.n_for_half:
         figure = (
-            f"half of all places go to {lists.n_for_half:,} items, half of the histories to {histories.n_for_half:,}, "
+            f"half of all positions go to {lists.n_for_half:,} items, half of the histories to {histories.n_for_half:,}, "
             f"{histories.n_for_half / lists.n_for_half:.1f} times as many; Gini {lists.gini:.2f} against {histories.gini:.2f}"
         )
         remedy = (
-            "See Exposure. A rule that caps or boosts items (docs/adding-a-rule.md) spreads places; a strategy that favours popular items "
-            "gathers them."
+            "See Exposure. A rule that caps or boosts items (docs/adding-a-rule.md) spreads positions; a strategy that favours popular items "
+            "concentrates them."
         )
-        yield Notice("Places are much more concentrated than users' own choices", figure, f"{limit:g} times (warn_concentration)", remedy)
+        yield Notice(
+            "Positions are much more concentrated than users' own choices", figure, f"{limit:g} times (warn_concentration)", remedy
+        )
 
 
 def _models(facts: Facts) -> Iterator[Notice]:
@@ -145,14 +144,14 @@ def _models(facts: Facts) -> Iterator[Notice]:
             figure = f"{a.strategy} without it: {gain}, {a.n_users:,} users"
             remedy = f'Leave it out: in the form\'s field Models, or for good with HYBRIDREC_SKIP="models.{a.source}".'
             if a.scope == "night":
-                remedy = f"This is a night's short measure: if it says so again, run the DAG ablation_study. {remedy}"
+                remedy = f"A night measures this on a sample: if the warning repeats, run the DAG ablation_study. {remedy}"
             yield Notice(f"Lists would be better without the model {a.source}", figure, "an interval that lies above 0", remedy)
 
 
 def _data(facts: Facts) -> Iterator[Notice]:
     if facts.categories_unlearnt:
-        remedy = "Deliver categories as they stood before, or ones that users do not give."
-        yield Notice("Models do without the items' categories", UNLEARNT, "", remedy)
+        remedy = "Deliver categories as they were before the cut, or categories that users do not give."
+        yield Notice("Suspected leak: categories follow from events, so models ignored them", UNLEARNT, "", remedy)
     for table in facts.quality:
         yield from _table(table)
 

@@ -38,7 +38,7 @@ OUTCOMES = {
     "failed": ("failed", "bad", "Ended before it was published."),
 }
 REPORTED = ("reported", "kind", "Judged, with a report of its own kind or of an earlier release.")
-UNFINISHED = ("no report yet", "kind", "At work, or ended before its report.")
+UNFINISHED = ("no report yet", "kind", "Running, or ended before its report.")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class RunRow:
 
 @dataclass(frozen=True)
 class RunList:
-    """The newest runs, what is live by the target, or why it could not be asked.
+    """The newest runs, the live version by the target, or why it could not be asked.
 
     hold: person, time and reason of a hold; empty without one. n_older: runs that are not shown.
     """
