@@ -127,8 +127,8 @@ def _concentration(lists: Exposure, histories: Exposure, limit: float) -> Iterat
             f"{histories.n_for_half / lists.n_for_half:.1f} times as many; Gini {lists.gini:.2f} against {histories.gini:.2f}"
         )
         remedy = (
-            "See Exposure. A rule that caps or boosts items (docs/adding-a-rule.md) spreads positions; a strategy that favours popular items "
-            "concentrates them."
+            "See Exposure. A rule that caps or boosts items (docs/adding-a-rule.md) spreads positions; a strategy that favours popular "
+            "items concentrates them."
         )
         yield Notice(
             "Positions are much more concentrated than users' own choices", figure, f"{limit:g} times (warn_concentration)", remedy
