@@ -14,11 +14,11 @@ import jobs, pools, small_world
 from hybridrec.installation import precompile
 from hybridrec.metrics import metric_kernels
 from hybridrec.ranking import forest_kernel
-from hybridrec.retrieval.kernels import dense, sums
+from hybridrec.retrieval.kernels import dense, nearest, sums
 from jobs import evaluate, train_model, train_ranker
 
 def known():
-    loops = [loop for module in (dense, sums, forest_kernel, metric_kernels) for loop in vars(module).values()]
+    loops = [loop for module in (dense, nearest, sums, forest_kernel, metric_kernels) for loop in vars(module).values()]
     return {(loop.__name__, types) for loop in loops if isinstance(loop, CPUDispatcher) for types in loop.signatures}
 
 precompile.compile_loops()
