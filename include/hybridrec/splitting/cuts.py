@@ -1,0 +1,88 @@
+"""Cut time into the three splits of a run, from the number of positive events per hour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+from numpy.typing import NDArray
+
+from hybridrec.base.config import Config
+from hybridrec.base.errors import PermanentError
+from hybridrec.runs.run import Split
+from hybridrec.splitting.likes import is_positive
+
+HOUR = timedelta(hours=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+Hours = NDArray[np.int64]
+
+
+def positive_events_per_hour(files: Iterable[str], config: Config) -> tuple[Hours, Hours]:
+    """Return hours since 1970 in which something positive happened, ascending, and the number of such events in each.
+
+    Streams one column of core_events in batches: memory grows with the hours, not with the events.
+    """
+    scanner = ds.dataset(list(files)).scanner(columns=["event_at"], filter=is_positive(config))
+    counts: dict[int, int] = {}
+    for batch in scanner.to_batches():
+        hours = np.asarray(batch.column(0).cast(pa.int64())) // 3_600_000_000
+        for hour, count in zip(*np.unique(hours, return_counts=True), strict=True):
+            counts[int(hour)] = counts.get(int(hour), 0) + int(count)
+    hours = np.array(sorted(counts), dtype=np.int64)
+    return hours, np.array([counts[hour] for hour in hours.tolist()], dtype=np.int64)
+
+
+def cut_splits(hours: Hours, counts: Hours, as_of: datetime, config: Config) -> dict[str, Split]:
+    """Return the splits ranker, holdout and full; a label window is the newest `label_share` of what is left, at most label_days_max.
+
+    The limit in days is dropped if it would leave fewer than min_label_events: with too few labels nothing is learnt.
+
+    hours, counts: positive events per hour before as_of. PermanentError when the events span too little time for three splits.
+    """
+    if not len(hours):
+        raise _nothing_counts(as_of, config)
+    if config.split != "time":  # the labels are not those after a cut: see hybridrec.splitting.stages
+        return {"ranker": Split("ranker", as_of, as_of), "holdout": Split("holdout", as_of, as_of), "full": Split("full", as_of, None)}
+    label_cut = _label_start(hours, counts, as_of, config)
+    earlier = hours < _hour(label_cut)
+    rank_cut = _label_start(hours[earlier], counts[earlier], label_cut, config)
+    if not (hours < _hour(rank_cut)).any():
+        raise PermanentError(
+            f"core_events: nothing before {rank_cut:%Y-%m-%d %H:%M} to train the ranker split on, of {counts.sum()} positive events up to "
+            f"{as_of:%Y-%m-%d %H:%M}; three splits need events in at least three different hours: load more history or move as_of"
+        )
+    return {
+        "ranker": Split("ranker", rank_cut, label_cut),
+        "holdout": Split("holdout", label_cut, as_of),
+        "full": Split("full", as_of, None),
+    }
+
+
+def _label_start(hours: Hours, counts: Hours, end: datetime, config: Config) -> datetime:
+    if not len(hours):
+        raise _nothing_counts(end, config)
+    before = np.cumsum(counts)
+    by_share = _hour_of(hours, before, before[-1] * (1.0 - config.label_share))
+    by_events = _hour_of(hours, before, before[-1] - config.min_label_events)
+    limit = _hour(end - timedelta(days=config.label_days_max))
+    return EPOCH + max(by_share, min(limit, by_events)) * HOUR
+
+
+def _nothing_counts(end: datetime, config: Config) -> PermanentError:
+    positive = ", ".join(name for name, weight in config.event_weights.items() if weight > 0)
+    return PermanentError(
+        f"core_events: no positive event before {end:%Y-%m-%d %H:%M}; load more history, move as_of, or correct event_type: "
+        f"only types with a weight above 0 in [night] event_weights ({positive}) say what somebody wants"
+    )
+
+
+def _hour_of(hours: Hours, before: Hours, n_events: float) -> int:
+    """Return the hour in which the n-th event happened."""
+    return int(hours[min(int(np.searchsorted(before, n_events)), len(hours) - 1)])
+
+
+def _hour(at: datetime) -> int:
+    return int((at - EPOCH) // HOUR)

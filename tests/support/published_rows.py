@@ -1,0 +1,106 @@
+"""Small published versions for tests: their rows, how they are published, and readers who must never see a mixture of two."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+
+from hybridrec.versions.publications import PUBLISHED, Publication, Target, definition
+
+AS_OF = datetime(2026, 4, 11, tzinfo=UTC)
+
+
+def publication(version: str, **changes: object) -> Publication:
+    """Return a publication as publish_table makes it, before staging."""
+    values: dict[str, object] = {
+        "version": version,
+        "run_id": f"run-{version}",
+        "source": "small",
+        "as_of": AS_OF,
+        "model_version": "3",
+        "generated_at": AS_OF,
+        "valid_until": AS_OF + timedelta(days=2),
+        "counts": {},
+        "content_hash": "",
+        "state": "staged",
+        "notes": "",
+    }
+    return Publication(**(values | changes))  # type: ignore[arg-type]
+
+
+def rows(name: str, mark: str, n_users: int = 50, k: int = 5) -> pa.Table:
+    """Return rows of a published table; `mark` is in every row, so that a mixture of two versions shows."""
+    ids = [f"i{n:03d}" for n in range(k + 3)]
+    if name == "recommendations":
+        columns = {
+            "user_id": [f"u{n:05d}" for n in range(n_users)],
+            "item_ids": [[ids[(n + j) % len(ids)] for j in range(k)] for n in range(n_users)],
+            "scores": [[round(0.9 - 0.1 * j - n / 1e6, 6) for j in range(k)] for n in range(n_users)],
+            "reasons": [[f'because of "{mark}" and Zoë, no. {j}\n' for j in range(k)] for _ in range(n_users)],
+            "sources": [["als+content"] * k for _ in range(n_users)],
+            "reason": ["ranked"] * n_users,
+            "strategy": [mark] * n_users,
+            "segment": ["light"] * n_users,
+            "shortfall": [None if n else "only five items are left" for n in range(n_users)],
+        }
+    elif name == "similar_items":
+        columns = {"item_id": ids, "item_ids": [[i for i in ids if i != item] for item in ids], "reason": ["content"] * len(ids)}
+        columns["scores"] = [[1 / (j + 1) for j in range(len(ids) - 1)] for _ in ids]
+    elif name == "popular_items":
+        columns = {"window": ["all_time"] * k + ["recent"] * k, "rank": [*range(1, k + 1)] * 2, "item_id": ids[:k] * 2}
+        columns["score"] = [0.1 * (k - j) for j in range(k)] * 2
+    else:
+        columns = {"item_id": ids, "title": [f"Title {mark} of {item}" for item in ids[:-1]] + [None]}
+        columns |= {"categories": [["Drama", mark]] * (len(ids) - 1) + [[]], "is_available": [True] * len(ids)}
+    schema = definition(name).arrow_schema()
+    return pa.table({field: pa.array(columns[field], schema.field(field).type) for field in schema.names})
+
+
+def tables(mark: str, n_users: int = 50, batch_rows: int = 20) -> dict[str, Iterable[pa.RecordBatch]]:
+    """Return all published tables as batches."""
+    return {name: rows(name, mark, n_users).to_batches(batch_rows) for name in PUBLISHED}
+
+
+def publish(target: Target, version: str, mark: str, keep: int = 3, n_users: int = 50) -> str:
+    """Stage, check and switch, as publish_run does; returns the content hash."""
+    staged = target.stage(publication(version), tables(mark, n_users))
+    target.check(version)
+    target.switch_to(version, keep)
+    return staged.content_hash
+
+
+def publish_beside_readers(target: Target, open_reader: Callable[[], Target], n_versions: int) -> None:
+    """Publish one version after the other; two readers must see whole ones, without an error, and more than one of them."""
+    publish(target, "v0", "mark0")
+    stop, seen, faults = threading.Event(), set(), []
+
+    def poll() -> None:
+        reader = open_reader()
+        while not stop.is_set():
+            try:
+                answer = reader.read_user("u00049")
+                assert answer is not None
+                marks = {answer.version.replace("v", "mark")}
+                marks |= {entry.reason.split('"')[1] for entry in answer.entries}
+                marks |= {entry.title.split()[1] for entry in answer.entries if entry.title}
+                assert len(marks) == 1, marks
+                assert len(answer.entries) == 5
+                assert sum(batch.num_rows for batch in reader.read_live("recommendations", ("user_id",))) == 50
+                seen.add(answer.version)
+            except Exception as error:
+                faults.append(repr(error))
+        reader.close()
+
+    readers = [threading.Thread(target=poll) for _ in range(2)]
+    for thread in readers:
+        thread.start()
+    for number in range(1, n_versions + 1):
+        publish(target, f"v{number}", f"mark{number}")
+    stop.set()
+    for thread in readers:
+        thread.join()
+    assert faults == []
+    assert len(seen) > 1
