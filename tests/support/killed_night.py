@@ -62,7 +62,7 @@ class Poller:
 def kill_points(folder: Path) -> dict[str, list[float]]:
     """Seconds after which to kill each task: points spread over the night, the publish step at four of them.
 
-    The share is that of a task's own seconds: under the scheduler it also waited for the tasks beside it, most of all for Spark, which they share.
+    The share is that of a task's own seconds: under the scheduler it also waited for others, most of all for the shared Spark.
     """
     seconds = {
         f"{record.job}.{record.part}".rstrip("."): min(record.wall_seconds, record.cpu_seconds + record.spark_seconds * 0.6)
