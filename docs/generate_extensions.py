@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
-import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,8 +70,9 @@ def stub(kind: type) -> str:
         if isinstance(node, ast.FunctionDef):
             doc = ast.get_docstring(node, clean=False)
             node.body = [ast.Expr(ast.Constant(doc))] if doc else [ast.Expr(ast.Constant(...))]
+    command = [sys.executable, "-m", "ruff", "format", "--line-length", "140", "-"]  # ruff formats Markdown's blocks too
     text = ast.unparse(ast.fix_missing_locations(tree))
-    return re.sub(r"(@\w+)\n+", r"\1\n", re.sub(r"\n{3,}", "\n\n", text))
+    return subprocess.run(command, input=text, cwd=PAGE.parent, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def _is_private(name: str) -> bool:

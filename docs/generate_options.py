@@ -114,7 +114,7 @@ def own(config: type) -> list[Field[object]]:
     return [
         field
         for field in fields(config)
-        if field.name != "members" and (field.name not in inherited or inherited[field.name] != field.default)
+        if field.name != "extension_options" and (field.name not in inherited or inherited[field.name] != field.default)
     ]
 
 

@@ -39,7 +39,7 @@ class Intervention:
 def record(settings: Settings, act: Intervention) -> None:
     """Keep an act for good; PermanentError without a reason."""
     if not 0 < len(act.reason.strip()) <= MAX_REASON:
-        raise PermanentError(f"reason is {act.reason[:40]!r}; say in 1 to {MAX_REASON} characters as a reason for later readers")
+        raise PermanentError(f"reason is {act.reason[:40]!r}; say in 1 to {MAX_REASON} characters why")
     name = f"{act.at:%Y%m%dT%H%M%S.%f}-{act.kind}.json"
     shared_files.write_text(settings.interventions / name, store.as_json(asdict(act)))
 

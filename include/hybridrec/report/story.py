@@ -8,7 +8,7 @@ PUBLISHED, HELD, NOT_PUBLISHED, FAILED = "published", "held", "not published", "
 LEFT = "the live version was left unchanged"
 HISTORIES = {"none": "no", "light": "a light", "heavy": "a heavy"}
 RANKED_BY = {
-    "tonight": "tonight's lists",
+    "tonight": "this run's lists",
     "champion": "the champion's lists",
     "blend": "the equal-weight blend's lists",
     "popularity": "popularity's lists",

@@ -44,9 +44,9 @@ def test_every_kind_of_member_is_shown_and_found(documented: dict[str, str]) -> 
 def test_the_model_fits_and_saves(documented: dict[str, str], small_run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
-    fits.fit_model(documented["models"], fits.training_data(small_run, "final"), {}, folder)
+    fits.fit_model(documented["models"], fits.training_data(small_run, "full"), {}, folder)
     module = extensions.module("models", documented["models"])
-    block = fits.user_block(small_run, "final", np.array([3, 58], dtype=np.int32))
+    block = fits.user_block(small_run, "full", np.array([3, 58], dtype=np.int32))
     found = module.Model.load(folder, module.Config()).top_k(block, 5)
     assert found.items.shape == (2, 5)
     assert not set(found.items[0]) & set(block.history[[0]].indices)
