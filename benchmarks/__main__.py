@@ -101,13 +101,13 @@ def draw(claims: list[Claim]) -> None:
     matplotlib.rcParams["svg.fonttype"] = "none"  # text stays text
     figure = Figure(figsize=(8, 0.6 + 0.45 * len(claims)), layout="constrained")
     axes = figure.subplots()
-    places = list(range(len(claims)))[::-1]
+    heights = list(range(len(claims)))[::-1]
     colours = ["#2a9d8f" if claim.ratio >= claim.bar else "#e76f51" for claim in claims]
-    axes.barh(places, [claim.ratio for claim in claims], color=colours, height=0.6)
-    axes.plot([claim.bar for claim in claims], places, "|", color="black", markersize=18, markeredgewidth=2, label="asked for")
-    for place, claim in zip(places, claims, strict=True):
-        axes.annotate(f" {claim.ratio:.2f}", (max(claim.ratio, claim.bar), place), va="center")
-    axes.set_yticks(places, [claim.name for claim in claims])
+    axes.barh(heights, [claim.ratio for claim in claims], color=colours, height=0.6)
+    axes.plot([claim.bar for claim in claims], heights, "|", color="black", markersize=18, markeredgewidth=2, label="asked for")
+    for height, claim in zip(heights, claims, strict=True):
+        axes.annotate(f" {claim.ratio:.2f}", (max(claim.ratio, claim.bar), height), va="center")
+    axes.set_yticks(heights, [claim.name for claim in claims])
     axes.set_xscale("log")
     axes.set_xlabel("times as fast as the peer")
     axes.margins(x=0.15)

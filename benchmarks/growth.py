@@ -110,7 +110,7 @@ def keep(name: str, cost: WorldCost) -> None:
 
 def stage_of(task: str) -> str:
     """train_model.als for train_model.als.rank, core_events.clean_table as it is."""
-    parts = [part for part in task.split(".") if part not in ("rank", "eval", "final")]
+    parts = [part for part in task.split(".") if part not in ("ranker", "holdout", "full")]
     return ".".join(parts)
 
 

@@ -39,17 +39,17 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         lists = write_lists(Path(folder), np.random.default_rng(0), options.users)
-        places = [Path(folder) / f"{name}.db" for name in ("bare", "staged", "whole")]
+        paths = [Path(folder) / f"{name}.db" for name in ("bare", "staged", "whole")]
         seconds = in_turns(
             {
-                "bare bulk load": lambda: bulk_load(fresh(places[0]), lists),
-                "stage alone": lambda: publish(fresh(places[1]), lists, options.users, whole=False),
-                "stage, check, switch": lambda: publish(fresh(places[2]), lists, options.users, whole=True),
+                "bare bulk load": lambda: bulk_load(fresh(paths[0]), lists),
+                "stage alone": lambda: publish(fresh(paths[1]), lists, options.users, whole=False),
+                "stage, check, switch": lambda: publish(fresh(paths[2]), lists, options.users, whole=True),
             },
             options.rounds,
         )
-        require_same_rows(places[0], places[2])
-        size = places[0].stat().st_size / 2**20
+        require_same_rows(paths[0], paths[2])
+        size = paths[0].stat().st_size / 2**20
     print(machine("pyarrow"), f"SQLite {sqlite3.sqlite_version}", sep=", ")
     print(f"{options.users:,} users, {K} places each, {size:,.0f} MiB in the database")
     for name, value in seconds.items():

@@ -79,10 +79,8 @@ def make_world(n_users: int, n_items: int, n_factors: int) -> World:
     items = rng.normal(size=(n_items, n_factors)).astype(np.float32) * lengths[:, None]
     n_seen = np.minimum(rng.zipf(1.6, n_users) + 10, 1_000)
     by_length = np.argsort(-lengths)
-    places = (rng.random(n_seen.sum()) ** 2 * n_items).astype(np.int64)
-    seen = csr_array(
-        (np.ones(len(places), np.float32), (np.repeat(np.arange(n_users), n_seen), by_length[places])), shape=(n_users, n_items)
-    )
+    drawn = (rng.random(n_seen.sum()) ** 2 * n_items).astype(np.int64)
+    seen = csr_array((np.ones(len(drawn), np.float32), (np.repeat(np.arange(n_users), n_seen), by_length[drawn])), shape=(n_users, n_items))
     seen.sum_duplicates()
     return World(users, items, seen)
 
@@ -113,8 +111,8 @@ def with_faiss(index: faiss.IndexFlatIP, world: World) -> NDArray[np.int64]:
     seen = np.sort(rows * len(world.items) + world.seen.indices)
     cells = np.arange(len(found))[:, None] * len(world.items) + found
     kept = seen[np.minimum(np.searchsorted(seen, cells), len(seen) - 1)] != cells
-    place = np.cumsum(kept, axis=1)
-    return found[kept & (place <= K)].reshape(len(found), K)
+    position = np.cumsum(kept, axis=1)
+    return found[kept & (position <= K)].reshape(len(found), K)
 
 
 def product_alone(world: World) -> None:

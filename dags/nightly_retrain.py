@@ -1,8 +1,8 @@
 """
 ### nightly_retrain: core tables to a published table and a report
 
-Builds interactions and features, trains every base model on three folds, merges their candidates, trains and judges the
-rankers, registers the night's stack, ranks and publishes. Until `publish_table` has switched, last night's table is
+Builds interactions and features, trains every base model on three splits, merges their candidates, trains and judges the
+rankers, registers the night's model bundle, ranks and publishes. Until `publish_table` has switched, last night's table is
 live; nothing that fails before it harms a reader. Every task may be cleared and gives the same result again.
 
 **When it fails** read the last lines of the task's log: they say what was wrong and what to do.
@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, TaskGroup
 
-from hybridrec.runs.run import FOLDS
+from hybridrec.runs.run import SPLITS
 from hybridrec_airflow import defaults, forms
 from hybridrec_airflow.assets import CORE, RECOMMENDATIONS
 from hybridrec_airflow.operators import RUN_ID, python_job, spark_job, spark_server
@@ -62,10 +62,10 @@ with DAG(
         build_features = spark_job("build_features", run_id=RUN_ID)
 
     with TaskGroup("train", prefix_group_id=False):
-        train_model = python_job("train_model", over={"model": models, "fold": list(FOLDS)}, run_id=RUN_ID)
+        train_model = python_job("train_model", over={"model": models, "split": list(SPLITS)}, run_id=RUN_ID)
         # A model that failed is left out by the job; without a single fit there is nothing to merge.
         generate_candidates = spark_job(
-            "generate_candidates", over={"fold": list(FOLDS)}, trigger_rule="all_done_min_one_success", run_id=RUN_ID
+            "generate_candidates", over={"split": list(SPLITS)}, trigger_rule="all_done_min_one_success", run_id=RUN_ID
         )
         check_leaks = python_job("check_leaks", run_id=RUN_ID)
         train_ranker = python_job("train_ranker", run_id=RUN_ID)

@@ -1,7 +1,7 @@
 """
 ### tune_models: search for the models' options on this source
 
-Opens a run of its own and, on the training data of its first fold, tries options for each model that has some worth a
+Opens a run of its own and, on the training data of its first split, tries options for each model that has some worth a
 search. What is clearly better than the current options is stored and used by every night on this source from then on. Start
 it after a first ingest, after a change of the data's nature, or some times a year; a night itself never searches.
 

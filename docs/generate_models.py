@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from hybridrec.base import extensions
-from hybridrec.candidates.nomination import nominates
+from hybridrec.candidates.candidate_blocks import retrieves
 
 PAGE = Path(__file__).parent / "models.md"
 NAME = r"(?:de |van |von )?[A-Z][\w'-]+"
@@ -27,37 +27,37 @@ Options stand with their defaults; `[models.<name>]` and `[strategies.<name>]` i
 star are searched by [tune_models](runbook-tune-models.md). What each option means stands in the file's `Config`.
 How to add one: [models](adding-a-model.md), [strategies](adding-a-strategy.md). What they reach on your data, each night's report says."""
 RETRIEVERS = """\
-## Models that nominate
+## Models that retrieve
 
-They find the best of all items, which makes the pool, and score what others have found."""
+They find the best of all items, which makes the candidates, and score what others have found."""
 SCORERS = """\
 ## Models that only score
 
-They score the pairs of the pool; each is a column for the ranker and the strategies."""
+They score the pairs of the candidates; each is a column for the ranker and the strategies."""
 STRATEGIES = """\
 ## Strategies
 
-Each turns the pool into a list. All are judged every night on fold `eval`; what is published is decided per segment of users."""
+Each turns the candidates into a list. All are judged every night on the split `holdout`; each segment of users gets one."""
 
 SHARED = """\
 ## Shared options"""
 
 
 def page() -> str:
-    """The page as Markdown, a table a kind, members by name."""
+    """The page as Markdown, a table a kind, extensions by name."""
     names = extensions.names("models")
     parts = [INTRODUCTION]
-    parts += [RETRIEVERS, table("models", [name for name in names if nominates(name)])]
-    parts += [SCORERS, table("models", [name for name in names if not nominates(name)])]
+    parts += [RETRIEVERS, table("models", [name for name in names if retrieves(name)])]
+    parts += [SCORERS, table("models", [name for name in names if not retrieves(name)])]
     parts += [STRATEGIES, table("strategies", list(extensions.names("strategies"))), SHARED, shared_table()]
     return "\n\n".join(parts) + "\n"
 
 
 def table(kind: str, names: list[str]) -> str:
-    """One line a member."""
+    """One line an extension."""
     rows = ["| name | what it does | from | options |", "|---|---|---|---|"]
     for name in names:
-        module = extensions.member(kind, name)
+        module = extensions.module(kind, name)
         cells = (f"`{name}`", module.DOC, "; ".join(papers(module)), options(module.Config, getattr(module, "SEARCH", ())))
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(rows)
@@ -65,7 +65,7 @@ def table(kind: str, names: list[str]) -> str:
 
 def shared_table() -> str:
     """One line a class that several take options from."""
-    configs = [extensions.member(kind, name).Config for kind in ("models", "strategies") for name in extensions.names(kind)]
+    configs = [extensions.module(kind, name).Config for kind in ("models", "strategies") for name in extensions.names(kind)]
     bases = {base.__name__: base for config in configs for base in shared(config)}
     rows = ["| class | file | options |", "|---|---|---|"]
     for name, base in sorted(bases.items()):

@@ -12,7 +12,7 @@ LAYERS = {
     "core": "Cleaned data of a source, below `warehouse/<source>/`; kept from night to night.",
     "quarantine": "Rows that ingest refused, each with a reason, below `warehouse/<source>/`; replaced by every ingest.",
     "waiting": "Rows that ingest judges again, below `warehouse/<source>/`.",
-    "model": "Tables inside a run, below `runs/<run_id>/`; where they are kept by fold, a folder `fold=rank`, `eval` or `final` each.",
+    "model": "Tables inside a run, below `runs/<run_id>/`; where they are kept by split, a folder `split=ranker` and so on.",
     "out": "What a person or a service reads, below `runs/<run_id>/`; the published tables have the same columns and the row's origin.",
 }
 

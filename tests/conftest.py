@@ -68,7 +68,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def small_run(home: Path) -> Run:
-    """A committed run over the small world: model_* base tables of all folds, no candidates yet."""
+    """A committed run over the small world: model_* base tables of all splits, no candidates yet."""
     import small_world
 
     return small_world.make_run()

@@ -36,8 +36,8 @@ def ranked_rows() -> pa.Table:
 def add_ranked(run: Run) -> Run:
     """Fit the models that know similar items, and write model_ranked."""
     for model in ("item_knn", "content_attributes"):
-        with run.staged(f"models/{model}", "final") as folder:
-            fits.fit_model(model, fits.training_data(run, "final", model), {}, folder)
+        with run.staged(f"models/{model}", "full") as folder:
+            fits.fit_model(model, fits.training_data(run, "full", model), {}, folder)
     run.write("model_ranked", ranked_rows())
     return run
 
@@ -51,6 +51,6 @@ def add_lists(run: Run) -> Run:
         run.write("out_recommendations", make_lists(users, run.read("model_ranked"), inputs))
     items = read_items(run)
     run.write("out_similar_items", similar_items(found, items, run.config.k))
-    run.write("out_popular_items", popular_items(popularity(run.read("model_item_features", "final"), len(items)), items))
+    run.write("out_popular_items", popular_items(popularity(run.read("model_item_features", "full"), len(items)), items))
     run.write("out_items", run.read("model_items", columns=["item_id", "title", "categories", "is_available"]))
     return run

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from hybridrec.base.config import Config
-from hybridrec.runs.run import Fold
-from hybridrec.splitting import likes, splits
-from hybridrec.splitting.folds import positive_events_per_hour
+from hybridrec.runs.run import Split
+from hybridrec.splitting import likes, stages
+from hybridrec.splitting.cuts import positive_events_per_hour
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -52,7 +52,7 @@ def test_an_option_goes_first(tmp_path: Path) -> None:
 
 
 def test_low_ratings_do_not_move_the_cuts(tmp_path: Path) -> None:
-    """Folds are cut where positive events lie."""
+    """Splits are cut where positive events lie."""
     files = events(tmp_path, 1, 5, None, 2, 4)
     hours, counts = positive_events_per_hour(files, Config(liked_from=2.5))
     first = int(START.timestamp()) // 3600
@@ -63,10 +63,10 @@ def test_low_ratings_do_not_move_the_cuts(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_low_rating_takes_back_what_came_before_it_once_it_is_known(spark: SparkSession) -> None:
-    """Stages 0, 1 and 2 are history, label of fold rank, label of fold eval."""
+    """Stages 0, 1 and 2 are history, label of the ranker split, label of the holdout split."""
     rows = [
         (1, 1, 0, 0),  # bought, then rated low in stage 0: never counted
-        (1, 2, 0, 0),  # bought, then rated low in stage 1: history of fold rank alone
+        (1, 2, 0, 0),  # bought, then rated low in stage 1: history of the ranker split alone
         (1, 3, 9, 1),  # rated low, then bought again: liked after all
         (1, 4, 0, 2),  # no rating
         (2, 1, 0, 1),  # another user's
@@ -76,15 +76,15 @@ def test_a_low_rating_takes_back_what_came_before_it_once_it_is_known(spark: Spa
     at = "timestamp_seconds(hour * 3600) as event_at"
     positive, rated = (spark.createDataFrame(part, schema).selectExpr("user_idx", "item_idx", at, "stage") for part in (rows, low))
     marked = likes.mark_disliked(positive, rated).persist()
-    folds = {name: Fold(name, START, START) for name in ("rank", "eval", "final")}  # type: ignore[arg-type]
+    splits = {name: Split(name, START, START) for name in ("ranker", "holdout", "full")}  # type: ignore[arg-type]
 
     def pairs(frame: object) -> list[tuple[int, int]]:
         return sorted((row["user_idx"], row["item_idx"]) for row in frame.collect())  # type: ignore[attr-defined]
 
-    assert pairs(splits.history(marked, folds["rank"])) == [(1, 2)]
-    assert pairs(splits.history(marked, folds["eval"])) == [(1, 3), (2, 1)]
-    assert pairs(splits.history(marked, folds["final"])) == [(1, 3), (1, 4), (2, 1)]
-    assert pairs(splits.labelled(marked, folds["rank"])) == [(1, 3), (2, 1)]
-    assert pairs(splits.labelled(marked, folds["eval"])) == [(1, 4)]
-    assert pairs(likes.disliked_pairs(rated, marked, folds["rank"])) == [(1, 1), (1, 3)]
-    assert pairs(likes.disliked_pairs(rated, marked, folds["final"])) == [(1, 1), (1, 2)]
+    assert pairs(stages.history(marked, splits["ranker"])) == [(1, 2)]
+    assert pairs(stages.history(marked, splits["holdout"])) == [(1, 3), (2, 1)]
+    assert pairs(stages.history(marked, splits["full"])) == [(1, 3), (1, 4), (2, 1)]
+    assert pairs(stages.labelled(marked, splits["ranker"])) == [(1, 3), (2, 1)]
+    assert pairs(stages.labelled(marked, splits["holdout"])) == [(1, 4)]
+    assert pairs(likes.disliked_pairs(rated, marked, splits["ranker"])) == [(1, 1), (1, 3)]
+    assert pairs(likes.disliked_pairs(rated, marked, splits["full"])) == [(1, 1), (1, 2)]

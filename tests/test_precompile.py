@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 NIGHT = """
 from numba.core.registry import CPUDispatcher
-import jobs, pools, small_world
+import jobs, candidates, small_world
 from hybridrec.installation import precompile
 from hybridrec.metrics import metric_kernels
 from hybridrec.ranking import forest_kernel
@@ -25,8 +25,8 @@ precompile.compile_loops()
 before = known()
 run = small_world.make_run()
 for model in ("als", "item_knn"):
-    train_model.main(train_model.Params(run.run_id, model, "final"))
-pools.add_candidates(run)
+    train_model.main(train_model.Params(run.run_id, model, "full"))
+candidates.add_candidates(run)
 train_ranker.main(train_ranker.Params(run.run_id))
 evaluate.main(evaluate.Params(run.run_id))
 print(sorted(known() - before))

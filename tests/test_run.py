@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import small_world
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.runs.run import Input, Run
 
 
@@ -27,8 +27,8 @@ def small_run(request: pytest.FixtureRequest, home: Path) -> Run:
 
 def test_small_run_reads_back(small_run: Run) -> None:
     assert small_run.read("model_users").num_rows == 60
-    assert small_run.read("model_interactions", "eval").num_rows == 57 * 10
-    assert small_run.read("model_labels", "eval").num_rows == 57 * 4 + 4
+    assert small_run.read("model_interactions", "holdout").num_rows == 57 * 10
+    assert small_run.read("model_labels", "holdout").num_rows == 57 * 4 + 4
     reopened = Run.open("small")
     assert reopened.manifest == small_run.manifest
 
@@ -36,16 +36,16 @@ def test_small_run_reads_back(small_run: Run) -> None:
 def test_files_that_an_ingest_has_replaced_are_named(small_run: Run) -> None:
     gone = Input(("attempt-0/x.parquet",), 1, "")
     run = Run(replace(small_run.manifest, inputs={"core_users": gone}), small_run.settings)
-    with pytest.raises(BadData, match=r"core_users: files of run small are gone, .*; open a new run .*x\.parquet"):
+    with pytest.raises(PermanentError, match=r"core_users: files of run small are gone, .*; open a new run .*x\.parquet"):
         run.files("core_users")
 
 
 def test_unknown_run_says_how_to_make_one(home: object) -> None:
-    with pytest.raises(BadData, match=r"run 'nope'.*python -m jobs.open_run"):
+    with pytest.raises(PermanentError, match=r"run 'nope'.*python -m jobs.open_run"):
         Run.open("nope")
 
 
 @pytest.mark.parametrize("run_id", ["../x", "a/b", "", ".hidden", "a..b"])
 def test_run_id_cannot_leave_the_runs_folder(home: object, run_id: str) -> None:
-    with pytest.raises(BadData, match="letters, digits"):
+    with pytest.raises(PermanentError, match="letters, digits"):
         Run.open(run_id)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 import small_world
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.execution import spark as sessions
 from hybridrec.ingest import partitions
@@ -59,12 +59,12 @@ def write_tables(spark: SparkSession) -> dict[str, str]:
     users = run.read_spark(spark, "model_users")
     assert users.count() == small_world.N_USERS
     run.write_spark("model_users", users.coalesce(1).sortWithinPartitions("user_idx"))
-    pairs = run.read_spark(spark, "model_interactions", "eval")
-    run.write_spark("model_interactions", pairs.repartitionByRange(2, "user_idx").sortWithinPartitions("user_idx", "item_idx"), "eval")
+    pairs = run.read_spark(spark, "model_interactions", "holdout")
+    run.write_spark("model_interactions", pairs.repartitionByRange(2, "user_idx").sortWithinPartitions("user_idx", "item_idx"), "holdout")
     forget()
     assert run.read("model_users").num_rows == small_world.N_USERS
     assert spark.read.parquet(*map(str, store.committed_files(dataset))).count() == EVENTS
-    places = (dataset, run.dataset("model_users"), run.dataset("model_interactions", "eval"))
+    places = (dataset, run.dataset("model_users"), run.dataset("model_interactions", "holdout"))
     return {place.name: store.read_manifest(place).content_hash for place in places}
 
 
@@ -99,5 +99,5 @@ def in_place_of_s3a(spark: SparkSession, buckets: Path, address: str) -> Iterato
 
 def test_a_cluster_without_s3a_is_told_what_it_lacks(spark: SparkSession, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYBRIDREC_STORAGE", "s3://bucket/prefix")
-    with pytest.raises(BadData, match=r"cannot read s3://bucket/prefix, it has no S3A; add .*org.apache.hadoop:hadoop-aws:\d\.\d"):
+    with pytest.raises(PermanentError, match=r"cannot read s3://bucket/prefix, it has no S3A; add .*org.apache.hadoop:hadoop-aws:\d\.\d"):
         sessions._require_s3a(spark, Settings.from_env())

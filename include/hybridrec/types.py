@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec.base.config import Split
+from hybridrec.base.config import SplitMethod
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +56,7 @@ class Neighbours(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a model may learn from: the events before the fold's cut, and the catalogue.
+    """What a model may learn from: the events before the split's cut, and the catalogue.
 
     matrix: decayed weights, csr float32 (n_users, n_items), sorted indices.
     last_event_day: day of each stored pair's newest event, float64, days before the cut, aligned with matrix.data.
@@ -72,14 +72,14 @@ class TrainingData:
     users: pd.DataFrame
     seed: int
     threads: int
-    split: Split = "time"
+    split: SplitMethod = "time"
 
 
 @dataclass(frozen=True)
 class UserBlock:
     """Some users to recommend for.
 
-    user_idx: int32 (n,). history: csr float32 (n, n_items), their rows of the fold's matrix; these items are never returned.
+    user_idx: int32 (n,). history: csr float32 (n, n_items), their rows of the split's matrix; these items are never returned.
     days: float32, days from each stored pair's newest event to the cut, aligned with history.data (TrainingData.last_event_day).
     """
 
@@ -89,8 +89,8 @@ class UserBlock:
 
     def take(self, rows: NDArray[np.integer]) -> UserBlock:
         """Some of the users, in the order given."""
-        places = csr_array((np.arange(1, self.history.nnz + 1), self.history.indices, self.history.indptr), shape=self.history.shape)
-        return UserBlock(self.user_idx[rows], self.history[rows], self.days[places[rows].data - 1])
+        numbered = csr_array((np.arange(1, self.history.nnz + 1), self.history.indices, self.history.indptr), shape=self.history.shape)
+        return UserBlock(self.user_idx[rows], self.history[rows], self.days[numbered[rows].data - 1])
 
 
 class PairScorer(Protocol):

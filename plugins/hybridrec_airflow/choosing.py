@@ -57,8 +57,8 @@ def _kept() -> tuple[str, list[str]]:
 
     settings = Settings.from_env()
     target = open_target(settings)
-    found, live = kept_versions(target, settings), live_publication(target.versions())
-    if not found or live is None:
+    versions, live = kept_versions(target, settings), live_publication(target.versions())
+    if not versions or live is None:
         raise JobRefused("there is nothing to go back to: no version is kept beside what is live")
     now = f"Live now: `{live.version}` of {live.generated_at:%Y-%m-%d %H:%M}, run {live.run_id}. Times are UTC."
-    return f"{now}\n\n{as_markdown(found)}", [version.label for version in found]
+    return f"{now}\n\n{as_markdown(versions)}", [version.label for version in versions]

@@ -30,8 +30,8 @@ class FirstQueuedAt(BaseDeadlineReference):
         from airflow.models import DagRun
         from sqlalchemy import select
 
-        found: datetime | None = session.scalar(select(DagRun.queued_at).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
-        return found
+        queued_at: datetime | None = session.scalar(select(DagRun.queued_at).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
+        return queued_at
 
 
 def note_missed_deadline(hours: float, context: Mapping[str, Any] | None = None) -> None:

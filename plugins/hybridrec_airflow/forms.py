@@ -23,15 +23,15 @@ PUBLISH = (
 )
 K = "{{ params.k or '' }}"
 MODELS = "{{ params.models | join(',') }}"
-SOURCES = "{{ (params.sources or []) | join(',') }}"
+LEFT_OUT = "{{ (params.sources or []) | join(',') }}"
 
 
 def source() -> Param:
     """Choice of the input data set."""
-    found = extensions.names("sources")
-    default = "movielens_100k" if "movielens_100k" in found else next(iter(found), None)
+    names = extensions.names("sources")
+    default = "movielens_100k" if "movielens_100k" in names else next(iter(names), None)
     text = 'The data set. "files" reads your own events, items and users from the folder that HYBRIDREC_FILES names.'
-    return Param(default, type="string", enum=list(found), title="Source", description=text)
+    return Param(default, type="string", enum=list(names), title="Source", description=text)
 
 
 def as_of() -> Param:
@@ -45,9 +45,9 @@ def as_of() -> Param:
 
 def models(text: str = "Base models of this night. A model that you remove is missing from candidates, ranker and report.") -> Param:
     """Choice of base models."""
-    found = list(extensions.names("models"))
-    items = {"type": "string", "enum": found}
-    return Param(found, type="array", items=items, examples=found, minItems=1, uniqueItems=True, title="Models", description=text)
+    names = list(extensions.names("models"))
+    items = {"type": "string", "enum": names}
+    return Param(names, type="array", items=items, examples=names, minItems=1, uniqueItems=True, title="Models", description=text)
 
 
 def k() -> Param:
@@ -109,12 +109,12 @@ def run() -> Param:
     return Param(type="string", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$", title="Run", description=text)
 
 
-def sources() -> Param:
+def left_out() -> Param:
     """Which models a study leaves out."""
-    found = list(extensions.names("models"))
+    names = list(extensions.names("models"))
     text = "Models to leave out, one at a time. Empty: each model of the run."
-    items = {"type": "string", "enum": found}
-    return Param(None, type=["null", "array"], items=items, examples=found, uniqueItems=True, title="Sources", description=text)
+    items = {"type": "string", "enum": names}
+    return Param(None, type=["null", "array"], items=items, examples=names, uniqueItems=True, title="Models", description=text)
 
 
 def version() -> Param:

@@ -29,7 +29,7 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from starlette.middleware.base import RequestResponseEndpoint
 from starlette.status import HTTP_303_SEE_OTHER, HTTP_401_UNAUTHORIZED
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.runs.run import run_folder
 from hybridrec.storage import store
@@ -89,7 +89,7 @@ def report(run_id: str) -> FileResponse:
     """A run's report."""
     try:
         folder = store.committed_folder(run_folder(Settings.from_env(), run_id) / "report")
-    except (BadData, store.NotCommitted) as error:
+    except (PermanentError, store.NotCommitted) as error:
         raise HTTPException(404, f"There is no report of run {run_id!r} yet; the task write_report makes it.") from error
     return FileResponse(folder / "report.html")
 
@@ -119,7 +119,7 @@ def mlflow_run(run_id: str) -> RedirectResponse:
     server = os.environ.get("HYBRIDREC_MLFLOW_URL", "http://127.0.0.1:5000")
     try:
         experiment, parent = _mlflow_ids(server, run_id)
-    except BadData as error:
+    except PermanentError as error:
         raise HTTPException(404, f"There is no run {run_id!r}.") from error
     except (OSError, LookupError):
         return RedirectResponse(server)
@@ -130,9 +130,9 @@ def _mlflow_ids(server: str, run_id: str) -> tuple[str, str]:
     """MLflow's ids of the experiment and the run that carries our run's name."""
     run_folder(Settings.from_env(), run_id)  # refuses a name that is none before it stands in a query
     experiments = _ask(server, "experiments/search", {"max_results": 1000})["experiments"]
-    query = {"experiment_ids": [found["experiment_id"] for found in experiments], "filter": f"attributes.run_name = '{run_id}'"}
-    found = _ask(server, "runs/search", query)["runs"][0]["info"]
-    return found["experiment_id"], found["run_id"]
+    query = {"experiment_ids": [info["experiment_id"] for info in experiments], "filter": f"attributes.run_name = '{run_id}'"}
+    info = _ask(server, "runs/search", query)["runs"][0]["info"]
+    return info["experiment_id"], info["run_id"]
 
 
 def _ask(server: str, method: str, body: dict[str, object]) -> dict[str, list[dict[str, dict[str, str]]]]:

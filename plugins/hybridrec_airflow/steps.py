@@ -71,9 +71,9 @@ def _steps_of(task: Any, render: Any, models: Any) -> list[Step]:
         if task.is_mapped
         else {}
     )
-    found = []
+    steps = []
     for values in product(*axes.values()):
         chosen = dict(zip(axes, values, strict=True))
         name = ".".join((task.task_id, *values))
-        found.append(Step(name, options["job"], tuple(command_line(options["job"], flags | chosen)), render(options["session"])))
-    return found
+        steps.append(Step(name, options["job"], tuple(command_line(options["job"], flags | chosen)), render(options["session"])))
+    return steps

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.private_files import write_private
 from hybridrec.base.settings import Settings
 from hybridrec_local.process import ROOT
@@ -152,5 +152,5 @@ def _secrets(path: Path) -> dict[str, str]:
 def _port(variable: str, default: int) -> int:
     text = os.environ.get(variable) or str(default)
     if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
-        raise BadData(f"{variable} is {text!r}, expected the number of a port, 1 to 65535")
+        raise PermanentError(f"{variable} is {text!r}, expected the number of a port, 1 to 65535")
     return int(text)

@@ -15,8 +15,8 @@ SECONDS = 120
 
 def programs() -> list[str]:
     """The folder with the programs of the newest version that this machine has; Debian puts it on nobody's path."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
-    return [str(found[-1])] if found else []
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    return [str(folders[-1])] if folders else []
 
 
 def initialise(environment: Mapping[str, str], user: str | None, address: str, scripts: Path) -> None:

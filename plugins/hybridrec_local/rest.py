@@ -43,8 +43,8 @@ class AirflowApi:
 
     def slots(self) -> dict[str, str]:
         """The cron expression of each DAG that has a schedule."""
-        found = {dag["dag_id"]: dag["timetable_summary"] for dag in self._call("GET", "/api/v2/dags?limit=100")["dags"]}
-        return {dag_id: slot for dag_id, slot in found.items() if slot}
+        timetables = {dag["dag_id"]: dag["timetable_summary"] for dag in self._call("GET", "/api/v2/dags?limit=100")["dags"]}
+        return {dag_id: slot for dag_id, slot in timetables.items() if slot}
 
     def import_errors(self) -> list[str]:
         """What is wrong with DAG files that cannot be parsed."""
@@ -75,9 +75,9 @@ class AirflowApi:
 
     def tasks(self, dag_id: str, run_id: str) -> list[TaskState]:
         """The tasks of a run in the order of their start, those that have not started last."""
-        found = self._call("GET", f"{self._run_path(dag_id, run_id)}/taskInstances?limit=1000")["task_instances"]
-        found.sort(key=lambda task: task["start_date"] or "9")
-        return [_task(task) for task in found]
+        instances = self._call("GET", f"{self._run_path(dag_id, run_id)}/taskInstances?limit=1000")["task_instances"]
+        instances.sort(key=lambda task: task["start_date"] or "9")
+        return [_task(task) for task in instances]
 
     def log(self, dag_id: str, run_id: str, task: TaskState) -> list[str]:
         """Lines of the log of a task's last attempt."""

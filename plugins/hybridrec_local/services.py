@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import psutil
 
 from hybridrec.base import extensions
-from hybridrec.base.errors import BadData, explain_os_error
+from hybridrec.base.errors import PermanentError, explain_os_error
 from hybridrec.base.private_files import keep_private, make_private_folder, require_own, tighten
 from hybridrec.execution.spark import require_java
 from hybridrec_local import dag_run
@@ -98,8 +98,8 @@ def start_services(installation: Installation, names: Sequence[str] = STOP_ORDER
 
 def _close_to_others(installation: Installation) -> None:
     """A home of an earlier version lets others read what it holds."""
-    if found := tighten(installation.settings):
-        say(f"{found} files and folders below {installation.settings.home} were open to other users of this machine; they are closed now")
+    if n_open := tighten(installation.settings):
+        say(f"{n_open} files and folders below {installation.settings.home} were open to other users of this machine; they are closed now")
 
 
 def stop_services(installation: Installation, names: Sequence[str] = STOP_ORDER) -> list[str]:
@@ -180,8 +180,8 @@ def _airflow_for_a_run(installation: Installation, keep: bool) -> Iterator[Airfl
     """Airflow as it runs, or started for this run only and stopped after it."""
     # What the triggerer would tell of is a run that takes four hours; to stop it takes a quarter of a minute.
     names = AIRFLOW if keep else [name for name in AIRFLOW if name != "triggerer"]
-    found = running(installation)
-    needed = [name for name in names if name not in found]
+    alive = running(installation)
+    needed = [name for name in names if name not in alive]
     # Ours starts nothing by the clock; MLflow's server is only for looking, jobs write to its database directly.
     os.environ.setdefault("HYBRIDREC_SCHEDULE", "off")
     try:
@@ -271,7 +271,7 @@ def main(argv: Sequence[str]) -> int:
         if options.action == "run":
             return run(installation, options)
         return {"up": up, "down": down, "status": status}[options.action](installation)
-    except (CannotStart, BadData) as error:
+    except (CannotStart, PermanentError) as error:
         say(str(error))
         return 1
     except OSError as error:  # a full disk, a folder of somebody else's

@@ -18,7 +18,7 @@ import pytest
 from hybridrec.base import extensions
 from hybridrec.base.config import Config
 from hybridrec.execution.command_line import parse
-from hybridrec.runs.run import FOLDS, RUN_ID
+from hybridrec.runs.run import RUN_ID, SPLITS
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
@@ -185,10 +185,10 @@ def _options(task: Any) -> dict[str, Any]:
 
 
 def _choices(task: Any) -> Iterator[dict[str, str]]:
-    """A flag set for each fold of a mapped task, with any model, with any origin."""
+    """A flag set for each split of a mapped task, with any model, with any origin."""
     axes = task.expand_input.value if task.is_mapped else {}
     chosen = {name: value for name, value in (("model", extensions.names("models")[0]), ("origin", "2")) if name in axes}
-    yield from ({**chosen, "fold": fold} for fold in FOLDS) if "fold" in axes else [chosen]
+    yield from ({**chosen, "split": split} for split in SPLITS) if "split" in axes else [chosen]
 
 
 def _filled_in(dag: DAG) -> dict[str, Any]:

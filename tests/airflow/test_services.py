@@ -142,11 +142,11 @@ def test_progress_is_one_line() -> None:
 
     tasks = [
         TaskState("open_run", -1, "open_run", "success", 1),
-        TaskState("train_model", 0, "train_model[als rank]", "running", 2),
+        TaskState("train_model", 0, "train_model[als ranker]", "running", 2),
         TaskState("evaluate", -1, "evaluate", "up_for_retry", 1),
         TaskState("publish_table", -1, "publish_table", "waiting", 0),
     ]
-    assert progress(tasks) == "1/4  train_model[als rank] (attempt 2), evaluate (to be retried)"
+    assert progress(tasks) == "1/4  train_model[als ranker] (attempt 2), evaluate (to be retried)"
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def tell(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 def fit(processes: int) -> float:
     """How well so many processes learn the small world in an epoch."""
     model = two_tower.Model(two_tower.Config(processes=processes, max_epochs=1, id_dropout=0.0))
-    return model.fit(training_data(run, "eval", "two_tower"))["held_out_ndcg"]
+    return model.fit(training_data(run, "holdout", "two_tower"))["held_out_ndcg"]
 
 
 session = spark.session()

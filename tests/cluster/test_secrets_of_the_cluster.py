@@ -39,7 +39,7 @@ def test_no_secret_lies_anywhere_but_in_its_own_file(cluster: Cluster, run_id: s
         found = {tuple(leak.split(" in ")) for folder in (cluster.folder, tmp_path) for leak in leaks(folder, secrets)}
     places = {place for name, place in found if name == "planted"}
     assert {"volumes/data/planted.txt", "commands", "api-server_api_v2_variables", *(f"{name}.sql" for name in DATABASES)} <= places
-    own = [instance.place(mount) for instance in cluster.instances.values() for mount in instance.service.secrets]
+    own = [instance.path_of(mount) for instance in cluster.instances.values() for mount in instance.service.secrets]
     own.append(cluster.folder / "secrets.env")
     assert {place for name, place in found if name != "planted"} == {path.relative_to(cluster.folder).as_posix() for path in own}
     assert [path for path in own if path.stat().st_mode & 0o077] == []

@@ -19,7 +19,7 @@ WORKERS = ("spark-worker-1", "spark-worker-2")
 
 def test_a_worker_that_is_lost_while_it_scores(cluster: Cluster, night: DoneNight) -> None:
     attempt = night.again("rank_candidates")
-    worker = night.wait_for_task_on(*WORKERS)  # a small night's pool is one task, of either
+    worker = night.wait_for_task_on(*WORKERS)  # a small night's candidates is one task, of either
     _kill(_family(cluster, worker))
     assert night.end() == "success"
     assert night.attempt("rank_candidates") == attempt, "the job itself went on"

@@ -36,7 +36,7 @@ def test_the_rooms_page_is_fresh() -> None:
 
 @pytest.mark.parametrize("name", extensions.names("models"))
 def test_every_model_names_its_paper(name: str) -> None:
-    assert generate_models.papers(extensions.member("models", name)), 'the docstring names a paper: Author, "Title", VENUE YEAR'
+    assert generate_models.papers(extensions.module("models", name)), 'the docstring names a paper: Author, "Title", VENUE YEAR'
 
 
 def test_every_table_has_a_section() -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.ingest.clean import is_clean
 from hybridrec.storage import store
 
@@ -111,7 +111,7 @@ def test_a_large_delivery_is_refused_sooner_than_a_small_one(delivery: Delivery)
     assert delivery.found().good == 8
     delivery.events(*[f"e{n},{'u' * (n > 249)},i1,view,{AT},," for n in range(1_250)])
     with pytest.raises(
-        BadData, match=r"250 of 1250 rows are bad \(user_id is missing: 250\); expected a good row and at most 10% bad ones"
+        PermanentError, match=r"250 of 1250 rows are bad \(user_id is missing: 250\); expected a good row and at most 10% bad ones"
     ):
         delivery.clean("core_events")
 
@@ -357,7 +357,7 @@ def test_a_removed_user_is_forgotten(delivery: Delivery) -> None:
     assert [row["event_id"] for row in delivery.rows("core_events")] == ["e2", "e5"]
     assert is_clean(delivery.settings, "files", "core_events", delivery.config)
     file(delivery, "users.csv", "user_id,standing", "u2,erased")
-    with pytest.raises(BadData, match="standing is none of listed, named, left, removed"):  # never taken for a user who stays
+    with pytest.raises(PermanentError, match="standing is none of listed, named, left, removed"):  # never taken for a user who stays
         delivery.clean("core_users")
 
 
@@ -374,7 +374,9 @@ def test_a_catalogue_that_was_cut_off_never_becomes_the_table(delivery: Delivery
     passed = delivery.manifest("core_items")
     catalogue(delivery, 12)
     for _ in range(3):  # cleared, and cleared again
-        with pytest.raises(BadData, match=r"expect_table_row_count_to_be_between\(table, min_value 20.*found 12.*--accept-shrink") as error:
+        with pytest.raises(
+            PermanentError, match=r"expect_table_row_count_to_be_between\(table, min_value 20.*found 12.*--accept-shrink"
+        ) as error:
             delivery.ingest("core_items")
         assert "the night goes on with the table as it last passed" in str(error.value)
         assert delivery.manifest("core_items") == passed
@@ -390,7 +392,7 @@ def test_a_person_can_accept_fewer_rows(delivery: Delivery) -> None:
     catalogue(delivery, 40)
     delivery.ingest("core_items")
     catalogue(delivery, 12)
-    with pytest.raises(BadData, match=r"or lower \[night\] min_kept_share"):
+    with pytest.raises(PermanentError, match=r"or lower \[night\] min_kept_share"):
         delivery.ingest("core_items")
     delivery.ingest("core_items", accept_shrink=True)
     assert [standing for standing, _ in items(delivery).values()].count("listed") == 12
@@ -405,7 +407,7 @@ def test_a_user_table_that_was_cut_off_and_an_empty_first_one(delivery: Delivery
     file(delivery, "users.csv", "user_id", *[f"u{n}" for n in range(30)])
     delivery.ingest("core_users")
     file(delivery, "users.csv", "user_id", "u1")
-    with pytest.raises(BadData, match=r"core_users of files: .*min_value 15.*found 1"):
+    with pytest.raises(PermanentError, match=r"core_users of files: .*min_value 15.*found 1"):
         delivery.ingest("core_users")
     assert set(users(delivery).values()) == {"listed"}
 
@@ -417,10 +419,10 @@ def test_events_that_failed_their_check_come_in_with_the_next_that_pass(delivery
     delivery.ingest("core_events")
     passed = delivery.manifest()
     delivery.events("e2,u1,i2,view,2026-01-31T11:00:00Z,,")
-    with pytest.raises(BadData, match="expect_column_max_to_be_between"):
+    with pytest.raises(PermanentError, match="expect_column_max_to_be_between"):
         delivery.ingest("core_events", landed_at=LANDED_AT + 5 * DAY)
     assert delivery.manifest() == passed
     delivery.events("e3,u1,i3,view,2026-02-07T11:00:00Z,,")
     delivery.ingest("core_events", landed_at=LANDED_AT + 7 * DAY)
     assert [row["event_id"] for row in delivery.rows("core_events")] == ["e1", "e2", "e3"]
-    assert store.candidate(delivery.dataset("core_events")) is None
+    assert store.pending(delivery.dataset("core_events")) is None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_conformance import SIDE, block, checkerboard
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.models import als
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def fitted(engine: str) -> tuple[als.Model, dict[str, float]]:
 
 
 def test_an_unknown_engine_is_refused() -> None:
-    with pytest.raises(BadData, match="engine is 'dask'; choose from implicit, spark"):
+    with pytest.raises(PermanentError, match="engine is 'dask'; choose from implicit, spark"):
         als.Model(als.Config(engine="dask"))
 
 

@@ -1,4 +1,4 @@
-"""What every base model must keep to; the members are discovered, so a new model is tested by being there."""
+"""What every base model must keep to; the extensions are discovered, so a new model is tested by being there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 
 from hybridrec.base import extensions
 from hybridrec.base.config import Config
-from hybridrec.candidates.nomination import nominates
+from hybridrec.candidates.candidate_blocks import retrieves
 from hybridrec.retrieval.select import NOT_ELIGIBLE, contenders, leave_out, rank_pairs
 from hybridrec.runs.run import Run
 from hybridrec.storage import store
@@ -25,7 +25,7 @@ from hybridrec.training.fits import fit_model, load_fit, training_data
 from hybridrec.types import NO_ITEM, Neighbours, PairScorer, Retriever, TrainingData, UserBlock
 
 NAMES = extensions.names("models")
-RETRIEVERS = tuple(name for name in NAMES if nominates(name))
+RETRIEVERS = tuple(name for name in NAMES if retrieves(name))
 SIDE = 40  # users and items of the checkerboard
 OTHER_SEEDS = (1, 2)
 STRANGER = SIDE  # a user without history
@@ -117,7 +117,7 @@ def is_personal(model: PairScorer) -> bool:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_says_what_it_is(name: str) -> None:
-    module: ModuleType = extensions.member("models", name)
+    module: ModuleType = extensions.module("models", name)
     assert module.DOC and module.BECAUSE and isinstance(module.REQUIRED, bool) and module.__doc__
     assert module.BECAUSE.strip(" .") == module.BECAUSE and module.BECAUSE[0].islower(), "it completes a sentence"
     with pytest.raises(AttributeError, match="cannot assign"):
@@ -154,10 +154,10 @@ def test_refit_is_the_same_to_the_byte(name: str, fits: Fits, tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", NAMES)
 def test_loaded_model_answers_as_the_fitted_one(name: str, tmp_path: Path) -> None:
-    fitted = extensions.member("models", name).Model(extensions.member("models", name).Config())
+    fitted = extensions.module("models", name).Model(extensions.module("models", name).Config())
     fitted.fit(checkerboard())
     fitted.save(tmp_path)
-    loaded = extensions.member("models", name).Model.load(tmp_path, extensions.member("models", name).Config())
+    loaded = extensions.module("models", name).Model.load(tmp_path, extensions.module("models", name).Config())
     users = block(checkerboard(), EVERYBODY)
     rows, items = (cells.ravel().astype(np.int32) for cells in np.mgrid[: SIDE + 1, : SIDE + 1])
     np.testing.assert_array_equal(best(loaded, users, 7).items, best(fitted, users, 7).items)
@@ -258,8 +258,8 @@ def test_fit_follows_the_seed_only(name: str, fits: Fits, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", NAMES)
 def test_not_below_popularity_on_the_small_world(name: str, small_run: Run, tmp_path: Path) -> None:
-    labels = small_run.read("model_labels", "eval").to_pandas()
-    data = training_data(small_run, "eval", name)
+    labels = small_run.read("model_labels", "holdout").to_pandas()
+    data = training_data(small_run, "holdout", name)
     recall = {}
     for rival in ("popularity", name):
         (tmp_path / rival).mkdir(exist_ok=True)
@@ -315,26 +315,26 @@ def toy(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 def test_a_model_is_added_by_one_file(toy: str) -> None:
     import small_world
 
-    from hybridrec.candidates.nomination import choose_sources, pool_batches, sources_of
+    from hybridrec.candidates.candidate_blocks import candidate_batches, choose_models, fitted_models
     from jobs import train_model
 
-    run = small_world.make_run(config=Config(members={"models": {toy: {"slope": 2}}}))
+    run = small_world.make_run(config=Config(extension_options={"models": {toy: {"slope": 2}}}))
     assert toy in extensions.names("models")
     run = Run(replace(run.manifest, models=("popularity", toy)), run.settings)
-    for fold in run.manifest.folds:
+    for split in run.manifest.splits:
         for name in run.manifest.models:
-            train_model.main(train_model.Params("small", name, fold))
-    choice = choose_sources(run)
+            train_model.main(train_model.Params("small", name, split))
+    choice = choose_models(run)
     assert choice.used == ("popularity", toy) and not choice.missing
-    batches = pool_batches(history_batches(run, "final"), sources_of(run, "final", choice.used))
-    pool = pd.concat(batch.to_pandas() for batch in batches)
-    assert (pool[f"score_{toy}"] == 2 * pool.item_idx).all()
+    batches = candidate_batches(history_batches(run, "full"), fitted_models(run, "full", choice.used))
+    candidates = pd.concat(batch.to_pandas() for batch in batches)
+    assert (candidates[f"score_{toy}"] == 2 * candidates.item_idx).all()
 
 
-def history_batches(run: Run, fold: str) -> list[pa.RecordBatch]:
+def history_batches(run: Run, split: str) -> list[pa.RecordBatch]:
     """Everybody's history as Spark hands it to a worker."""
-    pairs = run.read("model_interactions", fold).to_pandas().sort_values(["user_idx", "item_idx"])
-    pairs["days"] = (run.fold(fold).cut - pairs.last_event_at).dt.total_seconds() / 86_400
+    pairs = run.read("model_interactions", split).to_pandas().sort_values(["user_idx", "item_idx"])
+    pairs["days"] = (run.split(split).cut - pairs.last_event_at).dt.total_seconds() / 86_400
     lists = pairs.groupby("user_idx").agg(items=("item_idx", list), weights=("weight", list), days=("days", list)).reindex(range(60))
     columns = {
         "user_idx": pa.array(range(60), pa.int32()),

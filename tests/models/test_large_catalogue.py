@@ -18,8 +18,8 @@ import pytest
 from scipy.sparse import csr_array
 
 from hybridrec.base import extensions
-from hybridrec.base.errors import BadData
-from hybridrec.candidates import nomination
+from hybridrec.base.errors import PermanentError
+from hybridrec.candidates import candidate_blocks
 from hybridrec.dataset.content import SimilarContent, item_vectors
 from hybridrec.metrics import metrics
 from hybridrec.reranking.similar import similar_items
@@ -104,10 +104,10 @@ def test_such_an_allocation_is_noticed(allocate: object, shape: tuple[int, int])
 
 @pytest.mark.parametrize("name", extensions.names("models"))
 def test_a_model_of_many_items(name: str, tmp_path: Path) -> None:
-    options = {option: value for option, value in SHORT.items() if hasattr(extensions.member("models", name).Config(), option)}
+    options = {option: value for option, value in SHORT.items() if hasattr(extensions.module("models", name).Config(), option)}
     known, users = data(), everybody()
     if name in REFUSED:
-        with little_room(), pytest.raises(BadData, match=REFUSED[name]):
+        with little_room(), pytest.raises(PermanentError, match=REFUSED[name]):
             fit_model(name, known, options, tmp_path)
         return
     with little_room():
@@ -132,8 +132,10 @@ def test_everything_beside_the_models(tmp_path: Path) -> None:
         assert similar_items({"content": near}, known.items, K // 2).num_rows == N_ITEMS
         popular = np.bincount(known.matrix.indices, minlength=N_ITEMS).astype(np.float32)
         lists = first_unseen(popular, known.matrix, K)
-        pool = nomination.pool_block({"popularity": load_fit("popularity", tmp_path)}, users, np.ones(N_ITEMS, np.bool_), K, K)
-        assert pool.num_rows == N_USERS * K
+        candidates = candidate_blocks.candidate_block(
+            {"popularity": load_fit("popularity", tmp_path)}, users, np.ones(N_ITEMS, np.bool_), K, K
+        )
+        assert candidates.num_rows == N_USERS * K
         judged = metrics.judge_items(lists.items, labels())
         assert len(metrics.ndcg(judged, K)) == N_USERS
         assert len(metrics.diversity(lists.items, content.vectors, K)) == len(metrics.novelty(lists.items, popular, N_USERS, K)) == N_USERS

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from hybridrec.base.config import Config
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.ingest import clean, landing
 from hybridrec.offline.data import NAMED, SOME_DAY, adapt, add_named_by_events
@@ -74,13 +74,13 @@ def test_what_files_can_read_the_benchmark_can(folder: Path) -> None:
 
 
 def test_what_is_missing_is_named(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadData, match=r"nowhere/events.parquet does not exist; expected a folder with events.parquet"):
+    with pytest.raises(PermanentError, match=r"nowhere/events.parquet does not exist; expected a folder with events.parquet"):
         adapt(tmp_path / "nowhere", tmp_path / "out", "time")
     pd.DataFrame({"user_id": [1], "item_id": [2]}).to_parquet(folder / "events.parquet")
-    with pytest.raises(BadData, match=r"no column event_at among its 2; .* needs user_id, item_id, event_at"):
+    with pytest.raises(PermanentError, match=r"no column event_at among its 2; .* needs user_id, item_id, event_at"):
         adapt(folder, folder / "out", "last_per_user")
     (folder / "events.parquet").write_bytes(b"PAR1 nothing")
-    with pytest.raises(BadData, match="no whole Parquet file"):
+    with pytest.raises(PermanentError, match="no whole Parquet file"):
         adapt(folder, folder / "out", "time")
 
 
@@ -154,13 +154,15 @@ def test_unknown_types_are_refused_with_the_choices(
 ) -> None:
     columns = {"user_id": ["u"] * 3, "item_id": ["a"] * 3, "event_at": [AT] * 3, "event_type": ["watched"] * 3}
     pd.DataFrame(columns).to_parquet(tmp_path / "events.parquet")
-    with pytest.raises(BadData, match=r"core_events: 3 of 3 rows are bad \(event_type is none of .*purchase"):
+    with pytest.raises(PermanentError, match=r"core_events: 3 of 3 rows are bad \(event_type is none of .*purchase"):
         ingested(spark, tmp_path, monkeypatch)
 
 
 def test_stages_say_which_job_failed_and_why(tmp_path: Path, home: Path) -> None:
     stages = Stages(tmp_path / "logs", {"HYBRIDREC_HOME": str(home)}, at_once=2)
-    with pytest.raises(BadData, match=r"evaluate.nope ended with code 3: BadData in evaluate: run 'nope': .*open_run .*evaluate.nope.log"):
+    with pytest.raises(
+        PermanentError, match=r"evaluate.nope ended with code 3: PermanentError in evaluate: run 'nope': .*open_run .*evaluate.nope.log"
+    ):
         stages.run("evaluate", [("evaluate", "--run-id", "nope")])
     stages.run("again", [("evaluate", "--run-id", "nope")], optional=True)
     assert [stage.name for stage in stages.done] == ["again"]

@@ -53,7 +53,7 @@ def said(facts: Facts) -> str:
 
 @pytest.fixture(scope="module")
 def homes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Homes with the small world's run as it is before its pool, and as a finished night; made once, to be copied."""
+    """Homes with the small world's run as it is before its candidates, and as a finished night; made once, to be copied."""
     made = {name: tmp_path_factory.mktemp(name) for name in ("begun", "finished")}
     for name, folder in made.items():
         with pytest.MonkeyPatch.context() as patch:
@@ -66,7 +66,7 @@ def homes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def small_run(home: Path, homes: dict[str, Path]) -> Run:
-    """The run before its pool."""
+    """The run before its candidates."""
     shutil.copytree(homes["begun"], home, dirs_exist_ok=True)
     return Run.open("small")
 
@@ -117,8 +117,8 @@ def test_the_summary_says_what_a_person_must_know(night: Run) -> None:
     facts = collect(night)
     assert "60 users with up to 10 items each" in facts.headline
     text = said(facts)
-    assert "Task train_model two_tower final failed: out of luck. Limit: no task fails." in text
-    assert "Source two_tower dropped out: it is not fitted on all folds" in text
+    assert "Task train_model two_tower full failed: out of luck. Limit: no task fails." in text
+    assert "Source two_tower dropped out: it is not fitted on all splits" in text
     assert "1 user has fewer than 10 items: only 4 unseen items are left. Limit: 10 items each." in text
     assert "Output check coverage failed: share of the available items that is in some list: 0.01. Limit: at least 0.02." in text
     assert "A person has overridden it: a small shop" in text
@@ -151,13 +151,13 @@ def test_sample_users_show_titles_reasons_and_history(night: Run) -> None:
     assert "&lt;too&gt;" in render(collect(night))
 
 
-def test_hits_of_the_pool_by_source(night: Run) -> None:
-    pool = collect(night).pool
-    assert pool is not None
-    labels = night.read("model_labels", "eval").to_pandas()
-    assert (pool.n_labels, pool.n_hits) == (len(labels), len(labels))
-    assert sum(source.n_unique_hits for source in pool.sources) == len(labels)
-    assert {source.source: source.n_unique_hits for source in pool.sources}["als"] == (labels.user_idx % 4 == 0).sum()
+def test_hits_of_the_candidates_by_source(night: Run) -> None:
+    candidates = collect(night).pool
+    assert candidates is not None
+    labels = night.read("model_labels", "holdout").to_pandas()
+    assert (candidates.n_labels, candidates.n_hits) == (len(labels), len(labels))
+    assert sum(source.n_unique_hits for source in candidates.sources) == len(labels)
+    assert {source.source: source.n_unique_hits for source in candidates.sources}["als"] == (labels.user_idx % 4 == 0).sum()
 
 
 def test_what_each_model_brings_stands_beside_its_cost(night: Run) -> None:
@@ -174,7 +174,7 @@ def test_what_each_model_brings_stands_beside_its_cost(night: Run) -> None:
 def test_how_large_catalogues_are_searched(night: Run) -> None:
     assert not collect(night).indexes and 'id="indexes"' not in render(collect(night))
     measured = {"index_exact_share": 0.9, "index_share": 0.0625, "index_recall": 0.9934, "index_recall_error": 0.0012, "index_used": 1.0}
-    with night.staged("models/als", "final") as folder:
+    with night.staged("models/als", "full") as folder:
         (folder / "fit.json").write_text(json.dumps({"metrics": {"loss": 1.0} | measured}))
     facts = collect(night)
     assert [(index.model, index.used, index.recall) for index in facts.indexes] == [("als", True, 0.9934)]
@@ -200,7 +200,7 @@ def test_every_list_has_its_row_and_new_items_their_plot(night: Run) -> None:
 @pytest.mark.parametrize(
     ("steps", "missing"),
     [
-        ((), ["metrics", "the pool's hits", "published lists", "the gate's verdict"]),
+        ((), ["metrics", "the candidates' hits", "published lists", "the gate's verdict"]),
         (("pool", "judge"), ["published lists", "the gate's verdict"]),
         (("pool", "judge", "promote", "lists"), ["checks of the output"]),
     ],
@@ -249,7 +249,7 @@ def test_a_night_without_time_is_marked(night: Run) -> None:
     night.manifest = replace(night.manifest, config=replace(night.config, split="random_per_user"))
     facts = collect(night)
     assert "On pairs held out at random, for 58 of the 60 users served, tonight's lists beat" in facts.headline
-    assert facts.folds["eval"] == "judged by pairs held out at random"
+    assert facts.folds["holdout"] == "judged by pairs held out at random"
     assert "flatters every list" in render(facts)
 
 
@@ -261,7 +261,7 @@ def test_the_same_run_gives_the_same_page(night: Run) -> None:
 def test_what_the_scheduler_added_is_shown(night: Run) -> None:
     steps = collect(night, {"open_run": 4.0}).steps
     assert {step.name: step.airflow_seconds for step in steps}["open_run"] == 2.5
-    assert {step.name: step.airflow_seconds for step in steps}["train_model als final"] is None
+    assert {step.name: step.airflow_seconds for step in steps}["train_model als full"] is None
 
 
 def test_what_the_leak_alarms_cost_stands_in_the_report(night: Run) -> None:
@@ -276,7 +276,7 @@ def test_what_the_leak_alarms_cost_stands_in_the_report(night: Run) -> None:
     assert facts.leak_alarms.share == pytest.approx(5 / (33 + others), abs=1e-4)
     page = render(facts)
     assert f"they took 5.0 s, {100 * facts.leak_alarms.share:.1f} % of the time in tasks" in page
-    assert "features: fold eval: those of 20 users are the same" in page
+    assert "features: split holdout: those of 20 users are the same" in page
 
 
 def test_sample_positions_fill_up_from_the_largest_segment() -> None:
@@ -396,7 +396,7 @@ def test_one_item_in_many_lists_is_named_with_its_share(night: Run) -> None:
     ((item, n),) = Counter(item for row in rows for item in row["item_ids"]).most_common(1)
     found = facts.lists and facts.lists.most_shown
     assert found and (found.item_id, found.n_lists) == (item, n)
-    assert found.n_histories == (night.read("model_interactions", "final").to_pandas().item_idx == int(item[1:])).sum()
+    assert found.n_histories == (night.read("model_interactions", "full").to_pandas().item_idx == int(item[1:])).sum()
     share = f"{n} of 60 lists, {100 * n / 60:.1f} %; {found.n_histories} users have had it"
     text = f"({item}) is in very many lists: {share}. Limit: 10 % (warn_item_share)."
     assert text in said(facts)
@@ -417,7 +417,7 @@ def test_places_on_few_items_are_held_against_histories(night: Run) -> None:
 
 @pytest.mark.parametrize(("after", "text"), [(2.9, ""), (3.1, "3.1 days before"), (10_450.0, "28.6 years before")])
 def test_old_data_are_pointed_out(night: Run, after: float, text: str) -> None:
-    newest = night.read("model_interactions", "final").to_pandas().last_event_at.max().to_pydatetime()
+    newest = night.read("model_interactions", "full").to_pandas().last_event_at.max().to_pydatetime()
     facts = collect(night, at=newest + timedelta(days=after))
     assert (
         f"is old: {newest:%Y-%m-%d %H:%M} UTC, {text} this report was written. Limit: 3 days (warn_event_age_days)." in said(facts)
@@ -478,9 +478,9 @@ def test_a_failed_night_begins_with_its_first_failing_task(small_run: Run) -> No
     finished_night.finish(small_run, ("pool",))
     records(
         small_run,
-        Task("train_model", "two_tower.rank", "failed", "out of luck"),
-        Task("generate_candidates", "rank", "done"),
-        Task("train_ranker", "", "bad_data", "BadData in train_ranker: <no> label"),
+        Task("train_model", "two_tower.ranker", "failed", "out of luck"),
+        Task("generate_candidates", "ranker", "done"),
+        Task("train_ranker", "", "bad_data", "PermanentError in train_ranker: <no> label"),
         Task("stop_of_its_own", "", "failed", "later"),
     )
     facts = collect(small_run)
@@ -489,11 +489,11 @@ def test_a_failed_night_begins_with_its_first_failing_task(small_run: Run) -> No
     page = render(facts)
     at = [
         page.index(text)
-        for text in ("This night failed in train_ranker", "BadData in train_ranker: &lt;no&gt; label", "The night stopped before")
+        for text in ("This night failed in train_ranker", "PermanentError in train_ranker: &lt;no&gt; label", "The night stopped before")
     ]
     assert at == sorted(at) and at[0] < page.index("<nav>")
     assert f'<a href="{PAGE}train_ranker">' in page
-    assert "Task train_ranker" not in said(facts) and "Task train_model two_tower rank failed" in said(facts)
+    assert "Task train_ranker" not in said(facts) and "Task train_model two_tower ranker failed" in said(facts)
 
 
 def test_a_held_night_has_not_failed_and_says_who_holds_it(night: Run) -> None:
@@ -521,13 +521,13 @@ def test_a_published_night_that_fails_when_cleared_says_both(night: Run) -> None
     ("tasks", "failed_in", "told"),
     [
         (
-            [Task("train_model", "als.rank", "failed", "no"), Task("generate_candidates", "rank", "bad_data", "needs als")],
-            "train_model als rank",
+            [Task("train_model", "als.ranker", "failed", "no"), Task("generate_candidates", "ranker", "bad_data", "needs als")],
+            "train_model als ranker",
             "no",
         ),
         ([Task("train_ranker", "", "running")], "train_ranker", "left no record of its end: it was killed"),
         (
-            [Task("train_model", "als.rank", "failed", "no"), Task("generate_candidates", "rank", "done")],
+            [Task("train_model", "als.ranker", "failed", "no"), Task("generate_candidates", "ranker", "done")],
             "",
             "No task has left a record of a failure",
         ),

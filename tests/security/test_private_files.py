@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from published_rows import publish
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.private_files import keep_private, make_private_folder, require_own, tighten, write_private
 from hybridrec.base.settings import Settings
 from hybridrec.targets.sqlite import connect
@@ -138,5 +138,5 @@ def test_a_home_of_another_user_is_refused(tmp_path: Path) -> None:
     require_own(tmp_path / "none yet")
     require_own(tmp_path)
     os.chown(tmp_path, 65534, 65534)
-    with pytest.raises(BadData, match=f"{tmp_path} belongs to another user, who could read and replace what is in it"):
+    with pytest.raises(PermanentError, match=f"{tmp_path} belongs to another user, who could read and replace what is in it"):
         require_own(tmp_path)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.sources import SOURCE_FILE, files
 
@@ -45,6 +45,6 @@ def land_with_names(tmp_path: Path) -> dict[str, Rows]:
 
 def refusal(tmp_path: Path) -> str:
     """The sentence with which a delivery is refused."""
-    with pytest.raises(BadData) as error:
+    with pytest.raises(PermanentError) as error:
         land(tmp_path)
     return str(error.value)

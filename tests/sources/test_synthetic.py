@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.sources import synthetic
 from hybridrec.tables import table
@@ -133,5 +133,5 @@ def test_spark_writes_the_same_bytes(home: Path, tmp_path: Path, monkeypatch: py
 )
 def test_senseless_options_are_refused(home: Path, tmp_path: Path, line: str, message: str) -> None:
     (home / "hybridrec.toml").write_text(f"[sources.synthetic]\n{line}\n")
-    with pytest.raises(BadData, match=message):
+    with pytest.raises(PermanentError, match=message):
         land(tmp_path / "raw", seed=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
-import pools
+import made_candidates
 import pytest
 
 from hybridrec.base import extensions
@@ -29,7 +29,7 @@ def extension(tmp_path: Path, small_run: Run, monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_example_is_judged(extension: Path, small_run: Run) -> None:
     assert "best_rank" in extensions.names("strategies")
-    run = pools.add_candidates(small_run)
+    run = made_candidates.add_candidates(small_run)
     train_ranker.main(train_ranker.Params(run.run_id))
     evaluate.main(evaluate.Params(run.run_id))
     metrics = run.read("out_metrics").to_pandas()

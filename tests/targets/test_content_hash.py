@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.storage.ahead import one_ahead
 from hybridrec.tables import Column, Table
 from hybridrec.versions.content_hash import TableHash
@@ -103,7 +103,7 @@ def test_a_list_of_strings_is_stored_as_json(lists: list[list[str]]) -> None:
 def test_the_order_holds_within_and_across_batches(border: int) -> None:
     hashed = TableHash(TABLE)
     wrong = [ROWS[1], ROWS[0], ROWS[2]]
-    with pytest.raises(BadData, match=r"row \('a', 2\) comes after \('a', 10\); rows must be unique"):
+    with pytest.raises(PermanentError, match=r"row \('a', 2\) comes after \('a', 10\); rows must be unique"):
         for rows in (wrong[:border], wrong[border:]):
             hashed.add(batch(rows))
 

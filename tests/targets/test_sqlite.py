@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from published_rows import publication, publish, publish_beside_readers, tables
 
-from hybridrec.base.errors import BadData, explain_os_error
+from hybridrec.base.errors import PermanentError, explain_os_error
 from hybridrec.sqlite import connecting
 from hybridrec.targets.sqlite import SqliteTarget
 
@@ -91,9 +91,11 @@ def test_a_tampered_version_is_rejected_and_the_live_one_stays(target: SqliteTar
     before = sql(target, f"SELECT * FROM {table}")
     sql(target, change.format(table=table))
     assert sql(target, f"SELECT * FROM {table}") != before
-    with pytest.raises(BadData, match=r"recommendations of version v2 as stored has 50 rows with checksum \w{12}, expected 50 with "):
+    with pytest.raises(
+        PermanentError, match=r"recommendations of version v2 as stored has 50 rows with checksum \w{12}, expected 50 with "
+    ):
         target.check("v2")
-    with pytest.raises(BadData, match="version v2 is rejected"):
+    with pytest.raises(PermanentError, match="version v2 is rejected"):
         target.switch_to("v2", 3)
     assert target.versions()[-1].state == "live"
     assert publish(target, "v2", "two") == target.versions()[0].content_hash
@@ -104,7 +106,7 @@ def test_a_version_that_lost_rows_does_not_pass(target: SqliteTarget, loss: str)
     target.stage(publication("v1"), tables("one"))
     table = next(name for name in stored_tables(target) if name.startswith("recommendations_v1"))
     sql(target, loss.format(table=table))
-    with pytest.raises(BadData, match="stage it again"):
+    with pytest.raises(PermanentError, match="stage it again"):
         target.check("v1")
 
 
@@ -129,7 +131,7 @@ def test_readers_need_no_right_to_write(target: SqliteTarget) -> None:
 def test_a_file_that_is_no_database_is_named(target: SqliteTarget) -> None:
     target.path.parent.mkdir(parents=True)
     target.path.write_bytes(b"not a database, but long enough to look like one" * 50)
-    with pytest.raises(BadData, match=r"recommendations.db: file is not a database; move the file away and publish again"):
+    with pytest.raises(PermanentError, match=r"recommendations.db: file is not a database; move the file away and publish again"):
         publish(target, "v1", "one")
 
 

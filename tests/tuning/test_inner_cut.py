@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 
-from hybridrec.base.config import Split
-from hybridrec.base.errors import BadData
+from hybridrec.base.config import SplitMethod
+from hybridrec.base.errors import PermanentError
 from hybridrec.tuning.inner_cut import inner_cut
 from hybridrec.types import TrainingData
 
@@ -19,7 +19,7 @@ from hybridrec.types import TrainingData
 PAIRS = [(0, 0, 9), (0, 1, 5), (0, 2, 2), (0, 3, 1), (1, 0, 8), (1, 2, 7), (1, 4, 3), (2, 1, 6), (2, 4, 4), (3, 5, 1)]
 
 
-def data_of(pairs: Sequence[tuple[int, int, float]], split: Split, n_users: int = 5, n_items: int = 7) -> TrainingData:
+def data_of(pairs: Sequence[tuple[int, int, float]], split: SplitMethod, n_users: int = 5, n_items: int = 7) -> TrainingData:
     """Training data of (user, item, days) with weight 1 / (1 + days); an item is 10 days older than its oldest pair."""
     users, items, days = (np.array(column) for column in zip(*sorted(pairs), strict=True))
     starts = np.searchsorted(users, np.arange(n_users + 1)).astype(np.int32)
@@ -30,7 +30,7 @@ def data_of(pairs: Sequence[tuple[int, int, float]], split: Split, n_users: int 
     return TrainingData(matrix, days.astype(np.float64), frames[0], ages, frames[1], seed=1, threads=1, split=split)
 
 
-def random_data(split: Split) -> TrainingData:
+def random_data(split: SplitMethod) -> TrainingData:
     """200 users with about 12 of 60 items each, at whole days so that moments are shared."""
     rng = np.random.default_rng(3)
     users, items = np.nonzero(rng.random((200, 60)) < 0.2)
@@ -85,7 +85,7 @@ def test_random_per_user_draws_a_share_and_leaves_each_user_something() -> None:
 
 
 @pytest.mark.parametrize("split", ["time", "last_per_user", "random_per_user"])
-def test_no_held_out_pair_is_left_and_a_seed_gives_one_cut(split: Split) -> None:
+def test_no_held_out_pair_is_left_and_a_seed_gives_one_cut(split: SplitMethod) -> None:
     data = random_data(split)
     cut = inner_cut(data, share=0.1, seed=5, max_users=30)
     assert len(cut.labels.users) == 30
@@ -104,10 +104,10 @@ def test_no_held_out_pair_is_left_and_a_seed_gives_one_cut(split: Split) -> None
 
 
 @pytest.mark.parametrize("split", ["time", "last_per_user", "random_per_user"])
-def test_nobody_to_judge_is_refused(split: Split) -> None:
+def test_nobody_to_judge_is_refused(split: SplitMethod) -> None:
     nothing = data_of([(0, 1, 3), (1, 1, 3)], split)
-    with pytest.raises(BadData, match="inner cut: no user of 5 has both a pair held out and a history left, of 2 pairs"):
+    with pytest.raises(PermanentError, match="inner cut: no user of 5 has both a pair held out and a history left, of 2 pairs"):
         inner_cut(nothing, share=0.1, seed=0)
     empty = replace(nothing, matrix=csr_array((5, 7), dtype=np.float32), last_event_day=np.zeros(0))
-    with pytest.raises(BadData, match="of 0 pairs"):
+    with pytest.raises(PermanentError, match="of 0 pairs"):
         inner_cut(empty, share=0.1, seed=0)

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Settings:
     the home.
     spark: "connect" (one server a night), "submit" (Spark jobs go to a cluster), or a Spark master for sessions of their own ("local[2]").
     target: name of the publish target, a file under `targets/`.
-    skip: members of extension folders that are switched off, as "models.two_tower".
+    skip: extensions that are switched off, as "models.two_tower".
     threads: compute threads of one process.
     """
 
@@ -115,5 +115,5 @@ class Settings:
 
 def _threads(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text)):
-        raise BadData(f"HYBRIDREC_THREADS is {text!r}, expected a whole number from 1 on: the compute threads of one process")
+        raise PermanentError(f"HYBRIDREC_THREADS is {text!r}, expected a whole number from 1 on: the compute threads of one process")
     return int(text)

@@ -71,10 +71,10 @@ def text_vectors(items: pd.DataFrame, max_terms: int) -> csr_array:
 
     words = TfidfVectorizer(max_features=max_terms, strip_accents="unicode", sublinear_tf=True, dtype=np.float32)
     analyse = words.build_analyzer()
-    found = texts(items)
-    if not any(analyse(text) for text in found):
+    documents = texts(items)
+    if not any(analyse(text) for text in documents):
         return without_columns(len(items))
-    return as_csr(words.fit_transform(found))
+    return as_csr(words.fit_transform(documents))
 
 
 def texts(items: pd.DataFrame) -> pd.Series:

@@ -13,8 +13,8 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from hybridrec.base.config import Config
-from hybridrec.runs.run import Fold, Run
-from hybridrec.splitting import likes, splits
+from hybridrec.runs.run import Run, Split
+from hybridrec.splitting import likes, stages
 from hybridrec.storage import store
 from hybridrec.tables import GONE, Table, spark_type, table
 
@@ -75,12 +75,12 @@ def positive_events(spark: SparkSession, run: Run) -> DataFrame:
     positive, low = positive.withColumn("calendar_at", calendar), low_ratings(spark, run)
     n_items = n_rows(run, "model_items")
     if low is None:
-        return splits.with_stage(positive, run.manifest, n_items)
+        return stages.with_stage(positive, run.manifest, n_items)
     if run.config.split == "time":
-        return likes.mark_disliked(splits.with_stage(positive, run.manifest, n_items), low)
-    # without a calendar a disliked pair is no label of any fold: it is out before labels are drawn
+        return likes.mark_disliked(stages.with_stage(positive, run.manifest, n_items), low)
+    # without a calendar a disliked pair is no label of any split: it is out before labels are drawn
     liked = likes.mark_disliked(positive, low).where("disliked_stage is null").drop("disliked_stage")
-    return splits.with_stage(liked, run.manifest, n_items)
+    return stages.with_stage(liked, run.manifest, n_items)
 
 
 def low_ratings(spark: SparkSession, run: Run) -> DataFrame | None:
@@ -91,7 +91,7 @@ def low_ratings(spark: SparkSession, run: Run) -> DataFrame | None:
     numbered = _numbered(spark, run, low)
     if run.config.split != "time":
         return numbered.withColumn("stage", F.lit(0))
-    return splits.with_stage(numbered, run.manifest, n_rows(run, "model_items"))
+    return stages.with_stage(numbered, run.manifest, n_rows(run, "model_items"))
 
 
 def _events_before(spark: SparkSession, run: Run) -> DataFrame:
@@ -114,12 +114,12 @@ def event_weight(weights: dict[str, float]) -> Column:
     return F.when(F.col("event_type") == "rating", by_type * F.greatest(stars, F.lit(0.1))).otherwise(by_type)
 
 
-def interactions(events: DataFrame, fold: Fold, config: Config) -> DataFrame:
-    """model_interactions of a fold: one row per pair, weights decayed by their age at the cut where there is a calendar."""
-    age = age_days(F.col("event_at"), fold) if config.split == "time" else F.lit(0.0)
+def interactions(events: DataFrame, split: Split, config: Config) -> DataFrame:
+    """model_interactions of a split: one row per pair, weights decayed by their age at the cut where there is a calendar."""
+    age = age_days(F.col("event_at"), split) if config.split == "time" else F.lit(0.0)
     decayed = F.col("weight") * F.pow(F.lit(0.5), age / F.lit(config.half_life_days))
     pairs = (
-        splits.history(events, fold)
+        stages.history(events, split)
         .groupBy("user_idx", "item_idx")
         .agg(
             (F.sum(_as_integer(decayed)) / UNIT).alias("weight"),
@@ -136,25 +136,25 @@ def n_rows(run: Run, name: str) -> int:
     return store.read_manifest(run.dataset(name)).rows
 
 
-def labels(events: DataFrame, fold: Fold, config: Config, n_users: int, disliked: DataFrame | None = None) -> DataFrame:
-    """model_labels of a fold: pairs that are held out and not in the history, of at most config.max_label_users users.
+def labels(events: DataFrame, split: Split, config: Config, n_users: int, disliked: DataFrame | None = None) -> DataFrame:
+    """model_labels of a split: pairs that are held out and not in the history, of at most config.max_label_users users.
 
     n_users: of the run; so many are not counted again where there can be no more than the limit.
-    disliked: model_disliked of the fold, pairs that no list will hold.
+    disliked: model_disliked of the split, pairs that no list will hold.
     """
-    by_pair = splits.labelled(events, fold).groupBy("user_idx", "item_idx")
+    by_pair = stages.labelled(events, split).groupBy("user_idx", "item_idx")
     pairs = by_pair.agg(F.max("weight").alias("gain"), F.min("position").alias("position"))
-    known = splits.history(events, fold).select("user_idx", "item_idx").distinct()
+    known = stages.history(events, split).select("user_idx", "item_idx").distinct()
     known = known if disliked is None else known.union(disliked.select("user_idx", "item_idx"))
     fresh = pairs.join(known, ["user_idx", "item_idx"], "left_anti")
     if n_users > config.max_label_users:
-        fresh = splits.sample_users(fresh, config.max_label_users, config.seed)
+        fresh = stages.sample_users(fresh, config.max_label_users, config.seed)
     return as_declared(fresh, table("model_labels"))
 
 
-def age_days(at: Column, fold: Fold) -> Column:
-    """Days from a time to the fold's cut."""
-    micros = F.unix_micros(F.lit(fold.cut)) - F.unix_micros(at)
+def age_days(at: Column, split: Split) -> Column:
+    """Days from a time to the split's cut."""
+    micros = F.unix_micros(F.lit(split.cut)) - F.unix_micros(at)
     return micros / F.lit(DAY_SECONDS * 1e6)
 
 

@@ -27,7 +27,7 @@ def project(rows: csr_array, dims: int, seed: int) -> Floats:
     n_dims = min(dims, min(rows.shape) - 1)
     if n_dims < 1:
         return np.zeros((rows.shape[0], 0), dtype=np.float32)
-    found = TruncatedSVD(n_dims, random_state=seed).fit_transform(rows)
-    lengths = np.linalg.norm(found, axis=1)
-    scaled: Floats = (found / max(lengths[lengths > 0].mean(), 1e-9) if lengths.any() else found).astype(np.float32)
+    projected = TruncatedSVD(n_dims, random_state=seed).fit_transform(rows)
+    lengths = np.linalg.norm(projected, axis=1)
+    scaled: Floats = (projected / max(lengths[lengths > 0].mean(), 1e-9) if lengths.any() else projected).astype(np.float32)
     return scaled

@@ -109,8 +109,8 @@ def own_draws(seed: int, rng: np.random.Generator) -> np.random.Generator:
 
 def gathered(rows: Tensor) -> Tensor:
     """The rows of all processes in the order of the batch; gradients flow back to the process that a row came from."""
-    found: Tensor = _Gathered.apply(rows) if is_shared() else rows
-    return found
+    rows_of_all: Tensor = _Gathered.apply(rows) if is_shared() else rows
+    return rows_of_all
 
 
 class _Gathered(torch.autograd.Function):  # type: ignore[misc]  # torch is untyped

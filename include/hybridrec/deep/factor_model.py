@@ -53,7 +53,7 @@ class FactorModel(DotProductModel[Options]):
 
     def fit(self, data: TrainingData) -> dict[str, float]:
         """Train on all pairs but the held-out ones, which say when to stop."""
-        from hybridrec.deep.factors import FactorLesson
+        from hybridrec.deep.factors import FactorTask
         from hybridrec.deep.networks.factors import Factors
         from hybridrec.deep.networks.field_sum import embed
         from hybridrec.deep.sampling import negatives
@@ -66,9 +66,9 @@ class FactorModel(DotProductModel[Options]):
         items = item_fields(learnt, np.zeros((data.matrix.shape[1], 0), np.float32)).only(self.ITEM_FIELDS)
         with reproducible(data.seed):
             network = Factors(users.layout, items.layout, config.factors)
-            lesson = FactorLesson(network, users, items, cut, negatives(cut.matrix), config.negatives, self.loss())
-            schedule = replace(config, weight_decay=_weight_decay(config, lesson.n_examples))
-            best = train(lesson, schedule, data.seed, type(self).__module__.removeprefix("hybridrec."))
+            task = FactorTask(network, users, items, cut, negatives(cut.matrix), config.negatives, self.loss())
+            schedule = replace(config, weight_decay=_weight_decay(config, task.n_examples))
+            best = train(task, schedule, data.seed, type(self).__module__.removeprefix("hybridrec."))
             self.vectors = Vectors(embed(network.users, users), embed(network.items, items), items.described())
         return {"epochs": float(best.epoch), "held_out_ndcg": best.judgement, "loss": best.loss}
 

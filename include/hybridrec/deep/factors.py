@@ -27,8 +27,8 @@ Loss = Callable[[Tensor, Tensor, Tensor, int], Tensor]
 
 
 @dataclass(frozen=True)
-class FactorLesson:
-    """Pairs of a fold as examples for two sums of embeddings. users, items: the fold's tables."""
+class FactorTask:
+    """Pairs of a split as examples for two sums of embeddings. users, items: the split's tables."""
 
     network: Factors
     users: FieldTable

@@ -68,11 +68,11 @@ class FieldTable:
 
     def only(self, names: tuple[str, ...]) -> FieldTable:
         """The table without the fields that are not named; dense numbers are a field called `content`."""
-        kept = [place for place, name in enumerate(self.layout.names) if name in names]
+        kept = [index for index, name in enumerate(self.layout.names) if name in names]
         bags = {name: bag for name, bag in self.bags.items() if name in names}
         dense = self.dense if "content" in names else self.dense[:, :0]
         sizes = {name: size for name, size in self.layout.bags.items() if name in names}
-        layout = Layout(tuple(self.layout.names[place] for place in kept), self.layout.n_codes, sizes, dense.shape[1])
+        layout = Layout(tuple(self.layout.names[index] for index in kept), self.layout.n_codes, sizes, dense.shape[1])
         return FieldTable(layout, np.ascontiguousarray(self.codes[:, kept]), bags, dense)
 
     def with_bag(self, name: str, bag: csr_array) -> FieldTable:
@@ -91,8 +91,8 @@ class FieldTable:
     def described(self) -> NDArray[np.bool_]:
         """Whether anything is known of a row, bool (n_rows,)."""
         parts = [self.codes.any(axis=1), self.dense.any(axis=1), *(np.diff(bag.indptr) > 0 for bag in self.bags.values())]
-        found: NDArray[np.bool_] = np.logical_or.reduce(parts)
-        return found
+        is_described: NDArray[np.bool_] = np.logical_or.reduce(parts)
+        return is_described
 
     def save(self, folder: Path, name: str) -> None:
         """Write arrays as .npy files and the layout as JSON."""
@@ -121,12 +121,12 @@ class Context(NamedTuple):
 
     def codes(self, days: NDArray[np.float64]) -> dict[str, Ints]:
         """Codes by field of pairs of this age."""
-        found = {"hour": (days % 1 * HOURS).astype(np.int32), "weekday": (days % WEEKDAYS).astype(np.int32)}
-        return {name: found[name] + np.int32(first) for name, first in self.firsts.items()}
+        raw = {"hour": (days % 1 * HOURS).astype(np.int32), "weekday": (days % WEEKDAYS).astype(np.int32)}
+        return {name: raw[name] + np.int32(first) for name, first in self.firsts.items()}
 
 
 def user_fields(data: TrainingData) -> FieldTable:
-    """The users of a fold. Their histories are no part of it: see `newest` and FieldTable.with_bag.
+    """The users of a split. Their histories are no part of it: see `newest` and FieldTable.with_bag.
 
     Where the calendar is known there is room for the context: the fields of CONTEXT, unknown until they are filled in.
     """
@@ -144,7 +144,7 @@ def user_fields(data: TrainingData) -> FieldTable:
 
 
 def item_fields(data: TrainingData, dense: Floats) -> FieldTable:
-    """The items of a fold. dense: float32 (n_items, n_dense), content vectors or no columns."""
+    """The items of a split. dense: float32 (n_items, n_dense), content vectors or no columns."""
     items, n_users = data.items, np.bincount(data.matrix.indices, minlength=data.matrix.shape[1])
     columns = {
         "item": id_codes(n_users),
@@ -252,8 +252,8 @@ def _table(columns: Mapping[str, Ints]) -> FieldTable:
     kept = {name: column for name, column in columns.items() if len(np.unique(column)) > 1}
     n_rows = len(next(iter(columns.values())))
     codes, n_codes = np.zeros((n_rows, len(kept)), dtype=np.int32), 1
-    for place, column in enumerate(kept.values()):
-        codes[:, place] = np.where(column > 0, column + n_codes - 1, 0)
+    for index, column in enumerate(kept.values()):
+        codes[:, index] = np.where(column > 0, column + n_codes - 1, 0)
         n_codes += int(column.max())
     return FieldTable(Layout(tuple(kept), n_codes, {}), codes, {}, np.zeros((n_rows, 0), dtype=np.float32))
 

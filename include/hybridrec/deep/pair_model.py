@@ -60,7 +60,7 @@ class PairModel(ABC):
 
     def fit(self, data: TrainingData) -> dict[str, float]:
         """Train on all pairs but the held-out ones, which say when to stop."""
-        from hybridrec.deep.pairs import PairLesson
+        from hybridrec.deep.pairs import PairTask
         from hybridrec.deep.sampling import negatives
         from hybridrec.deep.training_loop import reproducible, train
 
@@ -71,10 +71,10 @@ class PairModel(ABC):
         bags = newest(cut.matrix, cut.days, config.history_items)
         with reproducible(data.seed):
             self.fitted = self._new_network()
-            lesson = PairLesson(
+            task = PairTask(
                 self.fitted, self.users, self.items, bags, cut, negatives(data.matrix), config.negatives, config.id_dropout, data.seed
             )
-            best = train(lesson, config, data.seed, self._name())
+            best = train(task, config, data.seed, self._name())
         return {"epochs": float(best.epoch), "held_out_ndcg": best.judgement, "loss": best.loss}
 
     def score_pairs(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:

@@ -1,6 +1,6 @@
 """Negatives for sampled losses: half of them from all items alike, half by the root of the popularity.
 
-Popular items are what a pool of candidates is made of, so a model must learn to tell them apart; uniform ones keep
+Popular items are what a set of candidates is made of, so a model must learn to tell them apart; uniform ones keep
 the long tail in its place.
 """
 
@@ -32,15 +32,15 @@ class Negatives(NamedTuple):
 
     def draw(self, n_rows: int, n_columns: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Items, int64 (n_rows, n_columns)."""
-        found: NDArray[np.int64] = np.searchsorted(self.upto, rng.random((n_rows, n_columns)), side="right")
-        return np.minimum(found, len(self.upto) - 1)
+        drawn: NDArray[np.int64] = np.searchsorted(self.upto, rng.random((n_rows, n_columns)), side="right")
+        return np.minimum(drawn, len(self.upto) - 1)
 
     def were_chosen(self, users: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether users (n,) chose items (n, m), bool (n, m): such a pair is no negative."""
         pairs = users[:, None] * len(self.upto) + items
-        places = np.minimum(np.searchsorted(self.chosen, pairs), len(self.chosen) - 1)
-        found: NDArray[np.bool_] = self.chosen[places] == pairs
-        return found
+        indices = np.minimum(np.searchsorted(self.chosen, pairs), len(self.chosen) - 1)
+        is_chosen: NDArray[np.bool_] = self.chosen[indices] == pairs
+        return is_chosen
 
 
 def negatives(matrix: csr_array) -> Negatives:

@@ -14,12 +14,12 @@ from torch.nn import functional as F
 from hybridrec.deep.distributed import first_row, gathered
 from hybridrec.deep.networks.sides import Inputs
 from hybridrec.deep.networks.two_towers import TwoTowers
-from hybridrec.deep.pairs import PairLesson, forget
+from hybridrec.deep.pairs import PairTask, forget
 
 
 @dataclass(frozen=True)
-class TowerLesson(PairLesson):
-    """The pairs of a fold; its negatives are only what the held-out pairs are ranked against."""
+class TowerTask(PairTask):
+    """The pairs of a split; its negatives are only what the held-out pairs are ranked against."""
 
     network: TwoTowers
 

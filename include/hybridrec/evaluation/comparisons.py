@@ -62,13 +62,13 @@ def compare(pairs: list[Pair], lists: JudgedLists, segment: str, how: Resampling
     means, resampled = differences.mean(axis=0), resampled_means(differences, how.samples, how.seed)
     rows = []
     for column, pair in enumerate(pairs):
-        found = interval(means[column], resampled[:, column])
-        rows.append(Comparison(pair.question, pair.ours[1], pair.theirs[1], segment, f"ndcg@{pair.k}", *found, n_users=len(differences)))
+        estimate = interval(means[column], resampled[:, column])
+        rows.append(Comparison(pair.question, pair.ours[1], pair.theirs[1], segment, f"ndcg@{pair.k}", *estimate, n_users=len(differences)))
     return rows
 
 
 def compare_lists(lists: JudgedLists, how: Resampling) -> list[Comparison]:
-    """In every segment: each list against the default strategy, each strategy against popularity and the best single source."""
+    """In every segment: each list against the default strategy, each strategy against popularity and the best single retriever."""
     default = default_list(lists)
     rows = []
     for segment in JUDGED_SEGMENTS:
@@ -79,7 +79,7 @@ def compare_lists(lists: JudgedLists, how: Resampling) -> list[Comparison]:
 
 
 def _pairs(lists: JudgedLists, default: Key, k: int) -> list[Pair]:
-    best, popular = best_source(lists, k), ("source", POPULARITY)
+    best, popular = best_retriever(lists, k), ("source", POPULARITY)
     pairs = [Pair("strategy", key, default, k) for key in lists.judged if key != default]
     for key in (key for key in lists.judged if key[0] == "strategy"):
         pairs += [Pair("strategy", key, popular, k)] if popular in lists.judged else []
@@ -87,10 +87,10 @@ def _pairs(lists: JudgedLists, default: Key, k: int) -> list[Pair]:
     return pairs
 
 
-def best_source(lists: JudgedLists, k: int) -> Key | None:
-    """The source with the highest mean NDCG of these users, the first by name of equals; None without a source."""
-    sources = sorted(key for key in lists.judged if key[0] == "source")
-    return max(sources, key=lambda key: float(lists.quality(key, k).mean()), default=None)
+def best_retriever(lists: JudgedLists, k: int) -> Key | None:
+    """The retriever with the highest mean NDCG of these users, the first by name of equals; None without a retriever."""
+    retrievers = sorted(key for key in lists.judged if key[0] == "source")
+    return max(retrievers, key=lambda key: float(lists.quality(key, k).mean()), default=None)
 
 
 def default_list(lists: JudgedLists) -> Key:
@@ -113,7 +113,7 @@ def decide(lists: JudgedLists, comparisons: list[Comparison], k: int) -> dict[st
             name, reason = better[0].name, f"better than the default with the whole 95 % interval above 0. {better[0].text()}"
         else:
             name, reason = default, _why_default(lists, segment, rivals)
-        choices[segment] = Choice(cast(Kind, kinds.get(name, kind)), name, reason + _beside_best_source(of_segment, name))
+        choices[segment] = Choice(cast(Kind, kinds.get(name, kind)), name, reason + _beside_best_retriever(of_segment, name))
     return choices
 
 
@@ -130,9 +130,9 @@ def _users(n: int) -> str:
     return "1 user" if n == 1 else f"{n} users"
 
 
-def _beside_best_source(of_segment: list[Comparison], name: str) -> str:
+def _beside_best_retriever(of_segment: list[Comparison], name: str) -> str:
     rows = [row for row in of_segment if row.question == "best_source" and row.name == name]
-    return f". Against the best single source: {rows[0].text()}" if rows else ""
+    return f". Against the best single retriever: {rows[0].text()}" if rows else ""
 
 
 def as_columns(rows: list[Comparison]) -> list[dict[str, object]]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def write_policy_of(run: Run, folder: Path) -> None:
-    """Tonight's policy as a folder of its own: evaluate's decision and the fitted strategies."""
+    """The challenger's policy as a folder of its own: evaluate's decision and the fitted strategies."""
     save_policy(run, read_choices(run.artefact("decision") / DECISION), folder)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hybridrec.policy.policy import Choice
     from hybridrec.runs.run import Run
 
-SERVED, TONIGHT = "served", ("policy", "tonight")
+SERVED, CHALLENGER = "served", ("policy", "tonight")
 Texts = NDArray[np.str_]
 
 
@@ -44,9 +44,9 @@ class Weighed(NamedTuple):
 
 def served_users(run: Run) -> dict[str, int]:
     """How many users get a list tonight, by segment; empty for a run that is only judged."""
-    if "final" not in run.folds:
+    if "full" not in run.splits:
         return {}
-    lengths = run.read("model_user_features", "final", ["user_n_items"])["user_n_items"].to_numpy()
+    lengths = run.read("model_user_features", "full", ["user_n_items"])["user_n_items"].to_numpy()
     n_light = int(np.count_nonzero(lengths <= run.config.light_max_items))
     n_users = store.read_manifest(run.dataset("model_users")).rows
     return {"none": n_users - len(lengths), "light": n_light, "heavy": len(lengths) - n_light}
@@ -71,21 +71,21 @@ def weighed(values: Doubles, segments: Texts, users: dict[str, int], how: Resamp
 
 
 def judge_served(lists: JudgedLists, choices: dict[str, Choice], users: dict[str, int], k: int, how: Resampling) -> Served:
-    """NDCG at k of each list, and of tonight's choice for each segment against the best single source and popularity."""
+    """NDCG at k of each list, and of tonight's choice for each segment against the best single retriever and popularity."""
     judged = judged_segments(lists.segments, users)
     if not judged:
         return Served([], [], users, judged)
     columns = {key: lists.quality(key, k) for key in lists.judged}
-    columns[TONIGHT] = _as_chosen(lists, choices, k)
-    found = weighed(np.stack(list(columns.values()), axis=1), lists.segments, users, how)
+    columns[CHALLENGER] = _as_chosen(lists, choices, k)
+    weighed_means = weighed(np.stack(list(columns.values()), axis=1), lists.segments, users, how)
     n_judged, at = sum(judged.values()), {key: column for column, key in enumerate(columns)}
     rows: list[dict[str, object]] = []
     for (kind, name), column in at.items():
-        mean, low, high = interval(float(found.means[column]), found.resampled[:, column])
+        mean, low, high = interval(float(weighed_means.means[column]), weighed_means.resampled[:, column])
         row = {"kind": kind, "name": name, "segment": SERVED, "metric": f"ndcg@{k}", "value": mean, "low": low, "high": high}
         rows.append(row | {"n_users": n_judged})
-    rivals = dict.fromkeys(key for key in (_best_source(found.means, at), ("source", POPULARITY)) if key in at)
-    return Served(rows, [_difference(found, at, rival, k, n_judged) for rival in rivals], users, judged)
+    rivals = dict.fromkeys(key for key in (_best_retriever(weighed_means.means, at), ("source", POPULARITY)) if key in at)
+    return Served(rows, [_difference(weighed_means, at, rival, k, n_judged) for rival in rivals], users, judged)
 
 
 def compare_served(
@@ -95,8 +95,8 @@ def compare_served(
     judged = judged_segments(segments, users)
     if not judged:
         return []
-    found = weighed((ours - theirs)[:, None], segments, users, how)
-    return [_comparison(names, k, float(found.means[0]), found.resampled[:, 0], sum(judged.values()))]
+    weighed_means = weighed((ours - theirs)[:, None], segments, users, how)
+    return [_comparison(names, k, float(weighed_means.means[0]), weighed_means.resampled[:, 0], sum(judged.values()))]
 
 
 def _as_chosen(lists: JudgedLists, choices: dict[str, Choice], k: int) -> Doubles:
@@ -108,16 +108,18 @@ def _as_chosen(lists: JudgedLists, choices: dict[str, Choice], k: int) -> Double
     return quality
 
 
-def _best_source(means: Doubles, at: dict[Key, int]) -> Key | None:
-    """The source with the highest mean, the first by name of equals."""
-    sources = sorted(key for key in at if key[0] == "source")
-    return max(sources, key=lambda key: float(means[at[key]]), default=None)
+def _best_retriever(means: Doubles, at: dict[Key, int]) -> Key | None:
+    """The retriever with the highest mean, the first by name of equals."""
+    retrievers = sorted(key for key in at if key[0] == "source")
+    return max(retrievers, key=lambda key: float(means[at[key]]), default=None)
 
 
-def _difference(found: Weighed, at: dict[Key, int], rival: Key, k: int, n_judged: int) -> Comparison:
-    ours, theirs = at[TONIGHT], at[rival]
-    difference = float(found.means[ours] - found.means[theirs])
-    return _comparison((TONIGHT[1], rival[1]), k, difference, found.resampled[:, ours] - found.resampled[:, theirs], n_judged)
+def _difference(weighed_means: Weighed, at: dict[Key, int], rival: Key, k: int, n_judged: int) -> Comparison:
+    ours, theirs = at[CHALLENGER], at[rival]
+    difference = float(weighed_means.means[ours] - weighed_means.means[theirs])
+    return _comparison(
+        (CHALLENGER[1], rival[1]), k, difference, weighed_means.resampled[:, ours] - weighed_means.resampled[:, theirs], n_judged
+    )
 
 
 def _comparison(names: tuple[str, str], k: int, difference: float, resampled: Doubles, n_judged: int) -> Comparison:

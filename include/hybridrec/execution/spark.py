@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.private_files import UMASK, write_private
 from hybridrec.base.settings import Settings
 from hybridrec.execution.task_records import spark_time
@@ -112,21 +112,21 @@ def _submitted_session(settings: Settings) -> SparkSession:
     builder = SparkSession.builder
     for key, value in conf.items():
         builder = builder.config(key, value)
-    found = builder.getOrCreate()
+    session = builder.getOrCreate()
     if settings.is_remote:
-        _require_s3a(found, settings)
-    return found
+        _require_s3a(session, settings)
+    return session
 
 
 def _require_s3a(session: SparkSession, settings: Settings) -> None:
-    """BadData with the remedy unless the cluster's Hadoop can read the storage's address."""
+    """PermanentError with the remedy unless the cluster's Hadoop can read the storage's address."""
     from py4j.protocol import Py4JJavaError
 
     hadoop = session.sparkContext._jvm.org.apache.hadoop
     try:
         hadoop.fs.FileSystem.getFileSystemClass("s3a", session.sparkContext._jsc.hadoopConfiguration())
     except Py4JJavaError:
-        raise BadData(
+        raise PermanentError(
             f"HYBRIDREC_SPARK=submit: this cluster cannot read {settings.storage}, it has no S3A; add its jars "
             f"(spark.jars.packages org.apache.hadoop:hadoop-aws:{hadoop.util.VersionInfo.getVersion()}), let HYBRIDREC_STORAGE name "
             "a folder that all of its machines share, or run Spark on one machine with HYBRIDREC_SPARK=connect"
@@ -147,9 +147,9 @@ def _own_session(settings: Settings) -> SparkSession:
         conf.pop("spark.authenticate")
     for key, value in conf.items():
         builder = builder.config(key, value)
-    found = builder.getOrCreate()
-    found.sparkContext.setLogLevel("ERROR")
-    return found
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    return session
 
 
 def _folders(settings: Settings) -> dict[str, str]:
@@ -169,16 +169,16 @@ def _temporary_files(folder: Path) -> str:
 
 
 def require_java() -> None:
-    """BadData with the remedy unless Java 17 or newer can be started."""
+    """PermanentError with the remedy unless Java 17 or newer can be started."""
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
     remedy = "Spark needs Java 17 or newer; install it, on Debian or Ubuntu: apt-get install openjdk-17-jre-headless"
     if not java or not Path(java).exists():
-        raise BadData(f"no Java found (JAVA_HOME={home or 'unset'}, none on PATH). {remedy}")
+        raise PermanentError(f"no Java found (JAVA_HOME={home or 'unset'}, none on PATH). {remedy}")
     text = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
     match = re.search(r'version "(\d+)', text)
     if not match or int(match[1]) < 17:
-        raise BadData(f"{java} is {match[1] if match else 'no Java'}: {text.splitlines()[:1]}. {remedy}")
+        raise PermanentError(f"{java} is {match[1] if match else 'no Java'}: {text.splitlines()[:1]}. {remedy}")
 
 
 def start_server(settings: Settings, name: str) -> Server:
@@ -361,7 +361,7 @@ def _peak_mib(pid: int) -> float:
 
 def _state_path(settings: Settings, name: str) -> Path:
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,160}", name):
-        raise BadData(f"Spark session name {name!r}: letters, digits, '_', '.' and '-' only")
+        raise PermanentError(f"Spark session name {name!r}: letters, digits, '_', '.' and '-' only")
     folder = settings.home / "spark"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{name}.json"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from hybridrec.base.errors import BadData, explain_os_error
+from hybridrec.base.errors import PermanentError, explain_os_error
 from hybridrec.base.settings import Settings
 from hybridrec.runs.run import run_folder
 from hybridrec.storage import shared_files, store
@@ -77,8 +77,8 @@ def alarm_time() -> Iterator[None]:
 def read_records(folder: Path) -> list[TaskRecord]:
     """The task records below a run's or a warehouse's folder, in the order of their start."""
     names = [name for name in shared_files.children(folder / "tasks") if name.endswith(".json")]
-    found = [TaskRecord(**json.loads(shared_files.read_text(folder / "tasks" / name))) for name in names]
-    return sorted(found, key=lambda record: record.started_at)
+    records = [TaskRecord(**json.loads(shared_files.read_text(folder / "tasks" / name))) for name in names]
+    return sorted(records, key=lambda record: record.started_at)
 
 
 def write_record(values: dict[str, Any]) -> None:
@@ -87,7 +87,7 @@ def write_record(values: dict[str, Any]) -> None:
     try:
         if path and shared_files.children(path.parent.parent):
             shared_files.write_text(path, store.as_json(asdict(current)))
-    except (OSError, BadData) as error:  # the record is a courtesy: it must not turn a success into a failure
+    except (OSError, PermanentError) as error:  # the record is a courtesy: it must not turn a success into a failure
         log.warning("no task record: %s", explain_os_error(error) if isinstance(error, OSError) else error)
 
 

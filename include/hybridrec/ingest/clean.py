@@ -1,6 +1,6 @@
 """Clean one core table of a source: what has landed, judged row by row, merged into what is there.
 
-The outcome is a candidate: it becomes the table once its check has accepted it (hybridrec.ingest.quality).
+The outcome is a pending state: it becomes the table once its check has accepted it (hybridrec.ingest.quality).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridrec.base.config import Config
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.ingest import cleaning, identity, partitions, waiting
 from hybridrec.ingest.findings import Findings, find, write_findings
@@ -65,13 +65,13 @@ class _Job:
 
 
 def clean_table(spark: SparkSession, settings: Settings, source: str, name: str, config: Config) -> store.Manifest:
-    """Raw to core for one table; refused rows go to quarantine_<name>. Returns the candidate.
+    """Raw to core for one table; refused rows go to quarantine_<name>. Returns the pending state.
 
     core_events are merged by day. core_items and core_users are replaced, and keep the rows that a full delivery lacks as such that
-    have left. Without item or user files the ids that events name are added to the table. BadData leaves the core table as it was.
+    have left. Without item or user files the ids that events name are added to the table. PermanentError leaves the core table as it was.
     """
     if name not in CORE_TABLES:
-        raise BadData(f"table {name!r}: choose from {', '.join(CORE_TABLES)}")
+        raise PermanentError(f"table {name!r}: choose from {', '.join(CORE_TABLES)}")
     spark.conf.set("spark.sql.session.timeZone", "UTC")  # a cluster's own zone would shift naive time stamps
     landing = read_landing(settings, source)
     origin = _origin(settings, landing, name, config)  # before anything is read: what is committed meanwhile is not in it
@@ -115,7 +115,7 @@ def _origin(settings: Settings, landing: Landing, name: str, config: Config) -> 
 def _known_states(dataset: Path) -> list[store.Manifest]:
     """The state that counts and the one that waits for its check, if they differ."""
     current = [store.read_manifest(dataset)] if store.is_committed(dataset) else []
-    proposed = store.candidate(dataset)
+    proposed = store.pending(dataset)
     return current + ([proposed] if proposed and proposed.content_hash not in [state.content_hash for state in current] else [])
 
 
@@ -166,9 +166,9 @@ def _keep(job: _Job, judged: _Judged) -> store.Manifest:
     quarantine = table(f"quarantine_{name}")
     partitions.replace_all(job.warehouse / quarantine.name, quarantine, cleaning.quarantined(frame), made_from)
     notes = judged.notes | {"events that had waited for the catalogue": waited.get("", 0)}
-    found = find(name, frame, delivered, notes, judged.warnings)
-    _say(found)
-    write_findings(job.warehouse, found)
+    findings = find(name, frame, delivered, notes, judged.warnings)
+    _say(findings)
+    write_findings(job.warehouse, findings)
     cleaning.require_mostly_good(name, delivered, job.config.max_bad_share)
     good = cleaning.good_rows(frame, job.definition)
     if not events:
@@ -181,9 +181,11 @@ def _keep(job: _Job, judged: _Judged) -> store.Manifest:
     return manifest
 
 
-def _say(found: Findings) -> None:
-    log.info("%s: %d good, refused %s, values dropped %s, %s", found.table, found.good, found.refused, found.mended, found.notes)
-    for warning in found.warnings:
+def _say(findings: Findings) -> None:
+    log.info(
+        "%s: %d good, refused %s, values dropped %s, %s", findings.table, findings.good, findings.refused, findings.mended, findings.notes
+    )
+    for warning in findings.warnings:
         log.warning(warning)
 
 
@@ -231,7 +233,7 @@ def _event_rules(job: _Job) -> cleaning.EventRules:
         folder = job.warehouse / "core_items"
         names = {file for state in _known_states(folder) for file in state.files}
         if not names:
-            raise BadData("core_events: events are held against core_items, which is not there; clean core_items first")
+            raise PermanentError("core_events: events are held against core_items, which is not there; clean core_items first")
         catalogue = tuple(shared_files.spark_path(path) for path in shared_files.fetch(folder / name for name in sorted(names)))
     n_removed = len(removed_ids(job.warehouse))
     return cleaning.EventRules(job.landing.landed_at, catalogue, _spark_files(job.warehouse / "core_users") if n_removed else (), n_removed)

@@ -15,7 +15,7 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.ingest.casting import as_declared, as_text, fits, is_header, is_too_long, source_file
 from hybridrec.storage import shared_files
 from hybridrec.tables import MAX_ID, Table, spark_type
@@ -81,8 +81,8 @@ def _typed(raw: DataFrame, table: Table) -> DataFrame:
         source_file(raw).alias("_file"),
     )
     judged_columns = [c for c in declared if c in present or c.required]
-    found = [_fault(c, c not in present or fits(types[c.name], c)).alias(c.name) for c in judged_columns]
-    staged = staged.withColumn("_f", F.struct(*found))  # a step of its own: what follows names each fault twice
+    column_faults = [_fault(c, c not in present or fits(types[c.name], c)).alias(c.name) for c in judged_columns]
+    staged = staged.withColumn("_f", F.struct(*column_faults))  # a step of its own: what follows names each fault twice
     faults = dict.fromkeys([c.name for c in declared], F.lit(None).cast("string"))
     faults |= {c.name: F.col(f"_f.{c.name}") for c in judged_columns}
     mended = [_entry(faults[c.name], F.col(f"_t.{c.name}")) for c in declared if not c.decisive and c in present]
@@ -206,8 +206,8 @@ def without_unrated(raw: DataFrame) -> DataFrame:
 
     low = F.filter("_mended", lambda entry: entry["reason"] == RATING_BELOW)
     value = F.when(F.size(low) > 0, F.element_at(low, 1)["value"].cast("double"))
-    found = raw.agg(F.max("rating").alias("highest"), F.min(value).alias("least"), F.max(value).alias("most")).first()
-    if found is None or found["least"] is None or found["least"] != found["most"] or found["highest"] <= 1:
+    ratings = raw.agg(F.max("rating").alias("highest"), F.min(value).alias("least"), F.max(value).alias("most")).first()
+    if ratings is None or ratings["least"] is None or ratings["least"] != ratings["most"] or ratings["highest"] <= 1:
         return raw
     return raw.withColumn("rating", F.when(value.isNull(), F.col("rating")))
 
@@ -280,14 +280,14 @@ def count_reasons(frame: DataFrame) -> tuple[dict[str, int], dict[str, int]]:
 
 
 def require_mostly_good(table: str, reasons: Mapping[str, int], max_bad_share: float) -> None:
-    """BadData when no row is good, or when too many are bad.
+    """PermanentError when no row is good, or when too many are bad.
 
     Robots and repetitions do not count, since they say nothing about the rest. Of a small delivery half may be bad, and half of
     any may be events of unknown items, which wait for the catalogue to learn them.
     """
     total, good = sum(reasons.values()), reasons.get("", 0)
     if not total:
-        raise BadData(f"{table}: the source delivered no rows; the table stays as it was; look at the delivery and land it again")
+        raise PermanentError(f"{table}: the source delivered no rows; the table stays as it was; look at the delivery and land it again")
     judged = total - sum(n for reason, n in reasons.items() if reason.startswith(HARMLESS))
     bad = judged - good
     generous = max(0.5, max_bad_share) if max_bad_share else 0.0
@@ -296,7 +296,7 @@ def require_mostly_good(table: str, reasons: Mapping[str, int], max_bad_share: f
         return
     worst = sorted(((n, reason) for reason, n in reasons.items() if reason), reverse=True)[:3]
     limit = generous if bad > generous * judged else share
-    raise BadData(
+    raise PermanentError(
         f"{table}: {total - good} of {total} rows are bad ({'; '.join(f'{reason}: {n}' for n, reason in worst)}); "
         f"expected a good row and at most {limit:.0%} bad ones; the table stays as it was; look at "
         f"quarantine_{table}, then correct the source or raise max_bad_share, land and clean again"

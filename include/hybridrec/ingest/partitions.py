@@ -38,7 +38,7 @@ def replace_all(dataset: Path, table: Table, rows: DataFrame, made_from: str, ch
 
 
 def accept(dataset: Path, manifest: store.Manifest) -> None:
-    """Make a candidate that has passed its check the table."""
+    """Make a pending state that has passed its check the table."""
     with _locked(dataset):
         store.accept(dataset, manifest, keep=KEEP_STATES)
         log.info("%s: %d rows have passed and are the table now", dataset.name, manifest.rows)
@@ -49,7 +49,7 @@ def merge_days(
 ) -> store.Manifest:
     """Merge events into the newest state of the table: new rows win over old ones of the same key, untouched days keep their files.
 
-    The outcome is a candidate, which counts once its check has accepted it. What a failed check has refused is in the newest state:
+    The outcome is a pending state, which counts once its check has accepted it. What a failed check has refused is in the newest state:
     it comes in with the next delivery that passes. forgotten: user_id of those whose old rows go.
     made_from: see store.Manifest; of the last merge, which done again would change nothing.
     """
@@ -101,7 +101,7 @@ def _files_by_day(dataset: Path) -> dict[str, list[str]]:
 
 
 def _replace(dataset: Path, rows: DataFrame, carried: list[str], made_from: str, column: str = "", checked: bool = False) -> store.Manifest:
-    """Make rows, by their `day` where a column is named, and the carried files the table, or, if it is checked first, its candidate."""
+    """Make rows, by their `day` where a column is named, and the carried files the table, or, if it is checked first, its pending state."""
     with store.attempted(dataset) as attempt:
         manifest = _settle(dataset, _write(dataset, attempt, rows, column), carried, made_from)
         if checked:
@@ -142,7 +142,7 @@ def _address(dataset: Path, attempt: Path, file: str, column: str) -> str:
 def _settle(dataset: Path, written: list[str], carried: list[str], made_from: str) -> store.Manifest:
     """The state of written and carried files; a file that is there already under an older attempt keeps its place."""
     current = store.read_manifest(dataset).files if store.is_committed(dataset) else ()
-    waiting = store.candidate(dataset)
+    waiting = store.pending(dataset)
     placed = {_content(file): file for file in (*(waiting.files if waiting else ()), *current)}
     files = tuple(sorted([placed.get(_content(file), file) for file in written] + carried, key=_content))  # by day
     _drop_unused(dataset, set(written) - set(files))

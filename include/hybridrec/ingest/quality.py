@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybridrec.base.config import Config
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.ingest import datadocs, partitions
 from hybridrec.ingest.findings import read_findings
@@ -48,7 +48,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Check:
+class ExpectationResult:
     """One expectation's outcome; unexpected_count is null where the expectation is about the column as a whole."""
 
     expectation: str
@@ -76,7 +76,7 @@ class Checks:
     checked_rows: int
     quarantined: dict[str, int]
     statistics: dict[str, float]
-    checks: list[Check]
+    checks: list[ExpectationResult]
     mended: dict[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -84,13 +84,15 @@ class Checks:
 def check_table(settings: Settings, source: str, name: str, config: Config, accept_shrink: bool = False) -> Checks:
     """Run the checkpoint of a core table's newest state, write the Data Docs and the record; what passes becomes the table.
 
-    BadData when an expectation fails: the table stays as it last passed. accept_shrink: however few rows are left.
+    PermanentError when an expectation fails: the table stays as it last passed. accept_shrink: however few rows are left.
     """
     definition = table(name)
     dataset = settings.warehouse(source) / name
     newest = store.newest(dataset)
     if newest is None:
-        raise BadData(f"{name}: source {source} has no such table yet; run python -m jobs.clean_table --source {source} --table {name}")
+        raise PermanentError(
+            f"{name}: source {source} has no such table yet; run python -m jobs.clean_table --source {source} --table {name}"
+        )
     origin = _origin(settings, source, name, config)  # before the rows are read: what is committed meanwhile is not in it
     stride = max(1, ceil(newest.rows / MAX_ROWS))
     files = shared_files.fetch(dataset / file for file in newest.files)
@@ -113,7 +115,7 @@ def check_table(settings: Settings, source: str, name: str, config: Config, acce
 def accept_checked(settings: Settings, source: str, name: str) -> None:
     """Make the newest state of a table the table without a look at it, as its rows are those of a checkpoint that passed."""
     dataset = settings.warehouse(source) / name
-    if (proposed := store.candidate(dataset)) is not None:
+    if (proposed := store.pending(dataset)) is not None:
         partitions.accept(dataset, proposed)
 
 
@@ -243,15 +245,17 @@ def _summarise(settings: Settings, source: str, name: str, rows: int, checked_ro
     statistics = {key: float(value) for key, value in result["statistics"].items() if value is not None}
     checks = sorted((_check(one) for one in result["results"]), key=lambda check: (check.expectation, check.column or ""))
     refused = _count_quarantined(settings, source, name)
-    found = read_findings(settings.warehouse(source), name)
-    return Checks(source, name, bool(result["success"]), rows, checked_rows, refused, statistics, checks, found.mended, found.warnings)
+    findings = read_findings(settings.warehouse(source), name)
+    return Checks(
+        source, name, bool(result["success"]), rows, checked_rows, refused, statistics, checks, findings.mended, findings.warnings
+    )
 
 
-def _check(result: dict[str, Any]) -> Check:
+def _check(result: dict[str, Any]) -> ExpectationResult:
     arguments = {key: value for key, value in result["expectation_config"]["kwargs"].items() if key != "batch_id"}
     outcome, failure = result["result"], result.get("exception_info") or {}
     observed = outcome.get("observed_value")
-    return Check(
+    return ExpectationResult(
         expectation=result["expectation_config"]["type"],
         column=arguments.pop("column", None),
         success=bool(result["success"]),
@@ -281,14 +285,14 @@ def _raise_failed(settings: Settings, checks: Checks) -> None:
     failed = [check for check in checks.checks if not check.success]
     if not failed:
         return
-    raise BadData(
+    raise PermanentError(
         f"{checks.table} of {checks.source}: {len(failed)} of {len(checks.checks)} expectations failed: "
         f"{'; '.join(describe(check) for check in failed)}. Look at {datadocs.index_page(settings)}, "
         f"correct the source, land and clean it again; the night goes on with the table as it last passed{_shrunk(checks, failed)}"
     )
 
 
-def _shrunk(checks: Checks, failed: list[Check]) -> str:
+def _shrunk(checks: Checks, failed: list[ExpectationResult]) -> str:
     """What to do where fewer rows are as it should be."""
     if not any(check.expectation == "expect_table_row_count_to_be_between" for check in failed):
         return ""
@@ -308,11 +312,11 @@ def _origin(settings: Settings, source: str, name: str, config: Config) -> str:
     return fingerprint(tables=tables, landed_at=landed_at, options=asdict(config), great_expectations=version("great-expectations"))
 
 
-def describe(check: Check) -> str:
+def describe(check: ExpectationResult) -> str:
     """A failed expectation in one line: its name, column, what it expected, what it found."""
     told = ", ".join([check.column or "table", *(f"{key} {value}" for key, value in check.expected.items())])
-    found = f"found {check.observed}" if check.unexpected_count is None else f"{check.unexpected_count} rows do not hold"
-    return f"{check.expectation}({told}): {check.error or found}"
+    observed = f"found {check.observed}" if check.unexpected_count is None else f"{check.unexpected_count} rows do not hold"
+    return f"{check.expectation}({told}): {check.error or observed}"
 
 
 def _checks_folder(settings: Settings, source: str, name: str) -> Path:

@@ -17,7 +17,7 @@ import pandas as pd
 from scipy.sparse import csr_array
 
 from hybridrec.base.settings import Settings
-from hybridrec.candidates import nomination
+from hybridrec.candidates import candidate_blocks
 from hybridrec.dataset.content import SimilarContent, item_vectors
 from hybridrec.execution.spark import archive_classes
 from hybridrec.metrics import metrics
@@ -58,7 +58,7 @@ def search(folder: Path) -> None:
         fit_model(name, data, {}, folder / name)
         models[name] = load_fit(name, folder / name)
     users = UserBlock(np.arange(N_USERS, dtype=np.int32), data.matrix, data.last_event_day.astype(np.float32))
-    nomination.pool_block(models, users, np.ones(N_ITEMS, np.bool_), pool_k=5, pool_size=20)
+    candidate_blocks.candidate_block(models, users, np.ones(N_ITEMS, np.bool_), pool_k=5, pool_size=20)
     for model in models.values():
         if isinstance(model, KnowsSimilarItems):
             model.similar(np.arange(N_ITEMS, dtype=np.int32), 5)

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, csr_matrix
 
-from hybridrec.base.errors import BadData
-from hybridrec.retrieval.dot import DotProductModel, Vectors, known_items
+from hybridrec.base.errors import PermanentError
+from hybridrec.retrieval.dot import DotProductModel, Vectors, items_with_events
 from hybridrec.retrieval.exact import score_dot
 from hybridrec.retrieval.select import row_numbers
 from hybridrec.types import Floats, Log, OneOf, TrainingData
@@ -60,14 +60,14 @@ class Model(DotProductModel[Config]):
 
     def __init__(self, config: Config) -> None:
         if config.engine not in ENGINES:
-            raise BadData(f"[models.als]: engine is {config.engine!r}; choose from {', '.join(ENGINES)}")
+            raise PermanentError(f"[models.als]: engine is {config.engine!r}; choose from {', '.join(ENGINES)}")
         super().__init__(config)
 
     def fit(self, data: TrainingData) -> dict[str, float]:
         """Factorise the matrix of confidences."""
         factorise = _by_spark if self.config.engine == "spark" else _by_implicit
         users, items = factorise(data, self.config)
-        self.vectors = Vectors(users, items, known_items(data.matrix))
+        self.vectors = Vectors(users, items, items_with_events(data.matrix))
         return {"loss": _loss(data.matrix, users, items, self.config)}
 
 
@@ -92,10 +92,10 @@ def _by_implicit(data: TrainingData, config: Config) -> tuple[Floats, Floats]:
     for _ in range(config.iterations):
         for own, other, groups in ((users, items, of_users), (items, users, of_items)):
             for rows, confidences, regularization in groups:
-                found = own[rows]
-                solve(confidences, found, other, regularization, num_threads=data.threads)
-                found[np.abs(found) < NEGLIGIBLE] = 0
-                own[rows] = found
+                solved = own[rows]
+                solve(confidences, solved, other, regularization, num_threads=data.threads)
+                solved[np.abs(solved) < NEGLIGIBLE] = 0
+                own[rows] = solved
     return users, items
 
 
@@ -143,9 +143,9 @@ def _pairs_beside(rows: NDArray[np.integer]) -> float:
 
 def _factors(frame: DataFrame, n_rows: int, n_factors: int) -> Floats:
     """Rows (id, features) as a matrix (n_rows, n_factors); zeros for who had no pair."""
-    found = frame.toArrow().combine_chunks()
+    factors = frame.toArrow().combine_chunks()
     matrix = np.zeros((n_rows, n_factors), dtype=np.float32)
-    matrix[found["id"].to_numpy()] = found["features"].combine_chunks().flatten().to_numpy().reshape(-1, n_factors)
+    matrix[factors["id"].to_numpy()] = factors["features"].combine_chunks().flatten().to_numpy().reshape(-1, n_factors)
     return matrix
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.dataset.content import MAX_TERMS, text_vectors, texts
 from hybridrec.retrieval.profile import ProfileModel
 from hybridrec.retrieval.sparse import as_csr, unit_rows
@@ -58,10 +58,10 @@ def sentence_vectors(items: pd.DataFrame, name: str) -> csr_array:
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
-        raise BadData(
+        raise PermanentError(
             "[models.content_text]: embeddings needs a package that is missing: pip install sentence-transformers (the extra 'text')"
         ) from error
-    found = texts(items)
-    vectors = np.asarray(SentenceTransformer(name, device="cpu").encode(found.tolist()), dtype=np.float32)
-    vectors[(found == "").to_numpy()] = 0
+    sentences = texts(items)
+    vectors = np.asarray(SentenceTransformer(name, device="cpu").encode(sentences.tolist()), dtype=np.float32)
+    vectors[(sentences == "").to_numpy()] = 0
     return unit_rows(as_csr(vectors))

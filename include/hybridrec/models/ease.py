@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.retrieval.select import NOT_ELIGIBLE, contenders, empty_lists, leave_out, rank_pairs, row_blocks, spread
 from hybridrec.retrieval.sparse import one_hot, pattern
 from hybridrec.types import NO_ITEM, Floats, Ints, Log, Neighbours, OneOf, TrainingData, UserBlock
@@ -127,25 +127,25 @@ class Model:
         return spread(self._top_k_known(chosen[known], k), known, len(histories.indptr) - 1)
 
     def _top_k_known(self, chosen: csr_array, k: int) -> Neighbours:
-        found = empty_lists(chosen.shape[0], k)
+        best = empty_lists(chosen.shape[0], k)
         for rows in row_blocks(*chosen.shape):
             scores = chosen[rows] @ self.weights  # (n_rows, n), each row summed by itself, so exact whatever the block
             scores[:, ~self.known[self.items]] = NOT_ELIGIBLE
             leave_out(scores, chosen[rows])
             pairs = contenders(scores, k)
             block = rank_pairs(pairs, scores[pairs], len(scores), k)
-            found.items[rows], found.scores[rows] = block.items, block.scores
-        there = found.items != NO_ITEM
-        found.items[there] = self.items[found.items[there]]
-        return found
+            best.items[rows], best.scores[rows] = block.items, block.scores
+        there = best.items != NO_ITEM
+        best.items[there] = self.items[best.items[there]]
+        return best
 
     def _refuse_what_it_cannot_solve(self) -> None:
         if self.config.regularization <= 0:
-            raise BadData(f"[models.ease]: regularization is {self.config.regularization}; expected a number above 0")
+            raise PermanentError(f"[models.ease]: regularization is {self.config.regularization}; expected a number above 0")
         n_items = len(self.items)
         if n_items > self.config.max_items:
             gigabytes = 4 * n_items**2 / 1e9
-            raise BadData(
+            raise PermanentError(
                 f"models.ease: {n_items:,} items with events need a dense matrix of {gigabytes:.1f} GB to fit; the limit is "
                 f"{self.config.max_items:,} items. models.graph_filter serves such a catalogue. Set [models.ease] most_chosen = true for "
                 "the most chosen items alone, or max_items higher on a machine that holds it, or skip the model: HYBRIDREC_SKIP=models.ease"

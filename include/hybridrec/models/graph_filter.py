@@ -105,7 +105,7 @@ class Model(ItemItemModel[Config]):
 
         vectors = chosen @ self.waves.users  # (n_rows, n_factors)
         others = search(vectors, self.waves.catalogue, chosen, k)
-        found = empty_lists(chosen.shape[0], k)
+        best = empty_lists(chosen.shape[0], k)
         history, neighbours = arrays_of(chosen), arrays_of(self.neighbours)
-        sums.best_sums_and_dots(history, neighbours, history, vectors, self.waves.items, others.items, found.items, found.scores)
-        return found
+        sums.best_sums_and_dots(history, neighbours, history, vectors, self.waves.items, others.items, best.items, best.scores)
+        return best

@@ -1,4 +1,4 @@
-"""What most users chose, over all time: the baseline to beat and the last rung of the fallback.
+"""What most users chose, over all time: the baseline to beat and the last fallback tier.
 
 See Cremonesi, Koren and Turrin, "Performance of recommender algorithms on top-n recommendation tasks", RecSys 2010.
 """

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.retrieval.select import contenders, empty_lists, leave_out, rank_pairs, row_blocks
 from hybridrec.retrieval.sparse import as_csr, empty_csr, load_csr, save_csr
 from hybridrec.types import Floats, Ints, Log, Neighbours, SearchSpace, TrainingData, UserBlock
@@ -69,21 +69,21 @@ class Model:
 
     def top_k(self, users: UserBlock, k: int) -> Neighbours:
         """The k unseen items of the largest share, also for users without history."""
-        found = empty_lists(len(users.user_idx), k)
+        lists = empty_lists(len(users.user_idx), k)
         for rows, scores in self._blocks(users):
             leave_out(scores, users.history[rows])
             pairs = contenders(scores, k)
             best = rank_pairs(pairs, scores[pairs], len(scores), k)
-            found.items[rows], found.scores[rows] = best.items, best.scores
-        return found
+            lists.items[rows], lists.scores[rows] = best.items, best.scores
+        return lists
 
     def score_pairs(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
         """The item's share among people like the user."""
-        found = np.empty(len(rows), dtype=np.float32)
+        pair_scores = np.empty(len(rows), dtype=np.float32)
         for block, scores in self._blocks(users):
             asked = np.flatnonzero((rows >= block.start) & (rows < block.stop))
-            found[asked] = scores[rows[asked] - block.start, items[asked]]
-        return found
+            pair_scores[asked] = scores[rows[asked] - block.start, items[asked]]
+        return pair_scores
 
     def save(self, folder: Path) -> None:
         """The groups' shares and the users' groups."""
@@ -101,7 +101,7 @@ class Model:
     def _refuse_what_it_cannot_hold(self, n_groups: int, n_items: int) -> None:
         needed, limit = (4 * cells / 1e9 for cells in (n_groups * n_items, self.config.max_cells))
         if needed > limit:
-            raise BadData(
+            raise PermanentError(
                 f"models.segment_popularity: the shares of {n_items:,} items in {n_groups:,} groups take {needed:.1f} GB; the limit is "
                 f"{limit:.1f} GB. Set [models.segment_popularity] min_users higher, so that fewer groups count, or max_cells on a machine "
                 "that holds them, or skip the model: HYBRIDREC_SKIP=models.segment_popularity"

@@ -66,7 +66,7 @@ class Model(DotProductModel[Config]):
         from hybridrec.deep.networks.field_sum import embed
         from hybridrec.deep.networks.two_towers import TwoTowers
         from hybridrec.deep.sampling import negatives
-        from hybridrec.deep.towers import TowerLesson
+        from hybridrec.deep.towers import TowerTask
         from hybridrec.deep.training_loop import reproducible, train
 
         config = self.config
@@ -77,7 +77,7 @@ class Model(DotProductModel[Config]):
         with reproducible(data.seed):
             towers = TwoTowers(whole.layout, items.layout, config.dims, config.hidden, config.temperature)
             bags = newest(cut.matrix, cut.days, config.history_items)
-            lesson = TowerLesson(towers, users, items, bags, cut, negatives(data.matrix), 0, config.id_dropout, data.seed)
-            best = train(lesson, config, data.seed, "models.two_tower")
+            task = TowerTask(towers, users, items, bags, cut, negatives(data.matrix), 0, config.id_dropout, data.seed)
+            best = train(task, config, data.seed, "models.two_tower")
             self.vectors = Vectors(embed(towers.users, whole), embed(towers.items, items), items.described())
         return {"epochs": float(best.epoch), "held_out_ndcg": best.judgement, "loss": best.loss}

@@ -109,7 +109,7 @@ class Model:
         """The nearest other users, nearest first 1 and the others in proportion, csr (n, n_users of the fit)."""
         n_users = self.by_item.shape[1]
         themselves = one_hot(users.user_idx, n_users)
-        found = top_k_sparse(self._values(users.history), self.by_item, themselves, min(self.config.neighbours, n_users))
-        there = found.items >= 0
-        likeness = (found.scores[there] / found.scores[np.nonzero(there)[0], 0]) ** np.float32(self.config.focus)
-        return as_csr(csr_array((likeness, (np.nonzero(there)[0], found.items[there])), shape=(len(there), n_users)))
+        nearest = top_k_sparse(self._values(users.history), self.by_item, themselves, min(self.config.neighbours, n_users))
+        there = nearest.items >= 0
+        likeness = (nearest.scores[there] / nearest.scores[np.nonzero(there)[0], 0]) ** np.float32(self.config.focus)
+        return as_csr(csr_array((likeness, (np.nonzero(there)[0], nearest.items[there])), shape=(len(there), n_users)))

@@ -1,4 +1,4 @@
-"""The ranked lists of a block of users: what model_ranked keeps of a pool."""
+"""The ranked lists of a block of users: what model_ranked keeps of a candidate set."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from hybridrec.candidates.candidate_set import CandidateSet, FeatureFiles, ItemColumns, build_candidates, load_items
 from hybridrec.candidates.groups import Rows, best_first
-from hybridrec.candidates.pool import FeatureFiles, ItemColumns, Pool, build_pool, load_items
 from hybridrec.policy.policy import Policy, load_policy
 from hybridrec.storage import shared_files
 from hybridrec.tables import table
@@ -29,46 +29,46 @@ class Depth(NamedTuple):
     explained: int
 
 
-def rank_pool(pool: Pool, policy: Policy, depth: Depth) -> pa.Table:
-    """model_ranked of the users of a pool, sorted by user, then rank."""
+def rank_candidate_set(candidates: CandidateSet, policy: Policy, depth: Depth) -> pa.Table:
+    """model_ranked of the users of a candidate set, sorted by user, then rank."""
     import pyarrow as pa
 
-    scores = policy.score(pool)
-    rows, ranks = best_first(scores, pool.items, pool.starts, depth.kept)
-    of_rows = np.repeat(policy.segments(pool), np.diff(pool.starts))[rows]
+    scores = policy.score(candidates)
+    rows, ranks = best_first(scores, candidates.items, candidates.starts, depth.kept)
+    of_rows = np.repeat(policy.segments(candidates), np.diff(candidates.starts))[rows]
     names = {segment: choice.name for segment, choice in policy.choices.items()}
     features: list[list[str]] = [[] for _ in rows]
     explained = np.flatnonzero(ranks <= depth.explained)
-    for at, of_row in zip(explained, policy.top_features(pool, rows[explained]), strict=True):
+    for at, of_row in zip(explained, policy.top_features(candidates, rows[explained]), strict=True):
         features[at] = of_row
     columns = {
-        "user_idx": pool.row_users[rows],
-        "item_idx": pool.items[rows],
+        "user_idx": candidates.row_users[rows],
+        "item_idx": candidates.items[rows],
         "score": scores[rows],
         "rank": ranks,
         "strategy": pa.array([names[segment] for segment in of_rows], pa.string()),
-        "sources": sources_by_rank(pool, rows),
+        "sources": retrievers_by_rank(candidates, rows),
         "top_features": pa.array(features, pa.list_(pa.string())),
     }
     return table("model_ranked").conform(pa.table(columns))
 
 
-def sources_by_rank(pool: Pool, rows: Rows) -> pa.Array:
-    """The sources that nominated each row, best rank first, equal ranks by name; list<string>."""
+def retrievers_by_rank(candidates: CandidateSet, rows: Rows) -> pa.Array:
+    """The retrievers that retrieved each row, best rank first, equal ranks by name; list<string>."""
     import pyarrow as pa
 
-    ranks = np.stack([pool.features[f"rank_{name}"][rows] for name in pool.sources], axis=1)  # (n_rows, n_sources)
+    ranks = np.stack([candidates.features[f"rank_{name}"][rows] for name in candidates.retrievers], axis=1)  # (n_rows, n_sources)
     order = np.argsort(np.nan_to_num(ranks, nan=np.inf), axis=1, kind="stable")
     n_sources = (~np.isnan(ranks)).sum(axis=1)
-    nominated = np.arange(ranks.shape[1])[None, :] < n_sources[:, None]
+    retrieved = np.arange(ranks.shape[1])[None, :] < n_sources[:, None]
     offsets = np.concatenate([[0], np.cumsum(n_sources)]).astype(np.int32)
-    names = pa.array(pool.sources, pa.string()).take(pa.array(order[nominated]))
+    names = pa.array(candidates.retrievers, pa.string()).take(pa.array(order[retrieved]))
     return pa.ListArray.from_arrays(pa.array(offsets), names)
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """What a worker needs to rank: places, no models."""
+    """What a worker needs to rank: paths, no models."""
 
     files: FeatureFiles
     policy: Path
@@ -80,8 +80,8 @@ def rank_files(files: Iterable[str], ranking: Ranking) -> Iterator[pa.RecordBatc
     import pyarrow.parquet as pq
 
     for file in shared_files.fetch(map(Path, files)):
-        with pq.ParquetFile(file) as candidates:
-            yield from rank_batches(candidates.iter_batches(), ranking)
+        with pq.ParquetFile(file) as opened:
+            yield from rank_batches(opened.iter_batches(), ranking)
 
 
 def rank_batches(batches: Iterator[pa.RecordBatch], ranking: Ranking) -> Iterator[pa.RecordBatch]:
@@ -91,7 +91,7 @@ def rank_batches(batches: Iterator[pa.RecordBatch], ranking: Ranking) -> Iterato
     """
     items, policy = _prepared(ranking.files, ranking.policy)
     for block in user_blocks(batches):
-        ranked = rank_pool(build_pool(block, ranking.files, items), policy, ranking.depth)
+        ranked = rank_candidate_set(build_candidates(block, ranking.files, items), policy, ranking.depth)
         yield from ranked.combine_chunks().to_batches()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from hybridrec.base.errors import BadData, NothingPublished
+from hybridrec.base.errors import NothingPublished, PermanentError
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -29,11 +29,11 @@ def parsed(address: str) -> tuple[str, str]:
     except ProgrammingError:  # its text may hold a part of the address
         words = {}
     if not words.get("dbname"):
-        raise BadData("HYBRIDREC_POSTGRES is no address with a database; expected postgresql://user@host:5432/recommendations")
-    place = f"{words.get('host', 'localhost')}:{words.get('port', 5432)}/{words['dbname']}"
+        raise PermanentError("HYBRIDREC_POSTGRES is no address with a database; expected postgresql://user@host:5432/recommendations")
+    shown = f"{words.get('host', 'localhost')}:{words.get('port', 5432)}/{words['dbname']}"
     options = f"{words.pop('options', '')} -c timezone=UTC".strip()
     words.setdefault("connect_timeout", CONNECT_SECONDS)
-    return make_conninfo(**{name: str(value) for name, value in words.items()}, options=options), place
+    return make_conninfo(**{name: str(value) for name, value in words.items()}, options=options), shown
 
 
 def for_look_ups(conninfo: str) -> str:
@@ -53,7 +53,7 @@ def database_error() -> type[Exception]:
 
 
 @contextmanager
-def in_sentences(place: str, wait_ms: int = LOCK_MS) -> Iterator[None]:
+def in_sentences(shown: str, wait_ms: int = LOCK_MS) -> Iterator[None]:
     """Turn PostgreSQL's errors, from either driver, into ones that say what to do. wait_ms: how long a lock is waited for."""
     import adbc_driver_manager
     import psycopg
@@ -61,24 +61,24 @@ def in_sentences(place: str, wait_ms: int = LOCK_MS) -> Iterator[None]:
     try:
         yield
     except (psycopg.Error, adbc_driver_manager.Error) as error:
-        raise _explained(place, error.sqlstate or "", " ".join(str(error).split()), wait_ms) from error
+        raise _explained(shown, error.sqlstate or "", " ".join(str(error).split()), wait_ms) from error
 
 
-def _explained(place: str, state: str, text: str, wait_ms: int) -> Exception:
+def _explained(shown: str, state: str, text: str, wait_ms: int) -> Exception:
     """The error of this SQLSTATE; https://www.postgresql.org/docs/current/errcodes-appendix.html lists them."""
     if state in ("42P01", "3F000"):  # no such table, no such schema
-        return NothingPublished(place)
+        return NothingPublished(shown)
     if state == "42501" or state.startswith("28"):
-        return PermissionError(errno.EACCES, text, place)
+        return PermissionError(errno.EACCES, text, shown)
     if state in ("55P03", "57014"):
-        return TimeoutError(f"{place}: {text}; another program has held a lock for more than {wait_ms / 1000:g} s")
+        return TimeoutError(f"{shown}: {text}; another program has held a lock for more than {wait_ms / 1000:g} s")
     if state == "53100":
-        return OSError(errno.ENOSPC, text, place)
+        return OSError(errno.ENOSPC, text, shown)
     if state.startswith("22"):
-        return BadData(f"{place}: {text}; PostgreSQL cannot hold such a value")
+        return PermanentError(f"{shown}: {text}; PostgreSQL cannot hold such a value")
     if not state or state.startswith(("08", "57P")):
-        return ConnectionError(f"{place}: {text}; is the server up and HYBRIDREC_POSTGRES its address?")
-    return OSError(errno.EIO, text, place)
+        return ConnectionError(f"{shown}: {text}; is the server up and HYBRIDREC_POSTGRES its address?")
+    return OSError(errno.EIO, text, shown)
 
 
 @contextmanager

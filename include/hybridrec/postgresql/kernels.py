@@ -40,31 +40,31 @@ def finished(a: np.uint32, b: np.uint32, c: np.uint32) -> np.uint64:
 
 
 @compiled
-def word(data: Bytes, place: int) -> np.uint32:
+def word(data: Bytes, offset: int) -> np.uint32:
     """Four bytes, the first one lowest."""
-    return np.uint32(data[place] | data[place + 1] << 8 | data[place + 2] << 16 | data[place + 3] << 24)
+    return np.uint32(data[offset] | data[offset + 1] << 8 | data[offset + 2] << 16 | data[offset + 3] << 24)
 
 
 @compiled
-def rest(data: Bytes, place: int, end: int) -> np.uint32:
+def rest(data: Bytes, offset: int, end: int) -> np.uint32:
     """Up to four bytes as a word; what lies behind `end` counts as 0."""
-    found = np.uint32(0)
-    for number in range(min(4, end - place)):
-        found = np.uint32(found | (data[place + number] << (8 * number)))
-    return found
+    tail = np.uint32(0)
+    for number in range(min(4, end - offset)):
+        tail = np.uint32(tail | (data[offset + number] << (8 * number)))
+    return tail
 
 
 @compiled
-def hash_of(data: Bytes, place: int, end: int, seed: np.uint64) -> np.uint64:
-    """hash_bytes_extended of data[place:end]."""
-    a = b = c = np.uint32(START + (end - place))
+def hash_of(data: Bytes, offset: int, end: int, seed: np.uint64) -> np.uint64:
+    """hash_bytes_extended of data[offset:end]."""
+    a = b = c = np.uint32(START + (end - offset))
     if seed != 0:
         a, b, c = mixed(np.uint32(a + (seed >> np.uint64(32))), np.uint32(b + seed), c)
-    while end - place >= 12:
-        a, b, c = mixed(np.uint32(a + word(data, place)), np.uint32(b + word(data, place + 4)), np.uint32(c + word(data, place + 8)))
-        place += 12
-    last = rest(data, place + 8, end) << 8  # at most three bytes: the lowest one of c is the length's
-    return finished(np.uint32(a + rest(data, place, end)), np.uint32(b + rest(data, place + 4, end)), np.uint32(c + last))
+    while end - offset >= 12:
+        a, b, c = mixed(np.uint32(a + word(data, offset)), np.uint32(b + word(data, offset + 4)), np.uint32(c + word(data, offset + 8)))
+        offset += 12
+    last = rest(data, offset + 8, end) << 8  # at most three bytes: the lowest one of c is the length's
+    return finished(np.uint32(a + rest(data, offset, end)), np.uint32(b + rest(data, offset + 4, end)), np.uint32(c + last))
 
 
 @compiled

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.storage import shared_files, store
 
@@ -37,9 +37,11 @@ class Intervention:
 
 
 def record(settings: Settings, act: Intervention) -> None:
-    """Keep an act for good; BadData without a reason."""
+    """Keep an act for good; PermanentError without a reason."""
     if not 0 < len(act.reason.strip()) <= MAX_REASON:
-        raise BadData(f"reason is {act.reason[:40]!r}; say in 1 to {MAX_REASON} characters why: whoever reads it later was not there")
+        raise PermanentError(
+            f"reason is {act.reason[:40]!r}; say in 1 to {MAX_REASON} characters why: whoever reads it later was not there"
+        )
     name = f"{act.at:%Y%m%dT%H%M%S.%f}-{act.kind}.json"
     shared_files.write_text(settings.interventions / name, store.as_json(asdict(act)))
 

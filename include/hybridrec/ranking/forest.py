@@ -59,7 +59,7 @@ class Forest:
     def save(self, file: Path) -> None:
         """Write the arrays into one file (.npz)."""
         parts: dict[str, Nodes | Paths] = {"nodes": self.nodes, "of_missing": self.of_missing, "paths": self.paths}
-        arrays = {f"{part}.{name}": array for part, found in parts.items() for name, array in found._asdict().items()}
+        arrays = {f"{part}.{name}": array for part, trees in parts.items() for name, array in trees._asdict().items()}
         np.savez(file, leaves=self.leaves, **arrays)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""What strategies share that learn one number a column or a source: how they are fitted, kept and loaded.
+"""What strategies share that learn one number a column or a retriever: how they are fitted, kept and loaded.
 
 The penalty, which pulls the weights towards 0, the plain blend, is chosen by cross-fitting over users: every user is
 scored by weights that have not seen this user's labels. The penalty with the best NDCG wins, if it beats the blend by
@@ -18,9 +18,9 @@ from typing import Generic, NamedTuple, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
+from hybridrec.candidates.candidate_set import CandidateSet, Ints
 from hybridrec.candidates.groups import Floats, best_first, starts_of
-from hybridrec.candidates.pool import Ints, Pool
 from hybridrec.metrics.metrics import judge, ndcg
 from hybridrec.ranking.labelled import labelled_users, labels_in, sample_users
 from hybridrec.ranking.listwise import Doubles, Mask, Scorer, fit_weights, targets_of
@@ -55,9 +55,9 @@ Options = TypeVar("Options", bound=FitOptions)
 
 
 class Learner(NamedTuple):
-    """What is fitted on a pool.
+    """What is fitted on a candidate set.
 
-    names: of the scorer's weights. rows: bool (n_rows,), rows of the pool that are learnt from; the scorer holds just these.
+    names: of the scorer's weights. rows: bool (n_rows,), rows of the candidates that are learnt from; the scorer holds just these.
     """
 
     names: tuple[str, ...]
@@ -74,27 +74,27 @@ class LearntWeights(ABC, Generic[Options]):
         self._weights = weights
 
     @abstractmethod
-    def learner(self, pool: Pool) -> Learner:
-        """What is to be fitted on a pool."""
+    def learner(self, candidates: CandidateSet) -> Learner:
+        """What is to be fitted on a candidate set."""
 
     @abstractmethod
-    def score(self, pool: Pool) -> Floats:
+    def score(self, candidates: CandidateSet) -> Floats:
         """Scores by the fitted weights, float32 (n_rows,)."""
 
     @property
     def weights(self) -> Mapping[str, float]:
         """The fitted weights."""
         if self._weights is None:
-            raise BadData(f"{self._name}: not fitted; run python -m jobs.train_ranker for this run first")
+            raise PermanentError(f"{self._name}: not fitted; run python -m jobs.train_ranker for this run first")
         return self._weights
 
-    def fit(self, pool: Pool, gains: Floats, seed: int, threads: int) -> dict[str, float]:
+    def fit(self, candidates: CandidateSet, gains: Floats, seed: int, threads: int) -> dict[str, float]:
         """Fit on the users who turned to one of their candidates; where nobody did, the plain blend stays."""
-        users = labelled_users(pool, gains)
+        users = labelled_users(candidates, gains)
         if not len(users):
             log.warning("%s: no candidate is a label of its user, the plain blend stays; widen label_share or pool_k", self._name)
-        self.penalty = self._choose(*sample_users(pool, gains, users, self.config.search_rows, seed), seed)
-        learnt_from, gains = sample_users(pool, gains, users, self.config.max_rows, seed)
+        self.penalty = self._choose(*sample_users(candidates, gains, users, self.config.search_rows, seed), seed)
+        learnt_from, gains = sample_users(candidates, gains, users, self.config.max_rows, seed)
         names, scorer, rows = self._best_rows(learnt_from)
         weights = _fitted(scorer, gains[rows], learnt_from.row_users[rows], self.penalty, np.zeros(len(names)))
         self._weights = dict(zip(names, weights.tolist(), strict=True))
@@ -114,26 +114,26 @@ class LearntWeights(ABC, Generic[Options]):
         stored = json.loads((folder / WEIGHTS).read_text())
         return cls(config, stored["weights"], stored["penalty"])
 
-    def _choose(self, pool: Pool, gains: Floats, seed: int) -> float:
+    def _choose(self, candidates: CandidateSet, gains: Floats, seed: int) -> float:
         """The penalty, by cross-fitting over users unless the options fix it."""
         if self.config.penalty >= 0:
             return self.config.penalty
-        if len(pool.users) < 2 * self.config.folds:
+        if len(candidates.users) < 2 * self.config.folds:
             return BLEND
-        _, scorer, rows = self._best_rows(pool)
-        fold_of_user = np.random.default_rng(seed).permutation(len(pool.users)) % self.config.folds
-        fold_of_row = np.repeat(fold_of_user, np.diff(pool.starts))[rows]
+        _, scorer, rows = self._best_rows(candidates)
+        fold_of_user = np.random.default_rng(seed).permutation(len(candidates.users)) % self.config.folds
+        fold_of_row = np.repeat(fold_of_user, np.diff(candidates.starts))[rows]
         scores = np.full((len(PENALTIES), len(gains)), np.nan, dtype=np.float32)
-        scores[:, rows] = _out_of_fold(scorer, gains[rows], pool.row_users[rows], fold_of_row)
-        labels, k = labels_in(pool, gains), self.config.k
-        return PENALTIES[best_choice(np.stack([ndcg(judge(pool, of_penalty, labels, k), k) for of_penalty in scores]))]
+        scores[:, rows] = _out_of_fold(scorer, gains[rows], candidates.row_users[rows], fold_of_row)
+        labels, k = labels_in(candidates, gains), self.config.k
+        return PENALTIES[best_choice(np.stack([ndcg(judge(candidates, of_penalty, labels, k), k) for of_penalty in scores]))]
 
-    def _best_rows(self, pool: Pool) -> Learner:
-        """The learner of each user's best `depth` rows by the plain blend: what is deep in the pool will not be shown anyway."""
-        names, scorer, rows = self.learner(pool)
-        plain = np.full(len(pool.items), np.nan, dtype=np.float32)
+    def _best_rows(self, candidates: CandidateSet) -> Learner:
+        """The learner of each user's best `depth` rows by the plain blend: what is deep in the candidates will not be shown anyway."""
+        names, scorer, rows = self.learner(candidates)
+        plain = np.full(len(candidates.items), np.nan, dtype=np.float32)
         plain[rows] = scorer.score(np.zeros(len(names)))
-        listed, _ = best_first(plain, pool.items, pool.starts, self.config.depth)
+        listed, _ = best_first(plain, candidates.items, candidates.starts, self.config.depth)
         best = np.zeros(len(rows), dtype=bool)
         best[listed] = True
         return Learner(names, scorer.take(best[rows]), best)
@@ -156,9 +156,9 @@ def _out_of_fold(scorer: Scorer, gains: Floats, row_users: Ints, fold_of_row: ND
     for fold in np.unique(fold_of_row):
         held = fold_of_row == fold
         learner, judged, weights = scorer.take(~held), scorer.take(held), np.zeros(scorer.n_weights)
-        for place, penalty in enumerate(PENALTIES):  # falling: a fit starts where the last one ended
+        for index, penalty in enumerate(PENALTIES):  # falling: a fit starts where the last one ended
             weights = _fitted(learner, gains[~held], row_users[~held], penalty, weights)
-            scores[place, held] = judged.score(weights)
+            scores[index, held] = judged.score(weights)
     return scores
 
 

@@ -84,5 +84,5 @@ def fit_weights(scorer: Scorer, targets: Targets, penalty: float, start: Doubles
         of_weights = scorer.pull_back(weights, scale * of_scores) / n_users + 2 * penalty * weights
         return float(losses.mean()) + penalty * float(weights @ weights), np.concatenate([[of_scale], of_weights])
 
-    found, _, _ = fmin_l_bfgs_b(objective, np.concatenate([[0.0], start]), factr=TOLERANCE / np.finfo(np.float64).eps, maxiter=MAX_STEPS)
-    return np.asarray(found[1:], dtype=np.float64)
+    solution, _, _ = fmin_l_bfgs_b(objective, np.concatenate([[0.0], start]), factr=TOLERANCE / np.finfo(np.float64).eps, maxiter=MAX_STEPS)
+    return np.asarray(solution[1:], dtype=np.float64)

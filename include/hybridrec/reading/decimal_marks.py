@@ -25,12 +25,12 @@ def columns_with_decimal_comma(blocks: Iterable[pa.RecordBatch], names: list[str
     """Those of the columns in which a comma is a decimal mark beyond doubt."""
     from pyarrow import compute as pc
 
-    found: dict[str, None] = {}
+    with_comma: dict[str, None] = {}
     for block in blocks:
         for name in names:
-            if name not in found and pc.any(pc.match_substring_regex(block.column(name), WITH_COMMA)).as_py():
-                found[name] = None
-    return list(found)
+            if name not in with_comma and pc.any(pc.match_substring_regex(block.column(name), WITH_COMMA)).as_py():
+                with_comma[name] = None
+    return list(with_comma)
 
 
 def mark_thousands(block: pa.RecordBatch, names: list[str]) -> pa.RecordBatch:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.reading import Wanted
 from hybridrec.reading.columns import known_columns
 from hybridrec.reading.decimal_marks import columns_with_decimal_comma, mark_thousands, numeric_columns
@@ -49,7 +49,7 @@ class Layout:
         """Whether a record has too few values for the named columns, or values beyond the header's width."""
         if len(record) == len(self.names):
             return False
-        named = max(place for place, name in enumerate(self.names, 1) if name)
+        named = max(column for column, name in enumerate(self.names, 1) if name)
         return len(record) < named or any(record[len(self.names) :])
 
 
@@ -84,9 +84,9 @@ def read_csv(file: str, raw: BinaryIO, wanted: Wanted) -> Iterator[pa.RecordBatc
 
     layout = _read_header(file, raw, wanted)
     known = known_columns(file, layout.names, wanted)
-    found = _survey(layout, raw)
-    plain = found.even and not found.has_quotes
-    reading = None if plain else _choose(layout, raw, wanted, found)
+    survey = _survey(layout, raw)
+    plain = survey.even and not survey.has_quotes
+    reading = None if plain else _choose(layout, raw, wanted, survey)
     numeric = [] if plain and layout.delimiter == "," else numeric_columns(known, wanted.definition)  # no value can hold a comma there
     commas = columns_with_decimal_comma(_read_rows(layout, raw, known, reading), numeric) if numeric else []
     yield pa.RecordBatch.from_pylist([], schema=pa.schema([pa.field(name, pa.string()) for name in known]))
@@ -107,7 +107,7 @@ def _read_header(file: str, raw: BinaryIO, wanted: Wanted) -> Layout:
         known = set(wanted.definition.column_names)
         delimiter = max(splits, key=lambda one: (len(known.intersection(splits[one])), len(splits[one])))
         return Layout(file, delimiter, splits[delimiter], number)
-    raise BadData(f"files: {file} has no header; its first line must name the columns: {', '.join(wanted.required)}")
+    raise PermanentError(f"files: {file} has no header; its first line must name the columns: {', '.join(wanted.required)}")
 
 
 def _split_header(line: str, delimiter: str) -> list[str]:
@@ -149,7 +149,7 @@ def _read_plain(layout: Layout, raw: BinaryIO, known: list[str]) -> Iterator[pa.
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
-    numbers = [str(place) for place in range(len(layout.names))]
+    numbers = [str(column) for column in range(len(layout.names))]
     taken = [str(layout.names.index(name)) for name in known]
     convert = arrow_csv.ConvertOptions(
         column_types=dict.fromkeys(taken, pa.string()), include_columns=taken, strings_can_be_null=True, null_values=[""]
@@ -161,10 +161,10 @@ def _read_plain(layout: Layout, raw: BinaryIO, known: list[str]) -> Iterator[pa.
         try:
             rows = arrow_csv.read_csv(pa.BufferReader(data), options, parse, convert).rename_columns(known).combine_chunks()
         except pa.ArrowInvalid:  # its message would quote the row
-            raise BadData(f"files: {layout.file} has changed while it was read; deliver it as a whole and land again") from None
+            raise PermanentError(f"files: {layout.file} has changed while it was read; deliver it as a whole and land again") from None
         expected = block.count("\n") - len(re.findall(r"^\n", block, re.MULTILINE))
         if rows.num_rows != expected:
-            raise BadData(f"files: {layout.file}: {expected} lines gave {rows.num_rows} rows; deliver Parquet or JSON lines")
+            raise PermanentError(f"files: {layout.file}: {expected} lines gave {rows.num_rows} rows; deliver Parquet or JSON lines")
         yield from rows.to_batches()
 
 
@@ -199,13 +199,13 @@ def _without_null_escapes(line: str, delimiter: str) -> str:
     return re.sub(rf"(^|{mark})\\N(?={mark}|\n)", r"\1", line) if "\\N" in line else line
 
 
-def _choose(layout: Layout, raw: BinaryIO, wanted: Wanted, found: Survey) -> Reading:
-    """The first reading in which all records have the header's width; BadData names the line when there is none, or when two differ."""
+def _choose(layout: Layout, raw: BinaryIO, wanted: Wanted, survey: Survey) -> Reading:
+    """The first reading in which all records have the header's width; PermanentError names the line if there is none, or if two differ."""
     possible = (
-        (Reading(quoted=True, escaped=False), found.has_quotes),
-        (Reading(quoted=True, escaped=True), found.has_quotes and found.has_backslashes),
+        (Reading(quoted=True, escaped=False), survey.has_quotes),
+        (Reading(quoted=True, escaped=True), survey.has_quotes and survey.has_backslashes),
         (Reading(quoted=False, escaped=False), True),
-        (Reading(quoted=False, escaped=True), found.has_backslashes),
+        (Reading(quoted=False, escaped=True), survey.has_backslashes),
     )
     faults = []
     for reading in [reading for reading, applies in possible if applies]:
@@ -215,7 +215,7 @@ def _choose(layout: Layout, raw: BinaryIO, wanted: Wanted, found: Survey) -> Rea
             _require_no_doubt(layout, raw, wanted, reading, doubts)
             return reading
         faults.append(fault)
-    raise BadData(f"files: {layout.file} cannot be read as CSV: {faults[0]}; {REMEDY}")
+    raise PermanentError(f"files: {layout.file} cannot be read as CSV: {faults[0]}; {REMEDY}")
 
 
 def _try(layout: Layout, raw: BinaryIO, reading: Reading, doubts: list[Record]) -> str:
@@ -250,30 +250,30 @@ def _could_be_two(layout: Layout, record: Record) -> bool:
 
 
 def _require_no_doubt(layout: Layout, raw: BinaryIO, wanted: Wanted, reading: Reading, doubts: list[Record]) -> None:
-    """BadData when the last line of a record that spans lines begins as the records of this file do."""
+    """PermanentError when the last line of a record that spans lines begins as the records of this file do."""
     if not doubts:
         return
-    places = [layout.names.index(name) for name in wanted.required if name in layout.names]
-    usual = {_shape(record.values, places) for record in _records(layout, raw, reading)}
+    indices = [layout.names.index(name) for name in wanted.required if name in layout.names]
+    usual = {_shape(record.values, indices) for record in _records(layout, raw, reading)}
     for record in doubts:
-        if _shape(record.last.rstrip("\n").split(layout.delimiter), places) in usual:
-            raise BadData(
+        if _shape(record.last.rstrip("\n").split(layout.delimiter), indices) in usual:
+            raise PermanentError(
                 f"files: {layout.file} line {record.number}: a quote opens here and closes lines later, "
                 f"and each of these lines could be a row of its own; {REMEDY}"
             )
 
 
-def _shape(values: list[str], places: Iterable[int]) -> tuple[str, ...]:
-    """What kinds of letters the values at those places are made of: 'i12' and 'q7' are alike."""
-    return tuple(re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "9", values[place].strip(' "'))) for place in places)
+def _shape(values: list[str], indices: Iterable[int]) -> tuple[str, ...]:
+    """What kinds of letters the values at those indices are made of: 'i12' and 'q7' are alike."""
+    return tuple(re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "9", values[index].strip(' "'))) for index in indices)
 
 
 def _read_records(layout: Layout, raw: BinaryIO, known: list[str], reading: Reading) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
 
-    places = [layout.names.index(name) for name in known]
+    indices = [layout.names.index(name) for name in known]
     as_block: Callable[[list[list[str]]], pa.RecordBatch] = lambda rows: pa.RecordBatch.from_arrays(  # noqa: E731
-        [pa.array([row[place] or None for row in rows], pa.string()) for place in places], names=known
+        [pa.array([row[index] or None for row in rows], pa.string()) for index in indices], names=known
     )
     rows: list[list[str]] = []
     size = 0

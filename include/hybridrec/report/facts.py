@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hybridrec.evaluation.ablation import Ablation
 from hybridrec.evaluation.comparisons import Comparison
-from hybridrec.report.list_facts import Lists, Pool
+from hybridrec.report.list_facts import CandidateCoverage, Lists
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Check:
+class CheckLine:
     """One statement about a table, from Great Expectations or from the check of the output."""
 
     name: str
@@ -42,7 +42,7 @@ class OutputChecks:
     passed: bool
     override_reason: str
     compared_with: str
-    checks: tuple[Check, ...]
+    checks: tuple[CheckLine, ...]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class TableQuality:
     rows: int
     quarantined: dict[str, int]
     checked: bool
-    checks: tuple[Check, ...]
+    checks: tuple[CheckLine, ...]
     warnings: tuple[str, ...] = ()
 
 
@@ -203,7 +203,7 @@ class TunedModel:
 
 @dataclass(frozen=True)
 class Index:
-    """How a model searches a large catalogue on fold final, as measured on a sample of its users.
+    """How a model searches a large catalogue on the full split, as measured on a sample of its users.
 
     used: by clusters, else exactly. exact_share, share: of the catalogue that the exact search and the clusters look at.
     recall: of the exact lists that the clusters hold, with its standard error.
@@ -270,7 +270,7 @@ class Facts:
     metrics: tuple[Metric, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     ablations: tuple[Ablation, ...] = ()
-    pool: Pool | None = None
+    pool: CandidateCoverage | None = None
     indexes: tuple[Index, ...] = ()
     lists: Lists | None = None
     ranked_users: int = 0

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class PoolHits:
-    """How many of the eval fold's labels a source nominated, and how many it alone did."""
+class RetrieverHits:
+    """How many of the holdout split's labels a retriever retrieved, and how many it alone did."""
 
     source: str
     n_nominated: int
@@ -16,12 +16,12 @@ class PoolHits:
 
 
 @dataclass(frozen=True)
-class Pool:
-    """How well the eval fold's pool covers its labels."""
+class CandidateCoverage:
+    """How well the holdout split's candidates cover its labels."""
 
     n_labels: int
     n_hits: int
-    sources: tuple[PoolHits, ...]
+    sources: tuple[RetrieverHits, ...]
 
 
 @dataclass(frozen=True)

@@ -124,14 +124,14 @@ def basis(served: Served) -> str:
 
 
 def published_list(facts: Facts) -> str:
-    """Name of the strategy or source that most users are served with; empty before the decision."""
+    """Name of the strategy or retriever that most users are served with; empty before the decision."""
     if facts.lists and facts.lists.by_strategy:
         return max(sorted(facts.lists.by_strategy), key=lambda name: facts.lists.by_strategy[name] if facts.lists else 0)
     return facts.choices[0].strategy if facts.choices else ""
 
 
 def overall(facts: Facts, segment: str = "all") -> tuple[Metric, ...]:
-    """Sources and strategies over a segment's users by the metric that lists are compared by."""
+    """Retrievers and strategies over a segment's users by the metric that lists are compared by."""
     return tuple(m for m in facts.metrics if m.segment == segment and m.metric == facts.metric and m.kind != "pool")
 
 

@@ -38,8 +38,8 @@ def summary_json(facts: Facts) -> str:
     failed_in, served = facts.failure.task if facts.failure else "", facts.served
     figure = f"{served.difference:+.4f} ({served.low:+.4f} to {served.high:+.4f})" if served else ""
     figure_of = f"{served.metric} over {served.best}" if served else ""
-    found = Summary(facts.outcome, facts.written_at, facts.headline, figure, figure_of, len(facts.warnings), failed_in)
-    return json.dumps(asdict(found), indent=1)
+    summary = Summary(facts.outcome, facts.written_at, facts.headline, figure, figure_of, len(facts.warnings), failed_in)
+    return json.dumps(asdict(summary), indent=1)
 
 
 def read_summary(run_folder: Path) -> Summary | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from hybridrec.base import extensions
 from hybridrec.base.config import Config, with_options
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.rules import Kind, RuleContext
 
 if TYPE_CHECKING:
@@ -30,21 +30,21 @@ class Rule:
     run: Callable[[pd.DataFrame, RuleContext], pd.DataFrame]
 
     def __call__(self, ranked: pd.DataFrame, context: RuleContext) -> pd.DataFrame:
-        """What the rule makes of the rows; BadData when it did what its kind may not do."""
+        """What the rule makes of the rows; PermanentError when it did what its kind may not do."""
         after = self.run(ranked, context)
         keeps_rows = self.kind in (Kind.BOOST, Kind.DIVERSIFY)
         if keeps_rows and not (len(after) == len(ranked) and np.isfinite(after["score"].to_numpy()).all()):
-            raise BadData(
+            raise PermanentError(
                 f"rule {self.name}: {len(ranked)} rows became {len(after)}; a {self.kind.name} keeps every row and gives finite scores"
             )
         if not after.index.isin(ranked.index).all():
-            raise BadData(f"rule {self.name}: {len(after)} rows are not among the {len(ranked)} given; a rule adds no rows")
+            raise PermanentError(f"rule {self.name}: {len(after)} rows are not among the {len(ranked)} given; a rule adds no rows")
         return after
 
 
 def active_rules(config: Config) -> list[Rule]:
     """All rules that are not switched off, with the options of this night."""
-    return [_rule(name, module, config) for name, module in extensions.members("rules").items()]
+    return [_rule(name, module, config) for name, module in extensions.modules("rules").items()]
 
 
 def apply_rules(ranked: pd.DataFrame, context: RuleContext, rules: Sequence[Rule], kinds: Sequence[Kind] = tuple(Kind)) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from hybridrec.base.threads import in_threads
-from hybridrec.retrieval.exact import ITEMS_AT_ONCE, USERS_AT_ONCE, Block, Catalogue, Tiles, search, seen_places
+from hybridrec.retrieval.exact import ITEMS_AT_ONCE, USERS_AT_ONCE, Block, Catalogue, Tiles, search, seen_rows
 from hybridrec.retrieval.select import empty_lists
 from hybridrec.types import NO_ITEM, Floats, Neighbours
 
@@ -69,23 +69,23 @@ class ClusterIndex:
 
     def search(self, users: Floats, seen: csr_array, k: int, threads: int = 1) -> Neighbours:
         """As `dot.search`, but a list may lack some of the best; users for whom it would be short are searched for exactly."""
-        found, short = self.search_clusters(users, seen, k, threads)
+        lists, short = self.search_clusters(users, seen, k, threads)
         exact = search(users[short], self.whole, seen[short], k, threads)
-        found.items[short], found.scores[short] = exact.items, exact.scores
-        return found
+        lists.items[short], lists.scores[short] = exact.items, exact.scores
+        return lists
 
     def search_clusters(self, users: Floats, seen: csr_array, k: int, threads: int = 1) -> tuple[Neighbours, NDArray[np.intp]]:
         """Lists from the clusters alone, and the users whom these do not give enough."""
-        found, places, tiles = empty_lists(len(users), k), seen_places(seen, self.clusters), Tiles(self.clusters, k)
+        lists, seen_at, tiles = empty_lists(len(users), k), seen_rows(seen, self.clusters), Tiles(self.clusters, k)
 
         def fill(start: int) -> None:
             rows = slice(start, min(start + BLOCK_USERS, len(users)))
-            block = Block.of(np.ascontiguousarray(users[rows]), places[rows], tiles)
+            block = Block.of(np.ascontiguousarray(users[rows]), seen_at[rows], tiles)
             self._look_at_the_near(block)
-            block.rank_sure(Neighbours(found.items[rows], found.scores[rows]))
+            block.rank_sure(Neighbours(lists.items[rows], lists.scores[rows]))
 
         in_threads(fill, range(0, len(users), BLOCK_USERS), threads)
-        return found, np.flatnonzero(found.items[:, min(k, len(self.whole.numbers)) - 1] == NO_ITEM)
+        return lists, np.flatnonzero(lists.items[:, min(k, len(self.whole.numbers)) - 1] == NO_ITEM)
 
     def _look_at_the_near(self, block: Block) -> None:
         """Cluster by cluster, each with the users who are near it."""
@@ -122,7 +122,7 @@ class ClusterIndex:
         starts, centres, probes = (
             np.load(folder / f"{CLUSTERS}_{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("starts", "centres", "probes")
         )
-        return cls(whole, Catalogue.load(folder, CLUSTERS, len(whole.places)), starts, centres, int(probes))
+        return cls(whole, Catalogue.load(folder, CLUSTERS, len(whole.rows)), starts, centres, int(probes))
 
 
 def choose_index(users: Floats, catalogue: Catalogue, seen: csr_array, seed: int) -> tuple[ClusterIndex | None, Measured]:
@@ -136,10 +136,10 @@ def choose_index(users: Floats, catalogue: Catalogue, seen: csr_array, seed: int
         return None, measured
     index = make_index(catalogue, seed)
     while True:
-        found, short = index.search_clusters(users, seen, SAMPLED_K)
-        found.items[short] = exact.items[short]
+        lists, short = index.search_clusters(users, seen, SAMPLED_K)
+        lists.items[short] = exact.items[short]
         share = index.probes / len(index.centres) + len(short) / len(users)
-        recalls = recalls_of(found, exact)
+        recalls = recalls_of(lists, exact)
         error = float(recalls.std() / np.sqrt(len(recalls)))
         measured = Measured(measured.exact_share, share, float(recalls.mean()), error)
         if measured.good_enough:
@@ -162,7 +162,7 @@ def make_index(catalogue: Catalogue, seed: int) -> ClusterIndex:
     nearest = clustering.index.search(np.ascontiguousarray(catalogue.vectors), 1)[1][:, 0]
     order = np.argsort(nearest, kind="stable")
     numbers, vectors = catalogue.numbers[order], np.ascontiguousarray(catalogue.vectors[order])
-    clusters = Catalogue.in_order(numbers, vectors, catalogue.lengths[order], len(catalogue.places))
+    clusters = Catalogue.in_order(numbers, vectors, catalogue.lengths[order], len(catalogue.rows))
     starts = np.searchsorted(nearest[order], np.arange(n_clusters + 1))
     return ClusterIndex(catalogue, clusters, starts, np.asarray(clustering.centroids), FIRST_PROBES)
 
@@ -174,14 +174,14 @@ def share_looked_at(users: Floats, catalogue: Catalogue, exact: Neighbours) -> f
     return float(np.mean(np.searchsorted(-catalogue.lengths, -least, side="right")) / len(catalogue.lengths))
 
 
-def recalls_of(found: Neighbours, exact: Neighbours) -> NDArray[np.float64]:
+def recalls_of(lists: Neighbours, exact: Neighbours) -> NDArray[np.float64]:
     """Share of the exact list's items that were found, for each user with such a list; one 1 where there is none."""
     n_exact = (exact.items != NO_ITEM).sum(axis=1)
-    there = np.isin(_cells(exact.items), _cells(found.items))
+    there = np.isin(_cells(exact.items), _cells(lists.items))
     hits = np.bincount(np.nonzero(exact.items != NO_ITEM)[0][there], minlength=len(n_exact))
     return hits[n_exact > 0] / n_exact[n_exact > 0] if n_exact.any() else np.ones(1)
 
 
 def _cells(items: NDArray[np.int32]) -> NDArray[np.int64]:
-    rows, places = np.nonzero(items != NO_ITEM)
-    return rows.astype(np.int64) << 32 | items[rows, places]
+    rows, positions = np.nonzero(items != NO_ITEM)
+    return rows.astype(np.int64) << 32 | items[rows, positions]

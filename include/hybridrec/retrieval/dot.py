@@ -42,8 +42,8 @@ class Vectors:
         """The k best unseen items, exactly or by an index; an empty list for a user without history."""
         known = np.flatnonzero(np.diff(block.history.indptr))
         vectors, seen = self.users[block.user_idx[known]], block.history[known]
-        found = index.search(vectors, seen, k) if index else search(vectors, self.catalogue, seen, k)
-        return spread(found, known, len(block.user_idx))
+        lists = index.search(vectors, seen, k) if index else search(vectors, self.catalogue, seen, k)
+        return spread(lists, known, len(block.user_idx))
 
     def score_pairs(self, block: UserBlock, rows: Ints, items: Ints) -> Floats:
         """Scores of pairs; NaN for a user without history and for an item that cannot be scored."""
@@ -84,8 +84,8 @@ class DotProductModel(Generic[Options]):
         if len(self.vectors.catalogue.numbers) < approximate.FROM_ITEMS or not len(known):
             return {}
         sample = np.sort(np.random.default_rng(data.seed).permutation(known)[: approximate.SAMPLED_USERS])
-        found = approximate.choose_index(self.vectors.users[sample], self.vectors.catalogue, data.matrix[sample], data.seed)
-        self.index, measured = found
+        chosen_index = approximate.choose_index(self.vectors.users[sample], self.vectors.catalogue, data.matrix[sample], data.seed)
+        self.index, measured = chosen_index
         return {f"index_{name}": value for name, value in measured._asdict().items()} | {"index_used": float(self.index is not None)}
 
     def top_k(self, users: UserBlock, k: int) -> Neighbours:
@@ -112,6 +112,6 @@ class DotProductModel(Generic[Options]):
         return model
 
 
-def known_items(matrix: csr_array) -> NDArray[np.bool_]:
+def items_with_events(matrix: csr_array) -> NDArray[np.bool_]:
     """Whether an item has any event, bool (n_items,)."""
     return np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0

@@ -18,7 +18,7 @@ from hybridrec.types import Floats, Ints, Neighbours
 USERS_AT_ONCE, ITEMS_AT_ONCE = 512, 1024  # a tile of scores is 2 MiB, which stays in the cache
 SAMPLED_OF_LIST, MIN_SAMPLE, MAX_SAMPLE = 4, 512, 4096  # items that say where to start: so many of a list are among them
 KEPT_OF_BLOCK = 0.75  # users whose search has ended leave the block once they are a quarter: to copy the others costs as well
-NO_PLACE = np.iinfo(np.int32).max
+NO_ROW = np.iinfo(np.int32).max
 CATALOGUE_PARTS = ("numbers", "vectors", "lengths")
 
 
@@ -26,13 +26,13 @@ class Catalogue(NamedTuple):
     """The items that have a score, in the order of a search: the longest vector first, unless an index says otherwise.
 
     numbers: int32 (n,), which item a row is. vectors: float32 (n, n_factors). lengths: float64 (n,).
-    places: int32 (n_items,), the row of an item, NO_PLACE for one without a score.
+    rows: int32 (n_items,), the row of an item, NO_ROW for one without a score.
     """
 
     numbers: Ints
     vectors: Floats
     lengths: NDArray[np.float64]
-    places: Ints
+    rows: Ints
 
     @classmethod
     def of(cls, items: Floats, scorable: NDArray[np.bool_]) -> Catalogue:
@@ -45,9 +45,9 @@ class Catalogue(NamedTuple):
     @classmethod
     def in_order(cls, numbers: Ints, vectors: Floats, lengths: NDArray[np.float64], n_items: int) -> Catalogue:
         """A catalogue of items that are sorted already."""
-        places = np.full(n_items, NO_PLACE, np.int32)
-        places[numbers] = np.arange(len(numbers), dtype=np.int32)
-        return cls(numbers, vectors, lengths, places)
+        indices = np.full(n_items, NO_ROW, np.int32)
+        indices[numbers] = np.arange(len(numbers), dtype=np.int32)
+        return cls(numbers, vectors, lengths, indices)
 
     def save(self, folder: Path, name: str) -> None:
         """One .npy file an array, so that workers map the sorted items instead of sorting them."""
@@ -63,8 +63,8 @@ class Catalogue(NamedTuple):
 
 def mapped(path: Path) -> NDArray[Any]:
     """A saved array, mapped."""
-    found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return found
+    array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
 
 
 def top_k_dot(
@@ -86,20 +86,20 @@ def search(users: Floats, catalogue: Catalogue, seen: csr_array, k: int, threads
     the choice, because its last bits change with the block's shape; contenders are scored pair by pair, so a user's list does
     not depend on who else is in the block.
     """
-    found = empty_lists(len(users), k)
+    lists = empty_lists(len(users), k)
     if not (len(users) and len(catalogue.numbers) and k):
-        return found
-    places = seen_places(seen, catalogue)
+        return lists
+    seen_at = seen_rows(seen, catalogue)
     tiles = Tiles(catalogue, k)
 
     def fill(start: int) -> None:
         rows = slice(start, min(start + USERS_AT_ONCE, len(users)))
-        block = Block.of(np.ascontiguousarray(users[rows]), places[rows], tiles)
+        block = Block.of(np.ascontiguousarray(users[rows]), seen_at[rows], tiles)
         _look_at_the_long(block, tiles)
-        block.rank(Neighbours(found.items[rows], found.scores[rows]))
+        block.rank(Neighbours(lists.items[rows], lists.scores[rows]))
 
     in_threads(fill, range(0, len(users), USERS_AT_ONCE), threads)
-    return found
+    return lists
 
 
 def _look_at_the_long(block: Block, tiles: Tiles) -> None:
@@ -118,11 +118,11 @@ def _look_at_the_long(block: Block, tiles: Tiles) -> None:
             block.raise_thresholds(rows)
 
 
-def seen_places(seen: csr_array, catalogue: Catalogue) -> csr_array:
-    """The seen items' rows in the catalogue, rising; NO_PLACE, behind all others, for those without a score."""
-    places = csr_array((seen.data, catalogue.places[seen.indices], seen.indptr), shape=seen.shape)
-    places.sort_indices()
-    return places
+def seen_rows(seen: csr_array, catalogue: Catalogue) -> csr_array:
+    """The seen items' rows in the catalogue, rising; NO_ROW, behind all others, for those without a score."""
+    seen_at = csr_array((seen.data, catalogue.rows[seen.indices], seen.indptr), shape=seen.shape)
+    seen_at.sort_indices()
+    return seen_at
 
 
 class Tiles:
@@ -198,28 +198,28 @@ class Block(NamedTuple):
 
         dense.raise_thresholds(rows, self.tiles.k, self.kept)
 
-    def rank(self, found: Neighbours) -> None:
+    def rank(self, lists: Neighbours) -> None:
         """The lists from what was kept."""
-        for row in self.rank_sure(found):
+        for row in self.rank_sure(lists):
             whole = self._look_through(self.users[row], self.seen[[row]].indices)
-            found.items[row], found.scores[row] = whole.items[0], whole.scores[0]
+            lists.items[row], lists.scores[row] = whole.items[0], whole.scores[0]
 
-    def rank_sure(self, found: Neighbours) -> NDArray[np.intp]:
+    def rank_sure(self, lists: Neighbours) -> NDArray[np.intp]:
         """The lists from what was kept; returns the users whose lists may lack one of what they have looked at, and are left empty."""
         from hybridrec.retrieval.kernels import dense
 
         catalogue = self.tiles.catalogue
-        dense.rank_kept(self.users, catalogue.vectors, catalogue.numbers, self.tiles.k, self.kept, found.items, found.scores)
+        dense.rank_kept(self.users, catalogue.vectors, catalogue.numbers, self.tiles.k, self.kept, lists.items, lists.scores)
         return np.flatnonzero(self.kept.sizes == dense.UNSURE)
 
     def _look_through(self, user: Floats, seen: Ints) -> Neighbours:
         catalogue = self.tiles.catalogue
         eligible = np.ones(len(catalogue.numbers), np.bool_)
-        eligible[seen[seen != NO_PLACE]] = False
-        places = np.flatnonzero(eligible)
-        rows = np.zeros(len(places), dtype=np.intp)
-        scores = score_dot(user[None], catalogue.vectors, rows, places)
-        return rank_pairs(Pairs(rows, catalogue.numbers[places].astype(np.intp)), scores, 1, self.tiles.k)
+        eligible[seen[seen != NO_ROW]] = False
+        indices = np.flatnonzero(eligible)
+        rows = np.zeros(len(indices), dtype=np.intp)
+        scores = score_dot(user[None], catalogue.vectors, rows, indices)
+        return rank_pairs(Pairs(rows, catalogue.numbers[indices].astype(np.intp)), scores, 1, self.tiles.k)
 
 
 def score_dot(users: Floats, items: Floats, rows: NDArray[np.integer], columns: NDArray[np.integer]) -> Floats:

@@ -29,10 +29,10 @@ def nearest(
     room = int(search.most.sum())
     columns, values, end = np.empty(room, np.int32), np.empty(room, np.float32), 0  # what is never written takes no memory
     blocks = list(uneven_blocks(search.work + 1))
-    for rows, found in zip(blocks, as_they_end(search.of, blocks, threads), strict=True):
-        sizes[rows.start + 1 : rows.stop + 1] = found.sizes
-        start, end = end, end + len(found.columns)
-        columns[start:end], values[start:end] = found.columns, found.values
+    for rows, block in zip(blocks, as_they_end(search.of, blocks, threads), strict=True):
+        sizes[rows.start + 1 : rows.stop + 1] = block.sizes
+        start, end = end, end + len(block.columns)
+        columns[start:end], values[start:end] = block.columns, block.values
     return csr_array((values[:end], columns[:end], _narrow(np.cumsum(sizes))), shape=(left.shape[0], right.shape[1]), copy=False)
 
 
@@ -50,10 +50,10 @@ class _Search:
         from hybridrec.retrieval.kernels.nearest import nearest_sums
 
         room = int(self.most[rows].sum())
-        found = Rows(np.zeros(rows.stop - rows.start, np.int64), np.empty(room, np.int32), np.empty(room, np.float32))
-        nearest_sums(self.left, self.right, self.norms, self.reach, rows.start, self.n_kept, self.work[rows], found)
-        size = int(found.sizes.sum())
-        return Rows(found.sizes, found.columns[:size], found.values[:size])
+        block = Rows(np.zeros(rows.stop - rows.start, np.int64), np.empty(room, np.int32), np.empty(room, np.float32))
+        nearest_sums(self.left, self.right, self.norms, self.reach, rows.start, self.n_kept, self.work[rows], block)
+        size = int(block.sizes.sum())
+        return Rows(block.sizes, block.columns[:size], block.values[:size])
 
 
 def _work(left: Sparse, right: Sparse, reach: Reach) -> Longs:

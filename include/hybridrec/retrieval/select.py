@@ -64,12 +64,12 @@ def rank_pairs(pairs: Pairs, scores: Floats, n_rows: int, k: int) -> Neighbours:
     """Lists of length k from scored cells: score falling, ties by item; shorter lists are padded."""
     order = np.lexsort((pairs.items, -scores, pairs.rows))
     rows = pairs.rows[order]
-    place = np.arange(len(rows)) - np.searchsorted(rows, rows)  # 0 is the row's best
-    kept = place < k
-    found = empty_lists(n_rows, k)
-    found.items[rows[kept], place[kept]] = pairs.items[order][kept]
-    found.scores[rows[kept], place[kept]] = scores[order][kept]
-    return found
+    position = np.arange(len(rows)) - np.searchsorted(rows, rows)  # 0 is the row's best
+    kept = position < k
+    lists = empty_lists(n_rows, k)
+    lists.items[rows[kept], position[kept]] = pairs.items[order][kept]
+    lists.scores[rows[kept], position[kept]] = scores[order][kept]
+    return lists
 
 
 def empty_lists(n_rows: int, k: int) -> Neighbours:
@@ -78,8 +78,8 @@ def empty_lists(n_rows: int, k: int) -> Neighbours:
     return Neighbours(items, np.full((n_rows, k), NOT_ELIGIBLE, dtype=np.float32))
 
 
-def spread(found: Neighbours, rows: NDArray[np.intp], n_rows: int) -> Neighbours:
+def spread(lists: Neighbours, rows: NDArray[np.intp], n_rows: int) -> Neighbours:
     """Lists of some rows put into their place among all rows; the others are empty."""
-    whole = empty_lists(n_rows, found.items.shape[1])
-    whole.items[rows], whole.scores[rows] = found.items, found.scores
+    whole = empty_lists(n_rows, lists.items.shape[1])
+    whole.items[rows], whole.scores[rows] = lists.items, lists.scores
     return whole

@@ -25,9 +25,9 @@ def top_k_sparse(left: csr_array, right: csr_array, seen: csr_array, k: int) -> 
     """
     from hybridrec.retrieval.kernels import sums
 
-    found = empty_lists(left.shape[0], k)
-    sums.best_sums(arrays_of(left), arrays_of(right), arrays_of(seen), right.shape[1], found.items, found.scores)
-    return found
+    lists = empty_lists(left.shape[0], k)
+    sums.best_sums(arrays_of(left), arrays_of(right), arrays_of(seen), right.shape[1], lists.items, lists.scores)
+    return lists
 
 
 def score_sparse(left: csr_array, right: csr_array, rows: NDArray[np.integer], columns: NDArray[np.integer]) -> Floats:
@@ -89,9 +89,9 @@ def unit_rows(matrix: csr_array) -> csr_array:
 
 def as_csr(matrix: Any) -> csr_array:
     """Any sparse or dense matrix as csr float32 with sorted indices."""
-    found: csr_array = csr_array(matrix, dtype=np.float32)
-    found.sort_indices()
-    return found
+    csr: csr_array = csr_array(matrix, dtype=np.float32)
+    csr.sort_indices()
+    return csr
 
 
 def pattern(matrix: csr_array) -> csr_array:
@@ -150,5 +150,5 @@ def in_history(seen: csr_array, rows: NDArray[np.integer], items: NDArray[np.int
     if not len(stored):
         return np.zeros(items.shape, dtype=bool)
     asked = rows * n_items + items
-    place = np.searchsorted(stored, asked)  # stored is sorted: rows rise, indices rise within a row
-    return np.asarray(stored[np.minimum(place, len(stored) - 1)] == asked)
+    index = np.searchsorted(stored, asked)  # stored is sorted: rows rise, indices rise within a row
+    return np.asarray(stored[np.minimum(index, len(stored) - 1)] == asked)

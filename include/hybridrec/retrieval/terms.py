@@ -42,9 +42,9 @@ class Terms:
     @cached_property
     def group_of(self) -> Ints:
         """The group of each item, int32 (n_items,)."""
-        found: Ints = np.empty(len(self.groups.members), np.int32)
-        found[self.groups.members] = np.repeat(np.arange(self.distinct.shape[0], dtype=np.int32), np.diff(self.groups.starts))
-        return found
+        groups: Ints = np.empty(len(self.groups.members), np.int32)
+        groups[self.groups.members] = np.repeat(np.arange(self.distinct.shape[0], dtype=np.int32), np.diff(self.groups.starts))
+        return groups
 
     @cached_property
     def bounds(self) -> Bounds | None:
@@ -62,9 +62,9 @@ class Terms:
 
     def similar(self, items: Ints, k: int) -> Neighbours:
         """The k most alike other items of each given item."""
-        numbers, places = np.unique(self.group_of[items], return_inverse=True)  # who says the same has the same neighbours
-        found = self._best_groups(self.distinct[numbers], np.full(len(numbers), k + 1))
-        return self._members(Neighbours(found.items[places], found.scores[places]), one_hot(items, len(self.group_of)), k)
+        numbers, indices = np.unique(self.group_of[items], return_inverse=True)  # who says the same has the same neighbours
+        best = self._best_groups(self.distinct[numbers], np.full(len(numbers), k + 1))
+        return self._members(Neighbours(best.items[indices], best.scores[indices]), one_hot(items, len(self.group_of)), k)
 
     def score_pairs(self, left: csr_array, rows: Ints, items: Ints) -> Floats:
         """Products of rows of `left` and of items' vectors."""
@@ -90,18 +90,18 @@ class Terms:
         widest = int(wanted.max(initial=0))
         if self.distinct.shape[0] < FROM_GROUPS or self.bounds is None or left.data.min(initial=0) < 0:
             return top_k_sparse(left, self.by_term, _nothing((left.shape[0], self.distinct.shape[0])), widest)
-        found = empty_lists(left.shape[0], widest)
+        best = empty_lists(left.shape[0], widest)
         rows, by_term, distinct = arrays_of(left), arrays_of(self.by_term), arrays_of(self.distinct)
-        sums.best_by_terms(rows, by_term, distinct, self.bounds, wanted.astype(np.int64), found.items, found.scores)
-        return found
+        sums.best_by_terms(rows, by_term, distinct, self.bounds, wanted.astype(np.int64), best.items, best.scores)
+        return best
 
     def _members(self, best: Neighbours, seen: csr_array, k: int) -> Neighbours:
         """The lists of items from those of groups."""
         from hybridrec.retrieval.kernels import sums
 
-        found = empty_lists(len(best.items), k)
-        sums.members_of(self.groups, best.items, best.scores, arrays_of(seen), found.items, found.scores)
-        return found
+        lists = empty_lists(len(best.items), k)
+        sums.members_of(self.groups, best.items, best.scores, arrays_of(seen), lists.items, lists.scores)
+        return lists
 
 
 def _nothing(shape: tuple[int, int]) -> csr_array:
@@ -132,18 +132,18 @@ def _hashes(matrix: csr_array) -> NDArray[np.uint64]:
     of_terms = np.random.default_rng(0).integers(1, 2**63, matrix.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     cells = (matrix.data.view(np.uint32).astype(np.uint64) + np.uint64(1)) * of_terms[matrix.indices]
     upto = np.concatenate([np.zeros(1, np.uint64), np.cumsum(cells, dtype=np.uint64)])  # beyond 2**64 it starts anew
-    found: NDArray[np.uint64] = upto[matrix.indptr[1:]] - upto[matrix.indptr[:-1]]
-    return found
+    hashes: NDArray[np.uint64] = upto[matrix.indptr[1:]] - upto[matrix.indptr[:-1]]
+    return hashes
 
 
 def _are_equal(matrix: csr_array, rows: NDArray[np.intp], others: NDArray[np.intp]) -> NDArray[np.bool_]:
     """Whether row rows[i] and row others[i] store the same cells."""
     sizes = np.diff(matrix.indptr)
-    found: NDArray[np.bool_] = sizes[rows] == sizes[others]
-    pairs = np.flatnonzero(found)
+    is_equal: NDArray[np.bool_] = sizes[rows] == sizes[others]
+    pairs = np.flatnonzero(is_equal)
     pair = np.repeat(pairs, sizes[rows[pairs]])
     within = np.arange(len(pair)) - np.searchsorted(pair, pair)
     cells, of_others = matrix.indptr[rows[pair]] + within, matrix.indptr[others[pair]] + within
     differ = (matrix.indices[cells] != matrix.indices[of_others]) | (matrix.data[cells] != matrix.data[of_others])
-    found[pair[differ]] = False
-    return found
+    is_equal[pair[differ]] = False
+    return is_equal

@@ -1,6 +1,6 @@
 """Business rules: one file each, applied to every user's ranked list before it is published.
 
-A member has `DOC` (one line), `KIND`, optionally a frozen `Config`, and
+An extension has `DOC` (one line), `KIND`, optionally a frozen `Config`, and
 
     def apply(ranked: pd.DataFrame, context: RuleContext, config: Config) -> pd.DataFrame
 

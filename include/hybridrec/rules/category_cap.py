@@ -15,7 +15,7 @@ KIND = Kind.CAP
 
 @dataclass(frozen=True)
 class Config:
-    """max_share: of the k places; at least one place stays."""
+    """max_share: of the k positions; at least one position stays."""
 
     max_share: float = 0.5
 
@@ -24,8 +24,8 @@ def apply(ranked: pd.DataFrame, context: RuleContext, config: Config) -> pd.Data
     """Each user's best items of every main category, as many as the cap lets through; no category, no cap."""
     most = max(int(config.max_share * context.k), 1)
     category = _main_categories(context.items)[ranked["item_idx"].to_numpy()]
-    place = ranked.groupby([ranked["user_idx"].to_numpy(), category]).cumcount().to_numpy()
-    return ranked.take(np.flatnonzero((place < most) | (category < 0)))
+    position = ranked.groupby([ranked["user_idx"].to_numpy(), category]).cumcount().to_numpy()
+    return ranked.take(np.flatnonzero((position < most) | (category < 0)))
 
 
 def _main_categories(items: pd.DataFrame) -> np.ndarray:

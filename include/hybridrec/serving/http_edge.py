@@ -139,8 +139,8 @@ class Edge:
     def _route(self, scope: Scope) -> ASGIApp:
         """The application, or the answer that refuses the request."""
         hosts = [value for name, value in scope["headers"] if name == b"host"]
-        found = HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
-        if found is None or found[1].decode().lower() not in self._hosts:
+        host = HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+        if host is None or host[1].decode().lower() not in self._hosts:
             return JSONResponse({"detail": "this service does not answer under this Host; --allowed-hosts names those it has"}, 421)
         if not _is_utf8(scope.get("raw_path") or b"") or not _is_utf8(scope["query_string"]):
             return JSONResponse({"detail": "the path or a parameter is not UTF-8; encode it as UTF-8, then with % signs"}, 422)
@@ -151,8 +151,8 @@ def _request_id(scope: Scope) -> bytes:
     """The caller's, if it has one that may stand in a header and in a log; else a new one."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
-            found: bytes = value
-            return found
+            request_id: bytes = value
+            return request_id
     return uuid.uuid4().hex.encode()
 
 

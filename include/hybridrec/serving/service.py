@@ -27,7 +27,7 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import StringConstraints, TypeAdapter
 
-from hybridrec.base.errors import BadData, NothingPublished
+from hybridrec.base.errors import NothingPublished, PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.execution import job
 from hybridrec.serving import lookup
@@ -51,7 +51,7 @@ IDS = r"^[^,\x00-\x1f\x7f]+(,[^,\x00-\x1f\x7f]+)*$"
 Identifier = Annotated[
     str, Path(min_length=1, max_length=MAX_ID, pattern=NO_CONTROLS, description="As the data have it.", examples=["196"])
 ]
-Places = Annotated[int, Query(ge=1, le=MAX_K, description="At most so many places; a published list may be shorter.")]
+ListLength = Annotated[int, Query(ge=1, le=MAX_K, description="At most so many places; a published list may be shorter.")]
 Excluded = Annotated[
     list[Annotated[str, StringConstraints(pattern=IDS)]],
     Query(
@@ -156,7 +156,7 @@ def create_app(target: Target, allowed_hosts: Iterable[str] = (), access_log: Te
         title="hybridrec look-up", description=DESCRIPTION, lifespan=closing_target, docs_url=None, redoc_url=None, responses=PROBLEMS
     )
     app.router.route_class = StrictRoute
-    for kind, handle in ((BadData, _unavailable), (OSError, _unavailable), (RequestValidationError, _refused), (Exception, _broken)):
+    for kind, handle in ((PermanentError, _unavailable), (OSError, _unavailable), (RequestValidationError, _refused), (Exception, _broken)):
         app.add_exception_handler(kind, handle)
     _add_lists(app, target, read)
     _add_states(app, target, read)
@@ -165,7 +165,7 @@ def create_app(target: Target, allowed_hosts: Iterable[str] = (), access_log: Te
 
 def _add_lists(app: FastAPI, target: Target, read: Read[bytes]) -> None:
     @app.get("/recommendations/{user_id:path}", response_model=Answer)
-    async def recommendations(user_id: Identifier, k: Places = 20, exclude: Excluded = []) -> Response:  # noqa: B006  never changed
+    async def recommendations(user_id: Identifier, k: ListLength = 20, exclude: Excluded = []) -> Response:  # noqa: B006  never changed
         """A user's list, best first.
 
         For a user who is not known it is the popular items, and `reason` says unknown_user. Where items are excluded the next ones of
@@ -179,19 +179,19 @@ def _add_lists(app: FastAPI, target: Target, read: Read[bytes]) -> None:
     }
 
     @app.get("/items/{item_id:path}/similar", response_model=SimilarItems, responses=PROBLEMS | not_there)
-    async def similar(item_id: Identifier, k: Places = 20) -> Response:
+    async def similar(item_id: Identifier, k: ListLength = 20) -> Response:
         """An item's neighbours, most similar first."""
 
-        def found() -> bytes:
+        def look_up() -> bytes:
             answer = target.read_similar(item_id, k)
             return SIMILAR.dump_json(answer) if answer else b""
 
-        if body := await read(found):
+        if body := await read(look_up):
             return _json(body)
         raise HTTPException(404, f"item {item_id!r} has no similar items in the live version")
 
     @app.get("/popular", response_model=Answer)
-    async def popular(window: Window = "recent", k: Places = 20) -> Response:
+    async def popular(window: Window = "recent", k: ListLength = 20) -> Response:
         """The popular items, lately or of all time."""
         return _json(await read(lambda: ANSWER.dump_json(lookup.with_shortfall(target.read_popular(window, k), k))))
 
@@ -205,11 +205,11 @@ def _add_states(app: FastAPI, target: Target, read: Read[Health]) -> None:
     @app.get("/ready", response_model=Health)
     async def ready() -> Response:
         """Whether the tables can be read and are still valid; 503 if not, or if nothing has been published."""
-        found = await read(lambda: _health(target))
-        if found.stale:
-            late = f"version {found.version} of run {found.run_id} was valid until {found.valid_until}; look at the DAG nightly_retrain"
+        health = await read(lambda: _health(target))
+        if health.stale:
+            late = f"version {health.version} of run {health.run_id} was valid until {health.valid_until}; look at the DAG nightly_retrain"
             raise HTTPException(503, late, {"Retry-After": "60"})
-        return _json(HEALTH.dump_json(found))
+        return _json(HEALTH.dump_json(health))
 
     @app.get("/health", response_model=Health)
     async def health() -> Response:
@@ -246,16 +246,16 @@ def _short(value: object) -> str:
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    told = [f"{found['loc'][1]} is {_short(found['input'])}: {_expected(found)}" for found in error.errors()]
+    told = [f"{fault['loc'][1]} is {_short(fault['input'])}: {_expected(fault)}" for fault in error.errors()]
     return JSONResponse({"detail": "; ".join(told)}, 422)
 
 
-def _expected(found: dict[str, Any]) -> str:
+def _expected(fault: dict[str, Any]) -> str:
     """What would be right, in words where pydantic shows a regular expression."""
-    if found["type"] == "string_pattern_mismatch":
-        many = found["loc"][1] == "exclude"
+    if fault["type"] == "string_pattern_mismatch":
+        many = fault["loc"][1] == "exclude"
         return "ids are expected, with commas between them and without control characters" if many else "an id has no control characters"
-    return f"{found['msg'][:1].lower()}{found['msg'][1:]}"
+    return f"{fault['msg'][:1].lower()}{fault['msg'][1:]}"
 
 
 async def _unavailable(request: Request, error: Exception) -> JSONResponse:

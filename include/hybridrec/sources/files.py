@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.reading import Wanted
 from hybridrec.reading.columns import add_constants, add_folder_columns
@@ -46,7 +46,7 @@ def land(settings: Settings, folder: Path, seed: int) -> None:
     """Copy every file's known columns to Parquet, block by block; the seed does not matter."""
     origin = _origin(settings)
     if not find_files(origin, "events"):
-        raise BadData(
+        raise PermanentError(
             f"files: {origin} holds no events; expected events.parquet, events.csv, events.jsonl or a folder events/ of such files"
         )
     others = find_others(origin, PARTS)
@@ -71,10 +71,12 @@ def read_part(origin: Path, part: str, required: tuple[str, ...]) -> Iterator[It
 def _origin(settings: Settings) -> Path:
     named = os.environ.get(FOLDER_VARIABLE) or options(settings, "files", Config()).folder
     if not named:
-        raise BadData(f"files: no folder is named; set {FOLDER_VARIABLE} or [sources.files] folder in {settings.home / 'hybridrec.toml'}")
+        raise PermanentError(
+            f"files: no folder is named; set {FOLDER_VARIABLE} or [sources.files] folder in {settings.home / 'hybridrec.toml'}"
+        )
     folder = Path(named).expanduser()
     if not folder.is_dir():
-        raise BadData(f"files: there is no folder {folder}; correct {FOLDER_VARIABLE} or [sources.files] folder")
+        raise PermanentError(f"files: there is no folder {folder}; correct {FOLDER_VARIABLE} or [sources.files] folder")
     return folder.resolve()
 
 

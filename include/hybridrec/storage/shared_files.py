@@ -24,7 +24,7 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def times(paths: list[Path]) -> list[float | None]:
     keys = [key for path in paths if (key := _key(path)) is not None]
     if not keys:
         return [path.stat().st_mtime if path.is_file() else None for path in paths]
-    return [float(found.mtime.timestamp()) if found.is_file else None for found in _store().get_file_info(keys)]
+    return [float(info.mtime.timestamp()) if info.is_file else None for info in _store().get_file_info(keys)]
 
 
 def children(folder: Path) -> list[str]:
@@ -78,7 +78,7 @@ def children(folder: Path) -> list[str]:
     key = _key(folder)
     if key is None:
         return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    return sorted(found.base_name for found in _store().get_file_info(FileSelector(key, allow_not_found=True)))
+    return sorted(info.base_name for info in _store().get_file_info(FileSelector(key, allow_not_found=True)))
 
 
 def fetch(paths: Iterable[Path]) -> list[Path]:
@@ -100,8 +100,8 @@ def fetch_folder(folder: Path) -> Path:
 
     key = _key(folder)
     if key is not None:
-        found = _store().get_file_info(FileSelector(key, recursive=True))
-        names = [Path(file.path).relative_to(key) for file in found if file.is_file]
+        infos = _store().get_file_info(FileSelector(key, recursive=True))
+        names = [Path(file.path).relative_to(key) for file in infos if file.is_file]
         fetch(folder / name for name in names if all(part[0] not in "._" for part in name.parts))  # engines' own are left out
     return folder
 
@@ -152,14 +152,14 @@ def last_written(folder: Path, prefix: str) -> dict[str, float]:
     """The folders right below a folder whose names begin so, and when each was last written to, here or at the address."""
     from pyarrow.fs import FileSelector
 
-    found = {path.name: path.stat().st_mtime for path in folder.glob(f"{prefix}*")}
+    times_by_name = {path.name: path.stat().st_mtime for path in folder.glob(f"{prefix}*")}
     key = _key(folder)
     if key is not None:
         for file in _store().get_file_info(FileSelector(key, allow_not_found=True, recursive=True)):
             name = file.path.removeprefix(f"{key}/").split("/")[0]
             if file.is_file and name.startswith(prefix):
-                found[name] = max(found.get(name, 0.0), file.mtime.timestamp())
-    return found
+                times_by_name[name] = max(times_by_name.get(name, 0.0), file.mtime.timestamp())
+    return times_by_name
 
 
 def replace_file(path: Path, text: str) -> None:
@@ -199,7 +199,7 @@ def _key(path: Path) -> str | None:
         return None
     address = ADDRESS.fullmatch(settings.storage)
     if not address:
-        raise BadData(f"HYBRIDREC_STORAGE is {settings.storage!r}; expected a folder or an address as s3://bucket/prefix")
+        raise PermanentError(f"HYBRIDREC_STORAGE is {settings.storage!r}; expected a folder or an address as s3://bucket/prefix")
     return f"{address[1]}/{name.as_posix()}"
 
 

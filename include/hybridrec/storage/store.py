@@ -6,8 +6,8 @@ step. Readers read what the manifest names, so a killed writer leaves nothing vi
 same dataset the last to commit wins whole. Nothing is renamed, so it holds on object stores: there the files of the attempt
 are uploaded first and the manifest last (hybridrec.storage.shared_files).
 
-    model_candidates/fold=final/_committed.json
-    model_candidates/fold=final/attempt-6f1c.../part-0.parquet
+    model_candidates/split=full/_committed.json
+    model_candidates/split=full/attempt-6f1c.../part-0.parquet
 
 A dataset that is checked before it counts has a second manifest beside it, `_candidate.json`: `propose` writes it, `accept`
 makes it the committed state. Readers do not look at it.
@@ -30,7 +30,7 @@ from hybridrec.storage import shared_files
 from hybridrec.storage.shared_files import ORPHAN_SECONDS
 
 MANIFEST = "_committed.json"
-CANDIDATE = "_candidate.json"
+PENDING = "_candidate.json"
 ATTEMPT = "attempt-"  # what the name of such a folder begins with
 FOOTER_TAIL = 8  # a Parquet file ends with the footer's length, 4 bytes, and 4 letters
 READ_BYTES = 2**24
@@ -73,17 +73,17 @@ def _read(path: Path) -> Manifest:
     return Manifest(tuple(raw["files"]), raw["rows"], raw["content_hash"], superseded, raw.get("made_from", ""))
 
 
-def candidate(folder: Path) -> Manifest | None:
+def pending(folder: Path) -> Manifest | None:
     """The state that waits for its check; None when there is none."""
     try:
-        return _read(folder / CANDIDATE)
+        return _read(folder / PENDING)
     except FileNotFoundError:
         return None
 
 
 def newest(folder: Path) -> Manifest | None:
     """The state that was written last, checked or not; None for a dataset without any."""
-    return candidate(folder) or (read_manifest(folder) if is_committed(folder) else None)
+    return pending(folder) or (read_manifest(folder) if is_committed(folder) else None)
 
 
 def is_committed(folder: Path) -> bool:
@@ -140,8 +140,8 @@ def staged(folder: Path, keep: int = 0, made_from: str = "") -> Iterator[Path]:
 
 def files_below(folder: Path, attempt: Path) -> tuple[str, ...]:
     """Paths, relative to the dataset, of the data files in an attempt; engines' marker files are left out."""
-    found = (path for path in attempt.rglob("*") if path.is_file() and path.name[0] not in "._")
-    return tuple(sorted(path.relative_to(folder).as_posix() for path in found))
+    paths = (path for path in attempt.rglob("*") if path.is_file() and path.name[0] not in "._")
+    return tuple(sorted(path.relative_to(folder).as_posix() for path in paths))
 
 
 def hash_files(attempt: Path) -> str:
@@ -181,9 +181,9 @@ def _blocks(path: Path, size: int) -> Iterator[bytes]:
 
 
 def commit(folder: Path, manifest: Manifest, keep: int = 0) -> None:
-    """Make `manifest` the dataset's state; keep the files of the last `keep` states and of a candidate, delete older ones."""
+    """Make `manifest` the dataset's state; keep the files of the last `keep` states and of a pending one, delete older ones."""
     previous = (read_manifest(folder),) if is_committed(folder) else ()
-    waiting = candidate(folder)
+    waiting = pending(folder)
     proposed = waiting.files if waiting else ()
     known = [state for old in previous for state in (old.files, *old.superseded)]
     shared_files.put(folder, set(manifest.files).difference(proposed, *known))
@@ -194,24 +194,24 @@ def commit(folder: Path, manifest: Manifest, keep: int = 0) -> None:
 
 
 def propose(folder: Path, manifest: Manifest) -> None:
-    """Leave `manifest` as the state that counts once it has been accepted; an earlier candidate goes."""
-    waiting, current = candidate(folder), read_manifest(folder) if is_committed(folder) else Manifest(())
+    """Leave `manifest` as the state that counts once it has been accepted; an earlier pending one goes."""
+    waiting, current = pending(folder), read_manifest(folder) if is_committed(folder) else Manifest(())
     earlier = set(waiting.files if waiting else ())
     counting = set(current.files).union(*current.superseded)
     shared_files.put(folder, set(manifest.files) - earlier - counting)
-    shared_files.write_text(folder / CANDIDATE, as_json(asdict(manifest)))
+    shared_files.write_text(folder / PENDING, as_json(asdict(manifest)))
     kept = counting | set(manifest.files)
     _tidy(folder, kept, earlier - kept)
 
 
 def accept(folder: Path, checked: Manifest, keep: int = 0) -> None:
-    """Make the candidate that was checked the dataset's state; one that was proposed meanwhile goes on waiting.
+    """Make the pending state that was checked the dataset's state; one that was proposed meanwhile goes on waiting.
 
-    Killed before its end it leaves a candidate that is the committed state, and accepting it again changes nothing.
+    Killed before its end it leaves a pending state that is the committed state, and accepting it again changes nothing.
     """
     commit(folder, checked, keep)
-    if candidate(folder) == checked:
-        shared_files.remove_file(folder / CANDIDATE)
+    if pending(folder) == checked:
+        shared_files.remove_file(folder / PENDING)
 
 
 def _tidy(folder: Path, kept: set[str], superseded: set[str]) -> None:
@@ -245,7 +245,7 @@ def _attempt(name: str) -> str:
 def _is_named(folder: Path, attempt: Path) -> bool:
     """Whether a committed state may need the attempt: when the manifest cannot be read, it may."""
     try:
-        states = [read_manifest(folder) if is_committed(folder) else Manifest(()), candidate(folder) or Manifest(())]
+        states = [read_manifest(folder) if is_committed(folder) else Manifest(()), pending(folder) or Manifest(())]
     except OSError:
         return True
     return any(_attempt(name) == attempt.name for state in states for files in (state.files, *state.superseded) for name in files)

@@ -1,6 +1,6 @@
-"""Weights of the sources learnt from the label window: a softmax over sources, so none is negative and they sum to one.
+"""Weights of the retrievers learnt from the label window: a softmax over retrievers, so none is negative and they sum to one.
 
-    score = sum of w_s * z_s over the sources that score the pair / sum of their w_s        w = softmax(theta)
+    score = sum of w_s * z_s over the retrievers that score the pair / sum of their w_s        w = softmax(theta)
 
 theta minimises the listwise softmax loss and is pulled towards 0, which is equal weights; see ranking/listwise.py.
 Cao, Qin, Liu, Tsai and Li 2007, Learning to rank: from pairwise approach to listwise approach.
@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hybridrec.candidates.candidate_set import CandidateSet
 from hybridrec.candidates.groups import Floats
-from hybridrec.candidates.pool import Pool
 from hybridrec.ranking.learnt_weights import BLEND, FitOptions, Learner, LearntWeights
 from hybridrec.ranking.listwise import Doubles, Mask
 from hybridrec.strategies.weighted import blend, normalised, require_normaliser
 
-DOC = "Weighted sum of the sources' normalised scores with softmax weights learnt from the label window."
+DOC = "Weighted sum of the retrievers' normalised scores with softmax weights learnt from the label window."
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class SoftmaxScorer(NamedTuple):
 
     @property
     def n_weights(self) -> int:
-        """One theta a source."""
+        """One theta a retriever."""
         return int(self.scores.shape[1])
 
     def score(self, weights: Doubles) -> Doubles:
@@ -64,24 +64,24 @@ class SoftmaxScorer(NamedTuple):
 
 
 class Strategy(LearntWeights[Config]):
-    """See the module; a source that the fit has not seen takes no part."""
+    """See the module; a retriever that the fit has not seen takes no part."""
 
     def __init__(self, config: Config, weights: Mapping[str, float] | None = None, penalty: float = BLEND) -> None:
         require_normaliser("learned_weights", config.normaliser)
         super().__init__(config, weights, penalty)
 
-    def learner(self, pool: Pool) -> Learner:
-        """One theta a source."""
-        scores = [normalised(pool, source, self.config.normaliser) for source in pool.sources]
-        stacked = np.stack(scores, axis=1) if scores else np.zeros((len(pool.items), 0), dtype=np.float32)
+    def learner(self, candidates: CandidateSet) -> Learner:
+        """One theta a retriever."""
+        scores = [normalised(candidates, retriever, self.config.normaliser) for retriever in candidates.retrievers]
+        stacked = np.stack(scores, axis=1) if scores else np.zeros((len(candidates.items), 0), dtype=np.float32)
         scorer = SoftmaxScorer(np.nan_to_num(stacked), (~np.isnan(stacked)).astype(np.float32))
-        return Learner(pool.sources, scorer, np.ones(len(pool.items), dtype=bool))
+        return Learner(candidates.retrievers, scorer, np.ones(len(candidates.items), dtype=bool))
 
-    def score(self, pool: Pool) -> Floats:
+    def score(self, candidates: CandidateSet) -> Floats:
         """Weighted mean of the normalised scores that exist, float32 (n_rows,)."""
-        known = [source for source in sorted(self.weights) if source in pool.sources]
-        shares = _softmax(np.array([self.weights[source] for source in known]))
-        return blend(pool, dict(zip(known, shares.tolist(), strict=True)), self.config.normaliser)
+        known = [retriever for retriever in sorted(self.weights) if retriever in candidates.retrievers]
+        shares = _softmax(np.array([self.weights[retriever] for retriever in known]))
+        return blend(candidates, dict(zip(known, shares.tolist(), strict=True)), self.config.normaliser)
 
 
 def _softmax(theta: Doubles) -> Doubles:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hybridrec.base import extensions
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -114,12 +114,12 @@ class Table:
         return ", ".join(f"`{column.name}` {spark_type(column.type)}" for column in self.columns)
 
     def conform(self, table: pa.Table) -> pa.Table:
-        """The same rows with columns ordered and cast as declared; BadData names what is missing or unknown."""
+        """The same rows with columns ordered and cast as declared; PermanentError names what is missing or unknown."""
         missing = [name for name in self.column_names if name not in table.column_names]
         extra = [name for name in table.column_names if name not in self.column_names]
         unknown = [name for name in extra if not name.startswith(self.open_prefixes or ("\0",))]
         if missing or unknown:
-            raise BadData(f"{self.name}: columns missing {missing}, unknown {unknown}; expected {self.column_names}")
+            raise PermanentError(f"{self.name}: columns missing {missing}, unknown {unknown}; expected {self.column_names}")
         fixed = table.select(list(self.column_names)).cast(self.arrow_schema())
         for name in extra:
             fixed = fixed.append_column(table.schema.field(name), table.column(name))
@@ -172,5 +172,5 @@ def quarantine_of(name: str) -> Table:
 
 def table(name: str) -> Table:
     """The definition of the table of that name."""
-    found: Table = extensions.member("tables", name).TABLE
-    return found
+    definition: Table = extensions.module("tables", name).TABLE
+    return definition

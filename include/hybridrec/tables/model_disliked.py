@@ -4,7 +4,7 @@ from hybridrec.tables import Column, Table
 
 TABLE = Table(
     name="model_disliked",
-    doc="Pairs with a rating below liked_from before the fold's cut, and nothing that speaks for the item; only where there are any.",
+    doc="Pairs with a rating below liked_from before the split's cut, and nothing that speaks for the item; only where there are any.",
     columns=(
         Column("user_idx", "int32", "User.", minimum=0),
         Column("item_idx", "int32", "Item that the user gets no more, and from which nothing is learnt.", minimum=0),

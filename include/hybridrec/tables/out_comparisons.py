@@ -1,4 +1,4 @@
-"""Paired comparisons on the evaluation fold."""
+"""Paired comparisons on the holdout split."""
 
 from hybridrec.tables import Column, Table
 

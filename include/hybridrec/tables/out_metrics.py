@@ -1,4 +1,4 @@
-"""Quality of every source and strategy on the evaluation fold."""
+"""Quality of every retriever and strategy on the holdout split."""
 
 from hybridrec.tables import Column, Table
 

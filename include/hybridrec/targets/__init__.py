@@ -1,6 +1,6 @@
 """Publish targets: one file each.
 
-A member has `DOC` (one line) and `connect(settings: Settings) -> Target`; see hybridrec.versions.publications for what a
+An extension has `DOC` (one line) and `connect(settings: Settings) -> Target`; see hybridrec.versions.publications for what a
 Target does. A version is immutable; what services read are views that `switch_to` moves in one transaction; until it
 commits, last night's version is live.
 

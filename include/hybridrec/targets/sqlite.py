@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from hybridrec.base.errors import BadData, NothingPublished
+from hybridrec.base.errors import NothingPublished, PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.sqlite.connecting import FileId, file_id, in_sentences, open_read_only, open_to_write, transaction
 from hybridrec.sqlite.publications import FIELDS, PUBLICATIONS, find, publication, record
@@ -100,27 +100,27 @@ class SqliteTarget:
     def check(self, version: str) -> None:
         """Read the version back; a version that fails is rejected for good, unless it is live or was."""
         with self._writer() as db:
-            found, storage = find(db, version)
+            staged, storage = find(db, version)
             [(sums,)] = db.execute("SELECT checksums FROM publications WHERE version = ?", (version,))
-            expected = {name: (found.counts[name], checksum) for name, checksum in json.loads(sums).items()}
+            expected = {name: (staged.counts[name], checksum) for name, checksum in json.loads(sums).items()}
             stored = {name: read_back(db, name, storage) for name in PUBLISHED}
             if stored == expected:
                 return
             db.execute("UPDATE publications SET state = 'rejected' WHERE version = ? AND state = 'staged'", (version,))
         [name, *_] = [name for name in PUBLISHED if stored[name] != expected[name]]
-        raise BadData(
+        raise PermanentError(
             f"{self.path}: {name} of version {version} as stored has {stored[name][0]} rows with checksum {stored[name][1][:12]}, expected"
-            f" {expected[name][0]} with {expected[name][1][:12]}; stage it again with python -m jobs.publish_table --run-id {found.run_id}"
+            f" {expected[name][0]} with {expected[name][1][:12]}; stage it again with python -m jobs.publish_table --run-id {staged.run_id}"
         )
 
     def switch_to(self, version: str, keep: int) -> None:
         """Replace the readers' views in one transaction, then prune."""
         with self._writer() as db:
             with transaction(db):
-                found, storage = find(db, version)
-                if found.state in ("rejected", "dropped"):
-                    raise BadData(f"{self.path}: version {version} is {found.state}; choose a staged or kept one")
-                if found.state != "live":
+                publication, storage = find(db, version)
+                if publication.state in ("rejected", "dropped"):
+                    raise PermanentError(f"{self.path}: version {version} is {publication.state}; choose a staged or kept one")
+                if publication.state != "live":
                     _make_live(db, version, storage)
             _prune(db, keep)
 
@@ -150,7 +150,7 @@ class SqliteTarget:
             return None
         item_ids, scores, reasons, sources, titles = (json.loads(text) for text in row[:5])
         entries = tuple(
-            Entry(place + 1, item, titles.get(item), scores[place], reasons[place], sources[place]) for place, item in enumerate(item_ids)
+            Entry(index + 1, item, titles.get(item), scores[index], reasons[index], sources[index]) for index, item in enumerate(item_ids)
         )
         return Answer(user_id, entries, *row[5:])
 
@@ -159,7 +159,7 @@ class SqliteTarget:
         with self._looking_up() as db:
             rows = db.execute(READ_POPULAR, (window, k)).fetchall()
         if not rows:
-            raise BadData(f"{self.path}: popular_items has no rows of window {window!r}; choose recent or all_time")
+            raise PermanentError(f"{self.path}: popular_items has no rows of window {window!r}; choose recent or all_time")
         source = f"popular_{window}"
         entries = tuple(Entry(rank, item_id, title, score, WHY_POPULAR[window], source) for rank, item_id, title, score, *_ in rows)
         return Answer("", entries, "unknown_user", None, *rows[0][4:])
@@ -278,7 +278,7 @@ FROM popular_items AS l WHERE l."window" = ? AND l.rank <= ? ORDER BY l.rank
 def _require_counts(publication: Publication, hashes: Mapping[str, TableHash]) -> None:
     for name, expected in publication.counts.items():
         if hashes[name].rows != expected:
-            raise BadData(f"{name}: {hashes[name].rows} rows came, the run wrote {expected}; publish again")
+            raise PermanentError(f"{name}: {hashes[name].rows} rows came, the run wrote {expected}; publish again")
 
 
 def _make_live(db: sqlite3.Connection, version: str, storage: str) -> None:
@@ -299,8 +299,8 @@ def _make_live(db: sqlite3.Connection, version: str, storage: str) -> None:
 
 
 def _prune(db: sqlite3.Connection, keep: int) -> None:
-    found = db.execute("SELECT storage, state FROM publications WHERE state <> 'dropped' ORDER BY number DESC").fetchall()
-    for storage, state in found[keep:]:
+    stored = db.execute("SELECT storage, state FROM publications WHERE state <> 'dropped' ORDER BY number DESC").fetchall()
+    for storage, state in stored[keep:]:
         if state != "live":
             with transaction(db):
                 db.execute("UPDATE publications SET state = 'dropped' WHERE storage = ? AND state <> 'live'", (storage,))

@@ -1,6 +1,6 @@
 """A cut inside the training data: some pairs are held out, and what is left is training data again.
 
-Options are chosen on it, so the labels of the night's own folds stay unseen until they judge the result.
+Options are chosen on it, so the labels of the night's own splits stay unseen until they judge the result.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.metrics.metrics import Labels
 from hybridrec.retrieval.select import row_numbers
 from hybridrec.types import TrainingData, UserBlock
@@ -35,11 +35,11 @@ class InnerCut(NamedTuple):
 
 
 def inner_cut(data: TrainingData, share: float, seed: int, max_users: int = MAX_USERS) -> InnerCut:
-    """Hold out pairs as the night's label folds do, by data.split.
+    """Hold out pairs as the night's label splits do, by data.split.
 
     time: the newest `share` of all pairs. last_per_user: the newest pair of each user who has three, whatever the share.
     random_per_user: `share` of each user's pairs. Users who are left without history are not judged; of the others at
-    most max_users are, drawn by seed. BadData when nobody can be judged.
+    most max_users are, drawn by seed. PermanentError when nobody can be judged.
     """
     rng = np.random.default_rng(seed)
     if data.split == "time":
@@ -52,7 +52,9 @@ def inner_cut(data: TrainingData, share: float, seed: int, max_users: int = MAX_
     judged = np.flatnonzero((np.diff(labels.indptr) > 0) & (np.diff(left.matrix.indptr) > 0))
     if not len(judged):
         n_users, n_pairs = data.matrix.shape[0], data.matrix.nnz
-        raise BadData(f"inner cut: no user of {n_users} has both a pair held out and a history left, of {n_pairs} pairs; load more events")
+        raise PermanentError(
+            f"inner cut: no user of {n_users} has both a pair held out and a history left, of {n_pairs} pairs; load more events"
+        )
     judged = np.sort(rng.permutation(judged)[:max_users])
     return InnerCut(left, _block(left, judged), _labels(labels[judged], judged))
 
@@ -83,9 +85,9 @@ def _some_of_each(matrix: csr_array, share: float, rng: np.random.Generator) -> 
     """`share` of each user's pairs, fractions of a pair rounded by chance, never the last one."""
     rows, sizes = row_numbers(matrix), np.diff(matrix.indptr)
     n_held = np.minimum(np.floor(sizes * share + rng.random(len(sizes))), sizes - 1)
-    place = np.arange(matrix.nnz) - matrix.indptr[rows]
+    position = np.arange(matrix.nnz) - matrix.indptr[rows]
     held = np.zeros(matrix.nnz, dtype=bool)
-    held[np.lexsort((rng.permutation(matrix.nnz), rows))] = place < n_held[rows]
+    held[np.lexsort((rng.permutation(matrix.nnz), rows))] = position < n_held[rows]
     return held
 
 

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridrec.base import extensions
-from hybridrec.base.config import Options, Split
-from hybridrec.base.errors import BadData
+from hybridrec.base.config import Options, SplitMethod
+from hybridrec.base.errors import PermanentError
 from hybridrec.metrics.metrics import Judged, Labels, judge_items, ndcg
 from hybridrec.training.fits import config_of
 from hybridrec.tuning.inner_cut import InnerCut, inner_cut
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from optuna.study import Study
 
 log = logging.getLogger(__name__)
-# As the night's own label folds: on a shorter newest window another choice won, which then lost behind the cut.
-HELD_SHARE: dict[Split, float] = {"time": 0.2, "last_per_user": 0.0, "random_per_user": 0.1}
+# As the night's own label splits: on a shorter newest window another choice won, which then lost behind the cut.
+HELD_SHARE: dict[SplitMethod, float] = {"time": 0.2, "last_per_user": 0.0, "random_per_user": 0.1}
 DIGITS = 3  # of a number that is tried; more tell nothing and are hard to read
 UNGUIDED_SHARE = 0.3  # of the trials are drawn at random before the sampler follows what it has seen
 
@@ -91,8 +91,8 @@ class SearchResult:
 
 def search_space(model: str) -> SearchSpace:
     """The options of a model that are worth a search; empty for a model that declares none."""
-    found: SearchSpace = getattr(extensions.member("models", model), "SEARCH", {})
-    return found
+    space: SearchSpace = getattr(extensions.module("models", model), "SEARCH", {})
+    return space
 
 
 def search(
@@ -101,13 +101,13 @@ def search(
     """Look for better options of a model that declares SEARCH.
 
     options: the current ones; they are tried first and stay unless another trial's mean NDCG at k is higher by more than
-    one standard error of the difference. fixed: names that are not to be searched. BadData when the current options are refused.
+    one standard error of the difference. fixed: names that are not to be searched. PermanentError when the current options are refused.
     """
     space = {name: of for name, of in search_space(model).items() if name not in fixed}
     judge = partial(_try, model, inner_cut(data, HELD_SHARE[data.split], seed), options, k)
     first = judge(_current(model, options, space))
     if first.refused:
-        raise BadData(first.refused)
+        raise PermanentError(first.refused)
     trials = _trials(model, space, first, judge, budget, seed) if space else (first,)
     return choose(model, f"ndcg@{k}", options, trials)
 
@@ -175,14 +175,14 @@ def _try(model: str, cut: InnerCut, options: Mapping[str, Any], k: int, values: 
     """Fit the model with the options and these values on what is left, and judge its lists by what is held out."""
     started = time.monotonic()
     try:
-        fitted = extensions.member("models", model).Model(config_of(model, {**options, **values}))
+        fitted = extensions.module("models", model).Model(config_of(model, {**options, **values}))
         if not isinstance(fitted, Retriever):
-            raise BadData(f"models.{model} only scores pairs, so it has no lists to judge; take SEARCH out of it")
+            raise PermanentError(f"models.{model} only scores pairs, so it has no lists to judge; take SEARCH out of it")
         fitted.fit(cut.data)
-        found = fitted.top_k(cut.users, k).items
-    except BadData as refusal:
+        items = fitted.top_k(cut.users, k).items
+    except PermanentError as refusal:
         return Trial(values, -math.inf, time.monotonic() - started, refused=str(refusal))
-    of_users = ndcg(judged_lists(found, cut.labels), k)
+    of_users = ndcg(judged_lists(items, cut.labels), k)
     return Trial(values, float(of_users.mean()), time.monotonic() - started, of_users=of_users)
 
 

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.tables import Table
 
 if TYPE_CHECKING:
@@ -22,18 +22,21 @@ class ColumnsHash:
     """A hash over the values of columns, bit by bit; where a batch ends does not matter."""
 
     def __init__(self) -> None:
-        self._streams: defaultdict[tuple[int, int], hashlib._Hash] = defaultdict(hashlib.sha256)  # by the places of column and part
+        self._streams: defaultdict[tuple[int, int], hashlib._Hash] = defaultdict(hashlib.sha256)  # by the positions of column and part
 
     def add(self, columns: Iterable[pa.Array]) -> None:
         """Add the next values of each column; in every call the columns have the same types."""
-        for place, values in enumerate(columns):
+        for column_number, values in enumerate(columns):
             for number, part in enumerate(_parts(values)):
                 if len(part):
-                    self._streams[place, number].update(part.data)
+                    self._streams[column_number, number].update(part.data)
 
     def hexdigest(self) -> str:
         """The hash of all values so far."""
-        lines = "".join(f"{place} {number} {self._streams[place, number].hexdigest()}\n" for place, number in sorted(self._streams))
+        lines = "".join(
+            f"{column_number} {number} {self._streams[column_number, number].hexdigest()}\n"
+            for column_number, number in sorted(self._streams)
+        )
         return hashlib.sha256(lines.encode()).hexdigest()
 
 
@@ -71,7 +74,7 @@ class TableHash:
     def add(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Add the next rows and return them in the definition's columns and types.
 
-        BadData when one repeats a key or comes out of order, for a null where the definition allows none or inside a list, and
+        PermanentError when one repeats a key or comes out of order, for a null where the definition allows none or inside a list, and
         for a float that is not finite.
         """
         schema = self._definition.arrow_schema()
@@ -101,8 +104,10 @@ class TableHash:
             rising = pc.or_(pc.less(before, after), pc.and_(pc.equal(before, after), rising))
         at = pc.index(rising, False).as_py()
         if at >= 0:
-            previous, current = (tuple(column[place].as_py() for column in keys) for place in (at, at + 1))
-            raise BadData(f"{self._definition.name}: row {current} comes after {previous}; rows must be unique and in the order of {names}")
+            previous, current = (tuple(column[row].as_py() for column in keys) for row in (at, at + 1))
+            raise PermanentError(
+                f"{self._definition.name}: row {current} comes after {previous}; rows must be unique and in the order of {names}"
+            )
         self._last_key = [column[-1:] for column in columns]
 
 
@@ -114,13 +119,13 @@ def _require_values(batch: pa.RecordBatch, definition: Table) -> None:
     for column in definition.columns:
         values = batch.column(column.name)
         if values.null_count and not column.nullable:
-            raise BadData(f"{definition.name}: {values.null_count} of {len(values)} rows have no {column.name}")
+            raise PermanentError(f"{definition.name}: {values.null_count} of {len(values)} rows have no {column.name}")
         if pa.types.is_list(values.type):
             values = values.flatten()
             if values.null_count:
-                raise BadData(f"{definition.name}: {values.null_count} list elements are null; a list holds values only")
+                raise PermanentError(f"{definition.name}: {values.null_count} list elements are null; a list holds values only")
         if pa.types.is_floating(values.type) and (odd := pc.sum(pc.invert(pc.is_finite(values))).as_py()):
-            raise BadData(f"{definition.name}: {odd} of {len(values)} numbers are NaN or infinite; expected finite scores")
+            raise PermanentError(f"{definition.name}: {odd} of {len(values)} numbers are NaN or infinite; expected finite scores")
 
 
 def utf8_of(texts: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.tables import Table, table
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ def definition(name: str) -> Table:
 
 
 def require_version(version: str) -> str:
-    """The version, if it may be part of the name of a table or schema; BadData otherwise."""
+    """The version, if it may be part of the name of a table or schema; PermanentError otherwise."""
     if not VERSION.fullmatch(version):
-        raise BadData(f"version {version!r}: lower-case letters, digits and '_' only, at most 40")
+        raise PermanentError(f"version {version!r}: lower-case letters, digits and '_' only, at most 40")
     return version
 
 
@@ -75,15 +75,15 @@ def said(description: str, example: object) -> Any:
 
 @dataclass(frozen=True)
 class Entry:
-    """One place of a published list."""
+    """One entry of a published list."""
 
-    rank: int = said("Place in the list; 1 is best.", 1)
+    rank: int = said("Position in the list; 1 is best.", 1)
     item_id: str = said("The item, as the catalogue calls it.", "50")
     title: str | None = said("Its title; null for an item without one.", "Star Wars (1977)")
     score: float = said("Higher is better. Scores never rise along a list and compare within one list only.", 0.83)
     reason: str = said("Why the item stands here, as a sentence for a person.", "because of Empire Strikes Back, The (1980)")
     source: str = said(
-        "The models that nominated it, joined by '+', or the tier of the fallback: popular_recent, popular_all_time, catalogue.", "als+ease"
+        "The models that retrieved it, joined by '+', or the tier of the fallback: popular_recent, popular_all_time, catalogue.", "als+ease"
     )
 
 
@@ -120,12 +120,12 @@ class Target(Protocol):
         """Write all of PUBLISHED as one version, invisible to readers; batches come in the order of the key.
 
         Returns the publication with content_hash and counts as stored. `publication.counts` are the rows to expect; a table with
-        another number is BadData. Staging the same rows again changes nothing; other rows replace a version that
-        was never live and are BadData for one that was.
+        another number is PermanentError. Staging the same rows again changes nothing; other rows replace a version that
+        was never live and are PermanentError for one that was.
         """
 
     def check(self, version: str) -> None:
-        """BadData unless the stored version is whole: its rows as read back give its counts and hash."""
+        """PermanentError unless the stored version is whole: its rows as read back give its counts and hash."""
 
     def switch_to(self, version: str, keep: int) -> None:
         """Make a staged or kept version live in one transaction; then drop versions beyond the newest `keep`."""
@@ -134,16 +134,16 @@ class Target(Protocol):
         """All versions, newest first; empty when nothing was ever staged."""
 
     def read_live(self, name: str, columns: tuple[str, ...] = ()) -> Iterable[pa.RecordBatch]:
-        """The rows of the live version of a published table in the order of its key; BadData when nothing is live."""
+        """The rows of the live version of a published table in the order of its key; PermanentError when nothing is live."""
 
     def read_user(self, user_id: str) -> Answer | None:
-        """A user's list by one indexed query, None for an unknown user; BadData when nothing is live."""
+        """A user's list by one indexed query, None for an unknown user; PermanentError when nothing is live."""
 
     def read_popular(self, window: str, k: int) -> Answer:
         """The k most popular items, as the answer for a user who is not known."""
 
     def read_similar(self, item_id: str, k: int) -> SimilarItems | None:
-        """The k most similar items by one indexed query, None for an item without neighbours; BadData when nothing is live."""
+        """The k most similar items by one indexed query, None for an item without neighbours; PermanentError when nothing is live."""
 
     def close(self) -> None:
         """Give up connections."""

@@ -26,7 +26,7 @@ from scheduler import NIGHT, Stack
 
 from hybridrec.base import extensions
 from hybridrec.base.settings import Settings
-from hybridrec.candidates.nomination import nominates
+from hybridrec.candidates.candidate_blocks import retrieves
 from hybridrec.execution.spark import running_server, stop_server
 from hybridrec.execution.task_records import read_records
 from hybridrec.publishing.interventions import interventions
@@ -38,7 +38,7 @@ from hybridrec_airflow.steps import steps
 
 pytestmark = pytest.mark.slow
 N_USERS = 943
-SAMPLED = ("build_features", "train_model.als.rank", "generate_candidates.final", "evaluate", "publish_table")
+SAMPLED = ("build_features", "train_model.als.ranker", "generate_candidates.full", "evaluate", "publish_table")
 K = 10
 
 
@@ -60,7 +60,7 @@ def test_every_user_has_a_whole_list_or_a_stated_reason(undisturbed: Run) -> Non
     rows = undisturbed.read("out_recommendations").to_pylist()
     catalogue = undisturbed.read("model_items").to_pandas()
     available = set(catalogue.item_id[catalogue.is_available])
-    history = undisturbed.read("model_interactions", "final").to_pandas()
+    history = undisturbed.read("model_interactions", "full").to_pandas()
     user_ids = undisturbed.read("model_users").column("user_id").to_pylist()
     seen: dict[str, set[str]] = {user: set() for user in user_ids}
     for user, item in zip(history.user_idx, history.item_idx, strict=True):
@@ -78,7 +78,7 @@ def test_every_user_has_a_whole_list_or_a_stated_reason(undisturbed: Run) -> Non
 def test_the_report_names_popularity_every_source_and_the_stack_with_intervals(undisturbed: Run) -> None:
     metrics = undisturbed.read("out_metrics").to_pandas().query("metric == 'ndcg@10' and segment == 'all'")
     listed = set(zip(metrics.kind, metrics.name, strict=True))
-    assert {("source" if nominates(model) else "scorer", model) for model in undisturbed.manifest.models} <= listed
+    assert {("source" if retrieves(model) else "scorer", model) for model in undisturbed.manifest.models} <= listed
     assert {("strategy", name) for name in extensions.names("strategies")} <= listed
     assert ((metrics.low <= metrics.value) & (metrics.value <= metrics.high)).all()
     assert (metrics.high > metrics.low).all()
@@ -87,7 +87,7 @@ def test_the_report_names_popularity_every_source_and_the_stack_with_intervals(u
 
 
 def test_personalised_quality_is_real(undisturbed: Run) -> None:
-    """The published strategy is not below popularity on the held-out fold; a broken join or a shifted id would be."""
+    """The published strategy is not below popularity on the held-out split; a broken join or a shifted id would be."""
     metrics = undisturbed.read("out_metrics").to_pandas().query("metric == 'ndcg@10' and segment == 'all'").set_index("name").value
     assert metrics["stacking"] > metrics["popularity"]
 
@@ -180,7 +180,7 @@ def kill_points(folder: Path) -> dict[str, list[float]]:
     }
     shares = np.random.default_rng(3).uniform(0.3, 0.8, size=len(seconds)).tolist()
     fits = sorted(name for name in seconds if name.startswith("train_model"))
-    passed_over = {"stop_spark", "start_spark", "generate_candidates.eval", *fits[1::4]}
+    passed_over = {"stop_spark", "start_spark", "generate_candidates.holdout", *fits[1::4]}
     points = {name: [share * seconds[name]] for name, share in zip(seconds, shares, strict=True) if name not in passed_over}
     points["publish_table"] = [share * seconds["publish_table"] for share in (0.45, 0.55, 0.65, 0.75)]
     return points
@@ -212,14 +212,14 @@ def test_a_killed_night_publishes_the_same_table(least: int, undisturbed: Run, h
 
 
 def test_the_same_spark_job_submitted_twice_at_once_leaves_one_result(undisturbed: Run, home: Path) -> None:
-    (step,) = [step for step in steps("nightly_retrain", undisturbed.run_id, NIGHT) if step.task == "generate_candidates.final"]
-    before = store.read_manifest(undisturbed.dataset("model_candidates", "final"))
+    (step,) = [step for step in steps("nightly_retrain", undisturbed.run_id, NIGHT) if step.task == "generate_candidates.full"]
+    before = store.read_manifest(undisturbed.dataset("model_candidates", "full"))
     both = [nightly.start(step, home) for _ in range(2)]
     try:
         assert [process.wait(timeout=nightly.STEP_SECONDS) for process in both] == [0, 0], nightly.tail(step, home)
     finally:
         stop_server(Settings.from_env(), step.session)
-    after = store.read_manifest(undisturbed.dataset("model_candidates", "final"))
+    after = store.read_manifest(undisturbed.dataset("model_candidates", "full"))
     assert (after.rows, after.content_hash) == (before.rows, before.content_hash)
     assert len({name.split("/")[0] for name in after.files}) == 1
 

@@ -33,5 +33,5 @@ def embed(side: Callable[[Inputs], Tensor], table: FieldTable) -> Floats:
     rows = np.arange(len(table.codes))
     with torch.no_grad():
         parts = [side(Inputs.of(table.take(rows[start : start + ROWS_AT_ONCE]))) for start in range(0, len(rows), ROWS_AT_ONCE)]
-    found: Floats = torch.cat(parts).numpy()
-    return found
+    vectors_of_all: Floats = torch.cat(parts).numpy()
+    return vectors_of_all

@@ -24,7 +24,7 @@ class WideAndDeep(nn.Module):  # type: ignore[misc]
         self.crosses = Embeddings(users._replace(bags={}), buckets, std=0.0)
         self.user_vectors, self.item_vectors = Embeddings(users, factors), Embeddings(items, factors)
         self.layers = PairLayers(users.n_fields * factors, items.n_fields * factors, hidden)
-        self.attributes = [place for place, name in enumerate(items.names) if name != "item"]
+        self.attributes = [index for index, name in enumerate(items.names) if name != "item"]
 
     def users(self, users: Inputs) -> Tensor:
         """(n, buckets + hidden)."""
@@ -42,11 +42,11 @@ class WideAndDeep(nn.Module):  # type: ignore[misc]
     def _attributes(self, items: Inputs) -> Tensor:
         """How much of each bucket an item has, (n, buckets)."""
         codes = items.codes[:, self.attributes].long()
-        found = torch.zeros(len(codes), self.buckets).scatter_add_(1, self._bucket(codes), (codes > 0).float())
+        attributes = torch.zeros(len(codes), self.buckets).scatter_add_(1, self._bucket(codes), (codes > 0).float())
         for bag in items.bags.values():
             values = torch.arange(bag.shape[1])
-            found += BagMean.apply(nn.functional.one_hot(self._bucket(values), self.buckets).float(), bag)
-        return found
+            attributes += BagMean.apply(nn.functional.one_hot(self._bucket(values), self.buckets).float(), bag)
+        return attributes
 
     def _bucket(self, codes: Tensor) -> Tensor:
         return codes * HASH % 2**32 * self.buckets // 2**32

@@ -8,22 +8,35 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 
-from hybridrec.base.config import Split
-from hybridrec.base.errors import BadData
+from hybridrec.base.config import SplitMethod
+from hybridrec.base.errors import PermanentError
 from hybridrec.evaluation.ablation import Ablation
 from hybridrec.evaluation.comparisons import Comparison
-from hybridrec.evaluation.leaks import FOUND, FOUND_FILE
+from hybridrec.evaluation.leaks import FINDINGS, FINDINGS_FILE
 from hybridrec.execution.spark import server_peak_mib
 from hybridrec.policy.policy import DECISION, read_choices
 from hybridrec.publishing import output_checks
 from hybridrec.publishing.publish import why_held
 from hybridrec.report import story
-from hybridrec.report.facts import Before, Check, Choice, Facts, Gate, Index, LeakAlarms, Limits, Metric, OutputChecks, TunedModel, Version
+from hybridrec.report.facts import (
+    Before,
+    CheckLine,
+    Choice,
+    Facts,
+    Gate,
+    Index,
+    LeakAlarms,
+    Limits,
+    Metric,
+    OutputChecks,
+    TunedModel,
+    Version,
+)
+from hybridrec.report.gathering.candidate_coverage import retriever_hits
 from hybridrec.report.gathering.costs import alarm_seconds, steps
 from hybridrec.report.gathering.failure import find_failure, unknown_failure
 from hybridrec.report.gathering.headline import served_quality
 from hybridrec.report.gathering.list_figures import batches, describe_lists
-from hybridrec.report.gathering.pool_hits import pool_hits
 from hybridrec.report.gathering.table_quality import table_quality
 from hybridrec.report.gathering.target_state import ask_target
 from hybridrec.report.gathering.warnings import warnings
@@ -33,11 +46,11 @@ from hybridrec.training.fits import FIT_FILE
 from hybridrec.tuning.trials import as_text
 
 if TYPE_CHECKING:
-    from hybridrec.runs.run import Fold, RunManifest
+    from hybridrec.runs.run import RunManifest, Split
     from hybridrec.versions.publications import Publication
 
 T = TypeVar("T")
-HELD_OUT: dict[Split, str] = {
+HELD_OUT: dict[SplitMethod, str] = {
     "time": "held-out time",
     "last_per_user": "each user's last items",
     "random_per_user": "pairs held out at random",
@@ -68,11 +81,11 @@ def collect(run: Run, written_at: datetime, durations: Mapping[str, float] | Non
         comparisons=read("comparisons", "evaluate", _comparisons) or (),
         ablations=read("what each model brings", "evaluate", _ablations) or (),
         gate=read("the gate's verdict", "promote_model", _gate),
-        pool=read("the pool's hits", "generate_candidates", pool_hits),
+        pool=read("the candidates' hits", "generate_candidates", retriever_hits),
         indexes=_indexes(run),
         lists=read("published lists", "apply_rules", describe_lists),
         ranked_users=_ranked_users(run),
-        missing_sources=read("the pool of all users", "generate_candidates", _missing_sources) or (),
+        missing_sources=read("the candidates of all users", "generate_candidates", _missing_models) or (),
         categories_unlearnt=bool(read("the catalogue", "build_interactions", _categories_unlearnt)),
         output_checks=read("checks of the output", "check_output", _output_checks),
         leak_alarms=read("the leak alarms", "check_leaks", _leak_alarms),
@@ -102,7 +115,9 @@ def _ranked_users(run: Run) -> int:
 
 def _frame(run: Run, written_at: datetime) -> Facts:
     manifest, config = run.manifest, run.config
-    folds = {str(fold.name): _describe_fold(fold, run.config.split) for fold in sorted(manifest.folds.values(), key=lambda fold: fold.cut)}
+    splits = {
+        str(split.name): _describe_split(split, run.config.split) for split in sorted(manifest.splits.values(), key=lambda split: split.cut)
+    }
     options = {name: str(value) for name, value in asdict(run.config).items()}
     return Facts(
         run_id=run.run_id,
@@ -115,22 +130,22 @@ def _frame(run: Run, written_at: datetime) -> Facts:
         k=run.config.k,
         publish=manifest.publish,
         held_out=HELD_OUT[run.config.split],
-        folds=folds,
+        folds=splits,
         options=options,
         tuned=_tuned(manifest),
     )
 
 
 def _tuned(manifest: RunManifest) -> tuple[TunedModel, ...]:
-    found = sorted(manifest.tuned.items())
-    return tuple(TunedModel(model, as_text(of.options), of.run_id, of.metric, of.before, of.after) for model, of in found)
+    by_model = sorted(manifest.tuned.items())
+    return tuple(TunedModel(model, as_text(of.options), of.run_id, of.metric, of.before, of.after) for model, of in by_model)
 
 
-def _describe_fold(fold: Fold, split: Split) -> str:
-    if split != "time":
-        return f"judged by {HELD_OUT[split]}" if fold.label_end else "trains on everything"
-    judged = f", judged until {fold.label_end:%Y-%m-%d %H:%M}" if fold.label_end else ""
-    return f"trains before {fold.cut:%Y-%m-%d %H:%M}{judged}"
+def _describe_split(split: Split, method: SplitMethod) -> str:
+    if method != "time":
+        return f"judged by {HELD_OUT[method]}" if split.label_end else "trains on everything"
+    judged = f", judged until {split.label_end:%Y-%m-%d %H:%M}" if split.label_end else ""
+    return f"trains before {split.cut:%Y-%m-%d %H:%M}{judged}"
 
 
 def _metrics(run: Run) -> tuple[Metric, ...]:
@@ -173,14 +188,14 @@ def _gate(run: Run) -> Gate | None:
 
 def _output_checks(run: Run) -> OutputChecks:
     raw = json.loads((run.artefact("output_checks") / "checks.json").read_text())
-    checks = [_output_check(output_checks.Check(**check)) for check in raw["checks"]]
+    checks = [_output_check(output_checks.OutputCheck(**check)) for check in raw["checks"]]
     checks.sort(key=lambda check: check.passed)
     return OutputChecks(bool(raw["passed"]), str(raw["override_reason"] or ""), str(raw["compared_with"] or ""), tuple(checks))
 
 
-def _output_check(check: output_checks.Check) -> Check:
+def _output_check(check: output_checks.OutputCheck) -> CheckLine:
     bound = "" if check.limit is None else f", {check.kind.replace('_', ' ')} {check.limit:.4g}"
-    return Check(f"{check.name}: {check.meaning}", check.passed, f"{check.value:.4g}{bound}")
+    return CheckLine(f"{check.name}: {check.meaning}", check.passed, f"{check.value:.4g}{bound}")
 
 
 class BesideTarget(TypedDict):
@@ -196,7 +211,7 @@ def _beside_target(run: Run, facts: Facts) -> BesideTarget:
     if not facts.lists:
         return {"version": None, "before": None, "target_problem": ""}
     versions, problem = ask_target(run.settings)
-    ours = next((found for found in versions if found.run_id == run.run_id), None)
+    ours = next((publication for publication in versions if publication.run_id == run.run_id), None)
     earlier = _live_before(versions, ours, facts.output_checks.compared_with if facts.output_checks else "")
     return {
         "version": _version(ours) if ours else None,
@@ -205,24 +220,24 @@ def _beside_target(run: Run, facts: Facts) -> BesideTarget:
     }
 
 
-def _version(found: Publication) -> Version:
-    at = f"{found.generated_at:%Y-%m-%d %H:%M} UTC"
-    return Version(found.version, found.state, found.content_hash, at, found.notes, dict(found.counts))
+def _version(publication: Publication) -> Version:
+    at = f"{publication.generated_at:%Y-%m-%d %H:%M} UTC"
+    return Version(publication.version, publication.state, publication.content_hash, at, publication.notes, dict(publication.counts))
 
 
 def _live_before(versions: Sequence[Publication], ours: Publication | None, compared_with: str) -> Publication | None:
     """What was live when the output was checked; for a run that was live itself by then, the newest published version before it."""
     if ours is None or compared_with not in ("", ours.version):
-        return next((found for found in versions if found.version == compared_with), None)
+        return next((publication for publication in versions if publication.version == compared_with), None)
     older = versions[versions.index(ours) + 1 :]
-    return next((found for found in older if found.state in ("live", "kept", "dropped")), None)
+    return next((publication for publication in older if publication.state in ("live", "kept", "dropped")), None)
 
 
 def _before(run: Run, ours: Publication | None, earlier: Publication) -> Before:
     try:
         inputs = Run.open(earlier.run_id, run.settings).manifest.inputs
         same = {n: i.content_hash for n, i in inputs.items()} == {n: i.content_hash for n, i in run.manifest.inputs.items()}
-    except BadData:  # its folder is gone
+    except PermanentError:  # its folder is gone
         same = None
     return Before(earlier.version, earlier.run_id, ours is not None and ours.content_hash == earlier.content_hash, same)
 
@@ -235,39 +250,41 @@ class NewestEvent(TypedDict):
 
 
 def _newest_event(run: Run, written_at: datetime) -> NewestEvent:
-    """Of the last fold's interactions; nothing without a calendar, or before there are any."""
+    """Of the last split's interactions; nothing without a calendar, or before there are any."""
     import pyarrow.compute as pc
 
     try:
-        found = [pc.max(batch.column(0)).as_py() for batch in batches(run, "model_interactions", ["last_event_at"], run.folds[-1])]
+        newest_by_batch = [
+            pc.max(batch.column(0)).as_py() for batch in batches(run, "model_interactions", ["last_event_at"], run.splits[-1])
+        ]
     except store.NotCommitted:
-        found = []
-    if run.config.split != "time" or not found:
+        newest_by_batch = []
+    if run.config.split != "time" or not newest_by_batch:
         return {"newest_event": "", "newest_event_age_days": None}
-    newest = max(found)
+    newest = max(newest_by_batch)
     return {"newest_event": f"{newest:%Y-%m-%d %H:%M} UTC", "newest_event_age_days": (written_at - newest).total_seconds() / 86_400}
 
 
 def _leak_alarms(run: Run) -> LeakAlarms:
-    raw = json.loads((run.artefact(FOUND) / FOUND_FILE).read_text())
-    return LeakAlarms(tuple(f"{found['alarm']}: {found['detail']}" for found in raw), *alarm_seconds(run.folder))
+    raw = json.loads((run.artefact(FINDINGS) / FINDINGS_FILE).read_text())
+    return LeakAlarms(tuple(f"{finding['alarm']}: {finding['detail']}" for finding in raw), *alarm_seconds(run.folder))
 
 
-def _missing_sources(run: Run) -> tuple[str, ...]:
-    """Sources that were asked for and take no part in the lists."""
-    raw = json.loads((run.artefact("candidate_sources", "final") / "sources.json").read_text())
+def _missing_models(run: Run) -> tuple[str, ...]:
+    """Models that were asked for and take no part in the lists."""
+    raw = json.loads((run.artefact("candidate_sources", "full") / "sources.json").read_text())
     return tuple(raw["missing"])
 
 
 def _indexes(run: Run) -> tuple[Index, ...]:
     """How models search a large catalogue; nothing for those that had no choice, or no fit."""
-    found = []
+    indexes = []
     for model in run.manifest.models:
-        if store.is_committed(run.dataset(f"models/{model}", "final")):
-            metrics = json.loads((run.artefact(f"models/{model}", "final") / FIT_FILE).read_text())["metrics"]
+        if store.is_committed(run.dataset(f"models/{model}", "full")):
+            metrics = json.loads((run.artefact(f"models/{model}", "full") / FIT_FILE).read_text())["metrics"]
             measured = {name.removeprefix("index_"): value for name, value in metrics.items() if name.startswith("index_")}
-            found += [Index(model, **measured | {"used": bool(measured["used"])})] if measured else []
-    return tuple(found)
+            indexes += [Index(model, **measured | {"used": bool(measured["used"])})] if measured else []
+    return tuple(indexes)
 
 
 def _categories_unlearnt(run: Run) -> bool:

@@ -41,5 +41,5 @@ def alarm_seconds(folder: Path) -> tuple[float, float]:
 
 
 def step_name(record: task_records.TaskRecord) -> str:
-    """A task's name in the report: the job and what tells its tasks apart, as `train_model als final`."""
+    """A task's name in the report: the job and what tells its tasks apart, as `train_model als full`."""
     return f"{record.job} {record.part.replace('.', ' ')}".strip()

@@ -49,7 +49,7 @@ def _records(run: Run) -> list[TaskRecord]:
 
 
 def _stopped_at_merge(records: Sequence[TaskRecord]) -> bool:
-    """Whether the night came no further than its fits: it goes on without a model that fails, if their nominees can be merged."""
+    """Whether the night came no further than its fits: it goes on without a model that fails, if their candidates can be merged."""
     merges = {record.state for record in records if record.job == "generate_candidates"}
     return "done" not in merges or not merges.isdisjoint(HOW)
 

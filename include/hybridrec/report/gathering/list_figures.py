@@ -128,7 +128,7 @@ def _catalogue(run: Run) -> _Catalogue:
 def _history_counts(run: Run, n_items: int) -> NDArray[np.int64]:
     """In how many users' histories each item is, int64 (n_items,)."""
     counts = np.zeros(n_items, dtype=np.int64)
-    for batch in batches(run, "model_interactions", ["item_idx"], "final"):
+    for batch in batches(run, "model_interactions", ["item_idx"], "full"):
         counts += np.bincount(batch.column("item_idx").to_numpy(), minlength=n_items)
     return counts
 
@@ -158,11 +158,11 @@ def _samples(run: Run, segments: Counter[str], catalogue: _Catalogue) -> tuple[S
     for batch in batches(run, "out_recommendations", columns):
         names = batch.column("segment").to_numpy(zero_copy_only=False).astype(object)
         for segment in sorted(set(names)):
-            places = np.flatnonzero(names == segment)
+            indices = np.flatnonzero(names == segment)
             for position in wanted.get(segment, ()):
-                if passed[segment] <= position < passed[segment] + len(places):
-                    rows.append(batch.slice(int(places[position - passed[segment]]), 1).to_pylist()[0])
-            passed[segment] += len(places)
+                if passed[segment] <= position < passed[segment] + len(indices):
+                    rows.append(batch.slice(int(indices[position - passed[segment]]), 1).to_pylist()[0])
+            passed[segment] += len(indices)
     histories = _histories(run, [row["user_id"] for row in rows], catalogue)
     order = {name: n for n, name in enumerate(wanted)}
     rows.sort(key=lambda row: (order[row["segment"]], row["user_id"]))
@@ -194,18 +194,18 @@ def _sample(row: dict[str, object], history: tuple[int, tuple[ShownItem, ...]], 
 
 def _histories(run: Run, user_ids: list[str], catalogue: _Catalogue) -> dict[str, tuple[int, tuple[ShownItem, ...]]]:
     """Length of each user's history and its newest items, newest first."""
-    found = pa.concat_tables(
+    wanted_users = pa.concat_tables(
         pa.Table.from_batches([batch]).filter(pc.is_in(batch.column("user_id"), pa.array(user_ids, pa.string())))
         for batch in batches(run, "model_users", ["user_idx", "user_id"])
     ).to_pylist()
     rows = pa.concat_tables(
         pa.Table.from_batches([batch]).filter(
-            pc.is_in(batch.column("user_idx"), pa.array([user["user_idx"] for user in found], pa.int32()))
+            pc.is_in(batch.column("user_idx"), pa.array([user["user_idx"] for user in wanted_users], pa.int32()))
         )
-        for batch in batches(run, "model_interactions", ["user_idx", "item_idx", "last_event_at"], "final")
+        for batch in batches(run, "model_interactions", ["user_idx", "item_idx", "last_event_at"], "full")
     ).sort_by([("last_event_at", "descending"), ("item_idx", "ascending")])
     histories = {}
-    for user in found:
+    for user in wanted_users:
         items = rows.filter(pc.equal(rows.column("user_idx"), user["user_idx"])).column("item_idx").to_pylist()
         newest = tuple(catalogue.shown[catalogue.ids[item]] for item in items[:HISTORY_SHOWN])
         histories[user["user_id"]] = (len(items), newest)

@@ -17,7 +17,7 @@ UNLEARNT = (
 
 def warnings(facts: Facts) -> tuple[Notice, ...]:
     """All that is beyond its limit, the most serious first."""
-    return tuple(notice for found in (_tasks, _quality, _output, _gate, _news, _lists, _models, _data) for notice in found(facts))
+    return tuple(notice for notices_of in (_tasks, _quality, _output, _gate, _news, _lists, _models, _data) for notice in notices_of(facts))
 
 
 def _tasks(facts: Facts) -> Iterator[Notice]:
@@ -30,8 +30,8 @@ def _tasks(facts: Facts) -> Iterator[Notice]:
                 f"Task {step.name} {NOT_OK[step.state]}", (step.said or "its log says why").removesuffix("."), "no task fails", remedy
             )
     for name in facts.missing_sources:
-        figure, remedy = "it is not fitted on all folds, so no list holds its nominees", "Clear its train_model tasks with downstream."
-        yield Notice(f"Source {name} dropped out", figure, "no model drops out", remedy)
+        figure, remedy = "it is not fitted on all splits, so no list holds its candidates", "Clear its train_model tasks with downstream."
+        yield Notice(f"Model {name} dropped out", figure, "no model drops out", remedy)
 
 
 def _quality(facts: Facts) -> Iterator[Notice]:
@@ -43,20 +43,20 @@ def _quality(facts: Facts) -> Iterator[Notice]:
 
 
 def _output(facts: Facts) -> Iterator[Notice]:
-    found = facts.output_checks
-    for check in found.checks if found else ():
+    checks = facts.output_checks
+    for check in checks.checks if checks else ():
         if not check.passed:
             (name, _, meaning), (value, _, bound) = check.name.partition(": "), check.detail.partition(", ")
-            overridden = found.override_reason if found else ""
+            overridden = checks.override_reason if checks else ""
             remedy = f"A person has overridden it: {overridden}" if overridden else "Nothing is published until it passes."
             yield Notice(f"Output check {name} failed", f"{meaning}: {value}", bound, remedy)
 
 
 def _gate(facts: Facts) -> Iterator[Notice]:
     if facts.gate and not facts.gate.promoted:
-        remedy = "See The gate: its comparisons say where tonight's stack lost. It is tried again with the next night's data."
+        remedy = "See The gate: its comparisons say where the challenger lost. It is tried again with the next night's data."
         yield Notice(
-            "The gate did not promote this night's stack",
+            "The gate did not promote this night's model bundle",
             facts.gate.reasons[-1],
             f"gate_tolerance {facts.options['gate_tolerance']}",
             remedy,
@@ -111,15 +111,15 @@ def _lists(facts: Facts) -> Iterator[Notice]:
 
 
 def _one_item(lists: Lists, limit: float) -> Iterator[Notice]:
-    found = lists.most_shown
-    if found and limit and found.n_lists > limit * lists.n_users:
-        share = per_cent(found.n_lists / lists.n_users, 1)
-        figure = f"{found.n_lists:,} of {lists.n_users:,} lists, {share}; {found.n_histories:,} users have had it"
+    most_shown = lists.most_shown
+    if most_shown and limit and most_shown.n_lists > limit * lists.n_users:
+        share = per_cent(most_shown.n_lists / lists.n_users, 1)
+        figure = f"{most_shown.n_lists:,} of {lists.n_users:,} lists, {share}; {most_shown.n_histories:,} users have had it"
         remedy = (
             "See whether it should be that visible: mend its events if they are a robot's or a campaign's, or limit it by a rule "
             "(docs/adding-a-rule.md)."
         )
-        name = found.title if found.title == found.item_id else f"{found.title} ({found.item_id})"
+        name = most_shown.title if most_shown.title == most_shown.item_id else f"{most_shown.title} ({most_shown.item_id})"
         yield Notice(f"{name} is in very many lists", figure, f"{per_cent(limit)} (warn_item_share)", remedy)
 
 

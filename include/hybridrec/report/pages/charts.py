@@ -65,12 +65,12 @@ class Line:
     points: tuple[tuple[float, float, float] | None, ...]
 
 
-def line_chart(places: Sequence[str], lines: Sequence[Line], label: str) -> Markup:
+def line_chart(ticks: Sequence[str], lines: Sequence[Line], label: str) -> Markup:
     """Lines over named places, each with its interval as a bar at every place."""
     top = max((point[2] for line in lines for point in line.points if point), default=1.0) * 1.05 or 1.0
-    x, y = Axis(-0.5, len(places) - 0.5, LEFT, WIDE - RIGHT), Axis(0, top, HEIGHT - BOTTOM, TOP)
+    x, y = Axis(-0.5, len(ticks) - 0.5, LEFT, WIDE - RIGHT), Axis(0, top, HEIGHT - BOTTOM, TOP)
     parts = [_horizontal(x, y, label)]
-    parts += [f'<text x="{x.at(n)}" y="{y.start + 14}" text-anchor="middle">{escape(place)}</text>' for n, place in enumerate(places)]
+    parts += [f'<text x="{x.at(n)}" y="{y.start + 14}" text-anchor="middle">{escape(tick)}</text>' for n, tick in enumerate(ticks)]
     for number, line in enumerate(lines):
         aside = 3.0 * (number - (len(lines) - 1) / 2)  # pixels: bars of lines that are near each other stay apart
         known = [(x.at(n) + aside, *point) for n, point in enumerate(line.points) if point]
@@ -79,7 +79,7 @@ def line_chart(places: Sequence[str], lines: Sequence[Line], label: str) -> Mark
         for at, value, low, high in known:
             parts.append(f'<line class="line {line.style}" x1="{at:.1f}" x2="{at:.1f}" y1="{y.at(low)}" y2="{y.at(high)}"/>')
             parts.append(f'<circle class="point {line.style}" cx="{at:.1f}" cy="{y.at(value)}" r="3"/>')
-    return _svg(parts, f"{label} at {len(places)} points in time", WIDE)
+    return _svg(parts, f"{label} at {len(ticks)} points in time", WIDE)
 
 
 def _shares(counts: Sequence[int]) -> list[float]:

@@ -1,4 +1,4 @@
-"""Intervals beside each other on one scale, as places in per cent: the page draws them with plain boxes."""
+"""Intervals beside each other on one scale, as positions in per cent: the page draws them with plain boxes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from hybridrec.report.pages.charts import Axis, ticks
 KINDS = {
     "policy": "The lists as chosen for each segment",
     "strategy": "Strategies",
-    "source": "Sources' own nominees",
-    "scorer": "Pair scorers, over the whole pool",
+    "source": "Retrievers' own lists",
+    "scorer": "Pair scorers, over all candidates",
 }
 
 
 @dataclass(frozen=True)
 class ForestRow:
-    """One interval. Places are per cent of the track's width; rows of a group follow each other.
+    """One interval. Positions are per cent of the track's width; rows of a group follow each other.
 
     role is a style: policy, strategy, source, scorer, popularity, best, gain, loss or even.
     """
@@ -40,7 +40,7 @@ class ForestRow:
 
 @dataclass(frozen=True)
 class Forest:
-    """Rows on one scale. marks are (place, style) of vertical reference lines, ticks are (place, text)."""
+    """Rows on one scale. marks are (position, style) of vertical reference lines, ticks are (position, text)."""
 
     rows: tuple[ForestRow, ...]
     marks: tuple[tuple[float, str], ...]
@@ -48,7 +48,7 @@ class Forest:
 
 
 def metric_forest(metrics: Sequence[Metric], published: str) -> Forest:
-    """Lists by kind, in each by falling value; popularity and the best single source are marked through all rows."""
+    """Lists by kind, in each by falling value; popularity and the best single retriever are marked through all rows."""
     lists = [m for m in metrics if m.kind in KINDS]
     rows = sorted(lists, key=lambda m: (list(KINDS).index(m.kind), -m.value, m.name))
     axis = _axis([0.0, *(m.high for m in rows)])
@@ -88,7 +88,7 @@ def _drawn(axis: Axis, group: str, label: str, note: str, role: str, of: Metric 
 
 def _question(comparison: Comparison) -> str:
     best = comparison.question == "best_source" or (comparison.question == "served" and comparison.against != POPULARITY)
-    return ("against the best single source, " if best else "against ") + comparison.against
+    return ("against the best single retriever, " if best else "against ") + comparison.against
 
 
 def _role(metric: Metric, best: str) -> str:
@@ -101,7 +101,7 @@ def _role(metric: Metric, best: str) -> str:
 
 def _note(metric: Metric, best: str, published: str) -> str:
     words = ["published"] if metric.name == published else []
-    words += ["best single source"] if metric.kind == "source" and metric.name == best else []
+    words += ["best single retriever"] if metric.kind == "source" and metric.name == best else []
     return ", ".join(words)
 
 

@@ -27,7 +27,7 @@ SEGMENTS = ("served", "all", "heavy", "light", "none", "new_items")
 
 @dataclass(frozen=True)
 class AblationTable:
-    """What each model brings to a strategy: intervals to be drawn, and by source what stands beside them."""
+    """What each model brings to a strategy: intervals to be drawn, and by model what stands beside them."""
 
     scope: str
     strategy: str
@@ -55,7 +55,7 @@ def render(facts: Facts) -> str:
         basis=story.basis(facts.served) if facts.served else "",
         how_killed=HOW["running"],
         judged=story.judged_users(facts),
-        forests=[(segment, metric_forest(found, published)) for segment in SEGMENTS if (found := story.overall(facts, segment))],
+        forests=[(segment, metric_forest(metrics, published)) for segment in SEGMENTS if (metrics := story.overall(facts, segment))],
         tables=metric_tables(facts),
         glossary=glossary(facts.metrics),
         comparisons=comparison_plots(facts),
@@ -87,37 +87,37 @@ def report_json(facts: Facts) -> str:
 
 def tiles(facts: Facts) -> list[tuple[str, str, str]]:
     """The figures at the top: label, value, remark."""
-    found = []
+    tiles_shown = []
     ours = {m.name: m for m in story.overall(facts)}
     name = story.published_list(facts)
     if facts.lists:
         share = facts.lists.exposures[0].n_shown / max(facts.lists.exposures[0].n_items, 1)
-        found.append(("Users served", number(facts.lists.n_users), f"{number(facts.lists.n_places)} places"))
-        found.append(("Catalogue shown", percent(share), f"{number(facts.lists.exposures[0].n_shown)} items"))
+        tiles_shown.append(("Users served", number(facts.lists.n_users), f"{number(facts.lists.n_places)} places"))
+        tiles_shown.append(("Catalogue shown", percent(share), f"{number(facts.lists.exposures[0].n_shown)} items"))
     if facts.served:
         served = facts.served
-        found.append((served.metric, f"{served.value:.4f}", f"best single model {served.best_value:.4f}"))
-        found.append(("Gain over it", f"{served.difference:+.4f}", f"{served.low:+.4f} to {served.high:+.4f}"))
+        tiles_shown.append((served.metric, f"{served.value:.4f}", f"best single model {served.best_value:.4f}"))
+        tiles_shown.append(("Gain over it", f"{served.difference:+.4f}", f"{served.low:+.4f} to {served.high:+.4f}"))
     elif name in ours:
-        found.append((f"{ours[name].metric}, {name}", f"{ours[name].value:.4f}", f"{ours[name].low:.4f} to {ours[name].high:.4f}"))
-    sources = [m for m in ours.values() if m.kind == "source"]
-    if sources and not facts.served:
-        best = max(sources, key=lambda m: (m.value, m.name))
-        found.append(("Best single source", f"{best.value:.4f}", best.name))
+        tiles_shown.append((f"{ours[name].metric}, {name}", f"{ours[name].value:.4f}", f"{ours[name].low:.4f} to {ours[name].high:.4f}"))
+    retrievers = [m for m in ours.values() if m.kind == "source"]
+    if retrievers and not facts.served:
+        best = max(retrievers, key=lambda m: (m.value, m.name))
+        tiles_shown.append(("Best single retriever", f"{best.value:.4f}", best.name))
     if facts.gate:
-        found.append(("Gate", "promoted" if facts.gate.promoted else "not promoted", f"model version {facts.gate.candidate}"))
+        tiles_shown.append(("Gate", "promoted" if facts.gate.promoted else "not promoted", f"model version {facts.gate.candidate}"))
     if facts.steps:
-        found.append(("Time in tasks", seconds(sum(total_seconds(step) for step in facts.steps)), f"{len(facts.steps)} tasks so far"))
-    return found
+        tiles_shown.append(("Time in tasks", seconds(sum(total_seconds(step) for step in facts.steps)), f"{len(facts.steps)} tasks so far"))
+    return tiles_shown
 
 
 def comparison_plots(facts: Facts) -> list[tuple[str, Forest]]:
     """Lists against each other, by segment, in the metric that decides."""
     plots = []
     for segment in SEGMENTS:
-        found = [c for c in facts.comparisons if c.segment == segment and c.metric == facts.metric]
-        if found:
-            plots.append((segment, difference_forest(found)))
+        comparisons = [c for c in facts.comparisons if c.segment == segment and c.metric == facts.metric]
+        if comparisons:
+            plots.append((segment, difference_forest(comparisons)))
     return plots
 
 
@@ -161,12 +161,12 @@ def metric_order(metric: str) -> tuple[int, int, str]:
 def glossary(metrics: Sequence[Metric]) -> list[tuple[str, str]]:
     """What each metric means, in the words of its definition."""
     names = sorted({m.metric.partition("@")[0] for m in metrics}, key=metric_order)
-    found = []
+    entries = []
     for name in names:
         definition = definitions.METRICS.get(name) or getattr(definitions, name, None)
         if definition and (doc := inspect.getdoc(definition)):
-            found.append((name, " ".join(doc.split())))
-    return found
+            entries.append((name, " ".join(doc.split())))
+    return entries
 
 
 def total_seconds(step: Step) -> float:

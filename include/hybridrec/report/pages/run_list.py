@@ -79,18 +79,20 @@ def list_runs(settings: Settings, now: datetime) -> RunList:
     names = [name for name in shared_files.children(settings.runs) if RUN_ID.fullmatch(name)]
     opened = shared_files.times([settings.runs / name / MANIFEST for name in names])
     reports = shared_files.times([settings.runs / name / "report" / store.MANIFEST for name in names])
-    found = sorted(((at, name, report is not None) for at, name, report in zip(opened, names, reports, strict=True) if at), reverse=True)
+    newest_first = sorted(
+        ((at, name, report is not None) for at, name, report in zip(opened, names, reports, strict=True) if at), reverse=True
+    )
     answer = ask_target(settings)
     live, published = live_publication(list(answer.versions)), {version.run_id: version for version in answer.versions}
-    rows = tuple(_row(settings, name, at, has_report, published) for at, name, has_report in found[:SHOWN])
+    rows = tuple(_row(settings, name, at, has_report, published) for at, name, has_report in newest_first[:SHOWN])
     expired, held = live is not None and live.valid_until < now, interventions.hold(settings)
     hold = held.sentence if held else ""
-    return RunList(minute(now), _live(live) if live else "", expired, answer.problem, hold, rows, len(found) - len(rows))
+    return RunList(minute(now), _live(live) if live else "", expired, answer.problem, hold, rows, len(newest_first) - len(rows))
 
 
-def render_runs(found: RunList, prefix: str) -> str:
+def render_runs(run_list: RunList, prefix: str) -> str:
     """The page as HTML; prefix: path below which reports are served."""
-    return template("runs.html").render(found=found, prefix=prefix)
+    return template("runs.html").render(run_list=run_list, prefix=prefix)
 
 
 def minute(at: datetime) -> str:

@@ -34,9 +34,9 @@ class Sums(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """items[places[user]:ends[user]] are seen by a user of the block and lie in the tiles to come, ascending."""
+    """items[heads[user]:ends[user]] are seen by a user of the block and lie in the tiles to come, ascending."""
 
-    places: Longs
+    heads: Longs
     ends: Longs
     items: Ints
 

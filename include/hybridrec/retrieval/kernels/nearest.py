@@ -27,7 +27,7 @@ class Sums(NamedTuple):
 
 
 @compiled
-def nearest_sums(left: Sparse, right: Sparse, norms: Norms, reach: Reach, first: int, n_kept: int, work: Longs, found: Rows) -> None:
+def nearest_sums(left: Sparse, right: Sparse, norms: Norms, reach: Reach, first: int, n_kept: int, work: Longs, nearest: Rows) -> None:
     """The n_kept largest cells of the rows of left @ right from `first` on, row after row; columns rise, of equals the lower stays.
 
     Without the diagonal and what is not above 0. work: products that each of these rows adds up; as many rows as `found` has sizes.
@@ -36,7 +36,7 @@ def nearest_sums(left: Sparse, right: Sparse, norms: Norms, reach: Reach, first:
     sums = Sums(np.full(n_items, EMPTY, np.int32), np.empty(n_items, np.float32), np.empty(n_items, np.int32))
     items, nearness = np.empty(n_items, np.int32), np.empty(n_items, np.float32)
     half, end = len(reach.weights) // 2, 0
-    for row in range(len(found.sizes)):
+    for row in range(len(nearest.sizes)):
         own, n_used = first + row, 0
         bits = _table_bits(work[row], n_items)
         for entry in range(left.starts[own], left.starts[own + 1]):
@@ -46,8 +46,8 @@ def nearest_sums(left: Sparse, right: Sparse, norms: Norms, reach: Reach, first:
                 if weight > 0:
                     n_used = _add(right, near, value * weight, own, bits, n_used, sums)
         n_near = _take(sums, n_used, norms, own, items, nearness)
-        size = _keep_best(items[:n_near], nearness[:n_near], n_kept, found.columns[end:], found.values[end:])
-        found.sizes[row] = size
+        size = _keep_best(items[:n_near], nearness[:n_near], n_kept, nearest.columns[end:], nearest.values[end:])
+        nearest.sizes[row] = size
         end += size
 
 
