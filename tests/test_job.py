@@ -18,6 +18,7 @@ import small_world
 from hybridrec.base.errors import PermanentError
 from hybridrec.execution import command_line, job, task_records
 from hybridrec.storage import store
+from jobs import train_model
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,12 @@ def test_params_are_the_command_line() -> None:
     assert command_line.parse(Params, ["--run-id", "r"]) == Params("r")
     argv = ["--run-id", "r", "--models", "als, content", "--k", "5", "--no-publish", "--split", "ranker"]
     assert command_line.parse(Params, argv) == Params("r", ("als", "content"), 5, False, "ranker")
+
+
+@pytest.mark.parametrize("argv", [["--fold", "rank"], ["--fold=ranker"], ["--split", "rank"], ["--split=ranker"]])
+def test_former_names_of_a_flag_and_its_values_are_taken(argv: list[str]) -> None:
+    params = job.parse(train_model.Params, ["--run-id", "r", "--model", "als", *argv])
+    assert params == train_model.Params("r", "als", "ranker")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -49,3 +50,21 @@ def test_unknown_run_says_how_to_make_one(home: object) -> None:
 def test_run_id_cannot_leave_the_runs_folder(home: object, run_id: str) -> None:
     with pytest.raises(PermanentError, match="letters, digits"):
         Run.open(run_id)
+
+
+def test_a_run_from_before_the_splits_were_renamed_reads_as_it_did(home: Path) -> None:
+    run = small_world.make_run()
+    pairs = run.read("model_interactions", "full")
+    manifest = json.loads((run.folder / "run.json").read_text())
+    former = {"ranker": "rank", "holdout": "eval", "full": "final"}
+    manifest["folds"] = {former[name]: split | {"name": former[name]} for name, split in manifest.pop("splits").items()}
+    del manifest["kept_by"]
+    manifest["config"]["members"] = manifest["config"].pop("extension_options") | {"models": {"als": {"factors": 8}}}
+    (run.folder / "run.json").write_text(json.dumps(manifest))
+    for folder in list(run.folder.rglob("split=*")):
+        folder.rename(folder.with_name(f"fold={former[folder.name.removeprefix('split=')]}"))
+    again = Run.open("small")
+    assert again.splits == run.splits and again.split("ranker") == run.split("ranker")
+    assert again.read("model_interactions", "full").equals(pairs)
+    assert again.config.options("models", "als") == {"factors": 8}
+    assert replace(again.manifest, kept_by="split", config=run.config) == run.manifest

@@ -106,3 +106,17 @@ def test_no_path_of_a_machine_stands_in_the_documentation() -> None:
     for page in PAGES:
         found = re.search(r"(?<![\w.~>])/(?:home|root|work|tmp|Users)/", page.read_text())
         assert not found, f"{page.name}: {found[0] if found else ''}"
+
+
+def test_the_glossary_is_in_order_and_every_term_is_used() -> None:
+    terms = re.findall(r"^\*\*(.+?)\*\*", (ROOT / "docs" / "glossary.md").read_text(), flags=re.MULTILINE)
+    assert terms == sorted(terms, key=str.lower) and len(set(terms)) == len(terms)
+    pages = [page for page in PAGES if page.name not in ("glossary.md", "CHANGELOG.md") and page.parent.name != "decisions"]
+    code = [path for folder in ("include", "jobs", "plugins", "dags") for path in (ROOT / folder).rglob("*.py")]
+    text = words(" ".join(path.read_text() for path in (*pages, *code)))
+    assert [term for term in terms if words(term) not in text] == []
+
+
+def words(text: str) -> str:
+    """The text in small letters with names as words: SplitMethod and split_method are both split method."""
+    return re.sub(r"[-_\s]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)).lower()
