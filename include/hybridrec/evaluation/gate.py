@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 Serving = Literal["tonight", "champion", "blend", "popularity"]
-CHALLENGER, BLEND = "tonight", "weighted"
+CHALLENGER: Final = "tonight"  # as tables and promotion.json name it
+BLEND = "weighted"
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def judge_promotion(run: Run, challenger: Policy, champion: Champion | None) -> 
     if champion is None:
         reasons.append("there is no champion yet")
     if not refusals:
-        return Verdict(True, "tonight", (*reasons, "promoted"), tuple(rows))
+        return Verdict(True, CHALLENGER, (*reasons, "promoted"), tuple(rows))
     serving = _stand_in(champion, notes, quality, k, how)
     served = _beside_best_retriever(run, labelled, serving, quality[_rank_by(serving, champion)], how)
     return Verdict(False, serving, (*reasons, *refusals, f"refused; tonight's lists are ranked by {serving}"), (*rows, *served))

@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridrec.evaluation.gate import Champion, Verdict, stand_in_choices
+from hybridrec.evaluation.gate import CHALLENGER, Champion, Verdict, stand_in_choices
 from hybridrec.policy.policy import DECISION, read_choices, save_policy
 from hybridrec.storage import store
 
@@ -26,7 +26,7 @@ def write_policy_of(run: Run, folder: Path) -> None:
 def write_promotion(run: Run, verdict: Verdict, version: str, champion: Champion | None) -> None:
     """Commit the artefact `promotion`."""
     with run.staged("promotion") as folder:
-        if verdict.serving == "tonight":
+        if verdict.serving == CHALLENGER:
             write_policy_of(run, folder / "policy")
         elif verdict.serving == "champion" and champion is not None and champion.folder is not None:
             shutil.copytree(champion.folder, folder / "policy")
