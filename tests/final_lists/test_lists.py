@@ -93,7 +93,7 @@ def test_no_eligible_item_is_ever_withheld(inputs: ListInputs) -> None:
     wide = replace(inputs, run=_with_k(inputs.run, N_ITEMS))
     for user, row in make(wide).iterrows():
         assert set(row.item_ids) == set(CATALOGUE.item_id) - history(str(user)) - {"i38"}
-        assert row.shortfall.startswith(f"{len(row.item_ids)} of {N_ITEMS} entries: the catalogue has no other available item")
+        assert row.shortfall.startswith(f"{len(row.item_ids)} of {N_ITEMS} places: the catalogue has no other available item")
 
 
 def test_a_user_who_has_everything_gets_an_empty_list_with_its_reason(inputs: ListInputs) -> None:

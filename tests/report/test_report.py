@@ -118,7 +118,7 @@ def test_the_summary_says_what_a_person_must_know(night: Run) -> None:
     assert "60 users with up to 10 items each" in facts.headline
     text = said(facts)
     assert "Task train_model two_tower full failed: out of luck. Limit: no task fails." in text
-    assert "Source two_tower dropped out: it is not fitted on all splits" in text
+    assert "Model two_tower dropped out: it is not fitted on all splits" in text
     assert "1 user has fewer than 10 items: only 4 unseen items are left. Limit: 10 items each." in text
     assert "Output check coverage failed: share of the available items that is in some list: 0.01. Limit: at least 0.02." in text
     assert "A person has overridden it: a small shop" in text
