@@ -38,7 +38,7 @@ def test_params_are_the_command_line() -> None:
 
 @pytest.mark.parametrize("argv", [["--fold", "rank"], ["--fold=ranker"], ["--split", "rank"], ["--split=ranker"]])
 def test_former_names_of_a_flag_and_its_values_are_taken(argv: list[str]) -> None:
-    params = job.parse(train_model.Params, ["--run-id", "r", "--model", "als", *argv])
+    params = command_line.parse(train_model.Params, ["--run-id", "r", "--model", "als", *argv])
     assert params == train_model.Params("r", "als", "ranker")
 
 

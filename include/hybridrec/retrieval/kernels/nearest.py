@@ -30,7 +30,7 @@ class Sums(NamedTuple):
 def nearest_sums(left: Sparse, right: Sparse, norms: Norms, reach: Reach, first: int, n_kept: int, work: Longs, nearest: Rows) -> None:
     """The n_kept largest cells of the rows of left @ right from `first` on, row after row; columns rise, of equals the lower stays.
 
-    Without the diagonal and what is not above 0. work: products that each of these rows adds up; as many rows as `found` has sizes.
+    Without the diagonal and what is not above 0. work: products that each of these rows adds up; as many rows as `nearest` has sizes.
     """
     n_items = len(norms.other)
     sums = Sums(np.full(n_items, EMPTY, np.int32), np.empty(n_items, np.float32), np.empty(n_items, np.int32))
