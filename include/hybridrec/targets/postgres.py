@@ -107,13 +107,13 @@ class PostgresTarget:
             staged, storage = _find(db, version)
             [(sums,)] = db.execute("SELECT checksums FROM hybridrec.publications WHERE version = %s", (version,))
             expected = {name: (staged.counts[name], sums[name]) for name in PUBLISHED}
-            stored = {name: stored(db, name, storage) for name in PUBLISHED}
-            if stored == expected:
+            summed = {name: stored(db, name, storage) for name in PUBLISHED}
+            if summed == expected:
                 return
             db.execute("UPDATE hybridrec.publications SET state = 'rejected' WHERE version = %s AND state = 'staged'", (version,))
-        [name, *_] = [name for name in PUBLISHED if stored[name] != expected[name]]
+        [name, *_] = [name for name in PUBLISHED if summed[name] != expected[name]]
         raise PermanentError(
-            f"{self.shown}: {name} of version {version} as stored has {stored[name][0]} rows with checksum {stored[name][1]:x}, expected"
+            f"{self.shown}: {name} of version {version} as stored has {summed[name][0]} rows with checksum {summed[name][1]:x}, expected"
             f" {expected[name][0]} with {expected[name][1]:x}; stage it again with python -m jobs.publish_table --run-id {staged.run_id}"
         )
 
