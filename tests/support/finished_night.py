@@ -98,7 +98,7 @@ def judge(run: Run) -> None:
     compared += [("served", "tonight", "item_knn", "served", "ndcg@10", 0.04, 0.01, 0.07, 58)]
     compared += [("served", "tonight", "popularity", "served", "ndcg@10", 0.19, 0.15, 0.23, 58)]
     columns = ["question", "name", "against", "segment", "metric", "difference", "low", "high", "n_users"]
-    run.write("out_comparisons", pa.Table.from_pandas(pd.DataFrame(rows, columns=columns), preserve_index=False))
+    run.write("out_comparisons", pa.Table.from_pandas(pd.DataFrame(compared, columns=columns), preserve_index=False))
     ablated = [
         Ablation("night", name, "stacking", "ndcg@10", 0.01 * n, 0.01 * n - 0.012, 0.01 * n + 0.012, 58, 7 * n, 0.015, 12.5 * n, 300.0)
         for n, name in enumerate(RETRIEVERS)
