@@ -3,18 +3,20 @@
 SHELL := /bin/bash
 PY := .venv/bin/python
 SOURCE ?= movielens_100k
-TESTS ?= tests
+TESTS ?=
 PORT ?= 8100
 WORKERS ?= 2
 SECRETS := secrets/hybridrec.env
-SIDE_BY_SIDE := $(PY) -m pytest $(TESTS) -n $(WORKERS) --no-loadscope-reorder
+$(if $(wildcard tests/*/$(TESTS)),,$(error TESTS=$(TESTS): there is no tests/unit/$(TESTS) and no tests/integration/$(TESTS)))
+# Files go to the workers in the order of collection, the longest first: tests/integration/conftest.py.
+SIDE_BY_SIDE := $(PY) -m pytest -n $(WORKERS) --no-loadscope-reorder
 
 # Two libraries that spin on the same two cores slow each other down sevenfold.
 export OMP_WAIT_POLICY = PASSIVE
 export OPENBLAS_NUM_THREADS = 1
 export PYTHONPATH = plugins
 
-.PHONY: install run ui stop status serve up down cluster cluster-stop test test-fast test-slow test-cluster test-system lint golden docs bench bench-night sbom audit clean
+.PHONY: install run ui stop status serve up down cluster cluster-stop test test-unit test-integration test-fast test-slow test-cluster test-system lint golden docs bench bench-night sbom audit clean
 
 install:
 	@.ci/install
@@ -48,22 +50,25 @@ cluster: install  ## the production topology on this machine, without containers
 cluster-stop:
 	@$(PY) -m hybridrec_local.topology down
 
-test: test-fast test-slow  ## all that one machine can show in some twenty minutes
+test: test-unit test-integration  ## all that one machine can show; TESTS=models runs tests/unit/models and tests/integration/models alone
 
-test-fast: install
-	$(SIDE_BY_SIDE) -m "not slow and not cluster and not system"
+test-unit: install  ## seconds a file: no server, no Spark, no Airflow
+	$(if $(wildcard tests/unit/$(TESTS)),$(SIDE_BY_SIDE) tests/unit/$(TESTS),@echo 'there is no tests/unit/$(TESTS)')
 
-test-slow:
+test-integration:  ## Spark, Airflow, a browser, a database
 	@.ci/install chromium postgresql
-	$(SIDE_BY_SIDE) -m "slow and not system"
+	$(if $(wildcard tests/integration/$(TESTS)),$(SIDE_BY_SIDE) tests/integration/$(TESTS),@echo 'there is no tests/integration/$(TESTS)')
+
+test-fast: test-unit  ## the same by its old name
+test-slow: test-integration  ## the same by its old name
 
 test-cluster: install  ## one small night on the production topology
 	@.ci/install chromium postgresql
-	$(PY) -m pytest $(TESTS) -m "cluster and not system"
+	$(PY) -m pytest tests/system/cluster/test_two_workers.py
 
-test-system: install  ## faults on the production topology, and failure at every point: before a change of what they test is done; some forty minutes
+test-system: install  ## the rest: faults on that topology, failure at every point, nights of other dates; before a change of what they test is done
 	@.ci/install chromium postgresql
-	$(PY) -m pytest $(TESTS) -m system
+	$(PY) -m pytest tests/system
 
 lint: install
 	$(PY) -m ruff format --check .
@@ -73,7 +78,7 @@ lint: install
 	$(PY) -m mypy
 
 golden: install  ## write the DAGs' renderings again; look at the difference before you commit it
-	HYBRIDREC_GOLDEN=write $(PY) -m pytest tests/airflow/test_dag_files.py -k on_record
+	HYBRIDREC_GOLDEN=write $(PY) -m pytest tests/integration/airflow/test_dag_files.py -k on_record
 
 docs: install  ## write the generated pages of docs/ again
 	$(PY) -m docs.generate_tables

@@ -38,7 +38,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "plugins"), str(ROOT / "include")]
 import psutil  # noqa: E402
 
 from hybridrec.base.settings import Settings  # noqa: E402
-from hybridrec.execution import job, spark  # noqa: E402
+from hybridrec.execution import job, spark, task_records  # noqa: E402
 from hybridrec.report.gathering.costs import step_name  # noqa: E402
 
 LARGE_SHARE = 0.1  # of the night; a task above it is explained below the table
@@ -167,7 +167,7 @@ def _run_dag(dag_id: str, run_id: str, world: World, records: Path, settings: Se
     plan = steps(dag_id, run_id, {"source": world.source} | ({"models": list(world.models)} if world.models else {}))
     with Sampler(settings, sorted({step.session for step in plan if step.session} | {run_id, f"ingest.{run_id}"})).running() as sampler:
         costs, failure = _run_steps(plan, settings.home)
-    costs = _with_records(costs, job.read_records(records))
+    costs = _with_records(costs, task_records.read_records(records))
     print(f"\n{dag_id} of {run_id}, {sum(cost.wall for cost in costs):.0f} s one task after the other\n")
     print("\n".join(table(costs)))
     print(f"\nall processes together, Spark included: at most {sampler.peak_mib:,.0f} MiB at a time,", end=" ")
@@ -203,7 +203,7 @@ def _run_step(step: Step, home: Path) -> tuple[Cost, str]:
     return cost, f"{step.task} ended with exit code {code}:\n{tail}"
 
 
-def _with_records(costs: Sequence[Cost], records: Sequence[job.TaskRecord]) -> list[Cost]:
+def _with_records(costs: Sequence[Cost], records: Sequence[task_records.TaskRecord]) -> list[Cost]:
     """Return costs with what the jobs have noted about themselves; both are in the order of their start."""
     left = list(records)
     found = []
@@ -264,7 +264,7 @@ def airflow_costs(dag_id: str, run_id: str) -> tuple[list[dict[str, str]], list[
     """Return a finished run's task states, and what each of its jobs cost: the task's duration minus the job's is Airflow's."""
     states = ask_airflow("tasks", "states-for-dag-run", dag_id, run_id)
     folder = Settings.from_env().runs / run_id.replace(":", "-").replace("+", "-").replace("~", "-")
-    pairs = match_tasks(states, job.read_records(folder))
+    pairs = match_tasks(states, task_records.read_records(folder))
     return states, [
         Cost(step_name(record), seconds, record.startup_seconds, record.spark_seconds, record.peak_mib, seconds - record.wall_seconds)
         for record, seconds in pairs
@@ -294,7 +294,9 @@ def show_airflow_run(dag_id: str, run_id: str, out: Path | None) -> None:
         out.write_text(json.dumps({cost.name: round(cost.wall, 3) for cost in costs}, indent=1))
 
 
-def match_tasks(states: Sequence[Mapping[str, str]], records: Sequence[job.TaskRecord]) -> list[tuple[job.TaskRecord, float]]:
+def match_tasks(
+    states: Sequence[Mapping[str, str]], records: Sequence[task_records.TaskRecord]
+) -> list[tuple[task_records.TaskRecord, float]]:
     """Return each record with its task's duration; tasks of one job that were mapped are told apart by the order of their start."""
     tasks = defaultdict(list)
     for state in states:

@@ -29,7 +29,7 @@ from benchmarks.publish import NOW, VALID, batches, few, write_lists
 from hybridrec.postgresql.version_tables import column_ddl
 from hybridrec.targets.postgres import PostgresTarget
 from hybridrec.versions.publications import PUBLISHED, Publication, definition
-from tests.database import PUBLISHER, READER, fresh_database, server
+from tests.support.database import PUBLISHER, READER, fresh_database, server
 
 N_SWITCHES, N_READERS, LOCK_SECONDS = 36, 2, 0.1
 

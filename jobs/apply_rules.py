@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hybridrec.base import extensions
-from hybridrec.execution import job, spark
+from hybridrec.execution import job, spark, task_records
 from hybridrec.policy.ranked_lists import BLOCK_USERS
 from hybridrec.reranking.inputs import read_items, write_inputs
 from hybridrec.reranking.popular import popular_items, popularity
@@ -38,7 +38,7 @@ def main(params: Params) -> None:
     run.write("out_popular_items", popular_items(popularity(run.read("model_item_features", "full"), len(items)), items))
     run.write("out_items", run.read("model_items", columns=["item_id", "title", "categories", "is_available"]))
     session = spark.session()
-    with job.spark_time():
+    with task_records.spark_time():
         run.write_spark("out_recommendations", lists(run, session))
 
 

@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 
 from hybridrec.dataset import features, interactions
 from hybridrec.evaluation import leaks
-from hybridrec.execution import job, spark
+from hybridrec.execution import job, spark, task_records
 from hybridrec.metrics.labels import load_labels, sample_users
 from hybridrec.runs.run import Run
 
@@ -22,14 +22,14 @@ class Params:
 def main(params: Params) -> None:
     run = Run.open(params.run_id)
     session = spark.session()
-    with job.spark_time():
+    with task_records.spark_time():
         events = interactions.positive_events(session, run).persist()
         for split in run.manifest.splits.values():
             users = features.user_features(events, split)
             items = features.item_features(events, split)
             run.write_spark("model_user_features", interactions.in_files(users, "user_idx", run), split.name)
             run.write_spark("model_item_features", interactions.in_files(items, "item_idx", run), split.name)
-        with job.alarm_time():
+        with task_records.alarm_time():
             _keep_recomputed(run, events)
 
 
@@ -39,8 +39,8 @@ def _keep_recomputed(run: Run, events: DataFrame) -> None:
     users: dict[str, list[int]] = {}
     for name in judged:
         users[name] = sample_users(load_labels(run, name), leaks.RECOMPUTED_USERS, run.config.seed).tolist()
-    for name, (of_users, of_items) in features.recomputed(events, run, users).items():
-        with run.staged(leaks.RECOMPUTED, name) as folder:
+    for split, (of_users, of_items) in features.recomputed(events, run, users).items():
+        with run.staged(leaks.RECOMPUTED, split) as folder:
             pq.write_table(of_users, folder / "user.parquet")
             pq.write_table(of_items, folder / "item.parquet")
 

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from hybridrec.base.errors import PermanentError
 from hybridrec.dataset import catalogue, interactions
-from hybridrec.execution import job, spark
+from hybridrec.execution import job, spark, task_records
 from hybridrec.metrics import positions
 from hybridrec.runs.run import Run, Split
 from hybridrec.splitting import likes, stages
@@ -26,7 +26,7 @@ class Params:
 def main(params: Params) -> None:
     run = Run.open(params.run_id)
     session = spark.session()
-    with job.spark_time():
+    with task_records.spark_time():
         known = run.read_spark(session, "core_events").where(F.col("event_at") < F.lit(run.manifest.as_of))
         users = interactions.number_users(known, run.read_spark(session, "core_users"))
         items = interactions.number_items(known, run.read_spark(session, "core_items"))

@@ -9,7 +9,8 @@ from typing import Literal
 from hybridrec.base.config import read_config
 from hybridrec.base.settings import Settings
 from hybridrec.execution import spark
-from hybridrec.execution.job import spark_time, start
+from hybridrec.execution.job import start
+from hybridrec.execution.task_records import spark_time
 from hybridrec.ingest.clean import clean_table, is_clean
 
 log = logging.getLogger(__name__)

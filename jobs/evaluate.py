@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from hybridrec.evaluation.evaluate import evaluate
 from hybridrec.evaluation.leaks import require_past
-from hybridrec.execution import job
+from hybridrec.execution import job, task_records
 from hybridrec.policy.policy import DECISION, write_choices
 from hybridrec.runs.run import Run
 
@@ -25,7 +25,7 @@ class Params:
 
 def main(params: Params) -> None:
     run = Run.open(params.run_id)
-    with job.alarm_time():
+    with task_records.alarm_time():
         require_past(run, "holdout")
     evaluation = evaluate(run, run.settings.threads, params.ablate)
     run.write("out_metrics", evaluation.metrics)

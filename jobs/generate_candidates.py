@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hybridrec.base import extensions
 from hybridrec.candidates import candidate_blocks
-from hybridrec.execution import job, spark
+from hybridrec.execution import command_line, job, spark, task_records
 from hybridrec.runs.run import Run, split_name
 from hybridrec.splitting import likes
 from hybridrec.storage import store
@@ -27,7 +27,7 @@ PAIRS_PER_FILE = 6_000_000
 @dataclass(frozen=True)
 class Params:
     run_id: str
-    split: str = job.renamed("fold", split_name)
+    split: str = command_line.renamed("fold", split_name)
 
 
 def main(params: Params) -> None:
@@ -38,7 +38,7 @@ def main(params: Params) -> None:
         log.warning("split %s goes without %s: not fitted on all splits", params.split, ", ".join(choice.missing))
     session = spark.session()
     fitted = candidate_blocks.fitted_models(run, params.split, choice.used)
-    with job.spark_time():
+    with task_records.spark_time():
         run.write_spark("model_candidates", candidates(session, run, params.split, fitted), params.split)
     with run.staged("candidate_sources", params.split) as folder:
         store.write_json(folder / "sources.json", choice._asdict())

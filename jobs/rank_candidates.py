@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hybridrec.base import extensions
 from hybridrec.candidates.candidate_set import feature_files
-from hybridrec.execution import job, spark
+from hybridrec.execution import job, spark, task_records
 from hybridrec.policy.ranked_lists import Depth, Ranking, rank_files
 from hybridrec.runs.run import Run
 from hybridrec.tables import table
@@ -28,7 +28,7 @@ class Params:
 def main(params: Params) -> None:
     run = Run.open(params.run_id)
     session = spark.session()
-    with job.spark_time():
+    with task_records.spark_time():
         run.write_spark("model_ranked", rank(session, run))
 
 

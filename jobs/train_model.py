@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from hybridrec.base import extensions
-from hybridrec.execution import job
+from hybridrec.execution import command_line, job
 from hybridrec.runs.run import Run, split_name
 from hybridrec.training import fits
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 class Params:
     run_id: str
     model: str
-    split: str = job.renamed("fold", split_name)
+    split: str = command_line.renamed("fold", split_name)
 
 
 def main(params: Params) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hybridrec import strategies
 from hybridrec.base import extensions
 from hybridrec.evaluation.leaks import require_past
-from hybridrec.execution import job
+from hybridrec.execution import job, task_records
 from hybridrec.metrics.labels import labelled_candidates
 from hybridrec.metrics.positions import training_gains
 from hybridrec.runs.run import Run
@@ -24,7 +24,7 @@ class Params:
 
 def main(params: Params) -> None:
     run = Run.open(params.run_id)
-    with job.alarm_time():
+    with task_records.alarm_time():
         require_past(run, "ranker")
     candidates, labels = labelled_candidates(run, "ranker")
     gains = training_gains(run, "ranker", candidates, labels)

@@ -1,36 +1,32 @@
-"""Fixtures that many tests share: a home of their own, one Spark session, extensions made on the spot."""
+"""Fixtures that many tests share: a home of their own, a small run in it, an object store."""
 
 from __future__ import annotations
 
-import logging
 import os
-import sys
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from database import postgres_address, postgres_server  # noqa: F401  fixtures
-from object_store import object_server, object_storage  # noqa: F401  fixtures
-from scheduler import airflow_home, first_night, stack  # noqa: F401  fixtures
 
 import jobs  # noqa: F401  sets the thread counts before numpy is imported
+from tests.support.object_store import object_server, object_storage  # noqa: F401  fixtures
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
     from hybridrec.runs.run import Run
 
-ROOT = Path(__file__).parent.parent
-TOGETHER = ("tests/airflow/scheduled/", "tests/security/")  # their tests share Airflow's services and a night that they have run
+# Their tests share Airflow's services and a night that they have run.
+TOGETHER = ("tests/integration/airflow/scheduled/", "tests/integration/security/")
 TOLD = "told"
+ELSEWHERE = ("HYBRIDREC_STORAGE", "HYBRIDREC_EXTENSIONS", "HYBRIDREC_SKIP")  # would lead out of the home
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """Keep tests of one file together with two workers, and tests that share an expensive fixture."""
     from xdist.scheduler import LoadScopeScheduling
 
-    class ByFile(LoadScopeScheduling):
+    class ByFile(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.split("::", maxsplit=1)[0]
             return TOGETHER[0] if file.startswith(TOGETHER) else file
@@ -59,38 +55,30 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "home"
     folder.mkdir()
     monkeypatch.setenv("HYBRIDREC_HOME", str(folder))
-    monkeypatch.delenv("HYBRIDREC_STORAGE", raising=False)
-    monkeypatch.delenv("HYBRIDREC_EXTENSIONS", raising=False)
-    monkeypatch.delenv("HYBRIDREC_SKIP", raising=False)
+    for name in ELSEWHERE:
+        monkeypatch.delenv(name, raising=False)
     yield folder
     os.umask(before)
 
 
-@pytest.fixture
-def small_run(home: Path) -> Run:
-    """Provide a committed run over the small world: model_* base tables of all splits, no candidates yet."""
-    import small_world
-
-    return small_world.make_run()
-
-
 @pytest.fixture(scope="session")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """Provide one small local session for the whole run; tests that use it are slow."""
-    from pyspark.sql import SparkSession
+def small_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Provide a home with the small world's run; made once, to be copied."""
+    from tests.support import small_world
 
-    from hybridrec.execution.spark import CONF, class_archive
+    folder = tmp_path_factory.mktemp("small_home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HYBRIDREC_HOME", str(folder))
+        for name in ELSEWHERE:
+            patch.delenv(name, raising=False)
+        small_world.make_run()
+    return folder
 
-    logging.getLogger("py4j").setLevel(logging.WARNING)  # as in a job; its last words come when pytest's streams are closed
-    os.environ["PYSPARK_PYTHON"] = sys.executable
-    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
-    java_options = f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:SharedArchiveFile={class_archive()}"  # skipped without one
-    builder = SparkSession.builder.master("local[2]").config("spark.driver.extraJavaOptions", java_options)
-    for key, value in CONF.items():
-        builder = builder.config(key, value)
-    builder = builder.config("spark.checkpoint.dir", str(tmp_path_factory.mktemp("checkpoints")))
-    builder = builder.config("spark.sql.codegen.wholeStage", "false")  # of a few rows: to compile a stage takes longer than to interpret it
-    session = builder.getOrCreate()
-    session.sparkContext.setLogLevel("ERROR")
-    yield session
-    session.stop()
+
+@pytest.fixture
+def small_run(home: Path, small_home: Path) -> Run:
+    """Provide a committed run over the small world: model_* base tables of all splits, no candidates yet."""
+    from hybridrec.runs.run import Run
+
+    shutil.copytree(small_home, home, dirs_exist_ok=True)
+    return Run.open("small")

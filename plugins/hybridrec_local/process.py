@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hybridrec.execution import job
+from hybridrec.execution import job, task_records
 from hybridrec.execution.spark import SESSION_VARIABLE
 
 ROOT = Path(__file__).parent.parent.parent
@@ -50,14 +50,14 @@ def flag_arguments(flags: Mapping[str, Flag]) -> list[str]:
 
 def environment(session: str) -> dict[str, str]:
     """Return a job's environment: this process's without Airflow's own settings, whose secrets no job needs, but with the task's name."""
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW_") or key in job.CONTEXT}
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW_") or key in task_records.CONTEXT}
     spark = {SESSION_VARIABLE: session} if session else {}
     return inherited | job.environment() | {"PYTHONPATH": str(ROOT)} | spark
 
 
 def tell_map_index(context: Mapping[str, Any]) -> None:
     """Add a mapped task's number to what Airflow has put into this process's environment, so that the job knows its page."""
-    os.environ[job.MAP_INDEX] = str(getattr(context.get("ti"), "map_index", ""))
+    os.environ[task_records.MAP_INDEX] = str(getattr(context.get("ti"), "map_index", ""))
 
 
 def job_doc(name: str) -> str | None:

@@ -22,9 +22,8 @@ from dataclasses import dataclass
 import psutil
 
 from hybridrec.base import extensions
-from hybridrec.base.errors import PermanentError
+from hybridrec.base.errors import PermanentError, explain_os_error
 from hybridrec.base.private_files import keep_private, make_private_folder, require_own, tighten
-from hybridrec.execution.job import explain_os_error
 from hybridrec.execution.spark import require_java
 from hybridrec_local import dag_run
 from hybridrec_local.daemon import CannotStart, Daemon, say, tail

@@ -21,10 +21,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from hybridrec.base.errors import PermanentError
+from hybridrec.base.errors import PermanentError, explain_os_error
 from hybridrec.base.private_files import PASS_THROUGH, keep_private, make_private_folder
 from hybridrec.base.settings import Settings
-from hybridrec.execution.job import explain_os_error
 from hybridrec_local import compose, postgres_image
 from hybridrec_local.compose import Mount, Service, Topology
 from hybridrec_local.daemon import CannotStart, Daemon, say

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -31,3 +32,15 @@ def choices(unknown: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = get_close_matches(unknown.lower(), names, n=1)
     return f"{f'did you mean {close[0]}? ' if close else ''}choose from {', '.join(names) or 'none'}"
+
+
+def explain_os_error(error: OSError) -> str:
+    """Return one sentence that says what to do about a failed file or network operation."""
+    where = error.filename or "the disk"
+    sentences = {
+        errno.ENOSPC: f"no space left for {where}; free some space or move HYBRIDREC_HOME to a larger disk, then rerun the task",
+        errno.EACCES: f"no permission for {where}; give this user the right to write there or move HYBRIDREC_HOME",
+        errno.EROFS: f"{where} is on a read-only file system; move HYBRIDREC_HOME to a place that can be written",
+        errno.EADDRINUSE: f"the port is taken ({error}); stop the process that holds it or configure another port",
+    }
+    return sentences.get(error.errno or 0, f"{type(error).__name__}: {error}; it may be retried")

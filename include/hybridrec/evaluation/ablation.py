@@ -19,7 +19,7 @@ from hybridrec import strategies
 from hybridrec.base.errors import PermanentError
 from hybridrec.evaluation.bootstrap import Doubles, paired_difference
 from hybridrec.evaluation.comparisons import Resampling
-from hybridrec.execution import job
+from hybridrec.execution import task_records
 from hybridrec.metrics import metrics
 from hybridrec.metrics.labels import LabelledCandidates, labelled_candidates
 from hybridrec.metrics.metrics import judge, row_gains
@@ -152,7 +152,7 @@ def unique_hits(labelled: LabelledCandidates, model: str) -> int:
 def fit_costs(run: Run) -> dict[str, Cost]:
     """Return the cost of each model's fits, from the records of the tasks."""
     costs: dict[str, Cost] = {}
-    for record in job.read_records(run.folder):
+    for record in task_records.read_records(run.folder):
         if record.job == "train_model":
             model = record.part.partition(".")[0]
             before = costs.get(model, Cost(0.0, 0.0))

@@ -31,7 +31,7 @@ import psutil
 from hybridrec.base.errors import PermanentError
 from hybridrec.base.private_files import UMASK, write_private
 from hybridrec.base.settings import Settings
-from hybridrec.execution.job import spark_time
+from hybridrec.execution.task_records import spark_time
 from hybridrec.storage import shared_files, store
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from hybridrec.base.settings import Settings
 from hybridrec.candidates.candidate_blocks import choose_models
 from hybridrec.evaluation.gate import Champion, Verdict
 from hybridrec.evaluation.promotion import write_policy_of
-from hybridrec.execution.job import TaskRecord, read_records
+from hybridrec.execution.task_records import TaskRecord, read_records
 from hybridrec.policy.policy import DECISION, fitted_strategies, read_choices
 from hybridrec.runs.run import FORMER_SPLITS, MANIFEST, SPLITS, Run
 from hybridrec.splitting import likes

@@ -68,8 +68,8 @@ def write_parts(config: Config, seed: int, parts: Iterable[Part], folder: Path) 
 
 def _write_by_spark(config: Config, seed: int, parts: list[Part], folder: Path) -> None:
     """Write by Spark's workers; only the parts' numbers come back."""
-    from hybridrec.execution.job import spark_time
     from hybridrec.execution.spark import session
+    from hybridrec.execution.task_records import spark_time
 
     def of_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:

@@ -27,6 +27,11 @@ def open_read_only(path: Path, wait_seconds: float | None = None) -> sqlite3.Con
     return sqlite3.connect(address, uri=True, timeout=wait_seconds, isolation_level=None, check_same_thread=False)
 
 
+def open_to_write(path: Path) -> sqlite3.Connection:
+    """Return a connection for one thread at a time, but not always the same one."""
+    return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+
+
 def file_id(path: Path | str) -> FileId | None:
     """Return identify the file that lies at this path now; None if there is none."""
     try:

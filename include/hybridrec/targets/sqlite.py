@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hybridrec.base.errors import NothingPublished, PermanentError
 from hybridrec.base.settings import Settings
-from hybridrec.sqlite.connecting import BUSY_SECONDS, FileId, file_id, in_sentences, open_read_only, transaction
+from hybridrec.sqlite.connecting import FileId, file_id, in_sentences, open_read_only, open_to_write, transaction
 from hybridrec.sqlite.publications import FIELDS, PUBLICATIONS, find, publication, record
 from hybridrec.sqlite.version_tables import READ_ROWS, decoded, drop_tables, drop_unreferenced, fill, quoted, read_back, table_name
 from hybridrec.versions.content_hash import TableHash, combined_hash
@@ -229,7 +229,7 @@ class SqliteTarget:
             if self.path.with_name(f"{self.path.name}-wal").exists():  # otherwise a file is half made, and a reader cannot repair it
                 last.execute(LOOK).fetchall()
             # one thread at a time uses it, but not always the same: the read-back fetches in a second one
-            with closing(sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)) as db:
+            with closing(open_to_write(self.path)) as db:
                 db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
                 db.execute("PRAGMA journal_mode = WAL")
                 db.execute(PUBLICATIONS)

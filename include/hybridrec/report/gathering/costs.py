@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from hybridrec.execution import job
+from hybridrec.execution import task_records
 from hybridrec.report.facts import Step
 
 
@@ -14,10 +14,10 @@ def steps(folder: Path, durations: Mapping[str, float]) -> tuple[Step, ...]:
 
     durations: seconds that the scheduler states for a task, by step name; the excess over the process is its overhead.
     """
-    return tuple(_step(record, durations) for record in job.read_records(folder) if record.job != "write_report")
+    return tuple(_step(record, durations) for record in task_records.read_records(folder) if record.job != "write_report")
 
 
-def _step(record: job.TaskRecord, durations: Mapping[str, float]) -> Step:
+def _step(record: task_records.TaskRecord, durations: Mapping[str, float]) -> Step:
     name = step_name(record)
     around = durations[name] - record.wall_seconds if name in durations else None
     return Step(
@@ -34,12 +34,12 @@ def _step(record: job.TaskRecord, durations: Mapping[str, float]) -> Step:
 
 def alarm_seconds(folder: Path) -> tuple[float, float]:
     """Return seconds that a run's leak alarms have taken, in a job of their own and within others, and their share of all tasks' time."""
-    records = [record for record in job.read_records(folder) if record.job != "write_report"]
+    records = [record for record in task_records.read_records(folder) if record.job != "write_report"]
     spent = sum(record.wall_seconds if record.job == "check_leaks" else record.alarm_seconds for record in records)
     total = sum(record.wall_seconds for record in records)
     return round(spent, 3), round(spent / total, 4) if total else 0.0
 
 
-def step_name(record: job.TaskRecord) -> str:
+def step_name(record: task_records.TaskRecord) -> str:
     """Return a task's name in the report: the job and what tells its tasks apart, as `train_model als full`."""
     return f"{record.job} {record.part.replace('.', ' ')}".strip()

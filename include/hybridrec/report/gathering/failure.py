@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hybridrec.execution import job
+from hybridrec.execution import task_records
 from hybridrec.report.facts import Failure
 from hybridrec.report.gathering.costs import step_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hybridrec.execution.job import TaskRecord
+    from hybridrec.execution.task_records import TaskRecord
     from hybridrec.runs.run import Run
 
 HOW = {
@@ -45,7 +45,7 @@ def unknown_failure(run: Run) -> Failure:
 
 
 def _records(run: Run) -> list[TaskRecord]:
-    return [record for record in job.read_records(run.folder) if record.job not in NOT_OF_THE_NIGHT]
+    return [record for record in task_records.read_records(run.folder) if record.job not in NOT_OF_THE_NIGHT]
 
 
 def _stopped_at_merge(records: Sequence[TaskRecord]) -> bool:
@@ -56,5 +56,5 @@ def _stopped_at_merge(records: Sequence[TaskRecord]) -> bool:
 
 def _page_of_run(records: Sequence[TaskRecord]) -> str:
     """Return the path of the run's page in Airflow: this task's own page, or that of any other, up to the task."""
-    pages = filter(None, (job.airflow_page(), *(record.page for record in records)))
+    pages = filter(None, (task_records.airflow_page(), *(record.page for record in records)))
     return next(pages, "").partition("/tasks/")[0]

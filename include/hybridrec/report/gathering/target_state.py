@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import NamedTuple
 
 from hybridrec.base.settings import Settings
-from hybridrec.execution.job import without_secrets
+from hybridrec.execution.task_records import without_secrets
 from hybridrec.serving.lookup import open_target
 from hybridrec.versions.publications import Publication
 

@@ -1,0 +1,3 @@
+"""A finished night of the small world."""
+
+from tests.support.finished_night import homes, night  # noqa: F401  fixtures

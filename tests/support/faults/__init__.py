@@ -1,0 +1,1 @@
+"""Writers that fail at a chosen point, and what makes them fail."""

@@ -1,0 +1,166 @@
+"""Opening a night: splits by time, and requests that are refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hybridrec.base.config import Config, SplitMethod, read_config
+from hybridrec.base.errors import PermanentError
+from hybridrec.base.settings import Settings
+from hybridrec.opening.new_run import Request, open_run
+from hybridrec.runs.run import Run
+from hybridrec.splitting.cuts import EPOCH, HOUR, cut_splits
+from tests.support import small_world
+
+
+def test_cuts_leave_the_newest_share_for_labels() -> None:
+    hours, counts = np.arange(100), np.full(100, 10)
+    splits = cut_splits(hours, counts, EPOCH + 100 * HOUR, Config(label_share=0.2))
+    assert splits["holdout"].cut == EPOCH + 79 * HOUR
+    assert splits["ranker"].cut == EPOCH + 63 * HOUR
+    assert splits["ranker"].label_end == splits["holdout"].cut
+    assert splits["full"].cut == splits["holdout"].label_end == EPOCH + 100 * HOUR
+
+
+def test_a_label_window_is_never_longer_than_its_limit() -> None:
+    hours, counts = np.arange(0, 24 * 1000, 24), np.full(1000, 1)
+    splits = cut_splits(hours, counts, EPOCH + 1000 * 24 * HOUR, Config(label_days_max=30, min_label_events=10))
+    assert splits["full"].cut - splits["holdout"].cut == timedelta(days=30)
+    splits = cut_splits(hours, counts, EPOCH + 1000 * 24 * HOUR, Config(label_days_max=30, min_label_events=100))
+    assert splits["full"].cut - splits["holdout"].cut == timedelta(days=101)
+
+
+@pytest.mark.parametrize("split", ["last_per_user", "random_per_user"])
+def test_without_a_calendar_nothing_is_cut_by_time(split: SplitMethod) -> None:
+    end = EPOCH + 10 * HOUR
+    splits = cut_splits(np.array([5]), np.array([100]), end, Config(split=split))
+    assert {split.cut for split in splits.values()} == {end} and splits["full"].label_end is None
+
+
+def test_too_little_history_says_so() -> None:
+    with pytest.raises(PermanentError, match="no positive event before 1970-01-01 05:00; load more history"):
+        cut_splits(np.array([5]), np.array([100]), EPOCH + 10 * HOUR, Config())
+
+
+@pytest.mark.parametrize("split", ["time", "last_per_user", "random_per_user"])
+def test_events_that_all_weigh_nothing_are_explained(split: SplitMethod) -> None:
+    with pytest.raises(
+        PermanentError, match=r"no positive event before 1970-01-01 10:00; .* correct event_type: only types .* \(view, click, add_to"
+    ):
+        cut_splits(np.array([], dtype=int), np.array([], dtype=int), EPOCH + 10 * HOUR, Config(split=split))
+
+
+@pytest.fixture
+def ingested(home: Path) -> Settings:
+    small_world.write_core_tables()
+    return Settings.from_env()
+
+
+def test_the_first_attempt_resolves_for_all_later_ones(ingested: Settings) -> None:
+    first = open_run(Request("night", "files", k=7), ingested)
+    assert first.config.k == 7
+    assert open_run(Request("night", "files", k=9), ingested).manifest == first.manifest
+    assert Run.open("night").manifest == first.manifest
+
+
+def test_as_of_behind_the_newest_event_is_the_newest_event(ingested: Settings) -> None:
+    newest = small_world.events().event_at.max().replace(microsecond=0) + timedelta(seconds=1)
+    assert open_run(Request("a", "files"), ingested).manifest.as_of == newest
+    assert open_run(Request("b", "files", as_of="2030-01-01"), ingested).manifest.as_of == newest
+    assert (
+        open_run(Request("c", "files", as_of="2026-03-01T02:00:00+02:00"), ingested).manifest.as_of.isoformat()
+        == "2026-03-01T00:00:00+00:00"
+    )
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (Request("n", "files", k=-1), "k is -1, expected 1 to 200"),
+        (Request("n", "files", k=1000), "k is 1000"),
+        (Request("n", "files", models=("nonsense",)), r"models: there is no nonsense; choose from .*"),
+        (Request("n", "files", as_of="1990-01-01"), "the first event is of 2026"),
+        (Request("n", "files", as_of="tomorrow"), "as_of is 'tomorrow', expected a date"),
+        (Request("n", "movielens_100k"), "nothing ingested yet; run the DAG ingest"),
+        (Request("n", "nowhere"), "sources: there is no 'nowhere'; choose from"),
+    ],
+)
+def test_a_bad_request_is_refused_with_the_remedy(ingested: Settings, request_: Request, message: str) -> None:
+    with pytest.raises(PermanentError, match=message):
+        open_run(request_, ingested)
+    assert not (ingested.runs / "n").exists()
+
+
+def test_an_unknown_option_is_refused(ingested: Settings) -> None:
+    (ingested.home / "hybridrec.toml").write_text("[night]\nkay = 3\n")
+    with pytest.raises(PermanentError, match=r"there is no option .kay.; choose from .*label_share"):
+        open_run(Request("n", "files"), ingested)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[nigth]\nk = 3\n", r"hybridrec.toml: there is no group \[nigth\]; did you mean night\? choose from models, night, rules, "),
+        ("[model.als]\nfactors = 3\n", r"there is no group \[model\]; did you mean models\? choose from "),
+        ("[models.alz]\nfactors = 3\n", r"there is no group \[models.alz\]; did you mean als\? choose from als, "),
+        ("[models.als]\nfactor = 3\n", r"\[models.als\]: there is no option 'factor'; did you mean factors\? choose from "),
+        ('[models.als]\nfactors = "many"\n', r"\[models.als\]: factors is 'many', expected int"),
+        ("[rules.mmr]\nweigth = 3\n", r"\[rules.mmr\]: there is no option 'weigth'"),
+        ("[rules.seen]\ndays = 3\n", r"\[rules.seen\]: it has no options; remove the group"),
+        ("[models]\nals = 3\n", r"\[models.als\]: it is 3, expected a group of options"),
+        ("night = 3\n", r"\[night\]: it is 3, expected a group of options"),
+        ("k = 3\n", r"there is no group \[k\]"),
+        ("[night]\nk = \n", r"hybridrec.toml: it cannot be read as TOML: Invalid value \(at line 2, column 5\)"),
+        ("[models.ALZ]\nfactors = 3\n", r"there is no group \[models.ALZ\]; did you mean als\? choose from als, "),
+        ("[night.event_weights]\nveiw = 1\n", r"\[night.event_weights\]: there is no event type 'veiw'; did you mean view\? choose from "),
+        ('[night.event_weights]\nview = "much"\n', r"\[night.event_weights\]: view is 'much', expected a number from 0 on"),
+        ("[night]\nlabel_shares = 0.3\n", r"there is no option 'label_shares'; did you mean label_share\?"),
+    ],
+)
+def test_an_option_that_nobody_would_read_is_refused_before_anything_runs(text: str, message: str, ingested: Settings) -> None:
+    (ingested.home / "hybridrec.toml").write_text(text)
+    with pytest.raises(PermanentError, match=message):
+        open_run(Request("n", "files"), ingested)
+    assert not (ingested.runs / "n").exists()
+
+
+def test_weights_that_are_not_named_keep_their_default(home: Path) -> None:
+    (home / "hybridrec.toml").write_text("\ufeff[night.event_weights]\nview = 0\n")  # the mark is Notepad's
+    assert read_config(home / "hybridrec.toml").event_weights == Config().event_weights | {"view": 0}
+
+
+def test_a_folder_in_the_options_place_is_named(home: Path) -> None:
+    (home / "hybridrec.toml").mkdir(parents=True)
+    with pytest.raises(PermanentError, match=r"hybridrec\.toml: it cannot be read as TOML"):
+        read_config(home / "hybridrec.toml")
+
+
+@pytest.mark.parametrize("text", ["two", "0", "-1", "1.5", "²"])
+def test_threads_are_a_whole_number(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYBRIDREC_THREADS", text)
+    with pytest.raises(PermanentError, match=f"HYBRIDREC_THREADS is '{text}', expected a whole number from 1 on"):
+        Settings.from_env()
+
+
+def test_options_of_an_extension_that_is_switched_off_do_no_harm(ingested: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYBRIDREC_SKIP", "models.als")
+    (ingested.home / "hybridrec.toml").write_text("[models.als]\nfactors = 16\n")
+    assert "als" not in open_run(Request("n", "files"), ingested).manifest.models
+
+
+def test_an_empty_k_is_the_option(ingested: Settings) -> None:
+    (ingested.home / "hybridrec.toml").write_text("[night]\nk = 7\n")
+    assert open_run(Request("n", "files"), ingested).config.k == 7
+    assert open_run(Request("m", "files", k=9), ingested).config.k == 9
+
+
+def test_a_backfill_that_takes_up_a_scheduled_run_publishes_only_by_request(ingested: Settings) -> None:
+    first = open_run(Request("night", "files", k=7), ingested).manifest
+    again = open_run(Request("night", "files", k=9, publish=False, backfill=True), ingested).manifest
+    assert again == replace(first, publish=False, backfill=True)
+    assert Run.open("night").manifest == again
