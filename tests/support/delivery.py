@@ -128,7 +128,7 @@ def clean_items(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -
 
 @pytest.fixture
 def delivery(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spark: SparkSession, clean_items: Settings) -> Iterator[Delivery]:
-    """Items i1 to i3 and one good event."""
+    """Provide items i1 to i3 and one good event."""
     folder = tmp_path / "delivery"
     folder.mkdir()
     monkeypatch.setenv(files.FOLDER_VARIABLE, str(folder))

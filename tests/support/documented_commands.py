@@ -39,7 +39,7 @@ class Block:
 
 
 def blocks(page: str) -> Iterator[Block]:
-    """All blocks in their order."""
+    """Yield all blocks in their order."""
     for part in re.split(r"(^```\w*\n.*?^```$)", page, flags=re.MULTILINE | re.DOTALL):
         if part.startswith("```"):
             language, text = part.removesuffix("```")[3:].split("\n", maxsplit=1)
@@ -56,7 +56,7 @@ def code(page: Path, language: str) -> list[str]:
 
 
 def commands(page: Path) -> list[Command]:
-    """All commands of a page in their order."""
+    """Return all commands of a page in their order."""
     found: list[Command] = []
     before = Block("text", "")
     for block in blocks(page.read_text()):
@@ -72,7 +72,7 @@ def commands(page: Path) -> list[Command]:
 
 
 def _lines(text: str) -> list[str]:
-    """Command lines without comments; a line that ends in a backslash goes on in the next one."""
+    """Return command lines without comments; a line that ends in a backslash goes on in the next one."""
     joined = re.sub(r"\s*\\\n\s*", " ", text)
     return [line for line in (re.sub(r"(^|\s+)# .*", "", row).strip() for row in joined.splitlines()) if line]
 

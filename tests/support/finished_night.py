@@ -190,13 +190,13 @@ def collect(run: Run, durations: Mapping[str, float] | None = None, at: datetime
 
 
 def said(facts: Facts) -> str:
-    """All warnings."""
+    """Return all warnings."""
     return "\n".join(notice.text for notice in facts.warnings)
 
 
 @pytest.fixture(scope="module")
 def homes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Homes with the small world's run as it is before its candidates, and as a finished night; made once, to be copied."""
+    """Provide homes with the small world's run as it is before its candidates, and as a finished night; made once, to be copied."""
     made = {name: tmp_path_factory.mktemp(name) for name in ("begun", "finished")}
     for name, folder in made.items():
         with pytest.MonkeyPatch.context() as patch:

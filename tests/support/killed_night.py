@@ -60,7 +60,7 @@ class Poller:
 
 
 def kill_points(folder: Path) -> dict[str, list[float]]:
-    """Seconds after which to kill each task: points spread over the night, the publish step at four of them.
+    """Return seconds after which to kill each task: points spread over the night, the publish step at four of them.
 
     The share is that of a task's own seconds: under the scheduler it also waited for others, most of all for the shared Spark.
     """

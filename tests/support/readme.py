@@ -36,7 +36,7 @@ ELSEWHERE = {
 
 
 def known(command: Command) -> bool:
-    """Whether something tries the command, as said above."""
+    """Return whether something tries the command, as said above."""
     return bool(ON_A_HOME.match(command.line) or WHOLE_NIGHT.match(command.line) or any(re.match(how, command.line) for how in ELSEWHERE))
 
 
@@ -88,7 +88,7 @@ def _outline(text: str) -> str:
 
 @contextmanager
 def served(home: Path) -> Iterator[int]:
-    """Port of the service that the page's command starts, while the block lasts."""
+    """Start the service by the page's command while the block lasts; yields its port."""
     (line,) = [command.line for command in commands(README) if command.line.startswith("make serve")]
     port, environment = free_port(), _environment(home)
     with subprocess.Popen(

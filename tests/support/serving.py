@@ -100,7 +100,7 @@ LOCKS = {
 
 @contextmanager
 def locked(path: Path, how: str) -> Iterator[None]:
-    """Another process holds the file."""
+    """Lock the file by another process."""
     code = f"import fcntl, sqlite3, sys; path = {str(path)!r}; {LOCKS[how]}; print('held', flush=True); sys.stdin.read()"
     holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert holder.stdout and holder.stdin

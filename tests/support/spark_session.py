@@ -20,7 +20,7 @@ COMPILED = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMo
 
 @pytest.fixture
 def compiled_stages(spark: SparkSession) -> Iterator[None]:
-    """Stages and expressions as in a job: for many rows it pays to compile them."""
+    """Provide stages and expressions as in a job: for many rows it pays to compile them."""
     for key, value in COMPILED.items():
         spark.conf.set(key, value)
     yield
@@ -30,7 +30,7 @@ def compiled_stages(spark: SparkSession) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """One small local session for the whole run."""
+    """Provide one small local session for the whole run."""
     from pyspark.sql import SparkSession
 
     from hybridrec.execution.spark import CONF, class_archive

@@ -13,7 +13,7 @@ from hybridrec.types import TrainingData
 
 
 def data_of(pairs: Sequence[tuple[int, int, float]], split: SplitMethod, n_users: int = 5, n_items: int = 7) -> TrainingData:
-    """Training data of (user, item, days) with weight 1 / (1 + days); an item is 10 days older than its oldest pair."""
+    """Return training data of (user, item, days) with weight 1 / (1 + days); an item is 10 days older than its oldest pair."""
     users, items, days = (np.array(column) for column in zip(*sorted(pairs), strict=True))
     starts = np.searchsorted(users, np.arange(n_users + 1)).astype(np.int32)
     matrix = csr_array(((1 / (1 + days)).astype(np.float32), items.astype(np.int32), starts), shape=(n_users, n_items))
@@ -24,7 +24,7 @@ def data_of(pairs: Sequence[tuple[int, int, float]], split: SplitMethod, n_users
 
 
 def random_data(split: SplitMethod) -> TrainingData:
-    """200 users with about 12 of 60 items each, at whole days so that moments are shared."""
+    """Return 200 users with about 12 of 60 items each, at whole days so that moments are shared."""
     rng = np.random.default_rng(3)
     users, items = np.nonzero(rng.random((200, 60)) < 0.2)
     return data_of(

@@ -35,7 +35,7 @@ def choices(unknown: str, known: Iterable[str]) -> str:
 
 
 def explain_os_error(error: OSError) -> str:
-    """One sentence that says what to do about a failed file or network operation."""
+    """Return one sentence that says what to do about a failed file or network operation."""
     where = error.filename or "the disk"
     sentences = {
         errno.ENOSPC: f"no space left for {where}; free some space or move HYBRIDREC_HOME to a larger disk, then rerun the task",

@@ -102,7 +102,7 @@ def test_nulls_in_lists_drop_out_and_overlong_ids_are_refused(delivery: Delivery
 
 @pytest.fixture
 def bare(delivery: Delivery) -> Delivery:
-    """Without a catalogue events are judged by themselves."""
+    """Provide a delivery without a catalogue, in which events are checked on their own."""
     delivery.remove("items.csv")
     delivery.config = replace(delivery.config, max_events_per_day=100)
     return delivery

@@ -17,12 +17,12 @@ DAY = timedelta(days=1)
 
 
 def items(delivery: Delivery) -> dict[object, tuple[object, object]]:
-    """Standing and availability by item."""
+    """Return the standing and availability by item."""
     return {row["item_id"]: (row["standing"], row["is_available"]) for row in delivery.rows("core_items")}
 
 
 def users(delivery: Delivery) -> dict[object, object]:
-    """Standing by user."""
+    """Return the standing by user."""
     return {row["user_id"]: row["standing"] for row in delivery.rows("core_users")}
 
 
@@ -84,7 +84,7 @@ def test_repeats_wait_as_what_they_are(delivery: Delivery) -> None:
 def test_items_that_have_left_are_there_and_not_available(delivery: Delivery) -> None:
     delivery.clean("core_items")
     delivery.file("items.csv", "item_id,title", "i1,One", "i9,Nine")
-    delivery.events(f"e4,u4,i2,purchase,{AT},,")  # bought on its last evening
+    delivery.events(f"e4,u4,i2,purchase,{AT},,")  # chosen on its last evening
     delivery.clean("core_items", "core_events")
     assert items(delivery) == {"i1": ("listed", True), "i9": ("listed", True), "i2": ("left", False), "i3": ("left", False)}
     assert {row["item_id"]: row["title"] for row in delivery.rows("core_items")}["i2"] == "Two"

@@ -63,7 +63,7 @@ def fits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fits]:
 
 @pytest.fixture(scope="module")
 def second_fits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecondFits]:
-    """Each model fitted once more, by two threads and after another global seed: as it is after the fit, its folder and its metrics."""
+    """Provide a second fit of each model, by two threads and after another global seed, with its folder and its metrics."""
 
     @cache
     def fit(name: str) -> tuple[PairScorer, Path, dict[str, float]]:
@@ -125,7 +125,7 @@ def test_a_fit_follows_the_seed_only(name: str, fits: Fits, second_fits: SecondF
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Bytes of each file of a model, besides the record of its fit."""
+    """Return bytes of each file of a model, besides the record of its fit."""
     files = [path for path in folder.rglob("*") if path.is_file() and path.name != FIT_FILE]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 

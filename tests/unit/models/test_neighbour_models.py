@@ -28,7 +28,7 @@ def training(chosen: list[list[int]], days: list[float] | None = None) -> Traini
 
 
 def user(items: list[int], days: Sequence[float], n_items: int = 4, number: int = 0) -> UserBlock:
-    """One user with a history; items rising."""
+    """Return one user with a history; items rising."""
     history = csr_array((np.ones(len(items), np.float32), items, [0, len(items)]), shape=(1, n_items))
     return UserBlock(np.array([number], np.int32), history, np.array(days, dtype=np.float32))
 

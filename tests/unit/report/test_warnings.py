@@ -40,7 +40,7 @@ def test_places_on_few_items_are_held_against_histories(night: Run) -> None:
     for n_for_half, warned in ((4, True), (5, False)):
         lists = replace(facts.lists, exposures=(replace(published, n_for_half=n_for_half), replace(histories, n_for_half=15)))
         text = with_limits(replace(facts, lists=lists))
-        assert ("half of all places go to 4 items, half of the histories to 15, 3.8 times as many" in text) == warned
+        assert ("half of all positions go to 4 items, half of the histories to 15, 3.8 times as many" in text) == warned
     assert "Limit: 1 times (warn_concentration)" in with_limits(facts, concentration=1.0)
 
 
@@ -68,7 +68,7 @@ def test_a_night_that_repeats_the_one_before_is_pointed_out(night: Run) -> None:
     publish(night, "v2", "one", run_id="small")
     facts = collect(night)
     assert facts.before and (facts.before.version, facts.before.same_lists, facts.before.same_inputs) == ("v1", True, None)
-    assert "The lists equal those that were live before, row for row: content hash as in version v1 of run gone." in said(facts)
+    assert "The lists equal the previously live ones, row for row: content hash as in version v1 of run gone." in said(facts)
 
 
 def test_the_same_data_under_other_lists_are_pointed_out_too(night: Run) -> None:
@@ -76,7 +76,7 @@ def test_the_same_data_under_other_lists_are_pointed_out_too(night: Run) -> None
     publish(night, "v2", "two", run_id="small")
     assert "no night repeats" not in said(collect(night))
     Run.create(replace(night.manifest, run_id="earlier"), night.settings)
-    assert "This night saw the same data as the one that was live before: events, items and users are those of run earlier" in said(
+    assert "This night had the same data as the previously live one: events, items and users are those of run earlier" in said(
         collect(night)
     )
     other = {"core_events": Input(("a",), 1, "another hash")}
