@@ -73,15 +73,19 @@ test-system: install  ## the rest: faults on that topology, failure at every poi
 lint: install
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
+	$(PY) -m tools.prose
 	.venv/bin/lint-imports --no-logo
 	$(PY) -m mypy
 
-golden: install  ## write the DAGs' renderings anew; look at the difference before you commit it
+golden: install  ## write the DAGs' renderings again; look at the difference before you commit it
 	HYBRIDREC_GOLDEN=write $(PY) -m pytest tests/integration/airflow/test_dag_files.py -k on_record
 
-docs: install  ## write docs/tables.md, docs/models.md and docs/rooms.md anew
+docs: install  ## write the generated pages of docs/ again
 	$(PY) -m docs.generate_tables
 	$(PY) -m docs.generate_models
+	$(PY) -m docs.generate_options
+	$(PY) -m docs.generate_extensions
+	$(PY) -m docs.generate_decisions
 	$(PY) -m docs.generate_rooms
 
 bench: install  ## the hot loops beside their peers, and how a night grows; writes docs/performance.md and docs/scale.md

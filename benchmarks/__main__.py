@@ -27,12 +27,12 @@ SECTION = re.compile(r"^## (\w+)\n\n(.*?)\n\n```text\n(.*?)\n```$", re.MULTILINE
 INTRODUCTION = """# Performance
 
 Written by `make bench`. Each claim is a ratio against a peer that was timed in the same run, taking turns, median of five unless it says
-otherwise; `bar` is what is asked for. A claim that falls short says so. A part that was not run again stays as it was.
+otherwise; `bar` is the target. A claim below its target is marked `short`. A part that was not run again keeps its older figures.
 """
 
 
 class Part(NamedTuple):
-    """What a benchmark said."""
+    """Output of a benchmark."""
 
     name: str
     title: str
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def run(name: str) -> Part:
-    """One benchmark, shown as it goes; SystemExit when it fails."""
+    """Return one benchmark, shown as it goes; SystemExit when it fails."""
     print(f"--- {name}", flush=True)
     started = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-m", f"benchmarks.{name}"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -80,12 +80,12 @@ def run(name: str) -> Part:
 
 
 def parts_of(text: str) -> dict[str, Part]:
-    """What a page holds."""
+    """Read the parts of a page by name."""
     return {name: Part(name, title, output) for name, title, output in SECTION.findall(text)}
 
 
 def page(parts: list[Part]) -> str:
-    """docs/performance.md."""
+    """Return docs/performance.md."""
     rows = "".join(
         f"| `{claim.name}` | {claim.ratio:.2f} | {claim.bar:.2f} | {claim.verdict} |\n" for part in parts for claim in part.claims
     )
@@ -94,20 +94,20 @@ def page(parts: list[Part]) -> str:
 
 
 def draw(claims: list[Claim]) -> None:
-    """The ratios as bars on a logarithmic axis, what is asked for as a mark on each."""
+    """Draw the ratios as bars on a logarithmic axis, with a mark for each target."""
     import matplotlib
     from matplotlib.figure import Figure
 
     matplotlib.rcParams["svg.fonttype"] = "none"  # text stays text
     figure = Figure(figsize=(8, 0.6 + 0.45 * len(claims)), layout="constrained")
     axes = figure.subplots()
-    places = list(range(len(claims)))[::-1]
+    heights = list(range(len(claims)))[::-1]
     colours = ["#2a9d8f" if claim.ratio >= claim.bar else "#e76f51" for claim in claims]
-    axes.barh(places, [claim.ratio for claim in claims], color=colours, height=0.6)
-    axes.plot([claim.bar for claim in claims], places, "|", color="black", markersize=18, markeredgewidth=2, label="asked for")
-    for place, claim in zip(places, claims, strict=True):
-        axes.annotate(f" {claim.ratio:.2f}", (max(claim.ratio, claim.bar), place), va="center")
-    axes.set_yticks(places, [claim.name for claim in claims])
+    axes.barh(heights, [claim.ratio for claim in claims], color=colours, height=0.6)
+    axes.plot([claim.bar for claim in claims], heights, "|", color="black", markersize=18, markeredgewidth=2, label="asked for")
+    for height, claim in zip(heights, claims, strict=True):
+        axes.annotate(f" {claim.ratio:.2f}", (max(claim.ratio, claim.bar), height), va="center")
+    axes.set_yticks(heights, [claim.name for claim in claims])
     axes.set_xscale("log")
     axes.set_xlabel("times as fast as the peer")
     axes.margins(x=0.15)

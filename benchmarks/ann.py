@@ -7,7 +7,7 @@ product's own, with the lists' recall at 200. FAISS' inverted lists are beside i
 user by user.
 
 In the second the lengths fall as those of ALS do, where few items are popular. Here the exact search looks at a small
-part of the catalogue by itself, and no index is made; its peer is the same search over the whole of it.
+part of the catalogue by itself, and no index is made; its peer is the same search over all items.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from hybridrec.types import Floats  # noqa: E402
 
 N_FACTORS, K, SEEN = 64, 200, 30
 ITEMS_OF_TOPIC, TOPICS_OF_USER, ITEM_NOISE, USER_NOISE = 2_000, 3, 1.0, 0.6
-LENGTH_EXPONENT = 1.0  # of the power law of lengths; of an ALS fit on ten million events of a million items, some 1.1
+LENGTH_EXPONENT = 1.0  # of the power law of lengths; some 1.1 in an ALS fit on ten million events of a million items
 
 
 def main() -> None:
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def compare_on_equal_lengths(users: Floats, items: Floats, seen: csr_array) -> None:
-    """The clusters against the exact search."""
+    """Compare the clusters with the exact search."""
     catalogue = Catalogue.of(items, np.ones(len(items), np.bool_))
     sample = slice(0, approximate.SAMPLED_USERS)
     index, measured = approximate.choose_index(users[sample], catalogue, seen[sample], seed=1)
@@ -73,7 +73,7 @@ def compare_on_equal_lengths(users: Floats, items: Floats, seen: csr_array) -> N
 
 
 def compare_on_falling_lengths(rng: np.random.Generator, users: Floats, items: Floats, seen: csr_array) -> None:
-    """The exact search, that ends where items are too short, against the same over all items."""
+    """Compare the exact search, which stops at items that are too short, with the same search over all items."""
     lengths = rng.permutation(np.arange(1, len(items) + 1) ** -LENGTH_EXPONENT).astype(np.float32)
     catalogue = Catalogue.of(items * lengths[:, None], np.ones(len(items), np.bool_))
     sample = slice(0, approximate.SAMPLED_USERS)
@@ -93,7 +93,7 @@ def compare_on_falling_lengths(rng: np.random.Generator, users: Floats, items: F
 
 
 def make_vectors(rng: np.random.Generator, n_users: int, n_items: int) -> tuple[Floats, Floats]:
-    """Users and items of length 1."""
+    """Return users and items of length 1."""
     n_topics = n_items // ITEMS_OF_TOPIC
     topics = unit(rng.normal(size=(n_topics, N_FACTORS)))
     popularity = np.arange(1, n_topics + 1) ** -0.5
@@ -105,17 +105,17 @@ def make_vectors(rng: np.random.Generator, n_users: int, n_items: int) -> tuple[
 
 
 def noise(rng: np.random.Generator, n_rows: int, length: float) -> Floats:
-    """Random vectors of about that length."""
+    """Return random vectors of about that length."""
     return rng.normal(size=(n_rows, N_FACTORS)).astype(np.float32) * np.float32(length / np.sqrt(N_FACTORS))
 
 
 def unit(vectors: Floats) -> Floats:
-    """Vectors of length 1."""
+    """Return vectors of length 1."""
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
 def make_seen(rng: np.random.Generator, n_users: int, n_items: int) -> csr_array:
-    """Some seen items of each user."""
+    """Return some seen items of each user."""
     rows = np.repeat(np.arange(n_users), SEEN)
     seen = csr_array((np.ones(len(rows), np.float32), (rows, rng.integers(0, n_items, len(rows)))), shape=(n_users, n_items))
     seen.sum_duplicates()
@@ -123,7 +123,7 @@ def make_seen(rng: np.random.Generator, n_users: int, n_items: int) -> csr_array
 
 
 def inverted_lists(index: ClusterIndex) -> faiss.IndexIVFFlat:
-    """FAISS' search with the same clusters."""
+    """Return FAISS' search with the same clusters."""
     centres = faiss.IndexFlatIP(N_FACTORS)
     centres.add(np.ascontiguousarray(index.centres))
     lists = faiss.IndexIVFFlat(centres, N_FACTORS, len(index.centres), faiss.METRIC_INNER_PRODUCT)

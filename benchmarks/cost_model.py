@@ -1,4 +1,4 @@
-"""What a night costs as a function of its size: `python -m benchmarks.cost_model` writes docs/scale.md.
+"""Model the cost of a night as a function of its size: `python -m benchmarks.cost_model` writes docs/scale.md.
 
 Each stage's seconds are a constant plus a rate times what the stage works through (events, users, items, candidates): fitted on the
 smallest and the largest night of docs/growth.json that ran with the same models, checked on the one between them. Items are an axis of
@@ -28,7 +28,7 @@ SHOWN_RATE = 0.05  # seconds for each million; less is rounding
 
 
 class Unit(NamedTuple):
-    """What a stage works through."""
+    """Input of a stage."""
 
     name: str
     count: Callable[[Size], float]
@@ -43,7 +43,7 @@ LABELS = Unit("judged users", lambda size: min(size.n_users, LABEL_USERS))
 
 
 class Kind(NamedTuple):
-    """What a stage's time grows with, and whether Spark's executors share it."""
+    """The quantity with which a stage's time grows, and whether Spark's executors share it."""
 
     unit: Unit
     spark: bool
@@ -90,7 +90,7 @@ class Line:
 
     @classmethod
     def through(cls, small: tuple[float, float], large: tuple[float, float]) -> Line:
-        """Through two points (units, seconds); flat where units or seconds do not grow."""
+        """Fit a line through two points (units, seconds); flat if units or seconds do not grow."""
         (x, y), (x_large, y_large) = small, large
         if x_large <= x or y_large <= y:
             return cls((y + y_large) / 2, 0.0)
@@ -98,7 +98,7 @@ class Line:
         return cls(max(y - rate * x, 0.0), min(rate, y_large / x_large))
 
     def seconds(self, units: float, n_items: float = 0.0) -> float:
-        """At that many units and items."""
+        """Evaluate the line at that many units and items."""
         return self.fixed + self.rate * units + self.per_item * n_items
 
 
@@ -116,7 +116,7 @@ def main() -> None:
 
 
 def fit(record: Mapping[str, dict[str, dict[str, float]]]) -> dict[str, Line]:
-    """A line for each stage of the fitted nights; one that STAGES does not know costs the same at any size.
+    """Return a line for each stage of the fitted nights; one that STAGES does not know costs the same at any size.
 
     A stage that only nights over large catalogues have has a line through these.
     """
@@ -131,13 +131,13 @@ def fit(record: Mapping[str, dict[str, dict[str, float]]]) -> dict[str, Line]:
 
 
 def _line(record: Mapping[str, dict[str, dict[str, float]]], stage: str, nights: tuple[str, str]) -> Line:
-    """Through two nights."""
+    """Fit a line through two nights."""
     points = [(STAGES[stage].unit.count(SIZES[name]) if stage in STAGES else 1.0, record[name]["seconds"][stage]) for name in nights]
     return Line.through(points[0], points[1])
 
 
 def _with_items(measured: float | None, stage: str, line: Line, size: Size) -> Line:
-    """The line, met by what the stage took with many items: what is above it is the items'; a line of items is turned to it."""
+    """Return the line, met by what the stage took with many items: what is above it is the items'; a line of items is turned to it."""
     if measured is None or stage not in STAGES:
         return line
     if STAGES[stage].unit is ITEMS:
@@ -146,17 +146,17 @@ def _with_items(measured: float | None, stage: str, line: Line, size: Size) -> L
 
 
 def seconds_at(stage: str, line: Line, size: Size) -> float:
-    """Predicted seconds of a stage on the measured machine."""
+    """Return predicted seconds of a stage on the measured machine."""
     return line.seconds(STAGES[stage].unit.count(size) if stage in STAGES else 1.0, size.n_items)
 
 
 def total(lines: Mapping[str, Line], size: Size, stages: Iterable[str]) -> float:
-    """Predicted seconds of a night of these stages, task after task."""
+    """Return predicted seconds of a night of these stages, task after task."""
     return sum(seconds_at(stage, lines[stage], size) for stage in stages)
 
 
 def page(record: Mapping[str, dict[str, dict[str, float]]], lines: Mapping[str, Line]) -> str:
-    """docs/scale.md."""
+    """Return docs/scale.md."""
     text = (Path(__file__).parent / "scale.md").read_text()
     parts = {
         "measured": measured_table(record, (*FITTED[:1], LEFT_OUT, *FITTED[1:], LARGEST)),
@@ -171,7 +171,7 @@ def page(record: Mapping[str, dict[str, dict[str, float]]], lines: Mapping[str, 
 
 
 def measured_table(record: Mapping[str, dict[str, dict[str, float]]], nights: tuple[str, ...]) -> str:
-    """Seconds and peak memory by stage of those nights that are on record."""
+    """Return seconds and peak memory by stage of those nights that are on record."""
     names = [name for name in nights if name in record]
     if not names:
         return "No such night is on record."
@@ -195,7 +195,7 @@ def _number(value: float | None, unit: str) -> str:
 
 
 def model_table(record: Mapping[str, dict[str, dict[str, float]]], lines: Mapping[str, Line]) -> str:
-    """The lines, of stages that matter."""
+    """Return the lines, of stages that matter."""
     head = "| stage | fixed | for each million | of | and for each million items | predicted, measured at 3 M |"
     rows = [head, "|---|---:|---:|---|---:|---:|"]
     for stage, line in lines.items():
@@ -208,7 +208,7 @@ def model_table(record: Mapping[str, dict[str, dict[str, float]]], lines: Mappin
 
 
 def check_sentence(record: Mapping[str, dict[str, dict[str, float]]], lines: Mapping[str, Line]) -> str:
-    """How far the left-out night is from its prediction."""
+    """Say how far the left-out night is from its prediction."""
     predicted, measured = total(lines, SIZES[LEFT_OUT], record[LEFT_OUT]["seconds"]), sum(record[LEFT_OUT]["seconds"].values())
     return (
         f"The night of {SIZES[LEFT_OUT].n_events / 1e6:,.0f} M events was left out of the fit: predicted {predicted:,.0f} s, "
@@ -217,7 +217,7 @@ def check_sentence(record: Mapping[str, dict[str, dict[str, float]]], lines: Map
 
 
 def huge_table(lines: Mapping[str, Line]) -> str:
-    """Core hours of each stage of the huge night, and executors to have each done in its share of the hours."""
+    """Return core hours of each stage of the huge night, and executors to have each done in its share of the hours."""
     seconds = {stage: seconds_at(stage, line, HUGE) for stage, line in lines.items() if stage in STAGES}
     shared = {stage: value for stage, value in seconds.items() if STAGES[stage].spark}
     rows = ["| stage | of | core hours | |", "|---|---|---:|---|"]

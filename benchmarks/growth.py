@@ -1,10 +1,10 @@
-"""How a night grows with the data: `python -m benchmarks.growth`, or `--size 20k --size 50k` in two minutes.
+"""Measure the growth of a night with the data: `python -m benchmarks.growth`, or `--size 20k --size 50k` in two minutes.
 
 The synthetic shop is ingested and a whole night runs over it, job by job, at one, three and ten million events; users
 grow with the events, items with their root. Six models of different kinds take part. The claim is that seconds grow no
 faster than events to the power of 1.1. No night may use more than 16 GiB with all its processes.
 
-What each stage took is kept in docs/growth.json, from which `python -m benchmarks.cost_model` makes docs/scale.md;
+The times of each stage are kept in docs/growth.json, from which `python -m benchmarks.cost_model` makes docs/scale.md;
 sizes that are not run again stay there. `--size 100m` runs a night of a hundred million events with two models, `--size 200k_items`
 and `--size 1m_items` nights over large catalogues, in which no process may use more than 8 GiB.
 """
@@ -87,7 +87,7 @@ def main() -> None:
 
 
 def run_and_keep(name: str, home: Path) -> WorldCost:
-    """A night of that size; what it cost goes into docs/growth.json, unless it is one to try things out."""
+    """Run a night of that size; its cost is stored in docs/growth.json, except for a trial size."""
     cost = run_world(name, World("synthetic", LIMIT_MIB, SIZES[name].options, SIZES[name].models), home)
     if SIZES[name].n_events >= LEAST_KEPT:
         keep(name, cost)
@@ -109,8 +109,8 @@ def keep(name: str, cost: WorldCost) -> None:
 
 
 def stage_of(task: str) -> str:
-    """train_model.als for train_model.als.rank, core_events.clean_table as it is."""
-    parts = [part for part in task.split(".") if part not in ("rank", "eval", "final")]
+    """Return train_model.als for train_model.als.rank, core_events.clean_table as it is."""
+    parts = [part for part in task.split(".") if part not in ("ranker", "holdout", "full")]
     return ".".join(parts)
 
 

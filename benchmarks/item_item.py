@@ -63,12 +63,12 @@ def main() -> None:
 
 
 def smaller(shape: Shape, parts: int) -> Shape:
-    """One of so many parts of it."""
+    """Return one of so many parts of it."""
     return Shape(*(size // parts for size in shape))
 
 
 def make_matrix(shape: Shape) -> csr_array:
-    """Choices by power laws of users and items, csr float32 of ones (n_users, n_items)."""
+    """Return choices by power laws of users and items, csr float32 of ones (n_users, n_items)."""
     rng = np.random.default_rng(shape.n_items)
     pairs = np.unique(
         _drawn(shape.n_users, 0.5, 2 * shape.n_pairs, rng) * shape.n_items + _drawn(shape.n_items, 0.6, 2 * shape.n_pairs, rng)
@@ -80,13 +80,13 @@ def make_matrix(shape: Shape) -> csr_array:
 
 
 def _drawn(n: int, exponent: float, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Numbers below n, number i with a chance like (i + 1) to the power -exponent."""
+    """Return numbers below n, number i with a chance like (i + 1) to the power -exponent."""
     upto = np.cumsum(np.arange(1, n + 1) ** -exponent)
     return rng.permutation(n)[np.searchsorted(upto, rng.random(size) * upto[-1])].astype(np.int64)
 
 
 def beside_implicit(shape: Shape, rounds: int) -> float:
-    """How many times as fast as implicit ours is on a matrix of that shape; SystemExit where the cosines differ."""
+    """Return the speed-up over implicit on a matrix of that shape; SystemExit if the cosines differ."""
     matrix = make_matrix(shape)
     require_equal(ours(matrix), with_implicit(matrix))
     seconds = in_turns({"ours": lambda: ours(matrix), "implicit": lambda: with_implicit(matrix)}, rounds)
@@ -96,13 +96,13 @@ def beside_implicit(shape: Shape, rounds: int) -> float:
 
 
 def ours(matrix: csr_array) -> csr_array:
-    """The cosine of items, each with its K nearest others."""
+    """Return the cosine of items, each with its K nearest others."""
     norms = power(column_sums(matrix), 0.5)
     return nearest(matrix.T.tocsr(), matrix, K, THREADS, Norms(norms, norms, np.float32(0)))
 
 
 def with_implicit(matrix: csr_array) -> csr_matrix:
-    """implicit counts an item among its own neighbours, so it is asked for one more."""
+    """Ask implicit for one more, because it counts an item among its own neighbours."""
     model = CosineRecommender(K=K + 1, num_threads=THREADS)
     model.fit(csr_matrix(matrix), show_progress=False)
     found: csr_matrix = model.similarity
@@ -119,7 +119,7 @@ def require_equal(found: csr_array, peer: csr_matrix) -> None:
 
 
 def growth(shapes: list[Shape], rounds: int) -> float:
-    """How much the work of the fits grows from the first to the last catalogue, divided by how much their seconds do."""
+    """Divide the growth of the fits' work from the first to the last catalogue by the growth of their seconds."""
     models = {"item_knn": item_knn, "sequence_knn": sequence_knn, "rp3beta": rp3beta}
     print(f"\n{'items':>9} {'co-occurrences':>15} " + " ".join(f"{name:>12}" for name in models) + "   seconds")
     work, seconds = [], []
@@ -139,7 +139,7 @@ def fit(module: ModuleType, data: TrainingData) -> None:
 
 
 def training_data(matrix: csr_array) -> TrainingData:
-    """The matrix as what a model learns from; every choice has a day."""
+    """Return the matrix as what a model learns from; every choice has a day."""
     days = np.random.default_rng(2).integers(0, 60, matrix.nnz).astype(np.float64)
     ages = np.zeros(matrix.shape[1], np.float32)
     return TrainingData(matrix, days, pd.DataFrame(), ages, pd.DataFrame(), seed=1, threads=THREADS)

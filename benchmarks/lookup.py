@@ -45,7 +45,7 @@ class Answers(NamedTuple):
     seconds: float
 
     def percentile_ms(self, share: float) -> float:
-        """Milliseconds within which so many per cent were answered."""
+        """Return milliseconds within which so many per cent were answered."""
         return float(np.percentile(self.waits, share)) * 1000
 
 
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def publish(path: Path, rng: np.random.Generator, n_users: int) -> None:
-    """A live version with that many lists and the titles of all items."""
+    """Publish a live version with that many lists and the titles of all items."""
 
     def lists() -> Iterator[pa.RecordBatch]:
         for block in np.array_split(np.arange(n_users), -(-n_users // BATCH_ROWS)):
@@ -100,17 +100,17 @@ def publish(path: Path, rng: np.random.Generator, n_users: int) -> None:
 
 
 def few(rows: list[dict[str, object]], name: str) -> list[pa.RecordBatch]:
-    """Rows as one batch."""
+    """Return rows as one batch."""
     return [pa.RecordBatch.from_pylist(rows, definition(name).arrow_schema())]
 
 
 def some_users(rng: np.random.Generator, n_users: int, n_wanted: int) -> list[str]:
-    """Random users; some of them are unknown."""
+    """Return random users; some of them are unknown."""
     return [f"u{user:09d}" for user in rng.integers(0, int(n_users / (1 - UNKNOWN_SHARE)), n_wanted)]
 
 
 def query_time(path: Path, rng: np.random.Generator, n_users: int) -> float:
-    """Median milliseconds of a look-up in this process."""
+    """Return median milliseconds of a look-up in this process."""
     target = SqliteTarget(path)
     waits = [seconds_of(lambda user=user: target.read_user(user)) for user in some_users(rng, n_users, QUERIES)]  # type: ignore[misc]
     target.close()
@@ -119,7 +119,7 @@ def query_time(path: Path, rng: np.random.Generator, n_users: int) -> float:
 
 @contextmanager
 def served(home: Path, core: int) -> Iterator[int]:
-    """The service in a process on that core; its port."""
+    """Run the service in a process on that core; yields its port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
@@ -141,7 +141,7 @@ def served(home: Path, core: int) -> Iterator[int]:
 
 
 def request(user: str) -> bytes:
-    """A request as it goes over the wire."""
+    """Return a request as it goes over the wire."""
     return f"GET /recommendations/{user}?k={K} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
 
 
@@ -170,7 +170,7 @@ async def ask(port: int, requests: list[bytes], rate: float, seconds: float) -> 
 
 
 async def read_answer(reader: asyncio.StreamReader) -> None:
-    """One answer to its end; SystemExit unless it is 200."""
+    """Read one answer to its end; SystemExit unless it is 200."""
     head = await reader.readuntil(b"\r\n\r\n")
     if not head.startswith(b"HTTP/1.1 200"):
         raise SystemExit(f"the service answered {head[:200]!r}")

@@ -1,4 +1,4 @@
-"""What the benchmarks share: ours and a peer timed in turns in the same run, and what a claim says.
+"""Time ours and a peer in turns in the same run, and state a claim.
 
 claim topk_vs_faiss ratio 2.31 bar 1.00 ok
 """
@@ -19,7 +19,7 @@ ROUNDS = 5
 
 
 class Claim(NamedTuple):
-    """How many times as fast as a peer, or how much of what is asked for; at least `bar` of it is claimed."""
+    """Speed relative to a peer, or share of a target; at least `bar` of it is claimed."""
 
     name: str
     ratio: float
@@ -31,13 +31,13 @@ class Claim(NamedTuple):
         return "ok" if self.ratio >= self.bar else "short"
 
     def text(self) -> str:
-        """One line that ends with the verdict; the ratio is rounded down, so that one that is just short does not look like its bar."""
+        """Return one line that ends with the verdict; the ratio is rounded down, so that a near miss stays visible."""
         hundredths = math.floor(round(self.ratio * 100, 6))  # 0.29 * 100 is a little less than 29
         return f"claim {self.name} ratio {hundredths / 100:.2f} bar {self.bar:.2f} {self.verdict}"
 
 
 def in_turns(steps: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, float]:
-    """Median seconds of each step. The steps take turns, so that what else the machine does hits all alike; once to warm up."""
+    """Return median seconds of each step. The steps take turns, so that what else the machine does hits all alike; once to warm up."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for step in steps.values():
         step()
@@ -48,14 +48,14 @@ def in_turns(steps: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) ->
 
 
 def seconds_of(step: Callable[[], object]) -> float:
-    """Wall seconds of a step."""
+    """Return wall seconds of a step."""
     started = time.perf_counter()
     step()
     return time.perf_counter() - started
 
 
 def machine(*packages: str) -> str:
-    """Processor, cores, and versions of Python and of the packages."""
+    """Return processor, cores, and versions of Python and of the packages."""
     info = Path("/proc/cpuinfo")
     models = (
         [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []

@@ -1,10 +1,10 @@
-"""What judging costs beside reading: `python -m benchmarks.metrics`, or with `--users 50_000` in a moment.
+"""Compare the time of evaluation with that of reading: `python -m benchmarks.metrics`, or with `--users 50_000` in a moment.
 
 Makes lists of 100 items for a million users and five labels each, writes them to Parquet, and times two things: reading
-these lists back into an array, and judging them by every metric, from the array to the figures; two threads each. Content
-vectors have twelve terms an item, as categories and words of a title have. Lists are judged at 100 places, diversity at 20.
-Arrow takes its memory from the system, as NumPy does: a night reads its lists once, into pages that it has not had before. What
-reading takes when Arrow keeps the pages of the round before is printed as well; it is not the peer.
+these lists back into an array, and evaluating them by every metric, from the array to the figures; two threads each. Content
+vectors have twelve terms an item, as categories and words of a title have. Lists are evaluated at 100 positions, diversity at 20.
+Arrow takes its memory from the system, as NumPy does: a night reads its lists once, into pages that it has not had before. The
+time of reading into pages of the round before is printed as well; it is not the peer.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def steps_of(items: NDArray[np.int32], labels: Labels, known: NDArray[np.float64], vectors: csr_array) -> dict[str, Callable[[], object]]:
-    """What judging consists of."""
+    """Return the steps of an evaluation by name."""
     judged = metrics.judge_items(items, labels, THREADS)
 
     def use_of_catalogue() -> None:
@@ -78,7 +78,7 @@ def steps_of(items: NDArray[np.int32], labels: Labels, known: NDArray[np.float64
 
 
 def make_labels(rng: np.random.Generator, n_users: int, n_items: int) -> Labels:
-    """Distinct items of each user: one random item and those at fixed distances from it."""
+    """Return distinct items of each user: one random item and those at fixed distances from it."""
     first = rng.integers(0, n_items, n_users)
     items = np.sort((first[:, None] + np.arange(N_LABELS) * 7) % n_items, axis=1).astype(np.int32)
     starts = np.arange(n_users + 1, dtype=np.int64) * N_LABELS
@@ -86,7 +86,7 @@ def make_labels(rng: np.random.Generator, n_users: int, n_items: int) -> Labels:
 
 
 def make_vectors(rng: np.random.Generator, n_items: int) -> csr_array:
-    """Content vectors of length 1."""
+    """Return content vectors of length 1."""
     terms = rng.zipf(1.3, (n_items, TERMS_OF_ITEM)) % N_TERMS
     starts = np.arange(n_items + 1) * TERMS_OF_ITEM
     matrix = csr_array((np.ones(terms.size, dtype=np.float32), terms.ravel().astype(np.int32), starts), shape=(n_items, N_TERMS))
@@ -95,7 +95,7 @@ def make_vectors(rng: np.random.Generator, n_items: int) -> csr_array:
 
 
 def write_lists(path: Path, rng: np.random.Generator, n_users: int, n_items: int) -> None:
-    """item_ids of each user, distinct, as model_ranked might be kept."""
+    """Write distinct item_ids of each user, as model_ranked might hold them."""
     schema = pa.schema([("items", pa.list_(pa.int32(), DEPTH))])
     steps = np.arange(DEPTH) * 13
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
@@ -106,7 +106,7 @@ def write_lists(path: Path, rng: np.random.Generator, n_users: int, n_items: int
 
 
 def read_lists(path: Path) -> NDArray[np.int32]:
-    """The lists as int32 (n_users, DEPTH)."""
+    """Return the lists as int32 (n_users, DEPTH)."""
     column = pq.read_table(path)["items"].combine_chunks()
     return np.asarray(column.flatten().to_numpy()).reshape(-1, DEPTH)
 

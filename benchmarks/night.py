@@ -1,4 +1,4 @@
-"""What a night costs, task by task: `python -m benchmarks.night`, or `make bench-night`.
+"""Measure the cost of a night, task by task: `python -m benchmarks.night`, or `make bench-night`.
 
 Each world is ingested and one night runs over it, job by job in the DAG's order, one at a time, without a scheduler.
 The table says for every task how its time divides into start-up (interpreter and imports), Spark (waiting for it) and
@@ -6,7 +6,7 @@ compute, its process's peak memory, and its share of the night. A sampler adds u
 processes, the Spark server and its workers included; pages that processes share count once for each.
 
     python -m benchmarks.night --world movielens_100k
-    python -m benchmarks.night --airflow-run RUN_ID      what Airflow added in a night that it ran
+    python -m benchmarks.night --airflow-run RUN_ID      Airflow's share of a night that it ran
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class World:
 
 @dataclass(frozen=True)
 class WorldCost:
-    """What ingest and night of a world cost. peak_mib: of all processes together, Spark included. largest_mib: of one process."""
+    """Cost of ingest and night of a world. peak_mib: of all processes together, Spark included. largest_mib: of one process."""
 
     tasks: tuple[Cost, ...]
     peak_mib: float
@@ -69,7 +69,7 @@ class WorldCost:
 
     @property
     def seconds(self) -> float:
-        """All tasks one after the other."""
+        """All tasks in sequence."""
         return sum(cost.wall for cost in self.tasks)
 
 
@@ -95,7 +95,7 @@ class Cost:
 
     @property
     def compute(self) -> float | None:
-        """What is left of the time."""
+        """Remaining time."""
         return None if self.startup is None or self.spark is None else max(self.wall - self.startup - self.spark - (self.airflow or 0), 0.0)
 
 
@@ -178,7 +178,7 @@ def _run_dag(dag_id: str, run_id: str, world: World, records: Path, settings: Se
 
 
 def _run_steps(plan: Sequence[Step], home: Path) -> tuple[list[Cost], str]:
-    """Run jobs one after the other; returns their costs and, where one has failed, the end of its log."""
+    """Run jobs in sequence; returns their costs and, after a failure, the end of its log."""
     costs = []
     for step in plan:
         cost, failure = _run_step(step, home)
@@ -204,7 +204,7 @@ def _run_step(step: Step, home: Path) -> tuple[Cost, str]:
 
 
 def _with_records(costs: Sequence[Cost], records: Sequence[task_records.TaskRecord]) -> list[Cost]:
-    """Costs with what the jobs have noted about themselves; both are in the order of their start."""
+    """Return costs with what the jobs have noted about themselves; both are in the order of their start."""
     left = list(records)
     found = []
     for cost in costs:
@@ -219,7 +219,7 @@ def _with_records(costs: Sequence[Cost], records: Sequence[task_records.TaskReco
 
 
 def table(costs: Sequence[Cost]) -> list[str]:
-    """The costs as aligned lines with a total, and a sentence on each task that takes a large share."""
+    """Return the costs as aligned lines with a total, and a sentence on each task that takes a large share."""
     night = sum(cost.wall for cost in costs) or 1.0
     with_airflow = any(cost.airflow is not None for cost in costs)
     heads = ["task", "seconds", "start-up", "Spark", "compute", *(["Airflow"] if with_airflow else []), "peak MiB", "share"]
@@ -261,7 +261,7 @@ def _explanations(costs: Sequence[Cost], night: float) -> list[str]:
 
 
 def airflow_costs(dag_id: str, run_id: str) -> tuple[list[dict[str, str]], list[Cost]]:
-    """A finished run's task states, and what each of its jobs cost: the task's duration minus the job's is Airflow's."""
+    """Return a finished run's task states, and what each of its jobs cost: the task's duration minus the job's is Airflow's."""
     states = ask_airflow("tasks", "states-for-dag-run", dag_id, run_id)
     folder = Settings.from_env().runs / run_id.replace(":", "-").replace("+", "-").replace("~", "-")
     pairs = match_tasks(states, task_records.read_records(folder))
@@ -272,7 +272,7 @@ def airflow_costs(dag_id: str, run_id: str) -> tuple[list[dict[str, str]], list[
 
 
 def ask_airflow(*arguments: str) -> list[dict[str, str]]:
-    """What Airflow's command line answers, without what it logs before."""
+    """Return the answer of Airflow's command line without its log lines."""
     from hybridrec_local.installation import Installation
 
     command = [sys.executable, "-m", "airflow", *arguments, "--output", "json"]
@@ -285,7 +285,7 @@ def ask_airflow(*arguments: str) -> list[dict[str, str]]:
 
 
 def show_airflow_run(dag_id: str, run_id: str, out: Path | None) -> None:
-    """What Airflow added to each task of a finished run."""
+    """Print Airflow's overhead for each task of a finished run."""
     states, costs = airflow_costs(dag_id, run_id)
     print(f"\n{dag_id} {run_id} as Airflow ran it\n")
     print("\n".join(table(costs)))
@@ -297,7 +297,7 @@ def show_airflow_run(dag_id: str, run_id: str, out: Path | None) -> None:
 def match_tasks(
     states: Sequence[Mapping[str, str]], records: Sequence[task_records.TaskRecord]
 ) -> list[tuple[task_records.TaskRecord, float]]:
-    """Each record with its task's duration; tasks of one job that were mapped are told apart by the order of their start."""
+    """Return each record with its task's duration; tasks of one job that were mapped are told apart by the order of their start."""
     tasks = defaultdict(list)
     for state in states:
         if state.get("start_date") and state.get("end_date"):
@@ -313,7 +313,7 @@ def match_tasks(
 
 
 def gaps(states: Sequence[Mapping[str, str]]) -> list[str]:
-    """How long the whole run took, and how much of it no task was running: the scheduler between tasks."""
+    """Report the duration of the run and the time in which no task was running."""
     spans = sorted(_span(state) for state in states if state.get("start_date") and state.get("end_date"))
     if not spans:
         return ["no task has ended"]
@@ -331,7 +331,7 @@ def _span(state: Mapping[str, str]) -> tuple[float, float]:
 
 
 def describe_machine() -> list[str]:
-    """What the figures were taken on."""
+    """Describe the machine on which the figures were taken."""
     java = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr.splitlines()[:1]
     memory = psutil.virtual_memory().total / 2**30
     load = f"load {os.getloadavg()[0]:.1f}, {psutil.cpu_percent(0.5):.0f} % busy"

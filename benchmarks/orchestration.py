@@ -1,8 +1,8 @@
-"""What the scheduler adds to a night: `python -m benchmarks.orchestration`.
+"""Measure the scheduler's share of a night: `python -m benchmarks.orchestration`.
 
 Airflow is started in a home of its own and runs ingest and a night on MovieLens 100K, as `make run` does. The table says
-for every task how its time divides into start-up of its process, waiting for Spark, compute, and what Airflow added; below it
-stands how long no task ran at all. A task's fixed cost is Airflow's part, the interpreter's and the imports'. What keeps it
+for every task how its time divides into start-up of its process, waiting for Spark, compute, and Airflow's own time; below it
+is the time without any running task. A task's fixed cost is Airflow's part, the interpreter's and the imports'. It is kept
 low: tasks run in the scheduler's own worker processes, which stay; a DAG file imports neither pyspark nor torch; a job
 imports a library where it uses it; one Spark server serves all jobs of a night, and a job that needs no Spark starts none.
 """
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def newest_run(dag_id: str) -> str:
-    """Id of the DAG's newest run."""
+    """Return the id of the DAG's newest run."""
     runs = ask_airflow("dags", "list-runs", dag_id)
     return max(runs, key=lambda run: run["start_date"])["run_id"]
 

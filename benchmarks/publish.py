@@ -39,17 +39,17 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         lists = write_lists(Path(folder), np.random.default_rng(0), options.users)
-        places = [Path(folder) / f"{name}.db" for name in ("bare", "staged", "whole")]
+        paths = [Path(folder) / f"{name}.db" for name in ("bare", "staged", "whole")]
         seconds = in_turns(
             {
-                "bare bulk load": lambda: bulk_load(fresh(places[0]), lists),
-                "stage alone": lambda: publish(fresh(places[1]), lists, options.users, whole=False),
-                "stage, check, switch": lambda: publish(fresh(places[2]), lists, options.users, whole=True),
+                "bare bulk load": lambda: bulk_load(fresh(paths[0]), lists),
+                "stage alone": lambda: publish(fresh(paths[1]), lists, options.users, whole=False),
+                "stage, check, switch": lambda: publish(fresh(paths[2]), lists, options.users, whole=True),
             },
             options.rounds,
         )
-        require_same_rows(places[0], places[2])
-        size = places[0].stat().st_size / 2**20
+        require_same_rows(paths[0], paths[2])
+        size = paths[0].stat().st_size / 2**20
     print(machine("pyarrow"), f"SQLite {sqlite3.sqlite_version}", sep=", ")
     print(f"{options.users:,} users, {K} places each, {size:,.0f} MiB in the database")
     for name, value in seconds.items():
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def write_lists(folder: Path, rng: np.random.Generator, n_users: int, k: int = K) -> list[Path]:
-    """The lists in files, in the order of the key."""
+    """Return the lists in files, in the order of the key."""
     paths = []
     for number, users in enumerate(np.array_split(np.arange(n_users), N_FILES)):
         paths.append(folder / f"part-{number}.parquet")
@@ -69,7 +69,7 @@ def write_lists(folder: Path, rng: np.random.Generator, n_users: int, k: int = K
 
 
 def lists_of(rng: np.random.Generator, users: np.ndarray, k: int = K) -> pa.Table:
-    """Lists of some users, k places each."""
+    """Return lists of some users, k places each."""
     titles = [f"The Book of {number} Nights, volume {number % 7}" for number in range(N_ITEMS)]
     sentences = np.array([sentence.format(title) for sentence in SENTENCES for title in titles], dtype=object)
     sources = np.array(["+".join(rng.permutation(SOURCES)[: rng.integers(1, len(SOURCES))]) for _ in range(500)], dtype=object)
@@ -92,26 +92,26 @@ def lists_of(rng: np.random.Generator, users: np.ndarray, k: int = K) -> pa.Tabl
 
 
 def arrays(values: np.ndarray, kind: pa.DataType) -> pa.Array:
-    """A row of values becomes a list."""
+    """Return a row of values becomes a list."""
     return pa.ListArray.from_arrays(np.arange(len(values) + 1, dtype=np.int32) * values.shape[1], pa.array(values.ravel(), kind))
 
 
 def batches(lists: list[Path]) -> Iterator[pa.RecordBatch]:
-    """The rows as publish_table reads them."""
+    """Yield the rows as publish_table reads them."""
     for path in lists:
         with pq.ParquetFile(path) as file:
             yield from file.iter_batches(BATCH_ROWS)
 
 
 def fresh(path: Path) -> Path:
-    """The path, and nothing there."""
+    """Return the path, and nothing there."""
     for old in path.parent.glob(f"{path.name}*"):
         old.unlink()
     return path
 
 
 def bulk_load(path: Path, lists: list[Path]) -> None:
-    """The rows in one table, a transaction a batch."""
+    """Load the rows into one table, a transaction per batch."""
     shape = definition("recommendations")
     db = sqlite3.connect(path, isolation_level=None)
     db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
@@ -126,7 +126,7 @@ def bulk_load(path: Path, lists: list[Path]) -> None:
 
 
 def publish(path: Path, lists: list[Path], n_users: int, whole: bool) -> None:
-    """The rows as a version, with the few of the other tables."""
+    """Publish the rows as a version, with the few of the other tables."""
     target = SqliteTarget(path)
     rows: Mapping[str, Iterator[pa.RecordBatch]] = {name: batches(lists) if name == "recommendations" else few(name) for name in PUBLISHED}
     counts = {"recommendations": n_users}
@@ -138,7 +138,7 @@ def publish(path: Path, lists: list[Path], n_users: int, whole: bool) -> None:
 
 
 def few(name: str) -> Iterator[pa.RecordBatch]:
-    """No rows of a table that is small beside the lists."""
+    """Yield no rows, for a table that is small beside the lists."""
     yield pa.RecordBatch.from_pylist([], definition(name).arrow_schema())
 
 

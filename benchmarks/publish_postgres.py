@@ -4,8 +4,8 @@ Makes the lists of 1,000,000 users, 10 places each, as `benchmarks.publish` does
 The peer reads the files, loads them by ADBC into one table of the same types, and adds the same key: no hash, no check, no
 views. Ours is the whole of publishing: stage with the hash, let the server check, switch.
 
-Then two readers ask for users one after the other while two versions take turns. What is claimed of a switch is the longest
-time that one took, from its first lock to its commit, or that a reader waited for an answer.
+Then two readers ask for users in sequence while two versions take turns. The claim for a switch is its longest time, from its
+first lock to its commit, or the longest wait of a reader for an answer.
 """
 
 from __future__ import annotations
@@ -58,19 +58,19 @@ def main() -> None:
     print(f"{options.users:,} users, {options.places} places each, {size:,.0f} MiB in the database")
     for name, median in seconds.items():
         print(f"{name:<22} {median:8.2f} s {options.users / median:10,.0f} rows/s")
-    print(f"{N_SWITCHES} switches: the longest took {switch * 1e3:.1f} ms; of {N_READERS} readers one waited {wait * 1e3:.1f} ms")
+    print(f"{N_SWITCHES} switches: the longest took {switch * 1e3:.1f} ms; the longest wait of {N_READERS} readers was {wait * 1e3:.1f} ms")
     print(Claim("publish_vs_adbc", seconds["bare ADBC load"] / seconds["stage, check, switch"], 0.7).text())
     print(Claim("switch_lock", LOCK_SECONDS / max(switch, wait), 1.0).text())
 
 
 def value(address: str, query: str) -> int:
-    """The one value that a query gives."""
+    """Return the one value that a query gives."""
     with psycopg.connect(address) as db:
         return db.execute(query).fetchone()[0]
 
 
 def bulk_load(address: str, lists: list[Path]) -> None:
-    """The rows in one table, then its key."""
+    """Load the rows into one table, then build its key."""
     shape = definition("recommendations")
     with closing(dbapi.connect(address)) as bulk, bulk.cursor() as cursor:
         cursor.execute(f"CREATE TABLE lists ({', '.join(map(column_ddl, shape.columns))})")
@@ -81,7 +81,7 @@ def bulk_load(address: str, lists: list[Path]) -> None:
 
 
 def publish(address: str, version: str, lists: list[Path], n_users: int) -> None:
-    """The rows as a version, with the few of the other tables. n_users: how many are to come, 0 for any."""
+    """Publish the rows as a version, with the few of the other tables. n_users: expected number, 0 for any."""
     target = PostgresTarget(address, READER)
     rows: Mapping[str, Iterator[pa.RecordBatch]] = {name: batches(lists) if name == "recommendations" else few(name) for name in PUBLISHED}
     counts = {"recommendations": n_users} if n_users else {}
@@ -106,7 +106,7 @@ class TimedTarget(PostgresTarget):
 
 
 def switches(address: str, users: list[str]) -> tuple[float, float]:
-    """The longest seconds of a switch, and of an answer meanwhile."""
+    """Return the longest seconds of a switch, and of an answer meanwhile."""
     target, over = TimedTarget(address, READER), threading.Event()
     waits: list[float] = []
 

@@ -1,7 +1,7 @@
 """Scoring by the ranker's trees against LightGBM itself: `python -m benchmarks.rank`.
 
 The peer is bare `Booster.predict` on a ready matrix, one thread. Ours is what a night does: putting the matrix together
-from the pool's columns and scoring it. Both must give the same scores to 1e-6; that they are equal to the bit is tested.
+from the candidates' columns and scoring it. Both must give the same scores to 1e-6; that they are equal to the bit is tested.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from benchmarks.measure import Claim, in_turns, machine
 from hybridrec.ranking.forest import forest_of
 from hybridrec.types import Floats
 
-N_COLUMNS, USERS_POOL, ROUNDS_OF_TREES = 100, 300, 300
+N_COLUMNS, USERS_RANKED, ROUNDS_OF_TREES = 100, 300, 300
 BLOCK = 150_000  # rows: a block of 500 users
 TAUGHT_ROWS = 120_000
 
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def make_columns(rng: np.random.Generator, n_rows: int) -> dict[str, Floats]:
-    """Columns as a pool has them: scores of which some are missing, ranks of which most are."""
+    """Return columns as a candidate set has them: scores of which some are missing, ranks of which most are."""
     missing = np.linspace(0, 0.9, N_COLUMNS)
     return {
         f"c{number}": np.where(rng.random(n_rows) < share, np.nan, rng.normal(size=n_rows)).astype(np.float32)
@@ -68,13 +68,13 @@ def make_columns(rng: np.random.Generator, n_rows: int) -> dict[str, Floats]:
 
 
 def train(rng: np.random.Generator, columns: dict[str, Floats]) -> lightgbm.Booster:
-    """Trees as the ranker has them."""
-    n_rows = min(TAUGHT_ROWS, len(next(iter(columns.values())))) // USERS_POOL * USERS_POOL
+    """Return trees as the ranker has them."""
+    n_rows = min(TAUGHT_ROWS, len(next(iter(columns.values())))) // USERS_RANKED * USERS_RANKED
     matrix = np.stack([values[:n_rows] for values in columns.values()], axis=1)
     quality = np.nan_to_num(matrix[:, ::3]) @ rng.normal(size=matrix[:, ::3].shape[1])
     labels = (quality + rng.normal(size=n_rows) > np.quantile(quality, 0.97)).astype(np.int32)
     options = {"objective": "lambdarank", "num_leaves": 15, "learning_rate": 0.06, "feature_fraction": 0.5, "num_threads": 1, "verbose": -1}
-    data = lightgbm.Dataset(matrix, label=labels, group=[USERS_POOL] * (n_rows // USERS_POOL))
+    data = lightgbm.Dataset(matrix, label=labels, group=[USERS_RANKED] * (n_rows // USERS_RANKED))
     return lightgbm.train(options, data, ROUNDS_OF_TREES)
 
 

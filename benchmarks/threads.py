@@ -54,7 +54,7 @@ def fit(policy: str, busy: bool) -> None:
 
 @contextmanager
 def neighbour(busy: bool) -> Iterator[None]:
-    """A process that does nothing but compute while the block runs."""
+    """Run a process that only computes while the block runs."""
     process = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if busy else None
     try:
         yield

@@ -72,23 +72,21 @@ def main() -> None:
 
 
 def make_world(n_users: int, n_items: int, n_factors: int) -> World:
-    """A seeded world."""
+    """Return a seeded world."""
     rng = np.random.default_rng(n_items)
     lengths = (rng.pareto(2.0, n_items) + 0.3).astype(np.float32)
     users = rng.normal(size=(n_users, n_factors)).astype(np.float32)
     items = rng.normal(size=(n_items, n_factors)).astype(np.float32) * lengths[:, None]
     n_seen = np.minimum(rng.zipf(1.6, n_users) + 10, 1_000)
     by_length = np.argsort(-lengths)
-    places = (rng.random(n_seen.sum()) ** 2 * n_items).astype(np.int64)
-    seen = csr_array(
-        (np.ones(len(places), np.float32), (np.repeat(np.arange(n_users), n_seen), by_length[places])), shape=(n_users, n_items)
-    )
+    drawn = (rng.random(n_seen.sum()) ** 2 * n_items).astype(np.int64)
+    seen = csr_array((np.ones(len(drawn), np.float32), (np.repeat(np.arange(n_users), n_seen), by_length[drawn])), shape=(n_users, n_items))
     seen.sum_duplicates()
     return World(users, items, seen)
 
 
 def steps_of(world: World) -> dict[str, Callable[[], object]]:
-    """What is timed."""
+    """Return the timed steps by name."""
     index = faiss.IndexFlatIP(world.items.shape[1])
     index.add(world.items)
     faiss.omp_set_num_threads(THREADS)
@@ -102,23 +100,23 @@ def steps_of(world: World) -> dict[str, Callable[[], object]]:
 
 
 def ours(world: World) -> Neighbours:
-    """The product's own."""
+    """Return the product's own."""
     return exact.top_k_dot(world.users, world.items, world.seen, K, threads=THREADS)
 
 
 def with_faiss(index: faiss.IndexFlatIP, world: World) -> NDArray[np.int64]:
-    """FAISS knows no filter for each query: ask for more, then drop what was seen and keep the first K."""
+    """Search by FAISS, which has no filter per query: ask for more, drop seen items and keep the first K."""
     _, found = index.search(world.users, K + int(np.diff(world.seen.indptr).max()))
     rows = np.repeat(np.arange(len(found)), np.diff(world.seen.indptr))
     seen = np.sort(rows * len(world.items) + world.seen.indices)
     cells = np.arange(len(found))[:, None] * len(world.items) + found
     kept = seen[np.minimum(np.searchsorted(seen, cells), len(seen) - 1)] != cells
-    place = np.cumsum(kept, axis=1)
-    return found[kept & (place <= K)].reshape(len(found), K)
+    position = np.cumsum(kept, axis=1)
+    return found[kept & (position <= K)].reshape(len(found), K)
 
 
 def product_alone(world: World) -> None:
-    """All scores, tile by tile, and nothing done with them."""
+    """Compute all scores, tile by tile, and discard them."""
 
     def of_block(start: int) -> None:
         users = world.users[start : start + exact.USERS_AT_ONCE]
@@ -144,7 +142,7 @@ def require_exact(world: World) -> None:
 
 
 def extra_mib(shape: tuple[int, int, int]) -> float:
-    """Peak memory of a search beyond its inputs and lists, MiB, in a process that does nothing else."""
+    """Return peak memory of a search beyond its inputs and lists, MiB, in a process that does nothing else."""
     with get_context("spawn").Pool(1) as pool:
         return float(pool.apply(_extra_mib, (shape,)))
 
@@ -153,7 +151,7 @@ def _extra_mib(shape: tuple[int, int, int]) -> float:
     world = make_world(*shape)
     few = World(world.users[:8], world.items, world.seen[:8])
     ours(few)  # what is compiled and allocated once
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again
     before = _status_kib("VmRSS")
     lists = ours(world)
     return (_status_kib("VmHWM") - before) / 1024 - (lists.items.nbytes + lists.scores.nbytes) / MIB

@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def compare(session: SparkSession, folder: Path, users: Floats, items: Floats) -> None:
-    """Both ways to the same lists."""
+    """Time both ways to the same lists."""
     for name, vectors in (("users", users), ("items", items)):
         ids = pa.array(np.arange(len(vectors), dtype=np.int32))
         features = pa.ListArray.from_arrays(np.arange(len(vectors) + 1, dtype=np.int32) * vectors.shape[1], vectors.ravel())
@@ -77,7 +77,7 @@ def write(frame: DataFrame, folder: Path) -> None:
 
 
 def of_ours(session: SparkSession, folder: Path, n_users: int) -> DataFrame:
-    """user, items (best first) and scores by our search; a task is a range of users."""
+    """Return user, items (best first) and scores by our search; a task is a range of users."""
 
     def search(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         users, items = (np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("users", "items"))
@@ -91,7 +91,7 @@ def of_ours(session: SparkSession, folder: Path, n_users: int) -> DataFrame:
 
 
 def lists_of(rows: Ints, users: Floats, items: Floats) -> pa.RecordBatch:
-    """The lists of some users as a batch."""
+    """Return the lists of some users as a batch."""
     from scipy.sparse import csr_array
 
     nothing_seen = csr_array((len(rows), len(items)), dtype=np.float32)
@@ -102,7 +102,7 @@ def lists_of(rows: Ints, users: Floats, items: Floats) -> pa.RecordBatch:
 
 
 def of_spark_ml(session: SparkSession, folder: Path) -> DataFrame:
-    """user, items, scores by Spark ML. Its model has no public constructor, so it is made through the JVM."""
+    """Return user, items, scores by Spark ML. Its model has no public constructor, so it is made through the JVM."""
     jvm, frames = session._jvm, {name: session.read.parquet(str(folder / f"{name}.parquet")) for name in ("users", "items")}
     made = jvm.org.apache.spark.ml.recommendation.ALSModel("peer", 64, frames["users"]._jdf, frames["items"]._jdf)
     made.setUserCol("user").setItemCol("item")

@@ -1,13 +1,13 @@
 """
-### ablation_study: what each model of a night buys, in full
+### ablation_study: the full contribution of each model of a night
 
-Leaves one model at a time out of the pools of a run that was judged, fits every strategy anew on what is left and judges
-it. A night does the same with its published strategy on a sample; this study takes minutes to hours and says it for
-every strategy, with narrower intervals. Its rows join the night's in `out_ablation`, and the run's report is written anew.
+Leaves one model at a time out of the candidates of an evaluated run, fits every strategy again on the remaining ones and evaluates it. A
+night does the same with its published strategy on a sample; this study takes minutes to hours and says it for every strategy, with
+narrower intervals. Its rows are added to the night's in `out_ablation`, and the run's report is written again.
 
 **When it fails**
 
-- `ablate_sources`: `run ... does not exist`, `was never judged`: look the id up in a report. `the pool ... has no ...`: the model
+- `ablate_sources`: `run ... does not exist`, `was never judged`: look the id up in a report. `the candidates ... have no ...`: the model
   took no part in that run; choose another.
 - `write_report`: clear it; the study is stored.
 
@@ -27,9 +27,9 @@ with DAG(
     "ablation_study",
     doc_md=__doc__,
     schedule=None,
-    params={"run": forms.run(), "sources": forms.sources()},
+    params={"run": forms.run(), "sources": forms.left_out()},
     tags=["evaluation", "by hand"],
     **defaults.DAG,
 ):
-    ablate_sources = python_job("ablate_sources", run_id=RUN, sources=forms.SOURCES)
+    ablate_sources = python_job("ablate_sources", run_id=RUN, sources=forms.LEFT_OUT)
     ablate_sources >> python_job("write_report", run_id=RUN)

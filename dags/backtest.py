@@ -2,7 +2,7 @@
 ### backtest: the night judged at several points in time
 
 Opens a run, then goes back from its point in time by *Step* days for each *Origin*. Every origin is a run of its own: the
-jobs of `nightly_retrain` from the matrices to the judgement, without fold final, the registry and publishing. The last
+jobs of `nightly_retrain` from the matrices to the judgement, without the full split, the registry and publishing. The last
 task gathers the figures in `out_backtest` and draws them; the button *Report* opens the page.
 
 Why not `nightly_retrain` itself, triggered for each origin? It would register old models and move the champion.
@@ -10,8 +10,8 @@ Why not `nightly_retrain` itself, triggered for each origin? It would register o
 **When it fails**
 
 - `open_run`: as in `nightly_retrain`; its runbook has the messages.
-- `judge_origin`: the backtest goes on without that origin. The log names the job that failed and where its whole log is.
-  Cleared, it goes on behind the last job that was done.
+- `judge_origin`: the backtest goes on without that origin. The log names the failed job and the path of its log.
+  A cleared task continues after the last finished job.
 - `summarise_backtest`: no origin was judged.
 """
 

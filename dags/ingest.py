@@ -12,7 +12,7 @@ stays as it is.
 - `clean_table`: a Spark problem; it is retried. If it stays, look at `<home>/spark/<session>.log`.
 - `check_table`: the table breaks a promise. Open the *Data Docs* button, correct the source, clear `land_source`.
 
-Until this is mended, `nightly_retrain` goes on with the core tables as they last passed.
+Until this is fixed, `nightly_retrain` continues with the last accepted core tables.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ with DAG(
     stop_spark = spark_server("stop", SESSION).as_teardown(setups=start_spark)
     land_source = python_job("land_source", source=SOURCE)
     items, users = (checked_table(table, stop_spark) for table in ("core_items", "core_users"))
-    # Events are held against items and users. A catalogue that is refused costs no event: the next landing replaces the raw files.
+    # Events are compared with items and users. A catalogue that is refused costs no event: the next landing replaces the raw files.
     events = checked_table("core_events", stop_spark, trigger_rule="all_done_min_one_success")
 
     [land_source, start_spark] >> items

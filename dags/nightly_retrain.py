@@ -1,9 +1,9 @@
 """
 ### nightly_retrain: core tables to a published table and a report
 
-Builds interactions and features, trains every base model on three folds, merges their candidates, trains and judges the
-rankers, registers the night's stack, ranks and publishes. Until `publish_table` has switched, last night's table is
-live; nothing that fails before it harms a reader. Every task may be cleared and gives the same result again.
+Builds interactions and features, trains every base model on three splits, merges their candidates, trains and judges the
+rankers, registers the night's model bundle, ranks and publishes. Until `publish_table` has switched, last night's table stays live, and an
+earlier failure does not affect readers. Every task may be cleared and gives the same result again.
 
 **When it fails** read the last lines of the task's log: they say what was wrong and what to do.
 
@@ -11,7 +11,7 @@ live; nothing that fails before it harms a reader. Every task may be cleared and
 - `train_model`: the night goes on without a model that fails, unless it is a required one; the report names it.
 - `check_leaks`: something has seen what it is judged on, so no figure of the night could be believed. The line names it.
 - `promote_model` succeeds also when the gate says no: the reasons are on the model version and in the report.
-- `check_output`: the table differs too much from what is live. The report shows every check; nothing was published. If the
+- `check_output`: the table differs too much from the live version. The report shows every check; nothing was published. If the
   difference is wanted, start a run with an *Override reason*; it is kept with the version.
 - `publish_table` is pink (skipped) when the form's *Publish* was off, in a backfill, and while a person holds publications.
 - `confirm_outcome` is the run's colour: red unless the run has published or `publish_table` was skipped for one of these reasons.
@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, TaskGroup
 
-from hybridrec.runs.run import FOLDS
+from hybridrec.runs.run import SPLITS
 from hybridrec_airflow import defaults, forms
 from hybridrec_airflow.assets import CORE, RECOMMENDATIONS
 from hybridrec_airflow.operators import RUN_ID, python_job, spark_job, spark_server
@@ -62,10 +62,10 @@ with DAG(
         build_features = spark_job("build_features", run_id=RUN_ID)
 
     with TaskGroup("train", prefix_group_id=False):
-        train_model = python_job("train_model", over={"model": models, "fold": list(FOLDS)}, run_id=RUN_ID)
+        train_model = python_job("train_model", over={"model": models, "split": list(SPLITS)}, run_id=RUN_ID)
         # A model that failed is left out by the job; without a single fit there is nothing to merge.
         generate_candidates = spark_job(
-            "generate_candidates", over={"fold": list(FOLDS)}, trigger_rule="all_done_min_one_success", run_id=RUN_ID
+            "generate_candidates", over={"split": list(SPLITS)}, trigger_rule="all_done_min_one_success", run_id=RUN_ID
         )
         check_leaks = python_job("check_leaks", run_id=RUN_ID)
         train_ranker = python_job("train_ranker", run_id=RUN_ID)

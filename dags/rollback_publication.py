@@ -26,7 +26,7 @@ with DAG(
     schedule=None,
     params={"version": forms.version(), "action": forms.action(), "reason": forms.reason()},
     tags=["publishing", "by hand"],
-    **defaults.DAG | {"max_active_runs": 4},  # one that waits for a choice keeps nobody from acting
+    **defaults.DAG | {"max_active_runs": 4},  # a run that waits for a choice blocks no other one
 ):
     choose_version = ChooseVersion(task_id="choose_version", doc_md=ChooseVersion.__doc__)
     act = {"reason": "{{ params.reason }}", "action": "{{ params.action }}", "by": "{{ dag_run.triggering_user_name or '' }}"}

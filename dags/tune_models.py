@@ -1,8 +1,8 @@
 """
 ### tune_models: search for the models' options on this source
 
-Opens a run of its own and, on the training data of its first fold, tries options for each model that has some worth a
-search. What is clearly better than the current options is stored and used by every night on this source from then on. Start
+Opens a run of its own and, on the training data of its first split, tries options for each model that has some worth a
+search. Options that are clearly better than the current ones are stored and used by every later night on this source. Start
 it after a first ingest, after a change of the data's nature, or some times a year; a night itself never searches.
 
 **When it fails**

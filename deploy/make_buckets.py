@@ -1,4 +1,4 @@
-"""Make the object store's buckets: `make_buckets.py NAME ...`; those that are there stay.
+"""Make the object store's buckets: `make_buckets.py NAME ...`; existing ones stay.
 
 Address and credentials come from the environment, as AWS's own tools read them.
 """

@@ -1,4 +1,4 @@
-"""Make the deployment's secrets once: `make_secrets.py FILE` writes an env file that only its owner reads; what it has stays.
+"""Make the deployment's secrets once: `make_secrets.py FILE` writes an env file that only its owner reads; existing values stay.
 
 docker-compose.yaml hands each service those it needs, as files below /run/secrets. The standard library is enough to run this.
 """
@@ -18,7 +18,7 @@ BUCKETS = ("mlflow", "tables")  # each with a user of its name who may use it an
 
 
 def make() -> dict[str, str]:
-    """New values by the name of their variable. PGPASS_*: a line of a .pgpass file, which is how PostgreSQL's clients take a password."""
+    """Return new values by variable. PGPASS_*: a line of a .pgpass file, the form in which PostgreSQL's clients read a password."""
     keys = {
         "SECRET_POSTGRES_PASSWORD": secrets.token_urlsafe(24),
         "SECRET_AIRFLOW_JWT": secrets.token_hex(64),
@@ -32,7 +32,7 @@ def make() -> dict[str, str]:
 
 
 def make_store() -> dict[str, str]:
-    """New users of the object store: SeaweedFS's own files of all of them and of itself, and for each one as AWS's tools read it."""
+    """Return new users of the object store: SeaweedFS's own files of all of them and of itself, and for each one as AWS's tools read it."""
     rights = {user: [f"{right}:{user}" for right in ("Read", "Write", "List", "Tagging")] for user in BUCKETS} | {"admin": ["Admin"]}
     keys = {user: secrets.token_urlsafe(30) for user in rights}
     users = [
@@ -48,7 +48,7 @@ def make_store() -> dict[str, str]:
 
 
 def write(path: Path) -> None:
-    """Write new secrets; those that are there stay. A value of several lines stands in double quotes, its ends of lines as \\n."""
+    """Write new secrets; existing ones stay. A value of several lines stands in double quotes, its ends of lines as \\n."""
     path.parent.mkdir(parents=True, exist_ok=True)
     known = {line.partition("=")[0] for line in path.read_text().splitlines()} if path.exists() else set()
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w") as out:

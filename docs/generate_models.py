@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from hybridrec.base import extensions
-from hybridrec.candidates.nomination import nominates
+from hybridrec.candidates.candidate_blocks import retrieves
 
 PAGE = Path(__file__).parent / "models.md"
 NAME = r"(?:de |van |von )?[A-Z][\w'-]+"
@@ -23,49 +23,49 @@ INTRODUCTION = """\
 # Models and strategies
 
 Generated from `include/hybridrec/models/` and `include/hybridrec/strategies/` by `make docs`; change the files, not this page.
-Options stand with their defaults; `[models.<name>]` and `[strategies.<name>]` in `hybridrec.toml` override them, and those with a
-star are searched by [tune_models](runbook-tune-models.md). What each option means stands in the file's `Config`.
-How to add one: [models](adding-a-model.md), [strategies](adding-a-strategy.md). What they reach on your data, each night's report says."""
+Options are shown with their defaults; `[models.<name>]` and `[strategies.<name>]` in `hybridrec.toml` override them, and those with a
+star are searched by [tune_models](runbook-tune-models.md). [Options](options.md) explains each option; each night's report has the
+figures on your data. How to add one: [models](adding-a-model.md), [strategies](adding-a-strategy.md)."""
 RETRIEVERS = """\
-## Models that nominate
+## Models that retrieve
 
-They find the best of all items, which makes the pool, and score what others have found."""
+They find the best of all items, which become the candidates, and score the candidates of other models."""
 SCORERS = """\
 ## Models that only score
 
-They score the pairs of the pool; each is a column for the ranker and the strategies."""
+They score the candidates; each is a column for the ranker and the strategies."""
 STRATEGIES = """\
 ## Strategies
 
-Each turns the pool into a list. All are judged every night on fold `eval`; what is published is decided per segment of users."""
+Each turns the candidates into a list. All are evaluated every night on the split `holdout`; each segment of users gets the best list."""
 
 SHARED = """\
 ## Shared options"""
 
 
 def page() -> str:
-    """The page as Markdown, a table a kind, members by name."""
+    """Return the page as Markdown, a table per kind, extensions by name."""
     names = extensions.names("models")
     parts = [INTRODUCTION]
-    parts += [RETRIEVERS, table("models", [name for name in names if nominates(name)])]
-    parts += [SCORERS, table("models", [name for name in names if not nominates(name)])]
+    parts += [RETRIEVERS, table("models", [name for name in names if retrieves(name)])]
+    parts += [SCORERS, table("models", [name for name in names if not retrieves(name)])]
     parts += [STRATEGIES, table("strategies", list(extensions.names("strategies"))), SHARED, shared_table()]
     return "\n\n".join(parts) + "\n"
 
 
 def table(kind: str, names: list[str]) -> str:
-    """One line a member."""
+    """Render one line per extension."""
     rows = ["| name | what it does | from | options |", "|---|---|---|---|"]
     for name in names:
-        module = extensions.member(kind, name)
+        module = extensions.module(kind, name)
         cells = (f"`{name}`", module.DOC, "; ".join(papers(module)), options(module.Config, getattr(module, "SEARCH", ())))
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(rows)
 
 
 def shared_table() -> str:
-    """One line a class that several take options from."""
-    configs = [extensions.member(kind, name).Config for kind in ("models", "strategies") for name in extensions.names(kind)]
+    """Return one line a class that several take options from."""
+    configs = [extensions.module(kind, name).Config for kind in ("models", "strategies") for name in extensions.names(kind)]
     bases = {base.__name__: base for config in configs for base in shared(config)}
     rows = ["| class | file | options |", "|---|---|---|"]
     for name, base in sorted(bases.items()):
@@ -74,13 +74,13 @@ def shared_table() -> str:
 
 
 def papers(module: ModuleType) -> list[str]:
-    """The papers that the module's docstring names, in its order."""
+    """Return the papers that the module's docstring names, in its order."""
     text = " ".join((module.__doc__ or "").split())
     return [found[0] for found in re.finditer("|".join(PAPERS), text)]
 
 
 def options(config: type, searched: Container[str] = ()) -> str:
-    """The fields of a Config with their defaults; those that it only inherits stand with the class that they are from."""
+    """Render the options of a Config with their defaults; inherited ones are listed with their own class."""
     inherited = {field.name: field.default for base in shared(config) for field in fields(base)}
     own = [field for field in fields(config) if inherited.get(field.name, MISSING) != field.default]
     cells = [f"`{field.name}`{'*' if field.name in searched else ''} {_value(getattr(config(), field.name))}" for field in own]
@@ -88,7 +88,7 @@ def options(config: type, searched: Container[str] = ()) -> str:
 
 
 def shared(config: type) -> list[type]:
-    """The classes that a Config has options from, the nearest first."""
+    """Return the classes that a Config has options from, the nearest first."""
     return [base for base in config.__mro__[1:] if is_dataclass(base)]
 
 

@@ -17,27 +17,26 @@ INTRODUCTION = """\
 
 Generated from the imports of `include/hybridrec/` and the contract in `pyproject.toml` by `make docs`; change those, not this page.
 
-A room is a package of the library. It imports only rooms that stand below it, also inside functions and for type checkers;
-`make lint` is red otherwise, and for a room that has no place in the contract. Around the library stand
-[DAG files, plugins and jobs](architecture.md#layers)."""
+A room is a package of the library. It imports only rooms below it, also inside functions and for type checkers. `make lint` fails
+otherwise, and also for a room that the contract does not name. [DAG files, plugins and jobs](architecture.md#layers) use the library."""
 PICTURE = """\
-## Who stands on whom
+## Imports between rooms
 
-From the top down. An arrow leads to a room that is imported; arrows that follow from others are left out. Extension folders,
-in which each file is a member found by its name, are rounded."""
+The highest room is at the top. An arrow leads to an imported room; arrows that follow from others are omitted. Extension folders,
+in which each file is an extension found by its name, are rounded."""
 LIST = """\
-## What each room holds
+## Contents of the rooms
 
-From the ground up."""
+The lowest room comes first."""
 
 FILES = """\
 ## Files
 
-Members of extension folders apart."""
+Extension folders are omitted."""
 
 
 def page() -> str:
-    """The page as Markdown: the picture, a line a room, a line a file."""
+    """Return the page as Markdown: the picture, a line a room, a line a file."""
     graph = grimp.build_graph("hybridrec", cache_dir=None)
     rows = layers()
     rooms = [room for row in rows for room in row]
@@ -46,14 +45,14 @@ def page() -> str:
 
 
 def layers() -> list[list[str]]:
-    """The rooms as the contract orders them, the highest first."""
+    """Return the rooms as the contract orders them, the highest first."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     [contract] = [found for found in settings["contracts"] if found["id"] == "rooms"]
     return [[room.strip() for room in row.split("|")] for row in contract["layers"]]
 
 
 def picture(rows: list[list[str]], below: dict[str, set[str]]) -> str:
-    """The rooms as a Mermaid flowchart."""
+    """Return the rooms as a Mermaid flowchart."""
     shapes = {room: f"([{room}])" if room in EXTENSIONS else f"[{room}]" for row in rows for room in row}
     lines = [f"    {room}{shape}" for room, shape in shapes.items()]
     lines += [f"    {room} --> {other}" for room in shapes for other in sorted(nearest(room, below))]
@@ -61,12 +60,12 @@ def picture(rows: list[list[str]], below: dict[str, set[str]]) -> str:
 
 
 def nearest(room: str, below: dict[str, set[str]]) -> set[str]:
-    """The rooms that a room imports, without those that follow from another one of them."""
+    """Return the rooms that a room imports, without those that follow from another one of them."""
     return below[room] - {reached for other in below[room] for reached in _reached(other, below)}
 
 
 def table(rows: list[list[str]], below: dict[str, set[str]]) -> str:
-    """One line a room, the lowest first."""
+    """Return one line a room, the lowest first."""
     lines = ["| room | holds | imports |", "|---|---|---|"]
     order = [room for row in reversed(rows) for room in row]
     for room in order:
@@ -78,20 +77,20 @@ def table(rows: list[list[str]], below: dict[str, set[str]]) -> str:
 
 
 def folders(rows: list[list[str]]) -> list[Path]:
-    """The folders that hold files to be listed, those of the lowest room first."""
+    """Return the folders that hold files to be listed, those of the lowest room first."""
     rooms = [LIBRARY / room for row in reversed(rows) for room in row if room not in EXTENSIONS and (LIBRARY / room).is_dir()]
     return [folder for room in rooms for folder in (room, *sorted(path for path in room.iterdir() if (path / "__init__.py").exists()))]
 
 
 def files(folder: Path) -> str:
-    """A table of the modules of a folder."""
+    """Return a table of the modules of a folder."""
     lines = [f"### {folder.relative_to(LIBRARY).as_posix()}", "", "| file | what it holds |", "|---|---|"]
     paths = sorted(path for path in folder.glob("*.py") if path.name != "__init__.py")
     return "\n".join(lines + [f"| `{path.name}` | {headline(path)} |" for path in paths])
 
 
 def headline(path: Path) -> str:
-    """The first sentence of a file's docstring."""
+    """Return the first sentence of a file's docstring."""
     text = ast.get_docstring(ast.parse(path.read_text())) or ""
     return " ".join(text.split("\n\n", maxsplit=1)[0].split()).replace("|", "\\|")
 

@@ -11,14 +11,14 @@ PAGE = Path(__file__).parent / "tables.md"
 LAYERS = {
     "core": "Cleaned data of a source, below `warehouse/<source>/`; kept from night to night.",
     "quarantine": "Rows that ingest refused, each with a reason, below `warehouse/<source>/`; replaced by every ingest.",
-    "waiting": "Rows that ingest judges again, below `warehouse/<source>/`.",
-    "model": "Tables inside a run, below `runs/<run_id>/`; where they are kept by fold, a folder `fold=rank`, `eval` or `final` each.",
-    "out": "What a person or a service reads, below `runs/<run_id>/`; the published tables have the same columns and the row's origin.",
+    "waiting": "Rows that the next ingest tries again, below `warehouse/<source>/`.",
+    "model": "Tables inside a run, below `runs/<run_id>/`; split by split in `split=ranker`, `split=holdout`, `split=full`.",
+    "out": "Tables for people and services, below `runs/<run_id>/`; the published tables have the same columns and the row's origin.",
 }
 
 
 def page() -> str:
-    """The page as Markdown, one section a layer, tables by name."""
+    """Return the page as Markdown, one section a layer, tables by name."""
     definitions = [table(name) for name in extensions.names("tables")]
     parts = [
         "# Tables",
@@ -33,7 +33,7 @@ def page() -> str:
 
 
 def section(definition: Table) -> str:
-    """One table."""
+    """Return one table."""
     facts = [f"Key: {', '.join(f'`{column}`' for column in definition.key) or 'none'}."]
     if definition.partition_by:
         facts.append(f"Partitioned by {', '.join(f'`{column}`' for column in definition.partition_by)}.")

@@ -1,4 +1,4 @@
-"""Leave each model out of a run's pools, fit and judge every strategy anew: what each model buys, in full.
+"""Leave each model out of a run's candidates, fit and evaluate every strategy again: the full contribution of each model.
 
 Replaces the rows of an earlier study in out_ablation; those of the night stay. Without --sources every model is left out.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from hybridrec import strategies
 from hybridrec.base import extensions
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.evaluation.ablation import ablate_fully, as_columns
 from hybridrec.execution import job
 from hybridrec.runs.run import Run
@@ -32,12 +32,14 @@ def main(params: Params) -> None:
 
     run = Run.open(params.run_id)
     if not store.is_committed(run.dataset("out_ablation")):
-        raise BadData(f"run {run.run_id} was never judged, so there is nothing to study; choose one whose report has figures of quality")
+        raise PermanentError(
+            f"run {run.run_id} was never judged, so there is nothing to study; choose one whose report has figures of quality"
+        )
     before = run.read("out_ablation")
-    found = ablate_fully(run, extensions.names(strategies.FOLDER), params.sources, run.settings.threads)
-    study = pa.Table.from_pylist(as_columns(found), table("out_ablation").arrow_schema())
+    ablations = ablate_fully(run, extensions.names(strategies.FOLDER), params.sources, run.settings.threads)
+    study = pa.Table.from_pylist(as_columns(ablations), table("out_ablation").arrow_schema())
     run.write("out_ablation", pa.concat_tables([before.filter(pc.equal(before["scope"], "night")), study]))
-    for row in found:
+    for row in ablations:
         marginal = f"{row.metric} {row.marginal_ndcg:+.4f} [{row.low:+.4f}, {row.high:+.4f}]"
         log.info("%s in %s: %s, %d unique hits", row.source, row.strategy, marginal, row.unique_hits)
 

@@ -1,4 +1,4 @@
-"""Turn ranked rows into published lists: rules, the fallback ladder, reasons; and the tables beside them."""
+"""Turn ranked rows into published lists: rules, the fallback tiers, reasons; and the tables beside them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def main(params: Params) -> None:
         neighbours = write_inputs(run, folder)
     items = read_items(run)
     run.write("out_similar_items", similar_items(neighbours, items, run.config.k))
-    run.write("out_popular_items", popular_items(popularity(run.read("model_item_features", "final"), len(items)), items))
+    run.write("out_popular_items", popular_items(popularity(run.read("model_item_features", "full"), len(items)), items))
     run.write("out_items", run.read("model_items", columns=["item_id", "title", "categories", "is_available"]))
     session = spark.session()
     with task_records.spark_time():
@@ -43,7 +43,7 @@ def main(params: Params) -> None:
 
 
 def lists(run: Run, session: SparkSession) -> DataFrame:
-    """out_recommendations; partitions are ranges of users in order, so that the files together are in the order of the key."""
+    """Return out_recommendations; partitions are ranges of users in order, so that the files together are in the order of the key."""
     from pyspark.sql import functions as F
 
     ranked = run.read_spark(session, "model_ranked")
@@ -62,7 +62,7 @@ def lists(run: Run, session: SparkSession) -> DataFrame:
     return (
         rows.repartitionById(-(-n_blocks // blocks_each), F.floor(F.col("user_idx") / (BLOCK_USERS * blocks_each)).cast("int"))
         .sortWithinPartitions("user_idx", F.col("item_idx").asc_nulls_first())
-        .mapInArrow(extensions.as_here(of_partition), table("out_recommendations").spark_ddl())
+        .mapInArrow(extensions.with_local_extensions(of_partition), table("out_recommendations").spark_ddl())
     )
 
 

@@ -3,11 +3,11 @@
     python -m jobs.benchmark --data DIR --out DIR --k 300 --split time
 
 DIR holds events (user_id, item_id, and event_at, event_type, rating where known) and perhaps items and users, as Parquet,
-CSV or JSON lines. They are read and judged as ingest does it: what an event weighs follows from its event_type, a purchase
-where there is none, a rating where there is one; items that only events name are added to the catalogue. --split says
+CSV or JSON lines. They are read and judged as ingest does it: the weight of an event follows from its event_type; without one it is a
+rating if it has one, else a purchase; items that only events name are added to the catalogue. --split says
 what is known of time: `time` a calendar, `last_per_user` the order of a user's events, `random_per_user` nothing. Writes
 recommendations.parquet (user_id, item_id, rank, score, reason; every user in events, nothing seen),
-candidates_<source>.parquet, report.html and report.json; the run with all its tables stays under out/home.
+candidates_<retriever>.parquet, report.html and report.json; the run with all its tables stays under out/home.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybridrec.base.config import Split
+from hybridrec.base.config import SplitMethod
 from hybridrec.execution import job
 from hybridrec.offline.offline_night import Night
 
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 class Params:
     data: Path
     out: Path
-    split: Split
+    split: SplitMethod
     k: int = 300
 
 

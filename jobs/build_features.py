@@ -1,4 +1,4 @@
-"""Compute user and item features of every fold as of its cut; those of a sample twice, for the leak alarms."""
+"""Compute user and item features of every split as of its cut; those of a sample twice, for the leak alarms."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ def main(params: Params) -> None:
     session = spark.session()
     with task_records.spark_time():
         events = interactions.positive_events(session, run).persist()
-        for fold in run.manifest.folds.values():
-            users = features.user_features(events, fold)
-            items = features.item_features(events, fold)
-            run.write_spark("model_user_features", interactions.in_files(users, "user_idx", run), fold.name)
-            run.write_spark("model_item_features", interactions.in_files(items, "item_idx", run), fold.name)
+        for split in run.manifest.splits.values():
+            users = features.user_features(events, split)
+            items = features.item_features(events, split)
+            run.write_spark("model_user_features", interactions.in_files(users, "user_idx", run), split.name)
+            run.write_spark("model_item_features", interactions.in_files(items, "item_idx", run), split.name)
         with task_records.alarm_time():
             _keep_recomputed(run, events)
 
 
 def _keep_recomputed(run: Run, events: DataFrame) -> None:
     """Leave what a leak alarm holds the features against, see check_leaks."""
-    judged = [name for name in run.folds if run.fold(name).label_end is not None]
+    judged = [name for name in run.splits if run.split(name).label_end is not None]
     users: dict[str, list[int]] = {}
     for name in judged:
         users[name] = sample_users(load_labels(run, name), leaks.RECOMPUTED_USERS, run.config.seed).tolist()
-    for fold, (of_users, of_items) in features.recomputed(events, run, users).items():
-        with run.staged(leaks.RECOMPUTED, fold) as folder:
+    for split, (of_users, of_items) in features.recomputed(events, run, users).items():
+        with run.staged(leaks.RECOMPUTED, split) as folder:
             pq.write_table(of_users, folder / "user.parquet")
             pq.write_table(of_items, folder / "item.parquet")
 

@@ -1,4 +1,4 @@
-"""Number users and items and build each fold's interaction matrix and labels from the core tables."""
+"""Number users and items and build each split's interaction matrix and labels from the core tables."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.dataset import catalogue, interactions
 from hybridrec.execution import job, spark, task_records
 from hybridrec.metrics import positions
-from hybridrec.runs.run import Fold, Run
-from hybridrec.splitting import likes, splits
+from hybridrec.runs.run import Run, Split
+from hybridrec.splitting import likes, stages
 from hybridrec.tables import table
 
 HISTORY_MIB = 2  # some hundred thousand pairs: later jobs read the histories of some users at a time
@@ -34,27 +34,27 @@ def main(params: Params) -> None:
         run.write_spark("model_items", items.coalesce(1).sortWithinPartitions("item_idx"))
         events = interactions.positive_events(session, run).persist()
         low = interactions.low_ratings(session, run)
-        for fold in run.manifest.folds.values():
-            disliked = None if low is None else interactions.as_declared(likes.disliked_pairs(low, events, fold), table("model_disliked"))
+        for split in run.manifest.splits.values():
+            disliked = None if low is None else interactions.as_declared(likes.disliked_pairs(low, events, split), table("model_disliked"))
             if disliked is not None:
-                run.write_spark("model_disliked", interactions.in_files(disliked, "user_idx", run), fold.name)
-            pairs = interactions.interactions(events, fold, run.config)
-            run.write_spark("model_interactions", interactions.in_files(pairs, "user_idx", run), fold.name, HISTORY_MIB)
-            if fold.label_end is not None:
-                found = interactions.labels(events, fold, run.config, interactions.n_rows(run, "model_users"), disliked)
-                _write_labels(run, events, found, fold)
+                run.write_spark("model_disliked", interactions.in_files(disliked, "user_idx", run), split.name)
+            pairs = interactions.interactions(events, split, run.config)
+            run.write_spark("model_interactions", interactions.in_files(pairs, "user_idx", run), split.name, HISTORY_MIB)
+            if split.label_end is not None:
+                labels = interactions.labels(events, split, run.config, interactions.n_rows(run, "model_users"), disliked)
+                _write_labels(run, events, labels, split)
         if positions.shows_lists(run):
-            shown = positions.count_shown(run.read_spark(session, "core_events"), run.fold("rank"))
-            run.write("model_positions", positions.examine(shown.toArrow()), "rank")
+            shown = positions.count_shown(run.read_spark(session, "core_events"), run.split("ranker"))
+            run.write("model_positions", positions.examine(shown.toArrow()), "ranker")
     catalogue.keep_learnt_categories(run)
 
 
-def _write_labels(run: Run, events: DataFrame, found: DataFrame, fold: Fold) -> None:
+def _write_labels(run: Run, events: DataFrame, labels: DataFrame, split: Split) -> None:
     try:
-        run.write_spark("model_labels", interactions.in_files(found, "user_idx", run), fold.name)
-    except BadData:
-        if found.isEmpty():  # asked only now: an honest night need not count its labels beforehand
-            raise splits.no_labels(events, fold, run.config) from None
+        run.write_spark("model_labels", interactions.in_files(labels, "user_idx", run), split.name)
+    except PermanentError:
+        if labels.isEmpty():  # asked only now: an honest night need not count its labels beforehand
+            raise stages.no_labels(events, split, run.config) from None
         raise
 
 

@@ -1,4 +1,4 @@
-"""Run the leak alarms over the folds that are judged, on a sample; the first one that goes off stops the night."""
+"""Run the leak alarms over the splits that are judged, on a sample; the first one that goes off stops the night."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Params:
 
 def main(params: Params) -> None:
     run = Run.open(params.run_id)
-    found = leaks.check_night(run)
-    with run.staged(leaks.FOUND) as folder:
-        store.write_json(folder / leaks.FOUND_FILE, [finding._asdict() for finding in found])
-    for finding in found:
+    findings = leaks.check_night(run)
+    with run.staged(leaks.FINDINGS) as folder:
+        store.write_json(folder / leaks.FINDINGS_FILE, [finding._asdict() for finding in findings])
+    for finding in findings:
         log.info("%s: %s", finding.alarm, finding.detail)
 
 

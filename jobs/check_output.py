@@ -1,4 +1,4 @@
-"""Check the lists before they are published: broken rows, thresholds, and the difference from what is live.
+"""Check the lists before they are published: broken rows, thresholds, and the difference from the live version.
 
 A person who knows why a threshold fails may pass it with --override-reason; the reason is published with the version.
 """

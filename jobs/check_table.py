@@ -1,4 +1,4 @@
-"""Check the newest state of one core table with Great Expectations; what passes becomes the table. Brings the Data Docs up to date."""
+"""Check the newest state of one core table with Great Expectations; an accepted one becomes the table. Brings the Data Docs up to date."""
 
 from __future__ import annotations
 

@@ -26,14 +26,14 @@ class Params:
 def main(params: Params) -> None:
     run = Run.open(params.run_id)
     with task_records.alarm_time():
-        require_past(run, "eval")
-    found = evaluate(run, run.settings.threads, params.ablate)
-    run.write("out_metrics", found.metrics)
-    run.write("out_comparisons", found.comparisons)
-    run.write("out_ablation", found.ablation)
+        require_past(run, "holdout")
+    evaluation = evaluate(run, run.settings.threads, params.ablate)
+    run.write("out_metrics", evaluation.metrics)
+    run.write("out_comparisons", evaluation.comparisons)
+    run.write("out_ablation", evaluation.ablation)
     with run.staged("decision") as folder:
-        write_choices(folder / DECISION, found.choices, found.figures)
-    for segment, choice in found.choices.items():
+        write_choices(folder / DECISION, evaluation.choices, evaluation.figures)
+    for segment, choice in evaluation.choices.items():
         log.info("%s histories get %s: %s", segment, choice.name, choice.reason)
 
 

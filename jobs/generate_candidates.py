@@ -1,4 +1,4 @@
-"""Merge every source's nominees into one pool per user of a fold, each pair scored by every source."""
+"""Merge every retriever's candidates into one candidate set per user of a split, each pair scored by every model."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hybridrec.base import extensions
-from hybridrec.candidates import nomination
-from hybridrec.execution import job, spark, task_records
-from hybridrec.runs.run import Run
+from hybridrec.candidates import candidate_blocks
+from hybridrec.execution import command_line, job, spark, task_records
+from hybridrec.runs.run import Run, split_name
 from hybridrec.splitting import likes
 from hybridrec.storage import store
 
@@ -27,56 +27,58 @@ PAIRS_PER_FILE = 6_000_000
 @dataclass(frozen=True)
 class Params:
     run_id: str
-    fold: str
+    split: str = command_line.renamed("fold", split_name)
 
 
 def main(params: Params) -> None:
     run = Run.open(params.run_id)
-    run.fold(params.fold)
-    choice = nomination.choose_sources(run)
+    run.split(params.split)
+    choice = candidate_blocks.choose_models(run)
     if choice.missing:
-        log.warning("fold %s goes without %s: not fitted on all folds", params.fold, ", ".join(choice.missing))
+        log.warning("split %s goes without %s: not fitted on all splits", params.split, ", ".join(choice.missing))
     session = spark.session()
-    sources = nomination.sources_of(run, params.fold, choice.used)
+    fitted = candidate_blocks.fitted_models(run, params.split, choice.used)
     with task_records.spark_time():
-        run.write_spark("model_candidates", pool(session, run, params.fold, sources), params.fold)
-    with run.staged("candidate_sources", params.fold) as folder:
+        run.write_spark("model_candidates", candidates(session, run, params.split, fitted), params.split)
+    with run.staged("candidate_sources", params.split) as folder:
         store.write_json(folder / "sources.json", choice._asdict())
-    rows = store.read_manifest(run.dataset("model_candidates", params.fold)).rows
-    log.info("pooled %d pairs of fold %s from %d sources", rows, params.fold, len(choice.used))
+    rows = store.read_manifest(run.dataset("model_candidates", params.split)).rows
+    log.info("merged %d pairs of split %s from %d models", rows, params.split, len(choice.used))
 
 
-def pool(session: SparkSession, run: Run, fold: str, sources: nomination.Sources) -> DataFrame:
-    """model_candidates of a fold, a file for each range of users.
+def candidates(session: SparkSession, run: Run, split: str, fitted: candidate_blocks.FittedModels) -> DataFrame:
+    """Return model_candidates of a split, a file for each range of users.
 
     The number of files depends on users and options alone, so that a rerun gives the same files.
     """
     from pyspark.sql import functions as F
 
     n_users = store.read_manifest(run.dataset("model_users")).rows
-    n_wanted = n_users if run.fold(fold).label_end is None else min(n_users, run.config.max_label_users)
+    n_wanted = n_users if run.split(split).label_end is None else min(n_users, run.config.max_label_users)
     n_pairs = n_wanted * run.config.pool_size
     n_files = (1 if n_pairs <= PAIRS_OF_ONE_WORKER else 2) + n_pairs // PAIRS_PER_FILE
     file = F.floor(F.col("user_idx").cast("bigint") * n_files / n_users)  # neighbours share one: ranking reads file by file
-    ordered = histories(session, run, fold).repartitionById(n_files, file.cast("int")).sortWithinPartitions("user_idx")
+    ordered = histories(session, run, split).repartitionById(n_files, file.cast("int")).sortWithinPartitions("user_idx")
 
     def of_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return nomination.pool_batches(batches, sources)  # carries names, paths and the catalogue: workers map the models themselves
+        return candidate_blocks.candidate_batches(
+            batches, fitted
+        )  # carries names, paths and the catalogue: workers map the models themselves
 
-    return ordered.mapInArrow(extensions.as_here(of_partition), nomination.pool_ddl(sources.names))
+    return ordered.mapInArrow(extensions.with_local_extensions(of_partition), candidate_blocks.candidates_ddl(fitted.names))
 
 
-def histories(session: SparkSession, run: Run, fold: str) -> DataFrame:
-    """user_idx, items, weights, days, disliked of the users who need a pool; empty lists for a user without history."""
+def histories(session: SparkSession, run: Run, split: str) -> DataFrame:
+    """Return user_idx, items, weights, days, disliked of the users who need a candidate set; empty lists for a user without history."""
     from pyspark.sql import functions as F
 
     from hybridrec.dataset.interactions import age_days
 
-    pairs = run.read_spark(session, "model_interactions", fold)
-    days = age_days(F.col("last_event_at"), run.fold(fold)).cast("float").alias("days")
+    pairs = run.read_spark(session, "model_interactions", split)
+    days = age_days(F.col("last_event_at"), run.split(split)).cast("float").alias("days")
     pairs = pairs.select("user_idx", F.struct("item_idx", "weight", days).alias("pair"))
     lists = pairs.groupBy("user_idx").agg(F.array_sort(F.collect_list("pair")).alias("pairs"))
-    joined = wanted_users(session, run, fold).join(lists, "user_idx", "left").join(_dislikes(session, run, fold), "user_idx", "left")
+    joined = wanted_users(session, run, split).join(lists, "user_idx", "left").join(_dislikes(session, run, split), "user_idx", "left")
     return joined.select(
         "user_idx",
         F.coalesce(F.col("pairs.item_idx"), F.array().cast("array<int>")).alias("items"),
@@ -86,20 +88,20 @@ def histories(session: SparkSession, run: Run, fold: str) -> DataFrame:
     )
 
 
-def _dislikes(session: SparkSession, run: Run, fold: str) -> DataFrame:
-    """user_idx, disliked: items that the user had and did not like."""
+def _dislikes(session: SparkSession, run: Run, split: str) -> DataFrame:
+    """Return user_idx, disliked: items that the user had and did not like."""
     from pyspark.sql import functions as F
 
-    if not likes.has_dislikes(run, fold):
+    if not likes.has_dislikes(run, split):
         return session.createDataFrame([], "user_idx int, disliked array<int>")
-    return run.read_spark(session, likes.TABLE, fold).groupBy("user_idx").agg(F.array_sort(F.collect_list("item_idx")).alias("disliked"))
+    return run.read_spark(session, likes.TABLE, split).groupBy("user_idx").agg(F.array_sort(F.collect_list("item_idx")).alias("disliked"))
 
 
-def wanted_users(session: SparkSession, run: Run, fold: str) -> DataFrame:
-    """user_idx of everybody on fold final; of those with labels on the folds that are judged."""
-    if run.fold(fold).label_end is None:
+def wanted_users(session: SparkSession, run: Run, split: str) -> DataFrame:
+    """Return user_idx of all users on the full split; only users with labels on the evaluated splits."""
+    if run.split(split).label_end is None:
         return run.read_spark(session, "model_users").select("user_idx")
-    return run.read_spark(session, "model_labels", fold).select("user_idx").distinct()
+    return run.read_spark(session, "model_labels", split).select("user_idx").distinct()
 
 
 if __name__ == "__main__":

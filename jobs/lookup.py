@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.execution import job
 from hybridrec.serving import lookup
@@ -19,7 +19,7 @@ class Params:
 
 def main(params: Params) -> None:
     if params.k < 1:
-        raise BadData(f"k is {params.k}, expected 1 or more")
+        raise PermanentError(f"k is {params.k}, expected 1 or more")
     answer = lookup.recommend(lookup.open_target(Settings.from_env()), params.user_id, params.k)
     sys.stdout.write("\n".join(lookup.as_lines(answer)) + "\n")
 

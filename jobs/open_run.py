@@ -1,4 +1,4 @@
-"""Open a night: resolve as_of, folds, options and input files into runs/<run_id>/run.json.
+"""Open a night: resolve as_of, splits, options and input files into runs/<run_id>/run.json.
 
 Without --as-of the run sees everything up to the newest event. A second attempt finds the run and changes nothing.
 """
@@ -19,8 +19,8 @@ def main(params: Params) -> None:
     run = open_run(params, Settings.from_env())
     manifest = run.manifest
     log.info("run %s: source %s as of %s, models %s", run.run_id, manifest.source, manifest.as_of, ", ".join(manifest.models))
-    for fold in manifest.folds.values():
-        log.info("fold %s: trains before %s, labels until %s", fold.name, fold.cut, fold.label_end)
+    for split in manifest.splits.values():
+        log.info("split %s: trains before %s, labels until %s", split.name, split.cut, split.label_end)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Let tonight's stack become champion if the holdout allows it; note which policy ranks tonight's lists."""
+"""Let the challenger become champion if the holdout allows it; record the policy that ranks the lists."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.evaluation.gate import judge_promotion
 from hybridrec.evaluation.promotion import write_policy_of, write_promotion
 from hybridrec.execution import job
@@ -28,11 +28,13 @@ def main(params: Params) -> None:
     client = mlflow_registry.connect(run.settings)
     version = mlflow_registry.version_of(client, run)
     if version is None:
-        raise BadData(f"run {run.run_id}: no version of {mlflow_registry.NAME} is registered; run python -m jobs.register_model first")
+        raise PermanentError(
+            f"run {run.run_id}: no version of {mlflow_registry.NAME} is registered; run python -m jobs.register_model first"
+        )
     with tempfile.TemporaryDirectory() as scratch:
         champion = mlflow_registry.champion_before(client, version, Path(scratch) / "champion")
-        write_policy_of(run, Path(scratch) / "tonight")
-        verdict = judge_promotion(run, load_policy(Path(scratch) / "tonight"), champion)
+        write_policy_of(run, Path(scratch) / "challenger")
+        verdict = judge_promotion(run, load_policy(Path(scratch) / "challenger"), champion)
         write_promotion(run, verdict, version, champion)
     mlflow_registry.record_verdict(client, version, verdict)
     for reason in verdict.reasons:

@@ -1,4 +1,4 @@
-"""Rank the final fold's candidates of all users by the policy that the gate has let through."""
+"""Rank the full split's candidates of all users by the policy that the gate has let through."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hybridrec.base import extensions
-from hybridrec.candidates.pool import feature_files
+from hybridrec.candidates.candidate_set import feature_files
 from hybridrec.execution import job, spark, task_records
 from hybridrec.policy.ranked_lists import Depth, Ranking, rank_files
 from hybridrec.runs.run import Run
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
-EXPLAINED = 3  # rows of a list whose scores are taken apart: of all twenty it took longer than to score a whole pool
+EXPLAINED = 3  # rows of a list whose scores are taken apart: of all twenty it took longer than to score a whole candidate set
 
 
 @dataclass(frozen=True)
@@ -33,23 +33,25 @@ def main(params: Params) -> None:
 
 
 def rank(session: SparkSession, run: Run) -> DataFrame:
-    """model_ranked, a partition for each file of candidates.
+    """Return model_ranked, a partition for each file of candidates.
 
-    Workers read the files themselves: a pool has some sixty columns, which Spark would turn into rows and back, and each
+    Workers read the files themselves: a candidate set has some sixty columns, which Spark would turn into rows and back, and each
     file holds all rows of a range of users, so there is nothing to shuffle.
     """
     ranking = Ranking(
-        files=feature_files(run, "final"),
+        files=feature_files(run, "full"),
         policy=run.artefact("promotion") / "policy",
         depth=Depth(run.config.rules_depth, EXPLAINED),
     )
-    files = run.files("model_candidates", "final")
+    files = run.files("model_candidates", "full")
 
     def of_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             yield from rank_files([files[number] for number in batch["id"].to_pylist()], ranking)
 
-    return session.range(0, len(files), 1, len(files)).mapInArrow(extensions.as_here(of_partition), table("model_ranked").spark_ddl())
+    return session.range(0, len(files), 1, len(files)).mapInArrow(
+        extensions.with_local_extensions(of_partition), table("model_ranked").spark_ddl()
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Log the night to MLflow and register its whole stack as one version of `hybridrec`, the challenger."""
+"""Log the night to MLflow and register its whole model bundle as one version of `hybridrec`, the challenger."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Make an earlier published version live again: the one named, or the newest kept one before the live one; hold publications.
 
-A hold keeps every later run from publishing: it is computed, checked and reported, and what is live stays live until
-`--action lift_hold`. Who did what when and why is kept in `interventions/`.
+A hold keeps every later run from publishing: it is computed, checked and reported, and the live version stays live until
+`--action lift_hold`. Person, action, time and reason are kept in `interventions/`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from hybridrec.base.config import read_config
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.execution import job
 from hybridrec.publishing import interventions, publish
@@ -38,13 +38,15 @@ def main(params: Params) -> None:
         roll_back(params, settings)
         return
     if not params.reason:
-        raise BadData(f"--action {params.action} needs --reason: whoever finds publications held wants to know why")
+        raise PermanentError(f"--action {params.action} needs --reason, for colleagues who find publications held")
     if params.action == "roll_back_and_hold":
         note(params, settings, "hold")  # first: a night that ends meanwhile must not publish over the rollback
         roll_back(params, settings)
         return
     if params.version:
-        raise BadData(f"--version {params.version}: the action {params.action} moves no version; choose roll_back or roll_back_and_hold")
+        raise PermanentError(
+            f"--version {params.version}: the action {params.action} moves no version; choose roll_back or roll_back_and_hold"
+        )
     note(params, settings, "hold" if params.action == "hold" else "lift")
 
 

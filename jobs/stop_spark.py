@@ -1,4 +1,4 @@
-"""Stop the night's Spark Connect server and note its peak memory; does nothing where none runs."""
+"""Stop the night's Spark Connect server and note its peak memory; does nothing if none runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fit one base model on one fold and commit it as an artefact."""
+"""Fit one base model on one split and commit it as an artefact."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass
 
 from hybridrec.base import extensions
-from hybridrec.execution import job
-from hybridrec.runs.run import Run
+from hybridrec.execution import command_line, job
+from hybridrec.runs.run import Run, split_name
 from hybridrec.training import fits
 
 log = logging.getLogger(__name__)
@@ -18,21 +18,21 @@ log = logging.getLogger(__name__)
 class Params:
     run_id: str
     model: str
-    fold: str
+    split: str = command_line.renamed("fold", split_name)
 
 
 def main(params: Params) -> None:
     run = Run.open(params.run_id)
-    extensions.member("models", params.model)  # a model or a fold that does not exist is refused before anything is read
-    run.fold(params.fold)
-    data = fits.training_data(run, params.fold, params.model)
+    extensions.module("models", params.model)  # a model or a split that does not exist is refused before anything is read
+    run.split(params.split)
+    data = fits.training_data(run, params.split, params.model)
     started = time.perf_counter()
-    with run.staged(f"models/{params.model}", params.fold) as folder:
+    with run.staged(f"models/{params.model}", params.split) as folder:
         metrics = fits.fit_model(params.model, data, run.config.options("models", params.model), folder)
     seconds = time.perf_counter() - started
     n_users, n_items = data.matrix.shape
-    text = "fitted %s on fold %s: %d users, %d items, %d pairs, %.1f s, %s"
-    log.info(text, params.model, params.fold, n_users, n_items, data.matrix.nnz, seconds, metrics)
+    text = "fitted %s on split %s: %d users, %d items, %d pairs, %.1f s, %s"
+    log.info(text, params.model, params.split, n_users, n_items, data.matrix.nnz, seconds, metrics)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Fit every strategy that learns on fold rank, whose labels no base model of that fold has seen."""
+"""Fit every strategy that learns on the ranker split, whose labels no base model of that split has seen."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hybridrec import strategies
 from hybridrec.base import extensions
 from hybridrec.evaluation.leaks import require_past
 from hybridrec.execution import job, task_records
-from hybridrec.metrics.labels import labelled_pool
+from hybridrec.metrics.labels import labelled_candidates
 from hybridrec.metrics.positions import training_gains
 from hybridrec.runs.run import Run
 from hybridrec.storage import store
@@ -25,17 +25,19 @@ class Params:
 def main(params: Params) -> None:
     run = Run.open(params.run_id)
     with task_records.alarm_time():
-        require_past(run, "rank")
-    pool, labels = labelled_pool(run, "rank")
-    gains = training_gains(run, "rank", pool, labels)
+        require_past(run, "ranker")
+    candidates, labels = labelled_candidates(run, "ranker")
+    gains = training_gains(run, "ranker", candidates, labels)
     for name in filter(strategies.learns, extensions.names(strategies.FOLDER)):
         strategy = strategies.create(name, run.config)
         assert isinstance(strategy, strategies.LearntStrategy)
-        metrics = strategy.fit(pool, gains, run.config.seed, run.settings.threads)
+        metrics = strategy.fit(candidates, gains, run.config.seed, run.settings.threads)
         with run.staged(strategies.artefact_name(name)) as folder:
             strategy.save(folder)
             store.write_json(folder / "fit.json", {"metrics": metrics})
-        log.info("fitted %s on %d users, %d rows, %d of them hits: %s", name, len(pool.users), len(gains), int((gains > 0).sum()), metrics)
+        log.info(
+            "fitted %s on %d users, %d rows, %d of them hits: %s", name, len(candidates.users), len(gains), int((gains > 0).sum()), metrics
+        )
 
 
 if __name__ == "__main__":

@@ -49,8 +49,8 @@ def log_to_mlflow(run: Run, page: Path) -> None:
     from hybridrec.registry import mlflow_registry
 
     try:
-        found = mlflow_registry.log_report(run, page)
-        log.info("added to the MLflow run" if found else "MLflow has no run of this night")
+        is_logged = mlflow_registry.log_report(run, page)
+        log.info("added to the MLflow run" if is_logged else "MLflow has no run of this night")
     except (MlflowException, OSError) as error:
         log.warning("the page was not added to MLflow: %s", error)
 

@@ -23,7 +23,7 @@ ELSEWHERE = ("HYBRIDREC_STORAGE", "HYBRIDREC_EXTENSIONS", "HYBRIDREC_SKIP")  # w
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Where tests run side by side (`-n 2`) those of one file stay together, and all of those that share what is dear."""
+    """Keep tests of one file together with two workers, and tests that share an expensive fixture."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):  # type: ignore[misc]
@@ -36,7 +36,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
 @pytest.fixture
 def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    """Says a line to whoever runs the tests, at their end: what a test has counted."""
+    """Provide a printer of a line at the end of the tests: the count of a test."""
     return lambda line: record_property(TOLD, line)
 
 
@@ -50,7 +50,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty HYBRIDREC_HOME of this test's own. What the test calls may set this process's umask: not for others."""
+    """Provide an empty HYBRIDREC_HOME of this test's own. Code under test may set this process's umask: not for others."""
     os.umask(before := os.umask(0o077))
     folder = tmp_path / "home"
     folder.mkdir()
@@ -63,7 +63,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def small_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with the small world's run; made once, to be copied."""
+    """Provide a home with the small world's run; made once, to be copied."""
     from tests.support import small_world
 
     folder = tmp_path_factory.mktemp("small_home")
@@ -77,7 +77,7 @@ def small_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def small_run(home: Path, small_home: Path) -> Run:
-    """A committed run over the small world: model_* base tables of all folds, no candidates yet."""
+    """Provide a committed run over the small world: model_* base tables of all splits, no candidates yet."""
     from hybridrec.runs.run import Run
 
     shutil.copytree(small_home, home, dirs_exist_ok=True)

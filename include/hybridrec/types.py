@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec.base.config import Split
+from hybridrec.base.config import SplitMethod
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +56,7 @@ class Neighbours(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a model may learn from: the events before the fold's cut, and the catalogue.
+    """Training data of a model: the events before the split's cut, and the catalogue.
 
     matrix: decayed weights, csr float32 (n_users, n_items), sorted indices.
     last_event_day: day of each stored pair's newest event, float64, days before the cut, aligned with matrix.data.
@@ -72,14 +72,14 @@ class TrainingData:
     users: pd.DataFrame
     seed: int
     threads: int
-    split: Split = "time"
+    split: SplitMethod = "time"
 
 
 @dataclass(frozen=True)
 class UserBlock:
     """Some users to recommend for.
 
-    user_idx: int32 (n,). history: csr float32 (n, n_items), their rows of the fold's matrix; these items are never returned.
+    user_idx: int32 (n,). history: csr float32 (n, n_items), their rows of the split's matrix; these items are never returned.
     days: float32, days from each stored pair's newest event to the cut, aligned with history.data (TrainingData.last_event_day).
     """
 
@@ -88,9 +88,9 @@ class UserBlock:
     days: Floats
 
     def take(self, rows: NDArray[np.integer]) -> UserBlock:
-        """Some of the users, in the order given."""
-        places = csr_array((np.arange(1, self.history.nnz + 1), self.history.indices, self.history.indptr), shape=self.history.shape)
-        return UserBlock(self.user_idx[rows], self.history[rows], self.days[places[rows].data - 1])
+        """Return some of the users, in the order given."""
+        numbered = csr_array((np.arange(1, self.history.nnz + 1), self.history.indices, self.history.indptr), shape=self.history.shape)
+        return UserBlock(self.user_idx[rows], self.history[rows], self.days[numbered[rows].data - 1])
 
 
 class PairScorer(Protocol):
@@ -102,7 +102,7 @@ class PairScorer(Protocol):
         """Learn; returns metrics worth keeping (loss, epochs); no times, since equal fits must be equal files."""
 
     def score_pairs(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
-        """Scores of pairs (users.user_idx[rows[i]], items[i]), higher is better; NaN where there is none.
+        """Return scores of pairs (users.user_idx[rows[i]], items[i]), higher is better; NaN without one.
 
         A pair's score does not depend on the other pairs, rounding apart.
         """
@@ -112,7 +112,7 @@ class PairScorer(Protocol):
 
     @classmethod
     def load(cls, folder: Path, config: Any) -> PairScorer:
-        """The saved model; arrays are mapped, not read."""
+        """Return the saved model; arrays are mapped, not read."""
 
 
 @runtime_checkable
@@ -120,7 +120,7 @@ class Retriever(PairScorer, Protocol):
     """A pair scorer that also finds the best of all items."""
 
     def top_k(self, users: UserBlock, k: int) -> Neighbours:
-        """The k best items of each user that the history does not hold, by the scores of score_pairs.
+        """Return the k best items of each user that the history does not hold, by the scores of score_pairs.
 
         A user without history gets an all-padding row from a personalised model. k may exceed the catalogue.
         """
@@ -131,7 +131,7 @@ class KnowsSimilarItems(Protocol):
     """A model that can also say which items are alike."""
 
     def similar(self, items: Ints, k: int) -> Neighbours:
-        """The k most alike other items of each given item, best first."""
+        """Return the k most alike other items of each given item, best first."""
 
 
 @runtime_checkable
@@ -139,7 +139,7 @@ class BuildsIndex(Protocol):
     """A model that can search a large catalogue approximately."""
 
     def build_index(self, data: TrainingData) -> dict[str, float]:
-        """Called after fit. Builds an index where it pays and is good enough; returns what was measured, nothing for a small catalogue."""
+        """Build an index after the fit if it is faster and accurate enough; returns the measurements, empty for a small catalogue."""
 
 
 @runtime_checkable
@@ -149,4 +149,4 @@ class HasFactors(Protocol):
     N_FACTORS: int
 
     def pair_factors(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
-        """Products of the user's and the item's first N_FACTORS factors, float32 (n_pairs, N_FACTORS), NaN where there is none."""
+        """Return products of the user's and the item's first N_FACTORS factors, float32 (n_pairs, N_FACTORS), NaN without one."""

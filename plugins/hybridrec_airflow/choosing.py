@@ -22,7 +22,7 @@ ROLL_BACK = ("roll_back", "roll_back_and_hold")
 class ChooseVersion(HITLOperator):
     """Returns the version of the form, or the one that a person chooses from those that are kept; empty for an action that needs none.
 
-    What is kept is asked of the target when the task runs: a form's choices are fixed when the DAG is read.
+    The kept versions are requested from the target when the task runs: a form's choices are fixed when the DAG is read.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -40,25 +40,25 @@ class ChooseVersion(HITLOperator):
         return str(super().execute(context))
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> str:
-        """The version of the chosen label; the job that follows checks it again."""
+        """Return the version of the chosen label; the job that follows checks it again."""
         if "error" in event:
             self.process_trigger_event_error(event)
         chosen = event["chosen_options"][0]
         if chosen == LEAVE:
-            raise AirflowSkipException("nothing was chosen; what is live stays live")
+            raise AirflowSkipException("nothing was chosen; the live version stays live")
         return str(chosen).split()[0]
 
 
 def _kept() -> tuple[str, list[str]]:
-    """The kept versions as a table, and a label for each."""
+    """Return the kept versions as a table, and a label for each."""
     from hybridrec.publishing.kept_versions import as_markdown, kept_versions
     from hybridrec.publishing.publish import live_publication
     from hybridrec.serving.lookup import open_target
 
     settings = Settings.from_env()
     target = open_target(settings)
-    found, live = kept_versions(target, settings), live_publication(target.versions())
-    if not found or live is None:
-        raise JobRefused("there is nothing to go back to: no version is kept beside what is live")
+    versions, live = kept_versions(target, settings), live_publication(target.versions())
+    if not versions or live is None:
+        raise JobRefused("there is nothing to go back to: no version is kept beside the live one")
     now = f"Live now: `{live.version}` of {live.generated_at:%Y-%m-%d %H:%M}, run {live.run_id}. Times are UTC."
-    return f"{now}\n\n{as_markdown(found)}", [version.label for version in found]
+    return f"{now}\n\n{as_markdown(versions)}", [version.label for version in versions]

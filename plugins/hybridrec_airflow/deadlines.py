@@ -30,15 +30,15 @@ class FirstQueuedAt(BaseDeadlineReference):
         from airflow.models import DagRun
         from sqlalchemy import select
 
-        found: datetime | None = session.scalar(select(DagRun.queued_at).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
-        return found
+        queued_at: datetime | None = session.scalar(select(DagRun.queued_at).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
+        return queued_at
 
 
 def note_missed_deadline(hours: float, context: Mapping[str, Any] | None = None) -> None:
     """Log that a run is late and add a line to <home>/airflow/missed_deadlines.log, which an alert may watch."""
     run = (context or {}).get("dag_run") or {}
     line = f"{run.get('dag_id')} {run.get('dag_run_id') or run.get('run_id')}: not done {hours:g} hours after it was queued"
-    log.error("%s; what is live stays live until it publishes", line)
+    log.error("%s; the live version stays live until it publishes", line)
     path = Settings.from_env().home / "airflow" / "missed_deadlines.log"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as out:

@@ -1,4 +1,4 @@
-"""What all DAGs share: retries, schedule, the deadline of a night."""
+"""Shared settings of all DAGs: retries, schedule, the deadline of a night."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DAG: dict[str, Any] = {"catchup": False, "max_active_runs": 1, "default_args": T
 
 
 def daily_at(cron: str) -> CronTriggerTimetable | None:
-    """A daily slot in UTC; None, only by hand, where HYBRIDREC_SCHEDULE is "off".
+    """Return a daily slot in UTC; None, only by hand, where HYBRIDREC_SCHEDULE is "off".
 
     A DAG that is unpaused waits for its next slot, unless the last one was just now: who opens the UI in the afternoon
     does not want a night to start at once. That needs a DAG without start_date.
@@ -35,6 +35,6 @@ def daily_at(cron: str) -> CronTriggerTimetable | None:
 
 
 def deadline(hours: float) -> DeadlineAlert:
-    """An alert when a run has not ended so many hours after it was queued."""
+    """Return an alert when a run has not ended so many hours after it was queued."""
     callback = SyncCallback(note_missed_deadline, {"hours": hours})
     return DeadlineAlert(reference=FirstQueuedAt(), interval=timedelta(hours=hours), callback=callback)

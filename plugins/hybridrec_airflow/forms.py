@@ -1,6 +1,6 @@
 """The fields of the forms that start a DAG by hand, and how a task reads them.
 
-A field's JSON schema refuses a wrong value before anything runs; what only the data can tell, the first task refuses.
+A field's JSON schema refuses a wrong value before anything runs; values that only the data can contradict are refused by the first task.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from hybridrec.publishing.interventions import MAX_REASON
 
 DATE = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:?\d{2})?)?$"
 # A run that Airflow dates (scheduled, backfill, asset) sees the world as of its date; a manual one as of the field, or of the newest
-# event where it is empty. Airflow's form gives every manual run a date, now, which nobody has asked for.
+# event where it is empty. Airflow's form gives every manual run the present date without being asked.
 AS_OF = "{{ params.as_of or ('' if dag_run.run_type == 'manual' else (dag_run.data_interval_end or dag_run.run_after).isoformat()) }}"
 BACKFILL = "{{ dag_run.run_type == 'backfill' }}"
 # A backfill publishes when its form says so: Airflow's page sends every field, its command line only what was written.
@@ -23,19 +23,19 @@ PUBLISH = (
 )
 K = "{{ params.k or '' }}"
 MODELS = "{{ params.models | join(',') }}"
-SOURCES = "{{ (params.sources or []) | join(',') }}"
+LEFT_OUT = "{{ (params.sources or []) | join(',') }}"
 
 
 def source() -> Param:
-    """Choice of the input data set."""
-    found = extensions.names("sources")
-    default = "movielens_100k" if "movielens_100k" in found else next(iter(found), None)
+    """Return the choice of the input data set."""
+    names = extensions.names("sources")
+    default = "movielens_100k" if "movielens_100k" in names else next(iter(names), None)
     text = 'The data set. "files" reads your own events, items and users from the folder that HYBRIDREC_FILES names.'
-    return Param(default, type="string", enum=list(found), title="Source", description=text)
+    return Param(default, type="string", enum=list(names), title="Source", description=text)
 
 
 def as_of() -> Param:
-    """Optional point in time that the run must not look past."""
+    """Return optional point in time that the run must not look past."""
     text = (
         "Date, or date and time (UTC unless a zone is given). Later events are ignored."
         " Empty: up to the newest event; scheduled runs and backfills take their own date."
@@ -44,26 +44,26 @@ def as_of() -> Param:
 
 
 def models(text: str = "Base models of this night. A model that you remove is missing from candidates, ranker and report.") -> Param:
-    """Choice of base models."""
-    found = list(extensions.names("models"))
-    items = {"type": "string", "enum": found}
-    return Param(found, type="array", items=items, examples=found, minItems=1, uniqueItems=True, title="Models", description=text)
+    """Return the choice of base models."""
+    names = list(extensions.names("models"))
+    items = {"type": "string", "enum": names}
+    return Param(names, type="array", items=items, examples=names, minItems=1, uniqueItems=True, title="Models", description=text)
 
 
 def k() -> Param:
-    """Optional length of a user's list."""
+    """Return optional length of a user's list."""
     text = f"Items per user, 1 to 200. Empty: the option k under [night] in hybridrec.toml ({Config().k} if it is not set)."
     return Param(None, type=["null", "integer"], minimum=1, maximum=200, title="k", description=text)
 
 
 def publish() -> Param:
-    """Whether the table goes live."""
-    text = "Off: everything is computed, checked and reported, and what is live stays live. A backfill needs the next field too."
+    """Return whether the table goes live."""
+    text = "Off: everything is computed, checked and reported, and the live version stays live. A backfill needs the next field too."
     return Param(True, type="boolean", title="Publish", description=text)
 
 
 def publish_backfill() -> Param:
-    """Whether the days of a backfill go live."""
+    """Return whether the days of a backfill go live."""
     text = (
         "For backfills only. On: each day goes live when it is done, even if it is older than the live version."
         " Off: the days are judged and reported, and not published."
@@ -72,7 +72,7 @@ def publish_backfill() -> Param:
 
 
 def override_reason() -> Param:
-    """A person's reason to publish although a threshold on the table fails."""
+    """Return a person's reason to publish although a threshold on the table fails."""
     text = (
         "Why a large change from the live table is intended, for example a new source; stored with the version."
         " Empty: a table that fails a check is not published."
@@ -81,44 +81,44 @@ def override_reason() -> Param:
 
 
 def trials() -> Param:
-    """How many options a search may try."""
+    """Ask for the number of trials of a search."""
     text = "Fits per model, including one with the current options; 2 to 200."
     return Param(20, type="integer", minimum=2, maximum=200, title="Trials", description=text)
 
 
 def seconds() -> Param:
-    """How long a search may take."""
+    """Ask for the time limit of a search."""
     text = "Time limit per model, 10 to 7200 seconds. Trials likely to exceed it are not started."
     return Param(600, type="integer", minimum=10, maximum=7200, title="Seconds", description=text)
 
 
 def origins() -> Param:
-    """How many points in time a backtest judges."""
+    """Ask for the number of points in time of a backtest."""
     text = "Number of points in time, 2 to 24; the newest is As of. Each costs about as much as a night without publishing."
     return Param(4, type="integer", minimum=2, maximum=24, title="Origins", description=text)
 
 
 def step_days() -> Param:
-    """Distance of a backtest's points in time."""
+    """Return the distance of a backtest's points in time."""
     return Param(14, type="integer", minimum=1, maximum=365, title="Step", description="Days from one origin to the next, 1 to 365.")
 
 
 def run() -> Param:
-    """The run that is studied; there is no default, since only a person knows which."""
+    """Return the run that is studied; there is no default, since only a person knows which."""
     text = "Id of a run of nightly_retrain that reached its evaluation, as its report shows it. The results are added to that report."
     return Param(type="string", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$", title="Run", description=text)
 
 
-def sources() -> Param:
-    """Which models a study leaves out."""
-    found = list(extensions.names("models"))
+def left_out() -> Param:
+    """Ask for the models that a study leaves out."""
+    names = list(extensions.names("models"))
     text = "Models to leave out, one at a time. Empty: each model of the run."
-    items = {"type": "string", "enum": found}
-    return Param(None, type=["null", "array"], items=items, examples=found, uniqueItems=True, title="Sources", description=text)
+    items = {"type": "string", "enum": names}
+    return Param(None, type=["null", "array"], items=items, examples=names, uniqueItems=True, title="Models", description=text)
 
 
 def version() -> Param:
-    """Choice of the version to go back to."""
+    """Return the choice of the version to go back to."""
     text = (
         "Name of a kept version, as in the table publications. Empty: the task choose_version lists the kept versions with their"
         " dates and figures, and waits for your choice under Required Actions."
@@ -127,18 +127,18 @@ def version() -> Param:
 
 
 def reason() -> Param:
-    """Why a person acts; there is no default."""
+    """Ask for a person's reason; there is no default."""
     text = f"Why you do this, 3 to {MAX_REASON} characters. Stored, and shown by each night that is held."
     return Param(type="string", minLength=3, maxLength=MAX_REASON, title="Reason", description=text)
 
 
 def action() -> Param:
-    """What to do about what is published."""
+    """Ask for the action on the published versions."""
     choices = {
         "roll_back": "Roll back",
         "roll_back_and_hold": "Roll back, and hold the next publications",
         "hold": "Hold the next publications, change nothing now",
         "lift_hold": "Lift the hold",
     }
-    text = "While publications are held, nights are computed, checked and reported, and what is live stays live."
+    text = "While publications are held, nights are computed, checked and reported, and the live version stays live."
     return Param("roll_back", type="string", enum=list(choices), values_display=choices, title="Action", description=text)

@@ -29,7 +29,7 @@ class PageLink(BaseOperatorLink):
         return self.label
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """The page's path for the run of a task that has just ended."""
+        """Return the page's path for the run of a task that has just ended."""
         return PREFIX + self.path.format(run_id=operator.flags.get("run_id", ""))
 
 
@@ -41,7 +41,7 @@ class ReportLink(PageLink):
 
 
 class DataDocsLink(PageLink):
-    """What Great Expectations found in the core tables."""
+    """Results of Great Expectations for the core tables."""
 
     label = "Data Docs"
     path = "/docs/"
@@ -63,7 +63,7 @@ class SparkLink(BaseOperatorLink):
         return "Spark history"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """The application's page; "" without a history server or before the cluster has taken the job."""
+        """Return the application's page; "" without a history server or before the cluster has taken the job."""
         history = os.environ.get("HYBRIDREC_SPARK_HISTORY", "")
         application = getattr(operator, "application_id", "")
         return f"{history}/history/{application}/" if history and application else ""
@@ -80,5 +80,5 @@ LINKS: dict[str, tuple[PageLink, ...]] = {
 
 
 def links_of(job: str) -> tuple[PageLink, ...]:
-    """The buttons of a job's tasks."""
+    """Return the buttons of a job's tasks."""
     return LINKS.get(job, ())

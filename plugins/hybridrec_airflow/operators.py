@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Asset, Context, XComArg
     from airflow.sdk.definitions.mappedoperator import MappedOperator
 
-# Of a mapped task's instances, one more than a small machine's cores: that a task has ended is seen up to a second later.
+# Instances of a mapped task, one more than a small machine's cores: the end of a task is noticed up to a second later.
 AT_ONCE = 3
 # An Airflow run's id as a file name, the id of the run and of its Spark server: letters, digits, '_', '.' and '-'.
 RUN_ID = "{{ run_id | replace(':', '-') | replace('+', '-') | replace('~', '-') }}"
@@ -29,12 +29,12 @@ RUN_ID = "{{ run_id | replace(':', '-') | replace('+', '-') | replace('~', '-') 
 class JobOperator(BaseOperator):
     """Runs one job as a child process.
 
-    job: file name below jobs/. flags: its command line; values may be templates. model, fold, origin: flags that a mapped
+    job: file name below jobs/. flags: its command line; values may be templates. model, split, origin: flags that a mapped
     task varies. session: name of the Spark server that the job attaches to, empty for none. needed: tasks of the run, and the
     states of which they must have ended in one before the job is run.
     """
 
-    template_fields: Sequence[str] = ("flags", "model", "fold", "origin", "session")
+    template_fields: Sequence[str] = ("flags", "model", "split", "origin", "session")
     ui_color: ClassVar[str] = "#e8f1f2"
 
     def __init__(
@@ -43,7 +43,7 @@ class JobOperator(BaseOperator):
         job: str,
         flags: Mapping[str, Flag],
         model: str | None = None,
-        fold: str | None = None,
+        split: str | None = None,
         origin: str | None = None,
         session: str = "",
         needed: Mapping[str, tuple[str, ...]] | None = None,
@@ -53,7 +53,7 @@ class JobOperator(BaseOperator):
         self.job = job
         self.flags = dict(flags)
         self.model = model
-        self.fold = fold
+        self.split = split
         self.origin = origin
         self.session = session
         self.needed = dict(needed or {})
@@ -63,7 +63,7 @@ class JobOperator(BaseOperator):
     @property
     def command(self) -> list[str]:
         """The job's command line as a list."""
-        varied = {"model": self.model, "fold": self.fold, "origin": self.origin}
+        varied = {"model": self.model, "split": self.split, "origin": self.origin}
         return command_line(self.job, self.flags | {name: value for name, value in varied.items() if value})
 
     def execute(self, context: Context) -> None:
@@ -94,7 +94,7 @@ def python_job(
     needed: Mapping[str, tuple[str, ...]] | None = None,
     **flags: Flag,
 ) -> JobOperator | MappedOperator:
-    """A task that runs a job, or, with `over`, one task for each combination of the given models, folds or origins."""
+    """Return a task that runs a job, or, with `over`, one task for each combination of the given models, splits or origins."""
     options = {"task_id": task_id or name, "trigger_rule": trigger_rule, "inlets": list(inlets), "outlets": list(outlets)}
     options |= {"job": name, "flags": flags, "session": session, "doc_md": job_doc(name)}
     if not over:
@@ -104,7 +104,7 @@ def python_job(
 
 
 def spark_job(name: str, *, session: str = RUN_ID, **wiring: object) -> JobOperator | MappedOperator:
-    """A task that runs a Spark job: attached to the session's Connect server, or by spark-submit (HYBRIDREC_SPARK=submit)."""
+    """Return a task that runs a Spark job: attached to the session's Connect server, or by spark-submit (HYBRIDREC_SPARK=submit)."""
     if spark_mode() != "submit":
         return python_job(name, session=session, **wiring)  # type: ignore[arg-type]
     from hybridrec_airflow.spark_submit import submitted_job
@@ -113,7 +113,7 @@ def spark_job(name: str, *, session: str = RUN_ID, **wiring: object) -> JobOpera
 
 
 def spark_server(action: str, session: str = RUN_ID) -> BaseOperator:
-    """The task `start_spark` or `stop_spark`; an empty task where the jobs use no Connect server."""
+    """Return the task `start_spark` or `stop_spark`; an empty task where the jobs use no Connect server."""
     if spark_mode() == "connect":
         name = f"{action}_spark"
         return JobOperator(task_id=name, job=name, flags={"session": session}, doc_md=job_doc(name))
@@ -123,5 +123,5 @@ def spark_server(action: str, session: str = RUN_ID) -> BaseOperator:
 
 
 def spark_mode() -> str:
-    """The value of HYBRIDREC_SPARK: connect, submit, or a master for sessions of their own."""
+    """Return the value of HYBRIDREC_SPARK: connect, submit, or a master for sessions of their own."""
     return os.environ.get("HYBRIDREC_SPARK", "connect")

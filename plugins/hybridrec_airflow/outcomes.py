@@ -1,4 +1,4 @@
-"""How a task may fail, and what Airflow does about it."""
+"""Map the failures of a task to Airflow's reactions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 from airflow.sdk.exceptions import AirflowSkipException
 
-from hybridrec.execution.job import EXIT_BAD_DATA, EXIT_SKIPPED
+from hybridrec.execution.job import EXIT_PERMANENT, EXIT_SKIPPED
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -39,8 +39,8 @@ def raise_for_exit_code(job: str, code: int, tail: list[str]) -> None:
     said = "\n".join(tail)
     if code == EXIT_SKIPPED:
         raise AirflowSkipException(tail[-1] if tail else f"{job} has nothing to do")
-    if code in (EXIT_BAD_DATA, EXIT_USAGE):
-        kind = "its input" if code == EXIT_BAD_DATA else "its command line"
+    if code in (EXIT_PERMANENT, EXIT_USAGE):
+        kind = "its input" if code == EXIT_PERMANENT else "its command line"
         raise JobRefused(f"{job} refuses {kind} (exit code {code}) and is not retried; it said:\n{said}")
     if code < 0:
         raise JobFailed(f"{job} was ended by signal {-code} (9 is often a lack of memory); it said last:\n{said}")
@@ -49,7 +49,7 @@ def raise_for_exit_code(job: str, code: int, tail: list[str]) -> None:
 
 
 def require_ended(context: Context, needed: Mapping[str, tuple[str, ...]]) -> None:
-    """JobRefused unless each of these tasks of the run has ended in one of its states, a mapped one in all its instances.
+    """Raise JobRefused unless each of these tasks of the run has ended in one of its states, a mapped one in all its instances.
 
     Airflow itself calls a run that a person has marked as failed a success when what was to come is skipped: a last task that asks
     for the others' states is what turns such a run red.
@@ -57,9 +57,9 @@ def require_ended(context: Context, needed: Mapping[str, tuple[str, ...]]) -> No
     ti = context["ti"]
     states = ti.get_task_states(dag_id=ti.dag_id, task_ids=list(needed), run_ids=[ti.run_id]).get(ti.run_id, {})
     for task, accepted in needed.items():
-        found = {str(state) for name, state in states.items() if name == task or name.removeprefix(f"{task}_").isdigit()}
-        if not found or found - set(accepted):
-            ended = " and ".join(sorted(found - set(accepted))) or "missing"
+        ended_in = {str(state) for name, state in states.items() if name == task or name.removeprefix(f"{task}_").isdigit()}
+        if not ended_in or ended_in - set(accepted):
+            ended = " and ".join(sorted(ended_in - set(accepted))) or "missing"
             raise JobRefused(
                 f"the run has not come to its end: {task} is {ended}. Clear the first task that failed or was marked, with downstream"
             )

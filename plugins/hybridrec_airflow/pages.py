@@ -1,4 +1,4 @@
-"""Pages beside the Airflow UI: reports, Data Docs, the way into MLflow; for whoever may read the DAG nightly_retrain.
+"""Pages beside the Airflow UI: reports, Data Docs, the way into MLflow; for users who may read the DAG nightly_retrain.
 
 /hybridrec/                   the runs, newest first, and which is live now
 /hybridrec/reports/<run_id>   a run's report
@@ -29,7 +29,7 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from starlette.middleware.base import RequestResponseEndpoint
 from starlette.status import HTTP_303_SEE_OTHER, HTTP_401_UNAUTHORIZED
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.runs.run import run_folder
 from hybridrec.storage import store
@@ -57,7 +57,7 @@ app = FastAPI(title="hybridrec", docs_url=None, redoc_url=None, openapi_url=None
 
 @app.middleware("http")
 async def protect(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    """Every answer, a refusal too, tells the browser what it may do with it."""
+    """Return every answer, a refusal too, tells the browser what it may do with it."""
     answer = await call_next(request)
     answer.headers.update(HEADERS)
     return answer
@@ -65,7 +65,7 @@ async def protect(request: Request, call_next: RequestResponseEndpoint) -> Respo
 
 @app.exception_handler(HTTPException)
 async def refuse(request: Request, error: HTTPException) -> Response:
-    """Sends a browser without a session, or with one that holds no more, to the login and from there back; else says what is wrong."""
+    """Send a browser without a valid session to the login and back; tell other clients the problem."""
     if "text/html" not in request.headers.get("accept", ""):
         return await http_exception_handler(request, error)
     if error.status_code != HTTP_401_UNAUTHORIZED and error.detail != WRONG_SESSION:
@@ -78,7 +78,7 @@ async def refuse(request: Request, error: HTTPException) -> Response:
 
 @app.get("/", response_class=HTMLResponse)
 def runs() -> HTMLResponse:
-    """The runs with their reports, newest first, and which of them is live now."""
+    """Return the runs with their reports, newest first, and which of them is live now."""
     from hybridrec.report.pages.run_list import list_runs, render_runs
 
     return HTMLResponse(render_runs(list_runs(Settings.from_env(), datetime.now(UTC)), PREFIX))
@@ -86,17 +86,17 @@ def runs() -> HTMLResponse:
 
 @app.get("/reports/{run_id}")
 def report(run_id: str) -> FileResponse:
-    """A run's report."""
+    """Return a run's report."""
     try:
         folder = store.committed_folder(run_folder(Settings.from_env(), run_id) / "report")
-    except (BadData, store.NotCommitted) as error:
+    except (PermanentError, store.NotCommitted) as error:
         raise HTTPException(404, f"There is no report of run {run_id!r} yet; the task write_report makes it.") from error
     return FileResponse(folder / "report.html")
 
 
 @app.get("/docs/{path:path}")
 def data_docs(path: str) -> FileResponse:
-    """A page of the Data Docs."""
+    """Return a page of the Data Docs."""
     wanted = _file_below(Settings.from_env().data_docs, path or "index.html")
     if wanted is None:
         raise HTTPException(404, "There is no such page in the Data Docs; the task check_table makes them.")
@@ -104,7 +104,7 @@ def data_docs(path: str) -> FileResponse:
 
 
 def _file_below(folder: Path, name: str) -> Path | None:
-    """A file in a folder, None if there is none of that name: nothing outside is served, by whatever name or link."""
+    """Return a file in a folder, None if there is none of that name: nothing outside is served, by whatever name or link."""
     root = folder.resolve()
     try:
         wanted = (root / name).resolve()
@@ -115,11 +115,11 @@ def _file_below(folder: Path, name: str) -> Path | None:
 
 @app.get("/mlflow/{run_id}")
 def mlflow_run(run_id: str) -> RedirectResponse:
-    """Leads to the run's page in MLflow, or to the list of experiments where the run is not registered yet."""
+    """Return the link to the run's page in MLflow, or to the list of experiments if the run is not registered yet."""
     server = os.environ.get("HYBRIDREC_MLFLOW_URL", "http://127.0.0.1:5000")
     try:
         experiment, parent = _mlflow_ids(server, run_id)
-    except BadData as error:
+    except PermanentError as error:
         raise HTTPException(404, f"There is no run {run_id!r}.") from error
     except (OSError, LookupError):
         return RedirectResponse(server)
@@ -127,12 +127,12 @@ def mlflow_run(run_id: str) -> RedirectResponse:
 
 
 def _mlflow_ids(server: str, run_id: str) -> tuple[str, str]:
-    """MLflow's ids of the experiment and the run that carries our run's name."""
+    """Return MLflow's ids of the experiment and the run that carries our run's name."""
     run_folder(Settings.from_env(), run_id)  # refuses a name that is none before it stands in a query
     experiments = _ask(server, "experiments/search", {"max_results": 1000})["experiments"]
-    query = {"experiment_ids": [found["experiment_id"] for found in experiments], "filter": f"attributes.run_name = '{run_id}'"}
-    found = _ask(server, "runs/search", query)["runs"][0]["info"]
-    return found["experiment_id"], found["run_id"]
+    query = {"experiment_ids": [info["experiment_id"] for info in experiments], "filter": f"attributes.run_name = '{run_id}'"}
+    info = _ask(server, "runs/search", query)["runs"][0]["info"]
+    return info["experiment_id"], info["run_id"]
 
 
 def _ask(server: str, method: str, body: dict[str, object]) -> dict[str, list[dict[str, dict[str, str]]]]:
@@ -146,6 +146,6 @@ def _ask(server: str, method: str, body: dict[str, object]) -> dict[str, list[di
 
 
 def _mlflow_login() -> dict[str, str]:
-    """A reader's login: MLflow's pages know Airflow's names and passwords. None with an auth manager that keeps no passwords in a file."""
+    """Return a reader's login for MLflow's pages, which accept Airflow's; None with an auth manager without a password file."""
     name, password = next(iter(SimpleAuthManager.get_passwords().items()), ("", ""))
     return {"Authorization": f"Basic {base64.b64encode(f'{name}:{password}'.encode()).decode()}"} if name else {}

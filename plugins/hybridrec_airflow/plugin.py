@@ -1,4 +1,4 @@
-"""What Airflow loads: links for task pages, our own pages, an entry in the menu, the names that its server answers to."""
+"""Register our parts in Airflow: links for task pages, our own pages, an entry in the menu, the names that its server answers to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hybridrec_local.hosts import only_allowed_hosts
 
 
 async def pages(scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
-    """The pages' application, imported by the first request: only the API server needs it, yet every task loads plugins."""
+    """Import the pages' application at the first request: only the API server needs it, yet every task loads plugins."""
     from hybridrec_airflow.pages import app
 
     await app(scope, receive, send)

@@ -55,18 +55,18 @@ class SubmittedJobOperator(SparkSubmitOperator):
         return hook
 
     def _noted(self, lines: Iterable[str]) -> Iterator[str]:
-        """The driver's log as it comes, noting the application's id for the link, and the last executor that did not start.
+        """Yield the driver's log as it comes, noting the application's id for the link, and the last executor that did not start.
 
         The first id: a slow master may tell another one later.
         """
         workers: dict[str, str] = {}
         for line in lines:
-            if (found := APPLICATION.search(line)) and not self.application_id:
-                self.application_id = found[1]
-            elif found := EXECUTOR.search(line):
-                workers[found[1]] = found[2]
-            elif found := NOT_STARTED.search(line):
-                self.not_started = f"An executor did not start on {workers.pop(found[1], 'a worker')}: {found[2]}"
+            if (match := APPLICATION.search(line)) and not self.application_id:
+                self.application_id = match[1]
+            elif match := EXECUTOR.search(line):
+                workers[match[1]] = match[2]
+            elif match := NOT_STARTED.search(line):
+                self.not_started = f"An executor did not start on {workers.pop(match[1], 'a worker')}: {match[2]}"
             yield line
 
 
@@ -80,7 +80,7 @@ def submitted_job(
     outlets: Sequence[Asset] = (),
     **flags: Flag,
 ) -> SubmittedJobOperator | MappedOperator:
-    """A task that submits jobs/<name>.py, or, with `over`, one for each combination of the given folds."""
+    """Return a task that submits jobs/<name>.py, or, with `over`, one for each combination of the given splits."""
     options = {"task_id": task_id or name, "trigger_rule": trigger_rule, "inlets": list(inlets), "outlets": list(outlets)}
     options |= {
         "name": name,

@@ -1,4 +1,4 @@
-"""A DAG's jobs in the order of the DAG, as command lines, for whoever runs a night without a scheduler.
+"""A DAG's jobs in the order of the DAG, as command lines, for nights without a scheduler.
 
 The DAG file stays the one place that says which jobs make a night; benchmarks and fault tests read it from there.
 """
@@ -29,7 +29,7 @@ class Step:
 
 
 def steps(dag_id: str, run_id: str, params: Mapping[str, object]) -> list[Step]:
-    """The jobs of a DAG as a manual run with these params would start them, each after those it waits for.
+    """Return the jobs of a DAG as a manual run with these params would start them, each after those it waits for.
 
     params: overrides of the form's defaults. A mapped task becomes one step per combination.
     """
@@ -45,7 +45,7 @@ def steps(dag_id: str, run_id: str, params: Mapping[str, object]) -> list[Step]:
 
 
 def load_dag(dag_id: str) -> DAG:
-    """The DAG of the file of that name."""
+    """Return the DAG of the file of that name."""
     bag = DagBag(ROOT / "dags" / f"{dag_id}.py")
     if bag.import_errors:
         raise RuntimeError(f"{dag_id} cannot be parsed: {bag.import_errors}")
@@ -53,7 +53,7 @@ def load_dag(dag_id: str) -> DAG:
 
 
 def _in_order(dag: DAG) -> Iterator[Any]:
-    """Tasks, each after its upstream ones; among those that may start, by name."""
+    """Yield tasks, each after its upstream ones; among those that may start, by name."""
     done: set[str] = set()
     while len(done) < len(dag.task_ids):
         ready = sorted(name for name in dag.task_ids if name not in done and dag.get_task(name).upstream_task_ids <= done)
@@ -71,9 +71,9 @@ def _steps_of(task: Any, render: Any, models: Any) -> list[Step]:
         if task.is_mapped
         else {}
     )
-    found = []
+    steps = []
     for values in product(*axes.values()):
         chosen = dict(zip(axes, values, strict=True))
         name = ".".join((task.task_id, *values))
-        found.append(Step(name, options["job"], tuple(command_line(options["job"], flags | chosen)), render(options["session"])))
-    return found
+        steps.append(Step(name, options["job"], tuple(command_line(options["job"], flags | chosen)), render(options["session"])))
+    return steps

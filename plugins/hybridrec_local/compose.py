@@ -16,12 +16,12 @@ from typing import Any
 
 import yaml
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 
 COMPLETED = "service_completed_successfully"
 VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<name>\w+)(?:(?P<operator>:-|:\?)(?P<word>[^}]*))?\})")
 USED = {"command", "environment", "user", "volumes", "configs", "secrets", "depends_on", "healthcheck", "ports", "deploy", "stop_signal"}
-# What a container engine does and a process on this machine has no part in.
+# Keys of a container engine that do not apply to a process on this machine.
 OF_CONTAINERS = {"build", "image", "restart", "networks", "cap_drop", "security_opt", "shm_size"}
 
 
@@ -63,7 +63,7 @@ class Topology:
     secrets: Mapping[str, str]
 
     def in_order(self) -> list[Service]:
-        """Each service after those that it depends on."""
+        """Return each service after those that it depends on."""
         done: dict[str, Service] = {}
         while len(done) < len(self.services):
             ready = [service for name, service in self.services.items() if name not in done and service.after.keys() <= done.keys()]
@@ -71,12 +71,12 @@ class Topology:
         return list(done.values())
 
     def one_shots(self) -> set[str]:
-        """Names of the services that run to their end before others start."""
+        """List the names of the services that run to their end before others start."""
         return {name for service in self.services.values() for name, condition in service.after.items() if condition == COMPLETED}
 
 
 def read(path: Path, variables: Mapping[str, str]) -> Topology:
-    """The file with its variables filled in; BadData for a variable that is required and missing, or a key that is not known."""
+    """Read the file with its variables filled in; PermanentError for a missing variable or an unknown key."""
     document = _filled(yaml.safe_load(path.read_text()), variables)
     return Topology(
         {name: _service(name, raw) for name, raw in document["services"].items()},
@@ -88,7 +88,9 @@ def read(path: Path, variables: Mapping[str, str]) -> Topology:
 def _service(name: str, raw: Mapping[str, Any]) -> Service:
     unknown = raw.keys() - USED - OF_CONTAINERS
     if unknown:
-        raise BadData(f"docker-compose.yaml, {name}: {sorted(unknown)} is not known here; expected some of {sorted(USED | OF_CONTAINERS)}")
+        raise PermanentError(
+            f"docker-compose.yaml, {name}: {sorted(unknown)} is not known here; expected some of {sorted(USED | OF_CONTAINERS)}"
+        )
     command = raw.get("command", ())
     return Service(
         name=name,
@@ -118,23 +120,23 @@ def _port(text: str) -> tuple[int, int]:
 
 def _filled(value: Any, variables: Mapping[str, str]) -> Any:
     if isinstance(value, str):
-        return VARIABLE.sub(lambda found: _value(found, variables), value)
+        return VARIABLE.sub(lambda match: _value(match, variables), value)
     if isinstance(value, dict):
         return {key: _filled(inner, variables) for key, inner in value.items()}
     return [_filled(inner, variables) for inner in value] if isinstance(value, list) else value
 
 
-def _value(found: re.Match[str], variables: Mapping[str, str]) -> str:
-    if found["dollar"]:
+def _value(match: re.Match[str], variables: Mapping[str, str]) -> str:
+    if match["dollar"]:
         return "$"
-    value = variables.get(found["name"], "")
-    if not value and found["operator"] == ":?":
-        raise BadData(f"docker-compose.yaml needs {found['name']}: {found['word']}")
-    return value or found["word"] or ""
+    value = variables.get(match["name"], "")
+    if not value and match["operator"] == ":?":
+        raise PermanentError(f"docker-compose.yaml needs {match['name']}: {match['word']}")
+    return value or match["word"] or ""
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """The variables of an env file as `deploy/make_secrets.py` writes it."""
+    """Return the variables of an env file as `deploy/make_secrets.py` writes it."""
     return dict(_assignments(path.read_text()))
 
 

@@ -33,7 +33,7 @@ class Daemon:
     pid_file: Path
 
     def process(self) -> psutil.Process | None:
-        """Its process if that lives and is ours: the pid file has the start time too, so that a recycled id is never taken for ours."""
+        """Return its process if it lives and is ours: the pid file holds the start time, so a recycled id is not taken for ours."""
         try:
             saved = json.loads(self.pid_file.read_text())
             process = psutil.Process(saved["pid"])
@@ -69,7 +69,7 @@ class Daemon:
         return process is not None
 
     def require_alive(self, alive: bool) -> None:
-        """CannotStart with the end of its log unless it is."""
+        """Raise CannotStart with the end of its log unless it lives."""
         if not alive:
             raise CannotStart(f"{self.name} does not come up; the end of {self.log}:\n{tail(self.log)}")
 
@@ -91,7 +91,7 @@ def stop_process(process: psutil.Process, ask: int = signal.SIGTERM) -> None:
 
 
 def tail(path: Path, lines: int = 12) -> str:
-    """The last lines of a log."""
+    """Return the last lines of a log."""
     return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
 
 

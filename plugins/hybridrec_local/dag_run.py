@@ -75,7 +75,7 @@ def follow(api: AirflowApi, dag_id: str, run_id: str, say: Say) -> bool:
 
 
 def progress(tasks: list[TaskState]) -> str:
-    """How many tasks have ended and which run now, as "7/34  train_model[als rank], train_model[als eval]"."""
+    """Format finished and running tasks, as "7/34  train_model[als rank], train_model[als eval]"."""
     ended = sum(task.state in ENDED for task in tasks)
     now = ", ".join(f"{task.label}{_again(task)}" for task in tasks if task.state in ("running", "up_for_retry"))
     return f"{ended}/{len(tasks)}  {now}"
@@ -98,7 +98,7 @@ def _show_failures(api: AirflowApi, dag_id: str, run_id: str, tasks: list[TaskSt
 
 
 def schedule_sentence(api: AirflowApi) -> str:
-    """Whether anything starts by itself in a running Airflow, and how to switch it on."""
+    """Return whether anything starts by itself in a running Airflow, and how to switch it on."""
     paused = {dag_id: wait_for_dag(api, dag_id) for dag_id in DAILY}
     slots = {dag_id: slot for dag_id, slot in api.slots().items() if dag_id in DAILY}
     if not slots:
@@ -113,8 +113,8 @@ def schedule_sentence(api: AirflowApi) -> str:
 
 def show_result(settings: Settings, user_id: str, say: Say) -> None:
     """Say which version is live, where the report is, and show one user's list: the first user's if none is named."""
-    target = extensions.member("targets", settings.target).connect(settings)
-    live = next((found for found in target.versions() if found.state == "live"), None)
+    target = extensions.module("targets", settings.target).connect(settings)
+    live = next((answer for answer in target.versions() if answer.state == "live"), None)
     if live is None:
         say("nothing is published yet")
         return
@@ -122,8 +122,8 @@ def show_result(settings: Settings, user_id: str, say: Say) -> None:
     say(f"\npublished version {live.version}: {counts}; content {live.content_hash[:16]}")
     say(f"report {_report(settings, live.run_id)}\n")
     command = [sys.executable, "-m", "jobs.lookup", f"--user-id={user_id or _first_user(target)}"]
-    found = subprocess.run(command, cwd=ROOT, env=environment(""), capture_output=True, text=True, check=False)
-    say(found.stdout if found.returncode == 0 else found.stderr)
+    answer = subprocess.run(command, cwd=ROOT, env=environment(""), capture_output=True, text=True, check=False)
+    say(answer.stdout if answer.returncode == 0 else answer.stderr)
 
 
 def _first_user(target: Target) -> str:

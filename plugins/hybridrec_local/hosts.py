@@ -16,13 +16,13 @@ THIS_MACHINE = ("localhost", "127.0.0.1")
 
 
 def allowed_hosts() -> list[str]:
-    """Names of this machine and those that HYBRIDREC_ALLOWED_HOSTS adds, joined by commas; a port behind a name is passed over."""
+    """List the names of this machine and those that HYBRIDREC_ALLOWED_HOSTS adds, joined by commas; a port behind a name is passed over."""
     added = os.environ.get("HYBRIDREC_ALLOWED_HOSTS", "").split(",")
     return list(dict.fromkeys([*THIS_MACHINE, *(host.strip().split(":")[0] for host in added if host.strip())]))
 
 
 def only_allowed_hosts(app: ASGIApp) -> ASGIApp:
-    """An application that answers requests for the allowed names only."""
+    """Return an application that answers requests for the allowed names only."""
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     return TrustedHostMiddleware(app, allowed_hosts(), www_redirect=False)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.private_files import write_private
 from hybridrec.base.settings import Settings
 from hybridrec_local.process import ROOT
@@ -25,7 +25,7 @@ PARALLEL_TASKS = 4
 
 @dataclass(frozen=True)
 class Installation:
-    """Where this machine's Airflow and MLflow live and listen."""
+    """Locations and ports of this machine's Airflow and MLflow."""
 
     settings: Settings
     airflow_port: int
@@ -33,7 +33,7 @@ class Installation:
 
     @classmethod
     def from_env(cls) -> Installation:
-        """Ports from HYBRIDREC_AIRFLOW_PORT and HYBRIDREC_MLFLOW_PORT, folders from HYBRIDREC_HOME."""
+        """Return ports from HYBRIDREC_AIRFLOW_PORT and HYBRIDREC_MLFLOW_PORT, folders from HYBRIDREC_HOME."""
         return cls(Settings.from_env(), _port("HYBRIDREC_AIRFLOW_PORT", 8080), _port("HYBRIDREC_MLFLOW_PORT", 5000))
 
     @property
@@ -62,7 +62,7 @@ class Installation:
         return f"http://127.0.0.1:{self.mlflow_port}"
 
     def password(self, user: str) -> str:
-        """The password of a user of the UI."""
+        """Return the password of a user of the UI."""
         return str(json.loads(self.passwords.read_text())[user])
 
     def write(self) -> None:
@@ -74,7 +74,7 @@ class Installation:
             write_private(self.passwords, json.dumps({user: secrets.token_urlsafe(12) for user in USERS}))
 
     def environment(self) -> dict[str, str]:
-        """Environment of the services, which the tasks inherit."""
+        """Return the environment of the services, which the tasks inherit."""
         quiet = {"SCARF_NO_ANALYTICS": "true", "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONUNBUFFERED": "1"}
         quiet |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # three idle processes of 250 MB that only the GenAI pages use
         hosts = ",".join(filter(None, (os.environ.get("NO_PROXY", ""), "127.0.0.1,localhost")))
@@ -82,7 +82,7 @@ class Installation:
         return dict(os.environ) | quiet | own | {"NO_PROXY": hosts, "no_proxy": hosts}
 
     def is_migrated(self, package: str) -> bool:
-        """Whether the database of airflow or mlflow has been brought to the installed version."""
+        """Return whether the database of airflow or mlflow has been brought to the installed version."""
         return self._stamp(package).exists()
 
     def note_migrated(self, package: str) -> None:
@@ -127,7 +127,8 @@ def _options(installation: Installation, keys: dict[str, str]) -> dict[str, dict
         },
         # A task's end may be noticed this much later (default 5 s), and until then its place is taken.
         "workers": {"min_heartbeat_interval": 1},
-        # A changed DAG file is read at once whatever the interval; what it imports, as a new model, is seen this much later (default 30 s).
+        # A changed DAG file is read at once whatever the interval; an import of it, as a new model, is noticed this much later (default 30
+        # s).
         "dag_processor": {"parsing_processes": 1, "dag_file_processor_timeout": 180, "min_file_process_interval": 120},
         "usage_data_collection": {"enabled": False},
     }
@@ -143,7 +144,7 @@ def _render(options: dict[str, dict[str, object]]) -> str:
 
 
 def _secrets(path: Path) -> dict[str, str]:
-    """The keys that sign tokens and sessions, made on first use."""
+    """Return the keys that sign tokens and sessions, made on first use."""
     if not path.exists():
         write_private(path, json.dumps({"jwt": secrets.token_hex(64), "api": secrets.token_hex(32)}))
     return dict(json.loads(path.read_text()))
@@ -152,5 +153,5 @@ def _secrets(path: Path) -> dict[str, str]:
 def _port(variable: str, default: int) -> int:
     text = os.environ.get(variable) or str(default)
     if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
-        raise BadData(f"{variable} is {text!r}, expected the number of a port, 1 to 65535")
+        raise PermanentError(f"{variable} is {text!r}, expected the number of a port, 1 to 65535")
     return int(text)

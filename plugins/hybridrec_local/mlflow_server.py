@@ -1,8 +1,8 @@
 """MLflow's server behind a login: `python -m hybridrec_local.mlflow_server --port 5000 --backend-store-uri URI --readers FILE ...`.
 
-MLflow alone lets whoever reaches it make an experiment whose artefacts lie in any folder of ours, and upload files there. Here every
-request shows a name and a password (HTTP Basic). Names of the readers' file may look, and nobody can change anything through this server
-but names of the writers' file: jobs that log through it because they do not share its database.
+MLflow alone lets any client create an experiment whose artefacts lie in any folder of ours, and upload files there. Here every
+request shows a name and a password (HTTP Basic). Names of the readers' file may look, and only names of the writers' file can change
+anything through this server: jobs that log through it because they do not share its database.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 OPEN = ("/health",)  # for health checks; it says OK and nothing else
-# MLflow's assistant runs an AI tool of this machine as whoever runs the server, also for a GET.
+# MLflow's assistant runs an AI tool of this machine as the server's user, also for a GET.
 CLOSED = re.compile(r"/ajax-api/\d\.0/mlflow/assistant(/.*)?", re.DOTALL)
 SCHEMES = ("http", "https")
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="hybridrec"'}
 READING = ("GET", "HEAD", "OPTIONS")
-# What MLflow's pages read by POST, since a query is too long for an address.
+# Queries that MLflow's pages send by POST, because they are too long for an address.
 QUERIES = re.compile(
     r"/(ajax-)?api/[23]\.0/mlflow/(\w[\w-]*/search|experiments/search-datasets|registered-models/get-latest-versions"
     r"|traces/(metrics|batchGetInfos|calculate-filter-correlation))|/graphql"
@@ -87,7 +87,7 @@ def _login(header: bytes) -> tuple[str, str]:
 
 
 def _knows(file: Path | None, name: str, password: str) -> bool:
-    """Whether the file has this password for this name; it takes as long for a name that is not there."""
+    """Return whether the file has this password for this name; it takes as long for a name that is not there."""
     if file is None or not password:
         return False
     return hmac.compare_digest(str(json.loads(file.read_text()).get(name, "")).encode(), password.encode())
@@ -117,7 +117,7 @@ def serve(options: argparse.Namespace) -> None:
 
 
 def _mlflow_hosts() -> dict[str, str]:
-    """The allowed names as MLflow takes them, which looks at hosts and at origins itself, by patterns of its own."""
+    """Return the allowed names as MLflow takes them, which looks at hosts and at origins itself, by patterns of its own."""
     names = [f"{host}{port}" for host in allowed_hosts() for port in ("", ":*")]
     origins = [f"{kind}://{name}" for kind in SCHEMES for name in names]
     return {"MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(names), "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": ",".join(origins)}
@@ -129,9 +129,9 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--backend-store-uri", required=True, help="the database, as MLflow takes it")
-    place = parser.add_mutually_exclusive_group(required=True)
-    place.add_argument("--default-artifact-root", help="where clients that share this machine's disk write artefacts")
-    place.add_argument("--artifacts-destination", help="where this server writes the artefacts that clients send to it")
+    root = parser.add_mutually_exclusive_group(required=True)
+    root.add_argument("--default-artifact-root", help="where clients that share this machine's disk write artefacts")
+    root.add_argument("--artifacts-destination", help="where this server writes the artefacts that clients send to it")
     parser.add_argument("--readers", type=Path, required=True, help="JSON file of passwords by name: these may look")
     parser.add_argument("--writers", type=Path, help="JSON file of passwords by name: these may write too")
     serve(parser.parse_args(argv))

@@ -1,4 +1,4 @@
-"""What the entry point of the PostgreSQL image does, for Debian's server: an empty data folder is set up, then init scripts run once."""
+"""Do the work of the PostgreSQL image's entry point for Debian's server: an empty data folder is set up, then init scripts run once."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ SECONDS = 120
 
 
 def programs() -> list[str]:
-    """The folder with the programs of the newest version that this machine has; Debian puts it on nobody's path."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
-    return [str(found[-1])] if found else []
+    """Return the folder with the programs of the newest version that this machine has; Debian does not put it on the path."""
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    return [str(folders[-1])] if folders else []
 
 
 def initialise(environment: Mapping[str, str], user: str | None, address: str, scripts: Path) -> None:

@@ -25,14 +25,14 @@ Flag = str | int | float | bool | Sequence[str] | None
 
 
 def command_line(name: str, flags: Mapping[str, Flag]) -> list[str]:
-    """The command that runs a job, as a list: no shell ever reads it."""
+    """Return the command that runs a job, as a list: no shell ever reads it."""
     return [sys.executable, "-m", f"jobs.{name}", *flag_arguments(flags)]
 
 
 def flag_arguments(flags: Mapping[str, Flag]) -> list[str]:
-    """Flags as a job's command line wants them.
+    """Return flags as a job's command line wants them.
 
-    What is empty or None, also as a template renders it, is left out and so takes the job's default. True and False
+    Empty values and None, also as a template renders them, are left out and so take the job's default. True and False
     become --x and --no-x, a list is joined by commas. The form --x=value keeps a value that begins with a dash a value.
     """
     arguments: list[str] = []
@@ -49,7 +49,7 @@ def flag_arguments(flags: Mapping[str, Flag]) -> list[str]:
 
 
 def environment(session: str) -> dict[str, str]:
-    """A job's environment: this process's without Airflow's own settings, whose secrets no job needs, but with the task's name."""
+    """Return a job's environment: this process's without Airflow's own settings, whose secrets no job needs, but with the task's name."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW_") or key in task_records.CONTEXT}
     spark = {SESSION_VARIABLE: session} if session else {}
     return inherited | job.environment() | {"PYTHONPATH": str(ROOT)} | spark
@@ -61,7 +61,7 @@ def tell_map_index(context: Mapping[str, Any]) -> None:
 
 
 def job_doc(name: str) -> str | None:
-    """The job file's docstring, which says what the task does."""
+    """Return the job file's docstring, which says what the task does."""
     path = ROOT / "jobs" / f"{name}.py"
     return ast.get_docstring(ast.parse(path.read_text())) if path.exists() else None
 
@@ -106,5 +106,5 @@ class JobProcess:
 
 
 def _end_with_parent() -> None:
-    """A job whose Airflow task was killed must not go on as an orphan beside its own retry."""
+    """End the job with its parent: after a killed Airflow task it must not run beside its own retry."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

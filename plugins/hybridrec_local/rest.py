@@ -38,16 +38,16 @@ class AirflowApi:
         self._token = self._call("POST", "/auth/token", {"username": user, "password": password})["access_token"]
 
     def dags(self) -> dict[str, bool]:
-        """Ids of the DAGs that are parsed, and whether each is paused."""
+        """Return ids of the DAGs that are parsed, and whether each is paused."""
         return {dag["dag_id"]: dag["is_paused"] for dag in self._call("GET", "/api/v2/dags?limit=100")["dags"]}
 
     def slots(self) -> dict[str, str]:
-        """The cron expression of each DAG that has a schedule."""
-        found = {dag["dag_id"]: dag["timetable_summary"] for dag in self._call("GET", "/api/v2/dags?limit=100")["dags"]}
-        return {dag_id: slot for dag_id, slot in found.items() if slot}
+        """Return the cron expression of each DAG that has a schedule."""
+        timetables = {dag["dag_id"]: dag["timetable_summary"] for dag in self._call("GET", "/api/v2/dags?limit=100")["dags"]}
+        return {dag_id: slot for dag_id, slot in timetables.items() if slot}
 
     def import_errors(self) -> list[str]:
-        """What is wrong with DAG files that cannot be parsed."""
+        """Return the errors of DAG files that cannot be parsed."""
         return [error["stack_trace"] for error in self._call("GET", "/api/v2/importErrors")["import_errors"]]
 
     def pause(self, dag_id: str, paused: bool) -> None:
@@ -61,7 +61,7 @@ class AirflowApi:
         return str(answer["dag_run_id"])
 
     def state(self, dag_id: str, run_id: str) -> str:
-        """State of a run: queued, running, success or failed."""
+        """Return the state of a run: queued, running, success or failed."""
         return str(self._call("GET", self._run_path(dag_id, run_id))["state"])
 
     def fail(self, dag_id: str, run_id: str) -> None:
@@ -69,18 +69,18 @@ class AirflowApi:
         self._call("PATCH", self._run_path(dag_id, run_id), {"state": "failed"})
 
     def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
-        """Let a task of a run start again, and all that come after it."""
+        """Let a task of a run start again, and all tasks after it."""
         chosen = {"dag_run_id": run_id, "task_ids": [task_id], "include_downstream": True}
         self._call("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", chosen | {"only_failed": False, "dry_run": False})
 
     def tasks(self, dag_id: str, run_id: str) -> list[TaskState]:
-        """The tasks of a run in the order of their start, those that have not started last."""
-        found = self._call("GET", f"{self._run_path(dag_id, run_id)}/taskInstances?limit=1000")["task_instances"]
-        found.sort(key=lambda task: task["start_date"] or "9")
-        return [_task(task) for task in found]
+        """Return the tasks of a run in the order of their start, those that have not started last."""
+        instances = self._call("GET", f"{self._run_path(dag_id, run_id)}/taskInstances?limit=1000")["task_instances"]
+        instances.sort(key=lambda task: task["start_date"] or "9")
+        return [_task(task) for task in instances]
 
     def log(self, dag_id: str, run_id: str, task: TaskState) -> list[str]:
-        """Lines of the log of a task's last attempt."""
+        """Return lines of the log of a task's last attempt."""
         path = f"{self._run_path(dag_id, run_id)}/taskInstances/{task.task_id}/logs/{max(task.try_number, 1)}?map_index={task.map_index}"
         content = self._call("GET", path)["content"]
         return [text for line in content for text in _log_text(line) if not text.startswith("::")]
@@ -110,7 +110,7 @@ def _detail(error: urllib.error.HTTPError) -> str:
 
 
 def _log_text(line: dict[str, Any] | str) -> list[str]:
-    """A structured log line as text; an exception's message follows without its frames."""
+    """Return a structured log line as text; an exception's message follows without its frames."""
     if isinstance(line, str):
         return [line]
     errors = [f"{error['exc_type']}: {error['exc_value']}" for error in line.get("error_detail") or ()]

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import psutil
 
 from hybridrec.base import extensions
-from hybridrec.base.errors import BadData, explain_os_error
+from hybridrec.base.errors import PermanentError, explain_os_error
 from hybridrec.base.private_files import keep_private, make_private_folder, require_own, tighten
 from hybridrec.execution.spark import require_java
 from hybridrec_local import dag_run
@@ -60,7 +60,7 @@ class Service:
             self.daemon.start(self._command(), self._environment())
 
     def _environment(self) -> dict[str, str]:
-        """The environment of all, and for MLflow a folder of its own for temporary files.
+        """Return the environment of all, and for MLflow a folder of its own for temporary files.
 
         In /tmp it would read sessions and write locks of names that everybody knows, or has made there before.
         """
@@ -97,9 +97,9 @@ def start_services(installation: Installation, names: Sequence[str] = STOP_ORDER
 
 
 def _close_to_others(installation: Installation) -> None:
-    """A home of an earlier version lets others read what it holds."""
-    if found := tighten(installation.settings):
-        say(f"{found} files and folders below {installation.settings.home} were open to other users of this machine; they are closed now")
+    """Close the home to others: one of an earlier version lets them read it."""
+    if n_open := tighten(installation.settings):
+        say(f"{n_open} files and folders below {installation.settings.home} were open to other users of this machine; they are closed now")
 
 
 def stop_services(installation: Installation, names: Sequence[str] = STOP_ORDER) -> list[str]:
@@ -109,12 +109,12 @@ def stop_services(installation: Installation, names: Sequence[str] = STOP_ORDER)
 
 
 def running(installation: Installation) -> list[str]:
-    """Names of the services that run."""
+    """List the names of the services that run."""
     return [name for name in STOP_ORDER if Service(name, installation).daemon.process()]
 
 
 def connect(installation: Installation) -> AirflowApi:
-    """A session as admin with the running Airflow."""
+    """Return a session as admin with the running Airflow."""
     return AirflowApi(installation.airflow_url, "admin", installation.password("admin"))
 
 
@@ -177,11 +177,11 @@ def _wait_until(ready: Callable[[], bool], services: list[Service]) -> None:
 
 @contextmanager
 def _airflow_for_a_run(installation: Installation, keep: bool) -> Iterator[AirflowApi]:
-    """Airflow as it runs, or started for this run only and stopped after it."""
-    # What the triggerer would tell of is a run that takes four hours; to stop it takes a quarter of a minute.
+    """Yield the running Airflow, or one that is started for this run only and stopped after it."""
+    # The triggerer would only report a run of more than four hours; stopping it takes a quarter of a minute.
     names = AIRFLOW if keep else [name for name in AIRFLOW if name != "triggerer"]
-    found = running(installation)
-    needed = [name for name in names if name not in found]
+    alive = running(installation)
+    needed = [name for name in names if name not in alive]
     # Ours starts nothing by the clock; MLflow's server is only for looking, jobs write to its database directly.
     os.environ.setdefault("HYBRIDREC_SCHEDULE", "off")
     try:
@@ -207,7 +207,7 @@ def up(installation: Installation) -> int:
 
 
 def _schedule(installation: Installation) -> str:
-    """Whether anything starts by itself; what is in the way when Airflow cannot say."""
+    """Return whether anything starts by itself; the obstacle if Airflow cannot answer."""
     if "api-server" not in running(installation):
         return dag_run.NOT_RUNNING
     try:
@@ -271,7 +271,7 @@ def main(argv: Sequence[str]) -> int:
         if options.action == "run":
             return run(installation, options)
         return {"up": up, "down": down, "status": status}[options.action](installation)
-    except (CannotStart, BadData) as error:
+    except (CannotStart, PermanentError) as error:
         say(str(error))
         return 1
     except OSError as error:  # a full disk, a folder of somebody else's

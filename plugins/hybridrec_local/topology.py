@@ -1,8 +1,7 @@
 """The production topology without containers: `python -m hybridrec_local.topology up|down|status [SERVICE ...]`.
 
-Starts the services of docker-compose.yaml by their own commands, environment, order and health checks. What a container engine gives
-a service is here an address of its own on the loopback network and a folder below <home>/cluster, in place of the service's
-name and of the paths that the file mounts; nothing else is changed.
+Starts the services of docker-compose.yaml by their own commands, environment, order and health checks. A service has a separate address on
+the loopback network and a folder below <home>/cluster, in place of its name and of the paths that the file mounts; nothing else is changed.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from hybridrec.base.errors import BadData, explain_os_error
+from hybridrec.base.errors import PermanentError, explain_os_error
 from hybridrec.base.private_files import PASS_THROUGH, keep_private, make_private_folder
 from hybridrec.base.settings import Settings
 from hybridrec_local import compose, postgres_image
@@ -41,7 +40,7 @@ NOT_HERE = {
     "grafana": "no package registry has it; its dashboard is checked by a test",
 }
 INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "JAVA_HOME", "JDK_JAVA_OPTIONS", "PYTHONPATH")
-DEFAULTS = {"AIRFLOW_METRICS": "False"}  # there is nobody to send them to
+DEFAULTS = {"AIRFLOW_METRICS": "False"}  # there is no receiver
 FIRST_STORE_PORTS = 200  # hundreds: those of the network 127.77.0 begin with 20000
 
 
@@ -60,7 +59,7 @@ class Cluster:
 
     @classmethod
     def from_env(cls) -> Cluster:
-        """Below <home>/cluster, with secrets that are made at the first use; HYBRIDREC_CLUSTER_NETWORK moves the addresses."""
+        """Read the environment: files below <home>/cluster, secrets made at first use, addresses by HYBRIDREC_CLUSTER_NETWORK."""
         folder = Settings.from_env().home / "cluster"
         env_file = folder / "secrets.env"
         subprocess.run([sys.executable, str(ROOT / "deploy" / "make_secrets.py"), str(env_file)], check=True)
@@ -75,35 +74,35 @@ class Cluster:
     @cached_property
     def instances(self) -> dict[str, Instance]:
         """One for each process, by name, in the order in which they start."""
-        found: dict[str, Instance] = {}
+        by_name: dict[str, Instance] = {}
         for service in self.topology.in_order():
             if service.name not in NOT_HERE:
                 names = [service.name] if service.replicas == 1 else [f"{service.name}-{n}" for n in range(1, service.replicas + 1)]
-                found |= {name: Instance(name, service, self, f"{self.network}.{10 + len(found) + n}") for n, name in enumerate(names)}
-        return found
+                by_name |= {name: Instance(name, service, self, f"{self.network}.{10 + len(by_name) + n}") for n, name in enumerate(names)}
+        return by_name
 
     def address(self, service: str) -> str:
-        """The address of a service, of its first process where it has several."""
-        return next((found.address for found in self.instances.values() if found.service.name == service), f"{self.network}.9")
+        """Return the address of a service, of its first process where it has several."""
+        return next((instance.address for instance in self.instances.values() if instance.service.name == service), f"{self.network}.9")
 
     def volume(self, name: str) -> Path:
-        """Folder of a volume."""
+        """Return the folder of a volume."""
         return self.folder / "volumes" / name
 
     def url(self, service: str) -> str:
-        """Address of a service's pages."""
+        """Return address of a service's pages."""
         return f"http://{self.address(service)}:{next(iter(self.topology.services[service].ports.values()))}"
 
     def connect(self, user: str) -> AirflowApi:
-        """A session with the running Airflow as one of its users."""
+        """Return a session with the running Airflow as one of its users."""
         return AirflowApi(self.url("api-server"), user, json.loads(self.secrets["airflow_users"])[user])
 
     def chosen(self, names: Sequence[str]) -> list[Instance]:
-        """The processes of these services, all for none; BadData for a name that is not there."""
-        unknown = set(names) - {name for found in self.instances.values() for name in (found.name, found.service.name)}
+        """Return the processes of these services, all for none; PermanentError for a name that is not there."""
+        unknown = set(names) - {name for instance in self.instances.values() for name in (instance.name, instance.service.name)}
         if unknown:
-            raise BadData(f"{sorted(unknown)}: not here; choose from {', '.join(self.instances)}")
-        return [found for found in self.instances.values() if not names or found.name in names or found.service.name in names]
+            raise PermanentError(f"{sorted(unknown)}: not here; choose from {', '.join(self.instances)}")
+        return [instance for instance in self.instances.values() if not names or instance.name in names or instance.service.name in names]
 
     def start(self, names: Sequence[str] = ()) -> None:
         """Start what does not run, each as soon as those that it depends on are up; CannotStart tells what is in the way."""
@@ -111,36 +110,36 @@ class Cluster:
         starting: list[tuple[Instance, subprocess.Popen[bytes]]] = []
         deadline = time.monotonic() + START_SECONDS
         while waiting or starting:
-            pending = {found.service.name for found in (*waiting, *(found for found, _ in starting))}
-            ready = [found for found in waiting if not found.service.after.keys() & pending]
-            waiting = [found for found in waiting if found not in ready]
-            starting += [(found, found.start()) for found in ready]
-            for found, _ in starting:
-                found.daemon.require_alive(time.monotonic() < deadline)
-            starting = [(found, child) for found, child in starting if not self._is_up(found, child)]
+            pending = {instance.service.name for instance in (*waiting, *(instance for instance, _ in starting))}
+            ready = [instance for instance in waiting if not instance.service.after.keys() & pending]
+            waiting = [instance for instance in waiting if instance not in ready]
+            starting += [(instance, instance.start()) for instance in ready]
+            for instance, _ in starting:
+                instance.daemon.require_alive(time.monotonic() < deadline)
+            starting = [(instance, child) for instance, child in starting if not self._is_up(instance, child)]
             time.sleep(POLL_SECONDS)
 
     def _to_start(self, names: Sequence[str]) -> list[Instance]:
-        """What does not run and should; a service that comes to an end only if another one waits for that."""
-        idle = [found for found in self.chosen(names) if not found.daemon.process()]
-        needed = {name for found in idle for name in found.service.after} | set(names)
-        return [found for found in idle if found.service.name in needed or found.service.name not in self.topology.one_shots()]
+        """Return the instances that should run and do not; a service that ends only if another one waits for that."""
+        idle = [instance for instance in self.chosen(names) if not instance.daemon.process()]
+        needed = {name for instance in idle for name in instance.service.after} | set(names)
+        return [instance for instance in idle if instance.service.name in needed or instance.service.name not in self.topology.one_shots()]
 
-    def _is_up(self, found: Instance, child: subprocess.Popen[bytes]) -> bool:
+    def _is_up(self, instance: Instance, child: subprocess.Popen[bytes]) -> bool:
         code = child.poll()
-        if found.service.name in self.topology.one_shots():
-            found.daemon.require_alive(code in (None, 0))
+        if instance.service.name in self.topology.one_shots():
+            instance.daemon.require_alive(code in (None, 0))
             return code == 0
-        found.daemon.require_alive(code is None)
-        return found.is_healthy()
+        instance.daemon.require_alive(code is None)
+        return instance.is_healthy()
 
     def stop(self, names: Sequence[str] = ()) -> list[str]:
         """Stop what runs, those first that others do not depend on; returns the names."""
-        return [found.name for found in reversed(self.chosen(names)) if found.stop()]
+        return [instance.name for instance in reversed(self.chosen(names)) if instance.stop()]
 
     def running(self) -> list[str]:
-        """Names of the processes that run."""
-        return [name for name, found in self.instances.items() if found.daemon.process()]
+        """List the names of the processes that run."""
+        return [name for name, instance in self.instances.items() if instance.daemon.process()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +153,7 @@ class Instance:
 
     @property
     def folder(self) -> Path:
-        """What is in place of the container's own file system, its log and its pid file."""
+        """Replacement of the container's own file system, its log and its pid file."""
         return self.cluster.folder / "services" / self.name
 
     @property
@@ -168,11 +167,11 @@ class Instance:
         return self.service.user if os.geteuid() == 0 and self.service.user.isalpha() else None
 
     def _prepare(self) -> None:
-        """Make its folders, secrets and configuration files anew; a service with a user of its own can pass to what is its own."""
+        """Make its folders, secrets and configuration files again; a service with its own user can reach its own files."""
         for folder in (self.cluster.folder.parent, self.cluster.folder, self.folder.parent, self.cluster.folder / "volumes"):
             make_private_folder(folder, PASS_THROUGH)
         for mount in self.service.volumes:
-            self._own(self.place(mount), folder=True)
+            self._own(self.path_of(mount), folder=True)
         for mount in self.service.secrets:
             self._write(mount, self.cluster.secrets[mount.source])
         for mount in self.service.configs:
@@ -190,7 +189,7 @@ class Instance:
         return self.daemon.stop(signal.Signals[self.service.stop_signal])
 
     def is_healthy(self) -> bool:
-        """Whether its own health check says so."""
+        """Return whether its own health check says so."""
         command = [self.translated(word) for word in self.service.check]
         with contextlib.suppress(subprocess.TimeoutExpired):
             done = subprocess.run(command, cwd=ROOT, env=self.environment(), capture_output=True, timeout=CHECK_SECONDS, check=False)
@@ -198,14 +197,14 @@ class Instance:
         return False
 
     def command(self) -> list[str]:
-        """Its command here; a program that is not found is CannotStart."""
+        """Return its command here; a program that is not found is CannotStart."""
         command = [self.translated(word) for word in self.service.command]
         if not shutil.which(command[0], path=self.environment()["PATH"]):
             raise CannotStart(f"{self.name} needs the program {command[0]}, which is not on this machine; make cluster installs it")
         return command
 
     def environment(self) -> dict[str, str]:
-        """Its environment here: what the file says, and of this machine what an image would bring.
+        """Return its environment here: what the file says, and of this machine what an image would bring.
 
         A container's name leads to its own address, which Spark's processes listen on and tell each other; here they are told.
         """
@@ -218,34 +217,34 @@ class Instance:
         }
         return {**self.cluster.machine, **own, **said}
 
-    def place(self, mount: Mount) -> Path:
-        """Where a path of the service lies here."""
+    def path_of(self, mount: Mount) -> Path:
+        """Return the local path of a path of the service."""
         shared = mount in self.service.volumes and mount.source
         return self.cluster.volume(mount.source) if shared else self.folder / mount.target.lstrip("/")
 
     def translated(self, text: str) -> str:
-        """A text of the file with the paths and addresses that hold here."""
-        places = self._places()
-        inside = "|".join(re.escape(target) for target in sorted(places, key=len, reverse=True))
-        text = re.sub(rf"(?<![\w.-])({inside})(?![\w-])", lambda found: str(places[found[1]]), text)
+        """Return a text of the file with the paths and addresses that hold here."""
+        paths = self._paths()
+        inside = "|".join(re.escape(target) for target in sorted(paths, key=len, reverse=True))
+        text = re.sub(rf"(?<![\w.-])({inside})(?![\w-])", lambda match: str(paths[match[1]]), text)
         services = self.cluster.topology.services
         publishers = {port: service.name for service in services.values() for port in service.ports}
 
-        def published(found: re.Match[str]) -> str:
-            publisher = publishers.get(int(found[1]))
-            return f"{self.cluster.address(publisher) if publisher else self.address}:{found[1]}"
+        def published(match: re.Match[str]) -> str:
+            publisher = publishers.get(int(match[1]))
+            return f"{self.cluster.address(publisher) if publisher else self.address}:{match[1]}"
 
         text = re.sub(r"\b(?:127\.0\.0\.1|localhost|0\.0\.0\.0):(\d+)", published, text)
         text = re.sub(r"\b(?:127\.0\.0\.1|0\.0\.0\.0)\b", self.address, text)
-        return re.sub(rf"(?<![\w.-])({'|'.join(services)})(?=:\d)", lambda found: self.cluster.address(found[1]), text)
+        return re.sub(rf"(?<![\w.-])({'|'.join(services)})(?=:\d)", lambda match: self.cluster.address(match[1]), text)
 
-    def _places(self) -> dict[str, Path]:
-        """What each path inside is here. Configuration and secrets by their folder."""
-        files = {str(Path(mount.target).parent): self.place(mount).parent for mount in (*self.service.configs, *self.service.secrets)}
-        return {IMAGE_FOLDER: ROOT} | files | {mount.target: self.place(mount) for mount in self.service.volumes}
+    def _paths(self) -> dict[str, Path]:
+        """Map each inner path to its local one. Configuration and secrets by their folder."""
+        files = {str(Path(mount.target).parent): self.path_of(mount).parent for mount in (*self.service.configs, *self.service.secrets)}
+        return {IMAGE_FOLDER: ROOT} | files | {mount.target: self.path_of(mount) for mount in self.service.volumes}
 
     def _write(self, mount: Mount, text: str) -> None:
-        path = self.place(mount)
+        path = self.path_of(mount)
         self._own(path.parent, folder=True)
         path.unlink(missing_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
@@ -283,10 +282,10 @@ def down(cluster: Cluster, names: Sequence[str]) -> int:
 
 def status(cluster: Cluster, names: Sequence[str]) -> int:
     """Say what runs; exit code 1 unless everything does that should."""
-    shown = [found for found in cluster.chosen(names) if found.service.name not in cluster.topology.one_shots()]
-    for found in shown:
-        say(f"{found.name:<16} {found.address:<14} {'running' if found.daemon.process() else 'stopped'}   log {found.daemon.log}")
-    return 0 if all(found.daemon.process() for found in shown) else 1
+    shown = [one for one in cluster.chosen(names) if one.service.name not in cluster.topology.one_shots()]
+    for one in shown:
+        say(f"{one.name:<16} {one.address:<14} {'running' if one.daemon.process() else 'stopped'}   log {one.daemon.log}")
+    return 0 if all(one.daemon.process() for one in shown) else 1
 
 
 def main(argv: Sequence[str]) -> int:
@@ -299,7 +298,7 @@ def main(argv: Sequence[str]) -> int:
     keep_private(Settings.from_env())
     try:
         return actions[options.action](Cluster.from_env(), options.services)
-    except (CannotStart, BadData) as error:
+    except (CannotStart, PermanentError) as error:
         say(str(error))
     except OSError as error:
         say(explain_os_error(error))

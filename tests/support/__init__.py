@@ -1,4 +1,4 @@
-"""What tests of all kinds share: worlds, servers, browsers, faults."""
+"""Share between tests of all kinds: worlds, servers, browsers, faults."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
-"""What another user of this machine tries: `python another_user.py ATTACK` as root becomes nobody, then attacks.
+"""Attack as another user of this machine: `python another_user.py ATTACK` as root becomes the user nobody, then attacks.
 
-Arguments come as JSON on standard input, what the attack got goes out as JSON. All that an attack needs is imported before: it may be
-that nobody cannot read the interpreter's own folders.
+Arguments come as JSON on standard input, what the attack got goes out as JSON. An attack's imports come first: the user nobody may be
+unable to read the interpreter's own folders.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SECONDS = 180
 
 
 def as_another_user(attack: Callable[..., Any], *arguments: Any, environment: dict[str, str] | None = None) -> Any:
-    """What an attack of this file gets when nobody makes it. environment: what else the attacker has."""
+    """Return the result of an attack of this file as another user. environment: the attacker's further variables."""
     done = subprocess.run(
         [sys.executable, __file__, attack.__name__],
         input=json.dumps(arguments),
@@ -41,7 +41,7 @@ def as_another_user(attack: Callable[..., Any], *arguments: Any, environment: di
 
 
 def run_python_in_spark(address: str) -> str:
-    """Run Python in somebody's Spark server; who it ran as, or what refused it."""
+    """Run Python in somebody's Spark server; the user that it ran as, or the refusal."""
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
     from pyspark.sql.functions import udf
@@ -75,7 +75,7 @@ def write_through_mlflow(server: str, folder: str) -> list[int]:
 
 
 def reach(places: Sequence[tuple[str, int]]) -> list[str]:
-    """The places, addresses with ports, at which somebody answers."""
+    """Return the places, addresses with ports, at which somebody answers."""
     found = []
     for address, port in places:
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
@@ -86,7 +86,7 @@ def reach(places: Sequence[tuple[str, int]]) -> list[str]:
 
 
 def read_files(paths: Sequence[str]) -> list[str]:
-    """The files of which a byte can be read."""
+    """Return the files of which a byte can be read."""
     found = []
     for path in paths:
         try:
@@ -99,7 +99,7 @@ def read_files(paths: Sequence[str]) -> list[str]:
 
 
 def count_lists(path: str) -> int:
-    """Number of users in a published file, read as a service reads it; -1 if it cannot be read."""
+    """Return the number of users in a published file, read as a service reads it; -1 if it cannot be read."""
     try:
         with closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True)) as db:
             return int(db.execute("SELECT COUNT(*) FROM recommendations").fetchone()[0])

@@ -48,12 +48,12 @@ class Browser:
     pictures: Path
 
     def open_night(self, run_id: str = "", below: str = "") -> None:
-        """The page of the night's DAG, of one of its runs, or of what is below that."""
+        """Open the page of the night's DAG, of one of its runs, or a page below that."""
         run = f"/runs/{quote(run_id, safe='')}" if run_id else ""
         self.page.goto(f"{self.api.url}/dags/{DAG}{run}{below}")
 
     def open_form(self) -> Locator:
-        """The form that starts a night."""
+        """Return the form that starts a night."""
         self.open_night()
         self.page.get_by_role("button", name="Trigger").first.click()
         form = self.page.get_by_role("dialog")
@@ -88,7 +88,7 @@ class Browser:
         form.get_by_test_id("trigger-dag-submit").click()
 
     def show_graph(self, run_id: str) -> int:
-        """All tasks of a night in the whole window; returns how many boxes are green: the tasks and their groups.
+        """Return all tasks of a night in the whole window; returns how many boxes are green: the tasks and their groups.
 
         The panel beside the graph stays away afterwards.
         """
@@ -113,14 +113,14 @@ class Browser:
         self.page.screenshot(path=folder / f"{name}.png")
 
     def run_ids(self) -> set[str]:
-        """Of all nights."""
+        """Return the run ids of all nights."""
         runs: list[dict[str, Any]] = self.api._call("GET", f"/api/v2/dags/{DAG}/dagRuns?limit=100")["dag_runs"]
         return {run["dag_run_id"] for run in runs}
 
 
 @contextmanager
 def chromium() -> Iterator[Program]:
-    """The program, for any number of windows; one at a time in a process."""
+    """Start the program for any number of windows; one at a time in a process."""
     from playwright.sync_api import sync_playwright
 
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -132,7 +132,7 @@ def chromium() -> Iterator[Program]:
 
 
 def log_in(program: Program, url: str, user: str, password: str, pictures: Path) -> Browser:
-    """A window of its own in which a user has logged in by the form and sees the night's DAG."""
+    """Return a window of its own in which a user has logged in by the form and sees the night's DAG."""
     from hybridrec_local.rest import AirflowApi
 
     page = program.new_page(viewport=WINDOW, http_credentials={"username": user, "password": password})  # MLflow asks for them
@@ -147,7 +147,7 @@ def log_in(program: Program, url: str, user: str, password: str, pictures: Path)
 
 @pytest.fixture(scope="module")
 def browser(stack: Stack) -> Iterator[Browser]:
-    """Of the admin."""
+    """Provide a browser in which the admin is logged in."""
     pictures = stack.installation.settings.home / "screenshots"
     with chromium() as program:
         yield log_in(program, stack.installation.airflow_url, "admin", stack.installation.password("admin"), pictures)

@@ -1,4 +1,4 @@
-"""A world of even and odd: whoever learns anything at all finds the item that was withheld."""
+"""A world of even and odd: a model that learns anything at all finds the withheld item."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EVEN_ITEMS = np.arange(0, SIDE, 2)
 
 @cache
 def checkerboard() -> TrainingData:
-    """User u chose every item of u's parity apart from item u, so item u is what u must be offered first.
+    """Return user u chose every item of u's parity apart from item u, so item u is what u must be offered first.
 
     One more user has no history, one more item no events.
     """

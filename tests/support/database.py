@@ -21,7 +21,7 @@ ADMINISTRATOR, PUBLISHER, READER = "administrator", "publisher", "hybridrec_read
 
 @contextmanager
 def server() -> Iterator[str]:
-    """Address of a server on this machine, for the publisher and without a database; it forgets all at the end."""
+    """Start a server on this machine; yields its address for the publisher, without a database, and deletes its data at the end."""
     binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     assert binaries, "PostgreSQL is not installed; run .ci/install postgresql"
     folder = Path(tempfile.mkdtemp(prefix="postgres_"))
@@ -50,12 +50,12 @@ def server() -> Iterator[str]:
 
 
 def as_role(address: str, role: str) -> str:
-    """The same place for another role."""
+    """Return the same place for another role."""
     return re.sub(r"//\w+@", f"//{role}@", address)
 
 
 def sql(address: str, statement: str) -> list[tuple[object, ...]]:
-    """What a statement gives, in a transaction of its own."""
+    """Run a statement in a separate transaction and return its rows."""
     with psycopg.connect(address, autocommit=True) as db:
         cursor = db.execute(statement)
         return cursor.fetchall() if cursor.description else []
@@ -70,7 +70,7 @@ def administer(address: str, *statements: str) -> None:
 
 
 def fresh_database(address: str, name: str, place: str = "pg_default") -> str:
-    """Address of a database of that name with nothing in it, for its owner, the publisher. place: its tablespace."""
+    """Return address of a database of that name with nothing in it, for its owner, the publisher. place: its tablespace."""
     administer(
         address,
         f"DROP DATABASE IF EXISTS {name} WITH (FORCE)",
@@ -83,14 +83,14 @@ def fresh_database(address: str, name: str, place: str = "pg_default") -> str:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """One server for all tests."""
+    """Provide one server for all tests."""
     with server() as address:
         yield address
 
 
 @pytest.fixture
 def postgres_address(postgres_server: str) -> Iterator[str]:
-    """Address of an empty database, for its owner."""
+    """Provide address of an empty database, for its owner."""
     name = f"test_{uuid.uuid4().hex[:8]}"
     yield fresh_database(postgres_server, name)
     administer(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")

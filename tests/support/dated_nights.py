@@ -16,7 +16,7 @@ PUBLICATIONS = "SELECT version, state, content_hash FROM publications ORDER BY n
 
 @pytest.fixture(scope="module")
 def k_is_an_option(stack: Stack, first_night: str) -> Iterator[None]:
-    """hybridrec.toml says how long lists are, for whoever does not say it in a form."""
+    """Let hybridrec.toml say how long lists are for runs whose form does not."""
     toml = stack.installation.settings.home / "hybridrec.toml"
     before = toml.read_text()
     toml.write_text(f"[night]\nk = {K}\n{before}")
@@ -25,5 +25,5 @@ def k_is_an_option(stack: Stack, first_night: str) -> Iterator[None]:
 
 
 def manifest_of(stack: Stack, run_id: str) -> dict[str, Any]:
-    """What a run was opened with."""
+    """Return what a run was opened with."""
     return dict(json.loads((stack.installation.settings.runs / stack.file_safe(run_id) / "run.json").read_text()))

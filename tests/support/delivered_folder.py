@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.sources import SOURCE_FILE, files
 
@@ -19,7 +19,7 @@ Rows = list[dict[str, object]]
 
 @pytest.fixture
 def delivery(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's folder with one good events.csv."""
+    """Provide the user's folder with one good events.csv."""
     folder = tmp_path / "delivery"
     folder.mkdir()
     monkeypatch.setenv(files.FOLDER_VARIABLE, str(folder))
@@ -28,12 +28,12 @@ def delivery(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 
 def land(tmp_path: Path) -> dict[str, Rows]:
-    """What lands, by part, without the names of the files."""
+    """Land the delivery and return its rows by part, without the names of the files."""
     return {part: [{k: v for k, v in row.items() if k != SOURCE_FILE} for row in rows] for part, rows in land_with_names(tmp_path).items()}
 
 
 def land_with_names(tmp_path: Path) -> dict[str, Rows]:
-    """What lands, by part."""
+    """Land the delivery and return its rows by part."""
     folder = tmp_path / "landed"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -44,14 +44,14 @@ def land_with_names(tmp_path: Path) -> dict[str, Rows]:
 
 
 def refusal(tmp_path: Path) -> str:
-    """The sentence with which a delivery is refused."""
-    with pytest.raises(BadData) as error:
+    """Return the sentence with which a delivery is refused."""
+    with pytest.raises(PermanentError) as error:
         land(tmp_path)
     return str(error.value)
 
 
 def items(tmp_path: Path, delivery: Path, content: str | bytes, name: str = "items.csv") -> Rows:
-    """What lands of a file of items."""
+    """Return what lands of a file of items."""
     path = delivery / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content.encode() if isinstance(content, str) else content)

@@ -57,7 +57,7 @@ class Delivery:
     def clean(self, *tables: str, landed_at: datetime = LANDED_AT) -> None:
         """Land what is in the folder and clean the named tables; without a name the events, and before them the other tables delivered.
 
-        What comes out is accepted as if its check had passed, which takes seconds.
+        The result is accepted as if its check had passed, which takes seconds.
         """
         from hybridrec.ingest.clean import CORE_TABLES, clean_table, is_clean
 
@@ -88,33 +88,33 @@ class Delivery:
             quality.check_table(self.settings, "files", name, self.config, accept_shrink)
 
     def found(self, name: str = "core_events") -> Findings:
-        """What cleaning the last delivery of a table has found."""
+        """Return the findings of the last delivery of a table."""
         return read_findings(self.settings.warehouse("files"), name)
 
     def rows(self, name: str) -> list[dict[str, object]]:
-        """The committed rows of a table, as any reader of a run gets them."""
+        """Return the committed rows of a table, as any reader of a run gets them."""
         paths = [str(path) for path in store.committed_files(self.dataset(name))]
         table = pq.ParquetDataset(paths, schema=pq.read_schema(paths[0]), partitioning=None).read()
         rows: list[dict[str, object]] = table.to_pylist()
         return rows
 
     def refused(self, name: str = "core_events") -> dict[str, str]:
-        """Reason by the raw row's event_id, or its key."""
+        """Return the reason by the raw row's event_id, or its key."""
         found = [(json.loads(str(row["row"])), str(row["reason"])) for row in self.rows(f"quarantine_{name}")]
         return {row.get("event_id") or row.get("item_id") or row.get("user_id"): reason for row, reason in found}
 
     def dataset(self, name: str) -> Path:
-        """Folder of a table."""
+        """Return the folder of a table."""
         return self.settings.warehouse("files") / name
 
     def manifest(self, name: str = "core_events") -> store.Manifest:
-        """The committed state of a table."""
+        """Return the committed state of a table."""
         return store.read_manifest(self.dataset(name))
 
 
 @pytest.fixture(scope="session")
 def clean_items(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Settings:
-    """A home whose warehouse has the table of ITEMS, made once."""
+    """Provide a home whose warehouse has the table of ITEMS, made once."""
     home, folder = tmp_path_factory.mktemp("clean_items"), tmp_path_factory.mktemp("items")
     (folder / "items.csv").write_text(ITEMS)
     with pytest.MonkeyPatch.context() as patch:
@@ -128,7 +128,7 @@ def clean_items(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -
 
 @pytest.fixture
 def delivery(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spark: SparkSession, clean_items: Settings) -> Iterator[Delivery]:
-    """Items i1 to i3 and one good event."""
+    """Provide items i1 to i3 and one good event."""
     folder = tmp_path / "delivery"
     folder.mkdir()
     monkeypatch.setenv(files.FOLDER_VARIABLE, str(folder))

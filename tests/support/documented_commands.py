@@ -14,7 +14,7 @@ from pathlib import Path
 
 COMMAND_WORDS = re.compile(r"(?:[A-Z_]+=\S+ )*(?:make|curl|docker|git|pip|python3?|sqlite3|psql|\S*/python3?) ")
 LEFT_OUT = "..."
-# What differs between two runs: times and dates, ids, numbers.
+# Two runs differ in these: times and dates, ids, numbers.
 VARIABLE = re.compile(
     r"\d{4}-\d\d-\d\d(?:[T_ ]\d\d:?\d\d(?::?\d\d)?(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?)?"
     r"|\b(?=\w*\d)[0-9a-f]{8,}\b|[+-]?(?:\d[\d,]*)?\.?\d+"
@@ -39,7 +39,7 @@ class Block:
 
 
 def blocks(page: str) -> Iterator[Block]:
-    """All blocks in their order."""
+    """Yield all blocks in their order."""
     for part in re.split(r"(^```\w*\n.*?^```$)", page, flags=re.MULTILINE | re.DOTALL):
         if part.startswith("```"):
             language, text = part.removesuffix("```")[3:].split("\n", maxsplit=1)
@@ -50,13 +50,13 @@ def blocks(page: str) -> Iterator[Block]:
 
 
 def code(page: Path, language: str) -> list[str]:
-    """The blocks that are marked with a language; for `sql` the indented ones that begin with SELECT too."""
+    """Return the blocks that are marked with a language; for `sql` the indented ones that begin with SELECT too."""
     found = blocks(page.read_text())
     return [block.text for block in found if block.language == language or (language == "sql" and block.text.startswith("SELECT "))]
 
 
 def commands(page: Path) -> list[Command]:
-    """All commands of a page in their order."""
+    """Return all commands of a page in their order."""
     found: list[Command] = []
     before = Block("text", "")
     for block in blocks(page.read_text()):
@@ -72,7 +72,7 @@ def commands(page: Path) -> list[Command]:
 
 
 def _lines(text: str) -> list[str]:
-    """Command lines without comments; a line that ends in a backslash goes on in the next one."""
+    """Return command lines without comments; a line that ends in a backslash goes on in the next one."""
     joined = re.sub(r"\s*\\\n\s*", " ", text)
     return [line for line in (re.sub(r"(^|\s+)# .*", "", row).strip() for row in joined.splitlines()) if line]
 
@@ -85,7 +85,7 @@ def _session(text: str) -> Iterator[Command]:
 
 
 def difference(expected: str, got: str) -> str:
-    """What tells an output from the one that the page shows; empty if nothing but numbers, times and ids does."""
+    """Return what tells an output from the one that the page shows; empty if nothing but numbers, times and ids does."""
     pattern = re.escape(steady(expected)).replace(re.escape(f"\n{LEFT_OUT}\n"), r"\n(?:.*\n)*?").replace(re.escape(LEFT_OUT), ".*?")
     if re.fullmatch(pattern, steady(got), flags=re.DOTALL if expected.strip().endswith(LEFT_OUT) else 0):
         return ""
@@ -93,6 +93,6 @@ def difference(expected: str, got: str) -> str:
 
 
 def steady(text: str) -> str:
-    """The text with one sign for each number, time and id, and one space between words."""
+    """Return the text with one sign for each number, time and id, and one space between words."""
     rows = [" ".join(VARIABLE.sub("#", row).split()) for row in text.strip().splitlines()]
     return "\n".join(row for row in rows if row) + "\n"

@@ -20,10 +20,10 @@ from hybridrec.evaluation.ablation import Ablation, as_columns
 from hybridrec.evaluation.comparisons import Comparison
 from hybridrec.evaluation.gate import Verdict
 from hybridrec.evaluation.leaked_labels import Finding
-from hybridrec.evaluation.leaks import FOUND, FOUND_FILE
+from hybridrec.evaluation.leaks import FINDINGS, FINDINGS_FILE
 from hybridrec.evaluation.promotion import write_promotion
 from hybridrec.policy.policy import DECISION, Choice, write_choices
-from hybridrec.publishing.output_checks import Check
+from hybridrec.publishing.output_checks import OutputCheck
 from hybridrec.report.facts import Facts
 from hybridrec.report.gathering import collect as collecting
 from hybridrec.runs.run import Run
@@ -33,9 +33,9 @@ from hybridrec.tables import table
 from tests.support import ROOT, small_world
 from tests.support.published_rows import publication, tables
 
-SOURCES = ("als", "content_attributes", "item_knn", "popularity")
+RETRIEVERS = ("als", "content_attributes", "item_knn", "popularity")
 STRATEGIES = ("stacking", "switching", "weighted")
-LISTS = (("source", SOURCES), ("scorer", ("fm",)), ("strategy", STRATEGIES))
+LISTS = (("source", RETRIEVERS), ("scorer", ("fm",)), ("strategy", STRATEGIES))
 SERVED = {"none": 2, "light": 20, "heavy": 38}
 LEVEL = {
     "fm": 0.29,
@@ -51,28 +51,28 @@ LEVEL = {
 
 def finish(run: Run, steps: tuple[str, ...] = ("pool", "judge", "promote", "lists", "check", "records")) -> None:
     """Write what the named steps of a night would."""
-    writers = {"pool": pool, "judge": judge, "promote": promote, "lists": lists, "check": check, "records": records}
+    writers = {"pool": candidates, "judge": judge, "promote": promote, "lists": lists, "check": check, "records": records}
     for step in steps:
         writers[step](run)
 
 
-def pool(run: Run) -> None:
-    """Every label of user u is nominated by source u % 4; the pool holds one more item of each user, nominated by all."""
-    labels = run.read("model_labels", "eval").to_pandas()
-    nominated = labels[["user_idx", "item_idx"]].copy()
-    for n, source in enumerate(SOURCES):
-        mine = nominated.user_idx % len(SOURCES) == n
-        nominated[f"rank_{source}"] = np.where(mine, 1.0, np.nan).astype(np.float32)
-    everybody = pd.DataFrame({"user_idx": sorted(set(labels.user_idx)), "item_idx": 39, **{f"rank_{s}": np.float32(2) for s in SOURCES}})
-    rows = pd.concat([nominated, everybody])
+def candidates(run: Run) -> None:
+    """Write candidates: retriever u % 4 retrieves every label of user u, and all retrieve one more item per user."""
+    labels = run.read("model_labels", "holdout").to_pandas()
+    retrieved = labels[["user_idx", "item_idx"]].copy()
+    for n, retriever in enumerate(RETRIEVERS):
+        mine = retrieved.user_idx % len(RETRIEVERS) == n
+        retrieved[f"rank_{retriever}"] = np.where(mine, 1.0, np.nan).astype(np.float32)
+    everybody = pd.DataFrame({"user_idx": sorted(set(labels.user_idx)), "item_idx": 39, **{f"rank_{s}": np.float32(2) for s in RETRIEVERS}})
+    rows = pd.concat([retrieved, everybody])
     rows["n_sources"] = rows.filter(like="rank_").notna().sum(axis=1).astype(np.int16)
-    run.write("model_candidates", pa.Table.from_pandas(rows, preserve_index=False), "eval")
+    run.write("model_candidates", pa.Table.from_pandas(rows, preserve_index=False), "holdout")
 
 
 def judge(run: Run) -> None:
-    """Metrics around the levels above, comparisons, the decision, and silent leak alarms."""
-    with run.staged(FOUND) as folder:
-        store.write_json(folder / FOUND_FILE, [Finding("features", "fold eval: those of 20 users are the same")._asdict()])
+    """Write metrics around the levels above, comparisons, the decision, and silent leak alarms."""
+    with run.staged(FINDINGS) as folder:
+        store.write_json(folder / FINDINGS_FILE, [Finding("features", "split holdout: those of 20 users are the same")._asdict()])
     rows = []
     for kind, names in LISTS:
         for name in names:
@@ -101,7 +101,7 @@ def judge(run: Run) -> None:
     run.write("out_comparisons", pa.Table.from_pandas(pd.DataFrame(compared, columns=columns), preserve_index=False))
     ablated = [
         Ablation("night", name, "stacking", "ndcg@10", 0.01 * n, 0.01 * n - 0.012, 0.01 * n + 0.012, 58, 7 * n, 0.015, 12.5 * n, 300.0)
-        for n, name in enumerate(SOURCES)
+        for n, name in enumerate(RETRIEVERS)
     ]
     ablated.append(Ablation("night", "fm", "stacking", "ndcg@10", -0.02, -0.03, -0.01, 58, 0, -0.002, None, None))
     run.write("out_ablation", pa.Table.from_pylist(as_columns(ablated), table("out_ablation").arrow_schema()))
@@ -113,14 +113,14 @@ def judge(run: Run) -> None:
 
 
 def promote(run: Run) -> None:
-    """The gate lets the stack pass."""
+    """Write a gate that passes the model bundle."""
     row = Comparison("champion", "tonight", "popularity", "all", "ndcg@10", 0.2, 0.16, 0.24, 58)
     verdict = Verdict(True, "tonight", (row.text(), "there is no champion yet", "promoted"), (row,))
     write_promotion(run, verdict, "1", None)
 
 
 def lists(run: Run) -> None:
-    """Ten unseen items of the user's own group, the low numbers first; u58 and u59 get the fallback, u00 two items too few."""
+    """Write ten unseen items of the user's own group, low numbers first; u58 and u59 get the fallback, u00 two items too few."""
     seen = small_world.numbered_events().groupby("user_idx").item_idx.apply(set).to_dict()
     rows = [_list(user, seen.get(user, set())) for user in range(small_world.N_USERS)]
     columns = ["user_id", "item_ids", "scores", "reasons", "sources", "reason", "strategy", "segment", "shortfall"]
@@ -150,10 +150,10 @@ def _list(user: int, seen: set[int]) -> tuple[object, ...]:
 
 
 def check(run: Run) -> None:
-    """One check of the output that holds, one that a person has overridden."""
+    """Write one passed check of the output and one that a person has overridden."""
     checks = [
-        Check("seen_items", 0.0, 0.0, "at_most", True, False, "places with an item that the user has had"),
-        Check("coverage", 0.01, 0.02, "at_least", False, True, "share of the available items that is in some list"),
+        OutputCheck("seen_items", 0.0, 0.0, "at_most", True, False, "places with an item that the user has had"),
+        OutputCheck("coverage", 0.01, 0.02, "at_least", False, True, "share of the available items that is in some list"),
     ]
     verdict = {"passed": False, "override_reason": "a small shop", "tables": {}, "compared_with": None}
     with run.staged("output_checks") as folder:
@@ -161,22 +161,22 @@ def check(run: Run) -> None:
 
 
 def records(run: Run) -> None:
-    """Costs of a few tasks, and a pool without the two-tower's nominees."""
+    """Write costs of a few tasks, and a candidate set without the two-tower's candidates."""
     at = datetime(2026, 4, 12, 3, tzinfo=UTC).timestamp()
     costs = [
         ("open_run", "", 1.1, 0.0, 0.4, 130),
         ("build_interactions", "", 1.4, 5.2, 0.3, 210),
-        ("train_model", "als.final", 1.6, 0.0, 3.9, 340),
+        ("train_model", "als.full", 1.6, 0.0, 3.9, 340),
     ]
-    costs += [("generate_candidates", "final", 1.3, 3.1, 0.2, 250)]
-    costs += [("train_model", "two_tower.final", 6.1, 0.0, 21.0, 905), ("apply_rules", "", 1.5, 7.7, 0.4, 260)]
+    costs += [("generate_candidates", "full", 1.3, 3.1, 0.2, 250)]
+    costs += [("train_model", "two_tower.full", 6.1, 0.0, 21.0, 905), ("apply_rules", "", 1.5, 7.7, 0.4, 260)]
     for n, (job, part, startup, spark, compute, peak) in enumerate(costs):
         state = "failed" if part.startswith("two_tower") else "done"
         record = {"job": job, "part": part, "state": state, "started_at": at + n, "startup_seconds": startup, "spark_seconds": spark}
         record |= {"wall_seconds": startup + spark + compute, "cpu_seconds": compute, "peak_mib": peak}
         record |= {"said": "out of luck"} if state == "failed" else {}
         store.write_json(run.folder / "tasks" / f"{job}.{part}.json", record)
-    with run.staged("candidate_sources", "final") as folder:
+    with run.staged("candidate_sources", "full") as folder:
         used = sorted(set(run.manifest.models) - {"two_tower"})
         store.write_json(folder / "sources.json", {"used": used, "missing": ["two_tower"]})
 
@@ -185,18 +185,18 @@ WRITTEN_AT = small_world.AS_OF + timedelta(hours=6)
 
 
 def collect(run: Run, durations: Mapping[str, float] | None = None, at: datetime = WRITTEN_AT) -> Facts:
-    """The facts of a report that is written a few hours after the newest event."""
+    """Return the facts of a report that is written a few hours after the newest event."""
     return collecting.collect(run, at, durations)
 
 
 def said(facts: Facts) -> str:
-    """All warnings."""
+    """Return all warnings."""
     return "\n".join(notice.text for notice in facts.warnings)
 
 
 @pytest.fixture(scope="module")
 def homes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Homes with the small world's run as it is before its pool, and as a finished night; made once, to be copied."""
+    """Provide homes with the small world's run as it is before its candidates, and as a finished night; made once, to be copied."""
     made = {name: tmp_path_factory.mktemp(name) for name in ("begun", "finished")}
     for name, folder in made.items():
         with pytest.MonkeyPatch.context() as patch:
@@ -209,14 +209,14 @@ def homes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def small_run(home: Path, homes: dict[str, Path]) -> Run:
-    """The run before its pool."""
+    """Provide the run before its candidates."""
     shutil.copytree(homes["begun"], home, dirs_exist_ok=True)
     return Run.open("small")
 
 
 @pytest.fixture
 def night(home: Path, homes: dict[str, Path]) -> Run:
-    """The run of a whole night, not published."""
+    """Provide the run of a whole night, not published."""
     shutil.copytree(homes["finished"], home, dirs_exist_ok=True)
     return Run.open("small")
 

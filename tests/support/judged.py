@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_array
 
-from hybridrec.candidates.pool import Pool
+from hybridrec.candidates.candidate_set import CandidateSet
 from hybridrec.evaluation.judged_lists import Catalogue
 
 
 class Fixed:
-    """A strategy that scores by one column of the pool."""
+    """A strategy that scores by one column of the candidates."""
 
     def __init__(self, column: str) -> None:
         self.column = column
 
-    def score(self, pool: Pool) -> np.ndarray:
-        return pool.features[self.column]
+    def score(self, candidates: CandidateSet) -> np.ndarray:
+        return candidates.features[self.column]
 
 
 def catalogue(n_users_of_item: list[float]) -> Catalogue:
-    """A catalogue of items that are all about one thing."""
+    """Return a catalogue of items that are all about one thing."""
     return Catalogue(np.array(n_users_of_item), 2, csr_array(np.ones((len(n_users_of_item), 1), dtype=np.float32)))

@@ -22,7 +22,7 @@ from tests.support import nightly
 from tests.support.scheduler import NIGHT
 
 N_USERS = 943
-SAMPLED = ("build_features", "train_model.als.rank", "generate_candidates.final", "evaluate", "publish_table")
+SAMPLED = ("build_features", "train_model.als.ranker", "generate_candidates.full", "evaluate", "publish_table")
 ALWAYS = ("open_run", "start_spark", "rank_candidates", "apply_rules", "check_output", "publish_table", "stop_spark")
 
 
@@ -60,9 +60,9 @@ class Poller:
 
 
 def kill_points(folder: Path) -> dict[str, list[float]]:
-    """Seconds after which to kill each task: points spread over the night, the publish step at four of them.
+    """Return seconds after which to kill each task: points spread over the night, the publish step at four of them.
 
-    Of a task's own seconds: under the scheduler it also waited for the tasks beside it, most of all for Spark, which they share.
+    The share is that of a task's own seconds: under the scheduler it also waited for others, most of all for the shared Spark.
     """
     seconds = {
         f"{record.job}.{record.part}".rstrip("."): min(record.wall_seconds, record.cpu_seconds + record.spark_seconds * 0.6)
@@ -70,7 +70,7 @@ def kill_points(folder: Path) -> dict[str, list[float]]:
     }
     shares = np.random.default_rng(3).uniform(0.3, 0.8, size=len(seconds)).tolist()
     fits = sorted(name for name in seconds if name.startswith("train_model"))
-    passed_over = {"stop_spark", "start_spark", "generate_candidates.eval", *fits[1::4]}
+    passed_over = {"stop_spark", "start_spark", "generate_candidates.holdout", *fits[1::4]}
     points = {name: [share * seconds[name]] for name, share in zip(seconds, shares, strict=True) if name not in passed_over}
     points["publish_table"] = [share * seconds["publish_table"] for share in (0.45, 0.55, 0.65, 0.75)]
     return points

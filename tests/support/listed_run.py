@@ -23,7 +23,7 @@ NO_ROWS = {7, 58}  # users whom no source reached
 
 
 def ranked_rows() -> pa.Table:
-    """Random lists, some of them over seen or unavailable items: only the rules keep those out."""
+    """Return random lists, some of them over seen or unavailable items: only the rules keep those out."""
     rng = np.random.default_rng(1)
     rows = []
     for user in sorted(set(range(N_USERS)) - NO_ROWS):
@@ -39,8 +39,8 @@ def ranked_rows() -> pa.Table:
 def add_ranked(run: Run) -> Run:
     """Fit the models that know similar items, and write model_ranked."""
     for model in ("item_knn", "content_attributes"):
-        with run.staged(f"models/{model}", "final") as folder:
-            fits.fit_model(model, fits.training_data(run, "final", model), {}, folder)
+        with run.staged(f"models/{model}", "full") as folder:
+            fits.fit_model(model, fits.training_data(run, "full", model), {}, folder)
     run.write("model_ranked", ranked_rows())
     return run
 
@@ -54,14 +54,14 @@ def add_lists(run: Run) -> Run:
         run.write("out_recommendations", make_lists(users, run.read("model_ranked"), inputs))
     items = read_items(run)
     run.write("out_similar_items", similar_items(found, items, run.config.k))
-    run.write("out_popular_items", popular_items(popularity(run.read("model_item_features", "final"), len(items)), items))
+    run.write("out_popular_items", popular_items(popularity(run.read("model_item_features", "full"), len(items)), items))
     run.write("out_items", run.read("model_items", columns=["item_id", "title", "categories", "is_available"]))
     return run
 
 
 @pytest.fixture(scope="session")
 def ranked_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with the small world's run taken on to model_ranked; made once, to be copied."""
+    """Provide a home with the small world's run taken on to model_ranked; made once, to be copied."""
     folder = tmp_path_factory.mktemp("ranked_home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HYBRIDREC_HOME", str(folder))
@@ -71,14 +71,14 @@ def ranked_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def ranked_run(home: Path, ranked_home: Path) -> Run:
-    """The small world's run with the models that know similar items, and model_ranked of 15 rows for all users but NO_ROWS."""
+    """Provide the small world's run with the models that know similar items, and model_ranked of 15 rows for all users but NO_ROWS."""
     shutil.copytree(ranked_home, home, dirs_exist_ok=True)
     return Run.open("small")
 
 
 @pytest.fixture(scope="session")
 def listed_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with the small world's run taken on to its lists; made once, to be copied."""
+    """Provide a home with the small world's run taken on to its lists; made once, to be copied."""
     folder = tmp_path_factory.mktemp("listed_home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HYBRIDREC_HOME", str(folder))
@@ -88,6 +88,6 @@ def listed_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def listed(home: Path, listed_home: Path) -> Run:
-    """The small world's run with all its published tables."""
+    """Provide the small world's run with all its published tables."""
     shutil.copytree(listed_home, home, dirs_exist_ok=True)
     return Run.open("small")

@@ -14,7 +14,7 @@ AS_OF = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 def context(categories: list[list[str]], k: int = 4, seen: dict[int, list[int]] | None = None, **columns: object) -> RuleContext:
-    """A context whose items have the given categories; users are those of `seen`, vectors are one-hot by main category."""
+    """Return a context whose items have the given categories; users are those of `seen`, vectors are one-hot by main category."""
     n_items = len(categories)
     values: dict[str, object] = {
         "item_idx": np.arange(n_items, dtype=np.int32),
@@ -35,7 +35,7 @@ def context(categories: list[list[str]], k: int = 4, seen: dict[int, list[int]] 
 
 
 def ranked(lists: dict[int, dict[int, float]]) -> pd.DataFrame:
-    """user -> {item: score} as a frame in the order that rules get."""
+    """Return user -> {item: score} as a frame in the order that rules get."""
     rows = [(user, item, score) for user, scores in lists.items() for item, score in scores.items()]
     frame = pd.DataFrame(rows, columns=["user_idx", "item_idx", "score"]).astype(
         {"user_idx": np.int32, "item_idx": np.int32, "score": float}
@@ -44,13 +44,13 @@ def ranked(lists: dict[int, dict[int, float]]) -> pd.DataFrame:
 
 
 def items_of(frame: pd.DataFrame, user: int = 0) -> list[int]:
-    """A user's items, best first."""
+    """Return a user's items, best first."""
     own = frame[frame.user_idx == user].sort_values(["score", "item_idx"], ascending=[False, True])
     return [int(item) for item in own.item_idx]
 
 
 def random_world(seed: int, n_users: int = 7, n_items: int = 40) -> tuple[pd.DataFrame, RuleContext]:
-    """Lists of random length over random items: negative scores, ties, users without rows, items without category."""
+    """Return lists of random length over random items: negative scores, ties, users without rows, items without category."""
     rng = np.random.default_rng(seed)
     names = ["Action", "Drama", "Comedy"]
     categories = [[names[c]] if c < 3 else [] for c in rng.integers(0, 4, n_items)]

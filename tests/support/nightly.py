@@ -1,4 +1,4 @@
-"""Runs the DAGs' jobs without a scheduler: one after the other, or killed somewhere and run again."""
+"""Runs the DAGs' jobs without a scheduler: in sequence, or killed somewhere and run again."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def run_killed(step: Step, home: Path, after_seconds: float) -> bool:
 
 @dataclass(frozen=True)
 class ByHand:
-    """Runs of DAGs without a scheduler: all jobs but those left out, one after the other, on one Spark server."""
+    """Runs of DAGs without a scheduler: all jobs but those left out, in sequence, on one Spark server."""
 
     run_id: str
     params: dict[str, object]
@@ -77,5 +77,5 @@ class ByHand:
 
 
 def tail(step: Step, home: Path) -> str:
-    """The last lines that a step has printed."""
+    """Return the last lines that a step has printed."""
     return "\n".join((home / "logs" / f"{step.task}.log").read_text().splitlines()[-15:])

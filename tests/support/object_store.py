@@ -32,7 +32,7 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "only-on-t
 
 @contextmanager
 def server() -> Iterator[dict[str, str]]:
-    """What a client's environment needs to find a running server; it forgets all at the end."""
+    """Start a server; yields the environment that a client needs and deletes all data at the end."""
     folder = Path(tempfile.mkdtemp(prefix="objects_"))
     names = [f"{part}.port{kind}" for part in ("master", "volume", "filer", "s3", "admin") for kind in ("", ".grpc")]
     ports = dict(zip(names, free_ports(len(names)), strict=True))
@@ -82,7 +82,7 @@ class KeptAsFiles(localbucket.S3Handler):  # type: ignore[misc]
 
 @contextmanager
 def server_over(folder: Path) -> Iterator[dict[str, str]]:
-    """The same of a server that keeps each bucket as a folder, each object as a file, and asks nobody who he is."""
+    """Start a server that keeps buckets as folders and objects as files, and asks for no key."""
     handler = type("Handler", (KeptAsFiles,), {"data_root": folder.resolve()})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as listener:
         threading.Thread(target=listener.serve_forever, daemon=True).start()
@@ -93,7 +93,7 @@ def server_over(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def free_ports(n: int) -> list[int]:
-    """Ports that nobody listens on."""
+    """Return unused ports."""
     probes = [socket.socket() for _ in range(n)]
     for probe in probes:
         probe.bind(("127.0.0.1", 0))
@@ -104,7 +104,7 @@ def free_ports(n: int) -> list[int]:
 
 
 def client(endpoint: str) -> S3FileSystem:
-    """A client of a server that may make buckets."""
+    """Return a client of a server that may make buckets."""
     from pyarrow.fs import S3FileSystem
 
     key, secret, region = CREDENTIALS.values()
@@ -127,14 +127,14 @@ def wait_until_it_answers(process: subprocess.Popen[bytes], endpoint: str, log: 
 
 @pytest.fixture(scope="session")
 def object_server() -> Iterator[dict[str, str]]:
-    """One server for all tests."""
+    """Provide one server for all tests."""
     with server() as environment:
         yield environment
 
 
 @pytest.fixture
 def object_storage(object_server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
-    """Address that HYBRIDREC_STORAGE names from now on, with nothing there yet."""
+    """Provide address that HYBRIDREC_STORAGE names from now on, with nothing there yet."""
     return use(object_server, monkeypatch)
 
 
@@ -148,7 +148,7 @@ def use(environment: dict[str, str], patch: pytest.MonkeyPatch) -> str:
 
 
 def objects(address: str) -> list[str]:
-    """Names of all objects below an address, as a client that knows nothing of this project sees them."""
+    """List the names of all objects below an address, as a client that knows nothing of this project sees them."""
     import boto3
 
     bucket, _, prefix = address.removeprefix("s3://").partition("/")

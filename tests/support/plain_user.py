@@ -12,7 +12,7 @@ NOBODY = 65534
 
 @contextmanager
 def as_a_plain_user(folder: Path) -> Iterator[None]:
-    """Be somebody else while the block lasts, who may enter the folder; whoever is no root stays who they are."""
+    """Be another user while the block lasts, who may enter the folder; without root rights the user stays the same."""
     if os.geteuid() != 0:
         yield
         return

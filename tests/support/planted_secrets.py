@@ -25,7 +25,7 @@ ENVIRONMENT = PLANTED | {
 
 
 def leaks(folder: Path, secrets: Mapping[str, str]) -> list[str]:
-    """ "name in place" for each secret that a file below the folder holds, as it is or in base 64, compressed or not."""
+    """Return  "name in place" for each secret that a file below the folder holds, as it is or in base 64, compressed or not."""
     forms = {name: [secret.encode(), *_base64_forms(secret)] for name, secret in secrets.items()}
     found = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()):
@@ -38,7 +38,7 @@ def leaks(folder: Path, secrets: Mapping[str, str]) -> list[str]:
 
 
 def _base64_forms(secret: str) -> Iterator[bytes]:
-    """What of a text in base 64 depends on the secret alone, for each of its three places among the bytes before it."""
+    """Yield the parts of a base-64 text that depend on the secret alone, for each of its three offsets."""
     for before in range(3):
         encoded = base64.b64encode(b"x" * before + secret.encode())
         yield encoded[4 if before else 0 : len(encoded) - 4]

@@ -14,7 +14,7 @@ AS_OF = datetime(2026, 4, 11, tzinfo=UTC)
 
 
 def publication(version: str, **changes: object) -> Publication:
-    """A publication as publish_table makes it, before staging."""
+    """Return a publication as publish_table makes it, before staging."""
     values: dict[str, object] = {
         "version": version,
         "run_id": f"run-{version}",
@@ -32,7 +32,7 @@ def publication(version: str, **changes: object) -> Publication:
 
 
 def rows(name: str, mark: str, n_users: int = 50, k: int = 5) -> pa.Table:
-    """Rows of a published table; `mark` is in every row, so that a mixture of two versions shows."""
+    """Return rows of a published table; `mark` is in every row, so that a mixture of two versions shows."""
     ids = [f"i{n:03d}" for n in range(k + 3)]
     if name == "recommendations":
         columns = {
@@ -60,7 +60,7 @@ def rows(name: str, mark: str, n_users: int = 50, k: int = 5) -> pa.Table:
 
 
 def tables(mark: str, n_users: int = 50, batch_rows: int = 20) -> dict[str, Iterable[pa.RecordBatch]]:
-    """All published tables as batches."""
+    """Return all published tables as batches."""
     return {name: rows(name, mark, n_users).to_batches(batch_rows) for name in PUBLISHED}
 
 

@@ -31,22 +31,22 @@ ELSEWHERE = {
     r"make bench": "tests/integration/benchmarks, with small data",
     r"(\S+=\S+ )*make run SOURCE=": "tests/integration/nights and tests/system/cluster, which run nights on other sources",
     r"\S*python -m jobs\.benchmark ": "tests/unit/offline and tests/unit/docs, which parse the line",
-    r"git clone ": "whoever has this file",
+    r"git clone ": "a reader of this file has done so",
 }
 
 
 def known(command: Command) -> bool:
-    """Whether something tries the command, as said above."""
+    """Return whether something tries the command, as said above."""
     return bool(ON_A_HOME.match(command.line) or WHOLE_NIGHT.match(command.line) or any(re.match(how, command.line) for how in ELSEWHERE))
 
 
 def whole_night() -> list[Command]:
-    """The commands that run a night."""
+    """Return the commands that run a night."""
     return [command for command in commands(README) if WHOLE_NIGHT.match(command.line)]
 
 
 def run(line: str, home: Path, **own: str) -> str:
-    """What a command prints; it must succeed. Its home is another than the page's `var`."""
+    """Return what a command prints; it must succeed. Its home is another than the page's `var`."""
     line = line.replace(".venv/bin/python", sys.executable)
     done = subprocess.run(["bash", "-c", line], cwd=ROOT, env=_environment(home) | own, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{line}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
@@ -59,7 +59,7 @@ def _environment(home: Path) -> dict[str, str]:
 
 
 def differences(home: Path, same_night: bool) -> list[str]:
-    """Run all commands and queries that need a home with a published night; what is not as the page shows it.
+    """Run all commands and queries that need a home with a published night; return each difference from the page.
 
     same_night: that of `make run`. After another one the places of its lists are compared by their numbers only.
     """
@@ -81,14 +81,14 @@ def differences(home: Path, same_night: bool) -> list[str]:
 
 
 def _outline(text: str) -> str:
-    """The text without what depends on the models: places of a list by their numbers, values of JSON by their names."""
+    """Return the text without what depends on the models: places of a list by their numbers, values of JSON by their names."""
     rows = [re.sub(r"^(\s*\d+)\s.*", r"\1", row) for row in text.splitlines()]
     return re.sub(r'(?<=[:\[,])\s*"(?:[^"\\]|\\.)*"(?!\s*:)', '"#"', "\n".join(rows))
 
 
 @contextmanager
 def served(home: Path) -> Iterator[int]:
-    """Port of the service that the page's command starts, while the block lasts."""
+    """Start the service by the page's command while the block lasts; yields its port."""
     (line,) = [command.line for command in commands(README) if command.line.startswith("make serve")]
     port, environment = free_port(), _environment(home)
     with subprocess.Popen(
@@ -108,7 +108,7 @@ def served(home: Path) -> Iterator[int]:
 
 
 def _ask(line: str, port: int) -> str:
-    """What curl would print."""
+    """Return what curl would print."""
     (address,) = re.findall(r"127\.0\.0\.1:8100[^'\" ]*|localhost:8100[^'\" ]*", line)
     try:
         with urllib.request.urlopen(f"http://{address.replace('8100', str(port))}", timeout=30) as answer:

@@ -11,7 +11,7 @@ from hybridrec_local.process import flag_arguments
 
 
 def rendered(dag: DAG) -> str:
-    """The DAG's options, then its tasks in topological order; members of extension folders are left out."""
+    """Return the DAG's options, then its tasks in topological order; extensions are left out."""
     head = [
         f"dag {dag.dag_id}",
         f"  schedule: {getattr(dag.timetable, 'expression', 'by hand')}",

@@ -16,7 +16,7 @@ NOW = AS_OF + timedelta(hours=6)
 
 
 def add_run(home: Path, run_id: str, outcome: str = "", failed_in: str = "", figure: str = "") -> None:
-    """A run's folder, with a report's summary if it has an outcome."""
+    """Return a run's folder, with a report's summary if it has an outcome."""
     folder = home / "runs" / run_id
     store.write_json(folder / "run.json", {"source": "small", "as_of": "2026-04-11T00:00:00+00:00"})
     if outcome:
@@ -44,7 +44,7 @@ def states(found: RunList) -> dict[str, str]:
 
 
 def fill(home: Path, target: Target) -> None:
-    """Runs of every kind; the target keeps three of four versions."""
+    """Return runs of every kind; the target keeps three of four versions."""
     for number, run_id in enumerate(("oldest", "older", "newer", "newest")):
         add_run(home, run_id, "published", figure="+0.0100 (+0.0050 to +0.0150)")
         add_version(target, f"v{number}", run_id)

@@ -51,7 +51,7 @@ NIGHT: dict[str, Any] = {"source": "movielens_100k", "k": 10, "models": list(MOD
 
 @pytest.fixture(scope="session")
 def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An AIRFLOW_HOME that is set before Airflow is imported: importing it writes there."""
+    """Provide an AIRFLOW_HOME that is set before Airflow is imported: importing it writes there."""
     folder = tmp_path_factory.mktemp("airflow")
     os.environ |= {
         "AIRFLOW_HOME": str(folder),
@@ -76,7 +76,7 @@ class Dags:
         return run_id
 
     def wait_for(self, dag_id: str, run_id: str) -> str:
-        """State of a run once it has ended."""
+        """Return the state of a run once it has ended."""
         deadline = time.monotonic() + RUN_SECONDS
         while (state := self.api.state(dag_id, run_id)) not in ("success", "failed"):
             assert time.monotonic() < deadline, f"{dag_id} has not ended after {RUN_SECONDS:.0f} s"
@@ -84,20 +84,20 @@ class Dags:
         return state
 
     def failures(self, dag_id: str, run_id: str) -> str:
-        """The ends of the logs of the tasks that failed."""
+        """Return the ends of the logs of the tasks that failed."""
         failed = [task for task in self.api.tasks(dag_id, run_id) if task.state == "failed"]
         return "\n".join(f"{task.label}: " + "\n".join(self.api.log(dag_id, run_id, task)[-15:]) for task in failed)
 
     def is_running(self, dag_id: str, run_id: str, task_id: str) -> bool:
-        """Whether a task is at work, a mapped one in any of its instances."""
+        """Return whether a task is at work, a mapped one in any of its instances."""
         return ("running", task_id) in {(task.state, task.task_id) for task in self.api.tasks(dag_id, run_id)}
 
     def states(self, dag_id: str, run_id: str) -> dict[str, str]:
-        """State of each task by label."""
+        """Return the state of each task by label."""
         return {task.label: task.state for task in self.api.tasks(dag_id, run_id)}
 
     def asked(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
-        """What a task that waits for a person shows, once it does."""
+        """Return the question of a task that waits for a person, once it does."""
         self.wait_until(lambda: self.states(dag_id, run_id).get(task_id) == "awaiting_input", f"{task_id} does not ask")
         # A person reads first. Airflow takes an answer that comes before its executor has told of the task's end for a fault.
         time.sleep(5)
@@ -125,7 +125,7 @@ class Dags:
         return f"{self.api._run_path(dag_id, run_id)}/taskInstances/{task_id}/-1/hitlDetails"
 
     def file_safe(self, run_id: str) -> str:
-        """Id of the run on storage."""
+        """Return the id of the run on storage."""
         return run_id.replace(":", "-").replace("+", "-").replace("~", "-")
 
 
@@ -137,11 +137,11 @@ class Stack(Dags):
     rights: dict[Path, int] = field(default_factory=dict)
 
     def airflow(self, *arguments: str, **own: str) -> str:
-        """What Airflow's own command says, run as this installation's."""
+        """Run Airflow's own command for this installation and return its output."""
         return self._python(["-m", "airflow", *arguments], own)
 
     def scheduled_run(self, dag_id: str, slot: datetime, **form: object) -> str:
-        """A run as the scheduler makes one when its slot has come, which a test cannot wait for; returns its id."""
+        """Return a run as the scheduler makes one when its slot has come, which a test cannot wait for; returns its id."""
         return self._python(["-c", SCHEDULED_RUN, dag_id, slot.isoformat(), json.dumps(form)], {}).splitlines()[-1]
 
     def backfill(self, dag_id: str, first: str, last: str, **form: object) -> None:
@@ -159,7 +159,7 @@ class Stack(Dags):
 
     @contextmanager
     def _schedule(self) -> Iterator[None]:
-        """The DAGs with their slots, as they are outside tests: Airflow backfills nothing else. Paused, so that no slot starts."""
+        """Give the DAGs their slots as outside tests, because Airflow backfills no others. Paused, so that no slot starts."""
         for dag_id in DAILY:
             self.api.pause(dag_id, True)
         self.airflow("dags", "reserialize", HYBRIDREC_SCHEDULE="on")
@@ -179,14 +179,14 @@ class Stack(Dags):
         return done.stdout
 
     def published(self, query: str) -> list[tuple[Any, ...]]:
-        """Rows of the published database."""
+        """Return rows of the published database."""
         with sqlite3.connect(f"file:{self.installation.settings.published}/recommendations.db?mode=ro", uri=True) as connection:
             return connection.execute(query).fetchall()
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, airflow_home: Path) -> Iterator[Stack]:
-    """All services up on free ports; the environment of other tests stays as it is."""
+    """Provide all services up on free ports; the environment of other tests stays as it is."""
     from hybridrec_local import dag_run, services
     from hybridrec_local.installation import Installation
 
@@ -222,7 +222,7 @@ def first_night(stack: Stack) -> str:
 
 @pytest.fixture(scope="module")
 def night_home(stack: Stack, first_night: str) -> Iterator[Path]:
-    """The home folder in which the real scheduler has run the first night, as this process's."""
+    """Provide the home folder in which the real scheduler has run the first night, as this process's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HYBRIDREC_HOME", str(stack.installation.settings.home))
         yield stack.installation.settings.home
@@ -230,7 +230,7 @@ def night_home(stack: Stack, first_night: str) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def undisturbed(night_home: Path, stack: Stack, first_night: str) -> Run:
-    """The run of the first night."""
+    """Provide the run of the first night."""
     from hybridrec.runs.run import Run
 
     return Run.open(stack.file_safe(first_night))

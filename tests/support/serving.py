@@ -100,7 +100,7 @@ LOCKS = {
 
 @contextmanager
 def locked(path: Path, how: str) -> Iterator[None]:
-    """Another process holds the file."""
+    """Lock the file by another process."""
     code = f"import fcntl, sqlite3, sys; path = {str(path)!r}; {LOCKS[how]}; print('held', flush=True); sys.stdin.read()"
     holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert holder.stdout and holder.stdin
@@ -119,7 +119,7 @@ def free_port() -> int:
 
 @contextmanager
 def started(*options: str, access_log: IO[bytes] | int = subprocess.PIPE) -> Iterator[tuple[subprocess.Popen[bytes], Client]]:
-    """The service as a process that answers. access_log: where it goes; a pipe that nobody reads holds only a few hundred lines."""
+    """Provide the service as a process that answers. access_log: where it goes; an unread pipe holds only a few hundred lines."""
     port = free_port()
     command = [sys.executable, "-m", "hybridrec.service", "--port", str(port), *options]
     process = subprocess.Popen(command, env=dict(os.environ), stdout=access_log, stderr=subprocess.PIPE)

@@ -23,7 +23,7 @@ BESIDE_PEERS = {
 
 
 def claims(name: str, *flags: str) -> list[Claim]:
-    """What a benchmark claims at its end."""
+    """Return what a benchmark claims at its end."""
     command = [sys.executable, "-m", f"benchmarks.{name}", *flags]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return everything.Part("", "", done.stdout).claims

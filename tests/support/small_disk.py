@@ -13,7 +13,7 @@ import pytest
 
 @contextmanager
 def mounted(folder: Path, mib: int) -> Iterator[Path]:
-    """The folder as a disk of its own while the block runs; only root may make one, so others skip the test."""
+    """Mount the folder as a separate disk while the block runs; only root may, so others skip the test."""
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", str(folder)], capture_output=True, check=False)
     if done.returncode:
         pytest.skip("this user may not mount a small disk")
@@ -24,7 +24,7 @@ def mounted(folder: Path, mib: int) -> Iterator[Path]:
 
 
 def fill(disk: Path) -> None:
-    """Until not a byte more fits."""
+    """Fill the disk to the last byte."""
     with (disk / "filler").open("ab", buffering=0) as filler:
         try:
             while True:

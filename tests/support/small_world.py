@@ -2,8 +2,8 @@
 
 60 users and 40 items in two taste groups: users u00..u29 choose among items i00..i19, the others among i20..i39.
 Item i39 is in the catalogue and has no event; i38 is out of stock; users u58 and u59 have no event. Every user
-with events has some before the rank fold's cut, some between the cuts and some after the eval fold's cut, apart
-from u29, who appears only after the eval fold's cut. The pandas arithmetic here is a second implementation that
+with events has some before the ranker split's cut, some between the cuts and some after the holdout split's cut, apart
+from u29, who appears only after the holdout split's cut. The pandas arithmetic here is a second implementation that
 the Spark jobs are checked against.
 """
 
@@ -20,18 +20,18 @@ from hybridrec.base.config import Config
 from hybridrec.base.settings import Settings
 from hybridrec.evaluation import leaks
 from hybridrec.metrics.labels import load_labels, sample_users
-from hybridrec.runs.run import Fold, Input, Run, RunManifest
+from hybridrec.runs.run import Input, Run, RunManifest, Split
 from hybridrec.storage import store
 from hybridrec.tables import table
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 AS_OF = START + timedelta(days=100)
-CUTS = {"rank": START + timedelta(days=60), "eval": START + timedelta(days=80), "final": AS_OF}
+CUTS = {"ranker": START + timedelta(days=60), "holdout": START + timedelta(days=80), "full": AS_OF}
 N_USERS, N_ITEMS, GROUP = 60, 40, 20
 
 
 def events() -> pd.DataFrame:
-    """user_id, item_id, event_type, event_at: one event a pair, popular items are the low numbers of each group."""
+    """Return user_id, item_id, event_type, event_at: one event a pair, popular items are the low numbers of each group."""
     rng = np.random.default_rng(7)
     rows = []
     for user in range(N_USERS - 2):
@@ -49,7 +49,7 @@ def events() -> pd.DataFrame:
 
 
 def items() -> pd.DataFrame:
-    """The catalogue in the columns of core_items."""
+    """Return the catalogue in the columns of core_items."""
     numbers = range(N_ITEMS)
     return pd.DataFrame(
         {
@@ -68,7 +68,7 @@ def items() -> pd.DataFrame:
 
 
 def users() -> pd.DataFrame:
-    """The users in the columns of core_users."""
+    """Return the users in the columns of core_users."""
     numbers = range(N_USERS)
     return pd.DataFrame(
         {
@@ -86,16 +86,16 @@ MODELS = ("als", "content_attributes", "item_knn", "popularity", "recent_popular
 
 
 def make_run(run_id: str = "small", config: Config | None = None, models: tuple[str, ...] = MODELS) -> Run:
-    """A committed run with model_users, model_items, model_interactions, model_labels and the features."""
+    """Return a committed run with model_users, model_items, model_interactions, model_labels and the features."""
     settings = Settings.from_env()
-    folds = {
-        "rank": Fold("rank", CUTS["rank"], CUTS["eval"]),
-        "eval": Fold("eval", CUTS["eval"], AS_OF),
-        "final": Fold("final", AS_OF, None),
+    splits = {
+        "ranker": Split("ranker", CUTS["ranker"], CUTS["holdout"]),
+        "holdout": Split("holdout", CUTS["holdout"], AS_OF),
+        "full": Split("full", AS_OF, None),
     }
     inputs: dict[str, Input] = {}
     manifest = RunManifest(
-        run_id, "small", AS_OF, models, True, "test", folds, inputs, config or Config(k=10, pool_k=20, bootstrap_samples=200)
+        run_id, "small", AS_OF, models, True, "test", splits, inputs, config or Config(k=10, pool_k=20, bootstrap_samples=200)
     )
     run = Run.create(manifest, settings)
     write_tables(run)
@@ -103,62 +103,62 @@ def make_run(run_id: str = "small", config: Config | None = None, models: tuple[
 
 
 def write_tables(run: Run) -> None:
-    """What build_interactions and build_features would write of this world, for the folds that the run has."""
+    """Write the tables of build_interactions and build_features for this world and the run's splits."""
     run.write("model_users", pa.Table.from_pandas(users().drop(columns="joined_at").reset_index(names="user_idx"), preserve_index=False))
     first = items().item_id.map(events().groupby("item_id").event_at.min())
     catalogue = items().assign(first_event_at=first, learnt_categories=items().categories)
     run.write("model_items", pa.Table.from_pandas(catalogue.reset_index(names="item_idx"), preserve_index=False))
-    for name in run.folds:
-        _write_fold(run, run.fold(name))
+    for name in run.splits:
+        _write_split(run, run.split(name))
 
 
-def _write_fold(run: Run, fold: Fold) -> None:
-    pairs = interactions(fold, run.config)
-    run.write("model_interactions", pa.Table.from_pandas(pairs, preserve_index=False), fold.name)
-    run.write("model_user_features", pa.Table.from_pandas(user_features(fold), preserve_index=False), fold.name)
-    run.write("model_item_features", pa.Table.from_pandas(item_features(fold), preserve_index=False), fold.name)
-    if fold.label_end is not None:
-        run.write("model_labels", pa.Table.from_pandas(labels(fold, run.config), preserve_index=False), fold.name)
-        _write_recomputed(run, fold, pairs)
+def _write_split(run: Run, split: Split) -> None:
+    pairs = interactions(split, run.config)
+    run.write("model_interactions", pa.Table.from_pandas(pairs, preserve_index=False), split.name)
+    run.write("model_user_features", pa.Table.from_pandas(user_features(split), preserve_index=False), split.name)
+    run.write("model_item_features", pa.Table.from_pandas(item_features(split), preserve_index=False), split.name)
+    if split.label_end is not None:
+        run.write("model_labels", pa.Table.from_pandas(labels(split, run.config), preserve_index=False), split.name)
+        _write_recomputed(run, split, pairs)
 
 
-def _write_recomputed(run: Run, fold: Fold, pairs: pd.DataFrame) -> None:
-    """What build_features leaves for the leak alarms: the features of sampled users and of the items they had."""
-    users = sample_users(load_labels(run, fold.name), leaks.RECOMPUTED_USERS, run.config.seed)
-    of_users, of_items, known = user_features(fold), item_features(fold), pairs.item_idx[pairs.user_idx.isin(users)]
+def _write_recomputed(run: Run, split: Split, pairs: pd.DataFrame) -> None:
+    """Write the features of sampled users and their items, which build_features leaves for the leak alarms."""
+    users = sample_users(load_labels(run, split.name), leaks.RECOMPUTED_USERS, run.config.seed)
+    of_users, of_items, known = user_features(split), item_features(split), pairs.item_idx[pairs.user_idx.isin(users)]
     kept = {"user": of_users[of_users.user_idx.isin(users)], "item": of_items[of_items.item_idx.isin(known)]}
-    with run.staged(leaks.RECOMPUTED, fold.name) as folder:
+    with run.staged(leaks.RECOMPUTED, split.name) as folder:
         for kind, rows in kept.items():
             rows.to_parquet(folder / f"{kind}.parquet", index=False)
 
 
 def numbered_events() -> pd.DataFrame:
-    """Events with user_idx and item_idx."""
+    """Return events with user_idx and item_idx."""
     rows = events()
     rows["user_idx"] = rows.user_id.str[1:].astype(np.int32)
     rows["item_idx"] = rows.item_id.str[1:].astype(np.int32)
     return rows
 
 
-def interactions(fold: Fold, config: Config) -> pd.DataFrame:
-    """model_interactions of a fold."""
-    seen = numbered_events().query("event_at < @fold.cut")
-    age_days = (fold.cut - seen.event_at).dt.total_seconds() / 86_400
+def interactions(split: Split, config: Config) -> pd.DataFrame:
+    """Return model_interactions of a split."""
+    seen = numbered_events().query("event_at < @split.cut")
+    age_days = (split.cut - seen.event_at).dt.total_seconds() / 86_400
     seen = seen.assign(weight=config.event_weights["purchase"] * 0.5 ** (age_days / config.half_life_days))
     grouped = seen.groupby(["user_idx", "item_idx"])
     return grouped.agg(weight=("weight", "sum"), n_events=("weight", "size"), last_event_at=("event_at", "max")).reset_index()
 
 
-def labels(fold: Fold, config: Config) -> pd.DataFrame:
-    """model_labels of a fold; every pair of this world occurs once, so none is in the history."""
-    rows = numbered_events().query("event_at >= @fold.cut and event_at < @fold.label_end")
+def labels(split: Split, config: Config) -> pd.DataFrame:
+    """Return model_labels of a split; every pair of this world occurs once, so none is in the history."""
+    rows = numbered_events().query("event_at >= @split.cut and event_at < @split.label_end")
     rows = rows.assign(gain=np.float32(config.event_weights["purchase"]), position=pd.array([pd.NA] * len(rows), "Int32"))
     return rows[["user_idx", "item_idx", "gain", "position"]]
 
 
-def user_features(fold: Fold) -> pd.DataFrame:
-    """model_user_features of a fold."""
-    seen = numbered_events().query("event_at < @fold.cut")
+def user_features(split: Split) -> pd.DataFrame:
+    """Return model_user_features of a split."""
+    seen = numbered_events().query("event_at < @split.cut")
     log_popularity = np.log1p(seen.groupby("item_idx").user_idx.transform("nunique"))
     grouped = with_habits(seen).assign(log_popularity=log_popularity).groupby("user_idx")
     first, last = grouped.event_at.min(), grouped.event_at.max()
@@ -166,7 +166,7 @@ def user_features(fold: Fold) -> pd.DataFrame:
         {
             "user_n_items": grouped.item_idx.nunique(),
             "user_n_events": grouped.size(),
-            "user_recency_days": (fold.cut - last).dt.total_seconds() / 86_400,
+            "user_recency_days": (split.cut - last).dt.total_seconds() / 86_400,
             "user_span_days": (last - first).dt.total_seconds() / 86_400,
             "user_mean_log_popularity": grouped.log_popularity.mean(),
             "user_weekend_share": grouped.weekend.mean(),
@@ -176,10 +176,10 @@ def user_features(fold: Fold) -> pd.DataFrame:
     ).reset_index()
 
 
-def item_features(fold: Fold) -> pd.DataFrame:
-    """model_item_features of a fold."""
-    seen = numbered_events().query("event_at < @fold.cut")
-    age_days = (fold.cut - seen.event_at).dt.total_seconds() / 86_400
+def item_features(split: Split) -> pd.DataFrame:
+    """Return model_item_features of a split."""
+    seen = numbered_events().query("event_at < @split.cut")
+    age_days = (split.cut - seen.event_at).dt.total_seconds() / 86_400
     windows = {"quarter": age_days <= 90, "recent": age_days <= 30, "week": age_days <= 7}
     grouped = with_habits(seen).assign(age_days=age_days, **windows).groupby("item_idx")
     return pd.DataFrame(
@@ -199,7 +199,7 @@ def item_features(fold: Fold) -> pd.DataFrame:
 
 
 def with_habits(seen: pd.DataFrame) -> pd.DataFrame:
-    """Whether each event is on a week-end or in the evening; no event of this world has a device."""
+    """Return whether each event is on a week-end or in the evening; no event of this world has a device."""
     hour = seen.event_at.dt.hour
     return seen.assign(weekend=seen.event_at.dt.dayofweek >= 5, evening=(hour >= 18) | (hour < 6))
 

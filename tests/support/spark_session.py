@@ -13,14 +13,14 @@ import pytest
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# Of a few rows: to compile a stage, or an expression, takes longer than to interpret it.
+# To compile a stage, or an expression, takes longer than to interpret it for a few rows.
 INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 COMPILED = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
 
 
 @pytest.fixture
 def compiled_stages(spark: SparkSession) -> Iterator[None]:
-    """Stages and expressions as in a job: for many rows it pays to compile them."""
+    """Provide stages and expressions as in a job: for many rows it pays to compile them."""
     for key, value in COMPILED.items():
         spark.conf.set(key, value)
     yield
@@ -30,7 +30,7 @@ def compiled_stages(spark: SparkSession) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """One small local session for the whole run."""
+    """Provide one small local session for the whole run."""
     from pyspark.sql import SparkSession
 
     from hybridrec.execution.spark import CONF, class_archive
@@ -38,7 +38,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     logging.getLogger("py4j").setLevel(logging.WARNING)  # as in a job; its last words come when pytest's streams are closed
     os.environ["PYSPARK_PYTHON"] = sys.executable
     os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
-    java_options = f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:SharedArchiveFile={class_archive()}"  # passed over where there is none
+    java_options = f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:SharedArchiveFile={class_archive()}"  # ignored if the file is missing
     builder = SparkSession.builder.master("local[2]").config("spark.driver.extraJavaOptions", java_options)
     for key, value in CONF.items():
         builder = builder.config(key, value)

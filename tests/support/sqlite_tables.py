@@ -1,4 +1,4 @@
-"""What lies in a SQLite target's file."""
+"""Read the tables in a SQLite target's file."""
 
 from __future__ import annotations
 

@@ -11,5 +11,5 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 def compiled(function: F) -> F:
-    """The function as machine code that releases the GIL, kept on disk beside its source (or under NUMBA_CACHE_DIR)."""
+    """Return the function as machine code that releases the GIL, kept on disk beside its source (or under NUMBA_CACHE_DIR)."""
     return cast(F, njit(nogil=True, cache=True)(function))

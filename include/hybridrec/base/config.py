@@ -18,48 +18,66 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from hybridrec.base import extensions
-from hybridrec.base.errors import BadData, choices
+from hybridrec.base.errors import PermanentError, choices
 
 Options = dict[str, bool | int | float | str]
 T = TypeVar("T")
 NIGHT = "night"  # the group of Config itself
 EVENT_TYPES = ("impression", "view", "click", "add_to_cart", "purchase", "rating")
 WEIGHTS = "event_weights"  # a group below it
-Split = Literal["time", "last_per_user", "random_per_user"]  # what is known of time: a calendar, the order of a user's events, nothing
+SplitMethod = Literal[
+    "time", "last_per_user", "random_per_user"
+]  # what is known of time: a calendar, the order of a user's events, nothing
 
 
 @dataclass(frozen=True)
 class Config:
-    """Options of the night that belong to no single member of an extension folder.
+    """Hold the options of a night that belong to no single extension.
 
-    split: how label folds are held out: time (a calendar), last_per_user (only the order is known), random_per_user (no time at all).
-    k: items a user gets. pool_k: nominees per source and user. pool_size: candidates per user, nominees of the best rank first.
-    rules_depth: ranked items per user that rules choose from.
-    label_share, label_days_max, min_label_events: a fold's label window is the newest share of the events, at most so many
-    days unless they hold too few events; with random_per_user half that share of each user's items.
-    max_label_users: labelled users that a fold keeps.
-    max_position_weight: most that a training label may weigh for lying where lists are rarely looked at; 1: labels are not corrected.
-    half_life_days: an event's weight halves with this age. max_events_per_day: more of one user are a robot's.
-    max_bad_share: of a delivery's rows, robots and repetitions apart, that may be refused; more and the table is bad. Of less than
-    1,000 rows half may be, and half of any number may be events of unknown items; 0: none at all.
-    wait_days: so long events of unknown items wait for the catalogue to learn them. min_kept_share: of the rows that last passed their
-    check a new state must have so many.
-    liked_from: ratings below say that the user had the item, not that they liked it; 0: half of the largest rating in use.
-    max_event_age_days: age of the newest event at landing; 0 allows any, for data sets that do not grow.
-    light_max_items: longest history that counts as light.
-    gate_tolerance: NDCG that a challenger may lose against the champion, as the interval's lower end.
-    min_live_overlap, max_lost_share, min_coverage, max_fallback_share, max_item_share: thresholds on the table before it is published.
-    warn_item_share, warn_concentration, warn_fallback_share, warn_event_age_days: what the report warns of, and publishes all the same: an
-    item in more of the lists; half of all places on so many times fewer items than half of all histories; users with the fallback
-    list; a newest event of this age when the report is written. 0 never warns.
-    keep_versions: published versions that stay for a rollback. valid_days: how long readers may trust a version.
+    seed: of all random numbers of a night.
+    split: how held-out events are chosen: `time` (by date), `last_per_user` (only the order of a user's events is known) or
+    `random_per_user` (no times are known).
+    k: items per user, unless the form of the run has another number.
+    pool_k: items that each model retrieves per user.
+    pool_size: candidates per user; the items with the best rank in any model are kept.
+    rules_depth: ranked items per user that the rules choose from.
+    label_share: share of the events, the newest ones, that a label window holds. With random_per_user: half that share of each user's
+    items.
+    label_days_max: longest label window in days.
+    min_label_events: a label window with fewer events is extended beyond label_days_max.
+    max_label_users: labelled users that are kept per split.
+    max_position_weight: largest weight of a training label at a position that few users examine; 1 switches the correction off.
+    half_life_days: age in days at which an event has half its weight.
+    max_events_per_day: a user with more events on one day is treated as a robot.
+    max_bad_share: share of a delivery's rows that may be refused, apart from robots and repetitions; above it the table is rejected. With
+    fewer than 1,000 rows half may be refused, and events of unknown items may be half of any delivery; 0 allows none.
+    wait_days: days that events of unknown items wait for the catalogue.
+    min_kept_share: share of the rows of the last accepted table that a new one must have.
+    liked_from: a lower rating means that the user had the item but did not like it; 0 means half of the largest rating in the data.
+    max_event_age_days: largest age in days of the newest event at landing; 0 allows any age.
+    light_max_items: longest history of a light user.
+    bootstrap_samples: resamples of users for each confidence interval.
+    gate_tolerance: NDCG that a challenger may lose against the champion, at the lower end of the interval.
+    min_live_overlap: smallest share of list entries in common with the live version; a smaller one stops publishing.
+    max_lost_share: largest share of the live version's users without a list; a larger one stops publishing.
+    min_coverage: smallest share of the catalogue that is in some list; a smaller one stops publishing.
+    max_fallback_share: largest share of users with the fallback list; a larger one stops publishing.
+    max_item_share: largest share of lists with the same item; a larger one stops publishing.
+    warn_item_share: the report warns if an item is in a larger share of the lists; 0 never warns.
+    warn_concentration: the report warns if half of all list entries fall on so many times fewer items than half of all histories; 0 never
+    warns.
+    warn_fallback_share: the report warns if a larger share of users has the fallback list; 0 never warns.
+    warn_event_age_days: the report warns if the newest event is older when the report is written; 0 never warns.
+    keep_versions: published versions that are kept for a rollback.
+    valid_days: days after which a published version is stale.
+    event_weights: weight of one event of each type.
 
-    There is no option for a search: a night spends none of its time on one. It takes the models' options that tune_models
-    has found last, where neither this file's members nor hybridrec.toml says otherwise.
+    A night never searches for options, so no option configures a search: it uses the newest result of tune_models for the models' options
+    that hybridrec.toml does not set.
     """
 
     seed: int = 20261122
-    split: Split = "time"
+    split: SplitMethod = "time"
     k: int = 20
     pool_k: int = 100
     pool_size: int = 300
@@ -93,74 +111,82 @@ class Config:
     event_weights: dict[str, float] = field(
         default_factory=lambda: {"view": 0.2, "click": 0.5, "add_to_cart": 0.8, "purchase": 1.0, "rating": 1.0}
     )
-    members: dict[str, dict[str, Options]] = field(default_factory=dict)
+    extension_options: dict[str, dict[str, Options]] = field(default_factory=dict)
 
     def options(self, folder: str, name: str) -> Options:
-        """Overrides for a member of an extension folder."""
-        return self.members.get(folder, {}).get(name, {})
+        """Return overrides for an extension."""
+        return self.extension_options.get(folder, {}).get(name, {})
+
+
+def stored_config(raw: dict[str, Any]) -> Config:
+    """Return the options of a run as its run.json holds them; those of extensions were called members before decision 65."""
+    from pydantic import TypeAdapter
+
+    named = {"extension_options" if name == "members" else name: value for name, value in raw.items()}
+    return TypeAdapter(Config).validate_python(named)
 
 
 def read_config(path: Path) -> Config:
-    """The defaults with the overrides of a TOML file, if there is one; BadData names an unknown group, member or option."""
+    """Return the defaults with the overrides of a TOML file, if any; PermanentError names an unknown group, extension or option."""
     if not path.exists():
         return Config()
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Notepad writes a byte order mark
     except (ValueError, OSError) as error:  # no TOML, no text, or a folder
-        raise BadData(f"{path}: it cannot be read as TOML: {error}") from None
+        raise PermanentError(f"{path}: it cannot be read as TOML: {error}") from None
     night = _group(raw.pop(NIGHT, {}), f"{path} [{NIGHT}]")
     if WEIGHTS in night:
         night = night | {WEIGHTS: _event_weights(night[WEIGHTS], f"{path} [{NIGHT}.{WEIGHTS}]")}
     _require_known_groups(raw, path)
-    return replace(with_options(Config(), night, f"{path} [{NIGHT}]"), members=raw)
+    return replace(with_options(Config(), night, f"{path} [{NIGHT}]"), extension_options=raw)
 
 
 def _event_weights(value: Any, where: str) -> dict[str, float]:
-    """The default weights with those of a group; BadData for a type that no event has, which would weigh nothing anywhere."""
+    """Return the default weights with those of a group; PermanentError for a type that no event has, which would weigh nothing anywhere."""
     weights = _group(value, where)
     for name, weight in weights.items():
         if name not in EVENT_TYPES:
-            raise BadData(f"{where}: there is no event type {name!r}; {choices(name, EVENT_TYPES)}")
+            raise PermanentError(f"{where}: there is no event type {name!r}; {choices(name, EVENT_TYPES)}")
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < inf:
-            raise BadData(f"{where}: {name} is {weight!r}, expected a number from 0 on")
+            raise PermanentError(f"{where}: {name} is {weight!r}, expected a number from 0 on")
     return Config().event_weights | weights
 
 
 def require_known_options(config: Config, where: str) -> None:
-    """BadData when an option of a member, as under [models.als], is not a field of its Config; who is switched off is passed over."""
-    for folder, members in config.members.items():
+    """Raise PermanentError if an option of an extension, as under [models.als], is not a field of its Config, if it is not switched off."""
+    for folder, members in config.extension_options.items():
         for name in members.keys() & set(extensions.names(folder)):
-            module, group = extensions.member(folder, name), f"{where} [{folder}.{name}]"
+            module, group = extensions.module(folder, name), f"{where} [{folder}.{name}]"
             if not hasattr(module, "Config"):
-                raise BadData(f"{group}: it has no options; remove the group")
+                raise PermanentError(f"{group}: it has no options; remove the group")
             with_options(module.Config(), members[name], group)
 
 
 def _require_known_groups(raw: dict[str, Any], path: Path) -> None:
-    """BadData for a group that nobody reads: its options would be passed over in silence."""
+    """Raise PermanentError for an unknown group: its options would be ignored silently."""
     for folder, members in raw.items():
         if folder not in extensions.FOLDERS:
-            raise BadData(f"{path}: there is no group [{folder}]; {choices(folder, (NIGHT, *extensions.FOLDERS))}")
+            raise PermanentError(f"{path}: there is no group [{folder}]; {choices(folder, (NIGHT, *extensions.FOLDERS))}")
         known = extensions.all_names(folder)
         for name, options in _group(members, f"{path} [{folder}]").items():
             if name not in known:
-                raise BadData(f"{path}: there is no group [{folder}.{name}]; {choices(name, known)}")
+                raise PermanentError(f"{path}: there is no group [{folder}.{name}]; {choices(name, known)}")
             _group(options, f"{path} [{folder}.{name}]")
 
 
 def _group(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise BadData(f"{where}: it is {value!r}, expected a group of options, as [models.als] with factors = 128 below it")
+        raise PermanentError(f"{where}: it is {value!r}, expected a group of options, as [models.als] with factors = 128 below it")
     return value
 
 
 def with_options(default: T, options: Options, where: str) -> T:
-    """A copy of a config dataclass with some fields replaced; BadData names an unknown field or a wrong type."""
+    """Return a copy of a config dataclass with some fields replaced; PermanentError names an unknown field or a wrong type."""
     known = {f.name: getattr(default, f.name) for f in fields(default)}  # type: ignore[arg-type]
     for name, value in options.items():
         if name not in known:
-            raise BadData(f"{where}: there is no option {name!r}; {choices(name, known)}")
+            raise PermanentError(f"{where}: there is no option {name!r}; {choices(name, known)}")
         number = isinstance(known[name], float) and isinstance(value, int) and not isinstance(value, bool)
         if not number and type(value) is not type(known[name]):
-            raise BadData(f"{where}: {name} is {value!r}, expected {type(known[name]).__name__}")
+            raise PermanentError(f"{where}: {name} is {value!r}, expected {type(known[name]).__name__}")
     return replace(default, **options)  # type: ignore[type-var]

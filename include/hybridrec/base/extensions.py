@@ -1,8 +1,8 @@
-"""Members of an extension folder, found by file name.
+"""Extensions: what lies in an extension folder, found by file name.
 
-models, strategies, rules, sources, targets and tables are packages whose every public module is a member; the
-file name is the member's name everywhere. HYBRIDREC_EXTENSIONS may name further folders of the same layout
-(`<folder>/models/als2.py`), so a member can be added without touching this package.
+models, strategies, rules, sources, targets and tables are packages whose every public module is an extension; the
+file name is the extension's name everywhere. HYBRIDREC_EXTENSIONS may name further folders of the same layout
+(`<folder>/models/als2.py`), so an extension can be added without touching this package.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
-from hybridrec.base.errors import BadData, choices
+from hybridrec.base.errors import PermanentError, choices
 from hybridrec.base.settings import Settings
 
 Batch = TypeVar("Batch")
@@ -27,50 +27,52 @@ FOLDERS = ("tables", "sources", "models", "strategies", "rules", "targets")
 
 
 def names(folder: str) -> tuple[str, ...]:
-    """Names of the members of an extension folder, sorted, without those that Settings.skip switches off."""
+    """List the names of the extensions in a folder, sorted, without those that Settings.skip switches off."""
     skip = Settings.from_env().skip
     return tuple(name for name in all_names(folder) if f"{folder}.{name}" not in skip)
 
 
 def all_names(folder: str) -> tuple[str, ...]:
-    """Names of the members of an extension folder, sorted, with those that are switched off."""
+    """List the names of the extensions in a folder, sorted, with those that are switched off."""
     return tuple(sorted({path.stem for root in _roots() for path in (root / folder).glob("*.py") if path.stem[0] != "_"}))
 
 
 def require_known_skips() -> None:
-    """BadData when HYBRIDREC_SKIP names a member that does not exist: it would switch nothing off, and nobody would know."""
+    """Raise PermanentError if HYBRIDREC_SKIP names an unknown extension, which would silently switch nothing off."""
     for entry in sorted(Settings.from_env().skip):
         folder, _, name = entry.partition(".")
         if folder not in FOLDERS:
-            raise BadData(f"HYBRIDREC_SKIP: {entry!r} names no extension folder, as models.als does; {choices(folder, FOLDERS)}")
+            raise PermanentError(f"HYBRIDREC_SKIP: {entry!r} names no extension folder, as models.als does; {choices(folder, FOLDERS)}")
         if name not in (known := all_names(folder)):
-            raise BadData(f"HYBRIDREC_SKIP: there is no {entry!r}; {choices(entry, [f'{folder}.{member}' for member in known])}")
+            raise PermanentError(
+                f"HYBRIDREC_SKIP: there is no {entry!r}; {choices(entry, [f'{folder}.{extension}' for extension in known])}"
+            )
 
 
-def member(folder: str, name: str) -> ModuleType:
-    """The module of one member; BadData names the choices when there is none of that name."""
+def module(folder: str, name: str) -> ModuleType:
+    """Return the module of one extension; PermanentError names the choices when there is none of that name."""
     if name not in names(folder):
-        raise BadData(f"{folder}: there is no {name!r}; choose from {', '.join(names(folder))}")
+        raise PermanentError(f"{folder}: there is no {name!r}; choose from {', '.join(names(folder))}")
     builtin = LIBRARY / folder / f"{name}.py"
     if builtin.exists():
         return importlib.import_module(f"{PACKAGE}.{folder}.{name}")
     return _load_extension(folder, name)
 
 
-def members(folder: str) -> dict[str, ModuleType]:
-    """All members of an extension folder by name."""
-    return {name: member(folder, name) for name in names(folder)}
+def modules(folder: str) -> dict[str, ModuleType]:
+    """Return all extensions in a folder by name."""
+    return {name: module(folder, name) for name in names(folder)}
 
 
-def as_here(of_batches: Callable[[Iterator[Batch]], Iterator[Batch]]) -> Callable[[Iterator[Batch]], Iterator[Batch]]:
-    """The function for Spark's workers, whose environment may be another's: they find the members that this process finds."""
+def with_local_extensions(of_batches: Callable[[Iterator[Batch]], Iterator[Batch]]) -> Callable[[Iterator[Batch]], Iterator[Batch]]:
+    """Return the function for Spark's workers, whose environment may be another's: they find the extensions that this process finds."""
     here = {name: os.environ.get(name, "") for name in VARIABLES}
 
-    def found_as_here(batches: Iterator[Batch]) -> Iterator[Batch]:
+    def with_them(batches: Iterator[Batch]) -> Iterator[Batch]:
         os.environ.update(here)
         yield from of_batches(batches)
 
-    return found_as_here
+    return with_them
 
 
 def _roots() -> list[Path]:
@@ -85,7 +87,7 @@ def _load_extension(folder: str, name: str) -> ModuleType:
     path = next(root / folder / f"{name}.py" for root in _roots() if (root / folder / f"{name}.py").exists())
     spec = importlib.util.spec_from_file_location(qualified, path)
     assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[qualified] = module
-    spec.loader.exec_module(module)
-    return module
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[qualified] = loaded
+    spec.loader.exec_module(loaded)
+    return loaded

@@ -12,7 +12,7 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 
 UMASK = 0o077
@@ -24,11 +24,11 @@ PUBLISHED = 0o755  # of the folder that others may read
 def keep_private(settings: Settings) -> None:
     """Let this process make private files only, and close the home to others.
 
-    Takes as long as the home has entries right below it: a folder that nobody may enter hides what is in it. Folders of somebody
+    Takes as long as the home has entries right below it: a folder that others may not enter hides its content. Folders of somebody
     else stay as they are, so that a reader of the published tables may call it too.
     """
     os.umask(UMASK)
-    with suppress(OSError):  # no home yet, or one that cannot be read: whoever writes there says in a sentence what is wrong
+    with suppress(OSError):  # no home yet, or one that cannot be read: a later write reports the problem
         if _is_everybodys(settings.home):
             return
         is_readable = _published_is_open(settings)
@@ -40,9 +40,9 @@ def keep_private(settings: Settings) -> None:
 
 
 def require_own(home: Path) -> None:
-    """BadData where another user owns the home: they could read and replace whatever is written there."""
+    """Raise PermanentError if another user owns the home: they could read and replace whatever is written there."""
     if home.exists() and home.stat().st_uid != os.geteuid():
-        raise BadData(
+        raise PermanentError(
             f"{home} belongs to another user, who could read and replace what is in it; set HYBRIDREC_HOME to a folder of your own"
         )
 
@@ -52,12 +52,12 @@ def tighten(settings: Settings) -> int:
 
     For a home of an earlier version: an entry that is readable by itself is a secret only as long as the folders above it are.
     """
-    found = 0
+    n_open = 0
     for entry in [] if _is_everybodys(settings.home) else _closed(settings):
-        found += _limit(entry, 0o700)
-        for place, folders, files in os.walk(entry):
-            found += sum(_limit(Path(place) / name, 0o700) for name in (*folders, *files))
-    return found
+        n_open += _limit(entry, 0o700)
+        for folder, folders, files in os.walk(entry):
+            n_open += sum(_limit(Path(folder) / name, 0o700) for name in (*folders, *files))
+    return n_open
 
 
 def make_private_folder(folder: Path, mode: int = 0o700) -> None:
@@ -79,12 +79,12 @@ def write_private(path: Path, text: str) -> None:
 
 
 def _is_everybodys(home: Path) -> bool:
-    """Whether it is a folder as /tmp, where each may remove but his own: a service that writes nothing may have such a home."""
+    """Return whether it is a folder as /tmp, where each may remove but his own: a service that writes nothing may have such a home."""
     return bool(home.stat().st_mode & stat.S_ISVTX)
 
 
 def _published_is_open(settings: Settings) -> bool:
-    """What the option says; without it as it was opened before, for a job by hand must not shut services out.
+    """Return the option; if it is not set, the folder's present state, so that a job by hand does not shut services out.
 
     A home of an earlier version has other rights, 0755 by default, and so counts as closed.
     """
@@ -95,7 +95,7 @@ def _published_is_open(settings: Settings) -> bool:
 
 
 def _closed(settings: Settings) -> list[Path]:
-    """What lies right below the home and is for this user only."""
+    """Return the entries right below the home that only this user may read."""
     others = {CLUSTER, settings.published.name} if _published_is_open(settings) else {CLUSTER}
     return [entry for entry in settings.home.iterdir() if entry.name not in others]
 
@@ -110,11 +110,11 @@ def _open_published(folder: Path) -> None:
 def _limit(path: Path, allowed: int) -> bool:
     """Take all rights but the allowed ones; whether there were others. Links and what belongs to somebody else stay as they are."""
     try:
-        found = path.lstat()
+        status = path.lstat()
     except FileNotFoundError:  # another process has removed it
         return False
-    mode = stat.S_IMODE(found.st_mode)
-    if stat.S_ISLNK(found.st_mode) or found.st_uid != os.geteuid() or not mode & ~allowed:
+    mode = stat.S_IMODE(status.st_mode)
+    if stat.S_ISLNK(status.st_mode) or status.st_uid != os.geteuid() or not mode & ~allowed:
         return False
     path.chmod(mode & allowed)
     return True
@@ -122,6 +122,6 @@ def _limit(path: Path, allowed: int) -> bool:
 
 def _chmod(path: Path, mode: int) -> None:
     with suppress(FileNotFoundError):  # a log that SQLite has removed
-        found = path.stat()
-        if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) != mode:
+        status = path.stat()
+        if status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) != mode:
             path.chmod(mode)

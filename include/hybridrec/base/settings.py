@@ -1,4 +1,4 @@
-"""Where things are and how this machine is used, from the environment; nothing about a run."""
+"""Read locations and use of this machine from the environment; nothing about a run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Settings:
     the home.
     spark: "connect" (one server a night), "submit" (Spark jobs go to a cluster), or a Spark master for sessions of their own ("local[2]").
     target: name of the publish target, a file under `targets/`.
-    skip: members of extension folders that are switched off, as "models.two_tower".
+    skip: extensions that are switched off, as "models.two_tower".
     threads: compute threads of one process.
     """
 
@@ -71,7 +71,7 @@ class Settings:
 
     @property
     def downloads(self) -> Path:
-        """What was fetched once and is checked by hash."""
+        """Downloaded files, checked by hash."""
         return self.home / "downloads"
 
     @property
@@ -80,16 +80,16 @@ class Settings:
         return self.home / "data_docs"
 
     def warehouse(self, source: str) -> Path:
-        """The raw and core tables of one source."""
+        """Return the raw and core tables of one source."""
         return self.shared / "warehouse" / source
 
     def tuned(self, source: str) -> Path:
-        """What tune_models has found for one source, one folder a model."""
+        """Return the folder of the options that tune_models has found for one source, one folder per model."""
         return self.shared / "tuned" / source
 
     @property
     def interventions(self) -> Path:
-        """What people have done to publications; see hybridrec.publishing.interventions."""
+        """Actions of people on publications; see hybridrec.publishing.interventions."""
         return self.shared / "interventions"
 
     @property
@@ -115,5 +115,5 @@ class Settings:
 
 def _threads(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text)):
-        raise BadData(f"HYBRIDREC_THREADS is {text!r}, expected a whole number from 1 on: the compute threads of one process")
+        raise PermanentError(f"HYBRIDREC_THREADS is {text!r}, expected a whole number from 1 on: the compute threads of one process")
     return int(text)

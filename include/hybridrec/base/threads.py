@@ -11,12 +11,12 @@ T = TypeVar("T")
 
 
 def in_threads(step: Callable[[S], T], parts: Iterable[S], threads: int) -> list[T]:
-    """The results of a step for each part, in their order; with one thread in the caller's own. `step` releases the GIL."""
+    """Return the results of a step for each part, in their order; with one thread in the caller's own. `step` releases the GIL."""
     return list(as_they_end(step, parts, threads))
 
 
 def as_they_end(step: Callable[[S], T], parts: Iterable[S], threads: int) -> Iterator[T]:
-    """As in_threads, each result as soon as it and all before it are there."""
+    """Yield results like in_threads, each as soon as it and all before it are there."""
     if threads == 1:
         yield from map(step, parts)
         return

@@ -1,1 +1,1 @@
-"""Make the candidates of each user: nominated by the retrievers, scored by every model, with features."""
+"""Make the candidates of each user: retrieved by the retrievers, scored by every model, with features."""

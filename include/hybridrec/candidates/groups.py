@@ -19,7 +19,7 @@ GROUPS_AT_ONCE = 512
 
 
 def starts_of(keys: NDArray[np.int32]) -> Starts:
-    """The grouping of sorted keys: one group for each distinct key."""
+    """Return the grouping of sorted keys: one group for each distinct key."""
     if not len(keys):
         return np.zeros(1, dtype=np.int64)
     changes = np.flatnonzero(keys[1:] != keys[:-1]) + 1
@@ -32,12 +32,12 @@ def spread(per_group: NDArray[np.float64], starts: Starts) -> NDArray[np.float64
 
 
 def group_sums(values: NDArray[np.float64], starts: Starts) -> NDArray[np.float64]:
-    """The sum of each group's values."""
+    """Return the sum of each group's values."""
     return _reduce(np.add, values, starts)
 
 
 def zscore(values: Values, starts: Starts) -> Floats:
-    """Distance from the group's mean in standard deviations; 0 where all of a group's values are equal."""
+    """Return the distance from the group's mean in standard deviations; 0 if all of a group's values are equal."""
     filled = np.nan_to_num(values.astype(np.float64))
     present = ~np.isnan(values)
     n = np.maximum(_reduce(np.add, present.astype(np.float64), starts), 1.0)
@@ -50,7 +50,7 @@ def zscore(values: Values, starts: Starts) -> Floats:
 
 
 def minmax(values: Values, starts: Starts) -> Floats:
-    """Place between the group's lowest (0) and highest (1) value; 0.5 where all are equal."""
+    """Place between the group's lowest (0) and highest (1) value; 0.5 if all are equal."""
     present = ~np.isnan(values)
     low = spread(_reduce(np.minimum, np.where(present, values, np.inf), starts), starts)
     high = spread(_reduce(np.maximum, np.where(present, values, -np.inf), starts), starts)
@@ -60,7 +60,7 @@ def minmax(values: Values, starts: Starts) -> Floats:
 
 
 def rank_score(values: Values, starts: Starts) -> Floats:
-    """1 for the group's best value, falling evenly towards 0; equal values share their mean."""
+    """Return 1 for the group's best value, falling evenly towards 0; equal values share their mean."""
     by_value = np.lexsort((np.nan_to_num(-values, nan=np.inf), spread(np.arange(len(starts) - 1.0), starts)))
     ordered = values[by_value]
     position = np.arange(len(values)) - np.repeat(starts[:-1], np.diff(starts))
@@ -79,7 +79,7 @@ NORMALISERS: dict[str, Callable[[Values, Starts], Floats]] = {"zscore": zscore, 
 
 
 def best_first(scores: Values, items: NDArray[np.int32], starts: Starts, depth: int | None = None) -> tuple[Rows, NDArray[np.int32]]:
-    """Rows in the order of their lists, and each one's rank in its group, 1 is best; rows with NaN are left out.
+    """Return rows in the order of their lists, and each one's rank in its group, 1 is best; rows with NaN are left out.
 
     Equal scores are ordered by item, so a list does not depend on the order of the rows. depth: leave out what lies behind it.
     """
@@ -96,7 +96,7 @@ def best_first(scores: Values, items: NDArray[np.int32], starts: Starts, depth: 
 
 
 def _among_best(scores: Values, starts: Starts, depth: int) -> NDArray[np.bool_]:
-    """Whether a row is among the `depth` best of its group, ties at the end included; NaN is not."""
+    """Return whether a row is among the `depth` best of its group, ties at the end included; NaN is not."""
     kept = ~np.isnan(scores)
     sizes = np.diff(starts)
     for first in range(0, len(sizes), GROUPS_AT_ONCE):  # whole rows need not be sorted to find the depth-th

@@ -1,1 +1,1 @@
-"""Make a run's data: interactions, features, the catalogue that a fold knows, content vectors."""
+"""Make a run's data: interactions, features, the catalogue that a split knows, content vectors."""

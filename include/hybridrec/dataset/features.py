@@ -1,4 +1,4 @@
-"""User and item features as of a fold's cut, as Spark frames. No feature reads an event outside of the fold's history."""
+"""User and item features as of a split's cut, as Spark frames. No feature reads an event outside of the split's history."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from hybridrec.dataset.interactions import age_days, as_declared, exact_mean, n_files
-from hybridrec.runs.run import Fold, Run
-from hybridrec.splitting import splits
+from hybridrec.runs.run import Run, Split
+from hybridrec.splitting import stages
 from hybridrec.tables import table
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ PART = "part"  # of what recomputed joins to one table
 HAND_HELD = ("mobile", "phone", "tablet", "app")
 
 
-def user_features(events: DataFrame, fold: Fold) -> DataFrame:
-    """model_user_features of a fold. events: user_idx, item_idx, event_at, device, stage of all positive events."""
-    seen = _history(events, fold)
+def user_features(events: DataFrame, split: Split) -> DataFrame:
+    """Return model_user_features of a split. events: user_idx, item_idx, event_at, device, stage of all positive events."""
+    seen = _history(events, split)
     popularity = seen.groupBy("item_idx").agg(F.log1p(F.countDistinct("user_idx")).alias("log_popularity"))
     features = (
         seen.join(popularity, "item_idx")
@@ -41,10 +41,10 @@ def user_features(events: DataFrame, fold: Fold) -> DataFrame:
     return as_declared(features, table("model_user_features"))
 
 
-def item_features(events: DataFrame, fold: Fold) -> DataFrame:
-    """model_item_features of a fold. events: user_idx, item_idx, event_at, device, stage of all positive events."""
+def item_features(events: DataFrame, split: Split) -> DataFrame:
+    """Return model_item_features of a split. events: user_idx, item_idx, event_at, device, stage of all positive events."""
     features = (
-        _history(events, fold)
+        _history(events, split)
         .groupBy("item_idx")
         .agg(
             F.countDistinct("user_idx").alias("item_n_users"),
@@ -60,12 +60,12 @@ def item_features(events: DataFrame, fold: Fold) -> DataFrame:
     return as_declared(features, table("model_item_features"))
 
 
-def _history(events: DataFrame, fold: Fold) -> DataFrame:
-    return splits.history(events, fold).withColumn("age_days", age_days(F.col("event_at"), fold))
+def _history(events: DataFrame, split: Split) -> DataFrame:
+    return stages.history(events, split).withColumn("age_days", age_days(F.col("event_at"), split))
 
 
 def _habits(of: str) -> list[Column]:
-    """When and on what things happen: shares of the events on week-ends, in the evening, on a hand-held device; null if unknown."""
+    """Return shares of the events on week-ends, in the evening, on a hand-held device; null if unknown."""
     week_day, hour = F.dayofweek("calendar_at"), F.hour("calendar_at")
     habits = {
         "weekend": week_day.isin(1, 7),
@@ -76,26 +76,26 @@ def _habits(of: str) -> list[Column]:
 
 
 def recomputed(events: DataFrame, run: Run, users: Mapping[str, Sequence[int]]) -> dict[str, tuple[pa.Table, pa.Table]]:
-    """For each fold model_user_features of some users and model_item_features of the items they have, from events that end at its cut.
+    """Recompute, for each split, the features of some users and of their items from events that end at its cut.
 
-    users: by fold. Of these items all events are there, of these users too, so the values are those of the whole tables: a leak alarm
-    holds them against each other. Time is cut here by itself, since the stages may be what is wrong.
+    users: by split. All events of these items and users are there, so the values equal those of the whole tables: a leak alarm compares
+    them. Time is cut here by itself, since the stages may be what is wrong.
     """
-    sampled = sorted({user for of_fold in users.values() for user in of_fold})
+    sampled = sorted({user for of_split in users.values() for user in of_split})
     items = {row["item_idx"] for row in events.where(F.col("user_idx").isin(*sampled)).select("item_idx").distinct().collect()}
-    # in one partition, unless the events are many, nothing is shuffled, and all folds are one action: what costs is their number
+    # in one partition, unless the events are many, nothing is shuffled, and all splits are one action: what costs is their number
     known = events.where(F.col("item_idx").isin(*items)).coalesce(n_files(run))
     parts = []
-    for name, of_fold in users.items():
-        fold = run.fold(name)
-        past = known.where(F.col("event_at") < F.lit(fold.cut)) if run.config.split == "time" else splits.history(known, fold)
-        of_users = user_features(past, fold).where(F.col("user_idx").isin(*of_fold))
-        parts += [of_users.withColumn(PART, F.lit(f"{name}_user")), item_features(past, fold).withColumn(PART, F.lit(f"{name}_item"))]
-    found = reduce(lambda left, right: left.unionByName(right, allowMissingColumns=True), parts).toArrow()
-    return {name: (_rows_of(found, f"{name}_user", "user"), _rows_of(found, f"{name}_item", "item")) for name in users}
+    for name, of_split in users.items():
+        split = run.split(name)
+        past = known.where(F.col("event_at") < F.lit(split.cut)) if run.config.split == "time" else stages.history(known, split)
+        of_users = user_features(past, split).where(F.col("user_idx").isin(*of_split))
+        parts += [of_users.withColumn(PART, F.lit(f"{name}_user")), item_features(past, split).withColumn(PART, F.lit(f"{name}_item"))]
+    rows = reduce(lambda left, right: left.unionByName(right, allowMissingColumns=True), parts).toArrow()
+    return {name: (_rows_of(rows, f"{name}_user", "user"), _rows_of(rows, f"{name}_item", "item")) for name in users}
 
 
-def _rows_of(found: pa.Table, part: str, kind: str) -> pa.Table:
+def _rows_of(rows: pa.Table, part: str, kind: str) -> pa.Table:
     import pyarrow.compute as pc
 
-    return found.filter(pc.field(PART) == part).select([name for name in found.column_names if name.startswith(f"{kind}_")])
+    return rows.filter(pc.field(PART) == part).select([name for name in rows.column_names if name.startswith(f"{kind}_")])

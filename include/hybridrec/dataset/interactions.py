@@ -13,8 +13,8 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from hybridrec.base.config import Config
-from hybridrec.runs.run import Fold, Run
-from hybridrec.splitting import likes, splits
+from hybridrec.runs.run import Run, Split
+from hybridrec.splitting import likes, stages
 from hybridrec.storage import store
 from hybridrec.tables import GONE, Table, spark_type, table
 
@@ -28,7 +28,7 @@ DAY_SECONDS = 86_400.0
 
 
 def number_users(events: DataFrame, users: DataFrame) -> DataFrame:
-    """model_users: all users with an event or in the user table, numbered in the order of user_id; not those who have left it."""
+    """Return model_users: all users with an event or in the user table, numbered in the order of user_id; not those who have left it."""
     known = events.select("user_id").union(users.select("user_id")).distinct()
     gone = users.where(F.col("standing").isin(*GONE)).select("user_id")
     known = known.join(gone, "user_id", "left_anti")
@@ -37,7 +37,7 @@ def number_users(events: DataFrame, users: DataFrame) -> DataFrame:
 
 
 def number_items(events: DataFrame, items: DataFrame) -> DataFrame:
-    """model_items: all items with an event or in the catalogue, numbered in the order of item_id.
+    """Return model_items: all items with an event or in the catalogue, numbered in the order of item_id.
 
     An item that has left the catalogue is there for the sake of its events only. An item without a row in core_items has no content
     and is not promoted; it counts as available where nothing else is listed either.
@@ -64,7 +64,7 @@ def number_items(events: DataFrame, items: DataFrame) -> DataFrame:
 
 
 def positive_events(spark: SparkSession, run: Run) -> DataFrame:
-    """Events before as_of that speak for an item: user_idx, item_idx, event_at, device, position, weight (undecayed, above 0), stage.
+    """Return user_idx, item_idx, event_at, device, position, weight (undecayed, above 0), stage of the positive events before as_of.
 
     calendar_at is event_at where days and hours mean something, else null. disliked_stage: only with low ratings, see splitting/likes.py.
     """
@@ -75,23 +75,23 @@ def positive_events(spark: SparkSession, run: Run) -> DataFrame:
     positive, low = positive.withColumn("calendar_at", calendar), low_ratings(spark, run)
     n_items = n_rows(run, "model_items")
     if low is None:
-        return splits.with_stage(positive, run.manifest, n_items)
+        return stages.with_stage(positive, run.manifest, n_items)
     if run.config.split == "time":
-        return likes.mark_disliked(splits.with_stage(positive, run.manifest, n_items), low)
-    # without a calendar a disliked pair is no label of any fold: it is out before labels are drawn
+        return likes.mark_disliked(stages.with_stage(positive, run.manifest, n_items), low)
+    # without a calendar a disliked pair is no label of any split: it is out before labels are drawn
     liked = likes.mark_disliked(positive, low).where("disliked_stage is null").drop("disliked_stage")
-    return splits.with_stage(liked, run.manifest, n_items)
+    return stages.with_stage(liked, run.manifest, n_items)
 
 
 def low_ratings(spark: SparkSession, run: Run) -> DataFrame | None:
-    """user_idx, item_idx, event_at, stage of the ratings before as_of that say that the user did not like the item; None without any."""
+    """Return user_idx, item_idx, event_at, stage of the ratings before as_of that mean dislike; None without any."""
     low = _events_before(spark, run).where(likes.is_low(run.config.liked_from))
     if run.config.liked_from <= 0 or low.isEmpty():
         return None
     numbered = _numbered(spark, run, low)
     if run.config.split != "time":
         return numbered.withColumn("stage", F.lit(0))
-    return splits.with_stage(numbered, run.manifest, n_rows(run, "model_items"))
+    return stages.with_stage(numbered, run.manifest, n_rows(run, "model_items"))
 
 
 def _events_before(spark: SparkSession, run: Run) -> DataFrame:
@@ -99,14 +99,14 @@ def _events_before(spark: SparkSession, run: Run) -> DataFrame:
 
 
 def _numbered(spark: SparkSession, run: Run, events: DataFrame, *columns: str) -> DataFrame:
-    """Events with user_idx and item_idx instead of ids; those of users without a number fall out."""
+    """Return events with user_idx and item_idx instead of ids; those of users without a number fall out."""
     users = run.read_spark(spark, "model_users").select("user_idx", "user_id")
     items = run.read_spark(spark, "model_items").select("item_idx", "item_id")
     return events.join(users, "user_id").join(items, "item_id").select("user_idx", "item_idx", "event_at", *columns)
 
 
 def event_weight(weights: dict[str, float]) -> Column:
-    """Weight of an event by its type; a rating's is scaled by its stars, other types weigh nothing."""
+    """Return the weight of an event by its type; a rating's is scaled by its stars, other types weigh nothing."""
     pairs = chain.from_iterable((F.lit(name), F.lit(value)) for name, value in sorted(weights.items()))
     by_type = F.coalesce(F.create_map(*pairs)[F.col("event_type")], F.lit(0.0))
     stars = F.coalesce(F.col("rating").cast("double"), F.lit(RATING_SCALE)) / RATING_SCALE
@@ -114,12 +114,12 @@ def event_weight(weights: dict[str, float]) -> Column:
     return F.when(F.col("event_type") == "rating", by_type * F.greatest(stars, F.lit(0.1))).otherwise(by_type)
 
 
-def interactions(events: DataFrame, fold: Fold, config: Config) -> DataFrame:
-    """model_interactions of a fold: one row per pair, weights decayed by their age at the cut where there is a calendar."""
-    age = age_days(F.col("event_at"), fold) if config.split == "time" else F.lit(0.0)
+def interactions(events: DataFrame, split: Split, config: Config) -> DataFrame:
+    """Return model_interactions of a split: one row per pair, weights decayed by their age at the cut if times are known."""
+    age = age_days(F.col("event_at"), split) if config.split == "time" else F.lit(0.0)
     decayed = F.col("weight") * F.pow(F.lit(0.5), age / F.lit(config.half_life_days))
     pairs = (
-        splits.history(events, fold)
+        stages.history(events, split)
         .groupBy("user_idx", "item_idx")
         .agg(
             (F.sum(_as_integer(decayed)) / UNIT).alias("weight"),
@@ -132,34 +132,34 @@ def interactions(events: DataFrame, fold: Fold, config: Config) -> DataFrame:
 
 
 def n_rows(run: Run, name: str) -> int:
-    """Rows of a committed table, from its manifest."""
+    """Return rows of a committed table, from its manifest."""
     return store.read_manifest(run.dataset(name)).rows
 
 
-def labels(events: DataFrame, fold: Fold, config: Config, n_users: int, disliked: DataFrame | None = None) -> DataFrame:
-    """model_labels of a fold: pairs that are held out and not in the history, of at most config.max_label_users users.
+def labels(events: DataFrame, split: Split, config: Config, n_users: int, disliked: DataFrame | None = None) -> DataFrame:
+    """Return model_labels of a split: pairs that are held out and not in the history, of at most config.max_label_users users.
 
     n_users: of the run; so many are not counted again where there can be no more than the limit.
-    disliked: model_disliked of the fold, pairs that no list will hold.
+    disliked: model_disliked of the split, pairs that no list will hold.
     """
-    by_pair = splits.labelled(events, fold).groupBy("user_idx", "item_idx")
+    by_pair = stages.labelled(events, split).groupBy("user_idx", "item_idx")
     pairs = by_pair.agg(F.max("weight").alias("gain"), F.min("position").alias("position"))
-    known = splits.history(events, fold).select("user_idx", "item_idx").distinct()
+    known = stages.history(events, split).select("user_idx", "item_idx").distinct()
     known = known if disliked is None else known.union(disliked.select("user_idx", "item_idx"))
     fresh = pairs.join(known, ["user_idx", "item_idx"], "left_anti")
     if n_users > config.max_label_users:
-        fresh = splits.sample_users(fresh, config.max_label_users, config.seed)
+        fresh = stages.sample_users(fresh, config.max_label_users, config.seed)
     return as_declared(fresh, table("model_labels"))
 
 
-def age_days(at: Column, fold: Fold) -> Column:
-    """Days from a time to the fold's cut."""
-    micros = F.unix_micros(F.lit(fold.cut)) - F.unix_micros(at)
+def age_days(at: Column, split: Split) -> Column:
+    """Return days from a time to the split's cut."""
+    micros = F.unix_micros(F.lit(split.cut)) - F.unix_micros(at)
     return micros / F.lit(DAY_SECONDS * 1e6)
 
 
 def in_files(frame: DataFrame, by: str, run: Run) -> DataFrame:
-    """The frame in as many files as the events fill, each a range of users or items, sorted: who wants some reads few files."""
+    """Return the frame in as many files as the events fill, each a range of users or items, sorted: who wants some reads few files."""
     n = n_files(run)
     n_numbers = n_rows(run, "model_users" if by == "user_idx" else "model_items")
     file = F.floor(F.col(by).cast("bigint") * n / n_numbers).cast("int")
@@ -168,12 +168,12 @@ def in_files(frame: DataFrame, by: str, run: Run) -> DataFrame:
 
 
 def n_files(run: Run) -> int:
-    """Into how many files a table of the run's events goes."""
+    """Return the number of files for a table of the run's events."""
     return 1 + run.manifest.inputs["core_events"].rows // ROWS_PER_FILE
 
 
 def exact_mean(column: Column) -> Column:
-    """Mean that does not depend on the order of rows."""
+    """Return the mean that does not depend on the order of rows."""
     return F.sum(_as_integer(column)) / F.count(column) / UNIT
 
 
@@ -186,5 +186,5 @@ def _dense_number(column: str) -> Column:
 
 
 def as_declared(frame: DataFrame, definition: Table) -> DataFrame:
-    """The columns of the table's definition in its types and order."""
+    """Return the columns of the table's definition in its types and order."""
     return frame.select([F.col(column.name).cast(spark_type(column.type)) for column in definition.columns])

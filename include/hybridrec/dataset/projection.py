@@ -10,24 +10,24 @@ from hybridrec.types import Floats, TrainingData
 
 
 def content_vectors(data: TrainingData, dims: int) -> Floats:
-    """Content of the items in at most `dims` dimensions, float32 (n_items, dims); no columns without any content."""
+    """Return the content of the items in at most `dims` dimensions, float32 (n_items, dims); no columns without any content."""
     return project(item_vectors(data.items), dims, data.seed)
 
 
 def item_factors(matrix: csr_array, dims: int, seed: int) -> Floats:
-    """Items by who chose them, float32 (n_items, dims): PureSVD (Cremonesi, Koren and Turrin, RecSys 2010) of the pairs."""
+    """Return items by who chose them, float32 (n_items, dims): PureSVD (Cremonesi, Koren and Turrin, RecSys 2010) of the pairs."""
     chosen = csr_array((np.ones(matrix.nnz, np.float32), matrix.indices, matrix.indptr), shape=matrix.shape)
     return project(chosen.T.tocsr(), dims, seed)
 
 
 def project(rows: csr_array, dims: int, seed: int) -> Floats:
-    """The rows by a truncated SVD, float32 (n_rows, at most dims), of mean length 1; no columns if there is nothing to project."""
+    """Return the rows by a truncated SVD, float32 (n_rows, at most dims), of mean length 1; no columns if there is nothing to project."""
     from sklearn.decomposition import TruncatedSVD
 
     n_dims = min(dims, min(rows.shape) - 1)
     if n_dims < 1:
         return np.zeros((rows.shape[0], 0), dtype=np.float32)
-    found = TruncatedSVD(n_dims, random_state=seed).fit_transform(rows)
-    lengths = np.linalg.norm(found, axis=1)
-    scaled: Floats = (found / max(lengths[lengths > 0].mean(), 1e-9) if lengths.any() else found).astype(np.float32)
+    projected = TruncatedSVD(n_dims, random_state=seed).fit_transform(rows)
+    lengths = np.linalg.norm(projected, axis=1)
+    scaled: Floats = (projected / max(lengths[lengths > 0].mean(), 1e-9) if lengths.any() else projected).astype(np.float32)
     return scaled

@@ -1,22 +1,22 @@
-"""What the torch models share.
+"""Shared parts of the torch models.
 
     schedule    Schedule: the options of a training; a model's Config inherits them (no torch)
     held_out    the cut: a pair of some users is held out, to know when to stop (no torch)
     training    train(): one loop for every network
     fields      users and items as integer codes (no torch)
     sampling    negatives, drawn by popularity (no torch)
-    pairs       PairLesson: pairs against sampled negatives
+    pairs       PairTask: pairs against sampled negatives
     pair_model  PairModel: fit, score_pairs, save and load of every pair scorer (no torch until it is needed)
-    towers      TowerLesson: pairs against the other items of the batch
-    sequences   SequenceLesson: the next item of a sequence
+    towers      TowerTask: pairs against the other items of the batch
+    sequences   SequenceTask: the next item of a sequence
     networks/   the networks themselves
 
-A new torch model writes a network and a Lesson, which says what the network learns from and is judged by:
+A new torch model writes a network and a TrainingTask, which says what the network learns from and is judged by:
 
     with reproducible(data.seed):                  # one thread, torch's generator seeded and put back
-        lesson = MyLesson(MyNetwork(config), ...)  # .network, .n_examples, .loss(examples, rng), .judge()
-        fit = train(lesson, config, data.seed, "models.my_model")
-    save_weights(lesson.network, folder / "network.safetensors")
+        task = MyTask(MyNetwork(config), ...)  # .network, .n_examples, .loss(examples, rng), .judge()
+        fit = train(task, config, data.seed, "models.my_model")
+    save_weights(task.network, folder / "network.safetensors")
 
 The modules marked (no torch) may be imported anywhere; the others only inside a function of a model file, because
 parsing a DAG or listing the models must not cost an import of torch.

@@ -32,7 +32,7 @@ FITTED, METRICS = "fitted", "metrics.json"
 
 
 def fit_in_processes(alone: M, data: TrainingData, processes: int) -> tuple[M, dict[str, float]]:
-    """The model as so many processes fit it together, and its metrics. alone: the model with its options for one process.
+    """Return the model as so many processes fit it together, and its metrics. alone: the model with its options for one process.
 
     Its training must be hybridrec.deep.training_loop's. RuntimeError with the end of their output when a process fails.
     """
@@ -52,7 +52,7 @@ def fit_in_processes(alone: M, data: TrainingData, processes: int) -> tuple[M, d
 
 
 def _fit_share(alone: PairScorer, name: str) -> None:
-    """What each process does; the first one's fit is kept."""
+    """Run one process of the fit; the first one's fit is kept."""
     folder = Path(name)
     dist.init_process_group("gloo")
     try:
@@ -67,7 +67,7 @@ def _fit_share(alone: PairScorer, name: str) -> None:
 
 
 def write_data(data: TrainingData, folder: Path) -> None:
-    """Training data as files: arrays as .npy, frames as Parquet."""
+    """Write training data as files: arrays as .npy, frames as Parquet."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -80,7 +80,7 @@ def write_data(data: TrainingData, folder: Path) -> None:
 
 
 def read_data(folder: Path) -> TrainingData:
-    """What write_data has written."""
+    """Read the files of write_data."""
     import pyarrow.parquet as pq
 
     arrays = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in (*MATRIX, *ARRAYS)}
@@ -90,12 +90,12 @@ def read_data(folder: Path) -> TrainingData:
 
 
 def is_shared() -> bool:
-    """Whether this process is one of several that fit a model together."""
+    """Return whether this process is one of several that fit a model together."""
     return bool(dist.is_initialized())
 
 
 def share_of(batch: B) -> B:
-    """This process's part of a batch, or of rows; parts are equal, what is left over is left out."""
+    """Return this process's part of a batch, or of rows; parts are equal, a remainder is dropped."""
     if not is_shared():
         return batch
     size = len(batch) // dist.get_world_size()
@@ -103,14 +103,14 @@ def share_of(batch: B) -> B:
 
 
 def own_draws(seed: int, rng: np.random.Generator) -> np.random.Generator:
-    """What negatives and drop-outs are drawn by: of its own in each process, as `rng` must stay the same in all."""
+    """Return this process's own generator for negatives and drop-outs, because `rng` must stay the same in all processes."""
     return np.random.default_rng([seed, dist.get_rank()]) if is_shared() else rng
 
 
 def gathered(rows: Tensor) -> Tensor:
-    """The rows of all processes in the order of the batch; gradients flow back to the process that a row came from."""
-    found: Tensor = _Gathered.apply(rows) if is_shared() else rows
-    return found
+    """Return the rows of all processes in the order of the batch; gradients flow back to the process that a row came from."""
+    rows_of_all: Tensor = _Gathered.apply(rows) if is_shared() else rows
+    return rows_of_all
 
 
 class _Gathered(torch.autograd.Function):  # type: ignore[misc]  # torch is untyped
@@ -128,7 +128,7 @@ class _Gathered(torch.autograd.Function):  # type: ignore[misc]  # torch is unty
 
 
 def first_row(rows: Tensor) -> int:
-    """Place of this process's first row among the gathered ones."""
+    """Return the place of this process's first row among the gathered ones."""
     return dist.get_rank() * len(rows) if is_shared() else 0
 
 
@@ -142,7 +142,7 @@ def average_gradients(network: nn.Module) -> None:
 
 
 def mean(value: float) -> float:
-    """The mean of a number over the processes."""
+    """Return the mean of a number over the processes."""
     if not is_shared():
         return value
     total = torch.tensor(value, dtype=torch.float64)

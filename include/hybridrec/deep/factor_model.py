@@ -23,10 +23,15 @@ SMALL_EPOCH = 40_000  # with fewer it grows no more
 
 @dataclass(frozen=True)
 class FactorConfig(Schedule):
-    """Options that every factor model has besides those of its training.
+    """Options of every factor model.
 
-    weight_decay: as with 100,000 examples an epoch; with fewer it is larger, since each of them pulls at the weights more.
-    factors: length of the vectors. negatives: items drawn for each batch.
+    batch_size: examples per step.
+    examples_per_epoch: at most so many, drawn again for each epoch, so the cost of an epoch does not grow with the data.
+    learning_rate: of the first epoch; it falls to 0 in equal steps.
+    weight_decay: with 100,000 examples per epoch; with fewer it is larger, because each example pulls at the weights more.
+    max_epochs: most passes over the examples.
+    factors: length of the vectors.
+    negatives: items drawn for each batch.
     """
 
     batch_size: int = 2048
@@ -49,11 +54,11 @@ class FactorModel(DotProductModel[Options]):
 
     @abstractmethod
     def loss(self) -> Loss:
-        """What training makes small."""
+        """Return the loss that training minimises."""
 
     def fit(self, data: TrainingData) -> dict[str, float]:
         """Train on all pairs but the held-out ones, which say when to stop."""
-        from hybridrec.deep.factors import FactorLesson
+        from hybridrec.deep.factors import FactorTask
         from hybridrec.deep.networks.factors import Factors
         from hybridrec.deep.networks.field_sum import embed
         from hybridrec.deep.sampling import negatives
@@ -66,9 +71,9 @@ class FactorModel(DotProductModel[Options]):
         items = item_fields(learnt, np.zeros((data.matrix.shape[1], 0), np.float32)).only(self.ITEM_FIELDS)
         with reproducible(data.seed):
             network = Factors(users.layout, items.layout, config.factors)
-            lesson = FactorLesson(network, users, items, cut, negatives(cut.matrix), config.negatives, self.loss())
-            schedule = replace(config, weight_decay=_weight_decay(config, lesson.n_examples))
-            best = train(lesson, schedule, data.seed, type(self).__module__.removeprefix("hybridrec."))
+            task = FactorTask(network, users, items, cut, negatives(cut.matrix), config.negatives, self.loss())
+            schedule = replace(config, weight_decay=_weight_decay(config, task.n_examples))
+            best = train(task, schedule, data.seed, type(self).__module__.removeprefix("hybridrec."))
             self.vectors = Vectors(embed(network.users, users), embed(network.items, items), items.described())
         return {"epochs": float(best.epoch), "held_out_ndcg": best.judgement, "loss": best.loss}
 

@@ -1,4 +1,4 @@
-"""What factor models learn from: a user's own item against negatives that the whole batch shares.
+"""Train factor models on a user's own item against negatives that the whole batch shares.
 
 So a step is one matrix product, and an own item meets enough negatives to tell its rank among all items.
 """
@@ -27,8 +27,8 @@ Loss = Callable[[Tensor, Tensor, Tensor, int], Tensor]
 
 
 @dataclass(frozen=True)
-class FactorLesson:
-    """Pairs of a fold as examples for two sums of embeddings. users, items: the fold's tables."""
+class FactorTask:
+    """Pairs of a split as examples for two sums of embeddings. users, items: the split's tables."""
 
     network: Factors
     users: FieldTable
@@ -44,7 +44,7 @@ class FactorLesson:
         return len(self.cut.examples.users)
 
     def loss(self, examples: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
-        """The ranking loss of the batch against fresh negatives."""
+        """Return the ranking loss of the batch against fresh negatives."""
         pairs = self.cut.examples.take(examples)
         drawn = self.negatives.draw(1, self.n_negatives, rng)[0]
         users = self.network.users(Inputs.of(self.users.take(pairs.users)))  # (n, factors + 1)
@@ -54,7 +54,7 @@ class FactorLesson:
         return self.ranking_loss((users * own).sum(dim=1), users @ others.T, torch.from_numpy(chosen), len(self.items.codes))
 
     def judge(self) -> float:
-        """NDCG of each held-out item among all items that its user did not choose."""
+        """Return NDCG of each held-out item among all items that its user did not choose."""
         held_out, gains = self.cut.held_out, []
         if not len(held_out.users):
             return float("nan")
@@ -68,13 +68,13 @@ class FactorLesson:
 
 
 def bpr_loss(own: Tensor, others: Tensor, chosen: Tensor, _n_items: int) -> Tensor:
-    """Minus the log of the odds that the own item comes before a negative, mean over the negatives."""
+    """Return minus the log of the odds that the own item precedes a negative, mean over the negatives."""
     losses = F.softplus(others - own[:, None]).masked_fill(chosen, 0)
     return (losses.sum(dim=1) / (~chosen).sum(dim=1).clamp(min=1)).mean()
 
 
 def warp_loss(own: Tensor, others: Tensor, chosen: Tensor, n_items: int) -> Tensor:
-    """By how much negatives come closer than 1 to the own item, mean over those, times the log of its rank.
+    """Return the mean margin violation of the negatives, times the log of the own item's rank.
 
     The rank is not found by drawing until one comes too close, as in the paper, but estimated from all at once.
     """

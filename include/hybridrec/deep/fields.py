@@ -31,7 +31,7 @@ HOURS, WEEKDAYS = 24, 7
 
 
 class Layout(NamedTuple):
-    """What a network must know of its input.
+    """Shape of a network's input.
 
     names: fields of one code each. n_codes: codes of all fields together, 0 included. bags: number of values by name.
     n_dense: numbers that describe a row besides.
@@ -62,26 +62,26 @@ class FieldTable:
     dense: Floats
 
     def take(self, rows: NDArray[np.integer]) -> FieldTable:
-        """Some of the rows, in the order given."""
+        """Return some of the rows, in the order given."""
         bags = {name: bag[rows] for name, bag in self.bags.items()}
         return FieldTable(self.layout, self.codes[rows], bags, self.dense[rows])
 
     def only(self, names: tuple[str, ...]) -> FieldTable:
-        """The table without the fields that are not named; dense numbers are a field called `content`."""
-        kept = [place for place, name in enumerate(self.layout.names) if name in names]
+        """Return the table without the fields that are not named; dense numbers are a field called `content`."""
+        kept = [index for index, name in enumerate(self.layout.names) if name in names]
         bags = {name: bag for name, bag in self.bags.items() if name in names}
         dense = self.dense if "content" in names else self.dense[:, :0]
         sizes = {name: size for name, size in self.layout.bags.items() if name in names}
-        layout = Layout(tuple(self.layout.names[place] for place in kept), self.layout.n_codes, sizes, dense.shape[1])
+        layout = Layout(tuple(self.layout.names[index] for index in kept), self.layout.n_codes, sizes, dense.shape[1])
         return FieldTable(layout, np.ascontiguousarray(self.codes[:, kept]), bags, dense)
 
     def with_bag(self, name: str, bag: csr_array) -> FieldTable:
-        """The table with one more bag."""
+        """Return the table with one more bag."""
         layout = self.layout._replace(bags={**self.layout.bags, name: bag.shape[1]})
         return replace(self, layout=layout, bags={**self.bags, name: bag})
 
     def with_codes(self, name: str, codes: Ints) -> FieldTable:
-        """The table with other codes in one field, if it has that field."""
+        """Return the table with other codes in one field, if it has that field."""
         if name not in self.layout.names:
             return self
         changed = self.codes.copy()
@@ -89,10 +89,10 @@ class FieldTable:
         return replace(self, codes=changed)
 
     def described(self) -> NDArray[np.bool_]:
-        """Whether anything is known of a row, bool (n_rows,)."""
+        """Return whether anything is known of a row, bool (n_rows,)."""
         parts = [self.codes.any(axis=1), self.dense.any(axis=1), *(np.diff(bag.indptr) > 0 for bag in self.bags.values())]
-        found: NDArray[np.bool_] = np.logical_or.reduce(parts)
-        return found
+        is_described: NDArray[np.bool_] = np.logical_or.reduce(parts)
+        return is_described
 
     def save(self, folder: Path, name: str) -> None:
         """Write arrays as .npy files and the layout as JSON."""
@@ -104,7 +104,7 @@ class FieldTable:
 
     @classmethod
     def load(cls, folder: Path, name: str) -> FieldTable:
-        """The saved table; its arrays are mapped."""
+        """Return the saved table; its arrays are mapped."""
         saved = json.loads((folder / f"{name}.json").read_text())
         layout = Layout(tuple(saved["names"]), saved["n_codes"], saved["bags"], saved["n_dense"])
         codes, dense = (np.load(folder / f"{name}.{part}.npy", mmap_mode="r", allow_pickle=False) for part in ("codes", "dense"))
@@ -120,15 +120,15 @@ class Context(NamedTuple):
     firsts: Mapping[str, int]
 
     def codes(self, days: NDArray[np.float64]) -> dict[str, Ints]:
-        """Codes by field of pairs of this age."""
-        found = {"hour": (days % 1 * HOURS).astype(np.int32), "weekday": (days % WEEKDAYS).astype(np.int32)}
-        return {name: found[name] + np.int32(first) for name, first in self.firsts.items()}
+        """Return codes by field of pairs of this age."""
+        raw = {"hour": (days % 1 * HOURS).astype(np.int32), "weekday": (days % WEEKDAYS).astype(np.int32)}
+        return {name: raw[name] + np.int32(first) for name, first in self.firsts.items()}
 
 
 def user_fields(data: TrainingData) -> FieldTable:
-    """The users of a fold. Their histories are no part of it: see `newest` and FieldTable.with_bag.
+    """Return the users of a split. Their histories are no part of it: see `newest` and FieldTable.with_bag.
 
-    Where the calendar is known there is room for the context: the fields of CONTEXT, unknown until they are filled in.
+    If times are known there is room for the context: the fields of CONTEXT, unknown until they are filled in.
     """
     people, n_items = data.users, np.diff(data.matrix.indptr)
     columns = {
@@ -144,7 +144,7 @@ def user_fields(data: TrainingData) -> FieldTable:
 
 
 def item_fields(data: TrainingData, dense: Floats) -> FieldTable:
-    """The items of a fold. dense: float32 (n_items, n_dense), content vectors or no columns."""
+    """Return the items of a split. dense: float32 (n_items, n_dense), content vectors or no columns."""
     items, n_users = data.items, np.bincount(data.matrix.indices, minlength=data.matrix.shape[1])
     columns = {
         "item": id_codes(n_users),
@@ -161,7 +161,7 @@ def item_fields(data: TrainingData, dense: Floats) -> FieldTable:
 
 
 def context_of(users: FieldTable) -> Context:
-    """Where the codes of the context lie in the users' fields."""
+    """Return the positions of the context's codes in the users' fields."""
     n_context = {"hour": HOURS, "weekday": WEEKDAYS}
     firsts, end = {}, users.layout.n_codes
     for name in reversed([name for name in CONTEXT if name in users.layout.names]):
@@ -171,7 +171,7 @@ def context_of(users: FieldTable) -> Context:
 
 
 def newest(matrix: csr_array, days: NDArray[np.floating], longest: int) -> csr_array:
-    """The newest items of each user as a bag of at most `longest`, rows sum to 1. days: age of each stored pair.
+    """Return the newest items of each user as a bag of at most `longest`, rows sum to 1. days: age of each stored pair.
 
     Among equally old ones the choice is arbitrary but fixed, not the lowest numbers.
     """
@@ -187,14 +187,14 @@ def newest(matrix: csr_array, days: NDArray[np.floating], longest: int) -> csr_a
 
 
 def with_history(users: FieldTable, bag: csr_array, items: FieldTable) -> FieldTable:
-    """Users with what they chose, a bag of items each, and the mean of its dense numbers."""
+    """Return users with what they chose, a bag of items each, and the mean of its dense numbers."""
     table = users.with_bag(HISTORY, bag)
     layout = table.layout._replace(n_dense=items.layout.n_dense)
     return replace(table, layout=layout, dense=(bag @ items.dense).astype(np.float32))
 
 
 def without(bag: csr_array, values: NDArray[np.integer]) -> csr_array:
-    """The bag without one value a row; an example's target must not be part of its input."""
+    """Return the bag without one value a row; an example's target must not be part of its input."""
     target = bag.indices == np.repeat(values, np.diff(bag.indptr))
     left = np.where(target, np.float32(0), bag.data)
     totals = np.bincount(row_numbers(bag), left, minlength=bag.shape[0])
@@ -203,7 +203,7 @@ def without(bag: csr_array, values: NDArray[np.integer]) -> csr_array:
 
 
 def id_codes(n_events: NDArray[np.integer]) -> Ints:
-    """A code of its own for each row with events; of more than MAX_IDS, for the most active."""
+    """Return a separate code for each row with events; with more than MAX_IDS, for the most active."""
     order = np.lexsort((np.arange(len(n_events)), -n_events))[:MAX_IDS]
     chosen = np.sort(order[n_events[order] > 0])
     codes = np.zeros(len(n_events), dtype=np.int32)
@@ -212,7 +212,7 @@ def id_codes(n_events: NDArray[np.integer]) -> Ints:
 
 
 def label_codes(labels: pd.Series) -> Ints:
-    """Codes of labels in their order; 0 for a missing or empty one."""
+    """Return codes of labels in their order; 0 for a missing or empty one."""
     import pandas as pd
 
     known = labels[labels.notna() & (labels != "")]
@@ -222,7 +222,7 @@ def label_codes(labels: pd.Series) -> Ints:
 
 
 def bucket_codes(values: pd.Series) -> Ints:
-    """Codes of numbers by quantile; 0 for a missing one."""
+    """Return codes of numbers by quantile; 0 for a missing one."""
     numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
     known = ~np.isnan(numbers)
     edges = np.unique(np.quantile(numbers[known], np.linspace(0, 1, N_BUCKETS + 1)[1:-1], method="higher")) if known.any() else numbers[:0]
@@ -231,12 +231,12 @@ def bucket_codes(values: pd.Series) -> Ints:
 
 
 def count_codes(counts: NDArray[np.integer]) -> Ints:
-    """Codes of counts by powers of two: 1, 2-3, 4-7, ...; 0 stays 0."""
+    """Return codes of counts by powers of two: 1, 2-3, 4-7, ...; 0 stays 0."""
     return np.frexp(counts.astype(np.float64))[1].astype(np.int32)
 
 
 def label_bags(labels: pd.Series) -> csr_array:
-    """Lists of labels as a bag, rows sum to 1 or are empty."""
+    """Return lists of labels as a bag, rows sum to 1 or are empty."""
     import pandas as pd
 
     lists = [sorted(set(of_row)) if of_row is not None else [] for of_row in labels]
@@ -248,12 +248,12 @@ def label_bags(labels: pd.Series) -> csr_array:
 
 
 def _table(columns: Mapping[str, Ints]) -> FieldTable:
-    """Columns of codes that each start at 1 as one table with codes of their own; constant columns are dropped."""
+    """Return columns of codes that each start at 1 as one table with codes of their own; constant columns are dropped."""
     kept = {name: column for name, column in columns.items() if len(np.unique(column)) > 1}
     n_rows = len(next(iter(columns.values())))
     codes, n_codes = np.zeros((n_rows, len(kept)), dtype=np.int32), 1
-    for place, column in enumerate(kept.values()):
-        codes[:, place] = np.where(column > 0, column + n_codes - 1, 0)
+    for index, column in enumerate(kept.values()):
+        codes[:, index] = np.where(column > 0, column + n_codes - 1, 0)
         n_codes += int(column.max())
     return FieldTable(Layout(tuple(kept), n_codes, {}), codes, {}, np.zeros((n_rows, 0), dtype=np.float32))
 
@@ -265,6 +265,6 @@ def _with_room(table: FieldTable, sizes: Mapping[str, int]) -> FieldTable:
 
 
 def _differs(bag: csr_array) -> bool:
-    """Whether the rows are not all the same."""
+    """Return whether the rows are not all the same."""
     filled = np.diff(bag.indptr)
     return bag.nnz > 0 and (len(np.unique(filled)) > 1 or len(np.unique(bag.indices)) > filled[0])

@@ -20,9 +20,9 @@ class Examples(NamedTuple):
     users: NDArray[np.int64]
     items: NDArray[np.int64]
 
-    def take(self, places: NDArray[np.integer]) -> Examples:
-        """Some of the pairs."""
-        return Examples(self.users[places], self.items[places])
+    def take(self, indices: NDArray[np.integer]) -> Examples:
+        """Return some of the pairs."""
+        return Examples(self.users[indices], self.items[indices])
 
 
 class Cut(NamedTuple):

@@ -27,10 +27,11 @@ NETWORK = "network.safetensors"
 
 @dataclass(frozen=True)
 class PairConfig(Schedule):
-    """Options that every pair scorer has besides those of its training.
+    """Options of every pair scorer.
 
-    history_items: newest items in the user's bag. negatives: items drawn for each pair. id_dropout: share of users and
-    items whose own embedding is hidden in training, so their other features count.
+    history_items: newest items of the history that describe a user.
+    negatives: items drawn for each pair.
+    id_dropout: share of users and items whose own embedding is hidden in training, so that the other features count.
     """
 
     history_items: int = 50
@@ -49,10 +50,10 @@ class PairModel(ABC):
 
     @abstractmethod
     def network(self, users: Layout, items: Layout) -> nn.Module:
-        """The network for these inputs, a PairNetwork; the users have their history as one more bag, and its mean content."""
+        """Return the network for these inputs, a PairNetwork; the users have their history as one more bag, and its mean content."""
 
     def dense(self, data: TrainingData, matrix: csr_array) -> Floats:
-        """Vectors of the items for the network, float32 (n_items, n_dense); none unless a model wants them.
+        """Return vectors of the items for the network, float32 (n_items, n_dense); none unless a model wants them.
 
         matrix: the data's pairs without the held-out ones.
         """
@@ -60,7 +61,7 @@ class PairModel(ABC):
 
     def fit(self, data: TrainingData) -> dict[str, float]:
         """Train on all pairs but the held-out ones, which say when to stop."""
-        from hybridrec.deep.pairs import PairLesson
+        from hybridrec.deep.pairs import PairTask
         from hybridrec.deep.sampling import negatives
         from hybridrec.deep.training_loop import reproducible, train
 
@@ -71,14 +72,14 @@ class PairModel(ABC):
         bags = newest(cut.matrix, cut.days, config.history_items)
         with reproducible(data.seed):
             self.fitted = self._new_network()
-            lesson = PairLesson(
+            task = PairTask(
                 self.fitted, self.users, self.items, bags, cut, negatives(data.matrix), config.negatives, config.id_dropout, data.seed
             )
-            best = train(lesson, config, data.seed, self._name())
+            best = train(task, config, data.seed, self._name())
         return {"epochs": float(best.epoch), "held_out_ndcg": best.judgement, "loss": best.loss}
 
     def score_pairs(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
-        """Scores of pairs; NaN for a user without history and for an item of which the model knows nothing."""
+        """Return scores of pairs; NaN for a user without history and for an item of which the model knows nothing."""
         from hybridrec.deep.pairs import score
         from hybridrec.deep.training_loop import one_thread
 
@@ -91,7 +92,7 @@ class PairModel(ABC):
         return scores
 
     def save(self, folder: Path) -> None:
-        """The users' and items' codes, and the network's weights."""
+        """Write the users' and items' codes, and the network's weights."""
         from hybridrec.deep.training_loop import save_weights
 
         self.users.save(folder, "users")
@@ -100,7 +101,7 @@ class PairModel(ABC):
 
     @classmethod
     def load(cls, folder: Path, config: PairConfig) -> Self:
-        """The saved codes, mapped, and the network with its weights."""
+        """Return the saved codes, mapped, and the network with its weights."""
         from hybridrec.deep.training_loop import load_weights
 
         model = cls(config)

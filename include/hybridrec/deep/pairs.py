@@ -1,4 +1,4 @@
-"""What a pair scorer learns from: a user's own item against items drawn at random.
+"""Train pair scorers on a user's own item against items drawn at random.
 
 The loss is a softmax over the own item and its negatives, corrected for how often each is drawn (Bengio and Senécal,
 2008), so scores are what they would be against all items. On dense ratings without time it ranked 4 % better than pairwise
@@ -36,10 +36,10 @@ class Rivals(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PairLesson:
-    """Pairs of a fold as examples for a network.
+class PairTask:
+    """Pairs of a split as examples for a network.
 
-    users, items: the fold's tables. bags: csr (n_users, n_items), the users' histories without the held-out pairs.
+    users, items: the split's tables. bags: csr (n_users, n_items), the users' histories without the held-out pairs.
     id_dropout: share of users and items whose own code is hidden, so the other fields learn to do without.
     """
 
@@ -59,21 +59,21 @@ class PairLesson:
         return len(self.cut.examples.users)
 
     def loss(self, examples: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
-        """Softmax of the own item among its negatives, mean over the batch."""
+        """Return the softmax of the own item among its negatives, mean over the batch."""
         pairs = self.cut.examples.take(examples)
         drawn = self.negatives.draw(len(examples), self.n_negatives, rng)
         chosen = self.negatives.were_chosen(pairs.users, drawn)
-        items, places = np.unique(np.column_stack([pairs.items, drawn]), return_inverse=True)
-        places = places.reshape(len(examples), -1)
+        items, indices = np.unique(np.column_stack([pairs.items, drawn]), return_inverse=True)
+        indices = indices.reshape(len(examples), -1)
         users = self.network.users(Inputs.of(forget(self._askers(pairs, self.cut.days[examples]), "user", self.id_dropout, rng)))
         vectors = self.network.items(Inputs.of(forget(self.items.take(items), "item", self.id_dropout, rng)))
-        scores = self.network(users[:, None], F.embedding(torch.from_numpy(places), vectors))  # (n, 1 + n_negatives)
-        scores = scores - torch.from_numpy(self.negatives.log_q[items][places])
+        scores = self.network(users[:, None], F.embedding(torch.from_numpy(indices), vectors))  # (n, 1 + n_negatives)
+        scores = scores - torch.from_numpy(self.negatives.log_q[items][indices])
         scores[:, 1:].masked_fill_(torch.from_numpy(chosen), -torch.inf)
         return F.cross_entropy(scores, torch.zeros(len(examples), dtype=torch.long))
 
     def judge(self) -> float:
-        """NDCG of each held-out item among random ones."""
+        """Return NDCG of each held-out item among random ones."""
         held_out, rivals = self.cut.held_out, self._rivals
         if not len(held_out.users):
             return float("nan")
@@ -99,20 +99,20 @@ class PairLesson:
 
 
 def score(network: PairNetwork, users: FieldTable, items: FieldTable, rows: NDArray[np.integer], columns: NDArray[np.integer]) -> Floats:
-    """Scores of pairs (users row rows[i], items row columns[i]); each user and each item goes through its side once."""
-    asked, places = np.unique(columns, return_inverse=True)
+    """Return scores of pairs (users row rows[i], items row columns[i]); each user and each item goes through its side once."""
+    asked, indices = np.unique(columns, return_inverse=True)
     scores = np.empty(len(rows), dtype=np.float32)
     with torch.no_grad():
         of_users, of_items = network.users(Inputs.of(users)), network.items(Inputs.of(items.take(asked)))
         for start in range(0, len(rows), PAIRS_AT_ONCE):
             part = slice(start, start + PAIRS_AT_ONCE)
-            found = network(of_users[torch.from_numpy(rows[part].astype(np.int64))], of_items[torch.from_numpy(places[part])])
-            scores[part] = found.numpy()
+            part_scores = network(of_users[torch.from_numpy(rows[part].astype(np.int64))], of_items[torch.from_numpy(indices[part])])
+            scores[part] = part_scores.numpy()
     return scores
 
 
 def forget(table: FieldTable, name: str, share: float, rng: np.random.Generator) -> FieldTable:
-    """The table with a share of one field's codes unknown; as it is if it has no such field."""
+    """Return the table with a share of one field's codes unknown; as it is if it has no such field."""
     if name not in table.layout.names:
         return table
     codes = table.codes[:, table.layout.names.index(name)]

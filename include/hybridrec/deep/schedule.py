@@ -7,11 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast a network learns.
+    """Length and speed of a network's training.
 
-    examples_per_epoch: at most so many, drawn anew each time, so an epoch's cost does not grow with the data.
-    learning_rate: of the first epoch; it falls to 0 in equal steps. patience: epochs without progress on the held-out
-    pairs before training stops. validation_users: how many have a pair held out, at most.
+    batch_size: examples per step.
+    examples_per_epoch: at most so many, drawn again for each epoch, so the cost of an epoch does not grow with the data.
+    learning_rate: of the first epoch; it falls to 0 in equal steps.
+    weight_decay: strength of the pull of all weights towards 0.
+    max_epochs: most passes over the examples.
+    patience: epochs without progress on the held-out pairs before training stops.
+    validation_users: most users with a held-out pair.
     """
 
     batch_size: int = 2048

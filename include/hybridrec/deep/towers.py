@@ -1,4 +1,4 @@
-"""What two towers learn from: each user's own item against those of the others in the batch."""
+"""Train two towers on each user's own item against those of the others in the batch."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from torch.nn import functional as F
 from hybridrec.deep.distributed import first_row, gathered
 from hybridrec.deep.networks.sides import Inputs
 from hybridrec.deep.networks.two_towers import TwoTowers
-from hybridrec.deep.pairs import PairLesson, forget
+from hybridrec.deep.pairs import PairTask, forget
 
 
 @dataclass(frozen=True)
-class TowerLesson(PairLesson):
-    """The pairs of a fold; its negatives are only what the held-out pairs are ranked against."""
+class TowerTask(PairTask):
+    """The pairs of a split; its negatives are only what the held-out pairs are ranked against."""
 
     network: TwoTowers
 
     def loss(self, examples: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
-        """Softmax of each user's own item among all items of the batch, mean over the batch.
+        """Return the softmax of each user's own item among all items of the batch, mean over the batch.
 
-        Where several processes share a batch, its items are those of all.
+        If several processes share a batch, its items are those of all.
         """
         pairs = self.cut.examples.take(examples)
         users = self.network.users(Inputs.of(self._askers(pairs, self.cut.days[examples])))
@@ -42,7 +42,7 @@ class TowerLesson(PairLesson):
 
 
 def in_batch_loss(scores: Tensor, own: Tensor, items: Tensor, log_q: Tensor) -> Tensor:
-    """Softmax loss of each row's own item against the rest of the row, corrected for how often its items are in a batch.
+    """Return softmax loss of each row's own item against the rest of the row, corrected for how often its items are in a batch.
 
     scores: (n, n_items) of a user and an item of the batch. own: (n,), column of the user's own. items: (n_items,). log_q: by item.
     """

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.deep.distributed import average_gradients, mean, own_draws, share_of
 from hybridrec.deep.schedule import Schedule
 
@@ -26,8 +26,8 @@ MIN_STEPS_PER_EPOCH = 64  # in smaller batches,
 MIN_BATCH = 128  # but not in tiny ones
 
 
-class Lesson(Protocol):
-    """What a network learns from and is judged by. Examples are numbers from 0 to n_examples - 1."""
+class TrainingTask(Protocol):
+    """Training data and evaluation of a network. Examples are numbers from 0 to n_examples - 1."""
 
     @property
     def network(self) -> nn.Module:
@@ -35,13 +35,13 @@ class Lesson(Protocol):
 
     @property
     def n_examples(self) -> int:
-        """How many examples there are."""
+        """Number of examples."""
 
     def loss(self, examples: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
-        """The mean loss of a batch; negatives and drop-outs are drawn by rng."""
+        """Return the mean loss of a batch; negatives and drop-outs are drawn by rng."""
 
     def judge(self) -> float:
-        """How well the held-out pairs are ranked, higher is better; NaN when there are none."""
+        """Return the quality of the ranking of the held-out pairs, higher is better; NaN if there are none."""
 
 
 class AdamW:
@@ -85,7 +85,7 @@ class AdamW:
 
 
 class Fit(NamedTuple):
-    """The best epoch. judgement: what Lesson.judge gave, or the loss below zero without held-out pairs."""
+    """The best epoch. judgement: what TrainingTask.judge gave, or the loss below zero without held-out pairs."""
 
     epoch: int
     judgement: float
@@ -94,25 +94,25 @@ class Fit(NamedTuple):
 
 
 class Step(NamedTuple):
-    """How an epoch's steps are taken."""
+    """Steps of an epoch."""
 
-    lesson: Lesson
+    task: TrainingTask
     optimiser: AdamW
     learning_rate: float
     draws: np.random.Generator
 
     def take(self, batch: NDArray[np.int64]) -> float:
         """Learn from a batch; returns its loss."""
-        loss = self.lesson.loss(batch, self.draws)
+        loss = self.task.loss(batch, self.draws)
         loss.backward()
-        average_gradients(self.lesson.network)
+        average_gradients(self.task.network)
         self.optimiser.step(self.learning_rate)
         return float(loss.detach())
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One thread of torch: two bought nothing, and the bits are the same whatever the machine."""
+    """Run torch with one thread: a second one gains nothing, and the bits are the same on every machine."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -123,7 +123,7 @@ def one_thread() -> Iterator[None]:
 
 @contextmanager
 def reproducible(seed: int) -> Iterator[None]:
-    """One thread and a seeded generator of torch; both are put back afterwards."""
+    """Run torch with one thread and a seeded generator; both are restored afterwards."""
     with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         torch.set_flush_denormal(True)  # gradients that fade away would slow the arithmetic down
@@ -133,45 +133,45 @@ def reproducible(seed: int) -> Iterator[None]:
             torch.set_flush_denormal(False)
 
 
-def train(lesson: Lesson, schedule: Schedule, seed: int, name: str) -> Fit:
+def train(task: TrainingTask, schedule: Schedule, seed: int, name: str) -> Fit:
     """Train until `patience` epochs bring no progress; the best epoch's weights are returned and loaded.
 
-    name: of the model in the configuration, for messages. BadData when the loss is no longer a number.
+    name: of the model in the configuration, for messages. PermanentError when the loss is no longer a number.
     Among processes that fit together each takes its share of every batch (hybridrec.deep.distributed).
     """
     rng = np.random.default_rng(seed)
     draws = own_draws(seed, rng)
-    optimiser = AdamW(lesson.network.parameters(), schedule.weight_decay)
+    optimiser = AdamW(task.network.parameters(), schedule.weight_decay)
     best = Fit(0, -math.inf, math.inf, {})
     for epoch in range(1, schedule.max_epochs + 1):
         start = time.monotonic()
-        step = Step(lesson, optimiser, schedule.learning_rate * (1 - (epoch - 1) / schedule.max_epochs), draws)
-        fit = _epoch(step, _batches(lesson.n_examples, schedule, rng), epoch)
+        step = Step(task, optimiser, schedule.learning_rate * (1 - (epoch - 1) / schedule.max_epochs), draws)
+        fit = _epoch(step, _batches(task.n_examples, schedule, rng), epoch)
         log.info("%s epoch %d: loss %.4f, held out %.4f, %.1f s", name, epoch, fit.loss, fit.judgement, time.monotonic() - start)
         if not math.isfinite(fit.loss):
-            raise BadData(f"{name}: training diverged in epoch {epoch}; lower learning_rate under [{name}]")
+            raise PermanentError(f"{name}: training diverged in epoch {epoch}; lower learning_rate under [{name}]")
         if fit.judgement >= best.judgement:  # of equals the later one: it has seen more
             best = fit
         if epoch - best.epoch >= schedule.patience:
             break
-    lesson.network.load_state_dict(best.weights)
-    lesson.network.eval()
+    task.network.load_state_dict(best.weights)
+    task.network.eval()
     return best
 
 
 def _epoch(step: Step, batches: Sequence[NDArray[np.int64]], epoch: int) -> Fit:
-    lesson = step.lesson
-    lesson.network.train()
+    task = step.task
+    task.network.train()
     loss = mean(float(np.mean([step.take(share_of(batch)) for batch in batches])))
-    lesson.network.eval()
+    task.network.eval()
     with torch.no_grad():
-        judgement = mean(lesson.judge())  # all must stop at the same epoch
-    weights = {name: value.clone() for name, value in lesson.network.state_dict().items()}
+        judgement = mean(task.judge())  # all must stop at the same epoch
+    weights = {name: value.clone() for name, value in task.network.state_dict().items()}
     return Fit(epoch, -loss if math.isnan(judgement) else judgement, loss, weights)
 
 
 def _batches(n_examples: int, schedule: Schedule, rng: np.random.Generator) -> list[NDArray[np.int64]]:
-    """An epoch's batches, of equal size or nearly so."""
+    """Return an epoch's batches, of equal size or nearly so."""
     size = min(max(n_examples, MIN_EXAMPLES_PER_EPOCH), schedule.examples_per_epoch)
     rounds = [rng.choice(n_examples, size=min(size, n_examples), replace=False) for _ in range(math.ceil(size / n_examples))]
     order = np.concatenate(rounds)[:size]

@@ -1,7 +1,6 @@
 """Intervals by resampling users: percentile bootstrap, 95 %.
 
-All columns are resampled with the same users, so the difference of two columns is paired: what makes a user easy or
-hard for every list cancels out.
+All columns are resampled with the same users, so the difference of two columns is paired: differences between users cancel out.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ class Interval(NamedTuple):
 
 
 def resampled_means(values: Doubles, samples: int, seed: int) -> Doubles:
-    """Means of each column over `samples` draws of n users with replacement, float64 (samples, n_columns).
+    """Return means of each column over `samples` draws of n users with replacement, float64 (samples, n_columns).
 
     values: float64 (n_users, n_columns), at least one user.
     """
@@ -41,12 +40,12 @@ def resampled_means(values: Doubles, samples: int, seed: int) -> Doubles:
 
 
 def interval(mean: float, resampled: Doubles) -> Interval:
-    """The interval that holds the middle 95 % of the resampled means."""
+    """Return the interval that holds the middle 95 % of the resampled means."""
     low, high = np.percentile(resampled, [2.5, 97.5])
     return Interval(float(mean), float(low), float(high))
 
 
 def paired_difference(ours: Doubles, theirs: Doubles, samples: int, seed: int) -> Interval:
-    """Mean over users of ours minus theirs, float64 (n_users,) each, with its paired interval."""
+    """Return mean over users of ours minus theirs, float64 (n_users,) each, with its paired interval."""
     difference = (ours - theirs)[:, None]
     return interval(float(difference.mean()), resampled_means(difference, samples, seed)[:, 0])

@@ -31,14 +31,14 @@ class Comparison:
     n_users: int
 
     def text(self) -> str:
-        """As "weighted - stacking: ndcg@20 +0.0031 [-0.0102, +0.0161], 812 users"."""
+        """Format as "weighted - stacking: ndcg@20 +0.0031 [-0.0102, +0.0161], 812 users"."""
         interval = f"{self.difference:+.4f} [{self.low:+.4f}, {self.high:+.4f}]"
         return f"{self.name} - {self.against}: {self.metric} {interval}, {_users(self.n_users)}"
 
 
 @dataclass(frozen=True)
 class Resampling:
-    """How intervals are drawn."""
+    """Settings of the intervals."""
 
     samples: int
     seed: int
@@ -54,7 +54,7 @@ class Pair(NamedTuple):
 
 
 def compare(pairs: list[Pair], lists: JudgedLists, segment: str, how: Resampling) -> list[Comparison]:
-    """Each pair over the users of `lists`, who are all of the segment; all pairs are resampled together."""
+    """Return each pair over the users of `lists`, who are all of the segment; all pairs are resampled together."""
     if not pairs or not len(lists.labels.users):
         return []
     quality = {(key, pair.k): lists.quality(key, pair.k) for pair in pairs for key in (pair.ours, pair.theirs)}
@@ -62,13 +62,13 @@ def compare(pairs: list[Pair], lists: JudgedLists, segment: str, how: Resampling
     means, resampled = differences.mean(axis=0), resampled_means(differences, how.samples, how.seed)
     rows = []
     for column, pair in enumerate(pairs):
-        found = interval(means[column], resampled[:, column])
-        rows.append(Comparison(pair.question, pair.ours[1], pair.theirs[1], segment, f"ndcg@{pair.k}", *found, n_users=len(differences)))
+        estimate = interval(means[column], resampled[:, column])
+        rows.append(Comparison(pair.question, pair.ours[1], pair.theirs[1], segment, f"ndcg@{pair.k}", *estimate, n_users=len(differences)))
     return rows
 
 
 def compare_lists(lists: JudgedLists, how: Resampling) -> list[Comparison]:
-    """In every segment: each list against the default strategy, each strategy against popularity and the best single source."""
+    """Compare, in every segment, each list with the default strategy, each strategy with popularity and the best retriever."""
     default = default_list(lists)
     rows = []
     for segment in JUDGED_SEGMENTS:
@@ -79,7 +79,7 @@ def compare_lists(lists: JudgedLists, how: Resampling) -> list[Comparison]:
 
 
 def _pairs(lists: JudgedLists, default: Key, k: int) -> list[Pair]:
-    best, popular = best_source(lists, k), ("source", POPULARITY)
+    best, popular = best_retriever(lists, k), ("source", POPULARITY)
     pairs = [Pair("strategy", key, default, k) for key in lists.judged if key != default]
     for key in (key for key in lists.judged if key[0] == "strategy"):
         pairs += [Pair("strategy", key, popular, k)] if popular in lists.judged else []
@@ -87,20 +87,20 @@ def _pairs(lists: JudgedLists, default: Key, k: int) -> list[Pair]:
     return pairs
 
 
-def best_source(lists: JudgedLists, k: int) -> Key | None:
-    """The source with the highest mean NDCG of these users, the first by name of equals; None without a source."""
-    sources = sorted(key for key in lists.judged if key[0] == "source")
-    return max(sources, key=lambda key: float(lists.quality(key, k).mean()), default=None)
+def best_retriever(lists: JudgedLists, k: int) -> Key | None:
+    """Return the retriever with the highest mean NDCG of these users, the first by name of equals; None without a retriever."""
+    retrievers = sorted(key for key in lists.judged if key[0] == "source")
+    return max(retrievers, key=lambda key: float(lists.quality(key, k).mean()), default=None)
 
 
 def default_list(lists: JudgedLists) -> Key:
-    """The list that is published unless another is better: stacking, or the first strategy where that is switched off."""
+    """Return the list that is published unless another is better: stacking, or the first strategy where that is switched off."""
     names = [key for key in lists.judged if key[0] == "strategy"]
     return ("strategy", strategies.DEFAULT) if ("strategy", strategies.DEFAULT) in names else (names or list(lists.judged))[0]
 
 
 def decide(lists: JudgedLists, comparisons: list[Comparison], k: int) -> dict[str, Choice]:
-    """For each segment the default, unless another list is better with the whole interval above 0; then the best such."""
+    """Choose for each segment the default, unless other lists are better with the whole interval above 0; then the best of them."""
     kind, default = default_list(lists)
     kinds = {name: kind for kind, name in lists.judged}
     choices = {}
@@ -113,7 +113,7 @@ def decide(lists: JudgedLists, comparisons: list[Comparison], k: int) -> dict[st
             name, reason = better[0].name, f"better than the default with the whole 95 % interval above 0. {better[0].text()}"
         else:
             name, reason = default, _why_default(lists, segment, rivals)
-        choices[segment] = Choice(cast(Kind, kinds.get(name, kind)), name, reason + _beside_best_source(of_segment, name))
+        choices[segment] = Choice(cast(Kind, kinds.get(name, kind)), name, reason + _beside_best_retriever(of_segment, name))
     return choices
 
 
@@ -130,11 +130,11 @@ def _users(n: int) -> str:
     return "1 user" if n == 1 else f"{n} users"
 
 
-def _beside_best_source(of_segment: list[Comparison], name: str) -> str:
+def _beside_best_retriever(of_segment: list[Comparison], name: str) -> str:
     rows = [row for row in of_segment if row.question == "best_source" and row.name == name]
-    return f". Against the best single source: {rows[0].text()}" if rows else ""
+    return f". Against the best single retriever: {rows[0].text()}" if rows else ""
 
 
 def as_columns(rows: list[Comparison]) -> list[dict[str, object]]:
-    """Rows for an Arrow table."""
+    """Return rows for an Arrow table."""
     return [asdict(row) for row in rows]

@@ -1,4 +1,4 @@
-"""A night's evaluation on fold eval, from the run's tables to out_metrics, out_comparisons, out_ablation and the decision."""
+"""A night's evaluation on the holdout split, from the run's tables to out_metrics, out_comparisons, out_ablation and the decision."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hybridrec.evaluation import ablation
 from hybridrec.evaluation.comparisons import Resampling, as_columns, compare_lists, decide, default_list
 from hybridrec.evaluation.judged_lists import Catalogue, JudgedLists, judge_lists, metric_rows
 from hybridrec.evaluation.served import judge_served, served_users
-from hybridrec.metrics.labels import LabelledPool, history_lengths, labelled_pool
+from hybridrec.metrics.labels import LabelledCandidates, history_lengths, labelled_candidates
 from hybridrec.policy.policy import Choice, segments_of
 from hybridrec.strategies import Strategy
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Evaluation(NamedTuple):
-    """What a night's evaluation found. figures: what stands beside the choices in decision.json."""
+    """Result of a night's evaluation. figures: further content of decision.json."""
 
     metrics: pa.Table
     comparisons: pa.Table
@@ -34,14 +34,14 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(run: Run, threads: int, ablate: bool = True) -> Evaluation:
-    """Judge all lists on fold eval, choose each segment's list and, if asked to, leave out one model at a time."""
+    """Judge all lists on the holdout split, choose each segment's list and, if asked to, leave out one model at a time."""
     import pyarrow as pa
 
     from hybridrec.tables import table
 
     how = Resampling(run.config.bootstrap_samples, run.config.seed)
     ready = load_strategies(run)
-    lists = judge_all(run, labelled_pool(run, "eval"), ready)
+    lists = judge_all(run, labelled_candidates(run, "holdout"), ready)
     rows = compare_lists(lists, how)
     choices = decide(lists, rows, run.config.k)
     name = published_strategy(lists, choices) if ablate else ""
@@ -58,7 +58,7 @@ def evaluate(run: Run, threads: int, ablate: bool = True) -> Evaluation:
 
 
 def published_strategy(lists: JudgedLists, choices: dict[str, Choice]) -> str:
-    """The strategy that most of the judged users get, the default where none does; empty in a night without strategies."""
+    """Return the strategy that most of the evaluated users get, else the default; empty in a night without strategies."""
     kind, default = default_list(lists)
     served = {choice.name: 0 for choice in choices.values() if choice.kind == "strategy"}
     for segment, choice in choices.items():
@@ -68,7 +68,7 @@ def published_strategy(lists: JudgedLists, choices: dict[str, Choice]) -> str:
 
 
 def load_strategies(run: Run) -> dict[str, Strategy]:
-    """Every strategy that is switched on, ready to score."""
+    """Return every strategy that is switched on, ready to score."""
     ready = {}
     for name in extensions.names(strategies.FOLDER):
         folder = run.artefact(strategies.artefact_name(name)) if strategies.learns(name) else None
@@ -76,18 +76,18 @@ def load_strategies(run: Run) -> dict[str, Strategy]:
     return ready
 
 
-def judge_all(run: Run, fold: LabelledPool, ready: dict[str, Strategy]) -> JudgedLists:
-    """All lists of fold eval."""
-    lengths = history_lengths(run, "eval", fold.labels.users)
+def judge_all(run: Run, labelled: LabelledCandidates, ready: dict[str, Strategy]) -> JudgedLists:
+    """Return all lists of the holdout split."""
+    lengths = history_lengths(run, "holdout", labelled.labels.users)
     segments = segments_of(lengths, run.config.light_max_items)
     ks = tuple(sorted({10, 20, run.config.k}))
-    return judge_lists(fold.pool, fold.labels, ready, ks, segments, catalogue(run))
+    return judge_lists(labelled.candidates, labelled.labels, ready, ks, segments, catalogue(run))
 
 
 def catalogue(run: Run) -> Catalogue:
-    """How well each item is known before the eval fold's cut, and what it is about."""
-    table = run.read("model_item_features", "eval", ["item_idx", "item_n_users"])
+    """Return each item's popularity before the holdout split's cut, and its content."""
+    table = run.read("model_item_features", "holdout", ["item_idx", "item_n_users"])
     items = run.read("model_items").sort_by("item_idx").to_pandas()
     known = np.zeros(len(items))
     known[table["item_idx"].to_numpy()] = table["item_n_users"].to_numpy()
-    return Catalogue(known, run.read("model_user_features", "eval", ["user_idx"]).num_rows, item_vectors(items))
+    return Catalogue(known, run.read("model_user_features", "holdout", ["user_idx"]).num_rows, item_vectors(items))

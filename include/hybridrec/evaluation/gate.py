@@ -1,8 +1,8 @@
-"""The promotion gate: whether tonight's stack replaces the champion, and whose ranker serves if it does not.
+"""The promotion gate: whether the challenger replaces the champion, and whose ranker serves if it does not.
 
-Tonight's policy, the champion's policy and popularity rank the same pool of fold eval. Tonight's is promoted when it
+The challenger's policy, the champion's and popularity rank the same candidates of the holdout split. The challenger is promoted when it
 is not clearly below popularity and, by the paired interval's lower end, loses no more than the tolerance against the
-champion. The pool is tonight's for both, so what is compared is how candidates are ranked, not how they are found.
+champion. Both rank the candidates of this run, so the gate compares ranking, not retrieval.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from __future__ import annotations
 import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.candidates.groups import Floats
 from hybridrec.evaluation.bootstrap import Doubles, paired_difference
 from hybridrec.evaluation.comparisons import POPULARITY, Comparison, Resampling
 from hybridrec.evaluation.judged_lists import ALL
 from hybridrec.evaluation.served import SERVED, compare_served, served_users
 from hybridrec.metrics import metrics
-from hybridrec.metrics.labels import LabelledPool, history_lengths, labelled_pool
+from hybridrec.metrics.labels import LabelledCandidates, history_lengths, labelled_candidates
 from hybridrec.metrics.metrics import judge
-from hybridrec.policy.policy import SEGMENTS, Choice, Policy, load_policy, segments_of, source_scores
+from hybridrec.policy.policy import SEGMENTS, Choice, Policy, load_policy, retriever_scores, segments_of
 from hybridrec.storage import store
 from hybridrec.strategies import weighted
 
@@ -32,12 +32,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 Serving = Literal["tonight", "champion", "blend", "popularity"]
-TONIGHT, BLEND = "tonight", "weighted"
+CHALLENGER: Final = "tonight"  # as tables and promotion.json name it
+BLEND = "weighted"
 
 
 @dataclass(frozen=True)
 class Champion:
-    """The stack that is live: its version and its policy's folder, None where that is gone."""
+    """The model bundle that is live: its version and its policy's folder, None where that is gone."""
 
     version: str
     folder: Path | None
@@ -47,8 +48,8 @@ class Champion:
 class Verdict:
     """The gate's outcome.
 
-    serving: whose policy ranks tonight's lists: tonight's, the champion's, or where neither may, the equal-weight
-    blend or popularity. reasons: sentences with figures. comparisons: the rows behind them.
+    serving: the policy that ranks the lists: the challenger's, the champion's, or if neither may, the equal-weight blend or popularity.
+    reasons: sentences with figures. comparisons: the rows behind them.
     """
 
     promoted: bool
@@ -57,101 +58,105 @@ class Verdict:
     comparisons: tuple[Comparison, ...]
 
     def as_json(self) -> dict[str, object]:
-        """For promotion.json."""
+        """Return the content of promotion.json."""
         return asdict(self)
 
 
-def judge_promotion(run: Run, tonight: Policy, champion: Champion | None) -> Verdict:
-    """Judge tonight's policy on the run's eval fold."""
-    fold = labelled_pool(run, "eval")
+def judge_promotion(run: Run, challenger: Policy, champion: Champion | None) -> Verdict:
+    """Judge the challenger's policy on the run's holdout split."""
+    labelled = labelled_candidates(run, "holdout")
     k, how = run.config.k, Resampling(run.config.bootstrap_samples, run.config.seed)
-    rival, notes = _champion_quality(champion, fold, k)
-    quality = {TONIGHT: _quality(tonight.score(fold.pool), fold, k), BLEND: _blend_quality(fold, k)} | _popular(fold, k) | rival
-    rows = [_overall(TONIGHT, theirs, quality, k, how) for theirs in (POPULARITY, *rival) if theirs in quality]
+    rival, notes = _champion_quality(champion, labelled, k)
+    quality = (
+        {CHALLENGER: _quality(challenger.score(labelled.candidates), labelled, k), BLEND: _blend_quality(labelled, k)}
+        | _popular(labelled, k)
+        | rival
+    )
+    rows = [_overall(CHALLENGER, theirs, quality, k, how) for theirs in (POPULARITY, *rival) if theirs in quality]
     reasons = [*notes, *(row.text() for row in rows)]
     refusals = _refusals(rows, run.config.gate_tolerance)
     if champion is None:
         reasons.append("there is no champion yet")
     if not refusals:
-        return Verdict(True, "tonight", (*reasons, "promoted"), tuple(rows))
+        return Verdict(True, CHALLENGER, (*reasons, "promoted"), tuple(rows))
     serving = _stand_in(champion, notes, quality, k, how)
-    served = _beside_best_source(run, fold, serving, quality[_rank_by(serving, champion)], how)
-    return Verdict(False, serving, (*reasons, *refusals, f"refused; tonight's lists are ranked by {serving}"), (*rows, *served))
+    served = _beside_best_retriever(run, labelled, serving, quality[_rank_by(serving, champion)], how)
+    return Verdict(False, serving, (*reasons, *refusals, f"refused; the lists are ranked by {serving}"), (*rows, *served))
 
 
 def stand_in_choices(serving: Serving, reason: str) -> dict[str, Choice]:
-    """The choices of a policy that needs no fitted strategy."""
+    """Return the choices of a policy that needs no fitted strategy."""
     choice = Choice("source", POPULARITY, reason) if serving == "popularity" else Choice("strategy", "weighted", reason)
     return dict.fromkeys(SEGMENTS, choice)
 
 
-def _quality(scores: Floats, fold: LabelledPool, k: int) -> Doubles:
-    return metrics.ndcg(judge(fold.pool, scores, fold.labels, k), k)
+def _quality(scores: Floats, labelled: LabelledCandidates, k: int) -> Doubles:
+    return metrics.ndcg(judge(labelled.candidates, scores, labelled.labels, k), k)
 
 
-def _blend_quality(fold: LabelledPool, k: int) -> Doubles:
-    return _quality(weighted.Strategy(weighted.Config()).score(fold.pool), fold, k)
+def _blend_quality(labelled: LabelledCandidates, k: int) -> Doubles:
+    return _quality(weighted.Strategy(weighted.Config()).score(labelled.candidates), labelled, k)
 
 
-def _popular(fold: LabelledPool, k: int) -> dict[str, Doubles]:
-    """NDCG of popularity's lists, if it is a source of this night."""
-    if POPULARITY not in fold.pool.sources:
+def _popular(labelled: LabelledCandidates, k: int) -> dict[str, Doubles]:
+    """Return NDCG of popularity's lists, if it is a retriever of this night."""
+    if POPULARITY not in labelled.candidates.retrievers:
         return {}
-    return {POPULARITY: _quality(source_scores(fold.pool, POPULARITY), fold, k)}
+    return {POPULARITY: _quality(retriever_scores(labelled.candidates, POPULARITY), labelled, k)}
 
 
-def _champion_quality(champion: Champion | None, fold: LabelledPool, k: int) -> tuple[dict[str, Doubles], list[str]]:
-    """NDCG of the champion's lists; where it cannot rank tonight's pool, that of the equal-weight blend, and a note."""
+def _champion_quality(champion: Champion | None, labelled: LabelledCandidates, k: int) -> tuple[dict[str, Doubles], list[str]]:
+    """Return NDCG of the champion's lists; if it cannot rank these candidates, that of the equal-weight blend, and a note."""
     if champion is None:
         return {}, []
     try:
         if champion.folder is None:
-            raise BadData("its files are gone from the artefact store")
+            raise PermanentError("its files are gone from the artefact store")
         policy = load_policy(champion.folder)
-        policy.require_fit(fold.pool)
-        return {f"champion {champion.version}": _quality(policy.score(fold.pool), fold, k)}, []
-    except BadData as error:
-        note = f"champion {champion.version} cannot rank tonight's pool, the equal-weight blend is compared in its place: {error}"
+        policy.require_fit(labelled.candidates)
+        return {f"champion {champion.version}": _quality(policy.score(labelled.candidates), labelled, k)}, []
+    except PermanentError as error:
+        note = f"champion {champion.version} cannot rank these candidates, the equal-weight blend is compared in its place: {error}"
         log.warning(note)
-        return {BLEND: _blend_quality(fold, k)}, [note]
+        return {BLEND: _blend_quality(labelled, k)}, [note]
 
 
 def _overall(ours: str, theirs: str, quality: dict[str, Doubles], k: int, how: Resampling) -> Comparison:
-    found = paired_difference(quality[ours], quality[theirs], how.samples, how.seed)
-    return Comparison("champion", ours, theirs, ALL, f"ndcg@{k}", *found, n_users=len(quality[ours]))
+    difference = paired_difference(quality[ours], quality[theirs], how.samples, how.seed)
+    return Comparison("champion", ours, theirs, ALL, f"ndcg@{k}", *difference, n_users=len(quality[ours]))
 
 
 def _rank_by(serving: Serving, champion: Champion | None) -> str:
-    """The name under which the quality of a stand-in's lists is kept."""
+    """Return the name under which the quality of a stand-in's lists is kept."""
     names = {"blend": BLEND, "popularity": POPULARITY}
     return names[serving] if serving in names or champion is None else f"champion {champion.version}"
 
 
-def _beside_best_source(run: Run, fold: LabelledPool, serving: Serving, ours: Doubles, how: Resampling) -> list[Comparison]:
-    """The stand-in's lists against the single source that evaluate has found best, over the users who are served."""
+def _beside_best_retriever(run: Run, labelled: LabelledCandidates, serving: Serving, ours: Doubles, how: Resampling) -> list[Comparison]:
+    """Return the stand-in's lists against the single retriever that evaluate has found best, over the users who are served."""
     if not store.is_committed(run.dataset("out_comparisons")):
         return []
     rows = run.read("out_comparisons", columns=["question", "name", "against"]).to_pylist()
     best = next((row["against"] for row in rows if row["question"] == SERVED and row["against"] != POPULARITY), POPULARITY)
-    if best not in fold.pool.sources:
+    if best not in labelled.candidates.retrievers:
         return []
-    segments = segments_of(history_lengths(run, "eval", fold.labels.users), run.config.light_max_items)
-    theirs = _quality(source_scores(fold.pool, best), fold, run.config.k)
+    segments = segments_of(history_lengths(run, "holdout", labelled.labels.users), run.config.light_max_items)
+    theirs = _quality(retriever_scores(labelled.candidates, best), labelled, run.config.k)
     return compare_served(ours, theirs, (serving, best), segments, served_users(run), run.config.k, how)
 
 
 def _refusals(rows: list[Comparison], tolerance: float) -> list[str]:
-    found = []
+    refusals = []
     for row in rows:
         if row.against == POPULARITY and row.high < 0:
-            found.append("below popularity with the whole 95 % interval")
+            refusals.append("below popularity with the whole 95 % interval")
         elif row.against != POPULARITY and row.low < -tolerance:
-            found.append(f"may lose more than {tolerance} against {row.against}: the interval starts at {row.low:+.4f}")
-    return found
+            refusals.append(f"may lose more than {tolerance} against {row.against}: the interval starts at {row.low:+.4f}")
+    return refusals
 
 
 def _stand_in(champion: Champion | None, notes: list[str], quality: dict[str, Doubles], k: int, how: Resampling) -> Serving:
-    """Who ranks when tonight's may not: the champion if it can, else the blend unless that is below popularity."""
+    """Choose the ranker if the challenger is refused: the champion if it can rank, else the blend unless it is below popularity."""
     if champion is not None and not notes:
         return "champion"
     if POPULARITY in quality and np.any(quality[POPULARITY]):

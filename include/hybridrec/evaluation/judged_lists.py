@@ -1,4 +1,4 @@
-"""All lists of a night on one fold, judged over the same users: every model's own and every strategy's."""
+"""All lists of a night on one split, judged over the same users: every model's own and every strategy's."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec.base.errors import BadData
-from hybridrec.candidates.pool import Pool
+from hybridrec.base.errors import PermanentError
+from hybridrec.candidates.candidate_set import CandidateSet
 from hybridrec.evaluation.bootstrap import Doubles, Interval, interval, resampled_means
 from hybridrec.metrics import metrics
 from hybridrec.metrics.metrics import METRICS, Judged, Labels, judge, judge_items, pair_keys, row_gains
-from hybridrec.policy.policy import SEGMENTS, own_lists, own_scores
+from hybridrec.policy.policy import SEGMENTS, single_model_lists, single_model_scores
 from hybridrec.strategies import Strategy
 
 if TYPE_CHECKING:
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 ALL, NEW_ITEMS = "all", "new_items"
 JUDGED_SEGMENTS = (ALL, *SEGMENTS, NEW_ITEMS)
-COMPONENT_DEPTH = 100  # recall@100: of a source's first so many nominees
+COMPONENT_DEPTH = 100  # recall@100: of a retriever's first so many candidates
 Key = tuple[str, str]  # kind and name of a list
 Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What metrics beyond accuracy need.
+    """Input of metrics beyond accuracy.
 
     n_users_of_item: users who know each item before the cut, float64 (n_items,). n_users: users with history.
     vectors: content of the items, csr (n_items, n_terms), rows of length 1, or 0 without content.
@@ -45,7 +45,7 @@ class JudgedLists:
     """Judged lists by kind and name, all over the users of `labels`.
 
     segments: none, light or heavy for each user. ks: lengths at which lists are judged, rising.
-    found: labels that the pool or a source holds, bool (n_labels,) by (kind, name, metric); their share of a user's
+    retrieved: labels that the candidates or a retriever holds, bool (n_labels,) by (kind, name, metric); their share of a user's
     labels is that recall. n_candidates: of each user, float64 (n_users,).
     """
 
@@ -54,11 +54,11 @@ class JudgedLists:
     ks: tuple[int, ...]
     catalogue: Catalogue
     judged: dict[Key, Judged]
-    found: dict[tuple[str, str, str], Flags]
+    retrieved: dict[tuple[str, str, str], Flags]
     n_candidates: Doubles
 
     def of_segment(self, segment: str) -> JudgedLists:
-        """The lists of a segment's users; with `new_items` the same lists, held against labels on new items alone."""
+        """Return the lists of a segment's users; with `new_items` the same lists, compared with labels on new items only."""
         if segment == ALL:
             return self
         kept = self._labels_in(segment)
@@ -68,47 +68,52 @@ class JudgedLists:
             judged = {key: judge_items(one.items[users], labels) for key, one in self.judged.items()}
         else:
             judged = {key: metrics.rows_of(one, users) for key, one in self.judged.items()}
-        found = {key: flags[kept] for key, flags in self.found.items()}
-        parts = {"labels": labels, "judged": judged, "found": found}
+        retrieved = {key: flags[kept] for key, flags in self.retrieved.items()}
+        parts = {"labels": labels, "judged": judged, "retrieved": retrieved}
         return replace(self, **parts, segments=self.segments[users], n_candidates=self.n_candidates[users])  # type: ignore[arg-type]
 
     def quality(self, key: Key, k: int) -> Doubles:
-        """NDCG of each user's list, the measure by which lists are compared."""
+        """Return NDCG of each user's list, the measure by which lists are compared."""
         return metrics.ndcg(self.judged[key], k)
 
     def _labels_in(self, segment: str) -> Flags:
-        """Which labels count in a segment; a new item is one that nobody has in the history before the fold's cut."""
+        """Mark the labels that count in a segment; a new item is in no history before the split's cut."""
         if segment == NEW_ITEMS:
             return np.asarray(self.catalogue.n_users_of_item[self.labels.items] == 0)
         return np.repeat(self.segments == segment, np.diff(self.labels.starts))
 
 
 def labels_where(labels: Labels, kept: Flags) -> Labels:
-    """Some of the labels, bool (n_labels,); a user without any left is left out."""
+    """Return some of the labels, bool (n_labels,); a user without any left is left out."""
     sizes = np.add.reduceat(kept, labels.starts[:-1], dtype=np.int64)
     starts = np.concatenate([[0], np.cumsum(sizes[sizes > 0])]).astype(np.int64)
     return Labels(labels.users[sizes > 0], starts, labels.items[kept], labels.gains[kept])
 
 
 def judge_lists(
-    pool: Pool, labels: Labels, ready: dict[str, Strategy], ks: tuple[int, ...], segments: NDArray[np.str_], catalogue: Catalogue
+    candidates: CandidateSet,
+    labels: Labels,
+    ready: dict[str, Strategy],
+    ks: tuple[int, ...],
+    segments: NDArray[np.str_],
+    catalogue: Catalogue,
 ) -> JudgedLists:
-    """Judge every source, scorer and strategy on a pool; BadData when a model and a strategy share a name."""
-    shared = {*pool.sources, *pool.scorers} & set(ready)
+    """Judge every retriever, scorer and strategy on a candidate set; PermanentError when a model and a strategy share a name."""
+    shared = {*candidates.retrievers, *candidates.scorers} & set(ready)
     if shared:
-        raise BadData(f"{sorted(shared)}: a model and a strategy have the same name; rename one of the two files")
+        raise PermanentError(f"{sorted(shared)}: a model and a strategy have the same name; rename one of the two files")
     lists: dict[Key, Judged] = {}
-    for kind, name in own_lists(pool):
-        lists[kind, name] = judge(pool, own_scores(pool, kind, name), labels, max(ks))
+    for kind, name in single_model_lists(candidates):
+        lists[kind, name] = judge(candidates, single_model_scores(candidates, kind, name), labels, max(ks))
     for name, strategy in sorted(ready.items()):
-        lists["strategy", name] = judge(pool, strategy.score(pool), labels, max(ks))
+        lists["strategy", name] = judge(candidates, strategy.score(candidates), labels, max(ks))
     n_candidates = np.zeros(len(labels.users))
-    n_candidates[np.isin(labels.users, pool.users)] = np.diff(pool.starts)[np.isin(pool.users, labels.users)]
-    return JudgedLists(labels, segments, tuple(sorted(ks)), catalogue, lists, _found_labels(pool, labels), n_candidates)
+    n_candidates[np.isin(labels.users, candidates.users)] = np.diff(candidates.starts)[np.isin(candidates.users, labels.users)]
+    return JudgedLists(labels, segments, tuple(sorted(ks)), catalogue, lists, _found_labels(candidates, labels), n_candidates)
 
 
 def metric_rows(lists: JudgedLists, samples: int, seed: int, threads: int = 1) -> pa.Table:
-    """out_metrics: every list, segment and metric; segments without users have no rows. threads: share a segment's users."""
+    """Return out_metrics: every list, segment and metric; segments without users have no rows. threads: share a segment's users."""
     import pyarrow as pa
 
     rows: list[dict[str, object]] = []
@@ -123,8 +128,8 @@ def _user_metrics(lists: JudgedLists, segment: str, samples: int, seed: int, thr
     columns = _component_metrics(lists)
     for (kind, name), judged in lists.judged.items():
         for k in lists.ks:
-            found = _of_list(judged, k, lists.catalogue, threads)
-            columns |= {(kind, name, f"{metric}@{k}"): values for metric, values in found.items()}
+            values_by_metric = _of_list(judged, k, lists.catalogue, threads)
+            columns |= {(kind, name, f"{metric}@{k}"): values for metric, values in values_by_metric.items()}
     values = np.stack(list(columns.values()), axis=1)  # (n_users, n_columns)
     resampled = resampled_means(values, samples, seed)
     means = values.mean(axis=0)
@@ -142,14 +147,14 @@ def _of_list(judged: Judged, k: int, catalogue: Catalogue, threads: int) -> dict
 
 
 def _component_metrics(lists: JudgedLists) -> dict[tuple[str, str, str], Doubles]:
-    """What the pool and each source's nominees can find at all, and what only one source finds."""
+    """Return the recall of all candidates and of each retriever's own, and the share that only one retriever finds."""
     starts = lists.labels.starts
-    recalls = {key: np.add.reduceat(flags, starts[:-1], dtype=np.float64) / np.diff(starts) for key, flags in lists.found.items()}
+    recalls = {key: np.add.reduceat(flags, starts[:-1], dtype=np.float64) / np.diff(starts) for key, flags in lists.retrieved.items()}
     return recalls | {("pool", "pool", "n_candidates"): lists.n_candidates}
 
 
 def _table_metrics(lists: JudgedLists, segment: str, threads: int) -> list[dict[str, object]]:
-    """How the segment's lists together use the catalogue; of a table there is one, so the interval has no width."""
+    """Return the catalogue metrics of the segment's lists together; there is one table, so the interval has no width."""
     rows = []
     for (kind, name), judged in lists.judged.items():
         for k in lists.ks:
@@ -160,36 +165,36 @@ def _table_metrics(lists: JudgedLists, segment: str, threads: int) -> list[dict[
     return rows
 
 
-def _row(key: tuple[str, str, str], segment: str, found: Interval, n_users: int) -> dict[str, object]:
+def _row(key: tuple[str, str, str], segment: str, estimate: Interval, n_users: int) -> dict[str, object]:
     kind, name, metric = key
     return {
         "kind": kind,
         "name": name,
         "segment": segment,
         "metric": metric,
-        "value": found.mean,
-        "low": found.low,
-        "high": found.high,
+        "value": estimate.mean,
+        "low": estimate.low,
+        "high": estimate.high,
         "n_users": n_users,
     }
 
 
-def _found_labels(pool: Pool, labels: Labels) -> dict[tuple[str, str, str], Flags]:
-    """Which labels are in the pool, and which each source nominated: within its first places, at all, and it alone."""
-    hits = np.flatnonzero(row_gains(pool, labels) > 0)
+def _found_labels(candidates: CandidateSet, labels: Labels) -> dict[tuple[str, str, str], Flags]:
+    """Mark the labels among the candidates, and the labels of each retriever: in its first positions, at all, alone."""
+    hits = np.flatnonzero(row_gains(candidates, labels) > 0)
     keys = pair_keys(np.repeat(labels.users, np.diff(labels.starts)), labels.items)
-    at = np.searchsorted(keys, pair_keys(pool.row_users[hits], pool.items[hits]))  # the label of each hit
+    at = np.searchsorted(keys, pair_keys(candidates.row_users[hits], candidates.items[hits]))  # the label of each hit
 
     def flags(rows: Flags) -> Flags:
-        found = np.zeros(len(keys), dtype=bool)
-        found[at[rows]] = True
-        return found
+        is_hit = np.zeros(len(keys), dtype=bool)
+        is_hit[at[rows]] = True
+        return is_hit
 
-    found = {("pool", "pool", "recall@pool"): flags(np.ones(len(hits), dtype=bool))}
-    alone = pool.features["n_sources"][hits] == 1
-    for source in pool.sources:
-        ranks = pool.features[f"rank_{source}"][hits]
-        found["source", source, f"recall@{COMPONENT_DEPTH}"] = flags(ranks <= COMPONENT_DEPTH)
-        found["source", source, "recall@pool"] = flags(~np.isnan(ranks))
-        found["source", source, "unique_recall@pool"] = flags(~np.isnan(ranks) & alone)
-    return found
+    flags_by_list = {("pool", "pool", "recall@pool"): flags(np.ones(len(hits), dtype=bool))}
+    alone = candidates.features["n_sources"][hits] == 1
+    for retriever in candidates.retrievers:
+        ranks = candidates.features[f"rank_{retriever}"][hits]
+        flags_by_list["source", retriever, f"recall@{COMPONENT_DEPTH}"] = flags(ranks <= COMPONENT_DEPTH)
+        flags_by_list["source", retriever, "recall@pool"] = flags(~np.isnan(ranks))
+        flags_by_list["source", retriever, "unique_recall@pool"] = flags(~np.isnan(ranks) & alone)
+    return flags_by_list

@@ -1,4 +1,4 @@
-"""What the gate leaves for the rest of the night: promotion.json and the policy that ranks tonight's lists.
+"""Write the result of the gate: promotion.json and the policy that ranks the lists.
 
 promotion/promotion.json    model_version, promoted, serving, reasons, comparisons
 promotion/policy/           the serving policy, so that ranking needs no registry
@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridrec.evaluation.gate import Champion, Verdict, stand_in_choices
+from hybridrec.evaluation.gate import CHALLENGER, Champion, Verdict, stand_in_choices
 from hybridrec.policy.policy import DECISION, read_choices, save_policy
 from hybridrec.storage import store
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def write_policy_of(run: Run, folder: Path) -> None:
-    """Tonight's policy as a folder of its own: evaluate's decision and the fitted strategies."""
+    """Write the challenger's policy as a separate folder: evaluate's decision and the fitted strategies."""
     save_policy(run, read_choices(run.artefact("decision") / DECISION), folder)
 
 
 def write_promotion(run: Run, verdict: Verdict, version: str, champion: Champion | None) -> None:
     """Commit the artefact `promotion`."""
     with run.staged("promotion") as folder:
-        if verdict.serving == "tonight":
+        if verdict.serving == CHALLENGER:
             write_policy_of(run, folder / "policy")
         elif verdict.serving == "champion" and champion is not None and champion.folder is not None:
             shutil.copytree(champion.folder, folder / "policy")

@@ -1,4 +1,4 @@
-"""Quality for the users who are served tonight: the judged users, weighed by how long the histories of the served ones are.
+"""Measure quality for the users served: the evaluated users, weighted by the lengths of the served users' histories.
 
 Users with held-out items are not the users who get a list: with a calendar, most of them may be newcomers. So each segment's mean
 counts by the segment's share of the users served, and each segment is resampled by itself. (Post-stratification: Cochran,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hybridrec.policy.policy import Choice
     from hybridrec.runs.run import Run
 
-SERVED, TONIGHT = "served", ("policy", "tonight")
+SERVED, CHALLENGER = "served", ("policy", "tonight")
 Texts = NDArray[np.str_]
 
 
@@ -43,23 +43,23 @@ class Weighed(NamedTuple):
 
 
 def served_users(run: Run) -> dict[str, int]:
-    """How many users get a list tonight, by segment; empty for a run that is only judged."""
-    if "final" not in run.folds:
+    """Return the number of users who get a list, by segment; empty for a run that is only evaluated."""
+    if "full" not in run.splits:
         return {}
-    lengths = run.read("model_user_features", "final", ["user_n_items"])["user_n_items"].to_numpy()
+    lengths = run.read("model_user_features", "full", ["user_n_items"])["user_n_items"].to_numpy()
     n_light = int(np.count_nonzero(lengths <= run.config.light_max_items))
     n_users = store.read_manifest(run.dataset("model_users")).rows
     return {"none": n_users - len(lengths), "light": n_light, "heavy": len(lengths) - n_light}
 
 
 def judged_segments(segments: Texts, users: dict[str, int]) -> dict[str, int]:
-    """Judged users of each segment that is served and has enough of them; segments: of each judged user."""
+    """Return judged users of each segment that is served and has enough of them; segments: of each judged user."""
     counts = {name: int(np.count_nonzero(segments == name)) for name in SEGMENTS}
     return {name: n for name, n in counts.items() if n >= MIN_USERS and users.get(name)}
 
 
 def weighed(values: Doubles, segments: Texts, users: dict[str, int], how: Resampling) -> Weighed:
-    """Means of the columns, float64 (n_users, n_columns), as the served users would have them; one segment at least must be judged."""
+    """Return column means weighted like the served users, float64 (n_users, n_columns); one segment at least must be evaluated."""
     judged = judged_segments(segments, users)
     total = sum(users[name] for name in judged)
     means, resampled = np.zeros(values.shape[1]), np.zeros((how.samples, values.shape[1]))
@@ -71,36 +71,36 @@ def weighed(values: Doubles, segments: Texts, users: dict[str, int], how: Resamp
 
 
 def judge_served(lists: JudgedLists, choices: dict[str, Choice], users: dict[str, int], k: int, how: Resampling) -> Served:
-    """NDCG at k of each list, and of tonight's choice for each segment against the best single source and popularity."""
+    """Return NDCG at k of each list, and of the chosen list of each segment against the best single retriever and popularity."""
     judged = judged_segments(lists.segments, users)
     if not judged:
         return Served([], [], users, judged)
     columns = {key: lists.quality(key, k) for key in lists.judged}
-    columns[TONIGHT] = _as_chosen(lists, choices, k)
-    found = weighed(np.stack(list(columns.values()), axis=1), lists.segments, users, how)
+    columns[CHALLENGER] = _as_chosen(lists, choices, k)
+    weighed_means = weighed(np.stack(list(columns.values()), axis=1), lists.segments, users, how)
     n_judged, at = sum(judged.values()), {key: column for column, key in enumerate(columns)}
     rows: list[dict[str, object]] = []
     for (kind, name), column in at.items():
-        mean, low, high = interval(float(found.means[column]), found.resampled[:, column])
+        mean, low, high = interval(float(weighed_means.means[column]), weighed_means.resampled[:, column])
         row = {"kind": kind, "name": name, "segment": SERVED, "metric": f"ndcg@{k}", "value": mean, "low": low, "high": high}
         rows.append(row | {"n_users": n_judged})
-    rivals = dict.fromkeys(key for key in (_best_source(found.means, at), ("source", POPULARITY)) if key in at)
-    return Served(rows, [_difference(found, at, rival, k, n_judged) for rival in rivals], users, judged)
+    rivals = dict.fromkeys(key for key in (_best_retriever(weighed_means.means, at), ("source", POPULARITY)) if key in at)
+    return Served(rows, [_difference(weighed_means, at, rival, k, n_judged) for rival in rivals], users, judged)
 
 
 def compare_served(
     ours: Doubles, theirs: Doubles, names: tuple[str, str], segments: Texts, users: dict[str, int], k: int, how: Resampling
 ) -> list[Comparison]:
-    """One list against another, NDCG of each judged user, over the served users; nothing if no segment is judged."""
+    """Return one list against another, NDCG of each judged user, over the served users; nothing if no segment is judged."""
     judged = judged_segments(segments, users)
     if not judged:
         return []
-    found = weighed((ours - theirs)[:, None], segments, users, how)
-    return [_comparison(names, k, float(found.means[0]), found.resampled[:, 0], sum(judged.values()))]
+    weighed_means = weighed((ours - theirs)[:, None], segments, users, how)
+    return [_comparison(names, k, float(weighed_means.means[0]), weighed_means.resampled[:, 0], sum(judged.values()))]
 
 
 def _as_chosen(lists: JudgedLists, choices: dict[str, Choice], k: int) -> Doubles:
-    """NDCG of the list that each judged user would be served."""
+    """Return NDCG of the list that each judged user would be served."""
     quality = np.zeros(len(lists.segments))
     for segment, choice in choices.items():
         of_segment = lists.segments == segment
@@ -108,16 +108,18 @@ def _as_chosen(lists: JudgedLists, choices: dict[str, Choice], k: int) -> Double
     return quality
 
 
-def _best_source(means: Doubles, at: dict[Key, int]) -> Key | None:
-    """The source with the highest mean, the first by name of equals."""
-    sources = sorted(key for key in at if key[0] == "source")
-    return max(sources, key=lambda key: float(means[at[key]]), default=None)
+def _best_retriever(means: Doubles, at: dict[Key, int]) -> Key | None:
+    """Return the retriever with the highest mean, the first by name of equals."""
+    retrievers = sorted(key for key in at if key[0] == "source")
+    return max(retrievers, key=lambda key: float(means[at[key]]), default=None)
 
 
-def _difference(found: Weighed, at: dict[Key, int], rival: Key, k: int, n_judged: int) -> Comparison:
-    ours, theirs = at[TONIGHT], at[rival]
-    difference = float(found.means[ours] - found.means[theirs])
-    return _comparison((TONIGHT[1], rival[1]), k, difference, found.resampled[:, ours] - found.resampled[:, theirs], n_judged)
+def _difference(weighed_means: Weighed, at: dict[Key, int], rival: Key, k: int, n_judged: int) -> Comparison:
+    ours, theirs = at[CHALLENGER], at[rival]
+    difference = float(weighed_means.means[ours] - weighed_means.means[theirs])
+    return _comparison(
+        (CHALLENGER[1], rival[1]), k, difference, weighed_means.resampled[:, ours] - weighed_means.resampled[:, theirs], n_judged
+    )
 
 
 def _comparison(names: tuple[str, str], k: int, difference: float, resampled: Doubles, n_judged: int) -> Comparison:

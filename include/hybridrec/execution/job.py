@@ -1,6 +1,6 @@
-"""How a job starts and ends: its Params are its command line, its exit code is the class of its failure.
+"""Start and end a job: its Params are its command line, its exit code is the class of its failure.
 
-Exit codes: 0 done; 2 the command line is wrong; 3 BadData, permanent; 4 skipped on purpose; 1 anything else, may be retried.
+Exit codes: 0 done; 2 the command line is wrong; 3 PermanentError, permanent; 4 skipped on purpose; 1 anything else, may be retried.
 Each attempt leaves a record of time and memory beside the run, which the report and the benchmarks read.
 """
 
@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 import psutil
 
 from hybridrec.base import extensions
-from hybridrec.base.errors import BadData, explain_os_error
+from hybridrec.base.errors import PermanentError, explain_os_error
 from hybridrec.base.private_files import keep_private
 from hybridrec.base.settings import Settings
 from hybridrec.execution.command_line import parse
@@ -33,7 +33,7 @@ from hybridrec.execution.task_records import airflow_page, current, task_file, w
 
 P = TypeVar("P")
 MIB = 2**20
-EXIT_BAD_DATA = 3
+EXIT_PERMANENT = 3
 EXIT_SKIPPED = 4
 SAID_LENGTH = 1_000  # characters of an error that a record keeps
 TASK_VARIABLE = "HYBRIDREC_TASK_PID"  # the process of the task that has submitted this job
@@ -54,9 +54,9 @@ def start(main: Callable[[P], None], params_type: type[P], argv: list[str] | Non
     params = parse(params_type, sys.argv[1:] if argv is None else argv, module.__doc__ or "")
     try:
         keep_private(Settings.from_env())
-    except BadData as error:  # of the environment: before anything is known of the job's own place
-        sys.stderr.write(f"BadData in {name}: {error}\n")
-        sys.exit(EXIT_BAD_DATA)
+    except PermanentError as error:  # of the environment: before anything is known of the job's own place
+        sys.stderr.write(f"PermanentError in {name}: {error}\n")
+        sys.exit(EXIT_PERMANENT)
     code = _run(main, params, name)
     gc.freeze()  # what is left goes with the process: to search all that torch has imported for cycles takes a second or two
     sys.exit(code)
@@ -64,7 +64,7 @@ def start(main: Callable[[P], None], params_type: type[P], argv: list[str] | Non
 
 def _run(main: Callable[[P], None], params: P, name: str) -> int:
     values = asdict(params)  # type: ignore[call-overload]
-    current.job, current.part = name, ".".join(str(values[key]) for key in ("model", "fold", "table", "origin") if key in values)
+    current.job, current.part = name, ".".join(str(values[key]) for key in ("model", "split", "table", "origin") if key in values)
     current.startup_seconds = _age()
     current.started_at = time.time() - current.startup_seconds
     current.state, current.said, current.page = "running", "", airflow_page()
@@ -89,7 +89,7 @@ def _run(main: Callable[[P], None], params: P, name: str) -> int:
 
 
 def _age() -> float:
-    """Seconds since this process started, to a hundredth; its start by the wall clock is known to a second only."""
+    """Return seconds since this process started, to a hundredth; its start by the wall clock is known to a second only."""
     if sys.platform != "linux":
         return time.time() - psutil.Process().create_time()
     started = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])  # in ticks since boot, proc(5)
@@ -102,9 +102,9 @@ def _outcome(main: Callable[[P], None], params: P, name: str, values: dict[str, 
         with _only_attempt(task_file(values, "lock")):
             write_record(values)  # an attempt that is killed leaves this one
             main(params)
-    except BadData as error:
-        _say(f"BadData in {name}: {error}")
-        return EXIT_BAD_DATA, "bad_data"
+    except PermanentError as error:
+        _say(f"PermanentError in {name}: {error}")
+        return EXIT_PERMANENT, "bad_data"
     except Skip as reason:
         log.info("skipped: %s", reason)
         return EXIT_SKIPPED, "skipped"
@@ -120,14 +120,14 @@ def _outcome(main: Callable[[P], None], params: P, name: str, values: dict[str, 
 
 
 def _say(sentence: str) -> None:
-    """The last words of a failed attempt: to the log, and in short to the record."""
+    """Write the last words of a failed attempt to the log, and in short to the record."""
     sys.stderr.write(f"{sentence}\n")
     said = without_secrets(sentence.strip().splitlines()[-1])
     current.said = said if len(said) <= SAID_LENGTH else f"{said[:SAID_LENGTH]}..."
 
 
 def _what_it_says(error: Exception) -> str:
-    """Its first line: a Java exception brings its whole stack as its text, below the name of the call and after a colon."""
+    """Return its first line: a Java exception brings its whole stack as its text, below the name of the call and after a colon."""
     first, second, *_ = [*str(error).splitlines(), "", ""]
     return second.removeprefix(": ") if second.startswith(": ") else first
 
@@ -164,14 +164,14 @@ def _end_with_task() -> None:
 
 
 def environment() -> dict[str, str]:
-    """Environment that a job's process needs beyond its parent's."""
+    """Return the environment that a job's process needs beyond its parent's."""
     return {
         "PYTHONUNBUFFERED": "1",
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
         "SPARK_LOCAL_IP": "127.0.0.1",
         "PYTHONPATH": str(Path.cwd()),
-        # glibc would give each large block back to the kernel and ask for it anew at the next batch: a sixth of a network's fit
+        # glibc would return each large block to the kernel and ask for it again at the next batch: a sixth of a network's fit
         "MALLOC_MMAP_THRESHOLD_": str(32 * MIB),  # the largest that it takes
         "MALLOC_TRIM_THRESHOLD_": str(512 * MIB),
     }

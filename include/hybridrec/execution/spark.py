@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.private_files import UMASK, write_private
 from hybridrec.base.settings import Settings
 from hybridrec.execution.task_records import spark_time
@@ -42,7 +42,7 @@ SESSION_VARIABLE = "HYBRIDREC_SPARK_SESSION"  # name of the night's server, set 
 TOKEN_VARIABLE = "SPARK_CONNECT_AUTHENTICATE_TOKEN"  # noqa: S105  where Spark's server and its clients look for their token
 START_SECONDS = 120.0
 LARGE_GIGABYTES = 4  # who gives a server so much expects a lot of data
-# What shapes a job's results and files: holds in every session, whatever a cluster's own defaults say.
+# Settings that affect a job's results and files: the same in every session, whatever a cluster's own defaults are.
 RESULTS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
@@ -62,7 +62,7 @@ CONF = RESULTS | {  # a session on this machine
     "spark.python.worker.reuse": "false",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
-    # The driver and its block manager listen too, and unpack Java objects: with a secret that Spark draws for itself, for nobody else.
+    # The driver and its block manager listen too, and unpack Java objects, only for clients with the secret that Spark draws for itself.
     "spark.authenticate": "true",
 }
 
@@ -82,7 +82,7 @@ class Server:
         return f"sc://localhost:{self.port}"
 
     def connect(self) -> SparkSession:
-        """A session with it, for a client in this process."""
+        """Return a session with it, for a client in this process."""
         from pyspark.sql import SparkSession
 
         os.environ[TOKEN_VARIABLE] = self.token
@@ -90,7 +90,7 @@ class Server:
 
 
 def session() -> SparkSession:
-    """The session of this job: the cluster's under spark-submit, the night's server's, or its own."""
+    """Return the session of this job: the cluster's under spark-submit, the night's server's, or its own."""
     settings = Settings.from_env()
     with spark_time():
         if shared_files.SUBMITTED in os.environ:
@@ -103,7 +103,7 @@ def session() -> SparkSession:
 
 
 def _submitted_session(settings: Settings) -> SparkSession:
-    """The session of a job that spark-submit has started: master and resources are its flags, the rest is ours."""
+    """Return the session of a job that spark-submit has started: master and resources are its flags, the rest is ours."""
     from pyspark.sql import SparkSession
 
     conf = RESULTS | {"spark.executorEnv.PYTHONPATH": os.environ.get("PYTHONPATH", "")}  # an executor has its node's otherwise
@@ -112,21 +112,21 @@ def _submitted_session(settings: Settings) -> SparkSession:
     builder = SparkSession.builder
     for key, value in conf.items():
         builder = builder.config(key, value)
-    found = builder.getOrCreate()
+    session = builder.getOrCreate()
     if settings.is_remote:
-        _require_s3a(found, settings)
-    return found
+        _require_s3a(session, settings)
+    return session
 
 
 def _require_s3a(session: SparkSession, settings: Settings) -> None:
-    """BadData with the remedy unless the cluster's Hadoop can read the storage's address."""
+    """Raise PermanentError with the remedy unless the cluster's Hadoop can read the storage's address."""
     from py4j.protocol import Py4JJavaError
 
     hadoop = session.sparkContext._jvm.org.apache.hadoop
     try:
         hadoop.fs.FileSystem.getFileSystemClass("s3a", session.sparkContext._jsc.hadoopConfiguration())
     except Py4JJavaError:
-        raise BadData(
+        raise PermanentError(
             f"HYBRIDREC_SPARK=submit: this cluster cannot read {settings.storage}, it has no S3A; add its jars "
             f"(spark.jars.packages org.apache.hadoop:hadoop-aws:{hadoop.util.VersionInfo.getVersion()}), let HYBRIDREC_STORAGE name "
             "a folder that all of its machines share, or run Spark on one machine with HYBRIDREC_SPARK=connect"
@@ -147,42 +147,42 @@ def _own_session(settings: Settings) -> SparkSession:
         conf.pop("spark.authenticate")
     for key, value in conf.items():
         builder = builder.config(key, value)
-    found = builder.getOrCreate()
-    found.sparkContext.setLogLevel("ERROR")
-    return found
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    return session
 
 
 def _folders(settings: Settings) -> dict[str, str]:
-    """Where Spark may write. Iterative fits need the checkpoints: their plans grow until the stack is full."""
+    """Return the folders that Spark writes. Iterative fits need checkpoints: their plans grow until the stack is full."""
     names = {"spark.local.dir": "scratch", "spark.sql.warehouse.dir": "warehouse", "spark.checkpoint.dir": "checkpoints"}
     return {key: str(settings.home / "spark" / folder) for key, folder in names.items()}
 
 
 def _temporary_files(folder: Path) -> str:
-    """Java's option that keeps its temporary files in a folder of ours, which is made.
+    """Return Java's option that keeps its temporary files in a folder of ours, which is made.
 
-    Below /tmp Spark makes a folder of a name that everybody knows, spark_connect_model_cache: whoever made it first, or a link of that
-    name, would say where it lies and whether sessions start. It also loads libraries that it has unpacked there.
+    Below /tmp Spark makes a folder with a known name, spark_connect_model_cache: another user who creates it first, or a link of that
+    name, would decide its place and whether sessions start. It also loads libraries that it has unpacked there.
     """
     folder.mkdir(parents=True, exist_ok=True)
     return f'"-Djava.io.tmpdir={folder}"'
 
 
 def require_java() -> None:
-    """BadData with the remedy unless Java 17 or newer can be started."""
+    """Raise PermanentError with the remedy unless Java 17 or newer can be started."""
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
     remedy = "Spark needs Java 17 or newer; install it, on Debian or Ubuntu: apt-get install openjdk-17-jre-headless"
     if not java or not Path(java).exists():
-        raise BadData(f"no Java found (JAVA_HOME={home or 'unset'}, none on PATH). {remedy}")
+        raise PermanentError(f"no Java found (JAVA_HOME={home or 'unset'}, none on PATH). {remedy}")
     text = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
     match = re.search(r'version "(\d+)', text)
     if not match or int(match[1]) < 17:
-        raise BadData(f"{java} is {match[1] if match else 'no Java'}: {text.splitlines()[:1]}. {remedy}")
+        raise PermanentError(f"{java} is {match[1] if match else 'no Java'}: {text.splitlines()[:1]}. {remedy}")
 
 
 def start_server(settings: Settings, name: str) -> Server:
-    """The Connect server of that name, started if it is not running; many jobs may ask at once."""
+    """Return the Connect server of that name, started if it is not running; many jobs may ask at once."""
     state = _state_path(settings, name)
     with _locked(state):
         running = running_server(settings, name)
@@ -195,7 +195,7 @@ def start_server(settings: Settings, name: str) -> Server:
 
 
 def running_server(settings: Settings, name: str) -> Server | None:
-    """The server of that name if its process lives."""
+    """Return the server of that name if its process lives."""
     try:
         server = Server(**json.loads(_state_path(settings, name).read_text()))
         process = psutil.Process(server.pid)
@@ -224,18 +224,18 @@ def stop_server(settings: Settings, name: str) -> float:
 
 
 def _scratch(path: Path) -> Path:
-    """Where the server of this state or log has its temporary files: it leaves some of each session."""
+    """Return the folder of temporary files for the server of this state or log: it leaves some of each session."""
     return path.with_suffix(".tmp")
 
 
 def server_peak_mib(settings: Settings, name: str) -> float:
-    """Peak resident memory of the running server with its workers in MiB; 0 when none runs."""
+    """Return peak resident memory of the running server with its workers in MiB; 0 when none runs."""
     server = running_server(settings, name)
     return _peak_mib(server.pid) if server else 0.0
 
 
 def class_archive() -> Path:
-    """Where the classes lie that a server loads at its start, parsed and checked; beside the jars that they are of."""
+    """Return the path of the parsed and checked classes that a server loads at its start, beside their jars."""
     return Path(_spark_home()) / "hybridrec-classes.jsa"
 
 
@@ -308,7 +308,7 @@ def _launch(settings: Settings, log_path: Path, java_option: str = "") -> Server
 
 
 def _sized(memory: str) -> dict[str, str]:
-    """A small server compiles quickly, which halves the start-up on two cores; a large one thoroughly, for work of minutes.
+    """Return a small server compiles quickly, which halves the start-up on two cores; a large one thoroughly, for work of minutes.
 
     On ten million events the thorough compiler cleans in two thirds of the time; on twenty thousand a night takes a tenth longer.
     A large one also shuffles in more parts, so that a part of a hundred million rows is sorted in memory.
@@ -361,7 +361,7 @@ def _peak_mib(pid: int) -> float:
 
 def _state_path(settings: Settings, name: str) -> Path:
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,160}", name):
-        raise BadData(f"Spark session name {name!r}: letters, digits, '_', '.' and '-' only")
+        raise PermanentError(f"Spark session name {name!r}: letters, digits, '_', '.' and '-' only")
     folder = settings.home / "spark"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{name}.json"

@@ -1,4 +1,4 @@
-"""What each attempt at a job leaves beside its run: time, memory, outcome, and the last line of an error without secrets."""
+"""Keep a record of each attempt at a job beside its run: time, memory, outcome, and the last line of an error without secrets."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from hybridrec.base.errors import BadData, explain_os_error
+from hybridrec.base.errors import PermanentError, explain_os_error
 from hybridrec.base.settings import Settings
 from hybridrec.runs.run import run_folder
 from hybridrec.storage import shared_files, store
 
-# What Airflow tells a task's process about it, and our operators add.
+# Facts about a task that Airflow and our operators give to its process.
 MAP_INDEX = "AIRFLOW_CTX_MAP_INDEX"
 CONTEXT = ("AIRFLOW_CTX_DAG_ID", "AIRFLOW_CTX_DAG_RUN_ID", "AIRFLOW_CTX_TASK_ID", MAP_INDEX)
 SECRET_NAME = re.compile(r"PASS(WORD|WD|PHRASE)?$|SECRET|TOKEN|_KEY$|CREDENTIAL")
@@ -75,10 +75,10 @@ def alarm_time() -> Iterator[None]:
 
 
 def read_records(folder: Path) -> list[TaskRecord]:
-    """The task records below a run's or a warehouse's folder, in the order of their start."""
+    """Return the task records below a run's or a warehouse's folder, in the order of their start."""
     names = [name for name in shared_files.children(folder / "tasks") if name.endswith(".json")]
-    found = [TaskRecord(**json.loads(shared_files.read_text(folder / "tasks" / name))) for name in names]
-    return sorted(found, key=lambda record: record.started_at)
+    records = [TaskRecord(**json.loads(shared_files.read_text(folder / "tasks" / name))) for name in names]
+    return sorted(records, key=lambda record: record.started_at)
 
 
 def write_record(values: dict[str, Any]) -> None:
@@ -87,12 +87,12 @@ def write_record(values: dict[str, Any]) -> None:
     try:
         if path and shared_files.children(path.parent.parent):
             shared_files.write_text(path, store.as_json(asdict(current)))
-    except (OSError, BadData) as error:  # the record is a courtesy: it must not turn a success into a failure
+    except (OSError, PermanentError) as error:  # the record is a courtesy: it must not turn a success into a failure
         log.warning("no task record: %s", explain_os_error(error) if isinstance(error, OSError) else error)
 
 
 def task_file(values: dict[str, Any], suffix: str) -> Path | None:
-    """A file of this task below its run or its source's warehouse; None for a job that belongs to neither."""
+    """Return a file of this task below its run or its source's warehouse; None for a job that belongs to neither."""
     settings = Settings.from_env()
     name = f"{current.job}.{current.part}" if current.part else current.job
     if "run_id" in values:
@@ -101,7 +101,7 @@ def task_file(values: dict[str, Any], suffix: str) -> Path | None:
 
 
 def without_secrets(text: str) -> str:
-    """The text with *** for the value of each variable of the environment that is named like a secret, and for passwords in addresses."""
+    """Replace by *** the value of each environment variable named like a secret, and passwords in addresses."""
     values = {value for name, value in os.environ.items() if SECRET_NAME.search(name) and len(value) >= 6}
     for value in sorted(values, key=len, reverse=True):  # one may hold another
         text = text.replace(value, "***")
@@ -109,7 +109,7 @@ def without_secrets(text: str) -> str:
 
 
 def airflow_page() -> str:
-    """Path of this task's page, which shows its log, on the server of Airflow's pages; empty for a job from a shell."""
+    """Return the path of this task's page, which shows its log, on the server of Airflow's pages; empty for a job from a shell."""
     dag, run, task, index = (os.environ.get(name, "") for name in CONTEXT)
     if not (dag and run and task):
         return ""

@@ -27,7 +27,7 @@ NULL_WORDS = (
     *("-", "--", "undefined", "(null)", "[null]", "[NULL]", "<null>", "<NULL>", "#NULL!", "00000000-0000-0000-0000-000000000000"),
 )
 NO_DATE = ("9999-12-31", "0001-01-01")  # stand for 'no end' and 'no beginning' in other people's tables
-WHITE = " \t\r\n\u00a0\u3000\u202f\ufeff\u200b\u200e\u200f\u2060"  # and what has no width: pasted with a text, seen by nobody
+WHITE = " \t\r\n\u00a0\u3000\u202f\ufeff\u200b\u200e\u200f\u2060"  # and zero-width characters: pasted with a text, invisible
 FLOATS = ("float", "double")
 INTEGERS = ("int16", "int32", "int64")
 WHOLE = ("tinyint", "smallint", "int", "bigint")
@@ -72,7 +72,7 @@ NUMBER = r"^([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?i:inf|infinity))$"
 
 
 def fits(raw_type: DataType, declared: Declared) -> bool:
-    """Whether every raw value of that type has a value in the declared type."""
+    """Return whether every raw value of that type has a value in the declared type."""
     name, wanted = raw_type.simpleString(), spark_type(declared.type)
     if wanted == "string":
         return name in (*WHOLE, "boolean")
@@ -82,28 +82,28 @@ def fits(raw_type: DataType, declared: Declared) -> bool:
 
 
 def source_file(raw: DataFrame) -> Column:
-    """What the file of a raw row was called when it was delivered."""
+    """Return the delivered name of a raw row's file."""
     from pyspark.sql import functions as F
 
     return F.col(SOURCE_FILE) if SOURCE_FILE in raw.columns else F.col("_metadata.file_name")
 
 
 def is_too_long(value: Column, declared: Declared) -> Column:
-    """Whether an id is longer than the look-up takes; null for other columns."""
+    """Return whether an id is longer than the look-up takes; null for other columns."""
     from pyspark.sql import functions as F
 
     return F.length(value) > MAX_ID if _is_id(declared) else F.lit(None).cast("boolean")
 
 
 def is_header(value: Column, declared: Declared) -> Column:
-    """Whether an id is its column's name, as where files were joined with their headers; null for other columns."""
+    """Return whether an id is its column's name, as where files were joined with their headers; null for other columns."""
     from pyspark.sql import functions as F
 
     return value == declared.name if _is_id(declared) else F.lit(None).cast("boolean")
 
 
 def as_text(value: Column, raw_type: DataType) -> Column:
-    """The raw value as text, trimmed; null for the words and dates that stand for nothing, lists as JSON.
+    """Return the raw value as text, trimmed; null for the words and dates that stand for nothing, lists as JSON.
 
     NUL, which PostgreSQL cannot hold, becomes U+FFFD. 196.0 as a number is the text 196.
     """
@@ -130,7 +130,7 @@ def _safe(text: Column) -> Column:
 
 
 def as_declared(text: Column, value: Column, raw_type: DataType, declared: Declared) -> Column:
-    """The raw value in its declared type; null where it cannot be read as that. text: the same by as_text."""
+    """Return the raw value in its declared type; null where it cannot be read as that. text: the same by as_text."""
     from pyspark.sql import functions as F
 
     name, wanted = raw_type.simpleString(), spark_type(declared.type)
@@ -156,7 +156,7 @@ def _is_id(declared: Declared) -> bool:
 
 
 def _plain_text(text: Column, raw_type: str, declared: Declared) -> Column:
-    """Text that is no JSON object or array. An id 196.0 is 196: so pandas writes a column of whole numbers that has gaps."""
+    """Return text that is not a JSON object or array. An id 196.0 is 196, as pandas writes whole numbers in a column with gaps."""
     from pyspark.sql import functions as F
 
     if not _is_id(declared):
@@ -168,7 +168,7 @@ def _plain_text(text: Column, raw_type: str, declared: Declared) -> Column:
 
 
 def _whole_id(text: Column) -> Column:
-    """The whole number that a float's text stands for; null where it may stand for two: Excel and Python round what they write with E+."""
+    """Return the whole number of a float's text; null if it is ambiguous: Excel and Python round numbers that they write with E+."""
     from pyspark.sql import functions as F
 
     number = text.try_cast("decimal(38,9)")
@@ -194,14 +194,14 @@ def _timestamp(text: Column, value: Column, raw_type: str) -> Column:
 
 
 def _written_time(text: Column) -> Column:
-    """Year first. A zone is honoured, none means UTC. 01/02/2026 is two different days to two readers, so it is none."""
+    """Parse a time with the year first. A zone is applied, none means UTC. 01/02/2026 is ambiguous, so it is none."""
     from pyspark.sql import functions as F
 
     return F.regexp_extract(_replace(text, TIME_STEPS), YEAR_FIRST, 1).try_cast("timestamp")
 
 
 def _epoch_time(text: Column) -> Column:
-    """Seconds, milli-, micro- or nanoseconds since 1970, told apart by their number of digits."""
+    """Return seconds, milli-, micro- or nanoseconds since 1970, told apart by their number of digits."""
     from pyspark.sql import functions as F
 
     micros = [F.regexp_extract(text, digits, 1).try_cast("decimal(29,9)") * scale for digits, scale in EPOCHS]
@@ -209,14 +209,14 @@ def _epoch_time(text: Column) -> Column:
 
 
 def _replace(text: Column, steps: Sequence[tuple[str, str]]) -> Column:
-    """Text after each of the replacements; nested, since a text that is named twice is also computed twice."""
+    """Return text after each of the replacements; nested, since a text that is named twice is also computed twice."""
     from pyspark.sql import functions as F
 
     return reduce(lambda left, step: F.regexp_replace(left, *step), steps, text)
 
 
 def _list_of_text(text: Column) -> Column:
-    """A JSON array, or parts with '|' between them; what stands for null drops out, what is nested makes the list unreadable."""
+    """Return a JSON array, or parts with '|' between them; words for null are dropped, nested values make the list unreadable."""
     from pyspark.sql import functions as F
 
     parsed = F.from_json(F.regexp_replace(text, LONE_SURROGATE, r"\\ufffd"), "array<string>")
@@ -226,7 +226,7 @@ def _list_of_text(text: Column) -> Column:
 
 
 def _number(text: Column) -> Column:
-    """A number as Spark reads it; "" where a lone comma or several marks leave open what they are."""
+    """Return a number as Spark reads it; "" where a lone comma or several marks leave open what they are."""
     from pyspark.sql import functions as F
 
     return F.regexp_extract(_replace(text, NUMBER_STEPS), NUMBER, 1)

@@ -1,6 +1,6 @@
 """Clean one core table of a source: what has landed, judged row by row, merged into what is there.
 
-The outcome is a candidate: it becomes the table once its check has accepted it (hybridrec.ingest.quality).
+The outcome is a pending state: it becomes the table once its check has accepted it (hybridrec.ingest.quality).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridrec.base.config import Config
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.ingest import cleaning, identity, partitions, waiting
 from hybridrec.ingest.findings import Findings, find, write_findings
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 log = logging.getLogger(__name__)
-CORE_TABLES = ("core_items", "core_users", "core_events")  # in this order: events are held against the catalogue
+CORE_TABLES = ("core_items", "core_users", "core_events")  # in this order: events are compared with the catalogue
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class _Job:
         return self.warehouse / self.definition.name
 
     def committed_rows(self, name: str) -> DataFrame | None:
-        """A core table that has passed its check, as a frame."""
+        """Return a core table that has passed its check, as a frame."""
         folder = self.warehouse / name
         if not store.is_committed(folder) or not store.read_manifest(folder).files:
             return None
@@ -65,13 +65,13 @@ class _Job:
 
 
 def clean_table(spark: SparkSession, settings: Settings, source: str, name: str, config: Config) -> store.Manifest:
-    """Raw to core for one table; refused rows go to quarantine_<name>. Returns the candidate.
+    """Return the raw to core for one table; refused rows go to quarantine_<name>. Returns the pending state.
 
     core_events are merged by day. core_items and core_users are replaced, and keep the rows that a full delivery lacks as such that
-    have left. Without item or user files the ids that events name are added to the table. BadData leaves the core table as it was.
+    have left. Without item or user files the ids that events name are added to the table. PermanentError leaves the core table as it was.
     """
     if name not in CORE_TABLES:
-        raise BadData(f"table {name!r}: choose from {', '.join(CORE_TABLES)}")
+        raise PermanentError(f"table {name!r}: choose from {', '.join(CORE_TABLES)}")
     spark.conf.set("spark.sql.session.timeZone", "UTC")  # a cluster's own zone would shift naive time stamps
     landing = read_landing(settings, source)
     origin = _origin(settings, landing, name, config)  # before anything is read: what is committed meanwhile is not in it
@@ -88,7 +88,7 @@ def clean_table(spark: SparkSession, settings: Settings, source: str, name: str,
 
 
 def is_clean(settings: Settings, source: str, name: str, config: Config) -> bool:
-    """Whether a core table's newest state and its quarantine were made from equal files, with the same options and code."""
+    """Return whether a core table's newest state and its quarantine were made from equal files, with the same options and code."""
     landing, warehouse = read_landing(settings, source), settings.warehouse(source)
     origin = _origin(settings, landing, name, config)
     beside = [f"quarantine_{name}"] if _is_delivered(landing, name) else []
@@ -102,7 +102,7 @@ def _is_delivered(landing: Landing, name: str) -> bool:
 
 
 def _origin(settings: Settings, landing: Landing, name: str, config: Config) -> str:
-    """What the table follows from, besides the rows that it had; the time of landing has no part in it, see _keep."""
+    """Return the inputs of the table besides its former rows; the time of landing is left out, see _keep."""
     from pyspark import __version__
 
     delivered = landing.content.get(name.removeprefix("core_") if _is_delivered(landing, name) else "events")
@@ -113,14 +113,14 @@ def _origin(settings: Settings, landing: Landing, name: str, config: Config) -> 
 
 
 def _known_states(dataset: Path) -> list[store.Manifest]:
-    """The state that counts and the one that waits for its check, if they differ."""
+    """Return the state that counts and the one that waits for its check, if they differ."""
     current = [store.read_manifest(dataset)] if store.is_committed(dataset) else []
-    proposed = store.candidate(dataset)
+    proposed = store.pending(dataset)
     return current + ([proposed] if proposed and proposed.content_hash not in [state.content_hash for state in current] else [])
 
 
 def removed_ids(warehouse: Path) -> list[str]:
-    """Ids of the users who are to be forgotten, sorted."""
+    """Return ids of the users who are to be forgotten, sorted."""
     import pyarrow.dataset as ds
 
     folder = warehouse / "core_users"
@@ -132,14 +132,14 @@ def removed_ids(warehouse: Path) -> list[str]:
 
 
 def _judge_rows(job: _Job) -> _Judged:
-    """Delivered items or users."""
+    """Return delivered items or users."""
     files = job.landing.files(job.definition.name.removeprefix("core_"))
     frame = cleaning.read_raw(job.spark, files, job.definition).persist()
     return _Judged(cleaning.refuse_duplicates(frame, job.definition.key), {}, (), (frame,))
 
 
 def _judge_events(job: _Job) -> _Judged:
-    """Delivered events and those that have waited, each with an id of its own."""
+    """Return delivered events and those that have waited, each with an id of its own."""
     raw = identity.name_events(cleaning.read_raw(job.spark, job.landing.files("events"), job.definition)).persist()
     numbered = identity.number_repeats(cleaning.without_unrated(raw))
     landed_at = job.landing.landed_at
@@ -166,9 +166,9 @@ def _keep(job: _Job, judged: _Judged) -> store.Manifest:
     quarantine = table(f"quarantine_{name}")
     partitions.replace_all(job.warehouse / quarantine.name, quarantine, cleaning.quarantined(frame), made_from)
     notes = judged.notes | {"events that had waited for the catalogue": waited.get("", 0)}
-    found = find(name, frame, delivered, notes, judged.warnings)
-    _say(found)
-    write_findings(job.warehouse, found)
+    findings = find(name, frame, delivered, notes, judged.warnings)
+    _say(findings)
+    write_findings(job.warehouse, findings)
     cleaning.require_mostly_good(name, delivered, job.config.max_bad_share)
     good = cleaning.good_rows(frame, job.definition)
     if not events:
@@ -181,17 +181,19 @@ def _keep(job: _Job, judged: _Judged) -> store.Manifest:
     return manifest
 
 
-def _say(found: Findings) -> None:
-    log.info("%s: %d good, refused %s, values dropped %s, %s", found.table, found.good, found.refused, found.mended, found.notes)
-    for warning in found.warnings:
+def _say(findings: Findings) -> None:
+    log.info(
+        "%s: %d good, refused %s, values dropped %s, %s", findings.table, findings.good, findings.refused, findings.mended, findings.notes
+    )
+    for warning in findings.warnings:
         log.warning(warning)
 
 
 def with_those_who_left(delivered: DataFrame, before: DataFrame | None, definition: Table) -> DataFrame:
-    """The rows of a full delivery, and those of the last table that passed which it lacks.
+    """Return the rows of a full delivery, and those of the last table that passed which it lacks.
 
-    Items become unavailable; users whom only events name stay as they are, since no user table need hold them. Of a user who is to be
-    forgotten nothing but the id is left, by which their events are known if they come again.
+    Items become unavailable; users whom only events name stay as they are, since no user table need hold them. Only the id of a user who
+    is to be deleted stays, to recognise their events if they are delivered again.
     """
     from pyspark.sql import functions as F
 
@@ -209,7 +211,7 @@ def with_those_who_left(delivered: DataFrame, before: DataFrame | None, definiti
 
 
 def _filled(rows: DataFrame, definition: Table) -> DataFrame:
-    """The rows with defaults in place of nulls, so that Spark knows of the same columns that they hold none, wherever they come from.
+    """Replace nulls by defaults, so that Spark treats the same columns as free of nulls, wherever the rows come from.
 
     A Parquet file of equal rows is another one where a column may be null.
     """
@@ -225,13 +227,13 @@ def _forgotten(job: _Job) -> DataFrame | None:
 
 
 def _event_rules(job: _Job) -> cleaning.EventRules:
-    """Events are held against the catalogue that has passed its check and against the one that waits for it."""
+    """Return the events compared with the accepted catalogue and with the candidate that waits."""
     catalogue: tuple[str, ...] = ()
     if job.landing.files("items"):
         folder = job.warehouse / "core_items"
         names = {file for state in _known_states(folder) for file in state.files}
         if not names:
-            raise BadData("core_events: events are held against core_items, which is not there; clean core_items first")
+            raise PermanentError("core_events: events are compared with core_items, which does not exist; clean core_items first")
         catalogue = tuple(shared_files.spark_path(path) for path in shared_files.fetch(folder / name for name in sorted(names)))
     n_removed = len(removed_ids(job.warehouse))
     return cleaning.EventRules(job.landing.landed_at, catalogue, _spark_files(job.warehouse / "core_users") if n_removed else (), n_removed)
@@ -242,7 +244,7 @@ def _spark_files(folder: Path) -> tuple[str, ...]:
 
 
 def _with_named(job: _Job) -> DataFrame:
-    """The table as it last passed, and the ids besides that events of this delivery name; such an item's title is its id."""
+    """Return the table as it last passed, and the ids besides that events of this delivery name; such an item's title is its id."""
     from pyspark.sql import functions as F
 
     definition = job.definition

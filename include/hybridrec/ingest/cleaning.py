@@ -15,7 +15,7 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.ingest.casting import as_declared, as_text, fits, is_header, is_too_long, source_file
 from hybridrec.storage import shared_files
 from hybridrec.tables import MAX_ID, Table, spark_type
@@ -36,7 +36,7 @@ FAULTS = "array<struct<reason: string, value: string>>"
 
 @dataclass(frozen=True)
 class EventRules:
-    """What an event is held against besides its table.
+    """Tables that an event is compared with.
 
     landed_at: a later event is in the future. catalogue: files of core_items when the source has a catalogue.
     users: files of core_users. n_removed: users who are to be forgotten.
@@ -49,7 +49,7 @@ class EventRules:
 
 
 def read_raw(spark: SparkSession, files: list[Path], table: Table) -> DataFrame:
-    """Raw files in the declared types; files may differ in their columns and types.
+    """Return raw files in the declared types; files may differ in their columns and types.
 
     Returns the table's columns, `_reason` (null for a good row), `_mended` (what was wrong with values that are null now, by
     reason), `_row` (a refused row as it came, JSON) and `_file`.
@@ -81,8 +81,8 @@ def _typed(raw: DataFrame, table: Table) -> DataFrame:
         source_file(raw).alias("_file"),
     )
     judged_columns = [c for c in declared if c in present or c.required]
-    found = [_fault(c, c not in present or fits(types[c.name], c)).alias(c.name) for c in judged_columns]
-    staged = staged.withColumn("_f", F.struct(*found))  # a step of its own: what follows names each fault twice
+    column_faults = [_fault(c, c not in present or fits(types[c.name], c)).alias(c.name) for c in judged_columns]
+    staged = staged.withColumn("_f", F.struct(*column_faults))  # a step of its own: what follows names each fault twice
     faults = dict.fromkeys([c.name for c in declared], F.lit(None).cast("string"))
     faults |= {c.name: F.col(f"_f.{c.name}") for c in judged_columns}
     mended = [_entry(faults[c.name], F.col(f"_t.{c.name}")) for c in declared if not c.decisive and c in present]
@@ -106,7 +106,7 @@ def _without_nulls(column: Declared, value: Column) -> Column:
 
 
 def _fault(column: Declared, fits_type: bool) -> Column:
-    """What is wrong with the column's value `_v`, or null; `_t` is what came."""
+    """Return the fault of the column's value `_v`, or null; `_t` is the delivered text."""
     from pyspark.sql import functions as F
 
     value = F.col(f"_v.{column.name}")
@@ -122,7 +122,7 @@ def _entry(fault: Column, text: Column) -> Column:
 
 
 def _filled(column: Declared, fault: Column) -> Column:
-    """The value, or what stands for a missing or, where that does not cost the row, a wrong one."""
+    """Return the value, or what stands for a missing or, where that does not cost the row, a wrong one."""
     from pyspark.sql import functions as F
 
     value = F.coalesce(F.col(f"_v.{column.name}"), default_of(column))
@@ -136,7 +136,7 @@ def _filled(column: Declared, fault: Column) -> Column:
 
 
 def default_of(column: Declared) -> Column:
-    """What a missing value becomes: the declared default, or null."""
+    """Return the value that replaces a missing one: the declared default, or null."""
     from pyspark.sql import functions as F
 
     if isinstance(column.default, tuple):
@@ -145,7 +145,7 @@ def default_of(column: Declared) -> Column:
 
 
 def _column_rules(column: Declared, value: Column) -> list[Column]:
-    """A reason, or null, for each way in which a value can break its column's definition."""
+    """Return a reason, or null, for each way in which a value can break its column's definition."""
     rules = [_reason(is_too_long(value, column), f"{column.name} is longer than {MAX_ID} characters")]
     rules.append(_reason(is_header(value, column), f"{column.name} is the name of its column: a header amid the rows"))
     if column.required:
@@ -197,30 +197,30 @@ def judge_events(spark: SparkSession, frame: DataFrame, rules: EventRules) -> Da
 
 
 def without_unrated(raw: DataFrame) -> DataFrame:
-    """The events with null for a rating that only says that there is none; raw, as read_raw returns it, is read once.
+    """Return the events with null for a rating that only says that there is none; raw, as read_raw returns it, is read once.
 
-    A negative rating is a thumb down where ratings end at 1 or several values are negative. Where all negative ones are the same
-    value, beside a scale that goes further, it is the shop's word for "not rated".
+    A negative rating is a thumb down where ratings end at 1 or several values are negative. If all negative values are equal and outside
+    the scale, they mean "not rated" in this shop.
     """
     from pyspark.sql import functions as F
 
     low = F.filter("_mended", lambda entry: entry["reason"] == RATING_BELOW)
     value = F.when(F.size(low) > 0, F.element_at(low, 1)["value"].cast("double"))
-    found = raw.agg(F.max("rating").alias("highest"), F.min(value).alias("least"), F.max(value).alias("most")).first()
-    if found is None or found["least"] is None or found["least"] != found["most"] or found["highest"] <= 1:
+    ratings = raw.agg(F.max("rating").alias("highest"), F.min(value).alias("least"), F.max(value).alias("most")).first()
+    if ratings is None or ratings["least"] is None or ratings["least"] != ratings["most"] or ratings["highest"] <= 1:
         return raw
     return raw.withColumn("rating", F.when(value.isNull(), F.col("rating")))
 
 
 def removed_users(spark: SparkSession, files: tuple[str, ...]) -> DataFrame:
-    """user_id of the users in these files of core_users who are to be forgotten."""
+    """Return user_id of the users in these files of core_users who are to be forgotten."""
     from pyspark.sql import functions as F
 
     return spark.read.parquet(*files).where(F.col("standing") == "removed").select("user_id")
 
 
 def refuse_duplicates(frame: DataFrame, key: tuple[str, ...]) -> DataFrame:
-    """Of good rows with the same key keep one: the last file's, then by content; the others are duplicates.
+    """Keep one of the good rows with the same key: the last file's, then by content; the others are duplicates.
 
     Reads frame once to see whether there are any, which is much cheaper than to sort all rows: it should be persisted.
     Events that got their id from their content (`_made`) repeat one of another file.
@@ -254,12 +254,12 @@ def refuse_robots(frame: DataFrame, max_per_day: int) -> DataFrame:
 
 
 def good_rows(frame: DataFrame, table: Table) -> DataFrame:
-    """The rows that no rule refuses, with the declared columns only."""
+    """Return the rows that no rule refuses, with the declared columns only."""
     return frame.where("_reason is null").select(*table.column_names)
 
 
 def quarantined(frame: DataFrame) -> DataFrame:
-    """The refused rows as (reason, row, source_file)."""
+    """Return the refused rows as (reason, row, source_file)."""
     from pyspark.sql import functions as F
 
     columns = [name for name in frame.columns if name[0] != "_"]
@@ -268,7 +268,7 @@ def quarantined(frame: DataFrame) -> DataFrame:
 
 
 def count_reasons(frame: DataFrame) -> tuple[dict[str, int], dict[str, int]]:
-    """Rows by reason, of the delivery and of those that have waited since an earlier one; the good ones stand under the empty text."""
+    """Count rows by reason, of the delivery and of those that waited; good rows are under the empty text."""
     from pyspark.sql import functions as F
 
     waited = F.col("_since").isNotNull() if "_since" in frame.columns else F.lit(False)
@@ -280,14 +280,14 @@ def count_reasons(frame: DataFrame) -> tuple[dict[str, int], dict[str, int]]:
 
 
 def require_mostly_good(table: str, reasons: Mapping[str, int], max_bad_share: float) -> None:
-    """BadData when no row is good, or when too many are bad.
+    """Raise PermanentError if no row is good, or when too many are bad.
 
-    Robots and repetitions do not count, since they say nothing about the rest. Of a small delivery half may be bad, and half of
-    any may be events of unknown items, which wait for the catalogue to learn them.
+    Robots and repetitions do not count, since they say nothing about the rest. Half of a small delivery may be bad, and half of any may be
+    events of unknown items, which wait for the catalogue.
     """
     total, good = sum(reasons.values()), reasons.get("", 0)
     if not total:
-        raise BadData(f"{table}: the source delivered no rows; the table stays as it was; look at the delivery and land it again")
+        raise PermanentError(f"{table}: the source delivered no rows; the table stays as it was; look at the delivery and land it again")
     judged = total - sum(n for reason, n in reasons.items() if reason.startswith(HARMLESS))
     bad = judged - good
     generous = max(0.5, max_bad_share) if max_bad_share else 0.0
@@ -296,7 +296,7 @@ def require_mostly_good(table: str, reasons: Mapping[str, int], max_bad_share: f
         return
     worst = sorted(((n, reason) for reason, n in reasons.items() if reason), reverse=True)[:3]
     limit = generous if bad > generous * judged else share
-    raise BadData(
+    raise PermanentError(
         f"{table}: {total - good} of {total} rows are bad ({'; '.join(f'{reason}: {n}' for n, reason in worst)}); "
         f"expected a good row and at most {limit:.0%} bad ones; the table stays as it was; look at "
         f"quarantine_{table}, then correct the source or raise max_bad_share, land and clean again"

@@ -25,17 +25,17 @@ REMOTE = re.compile(
 
 
 def project_folder(settings: Settings) -> Path:
-    """Great Expectations' own project: suites, checkpoints, results."""
+    """Return Great Expectations' own project: suites, checkpoints, results."""
     return settings.home / "gx"
 
 
 def index_page(settings: Settings) -> Path:
-    """The entrance of the site."""
+    """Return the entrance of the site."""
     return settings.data_docs / "index.html"
 
 
 def open_context(settings: Settings) -> FileDataContext:
-    """The project's context, made on first use, without progress bars and with the site at `settings.data_docs`."""
+    """Return the project's context, made on first use, without progress bars and with the site at `settings.data_docs`."""
     import great_expectations as gx
 
     context = gx.get_context(mode="file", project_root_dir=str(project_folder(settings)))

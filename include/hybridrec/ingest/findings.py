@@ -1,4 +1,4 @@
-"""What cleaning a delivery has found: how many rows were refused and values dropped, why, and what a person should look at.
+"""Findings of a delivery's cleaning: refused rows and dropped values with reasons, and warnings for a person.
 
 Kept as `findings.json` in the dataset `findings_<table>` beside the table; the record of its check repeats it.
 """
@@ -46,11 +46,11 @@ def find(name: str, frame: DataFrame, reasons: Mapping[str, int], notes: Mapping
     mended = _mended(frame)
     refused = {reason: n for reason, n in sorted(reasons.items()) if reason}
     total, good = sum(reasons.values()), reasons.get("", 0)
-    counts = {reason: found.n for reason, found in mended.items()}
+    counts = {reason: loss.n for reason, loss in mended.items()}
     warnings = [*said, *_lost_columns(frame, mended), *_lost_groups(name, frame, bool(refused or counts))]
     if total - good > MANY * total:
         warnings.append(f"{total - good:,} of {total:,} rows are refused")
-    warnings += [f"{reason}: {found.n:,} values dropped, as {found.example!r}; their rows stay" for reason, found in mended.items()]
+    warnings += [f"{reason}: {loss.n:,} values dropped, as {loss.example!r}; their rows stay" for reason, loss in mended.items()]
     told = tuple(f"{name}: {text}" for text in warnings)
     return Findings(name, total, good, refused, counts, {key: n for key, n in sorted(notes.items()) if n}, told)
 
@@ -72,7 +72,7 @@ def _mended(frame: DataFrame) -> dict[str, _Mended]:
 
 
 def _lost_columns(frame: DataFrame, mended: Mapping[str, _Mended]) -> Iterator[str]:
-    """Columns of which no usable value is left."""
+    """Yield columns of which no usable value is left."""
     from pyspark.sql import functions as F
 
     columns = sorted({reason.split(" ", 1)[0] for reason in mended})
@@ -80,7 +80,7 @@ def _lost_columns(frame: DataFrame, mended: Mapping[str, _Mended]) -> Iterator[s
         return
     row = frame.agg(*[F.count_if(F.col(name).isNotNull() & ~F.exists("_mended", _concerns(name))).alias(name) for name in columns]).first()
     for name in columns:
-        n = sum(found.n for reason, found in mended.items() if reason.startswith(f"{name} "))
+        n = sum(loss.n for reason, loss in mended.items() if reason.startswith(f"{name} "))
         if row is not None and not row[name]:
             yield f"{name}: none of {n:,} delivered values can be used"
 
@@ -90,7 +90,7 @@ def _concerns(column: str) -> Callable[[Column], Column]:
 
 
 def _lost_groups(name: str, frame: DataFrame, any_faults: bool) -> Iterator[str]:
-    """Event types, positions and days of which one reason takes every row, or a value of every row."""
+    """Yield event types, positions and days of which one reason takes every row, or a value of every row."""
     from pyspark.sql import functions as F
 
     if name != "core_events" or not any_faults:
@@ -110,14 +110,14 @@ def _lost_groups(name: str, frame: DataFrame, any_faults: bool) -> Iterator[str]
         yield f"{row['one']['reason']}: all {row['total']:,} rows of {row['at']['what']} {str(row['at']['value'])[:SHORT]}"
 
 
-def write_findings(warehouse: Path, found: Findings) -> None:
+def write_findings(warehouse: Path, findings: Findings) -> None:
     """Commit the findings beside the table."""
-    with store.staged(warehouse / f"findings_{found.table}") as folder:
-        store.write_json(folder / FILE, asdict(found))
+    with store.staged(warehouse / f"findings_{findings.table}") as folder:
+        store.write_json(folder / FILE, asdict(findings))
 
 
 def read_findings(warehouse: Path, name: str) -> Findings:
-    """The findings of the delivery that was cleaned last; empty for a table that follows from the events' ids."""
+    """Return the findings of the delivery that was cleaned last; empty for a table that follows from the events' ids."""
     from pydantic import TypeAdapter
 
     dataset = warehouse / f"findings_{name}"

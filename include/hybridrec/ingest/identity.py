@@ -1,12 +1,12 @@
 """Which events are the same: ids for those without one, and other ids for those that share one.
 
 Without an id an event is its user, item, type and time. A file may hold the same content several times: a track that was
-played thrice on a day, where times are days. The nth of them is an event of its own, and counting begins anew in every file,
+played thrice on a day, where times are days. The nth of them is a separate event, and every file is counted from the start,
 so a file that comes again, whole or in part and under whatever name, names the events that are there.
 
-With an id, an event that comes again with the same id replaces the one that is there: it is a correction. Where one id names
-several users or items the source's ids are not unique, as when every file counts from 1: then no event of the delivery
-replaces one of other content. The one that was there first keeps the id, the others get their content appended to it.
+With an id, an event that comes again with the same id replaces the one that is there: it is a correction. If one id names several users or
+items the source's ids are not unique, as when every file counts from 1: then no event of the delivery replaces one of other content. The
+one that was there first keeps the id, the others get their content appended to it.
 """
 
 from __future__ import annotations

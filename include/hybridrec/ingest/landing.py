@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from hybridrec.base import extensions
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.sources import PARTS
 from hybridrec.storage import store
@@ -37,17 +37,17 @@ class Landing:
     content: dict[str, str]
 
     def files(self, part: str) -> list[Path]:
-        """The raw Parquet files of events, items or users, sorted; empty when the source has none."""
+        """Return the raw Parquet files of events, items or users, sorted; empty when the source has none."""
         return sorted((self.folder / part).glob("*.parquet"))
 
 
 def land(settings: Settings, source: str, seed: int, landed_at: datetime) -> Landing:
-    """Let a source write its raw data and commit it with a record of the landing; BadData when there are no events."""
-    module = extensions.member("sources", source)
+    """Let a source write its raw data and commit it with a record of the landing; PermanentError when there are no events."""
+    module = extensions.module("sources", source)
     with store.staged(raw_folder(settings, source)) as folder:
         module.land(settings, folder, seed)
         if not any((folder / "events").glob("*.parquet")):
-            raise BadData(f"source {source}: it wrote no events; expected Parquet files in events/")
+            raise PermanentError(f"source {source}: it wrote no events; expected Parquet files in events/")
         content = {part: store.hash_files(folder / part) for part in PARTS}
         record = {"source": source, "seed": seed, "landed_at": landed_at.isoformat(), "content": content}
         store.write_json(folder / RECORD, record)
@@ -57,23 +57,23 @@ def land(settings: Settings, source: str, seed: int, landed_at: datetime) -> Lan
 
 
 def read_landing(settings: Settings, source: str) -> Landing:
-    """The newest committed delivery of a source."""
+    """Return the newest committed delivery of a source."""
     try:
         folder = store.committed_folder(raw_folder(settings, source))
     except store.NotCommitted:
-        raise BadData(f"source {source}: nothing has landed; run python -m jobs.land_source --source {source} first") from None
+        raise PermanentError(f"source {source}: nothing has landed; run python -m jobs.land_source --source {source} first") from None
     record = json.loads((folder / RECORD).read_text())
     landed_at = datetime.fromisoformat(record["landed_at"])
     return Landing(record["source"], record["seed"], landed_at, folder, record.get("content", {}))
 
 
 def raw_folder(settings: Settings, source: str) -> Path:
-    """Dataset of a source's raw data."""
+    """Return the dataset of a source's raw data."""
     return settings.warehouse(source) / "raw"
 
 
 def count_rows(files: list[Path]) -> int:
-    """Rows of Parquet files, from their footers."""
+    """Return rows of Parquet files, from their footers."""
     import pyarrow.parquet as pq
 
     return sum(pq.read_metadata(path).num_rows for path in files)

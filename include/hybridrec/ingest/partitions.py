@@ -38,7 +38,7 @@ def replace_all(dataset: Path, table: Table, rows: DataFrame, made_from: str, ch
 
 
 def accept(dataset: Path, manifest: store.Manifest) -> None:
-    """Make a candidate that has passed its check the table."""
+    """Make a pending state that has passed its check the table."""
     with _locked(dataset):
         store.accept(dataset, manifest, keep=KEEP_STATES)
         log.info("%s: %d rows have passed and are the table now", dataset.name, manifest.rows)
@@ -49,9 +49,9 @@ def merge_days(
 ) -> store.Manifest:
     """Merge events into the newest state of the table: new rows win over old ones of the same key, untouched days keep their files.
 
-    The outcome is a candidate, which counts once its check has accepted it. What a failed check has refused is in the newest state:
-    it comes in with the next delivery that passes. forgotten: user_id of those whose old rows go.
-    made_from: see store.Manifest; of the last merge, which done again would change nothing.
+    The outcome is a pending state, which counts once its check has accepted it. Rows that a failed check has refused are in the newest
+    state: they are added with the next accepted delivery. forgotten: user_id of those whose old rows go.
+    made_from: see store.Manifest; it describes the last merge, which would change nothing if repeated.
     """
     column = table.partition_by[0]
     with _locked(dataset):
@@ -68,7 +68,7 @@ def merge_days(
 
 
 def newest_rows(spark: SparkSession, dataset: Path, table: Table) -> DataFrame | None:
-    """The table as it was written last, checked or not; None where there is nothing yet."""
+    """Return the table as it was written last, checked or not; None without any."""
     manifest = store.newest(dataset)
     if manifest is None or not manifest.files:
         return None
@@ -77,7 +77,7 @@ def newest_rows(spark: SparkSession, dataset: Path, table: Table) -> DataFrame |
 
 
 def _touched_days(spark: SparkSession, dataset: Path, table: Table, rows: DataFrame, forgotten: DataFrame | None) -> set[str]:
-    """Days of the new rows, and days that hold an older version of one of them or an event of somebody who is to be forgotten."""
+    """Return days of the new rows, and days that hold an older version of one of them or an event of somebody who is to be forgotten."""
     column = table.partition_by[0]
     days = rows.select(column)
     old = newest_rows(spark, dataset, table)
@@ -101,7 +101,7 @@ def _files_by_day(dataset: Path) -> dict[str, list[str]]:
 
 
 def _replace(dataset: Path, rows: DataFrame, carried: list[str], made_from: str, column: str = "", checked: bool = False) -> store.Manifest:
-    """Make rows, by their `day` where a column is named, and the carried files the table, or, if it is checked first, its candidate."""
+    """Make rows, by their `day` where a column is named, and the carried files the table, or, if it is checked first, its pending state."""
     with store.attempted(dataset) as attempt:
         manifest = _settle(dataset, _write(dataset, attempt, rows, column), carried, made_from)
         if checked:
@@ -140,9 +140,9 @@ def _address(dataset: Path, attempt: Path, file: str, column: str) -> str:
 
 
 def _settle(dataset: Path, written: list[str], carried: list[str], made_from: str) -> store.Manifest:
-    """The state of written and carried files; a file that is there already under an older attempt keeps its place."""
+    """Return the state of written and carried files; a file that is there already under an older attempt keeps its place."""
     current = store.read_manifest(dataset).files if store.is_committed(dataset) else ()
-    waiting = store.candidate(dataset)
+    waiting = store.pending(dataset)
     placed = {_content(file): file for file in (*(waiting.files if waiting else ()), *current)}
     files = tuple(sorted([placed.get(_content(file), file) for file in written] + carried, key=_content))  # by day
     _drop_unused(dataset, set(written) - set(files))
@@ -156,7 +156,7 @@ def _settle(dataset: Path, written: list[str], carried: list[str], made_from: st
 
 
 def _content(file: str) -> str:
-    """A file's path without the attempt: day and hash."""
+    """Return a file's path without the attempt: day and hash."""
     return file.split("/", 1)[1]
 
 
@@ -170,7 +170,7 @@ def _drop_unused(dataset: Path, files: set[str]) -> None:
 
 @contextmanager
 def _locked(dataset: Path) -> Iterator[None]:
-    """One writer at a time: a merge reads what it replaces."""
+    """Allow one writer at a time: a merge reads the files that it replaces."""
     dataset.mkdir(parents=True, exist_ok=True)
     with (dataset / ".lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -1,7 +1,7 @@
 """Great Expectations on the core tables: the suite follows from the table's definition, the results are Data Docs.
 
 All sources and tables share one file context below `<home>/gx`, so the Data Docs site lists them all; a lock lets
-one process at a time write there. What the nightly report needs stands in the dataset `checks_<table>`.
+one process at a time write there. Figures for the nightly report are in the dataset `checks_<table>`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybridrec.base.config import Config
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.ingest import datadocs, partitions
 from hybridrec.ingest.findings import read_findings
@@ -48,7 +48,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Check:
+class ExpectationResult:
     """One expectation's outcome; unexpected_count is null where the expectation is about the column as a whole."""
 
     expectation: str
@@ -76,21 +76,23 @@ class Checks:
     checked_rows: int
     quarantined: dict[str, int]
     statistics: dict[str, float]
-    checks: list[Check]
+    checks: list[ExpectationResult]
     mended: dict[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
 def check_table(settings: Settings, source: str, name: str, config: Config, accept_shrink: bool = False) -> Checks:
-    """Run the checkpoint of a core table's newest state, write the Data Docs and the record; what passes becomes the table.
+    """Run the checkpoint of a core table's newest state, write the Data Docs and the record; an accepted state becomes the table.
 
-    BadData when an expectation fails: the table stays as it last passed. accept_shrink: however few rows are left.
+    PermanentError when an expectation fails: the table stays as it last passed. accept_shrink: however few rows are left.
     """
     definition = table(name)
     dataset = settings.warehouse(source) / name
     newest = store.newest(dataset)
     if newest is None:
-        raise BadData(f"{name}: source {source} has no such table yet; run python -m jobs.clean_table --source {source} --table {name}")
+        raise PermanentError(
+            f"{name}: source {source} has no such table yet; run python -m jobs.clean_table --source {source} --table {name}"
+        )
     origin = _origin(settings, source, name, config)  # before the rows are read: what is committed meanwhile is not in it
     stride = max(1, ceil(newest.rows / MAX_ROWS))
     files = shared_files.fetch(dataset / file for file in newest.files)
@@ -113,12 +115,12 @@ def check_table(settings: Settings, source: str, name: str, config: Config, acce
 def accept_checked(settings: Settings, source: str, name: str) -> None:
     """Make the newest state of a table the table without a look at it, as its rows are those of a checkpoint that passed."""
     dataset = settings.warehouse(source) / name
-    if (proposed := store.candidate(dataset)) is not None:
+    if (proposed := store.pending(dataset)) is not None:
         partitions.accept(dataset, proposed)
 
 
 def is_checked(settings: Settings, source: str, name: str, config: Config) -> bool:
-    """Whether the last checkpoint of a core table was on rows equal to its newest state's, with the same options and code, and passed.
+    """Return whether the newest state's rows have passed a checkpoint with the same options and code.
 
     Data Docs belong to this machine: where they are gone the table counts as not checked.
     """
@@ -127,7 +129,7 @@ def is_checked(settings: Settings, source: str, name: str, config: Config) -> bo
 
 
 def read_checks(settings: Settings, source: str, name: str) -> Checks:
-    """The record of the newest checkpoint of a core table."""
+    """Return the record of the newest checkpoint of a core table."""
     from pydantic import TypeAdapter
 
     folder = store.committed_folder(_checks_folder(settings, source, name))
@@ -135,7 +137,7 @@ def read_checks(settings: Settings, source: str, name: str) -> Checks:
 
 
 def suite_rules(definition: Table, min_rows: int) -> list[Rule]:
-    """What a table's definition promises: columns, volume, completeness, ranges, sets, key."""
+    """Return the promises of a table's definition: columns, volume, completeness, ranges, sets, key."""
     rules = [
         Rule("ExpectTableColumnsToMatchOrderedList", {"column_list": list(definition.column_names)}),
         Rule("ExpectTableRowCountToBeBetween", {"min_value": min_rows}),
@@ -155,18 +157,18 @@ def suite_rules(definition: Table, min_rows: int) -> list[Rule]:
 
 
 def freshness_rule(landed_at: datetime, max_age_days: int) -> Rule:
-    """The newest event lies before the landing, and, if an age is set, not longer before it."""
+    """Return the newest event lies before the landing, and, if an age is set, not longer before it."""
     oldest = {"min_value": landed_at - timedelta(days=max_age_days)} if max_age_days else {}
     return Rule("ExpectColumnMaxToBeBetween", {"column": "event_at", "max_value": landed_at, **oldest})
 
 
 def least_rows(definition: Table, before: int, min_kept_share: float) -> int:
-    """Fewest rows that are believed: the definition's, or that share of those of the state that passed last."""
+    """Return fewest rows that are believed: the definition's, or that share of those of the state that passed last."""
     return max(definition.min_rows, int(min_kept_share * before))
 
 
 def _count_delivered(dataset: Path, definition: Table) -> int:
-    """Rows of the committed state, which a failed check leaves as it is; of items and users those that a delivery listed."""
+    """Return rows of the committed state, which a failed check does not change; for items and users the rows that a delivery listed."""
     import pyarrow.dataset as ds
 
     if not store.is_committed(dataset):
@@ -181,9 +183,9 @@ def _count_delivered(dataset: Path, definition: Table) -> int:
 
 
 def delivered_rows(rows: pa.Table, definition: Table, before: int) -> pa.Table:
-    """The rows by which a table is judged: of items and users those that are listed, or only named where none ever was.
+    """Return the rows by which a table is checked: for items and users the listed ones, or the named ones if none was ever listed.
 
-    What has left, or what events have named besides, would hide how few a delivery had.
+    Rows that have left, or that only events name, would hide the size of a small delivery.
     """
     import pyarrow.compute as pc
 
@@ -194,7 +196,7 @@ def delivered_rows(rows: pa.Table, definition: Table, before: int) -> pa.Table:
 
 
 def sample_rows(files: list[Path], stride: int) -> pa.Table:
-    """Every n-th row of each Parquet file; a batch at a time is in memory beside them."""
+    """Return every n-th row of each Parquet file; a batch at a time is in memory beside them."""
     import pyarrow as pa
 
     return pa.Table.from_batches(batch for path in files for batch in _every_nth(path, stride))
@@ -243,15 +245,17 @@ def _summarise(settings: Settings, source: str, name: str, rows: int, checked_ro
     statistics = {key: float(value) for key, value in result["statistics"].items() if value is not None}
     checks = sorted((_check(one) for one in result["results"]), key=lambda check: (check.expectation, check.column or ""))
     refused = _count_quarantined(settings, source, name)
-    found = read_findings(settings.warehouse(source), name)
-    return Checks(source, name, bool(result["success"]), rows, checked_rows, refused, statistics, checks, found.mended, found.warnings)
+    findings = read_findings(settings.warehouse(source), name)
+    return Checks(
+        source, name, bool(result["success"]), rows, checked_rows, refused, statistics, checks, findings.mended, findings.warnings
+    )
 
 
-def _check(result: dict[str, Any]) -> Check:
+def _check(result: dict[str, Any]) -> ExpectationResult:
     arguments = {key: value for key, value in result["expectation_config"]["kwargs"].items() if key != "batch_id"}
     outcome, failure = result["result"], result.get("exception_info") or {}
     observed = outcome.get("observed_value")
-    return Check(
+    return ExpectationResult(
         expectation=result["expectation_config"]["type"],
         column=arguments.pop("column", None),
         success=bool(result["success"]),
@@ -281,15 +285,15 @@ def _raise_failed(settings: Settings, checks: Checks) -> None:
     failed = [check for check in checks.checks if not check.success]
     if not failed:
         return
-    raise BadData(
+    raise PermanentError(
         f"{checks.table} of {checks.source}: {len(failed)} of {len(checks.checks)} expectations failed: "
         f"{'; '.join(describe(check) for check in failed)}. Look at {datadocs.index_page(settings)}, "
         f"correct the source, land and clean it again; the night goes on with the table as it last passed{_shrunk(checks, failed)}"
     )
 
 
-def _shrunk(checks: Checks, failed: list[Check]) -> str:
-    """What to do where fewer rows are as it should be."""
+def _shrunk(checks: Checks, failed: list[ExpectationResult]) -> str:
+    """Return the remedy for the case that fewer rows are correct."""
     if not any(check.expectation == "expect_table_row_count_to_be_between" for check in failed):
         return ""
     return (
@@ -299,7 +303,7 @@ def _shrunk(checks: Checks, failed: list[Check]) -> str:
 
 
 def _origin(settings: Settings, source: str, name: str, config: Config) -> str:
-    """What a record of checks follows from. The volume before is left out: equal rows hold against it."""
+    """Return the inputs of a record of checks. The former volume is left out: equal rows pass against it."""
     folders = [settings.warehouse(source) / part for part in (name, f"quarantine_{name}")]
     states = [store.newest(folder) for folder in folders]
     tables = [state.content_hash if state else "" for state in states]
@@ -308,11 +312,11 @@ def _origin(settings: Settings, source: str, name: str, config: Config) -> str:
     return fingerprint(tables=tables, landed_at=landed_at, options=asdict(config), great_expectations=version("great-expectations"))
 
 
-def describe(check: Check) -> str:
-    """A failed expectation in one line: its name, column, what it expected, what it found."""
+def describe(check: ExpectationResult) -> str:
+    """Return a failed expectation in one line: its name, column, what it expected, what it found."""
     told = ", ".join([check.column or "table", *(f"{key} {value}" for key, value in check.expected.items())])
-    found = f"found {check.observed}" if check.unexpected_count is None else f"{check.unexpected_count} rows do not hold"
-    return f"{check.expectation}({told}): {check.error or found}"
+    observed = f"found {check.observed}" if check.unexpected_count is None else f"{check.unexpected_count} rows do not hold"
+    return f"{check.expectation}({told}): {check.error or observed}"
 
 
 def _checks_folder(settings: Settings, source: str, name: str) -> Path:

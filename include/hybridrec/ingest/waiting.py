@@ -19,7 +19,7 @@ NAME = "waiting_core_events"
 
 
 def with_waiting(spark: SparkSession, frame: DataFrame, warehouse: Path, landed_at: datetime, wait_days: int) -> DataFrame:
-    """The delivered events and those that have waited no longer than wait_days; adds `_since`, null for a delivered one."""
+    """Return the delivered events and those that have waited no longer than wait_days; adds `_since`, null for a delivered one."""
     from pyspark.sql import functions as F
 
     delivered = frame.withColumn("_since", F.lit(None).cast("timestamp"))
@@ -27,9 +27,9 @@ def with_waiting(spark: SparkSession, frame: DataFrame, warehouse: Path, landed_
     if not store.is_committed(folder) or not store.read_manifest(folder).rows:
         return delivered
     files = [shared_files.spark_path(path) for path in store.committed_files(folder)]
-    found = spark.read.schema(table(NAME).spark_ddl()).parquet(*files)
+    waiting = spark.read.schema(table(NAME).spark_ddl()).parquet(*files)
     oldest = F.timestamp_micros(F.lit(int((landed_at - timedelta(days=wait_days)).timestamp() * 1_000_000)))
-    found = found.where(F.col("waiting_since") >= oldest).join(delivered, ["event_id", *CONTENT], "left_anti")
+    waiting = waiting.where(F.col("waiting_since") >= oldest).join(delivered, ["event_id", *CONTENT], "left_anti")
     internal = {
         "_row": F.lit(None).cast("string"),
         "_file": F.col("source_file"),
@@ -38,7 +38,7 @@ def with_waiting(spark: SparkSession, frame: DataFrame, warehouse: Path, landed_
         "_made": F.lit(False),
         "_since": F.col("waiting_since"),
     }
-    return delivered.unionByName(found.withColumns(internal).select(*delivered.columns))
+    return delivered.unionByName(waiting.withColumns(internal).select(*delivered.columns))
 
 
 def keep_waiting(frame: DataFrame, warehouse: Path, landed_at: datetime, wait_days: int, made_from: str) -> None:

@@ -1,4 +1,4 @@
-"""What a night would otherwise do first: compile every loop and load Spark's classes. `python -m hybridrec.installation.precompile`.
+"""Prepare the first night at installation: compile every loop and load Spark's classes. `python -m hybridrec.installation.precompile`.
 
 The first night after an installation would compile the loops, each process for itself: half a minute on two cores.
 Tiny fits, lists and trees go through the product's own functions, so that loops meet the types that a night gives them.
@@ -17,7 +17,7 @@ import pandas as pd
 from scipy.sparse import csr_array
 
 from hybridrec.base.settings import Settings
-from hybridrec.candidates import nomination
+from hybridrec.candidates import candidate_blocks
 from hybridrec.dataset.content import SimilarContent, item_vectors
 from hybridrec.execution.spark import archive_classes
 from hybridrec.metrics import metrics
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def compile_loops() -> None:
-    """One family of loops after the other."""
+    """Compile one family of loops after another."""
     with tempfile.TemporaryDirectory() as folder:
         search(Path(folder))
     judge()
@@ -50,7 +50,7 @@ def compile_loops() -> None:
 
 
 def search(folder: Path) -> None:
-    """Retrieval, from models as a night's workers load them: mapped from files."""
+    """Retrieve from models as a night's workers load them: mapped from files."""
     data = training_data()
     models: dict[str, PairScorer] = {}
     for name in MODELS:
@@ -58,7 +58,7 @@ def search(folder: Path) -> None:
         fit_model(name, data, {}, folder / name)
         models[name] = load_fit(name, folder / name)
     users = UserBlock(np.arange(N_USERS, dtype=np.int32), data.matrix, data.last_event_day.astype(np.float32))
-    nomination.pool_block(models, users, np.ones(N_ITEMS, np.bool_), pool_k=5, pool_size=20)
+    candidate_blocks.candidate_block(models, users, np.ones(N_ITEMS, np.bool_), pool_k=5, pool_size=20)
     for model in models.values():
         if isinstance(model, KnowsSimilarItems):
             model.similar(np.arange(N_ITEMS, dtype=np.int32), 5)
@@ -66,7 +66,7 @@ def search(folder: Path) -> None:
 
 
 def training_data() -> TrainingData:
-    """Events of some users with some items, a fifth of all pairs."""
+    """Return events of some users with some items, a fifth of all pairs."""
     rng = np.random.default_rng(1)
     matrix = csr_array((rng.random((N_USERS, N_ITEMS)) < 0.2).astype(np.float32))
     items = pd.DataFrame(
@@ -90,7 +90,7 @@ def training_data() -> TrainingData:
 
 
 def query(session: SparkSession) -> None:
-    """What Spark jobs ask for: files, aggregates, windows, joins, and Python over Arrow."""
+    """Run the operations of Spark jobs: files, aggregates, windows, joins, and Python over Arrow."""
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
@@ -114,7 +114,7 @@ def query(session: SparkSession) -> None:
 
 
 def judge() -> None:
-    """Every metric, of two users' lists."""
+    """Compute every metric of two users' lists."""
     users, items = np.arange(2, dtype=np.int32), np.array([[0, 1], [1, 0]], dtype=np.int32)
     judged = metrics.judge_items(items, metrics.Labels(users, np.array([0, 1, 2]), users, np.ones(2, np.float32)))
     metrics.ndcg(judged, 2)
@@ -124,7 +124,7 @@ def judge() -> None:
 
 
 def score_by_trees() -> None:
-    """A tree of one node."""
+    """Score by a tree of one node."""
     bits = np.array([~np.uint64(1)])
     nodes = Nodes(np.array([0, 1]), np.zeros(1, np.float32), np.zeros(1, np.int32), bits)
     paths = Paths(np.zeros(MAX_LEAVES + 1, np.int64), np.zeros(1, np.int32), np.zeros(1))

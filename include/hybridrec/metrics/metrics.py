@@ -1,4 +1,4 @@
-"""What a list is worth, each metric defined once.
+"""Measure the quality of lists; each metric is defined once.
 
 Metrics of a user take `Judged` lists and k and return float64 (n_users,); a user with labels and an empty list counts
 0, never drops out. Metrics of a table take the lists of all users together. Higher is better unless it says so.
@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from hybridrec.base.threads import in_threads
+from hybridrec.candidates.candidate_set import CandidateSet, Ints
 from hybridrec.candidates.groups import Floats, Starts, best_first
-from hybridrec.candidates.pool import Ints, Pool
 from hybridrec.types import NO_ITEM
 
 Doubles = NDArray[np.float64]
 T = TypeVar("T")
-TOP_SHARE = 0.01  # of the catalogue: the items whose places are counted by top_share
+TOP_SHARE = 0.01  # of the catalogue: the items whose positions are counted by top_share
 
 
 class Labels(NamedTuple):
-    """What users turned to in a label window, sorted by user, then item.
+    """Items that users chose in a label window, sorted by user, then item.
 
     users: int32 (n_users,), distinct. starts: pairs starts[u]:starts[u + 1] are of users[u].
     items: int32 (n_pairs,). gains: float32 (n_pairs,), above 0.
@@ -37,30 +37,30 @@ class Labels(NamedTuple):
 
 
 class Cells(NamedTuple):
-    """The places of lists that hold a gain, by row, then place; most hold none, so only these are kept.
+    """The positions of lists that hold a gain, by row, then position; most hold none, so only these are kept.
 
-    rows, places: int64 (n_cells,), place 0 is the first. gains: float32 (n_cells,), above 0.
+    rows, positions: int64 (n_cells,), position 0 is the first. gains: float32 (n_cells,), above 0.
     """
 
     rows: NDArray[np.int64]
-    places: NDArray[np.int64]
+    positions: NDArray[np.int64]
     gains: Floats
 
     def within(self, k: int) -> Cells:
-        """Those of the first k places."""
-        return self if not len(self.places) or self.places.max() < k else self._take(self.places < k)
+        """Return the cells of the first k positions."""
+        return self if not len(self.positions) or self.positions.max() < k else self._take(self.positions < k)
 
     def of_rows(self, wanted: NDArray[np.bool_]) -> Cells:
-        """Those of some rows, which are numbered anew."""
+        """Return the cells of some rows, with new row numbers."""
         cells = self._take(wanted[self.rows])
         return cells._replace(rows=(np.cumsum(wanted) - 1)[cells.rows])
 
     def alike(self) -> Cells:
-        """With a gain of 1 each."""
+        """Return the cells with a gain of 1 each."""
         return self._replace(gains=np.ones_like(self.gains))
 
     def _take(self, kept: NDArray[np.bool_]) -> Cells:
-        return Cells(self.rows[kept], self.places[kept], self.gains[kept])
+        return Cells(self.rows[kept], self.positions[kept], self.gains[kept])
 
 
 class Judged(NamedTuple):
@@ -76,55 +76,55 @@ class Judged(NamedTuple):
     n_relevant: Ints
 
 
-def row_gains(pool: Pool, labels: Labels) -> Floats:
-    """Gain of every row of the pool, 0 where the user did not turn to the item; float32 (n_rows,)."""
+def row_gains(candidates: CandidateSet, labels: Labels) -> Floats:
+    """Return the gain of every row of the candidates, 0 where the user did not turn to the item; float32 (n_rows,)."""
     label_keys = pair_keys(np.repeat(labels.users, np.diff(labels.starts)), labels.items)
-    keys = pair_keys(pool.row_users, pool.items)
+    keys = pair_keys(candidates.row_users, candidates.items)
     at = np.minimum(np.searchsorted(label_keys, keys), len(label_keys) - 1)
     return np.where(label_keys[at] == keys, labels.gains[at], 0.0).astype(np.float32)
 
 
-def judge(pool: Pool, scores: Floats, labels: Labels, depth: int) -> Judged:
-    """The best `depth` rows of every user with labels, judged; users without labels are passed over."""
-    return judge_items(best_items(pool, scores, labels.users, depth), labels)
+def judge(candidates: CandidateSet, scores: Floats, labels: Labels, depth: int) -> Judged:
+    """Return the best `depth` rows of every user with labels, judged; users without labels are passed over."""
+    return judge_items(best_items(candidates, scores, labels.users, depth), labels)
 
 
-def best_items(pool: Pool, scores: Floats, users: Ints, depth: int) -> Ints:
-    """Lists of the users, int32 (n_users, depth), NO_ITEM where the list has ended. users: sorted."""
-    rows, ranks = best_first(scores, pool.items, pool.starts)
-    owners = pool.row_users[rows]
+def best_items(candidates: CandidateSet, scores: Floats, users: Ints, depth: int) -> Ints:
+    """Return lists of the users, int32 (n_users, depth), NO_ITEM where the list has ended. users: sorted."""
+    rows, ranks = best_first(scores, candidates.items, candidates.starts)
+    owners = candidates.row_users[rows]
     at = np.minimum(np.searchsorted(users, owners), len(users) - 1)
     listed = (ranks <= depth) & (users[at] == owners)
     items = np.full((len(users), depth), NO_ITEM, dtype=np.int32)
-    items[at[listed], ranks[listed] - 1] = pool.items[rows[listed]]
+    items[at[listed], ranks[listed] - 1] = candidates.items[rows[listed]]
     return items
 
 
 def judge_items(items: Ints, labels: Labels, threads: int = 1) -> Judged:
-    """Lists beside labels; row u of items, int32 (n_users, depth), is the list of labels.users[u]. threads: share the users."""
+    """Return lists beside labels; row u of items, int32 (n_users, depth), is the list of labels.users[u]. threads: share the users."""
     from hybridrec.metrics import metric_kernels
 
     whole = np.ascontiguousarray(items)
-    rows, places, found = (np.empty(len(labels.items), dtype=np.int64) for _ in range(3))
+    rows, positions, label_rows = (np.empty(len(labels.items), dtype=np.int64) for _ in range(3))
 
     def of_range(first: int, last: int) -> Cells:
         own = slice(labels.starts[first], labels.starts[last])
         starts = labels.starts[first : last + 1]
-        n_found = metric_kernels.find_labels(whole[first:last], starts, labels.items, rows[own], places[own], found[own])
-        return Cells(rows[own][:n_found] + first, places[own][:n_found], labels.gains[found[own][:n_found]])
+        n_found = metric_kernels.find_labels(whole[first:last], starts, labels.items, rows[own], positions[own], label_rows[own])
+        return Cells(rows[own][:n_found] + first, positions[own][:n_found], labels.gains[label_rows[own][:n_found]])
 
     hits = Cells(*(np.concatenate(parts) for parts in zip(*_in_ranges(of_range, len(items), threads), strict=True)))
     return Judged(items, hits, ideal_cells(labels, items.shape[1], threads), np.diff(labels.starts).astype(np.int32))
 
 
 def rows_of(judged: Judged, users: NDArray[np.bool_]) -> Judged:
-    """The judged lists of some of the users."""
+    """Return the judged lists of some of the users."""
     hits, ideal = judged.hits.of_rows(users), judged.ideal.of_rows(users)
     return Judged(judged.items[users], hits, ideal, judged.n_relevant[users])
 
 
 def precision(judged: Judged, k: int) -> Doubles:
-    """Share of the first k places that hold a relevant item; 0 to 1. Missing places count as misses.
+    """Return the share of the first k positions that hold a relevant item; 0 to 1. Missing positions count as misses.
 
     Herlocker et al., "Evaluating collaborative filtering recommender systems", TOIS 2004; so are recall and hit.
     """
@@ -132,24 +132,24 @@ def precision(judged: Judged, k: int) -> Doubles:
 
 
 def recall(judged: Judged, k: int) -> Doubles:
-    """Share of the user's relevant items within the first k places; 0 to min(1, k / relevant)."""
+    """Return the share of the user's relevant items within the first k positions; 0 to min(1, k / relevant)."""
     return _n_hits(judged, k) / judged.n_relevant
 
 
 def average_precision(judged: Judged, k: int) -> Doubles:
-    """Mean, over the min(k, relevant) items that could be found, of the precision at each one's place; 0 to 1.
+    """Return mean, over the min(k, relevant) items that could be found, of the precision at each one's position; 0 to 1.
 
     Its mean over users is MAP. Manning, Raghavan and Schuetze, "Introduction to information retrieval", 2008, 8.4.
     """
-    rows, places, _ = judged.hits.within(k)
+    rows, positions, _ = judged.hits.within(k)
     n_hits = np.bincount(rows, minlength=len(judged.items))
     earlier = np.arange(len(rows)) - (np.cumsum(n_hits) - n_hits)[rows]  # hits above each one in its list
-    total = np.bincount(rows, (earlier + 1) / (places + 1), minlength=len(judged.items))
+    total = np.bincount(rows, (earlier + 1) / (positions + 1), minlength=len(judged.items))
     return np.asarray(total / np.minimum(judged.n_relevant, k), dtype=np.float64)
 
 
 def ndcg(judged: Judged, k: int) -> Doubles:
-    """Gains discounted by 1 / log2(1 + place), as a share of the best order's; 0 to 1. Graded: gain is the label's.
+    """Return gains discounted by 1 / log2(1 + position), as a share of the best order's; 0 to 1. Graded: gain is the label's.
 
     Jaervelin and Kekaelaeinen, "Cumulated gain-based evaluation of IR techniques", TOIS 2002.
     """
@@ -158,25 +158,25 @@ def ndcg(judged: Judged, k: int) -> Doubles:
 
 
 def ndcg_binary(judged: Judged, k: int) -> Doubles:
-    """NDCG with gain 1 for every relevant item; 0 to 1."""
+    """Return NDCG with gain 1 for every relevant item; 0 to 1."""
     return ndcg(judged._replace(hits=judged.hits.alike(), ideal=judged.ideal.alike()), k)
 
 
 def reciprocal_rank(judged: Judged, k: int) -> Doubles:
-    """1 / place of the first relevant item within k, 0 without one; 0 to 1. Its mean over users is MRR.
+    """Return 1 / position of the first relevant item within k, 0 without one; 0 to 1. Its mean over users is MRR.
 
     Voorhees, "The TREC-8 question answering track report", 1999.
     """
-    rows, places, _ = judged.hits.within(k)
+    rows, positions, _ = judged.hits.within(k)
     first = np.ones(len(rows), dtype=bool)
     first[1:] = rows[1:] != rows[:-1]
-    found = np.zeros(len(judged.items))
-    found[rows[first]] = 1 / (places[first] + 1.0)
-    return found
+    reciprocals = np.zeros(len(judged.items))
+    reciprocals[rows[first]] = 1 / (positions[first] + 1.0)
+    return reciprocals
 
 
 def hit(judged: Judged, k: int) -> Doubles:
-    """1 if a relevant item is within the first k places, else 0. Its mean over users is the hit rate."""
+    """Return 1 if a relevant item is within the first k positions, else 0. Its mean over users is the hit rate."""
     return np.minimum(_n_hits(judged, k), 1.0)
 
 
@@ -192,25 +192,25 @@ METRICS: dict[str, Callable[[Judged, int], Doubles]] = {
 
 
 def novelty(items: Ints, n_users_of_item: Doubles, n_users: int, k: int, threads: int = 1) -> Doubles:
-    """Mean over the first k items of -log2(share of users who know the item); 0 to log2(2 n_users); 0 for an empty list.
+    """Return mean over the first k items of -log2(share of users who know the item); 0 to log2(2 n_users); 0 for an empty list.
 
-    An item that nobody knows counts as known by half a user. threads: share the lists. Self-information: Zhou et al., "Solving the apparent
+    An item without users counts as known by half a user. threads: share the lists. Self-information: Zhou et al., "Solving the apparent
     diversity-accuracy dilemma of recommender systems", PNAS 2010.
     """
     from hybridrec.metrics import metric_kernels
 
     information = -np.log2(np.clip(np.maximum(n_users_of_item, 0.5) / max(n_users, 1), 0.0, 1.0))
-    found, depth = np.empty(len(items)), min(k, items.shape[1])
+    novelties, depth = np.empty(len(items)), min(k, items.shape[1])
 
     def of_range(first: int, last: int) -> None:
-        metric_kernels.mean_of_items(items[first:last], information, depth, found[first:last])
+        metric_kernels.mean_of_items(items[first:last], information, depth, novelties[first:last])
 
     _in_ranges(of_range, len(items), threads)
-    return found
+    return novelties
 
 
 def diversity(items: Ints, vectors: csr_array, k: int, threads: int = 1) -> Doubles:
-    """Intra-list diversity: 1 - mean cosine over the pairs of the first k items that have content; 0 to 1.
+    """Return Intra-list diversity: 1 - mean cosine over the pairs of the first k items that have content; 0 to 1.
 
     0 for a list with fewer than two such items. vectors: csr (n_items, n_terms), none negative, rows of length 1, or 0
     without content. The cosines of an item with all above it add up to its product with their sum, so no pair is ever
@@ -233,20 +233,20 @@ def diversity(items: Ints, vectors: csr_array, k: int, threads: int = 1) -> Doub
 
 
 def serendipity(judged: Judged, n_users_of_item: Doubles, k: int) -> Doubles:
-    """Share of the first k places with a relevant item, each weighted by how unexpected it is; 0 to precision at k.
+    """Return the share of the first k positions with a relevant item, each weighted by how unexpected it is; 0 to precision at k.
 
-    Unexpected is 1 - users who know the item / users who know the best known item: 0 for what popularity would show
-    first, 1 for what nobody knows. Relevant and unexpected as in Ge, Delgado-Battenfeld and Jannach, "Beyond accuracy:
-    evaluating recommender systems by coverage and serendipity", RecSys 2010, with a graded in place of a yes-or-no baseline.
+    Unexpected is 1 - users who know the item / users who know the best known item: 0 for the item that popularity shows first, 1 for an
+    item without users. Relevant and unexpected as in Ge, Delgado-Battenfeld and Jannach, "Beyond accuracy: evaluating recommender systems
+    by coverage and serendipity", RecSys 2010, with a graded in place of a yes-or-no baseline.
     """
     unexpected = 1 - n_users_of_item / max(float(n_users_of_item.max(initial=0.0)), 1.0)
-    rows, places, _ = judged.hits.within(k)
-    total = np.bincount(rows, unexpected[judged.items[rows, places]], minlength=len(judged.items))
+    rows, positions, _ = judged.hits.within(k)
+    total = np.bincount(rows, unexpected[judged.items[rows, positions]], minlength=len(judged.items))
     return np.asarray(total / k, dtype=np.float64)
 
 
 def exposure(items: Ints, n_items: int, k: int, threads: int = 1) -> NDArray[np.int64]:
-    """How many lists show each item within the first k places, int64 (n_items,). threads: share the lists."""
+    """Count the lists that show each item within the first k positions, int64 (n_items,). threads: share the lists."""
     from hybridrec.metrics import metric_kernels
 
     def of_range(first: int, last: int) -> NDArray[np.int64]:
@@ -258,12 +258,12 @@ def exposure(items: Ints, n_items: int, k: int, threads: int = 1) -> NDArray[np.
 
 
 def coverage(shown: NDArray[np.int64]) -> float:
-    """Share of the catalogue that is in at least one list; 0 to 1."""
+    """Return the share of the catalogue that is in at least one list; 0 to 1."""
     return float((shown > 0).mean()) if len(shown) else 0.0
 
 
 def gini(shown: NDArray[np.int64]) -> float:
-    """Inequality of exposure over the catalogue: 0 all items equal, towards 1 one item has it all; lower is more even.
+    """Return the inequality of exposure over the catalogue: 0 all items equal, towards 1 one item has it all; lower is more even.
 
     Fleder and Hosanagar, "Blockbuster culture's next rise or fall", Management Science 2009.
     """
@@ -275,7 +275,7 @@ def gini(shown: NDArray[np.int64]) -> float:
 
 
 def top_share(shown: NDArray[np.int64], share: float = TOP_SHARE) -> float:
-    """Share of all places that the most shown items take, 1 % of the catalogue, at least one; 0 to 1; lower is more even."""
+    """Return the share of all positions that the most shown items take, 1 % of the catalogue, at least one; 0 to 1; lower is more even."""
     n_top = max(1, round(len(shown) * share))
     return float(np.sort(shown)[-n_top:].sum() / max(int(shown.sum()), 1))
 
@@ -284,20 +284,20 @@ TABLE_METRICS: dict[str, Callable[[NDArray[np.int64]], float]] = {"coverage": co
 
 
 def ideal_cells(labels: Labels, depth: int, threads: int = 1) -> Cells:
-    """The gains of each user's labels, falling, within the first `depth` places."""
+    """Return the gains of each user's labels, falling, within the first `depth` positions."""
     from hybridrec.metrics import metric_kernels
 
     ends = np.concatenate([[0], np.cumsum(np.minimum(np.diff(labels.starts), depth))])
-    rows, places = (np.empty(ends[-1], dtype=np.int64) for _ in range(2))
+    rows, positions = (np.empty(ends[-1], dtype=np.int64) for _ in range(2))
     gains = np.empty(ends[-1], dtype=np.float32)
 
     def of_range(first: int, last: int) -> None:
         own = slice(ends[first], ends[last])
-        metric_kernels.order_gains(labels.starts[first : last + 1], labels.gains, depth, rows[own], places[own], gains[own])
+        metric_kernels.order_gains(labels.starts[first : last + 1], labels.gains, depth, rows[own], positions[own], gains[own])
         rows[own] += first
 
     _in_ranges(of_range, len(labels.users), threads)
-    return Cells(rows, places, gains)
+    return Cells(rows, positions, gains)
 
 
 def _n_hits(judged: Judged, k: int) -> Doubles:
@@ -305,18 +305,18 @@ def _n_hits(judged: Judged, k: int) -> Doubles:
 
 
 def _discounted(cells: Cells, n_rows: int, k: int) -> Doubles:
-    """Sum over the first k places of gain / log2(1 + place), float64 (n_rows,)."""
-    rows, places, gains = cells.within(k)
+    """Sum over the first k positions of gain / log2(1 + position), float64 (n_rows,)."""
+    rows, positions, gains = cells.within(k)
     discounts = 1 / np.log2(np.arange(2.0, k + 2))
-    return np.asarray(np.bincount(rows, gains * discounts[places], minlength=n_rows), dtype=np.float64)
+    return np.asarray(np.bincount(rows, gains * discounts[positions], minlength=n_rows), dtype=np.float64)
 
 
 def _in_ranges(of_range: Callable[[int, int], T], n_rows: int, threads: int) -> list[T]:
-    """The results of consecutive ranges first:last of the rows, one a thread, in their order; `of_range` releases the GIL."""
+    """Return the results of consecutive ranges first:last of the rows, one a thread, in their order; `of_range` releases the GIL."""
     borders = [n_rows * number // threads for number in range(threads + 1)]
     return in_threads(lambda number: of_range(borders[number], borders[number + 1]), range(threads), threads)
 
 
 def pair_keys(users: Ints, items: Ints) -> NDArray[np.int64]:
-    """One number for each pair, rising with user, then item."""
+    """Return one number for each pair, rising with user, then item."""
     return (users.astype(np.int64) << 32) | items.astype(np.int64)

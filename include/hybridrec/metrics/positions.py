@@ -1,18 +1,18 @@
-"""How likely each place of a shown list is looked at, and what a label that was found there is worth.
+"""Estimate how likely each position of a shown list is examined, and the weight of a label at each position.
 
 The position-based model (Craswell, Zoeter, Taylor and Ramsey 2008, An experimental comparison of click position-bias
-models): a click needs a look, whose chance depends on the place alone, and an appeal, which depends on the item alone.
+models): a click needs an examination, whose chance depends on the position alone, and an appeal, which depends on the item alone.
 
-    clicks[item, place] = impressions[item, place] * appeal[item] * look[place]
+    clicks[item, position] = impressions[item, position] * appeal[item] * propensity[position]
 
-Looks and appeals are fitted in turns, each place's clicks against those that its items' appeals promise, so what an
-item is worth does not count for its place. Wang, Golbandi, Bendersky, Metzler and Najork 2018, Position bias estimation
-for unbiased learning to rank in personal search, fit the same model by expectation-maximisation, which is slow where
-clicks are rare. A label then weighs one over its place's chance (Joachims, Swaminathan and Schnabel 2017, Unbiased
-learning-to-rank with biased feedback), up to a limit: rare looks make wild weights.
+Propensities and appeals are fitted in turns, each position's clicks against those that its items' appeals promise, so an item's appeal
+does not count for its position. Wang, Golbandi, Bendersky, Metzler and Najork 2018, Position bias estimation for unbiased learning to rank
+in personal search, fit the same model by expectation-maximisation, which is slow where clicks are rare. A label then weighs one over its
+place's chance (Joachims, Swaminathan and Schnabel 2017, Unbiased learning-to-rank with biased feedback), up to a limit: small propensities
+make wild weights.
 
-Where the list shown was itself made for the user, what its top owes to the user's taste goes to the place, which
-corrects too much; the limit bounds that as well.
+If the shown list was made for the user, the appeal of its top is attributed to the position, which corrects too much; the limit bounds
+that as well.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridrec.candidates.candidate_set import CandidateSet, Ints
 from hybridrec.candidates.groups import Floats
-from hybridrec.candidates.pool import Ints, Pool
 from hybridrec.metrics.metrics import Labels, pair_keys, row_gains
 from hybridrec.storage import store
 
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame
 
-    from hybridrec.runs.run import Fold, Run
+    from hybridrec.runs.run import Run, Split
 
 log = logging.getLogger(__name__)
 MAX_ITEMS, MAX_POSITION = 20_000, 50  # what is counted fits into a million cells, however many items there are
-MIN_CLICKS = 30  # a place with fewer is taken for as good as the one above it
+MIN_CLICKS = 30  # a position with fewer is taken for as good as the one above it
 ROUNDS = 50  # five change the third digit no more
 Counts = NDArray[np.int64]
 
 
 def shows_lists(run: Run) -> bool:
-    """Whether the night's events hold impressions with their position, on a calendar that tells which came before the cut."""
+    """Return whether the night's events hold impressions with their position, on a calendar that tells which came before the cut."""
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
@@ -51,8 +51,8 @@ def shows_lists(run: Run) -> bool:
     return run.config.split == "time" and data.head(1, columns=["position"], filter=shown).num_rows > 0
 
 
-def count_shown(events: DataFrame, fold: Fold) -> DataFrame:
-    """item_id, position, n_impressions, n_clicks before the fold's cut, of the items that were shown most.
+def count_shown(events: DataFrame, split: Split) -> DataFrame:
+    """Return item_id, position, n_impressions, n_clicks before the split's cut, of the items that were shown most.
 
     events: core_events.
     """
@@ -60,7 +60,7 @@ def count_shown(events: DataFrame, fold: Fold) -> DataFrame:
 
     known = F.col("event_type").isin("impression", "click") & (F.col("position") <= MAX_POSITION)
     counts = (
-        events.where(known & (F.col("event_at") < F.lit(fold.cut)))
+        events.where(known & (F.col("event_at") < F.lit(split.cut)))
         .groupBy("item_id", "position")
         .agg(
             F.count_if(F.col("event_type") == "impression").alias("n_impressions"),
@@ -73,66 +73,69 @@ def count_shown(events: DataFrame, fold: Fold) -> DataFrame:
 
 
 def examine(counts: pa.Table) -> pa.Table:
-    """model_positions from the counts of count_shown; empty when no place has clicks enough to be told from another."""
+    """Return model_positions from the counts of count_shown; empty when no position has clicks enough to be told from another."""
     import pyarrow as pa
 
-    positions, place = np.unique(counts["position"].to_numpy(), return_inverse=True)
+    positions, position_index = np.unique(counts["position"].to_numpy(), return_inverse=True)
     items, item = np.unique(counts["item_id"].to_numpy(zero_copy_only=False), return_inverse=True)
     impressions, clicks = np.zeros((2, len(items), len(positions)), dtype=np.int64)
-    impressions[item, place] = counts["n_impressions"].to_numpy()
-    clicks[item, place] = counts["n_clicks"].to_numpy()
+    impressions[item, position_index] = counts["n_impressions"].to_numpy()
+    clicks[item, position_index] = counts["n_clicks"].to_numpy()
     columns = {"position": positions, "n_impressions": impressions.sum(axis=0), "n_clicks": clicks.sum(axis=0)}
-    found = pa.table(columns | {"propensity": looks(impressions, clicks).astype(np.float32)})
-    return found if (columns["n_clicks"] >= MIN_CLICKS).sum() > 1 else found.slice(0, 0)
+    examined = pa.table(columns | {"propensity": examination_propensity(impressions, clicks).astype(np.float32)})
+    return examined if (columns["n_clicks"] >= MIN_CLICKS).sum() > 1 else examined.slice(0, 0)
 
 
-def looks(impressions: Counts, clicks: Counts) -> NDArray[np.float64]:
-    """Chance of each place to be looked at, relative to the best one's, (n_places,); both counts: (n_items, n_places)."""
-    look = np.ones(impressions.shape[1])
+def examination_propensity(impressions: Counts, clicks: Counts) -> NDArray[np.float64]:
+    """Return the chance of examination per position, relative to the best, (n_positions,); counts: (n_items, n_positions)."""
+    propensity = np.ones(impressions.shape[1])
     for _ in range(ROUNDS):
-        appeal = clicks.sum(axis=1) / np.maximum(impressions @ look, 1e-12)  # (n_items,)
-        look = clicks.sum(axis=0) / np.maximum(appeal @ impressions, 1e-12)
-    settled = _from_above(look, clicks.sum(axis=0) >= MIN_CLICKS)
+        appeal = clicks.sum(axis=1) / np.maximum(impressions @ propensity, 1e-12)  # (n_items,)
+        propensity = clicks.sum(axis=0) / np.maximum(appeal @ impressions, 1e-12)
+    settled = _from_above(propensity, clicks.sum(axis=0) >= MIN_CLICKS)
     return np.asarray(settled / settled.max(), dtype=np.float64)
 
 
-def training_gains(run: Run, fold: str, pool: Pool, labels: Labels) -> Floats:
-    """What a ranker learns from: the labels' gains, corrected for position where lists were shown; float32 (n_rows,)."""
-    gains = row_gains(pool, labels)
-    if not store.is_committed(run.dataset("model_positions", fold)):
+def training_gains(run: Run, split: str, candidates: CandidateSet, labels: Labels) -> Floats:
+    """Return the labels' gains for training, corrected for position if lists were shown; float32 (n_rows,)."""
+    gains = row_gains(candidates, labels)
+    if not store.is_committed(run.dataset("model_positions", split)):
         return gains
-    places = label_positions(run, fold, pool)
-    corrected = correct_gains(gains, places, run.read("model_positions", fold), run.config.max_position_weight)
+    shown_at = label_positions(run, split, candidates)
+    corrected = correct_gains(gains, shown_at, run.read("model_positions", split), run.config.max_position_weight)
     changed = int((corrected != gains).sum())
-    log.info("%d of %d labels in the pool weigh more for the place at which they were shown", changed, int((gains > 0).sum()))
+    log.info("%d of %d labels in the candidates weigh more for the position at which they were shown", changed, int((gains > 0).sum()))
     return corrected
 
 
-def correct_gains(gains: Floats, positions: Ints, of_places: pa.Table, max_weight: float) -> Floats:
-    """Gains over the chance that their place was looked at, at most max_weight times as large; float32 like gains.
+def correct_gains(gains: Floats, positions: Ints, of_positions: pa.Table, max_weight: float) -> Floats:
+    """Return gains over the chance that their place was looked at, at most max_weight times as large; float32 like gains.
 
-    positions: where each was shown, 0 for not known, which leaves the gain. A place below the last known is as that one.
-    of_places: model_positions, by position.
+    positions: where each was shown, 0 for not known, which leaves the gain. A position below the last known is as that one.
+    of_positions: model_positions, by position.
     """
-    if not of_places.num_rows:
+    if not of_positions.num_rows:
         return gains
-    known, chances = of_places["position"].to_numpy(), of_places["propensity"].to_numpy()
+    known, chances = of_positions["position"].to_numpy(), of_positions["propensity"].to_numpy()
     at = np.clip(np.searchsorted(known, positions, side="right") - 1, 0, None)
     weights = np.minimum(1 / np.maximum(chances[at], 1e-6), max_weight)
     return np.where(positions > 0, gains * weights, gains).astype(np.float32)
 
 
-def label_positions(run: Run, fold: str, pool: Pool) -> Ints:
-    """Where each row of the pool was shown when it became a label, 0 where that is not known; int32 (n_rows,)."""
-    table = run.read("model_labels", fold, ["user_idx", "item_idx", "position"])
+def label_positions(run: Run, split: str, candidates: CandidateSet) -> Ints:
+    """Return the position at which each candidate was shown when it became a label, 0 if unknown; int32 (n_rows,)."""
+    table = run.read("model_labels", split, ["user_idx", "item_idx", "position"])
     table = table.filter(table["position"].is_valid()).sort_by([("user_idx", "ascending"), ("item_idx", "ascending")])
-    keys, labelled = pair_keys(pool.row_users, pool.items), pair_keys(table["user_idx"].to_numpy(), table["item_idx"].to_numpy())
+    keys, labelled = (
+        pair_keys(candidates.row_users, candidates.items),
+        pair_keys(table["user_idx"].to_numpy(), table["item_idx"].to_numpy()),
+    )
     at = np.searchsorted(labelled, keys)
     shown = np.append(table["position"].to_numpy(), 0)
     return np.where(np.append(labelled, -1)[at] == keys, shown[at], 0).astype(np.int32)
 
 
-def _from_above(look: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Places that are not known get the value of the known one above, or else of the first."""
-    at = np.maximum.accumulate(np.where(known, np.arange(len(look)), -1))
-    return look[np.where(at < 0, int(known.argmax()), at)] if known.any() else np.ones(len(look))
+def _from_above(propensity: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Fill unknown positions with the value of the known one above, or else of the first."""
+    at = np.maximum.accumulate(np.where(known, np.arange(len(propensity)), -1))
+    return propensity[np.where(at < 0, int(known.argmax()), at)] if known.any() else np.ones(len(propensity))

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, csr_matrix
 
-from hybridrec.base.errors import BadData
-from hybridrec.retrieval.dot import DotProductModel, Vectors, known_items
+from hybridrec.base.errors import PermanentError
+from hybridrec.retrieval.dot import DotProductModel, Vectors, items_with_events
 from hybridrec.retrieval.exact import score_dot
 from hybridrec.retrieval.select import row_numbers
 from hybridrec.types import Floats, Log, OneOf, TrainingData
@@ -42,10 +42,12 @@ BLOCKS = 4  # of users and of items in Spark; part of the result, so it is not l
 class Config:
     """Options.
 
-    factors: length of the vectors. alpha: confidence that a weight of 1 adds. regularization: pull towards 0 of a user or
-    item with one pair, growing with the root of their number. engine: `implicit` in this process, or `spark` where the
-    matrix is too large for one; the same data gives nearly the same lists, but sums over a cluster come in no fixed order,
-    so only `implicit` repeats its files to the byte.
+    factors: length of the vectors.
+    alpha: confidence that a weight of 1 adds.
+    regularization: pull towards 0 of a user or item with one pair; it grows with the root of the number of pairs.
+    iterations: alternations between users and items.
+    engine: `implicit` fits in this process, `spark` on the cluster if the matrix is too large for one process. Both give nearly the
+    same lists, but a cluster adds up sums in no fixed order, so only `implicit` repeats its files to the byte.
     """
 
     factors: int = 128
@@ -60,14 +62,14 @@ class Model(DotProductModel[Config]):
 
     def __init__(self, config: Config) -> None:
         if config.engine not in ENGINES:
-            raise BadData(f"[models.als]: engine is {config.engine!r}; choose from {', '.join(ENGINES)}")
+            raise PermanentError(f"[models.als]: engine is {config.engine!r}; choose from {', '.join(ENGINES)}")
         super().__init__(config)
 
     def fit(self, data: TrainingData) -> dict[str, float]:
         """Factorise the matrix of confidences."""
         factorise = _by_spark if self.config.engine == "spark" else _by_implicit
         users, items = factorise(data, self.config)
-        self.vectors = Vectors(users, items, known_items(data.matrix))
+        self.vectors = Vectors(users, items, items_with_events(data.matrix))
         return {"loss": _loss(data.matrix, users, items, self.config)}
 
 
@@ -80,7 +82,7 @@ class Group(NamedTuple):
 
 
 def _by_implicit(data: TrainingData, config: Config) -> tuple[Floats, Floats]:
-    """Least squares of the users and of the items in turn; the library's solver knows one regularisation a call."""
+    """Return least squares of the users and of the items in turn; the library's solver knows one regularisation a call."""
     from implicit.cpu.als import AlternatingLeastSquares
 
     solve = AlternatingLeastSquares(factors=config.factors).solver
@@ -92,15 +94,15 @@ def _by_implicit(data: TrainingData, config: Config) -> tuple[Floats, Floats]:
     for _ in range(config.iterations):
         for own, other, groups in ((users, items, of_users), (items, users, of_items)):
             for rows, confidences, regularization in groups:
-                found = own[rows]
-                solve(confidences, found, other, regularization, num_threads=data.threads)
-                found[np.abs(found) < NEGLIGIBLE] = 0
-                own[rows] = found
+                solved = own[rows]
+                solve(confidences, solved, other, regularization, num_threads=data.threads)
+                solved[np.abs(solved) < NEGLIGIBLE] = 0
+                own[rows] = solved
     return users, items
 
 
 def _groups(confidence: csr_matrix, regularization: float) -> list[Group]:
-    """The rows with pairs by the number of these, on a scale of logarithms."""
+    """Return the rows with pairs by the number of these, on a scale of logarithms."""
     n_pairs = np.diff(confidence.indptr)
     step = np.round(STEPS_PER_DOUBLING * np.log2(np.maximum(n_pairs, 1)))
     members = [np.flatnonzero((n_pairs > 0) & (step == value)) for value in np.unique(step)]
@@ -108,7 +110,7 @@ def _groups(confidence: csr_matrix, regularization: float) -> list[Group]:
 
 
 def _initial(groups: list[Group], shape: tuple[int, int], rng: np.random.Generator) -> Floats:
-    """Small random factors; zeros where there is no pair."""
+    """Return small random factors; zeros without a pair."""
     factors = np.zeros(shape, dtype=np.float32)
     for group in groups:
         factors[group.rows] = INITIAL * rng.random((len(group.rows), shape[1]), dtype=np.float32)
@@ -116,7 +118,7 @@ def _initial(groups: list[Group], shape: tuple[int, int], rng: np.random.Generat
 
 
 def _by_spark(data: TrainingData, config: Config) -> tuple[Floats, Floats]:
-    """The same by Spark ML; only the pairs go there and only the factors come back."""
+    """Return the same by Spark ML; only the pairs go there and only the factors come back."""
     import pyarrow as pa
     from pyspark.ml.recommendation import ALS
 
@@ -136,21 +138,21 @@ def _by_spark(data: TrainingData, config: Config) -> tuple[Floats, Floats]:
 
 
 def _pairs_beside(rows: NDArray[np.integer]) -> float:
-    """How many pairs the row of a pair has, mean over the pairs."""
+    """Return the number of pairs in the row of a pair, mean over the pairs."""
     n_pairs = np.bincount(rows)
     return float((n_pairs**2).sum() / n_pairs.sum())
 
 
 def _factors(frame: DataFrame, n_rows: int, n_factors: int) -> Floats:
-    """Rows (id, features) as a matrix (n_rows, n_factors); zeros for who had no pair."""
-    found = frame.toArrow().combine_chunks()
+    """Return rows (id, features) as a matrix (n_rows, n_factors); zeros for who had no pair."""
+    factors = frame.toArrow().combine_chunks()
     matrix = np.zeros((n_rows, n_factors), dtype=np.float32)
-    matrix[found["id"].to_numpy()] = found["features"].combine_chunks().flatten().to_numpy().reshape(-1, n_factors)
+    matrix[factors["id"].to_numpy()] = factors["features"].combine_chunks().flatten().to_numpy().reshape(-1, n_factors)
     return matrix
 
 
 def _loss(matrix: csr_array, users: Floats, items: Floats, config: Config) -> float:
-    """Mean squared error over all pairs of user and item, each times its confidence."""
+    """Return mean squared error over all pairs of user and item, each times its confidence."""
     scores = score_dot(users, items, row_numbers(matrix), matrix.indices).astype(np.float64)
     of_events = ((1 + config.alpha * matrix.data) * (1 - scores) ** 2 - scores**2).sum()
     of_all = ((users.T @ users).astype(np.float64) * (items.T @ items)).sum()  # the sum of all squared scores

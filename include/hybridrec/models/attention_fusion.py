@@ -25,9 +25,12 @@ REQUIRED = False
 
 @dataclass(frozen=True)
 class Config(PairConfig):
-    """factors: length of the vectors. content_dims: size that the content is projected to before training.
+    """Options.
 
-    The other options are those of every pair scorer (PairConfig, Schedule).
+    factors: length of the vectors.
+    content_dims: numbers that the content is projected to before training.
+
+    The other options are those of PairConfig and Schedule.
     """
 
     factors: int = 32
@@ -40,13 +43,13 @@ class Model(PairModel):
     config: Config
 
     def dense(self, data: TrainingData, matrix: csr_array) -> Floats:
-        """Projected content."""
+        """Return projected content."""
         from hybridrec.dataset.projection import content_vectors
 
         return content_vectors(data, self.config.content_dims)
 
     def network(self, users: Layout, items: Layout) -> nn.Module:
-        """Embeddings of all parts, and the attention."""
+        """Return embeddings of all parts, and the attention."""
         from hybridrec.deep.networks.attention_fusion import AttentionFusion
 
         return AttentionFusion(users, items, self.config.factors)

@@ -33,7 +33,7 @@ class Model(FactorModel[Config]):
     """One vector for each user and each item with events."""
 
     def loss(self) -> Loss:
-        """Pairs of items in the wrong order."""
+        """Return pairs of items in the wrong order."""
         from hybridrec.deep.factors import bpr_loss
 
         return bpr_loss

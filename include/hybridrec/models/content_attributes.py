@@ -22,7 +22,12 @@ SEARCH = {"half_after": Log(0.5, 50.0)}
 
 @dataclass(frozen=True)
 class Config(Attributes):
-    """The weights of Attributes. half_after: an item of the history weighs half with so many newer ones."""
+    """Options.
+
+    half_after: an item of the history counts half after so many newer ones.
+
+    The other options are those of Attributes.
+    """
 
     half_after: float = 2.0  # measured by hand on two catalogues: some 40 % better than no fading
 

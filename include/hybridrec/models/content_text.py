@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.dataset.content import MAX_TERMS, text_vectors, texts
 from hybridrec.retrieval.profile import ProfileModel
 from hybridrec.retrieval.sparse import as_csr, unit_rows
@@ -33,9 +33,10 @@ SEARCH = {"half_after": Log(0.5, 50.0)}
 class Config:
     """Options.
 
-    max_terms: words of the vocabulary, the most frequent ones. embeddings: name or folder of a sentence-transformers
-    model to be used in their place (the extra `text`); its vectors are dense, so lists take some ten times as long.
-    half_after: an item of the history weighs half with so many newer ones.
+    max_terms: words of the vocabulary, the most frequent ones.
+    embeddings: name or folder of a sentence-transformers model to use instead of words (the extra `text`); its vectors are dense, so
+    lists take some ten times as long.
+    half_after: an item of the history counts half after so many newer ones.
     """
 
     max_terms: int = MAX_TERMS
@@ -54,14 +55,14 @@ class Model(ProfileModel[Config]):
 
 
 def sentence_vectors(items: pd.DataFrame, name: str) -> csr_array:
-    """Sentence embeddings of the items' texts, csr float32 (n_items, n_dims), rows of length 1, or 0 without any text."""
+    """Return sentence embeddings of the items' texts, csr float32 (n_items, n_dims), rows of length 1, or 0 without any text."""
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
-        raise BadData(
+        raise PermanentError(
             "[models.content_text]: embeddings needs a package that is missing: pip install sentence-transformers (the extra 'text')"
         ) from error
-    found = texts(items)
-    vectors = np.asarray(SentenceTransformer(name, device="cpu").encode(found.tolist()), dtype=np.float32)
-    vectors[(found == "").to_numpy()] = 0
+    sentences = texts(items)
+    vectors = np.asarray(SentenceTransformer(name, device="cpu").encode(sentences.tolist()), dtype=np.float32)
+    vectors[(sentences == "").to_numpy()] = 0
     return unit_rows(as_csr(vectors))

@@ -23,10 +23,14 @@ REQUIRED = False
 
 @dataclass(frozen=True)
 class Config(PairConfig):
-    """factors: length of a feature's vector. layers, rank: number of cross layers and rank of their matrices. hidden: width of
-    the perceptron's first layer.
+    """Options.
 
-    The other options are those of every pair scorer (PairConfig, Schedule).
+    factors: length of a feature's vector.
+    layers: number of cross layers.
+    rank: rank of the cross layers' matrices.
+    hidden: width of the perceptron's first layer.
+
+    The other options are those of PairConfig and Schedule.
     """
 
     factors: int = 16
@@ -41,7 +45,7 @@ class Model(PairModel):
     config: Config
 
     def network(self, users: Layout, items: Layout) -> nn.Module:
-        """Embeddings, cross layers and the layers beside them."""
+        """Return embeddings, cross layers and the layers beside them."""
         from hybridrec.deep.networks.dcn import CrossNetwork
 
         return CrossNetwork(users, items, self.config.factors, self.config.rank, self.config.layers, self.config.hidden)

@@ -22,9 +22,12 @@ REQUIRED = False
 
 @dataclass(frozen=True)
 class Config(PairConfig):
-    """factors: length of a feature's vector. hidden: width of the perceptron's first layer.
+    """Options.
 
-    The other options are those of every pair scorer (PairConfig, Schedule).
+    factors: length of a feature's vector.
+    hidden: width of the perceptron's first layer.
+
+    The other options are those of PairConfig and Schedule.
     """
 
     factors: int = 32
@@ -37,7 +40,7 @@ class Model(PairModel):
     config: Config
 
     def network(self, users: Layout, items: Layout) -> nn.Module:
-        """Vectors and weights of all features, and the layers above."""
+        """Return vectors and weights of all features, and the layers above."""
         from hybridrec.deep.networks.deepfm import DeepMachine
 
         return DeepMachine(users, items, self.config.factors, self.config.hidden)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.retrieval.select import NOT_ELIGIBLE, contenders, empty_lists, leave_out, rank_pairs, row_blocks, spread
 from hybridrec.retrieval.sparse import one_hot, pattern
 from hybridrec.types import NO_ITEM, Floats, Ints, Log, Neighbours, OneOf, TrainingData, UserBlock
@@ -32,11 +32,13 @@ SEARCH = {"regularization": Log(0.5, 50.0), "weighted": OneOf((False, True))}
 class Config:
     """Options.
 
-    regularization: the ridge penalty in units of a history's mean length (of its mean square, if weighted), so that one
-    default serves data sets of any density. weighted: the decayed weights, or else every choice counts 1.
-    max_items: the largest catalogue, of which in a larger one only items with events count; a fit takes 4 * items**2 bytes, and
-    time that grows with the cube. most_chosen: of more items with events take the max_items that most users chose, and say nothing
-    of the others; else such a catalogue is refused.
+    regularization: ridge penalty in units of a history's mean length (its mean square if weighted), so that one default suits data sets
+    of any density.
+    weighted: use the decayed weights; otherwise every choice counts 1.
+    max_items: largest catalogue; in a larger one only items with events count. A fit takes 4 * items**2 bytes, and time that grows with
+    the cube.
+    most_chosen: with more than max_items items with events, use those that most users chose and give the others no score; otherwise
+    refuse such a catalogue.
     """
 
     regularization: float = 7.5
@@ -72,11 +74,11 @@ class Model:
         return {"penalty": penalty}
 
     def top_k(self, users: UserBlock, k: int) -> Neighbours:
-        """The k unseen items of the highest score; an empty list without history."""
+        """Return the k unseen items of the highest score; an empty list without history."""
         return self._top_k(self._values(users.history), k)
 
     def score_pairs(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
-        """Sums of weights; NaN without history or for an item without events."""
+        """Return sums of weights; NaN without history or for an item without events."""
         chosen = self._of_items(self._values(users.history))
         scores = np.full(len(rows), np.nan, dtype=np.float32)
         askable = (np.diff(chosen.indptr)[rows] > 0) & self.known[items]
@@ -87,18 +89,18 @@ class Model:
         return scores
 
     def similar(self, items: Ints, k: int) -> Neighbours:
-        """The k other items that each given item speaks for most."""
+        """Return the k other items that each given item speaks for most."""
         return self._top_k(one_hot(items, len(self.known)), k)
 
     def save(self, folder: Path) -> None:
-        """The weights, whose they are, and which items have events."""
+        """Write the weights, their items, and the items with events."""
         np.save(folder / "weights.npy", self.weights, allow_pickle=False)
         np.save(folder / "items.npy", self.items, allow_pickle=False)
         np.save(folder / "known.npy", self.known, allow_pickle=False)
 
     @classmethod
     def load(cls, folder: Path, config: Config) -> Model:
-        """The saved weights, mapped."""
+        """Return the saved weights, mapped."""
         model = cls(config)
         model.weights = np.load(folder / "weights.npy", mmap_mode="r", allow_pickle=False)
         model.items, model.known = (np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("items", "known"))
@@ -108,7 +110,7 @@ class Model:
         return matrix if self.config.weighted else pattern(matrix)
 
     def _choose_items(self, n_users: NDArray[np.integer]) -> Ints:
-        """The items that are solved for, rising. n_users: of each item of the catalogue."""
+        """Return the items that are solved for, rising. n_users: of each item of the catalogue."""
         if len(n_users) <= self.config.max_items:
             return np.arange(len(n_users), dtype=np.int32)
         with_events = np.flatnonzero(n_users)
@@ -118,7 +120,7 @@ class Model:
         return with_events.astype(np.int32)
 
     def _of_items(self, matrix: csr_array) -> csr_array:
-        """The columns of the items that have weights."""
+        """Return the columns of the items that have weights."""
         return matrix if len(self.items) == matrix.shape[1] else matrix[:, self.items]
 
     def _top_k(self, histories: csr_array, k: int) -> Neighbours:
@@ -127,25 +129,25 @@ class Model:
         return spread(self._top_k_known(chosen[known], k), known, len(histories.indptr) - 1)
 
     def _top_k_known(self, chosen: csr_array, k: int) -> Neighbours:
-        found = empty_lists(chosen.shape[0], k)
+        best = empty_lists(chosen.shape[0], k)
         for rows in row_blocks(*chosen.shape):
             scores = chosen[rows] @ self.weights  # (n_rows, n), each row summed by itself, so exact whatever the block
             scores[:, ~self.known[self.items]] = NOT_ELIGIBLE
             leave_out(scores, chosen[rows])
             pairs = contenders(scores, k)
             block = rank_pairs(pairs, scores[pairs], len(scores), k)
-            found.items[rows], found.scores[rows] = block.items, block.scores
-        there = found.items != NO_ITEM
-        found.items[there] = self.items[found.items[there]]
-        return found
+            best.items[rows], best.scores[rows] = block.items, block.scores
+        there = best.items != NO_ITEM
+        best.items[there] = self.items[best.items[there]]
+        return best
 
     def _refuse_what_it_cannot_solve(self) -> None:
         if self.config.regularization <= 0:
-            raise BadData(f"[models.ease]: regularization is {self.config.regularization}; expected a number above 0")
+            raise PermanentError(f"[models.ease]: regularization is {self.config.regularization}; expected a number above 0")
         n_items = len(self.items)
         if n_items > self.config.max_items:
             gigabytes = 4 * n_items**2 / 1e9
-            raise BadData(
+            raise PermanentError(
                 f"models.ease: {n_items:,} items with events need a dense matrix of {gigabytes:.1f} GB to fit; the limit is "
                 f"{self.config.max_items:,} items. models.graph_filter serves such a catalogue. Set [models.ease] most_chosen = true for "
                 "the most chosen items alone, or max_items higher on a machine that holds it, or skip the model: HYBRIDREC_SKIP=models.ease"
@@ -153,7 +155,7 @@ class Model:
 
 
 def ridge_weights(matrix: csr_array, penalty: float) -> Floats:
-    """The weights that predict each column from the other ones, float32 (n_items, n_items), diagonal 0."""
+    """Return the weights that predict each column from the other ones, float32 (n_items, n_items), diagonal 0."""
     n_users, n_items = matrix.shape
     inverse = _from_users(matrix, penalty) if n_users < n_items else _from_items(matrix, penalty)
     inverse /= -np.diagonal(inverse).copy()  # column j by its own diagonal cell; a factor of the whole inverse cancels
@@ -162,12 +164,12 @@ def ridge_weights(matrix: csr_array, penalty: float) -> Floats:
 
 
 def _from_items(matrix: csr_array, penalty: float) -> Floats:
-    """(X'X + penalty)^-1, items x items."""
+    """Return (X'X + penalty)^-1, items x items."""
     return _inverse_of(matrix.T @ matrix, penalty)
 
 
 def _from_users(matrix: csr_array, penalty: float) -> Floats:
-    """The same times the penalty by way of the users, which is quicker where they are fewer: 1 - X' (XX' + penalty)^-1 X."""
+    """Return the same times the penalty by way of the users, which is quicker where they are fewer: 1 - X' (XX' + penalty)^-1 X."""
     between_users = _inverse_of(matrix @ matrix.T, penalty)
     explained: Floats = matrix.T @ (matrix.T @ between_users).T  # both inverses are symmetric
     np.negative(explained, out=explained)

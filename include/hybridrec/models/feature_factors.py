@@ -35,7 +35,7 @@ class Model(FactorModel[Config]):
     ITEM_FIELDS = ("item", "brand", "price", "period", "categories")
 
     def loss(self) -> Loss:
-        """Items that come too close to the own one, more so near the top."""
+        """Return items that come too close to the own one, more so near the top."""
         from hybridrec.deep.factors import warp_loss
 
         return warp_loss

@@ -27,10 +27,14 @@ REQUIRED = False
 
 @dataclass(frozen=True)
 class Config(PairConfig):
-    """factors: length of a learnt vector. collaborative_dims, content_dims: length of the given ones. hidden: width of the first
-    layer.
+    """Options.
 
-    The other options are those of every pair scorer (PairConfig, Schedule).
+    factors: length of a learnt vector.
+    collaborative_dims: length of the given collaborative vectors.
+    content_dims: length of the given content vectors.
+    hidden: width of the first layer.
+
+    The other options are those of PairConfig and Schedule.
     """
 
     factors: int = 32
@@ -45,14 +49,14 @@ class Model(PairModel):
     config: Config
 
     def dense(self, data: TrainingData, matrix: csr_array) -> Floats:
-        """PureSVD vectors and projected content side by side."""
+        """Return PureSVD vectors and projected content side by side."""
         from hybridrec.dataset.projection import content_vectors, item_factors
 
         config = self.config
         return np.hstack([item_factors(matrix, config.collaborative_dims, data.seed), content_vectors(data, config.content_dims)])
 
     def network(self, users: Layout, items: Layout) -> nn.Module:
-        """Embeddings and the layers above all vectors."""
+        """Return embeddings and the layers above all vectors."""
         from hybridrec.deep.networks.feature_net import FeatureNet
 
         return FeatureNet(users, items, self.config.factors, self.config.hidden)

@@ -23,9 +23,11 @@ REQUIRED = False
 
 @dataclass(frozen=True)
 class Config(PairConfig):
-    """factors: length of a feature's vector for one field.
+    """Options.
 
-    The other options are those of every pair scorer (PairConfig, Schedule).
+    factors: length of a feature's vector for one field.
+
+    The other options are those of PairConfig and Schedule.
     """
 
     factors: int = 8
@@ -37,7 +39,7 @@ class Model(PairModel):
     config: Config
 
     def network(self, users: Layout, items: Layout) -> nn.Module:
-        """Vectors by field, and weights, of all features."""
+        """Return vectors by field, and weights, of all features."""
         from hybridrec.deep.networks.ffm import FieldAwareMachine
 
         return FieldAwareMachine(users, items, self.config.factors)

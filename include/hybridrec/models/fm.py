@@ -23,9 +23,11 @@ REQUIRED = False
 
 @dataclass(frozen=True)
 class Config(PairConfig):
-    """factors: length of a feature's vector.
+    """Options.
 
-    The other options are those of every pair scorer (PairConfig, Schedule).
+    factors: length of a feature's vector.
+
+    The other options are those of PairConfig and Schedule.
     """
 
     factors: int = 32
@@ -37,7 +39,7 @@ class Model(PairModel):
     config: Config
 
     def network(self, users: Layout, items: Layout) -> nn.Module:
-        """Vectors and weights of all features."""
+        """Return vectors and weights of all features."""
         from hybridrec.deep.networks.fm import FactorisationMachine
 
         return FactorisationMachine(users, items, self.config.factors)

@@ -40,8 +40,11 @@ SEARCH = {
 class Config:
     """Options.
 
-    low_pass: weight of the slow waves beside the neighbours. factors: how many of them. user_damping, item_damping: exponents
-    of the degrees by which the graph is normalised, 0.5 each in the paper. neighbours: kept per item.
+    low_pass: weight of the low-frequency part beside the neighbours.
+    factors: number of low frequencies.
+    user_damping: exponent of the users' degrees by which the graph is normalised; 0.5 in the paper.
+    item_damping: exponent of the items' degrees by which the graph is normalised; 0.5 in the paper.
+    neighbours: kept per item.
     """
 
     low_pass: float = 0.5
@@ -76,36 +79,36 @@ class Model(ItemItemModel[Config]):
         return {"neighbours_per_item": self.neighbours.nnz / len(items)}
 
     def top_k(self, users: UserBlock, k: int) -> Neighbours:
-        """The k unseen items of the highest smoothed value; an empty list without history."""
+        """Return the k unseen items of the highest smoothed value; an empty list without history."""
         known = np.flatnonzero(np.diff(users.history.indptr))
         return spread(self._top_k(self.queries(users)[known], k), known, len(users.user_idx))
 
     def score_pairs(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
-        """Smoothed values; NaN without history or for an item without events."""
+        """Return smoothed values; NaN without history or for an item without events."""
         chosen = self.queries(users)
         scores = score_sparse(chosen, self.neighbours, rows, items) + score_dot(chosen @ self.waves.users, self.waves.items, rows, items)
         known = np.diff(chosen.indptr)[rows] > 0
         return np.where(known & self.waves.scorable[items], scores, np.float32(np.nan))
 
     def save(self, folder: Path) -> None:
-        """The neighbours and the waves."""
+        """Write the neighbours and the low frequencies."""
         super().save(folder)
         self.waves.save(folder)
 
     @classmethod
     def load(cls, folder: Path, config: Config) -> Self:
-        """The saved arrays, mapped."""
+        """Return the saved arrays, mapped."""
         model = super().load(folder, config)
         model.waves = Vectors.load(folder)
         return model
 
     def _top_k(self, chosen: csr_array, k: int) -> Neighbours:
-        """Neighbours of the history, and the best by the slow waves alone: whoever is neither is below all of the latter."""
+        """Return neighbours of the history, and the best by the low frequencies alone: all other items are below the latter."""
         from hybridrec.retrieval.kernels import sums
 
         vectors = chosen @ self.waves.users  # (n_rows, n_factors)
         others = search(vectors, self.waves.catalogue, chosen, k)
-        found = empty_lists(chosen.shape[0], k)
+        best = empty_lists(chosen.shape[0], k)
         history, neighbours = arrays_of(chosen), arrays_of(self.neighbours)
-        sums.best_sums_and_dots(history, neighbours, history, vectors, self.waves.items, others.items, found.items, found.scores)
-        return found
+        sums.best_sums_and_dots(history, neighbours, history, vectors, self.waves.items, others.items, best.items, best.scores)
+        return best

@@ -35,10 +35,11 @@ SEARCH = {
 class Config:
     """Options.
 
-    neighbours: kept per item. shrinkage: users that are added to the product of norms, so that few common users count little.
-    user_damping: a choice counts 1 over the length of its user's history to this power. rarity: exponent of the number of
-    users of the item to be recommended: 0.5 is the cosine, less favours popular items.
-    weighted: choices by their decayed weights, or else all alike.
+    neighbours: kept per item.
+    shrinkage: users that are added to the product of norms, so that few common users count little.
+    user_damping: a choice is divided by the length of its user's history to this power.
+    rarity: exponent of the number of users of the recommended item; 0.5 is the cosine, less favours popular items.
+    weighted: use the decayed weights; otherwise every choice counts 1.
     """
 
     neighbours: int = 300
@@ -62,7 +63,7 @@ class Model(ItemItemModel[Config]):
         return {"neighbours_per_item": self.neighbours.nnz / len(squares)}
 
     def queries(self, users: UserBlock) -> csr_array:
-        """The history, by weight if the fit was."""
+        """Return the history, by weight if the fit was."""
         return self._values(users.history)
 
     def _values(self, matrix: csr_array) -> csr_array:

@@ -23,9 +23,12 @@ REQUIRED = False
 
 @dataclass(frozen=True)
 class Config(PairConfig):
-    """factors: length of the vectors of both parts. hidden: width of the perceptron's first layer.
+    """Options.
 
-    The other options are those of every pair scorer (PairConfig, Schedule).
+    factors: length of the vectors of both parts.
+    hidden: width of the perceptron's first layer.
+
+    The other options are those of PairConfig and Schedule.
     """
 
     factors: int = 32
@@ -41,7 +44,7 @@ class Model(PairModel):
     ITEM_FIELDS = ("item",)
 
     def network(self, users: Layout, items: Layout) -> nn.Module:
-        """Both parts with embeddings of their own."""
+        """Return both parts with embeddings of their own."""
         from hybridrec.deep.networks.neumf import NeuralFactors
 
         return NeuralFactors(users, items, self.config.factors, self.config.hidden)

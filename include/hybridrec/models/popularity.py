@@ -1,4 +1,4 @@
-"""What most users chose, over all time: the baseline to beat and the last rung of the fallback.
+"""Rank items by their number of users over all time: the baseline and a late fallback tier.
 
 See Cremonesi, Koren and Turrin, "Performance of recommender algorithms on top-n recommendation tasks", RecSys 2010.
 """
@@ -37,20 +37,20 @@ class Model:
         return {"items_with_events": float(np.count_nonzero(self.scores))}
 
     def top_k(self, users: UserBlock, k: int) -> Neighbours:
-        """The k most popular unseen items, also for users without history."""
+        """Return the k most popular unseen items, also for users without history."""
         return first_unseen(self.scores, users.history, k)
 
     def score_pairs(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
-        """The items' scores, whoever asks."""
+        """Return the items' scores, the same for every user."""
         return self.scores[items]
 
     def save(self, folder: Path) -> None:
-        """One array."""
+        """Write one array."""
         np.save(folder / "scores.npy", self.scores, allow_pickle=False)
 
     @classmethod
     def load(cls, folder: Path, config: object) -> Model:
-        """The saved scores, mapped."""
+        """Return the saved scores, mapped."""
         model = cls(config)
         model.scores = np.load(folder / "scores.npy", mmap_mode="r", allow_pickle=False)
         return model

@@ -31,9 +31,12 @@ SEARCH = {
 class Config:
     """Options.
 
-    factors: directions kept. user_damping, item_damping: a row and a column are divided by their sum to this power, so that
-    busy users and popular items do not fill the first directions; 0 is PureSVD as published.
-    weighted: the decayed weights, or else every choice counts 1.
+    factors: directions that are kept.
+    user_damping: a row is divided by its sum to this power, so that busy users do not fill the first directions; 0 is PureSVD as
+    published.
+    item_damping: a column is divided by its sum to this power, so that popular items do not fill the first directions; 0 is PureSVD as
+    published.
+    weighted: use the decayed weights; otherwise every choice counts 1.
     """
 
     factors: int = 64
@@ -59,7 +62,7 @@ class Model(DotProductModel[Config]):
         return {"explained": float(np.square(directions.strengths).sum() / np.square(damped.data, dtype=np.float64).sum())}
 
     def pair_factors(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
-        """Products of the strongest factors; NaN where there is no score, or no such factor."""
+        """Return products of the strongest factors; NaN without a score or such a factor."""
         products = np.full((len(rows), self.N_FACTORS), np.nan, dtype=np.float32)
         known = (np.diff(users.history.indptr)[rows] > 0) & self.vectors.scorable[items]
         of_users, of_items = self.vectors.users[:, : self.N_FACTORS], self.vectors.items[:, : self.N_FACTORS]

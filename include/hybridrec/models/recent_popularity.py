@@ -1,4 +1,4 @@
-"""What is popular now: users who chose the item, each fading with the age of that choice.
+"""Rank items by their recent users, each fading with the age of the choice.
 
 Exponential decay as in Ding and Li, "Time weight collaborative filtering", CIKM 2005, without the neighbours.
 """
@@ -20,7 +20,10 @@ SEARCH = {"half_life_days": Log(1.0, 365.0)}
 
 @dataclass(frozen=True)
 class Config:
-    """half_life_days: after so many days before the cut a choice counts half."""
+    """Options.
+
+    half_life_days: age before the cut at which a choice counts half.
+    """
 
     half_life_days: float = 14.0
 

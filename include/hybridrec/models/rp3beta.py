@@ -33,8 +33,10 @@ SEARCH = {
 class Config:
     """Options.
 
-    alpha: exponent of the steps' probabilities. beta: how much the popularity of the end is held against it.
-    neighbours: kept per item. weighted: steps by the decayed weights, or else every choice counts 1.
+    alpha: exponent of the steps' probabilities.
+    beta: strength of the correction for the popularity of the last item of a walk.
+    neighbours: kept per item.
+    weighted: use the decayed weights for the steps; otherwise every choice counts 1.
     """
 
     alpha: float = 0.7
@@ -57,5 +59,5 @@ class Model(ItemItemModel[Config]):
         return {"neighbours_per_item": self.neighbours.nnz / len(items)}
 
     def queries(self, users: UserBlock) -> csr_array:
-        """The first step; it is the same for all items of a user unless they are weighted."""
+        """Return the first step; it is the same for all items of a user unless they are weighted."""
         return users.history if self.config.weighted else pattern(users.history)

@@ -1,4 +1,4 @@
-"""What people like you chose: popularity within the groups that a user belongs to, pulled towards everybody's.
+"""Rank items by their popularity within the user's groups, pulled towards the overall popularity.
 
 Demographic recommendation as in Pazzani, "A framework for collaborative, content-based and demographic filtering", AI Review
 1999: groups by age, gender, occupation and region. A group's share of each item is estimated with `prior_users` users more who
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.retrieval.select import contenders, empty_lists, leave_out, rank_pairs, row_blocks
 from hybridrec.retrieval.sparse import as_csr, empty_csr, load_csr, save_csr
 from hybridrec.types import Floats, Ints, Log, Neighbours, SearchSpace, TrainingData, UserBlock
@@ -32,9 +32,12 @@ ATTRIBUTES = ("gender", "occupation", "region")
 
 @dataclass(frozen=True)
 class Config:
-    """prior_users: so many users who choose like everybody are added to a group. age_band: years. min_users: of a group that counts.
+    """Options.
 
-    max_cells: the most groups x items; a fit takes 4 bytes for each.
+    prior_users: users with the average taste that are added to each group.
+    age_band: years of one age group.
+    min_users: smallest group that is used.
+    max_cells: largest number of groups times items; a fit takes 4 bytes for each.
     """
 
     prior_users: float = 50.0
@@ -44,7 +47,7 @@ class Config:
 
 
 class Model:
-    """Shares of the items by group, and each user's groups; who is in no group is in the one of everybody."""
+    """Shares of the items by group, and each user's groups; users without a group are in the group of all users."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -68,31 +71,31 @@ class Model:
         return {"groups": float(members.shape[1])}
 
     def top_k(self, users: UserBlock, k: int) -> Neighbours:
-        """The k unseen items of the largest share, also for users without history."""
-        found = empty_lists(len(users.user_idx), k)
+        """Return the k unseen items of the largest share, also for users without history."""
+        lists = empty_lists(len(users.user_idx), k)
         for rows, scores in self._blocks(users):
             leave_out(scores, users.history[rows])
             pairs = contenders(scores, k)
             best = rank_pairs(pairs, scores[pairs], len(scores), k)
-            found.items[rows], found.scores[rows] = best.items, best.scores
-        return found
+            lists.items[rows], lists.scores[rows] = best.items, best.scores
+        return lists
 
     def score_pairs(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
-        """The item's share among people like the user."""
-        found = np.empty(len(rows), dtype=np.float32)
+        """Return the item's share among people like the user."""
+        pair_scores = np.empty(len(rows), dtype=np.float32)
         for block, scores in self._blocks(users):
             asked = np.flatnonzero((rows >= block.start) & (rows < block.stop))
-            found[asked] = scores[rows[asked] - block.start, items[asked]]
-        return found
+            pair_scores[asked] = scores[rows[asked] - block.start, items[asked]]
+        return pair_scores
 
     def save(self, folder: Path) -> None:
-        """The groups' shares and the users' groups."""
+        """Write the groups' shares and the users' groups."""
         np.save(folder / "shares.npy", self.shares, allow_pickle=False)
         save_csr(self.groups, folder, "groups")
 
     @classmethod
     def load(cls, folder: Path, config: Config) -> Model:
-        """The saved arrays, mapped."""
+        """Return the saved arrays, mapped."""
         model = cls(config)
         model.shares = np.load(folder / "shares.npy", mmap_mode="r", allow_pickle=False)
         model.groups = load_csr(folder, "groups")
@@ -101,7 +104,7 @@ class Model:
     def _refuse_what_it_cannot_hold(self, n_groups: int, n_items: int) -> None:
         needed, limit = (4 * cells / 1e9 for cells in (n_groups * n_items, self.config.max_cells))
         if needed > limit:
-            raise BadData(
+            raise PermanentError(
                 f"models.segment_popularity: the shares of {n_items:,} items in {n_groups:,} groups take {needed:.1f} GB; the limit is "
                 f"{limit:.1f} GB. Set [models.segment_popularity] min_users higher, so that fewer groups count, or max_cells on a machine "
                 "that holds them, or skip the model: HYBRIDREC_SKIP=models.segment_popularity"
@@ -114,7 +117,7 @@ class Model:
 
 
 def _members(users: pd.DataFrame, config: Config) -> csr_array:
-    """Which user is in which group that is large enough, csr of ones (n_users, n_groups)."""
+    """Assign users to groups that are large enough, csr of ones (n_users, n_groups)."""
     import pandas as pd
 
     columns = [users[name].astype("string") for name in ATTRIBUTES if name in users]
@@ -132,7 +135,7 @@ def _members(users: pd.DataFrame, config: Config) -> csr_array:
 
 
 def _with_everybody(members: csr_array) -> csr_array:
-    """The groups behind a first column that holds those who are in none; rows sum to 1."""
+    """Return the groups behind a first column that holds those who are in none; rows sum to 1."""
     from scipy.sparse import diags_array, hstack
 
     n_groups = np.diff(members.indptr)

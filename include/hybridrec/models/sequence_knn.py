@@ -1,10 +1,10 @@
-"""What people choose after the items of the history, the newest items first.
+"""Find the items that people choose after those of the history, the newest ones first.
 
 Item neighbours as in Deshpande and Karypis, "Item-based top-N recommendation algorithms", TOIS 2004, but directed: a later
 choice of the same user counts for an earlier item by how soon it followed, and the history by how recent its items are.
 Garg, Gupta, Malhotra, Vig and Shroff, "Sequence and time aware neighborhood for session-based recommendations", SIGIR 2019,
-weigh sessions so. Choices of equal age are one visit: they have no order and count both ways. Where nothing is known of
-time there is one visit a user, and plain co-occurrence is left.
+weigh sessions so. Choices of equal age are one visit: they have no order and count both ways. Without times each user has one visit, and
+plain co-occurrence is left.
 """
 
 from __future__ import annotations
@@ -42,12 +42,14 @@ SEARCH = {
 class Config:
     """Options.
 
-    window: what follows within so many visits counts. fading: what follows d visits later counts 1 / d**fading.
-    backward: what a pair counts for the later of its items, compared with the earlier one. recency: an item of the history
-    after which came n visits counts 1 / (1 + n)**recency. neighbours: kept per item.
+    window: visits after an item within which another one counts as following.
+    fading: an item that follows d visits later counts 1 / d**fading.
+    backward: weight of a pair for its later item, relative to the earlier one.
+    recency: an item of the history with n later visits counts 1 / (1 + n)**recency.
+    neighbours: kept per item.
     shrinkage: users that are added to the product of norms, so that few common users count little.
-    user_damping: a choice counts 1 over the length of its user's history to this power. rarity: exponent of the number of
-    users of the item to be recommended: 0.5 is the cosine, less favours popular items.
+    user_damping: a choice is divided by the length of its user's history to this power.
+    rarity: exponent of the number of users of the recommended item; 0.5 is the cosine, less favours popular items.
     """
 
     window: int = 50
@@ -75,12 +77,12 @@ class Model(ItemItemModel[Config]):
         return {"neighbours_per_item": self.neighbours.nnz / len(n_users)}
 
     def queries(self, users: UserBlock) -> csr_array:
-        """The items of the history by recency."""
+        """Return the items of the history by recency."""
         weights = ((1.0 + newer_visits(users)) ** -self.config.recency).astype(np.float32)
         return csr_array((weights, users.history.indices, users.history.indptr), shape=users.history.shape)
 
     def _weights_ahead(self) -> Floats:
-        """What a choice counts that lies -window, ..., 0, ..., window visits ahead."""
+        """Return the weights of choices -window, ..., 0, ..., window visits ahead."""
         ahead = np.arange(-self.config.window, self.config.window + 1)
         counts = np.maximum(np.abs(ahead), 1) ** -self.config.fading
         return np.where(ahead < 0, self.config.backward * counts, counts).astype(np.float32)
@@ -97,7 +99,7 @@ class Visits(NamedTuple):
 
 
 def visits(data: TrainingData) -> Visits:
-    """All visits of the training data."""
+    """Return all visits of the training data."""
     users = row_numbers(data.matrix)
     everybody = np.arange(data.matrix.shape[0], dtype=np.int32)
     newer = newer_visits(UserBlock(everybody, data.matrix, data.last_event_day.astype(np.float32)))

@@ -28,11 +28,17 @@ ITEM_FIELDS = ("item", "brand", "provider", "price", "period", "popularity", "ca
 class Config(Schedule):
     """Options of the towers and of their training.
 
-    hidden: width of the user's layer. content_dims: numbers that an item's content is projected to before training.
-    history_items: newest items in the bag. id_dropout: share of examples whose item must do without its id.
-    processes: 1 trains in this process; more share each batch, started by Spark's TorchDistributor on this machine, or on the
-    executors of a cluster. Their gradients are averaged and each user's item stands against those of the whole batch, so the
-    fit is nearly that of one process, apart from what is dropped out; the same number of processes repeats it to the byte.
+    dims: length of the vectors that both towers give.
+    hidden: width of the user's layer.
+    content_dims: numbers that an item's content is projected to before training.
+    history_items: newest items of the history that describe a user.
+    temperature: divisor of the scores before the softmax; a smaller one stresses the hardest items.
+    id_dropout: share of examples whose item's id is hidden.
+    processes: 1 trains in this process; more share each batch, started by Spark's TorchDistributor on this machine or on the executors
+    of a cluster. Gradients are averaged and each user's item is compared with those of the whole batch, so apart from dropout the fit
+    is nearly that of one process; the same number of processes repeats it to the byte.
+
+    The other options are those of Schedule.
     """
 
     batch_size: int = 512
@@ -66,7 +72,7 @@ class Model(DotProductModel[Config]):
         from hybridrec.deep.networks.field_sum import embed
         from hybridrec.deep.networks.two_towers import TwoTowers
         from hybridrec.deep.sampling import negatives
-        from hybridrec.deep.towers import TowerLesson
+        from hybridrec.deep.towers import TowerTask
         from hybridrec.deep.training_loop import reproducible, train
 
         config = self.config
@@ -77,7 +83,7 @@ class Model(DotProductModel[Config]):
         with reproducible(data.seed):
             towers = TwoTowers(whole.layout, items.layout, config.dims, config.hidden, config.temperature)
             bags = newest(cut.matrix, cut.days, config.history_items)
-            lesson = TowerLesson(towers, users, items, bags, cut, negatives(data.matrix), 0, config.id_dropout, data.seed)
-            best = train(lesson, config, data.seed, "models.two_tower")
+            task = TowerTask(towers, users, items, bags, cut, negatives(data.matrix), 0, config.id_dropout, data.seed)
+            best = train(task, config, data.seed, "models.two_tower")
             self.vectors = Vectors(embed(towers.users, whole), embed(towers.items, items), items.described())
         return {"epochs": float(best.epoch), "held_out_ndcg": best.judgement, "loss": best.loss}

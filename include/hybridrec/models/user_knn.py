@@ -44,10 +44,11 @@ SEARCH = {
 class Config:
     """Options.
 
-    neighbours: users that are asked. rarity: a choice counts 1 over the item's number of users to this power, in both histories
-    and as a vote. shrinkage: added to the other user's squared norm, so that one common choice with a short history counts little.
-    focus: exponent of the likeness of a neighbour; more trusts the nearest ones more.
-    weighted: the decayed weights, or else every choice counts 1.
+    neighbours: similar users whose choices are counted.
+    rarity: a choice is divided by the item's number of users to this power, in both histories and as a vote.
+    shrinkage: added to the other user's squared norm, so that one common choice with a short history counts little.
+    focus: exponent of a neighbour's similarity; more trusts the nearest ones more.
+    weighted: use the decayed weights; otherwise every choice counts 1.
     """
 
     neighbours: int = 200
@@ -80,24 +81,24 @@ class Model:
         return {"users": float(np.count_nonzero(np.diff(chosen.indptr)))}
 
     def top_k(self, users: UserBlock, k: int) -> Neighbours:
-        """The k unseen items that the nearest users chose most."""
+        """Return the k unseen items that the nearest users chose most."""
         return top_k_sparse(self._neighbours(users), self.votes, users.history, k)
 
     def score_pairs(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
-        """Sums of likeness; 0 where no neighbour chose the item, NaN without history or for an item without events."""
+        """Return sums of likeness; 0 if no neighbour chose the item, NaN without history or for an item without events."""
         scores = score_sparse(self._neighbours(users), self.votes, rows, items)
         reachable = np.diff(self.by_item.indptr) > 0
         known = np.diff(users.history.indptr)[rows] > 0
         return np.where(known & reachable[items], scores, np.float32(np.nan))
 
     def save(self, folder: Path) -> None:
-        """The votes by user, the likeness by item."""
+        """Write the votes by user and the likeness by item."""
         save_csr(self.votes, folder, "votes")
         save_csr(self.by_item, folder, "by_item")
 
     @classmethod
     def load(cls, folder: Path, config: Config) -> Model:
-        """The saved matrices, mapped."""
+        """Return the saved matrices, mapped."""
         model = cls(config)
         model.votes, model.by_item = load_csr(folder, "votes"), load_csr(folder, "by_item")
         return model
@@ -106,10 +107,10 @@ class Model:
         return matrix if self.config.weighted else pattern(matrix)
 
     def _neighbours(self, users: UserBlock) -> csr_array:
-        """The nearest other users, nearest first 1 and the others in proportion, csr (n, n_users of the fit)."""
+        """Return the nearest other users, nearest first 1 and the others in proportion, csr (n, n_users of the fit)."""
         n_users = self.by_item.shape[1]
         themselves = one_hot(users.user_idx, n_users)
-        found = top_k_sparse(self._values(users.history), self.by_item, themselves, min(self.config.neighbours, n_users))
-        there = found.items >= 0
-        likeness = (found.scores[there] / found.scores[np.nonzero(there)[0], 0]) ** np.float32(self.config.focus)
-        return as_csr(csr_array((likeness, (np.nonzero(there)[0], found.items[there])), shape=(len(there), n_users)))
+        nearest = top_k_sparse(self._values(users.history), self.by_item, themselves, min(self.config.neighbours, n_users))
+        there = nearest.items >= 0
+        likeness = (nearest.scores[there] / nearest.scores[np.nonzero(there)[0], 0]) ** np.float32(self.config.focus)
+        return as_csr(csr_array((likeness, (np.nonzero(there)[0], nearest.items[there])), shape=(len(there), n_users)))

@@ -23,10 +23,13 @@ REQUIRED = False
 
 @dataclass(frozen=True)
 class Config(PairConfig):
-    """factors: length of a feature's vector. buckets: that the item's attributes are hashed into. hidden: width of the
-    perceptron's first layer.
+    """Options.
 
-    The other options are those of every pair scorer (PairConfig, Schedule).
+    factors: length of a feature's vector.
+    buckets: buckets that the item's attributes are hashed into.
+    hidden: width of the perceptron's first layer.
+
+    The other options are those of PairConfig and Schedule.
     """
 
     factors: int = 32
@@ -40,7 +43,7 @@ class Model(PairModel):
     config: Config
 
     def network(self, users: Layout, items: Layout) -> nn.Module:
-        """Weights of crosses, embeddings and the layers above them."""
+        """Return weights of crosses, embeddings and the layers above them."""
         from hybridrec.deep.networks.wide import WideAndDeep
 
         return WideAndDeep(users, items, self.config.factors, self.config.buckets, self.config.hidden)

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridrec.base.config import Split
-from hybridrec.base.errors import BadData
+from hybridrec.base.config import SplitMethod
+from hybridrec.base.errors import PermanentError
 from hybridrec.ingest.cleaning import read_raw
 from hybridrec.sources import PARTS, files
 from hybridrec.tables import table
@@ -27,17 +27,17 @@ SOME_DAY = datetime(2000, 1, 1, tzinfo=UTC)  # the time of every event where not
 NAMED = "named_by_events.parquet"
 
 
-def adapt(origin: Path, target: Path, split: Split) -> None:
+def adapt(origin: Path, target: Path, split: SplitMethod) -> None:
     """Write the events, items and users of origin to folders of Parquet files below target.
 
     An event without event_type is a rating where it has a rating, else a purchase. Times are dropped with random_per_user
-    and required otherwise. BadData for a folder without events, a file that cannot be read or lacks a column.
+    and required otherwise. PermanentError for a folder without events, a file that cannot be read or lacks a column.
     """
     for part in PARTS if origin.is_dir() else ():
         for number, blocks in enumerate(files.read_part(origin, part, _required(part, split))):
             _write(target / part / f"part-{number}.parquet", _completed(blocks, split) if part == "events" else blocks)
     if not _parts(target, "events"):
-        raise BadData(
+        raise PermanentError(
             f"{origin / 'events.parquet'} does not exist; expected a folder with events.parquet and, if there are, items.parquet "
             "and users.parquet; CSV and JSON lines will do as well"
         )
@@ -62,14 +62,14 @@ def add_named_by_events(spark: SparkSession, target: Path) -> None:
             log.info("%d %s are only named by events", named.num_rows, part)
 
 
-def _required(part: str, split: Split) -> tuple[str, ...]:
-    """Columns that a benchmark's files must have: what cannot be made up."""
+def _required(part: str, split: SplitMethod) -> tuple[str, ...]:
+    """Return columns that a benchmark's files must have: what cannot be made up."""
     of_events = ("user_id", "item_id") if split == "random_per_user" else ("user_id", "item_id", "event_at")
     return of_events if part == "events" else files.REQUIRED[part]
 
 
-def _completed(blocks: Iterator[pa.RecordBatch], split: Split) -> Iterator[pa.RecordBatch]:
-    """Events with the columns event_type and event_at."""
+def _completed(blocks: Iterator[pa.RecordBatch], split: SplitMethod) -> Iterator[pa.RecordBatch]:
+    """Yield events with the columns event_type and event_at."""
     import pyarrow as pa
 
     for block in blocks:
@@ -81,7 +81,7 @@ def _completed(blocks: Iterator[pa.RecordBatch], split: Split) -> Iterator[pa.Re
 
 
 def _event_type(block: pa.RecordBatch) -> pa.Array:
-    """rating where an event has one, else purchase."""
+    """Return rating where an event has one, else purchase."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -1,4 +1,4 @@
-"""The lists of a run as plain Parquet: what is recommended to everybody, and what each source would have recommended."""
+"""The lists of a run as plain Parquet: what is recommended to everybody, and what each retriever would have recommended."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hybridrec.candidates.nomination import choose_sources, nominates
+from hybridrec.candidates.candidate_blocks import choose_models, retrieves
 from hybridrec.retrieval.sparse import in_history
 from hybridrec.runs.run import Run
 from hybridrec.splitting.likes import disliked
@@ -24,7 +24,7 @@ USERS_AT_ONCE = 2_000
 
 
 def write_recommendations(run: Run, path: Path, k: int) -> int:
-    """user_id, item_id, rank, score, reason of every user with an event: the ranked list, filled up with what is popular.
+    """Return user_id, item_id, rank, score, reason of every user with an event: the ranked list, filled up with what is popular.
 
     Returns the number of rows. An item of the history is never among them.
     """
@@ -33,51 +33,51 @@ def write_recommendations(run: Run, path: Path, k: int) -> int:
     names = _Names(run)
     users = everybody(run)
     ranked = _ranked(run)
-    filler = load_fit("popularity", run.artefact("models/popularity", "final"))
+    filler = load_fit("popularity", run.artefact("models/popularity", "full"))
     assert isinstance(filler, Retriever)
     n_rows = 0
     with pq.ParquetWriter(path, recommendations_schema(), compression="zstd") as writer:
         for start in range(0, len(users.user_idx), USERS_AT_ONCE):
             block = users.take(np.arange(start, min(start + USERS_AT_ONCE, len(users.user_idx))))
             first, last = np.searchsorted(ranked["user_idx"].to_numpy(), [block.user_idx[0], block.user_idx[-1] + 1])
-            part = _filled(ranked.slice(first, last - first), block, filler, k, disliked(run, "final", block.user_idx))
+            part = _filled(ranked.slice(first, last - first), block, filler, k, disliked(run, "full", block.user_idx))
             writer.write_table(names.named(part).cast(recommendations_schema()))
             n_rows += part.num_rows
     return n_rows
 
 
 def write_candidates(run: Run, folder: Path, k: int, at_once: int) -> None:
-    """candidates_<source>.parquet for every source that nominates: user_id, item_id, rank, score of its own top k."""
-    sources = [name for name in choose_sources(run).used if nominates(name)]
+    """Write candidates_<retriever>.parquet for every retriever: user_id, item_id, rank, score of its own top k."""
+    retrievers = [name for name in choose_models(run).used if retrieves(name)]
     with ProcessPoolExecutor(at_once, mp_context=get_context("spawn")) as pool:
-        for done in [pool.submit(_write_source, run.run_id, name, folder, k) for name in sources]:
+        for done in [pool.submit(_write_retriever, run.run_id, name, folder, k) for name in retrievers]:
             done.result()
 
 
 def everybody(run: Run) -> UserBlock:
-    """All users with history on fold final."""
-    data = training_data(run, "final")
+    """Return all users with history on the full split."""
+    data = training_data(run, "full")
     known = np.flatnonzero(np.diff(data.matrix.indptr)).astype(np.int32)
     return UserBlock(np.arange(data.matrix.shape[0], dtype=np.int32), data.matrix, data.last_event_day.astype(np.float32)).take(known)
 
 
-def _write_source(run_id: str, source: str, folder: Path, k: int) -> None:
+def _write_retriever(run_id: str, retriever: str, folder: Path, k: int) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     run = Run.open(run_id)
     names, users = _Names(run), everybody(run)
-    model = load_fit(source, run.artefact(f"models/{source}", "final"))
+    model = load_fit(retriever, run.artefact(f"models/{retriever}", "full"))
     assert isinstance(model, Retriever)
     blocks = []
     for start in range(0, len(users.user_idx), USERS_AT_ONCE):
         block = users.take(np.arange(start, min(start + USERS_AT_ONCE, len(users.user_idx))))
         blocks.append(names.named(_flat(block.user_idx, model.top_k(block, k))))
-    pq.write_table(pa.concat_tables(blocks), folder / f"candidates_{source}.parquet", compression="zstd")
+    pq.write_table(pa.concat_tables(blocks), folder / f"candidates_{retriever}.parquet", compression="zstd")
 
 
 def _ranked(run: Run) -> pa.Table:
-    """user_idx, item_idx, score, reason of all ranked rows, by user and rank; a reason is joined in Arrow, not row by row."""
+    """Return user_idx, item_idx, score, reason of all ranked rows, by user and rank; a reason is joined in Arrow, not row by row."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -88,7 +88,7 @@ def _ranked(run: Run) -> pa.Table:
 
 
 def _filled(ranked: pa.Table, users: UserBlock, filler: Retriever, k: int, unwanted: csr_array) -> pa.Table:
-    """k rows a user: the ranked ones, then popular items that are neither seen nor listed, nor disliked (unwanted)."""
+    """Return k rows a user: the ranked ones, then popular items that are neither seen nor listed, nor disliked (unwanted)."""
     import pandas as pd
     import pyarrow as pa
 
@@ -103,12 +103,12 @@ def _filled(ranked: pa.Table, users: UserBlock, filler: Retriever, k: int, unwan
     return pa.Table.from_pandas(rows[rows["rank"] <= k].drop(columns="own"), preserve_index=False)
 
 
-def _flat(user_idx: Ints, found: Neighbours) -> pa.Table:
+def _flat(user_idx: Ints, lists: Neighbours) -> pa.Table:
     import pyarrow as pa
 
-    rows, places = np.nonzero(found.items != NO_ITEM)
-    columns = {"user_idx": user_idx[rows], "item_idx": found.items[rows, places]}
-    return pa.table(columns | {"rank": (places + 1).astype(np.int32), "score": found.scores[rows, places]})
+    rows, positions = np.nonzero(lists.items != NO_ITEM)
+    columns = {"user_idx": user_idx[rows], "item_idx": lists.items[rows, positions]}
+    return pa.table(columns | {"rank": (positions + 1).astype(np.int32), "score": lists.scores[rows, positions]})
 
 
 class _Names:
@@ -127,7 +127,7 @@ class _Names:
 
 
 def recommendations_schema() -> pa.Schema:
-    """Schema of recommendations.parquet."""
+    """Return the schema of recommendations.parquet."""
     import pyarrow as pa
 
     return pa.schema(

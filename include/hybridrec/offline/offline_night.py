@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from hybridrec.base import extensions
-from hybridrec.base.config import Split
+from hybridrec.base.config import SplitMethod
 from hybridrec.base.settings import Settings
 from hybridrec.evaluation.promotion import write_policy_of
 from hybridrec.execution import spark
@@ -18,7 +18,7 @@ from hybridrec.ingest.quality import accept_checked
 from hybridrec.offline.data import adapt, add_named_by_events
 from hybridrec.offline.exported_lists import write_candidates, write_recommendations
 from hybridrec.offline.stages import Stages
-from hybridrec.runs.run import FOLDS, MANIFEST, Run
+from hybridrec.runs.run import MANIFEST, SPLITS, Run
 from hybridrec.storage import store
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ TABLES = ("core_items", "core_users", "core_events")
 class Night:
     """One pass over a folder; see hybridrec.offline."""
 
-    def __init__(self, data: Path, out: Path, split: Split, k: int) -> None:
+    def __init__(self, data: Path, out: Path, split: SplitMethod, k: int) -> None:
         self.data, self.out, self.split, self.k = data, out, split, k
         self.settings = Settings.from_env()
         self.delivery = self.settings.home / "delivery"
@@ -40,7 +40,7 @@ class Night:
         self.stages = Stages(out / "logs", environment, self.settings.threads)
 
     def run(self) -> None:
-        """Everything; the Spark server is stopped whatever happens."""
+        """Run all stages; the Spark server is always stopped."""
         self.out.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(self.settings.home, ignore_errors=True)
         self.settings.home.mkdir(parents=True)
@@ -62,17 +62,17 @@ class Night:
         self.stages.run("land", [("land_source", "--source", SOURCE)])
         for table in TABLES:
             self.stages.run(f"clean {table}", [("clean_table", "--source", SOURCE, "--table", table)])
-            accept_checked(self.settings, SOURCE, table)  # whoever measures has looked at the data
+            accept_checked(self.settings, SOURCE, table)  # the evaluation has used the data
 
     def _add_named_by_events(self) -> None:
-        """On the night's Spark server, which is started for it; with the session of this process, which ends here."""
+        """Add the named items on the night's Spark server, which is started for it; this process's session ends here."""
         os.environ[spark.SESSION_VARIABLE] = RUN
         session = spark.session()
         add_named_by_events(session, self.delivery)
         session.stop()
 
     def _options(self) -> str:
-        """What differs from a night: the split, the depth of the lists, that one day may hold all events, and that any rating is a hit.
+        """Return the options that differ from a night: split, depth, any number of events per day, every rating is a hit.
 
         The latter is how public test sets are made, and the night's own judgement has to agree with theirs.
         """
@@ -85,7 +85,7 @@ class Night:
             self.stages.run(name.replace("_", " "), [(name, "--run-id", RUN)])
 
     def _search(self) -> None:
-        searched = [name for name, module in extensions.members("models").items() if getattr(module, "SEARCH", {})]
+        searched = [name for name, module in extensions.modules("models").items() if getattr(module, "SEARCH", {})]
         seconds = SEARCH_SECONDS * self.stages.at_once // max(len(searched), 1)
         commands = [("tune_model", "--run-id", RUN, "--model", name, "--seconds", str(seconds)) for name in searched]
         self.stages.run("search options", commands, optional=True)
@@ -97,17 +97,17 @@ class Night:
 
     def _fit(self) -> None:
         models = Run.open(RUN).manifest.models
-        commands = [("train_model", "--run-id", RUN, "--model", name, "--fold", fold) for name in models for fold in FOLDS]
+        commands = [("train_model", "--run-id", RUN, "--model", name, "--split", split) for name in models for split in SPLITS]
         self.stages.run("train models", commands, optional=True)
-        for fold in FOLDS:
-            self.stages.run(f"generate candidates {fold}", [("generate_candidates", "--run-id", RUN, "--fold", fold)])
+        for split in SPLITS:
+            self.stages.run(f"generate candidates {split}", [("generate_candidates", "--run-id", RUN, "--split", split)])
 
     def _judge(self) -> None:
         self.stages.run("check leaks", [("check_leaks", "--run-id", RUN)])
         self.stages.run("train ranker", [("train_ranker", "--run-id", RUN)])
         self.stages.run("evaluate", [("evaluate", "--run-id", RUN)])
         run = Run.open(RUN)
-        with run.staged("promotion") as folder:  # there is no champion to be held against
+        with run.staged("promotion") as folder:  # there is no champion to compare with
             write_policy_of(run, folder / "policy")
         self.stages.run("rank candidates", [("rank_candidates", "--run-id", RUN)])
 

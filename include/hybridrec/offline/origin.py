@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.evaluation.backtest import origin_id
 from hybridrec.execution import task_records
 from hybridrec.offline.stages import Stages
@@ -21,18 +21,18 @@ Flags = Sequence[str]
 
 
 def judge_origin(backtest: Run, number: int, step_days: int) -> Run:
-    """The judged run of an origin; 1 is the backtest's own as_of, each further one is step_days earlier.
+    """Return the judged run of an origin; 1 is the backtest's own as_of, each further one is step_days earlier.
 
-    A job that is done is not run again, so another attempt goes on where this one stopped. BadData where nothing is
-    known of time, or where an ingest has replaced the tables that the backtest was opened on.
+    A job that is done is not run again, so another attempt goes on where this one stopped. PermanentError without times, or if an ingest
+    has replaced the tables that the backtest was opened on.
     """
     run = _opened(backtest, number, step_days)
-    folds = [("--fold", fold) for fold in run.folds]
-    fits = [("--model", model, *fold) for model in run.manifest.models for fold in folds]
+    splits = [("--split", split) for split in run.splits]
+    fits = [("--model", model, *split) for model in run.manifest.models for split in splits]
     _run(run, "build_interactions", [()])
     _run(run, "build_features", [()])
     _run(run, "train_model", fits, optional=True)
-    _run(run, "generate_candidates", folds)
+    _run(run, "generate_candidates", splits)
     _run(run, "check_leaks", [()])
     _run(run, "train_ranker", [()])
     _run(run, "evaluate", [("--no-ablate",)])
@@ -42,12 +42,12 @@ def judge_origin(backtest: Run, number: int, step_days: int) -> Run:
 def _opened(backtest: Run, number: int, step_days: int) -> Run:
     manifest = backtest.manifest
     if manifest.config.split != "time":
-        raise BadData(f"[night]: split is {manifest.config.split}; a backtest goes back in time, so it needs split time")
+        raise PermanentError(f"[night]: split is {manifest.config.split}; a backtest goes back in time, so it needs split time")
     as_of = manifest.as_of - (number - 1) * timedelta(days=step_days)
     asked = Request(origin_id(backtest.run_id, number), manifest.source, as_of.isoformat(), manifest.models, manifest.config.k)
     run = open_run(replace(asked, publish=False, judge_only=True), backtest.settings)
     if run.manifest.inputs != manifest.inputs:
-        raise BadData(
+        raise PermanentError(
             f"core tables of {manifest.source}: an ingest has replaced what {backtest.run_id} was opened on; start a new backtest"
         )
     return run

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import psutil
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.execution import job
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ FORKS.set_forkserver_preload([*LIBRARIES, "hybridrec.offline.offline_night", "hy
 
 @dataclass(frozen=True)
 class Stage:
-    """What a group of jobs took: wall seconds, and the memory of all processes at their peak, MiB."""
+    """Cost of a group of jobs: wall seconds, and the memory of all processes at their peak, MiB."""
 
     name: str
     seconds: float
@@ -63,7 +63,7 @@ class Stages:
     def run(self, name: str, commands: Sequence[Sequence[str]], optional: bool = False) -> None:
         """Run jobs (a job's name and its flags each) as one stage; a failure ends it all, unless these are optional.
 
-        BadData where a job says BadData, RuntimeError for any other failure; both with the end of the job's log.
+        PermanentError where a job says PermanentError, RuntimeError for any other failure; both with the end of the job's log.
         """
         self.logs.mkdir(parents=True, exist_ok=True)
         with self.stage(name):
@@ -88,14 +88,14 @@ class Stages:
 
 
 class _Running(NamedTuple):
-    """A job's process and where its output goes."""
+    """A job's process and the target of its output."""
 
     process: ForkServerProcess
     log: Path
 
 
 def _run_job(command: tuple[str, ...], log: Path, environment: dict[str, str]) -> None:
-    """What `python -m jobs.<name> <flags>` does, in this process."""
+    """Run `python -m jobs.<name> <flags>` in this process."""
     os.environ.clear()
     os.environ.update(environment)
     with log.open("wb") as out:
@@ -127,12 +127,12 @@ def _require_success(ended: _Running, optional: bool, others: Sequence[_Running]
         return
     for other in others:
         other.process.terminate()
-    raise BadData(reason) if code == job.EXIT_BAD_DATA else RuntimeError(reason)
+    raise PermanentError(reason) if code == job.EXIT_PERMANENT else RuntimeError(reason)
 
 
 def _last_words(path: Path) -> str:
     lines = path.read_text(errors="replace").splitlines()
-    said = [line for line in lines if line.startswith("BadData") or "failed:" in line]
+    said = [line for line in lines if line.startswith("PermanentError") or "failed:" in line]
     return (said or lines or ["no output"])[-1][:500]
 
 

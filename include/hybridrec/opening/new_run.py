@@ -1,4 +1,4 @@
-"""How a night begins: everything that could differ between two attempts is resolved once."""
+"""Open a run: everything that could differ between two attempts is resolved once."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 from hybridrec.base import extensions
-from hybridrec.base.config import Config, Split, read_config, require_known_options
-from hybridrec.base.errors import BadData
+from hybridrec.base.config import Config, SplitMethod, read_config, require_known_options
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.runs.run import MANIFEST, Input, Run, RunManifest, run_folder
 from hybridrec.splitting import likes
-from hybridrec.splitting.folds import HOUR, cut_folds, positive_events_per_hour
+from hybridrec.splitting.cuts import HOUR, cut_splits, positive_events_per_hour
 from hybridrec.storage import shared_files, store
 from hybridrec.storage.fingerprints import code_version
 from hybridrec.tuning.tuned import tuned_models, with_tuned
@@ -25,10 +25,10 @@ MAX_K = 200
 
 @dataclass(frozen=True)
 class Request:
-    """What a person or the schedule asked for; None and empty mean the default.
+    """Request of a person or the schedule; None and empty mean the default.
 
-    judge_only: without fold final, for a run that is judged and has nothing to publish.
-    backfill: the run stands for a day of the past; if it publishes, then because its form says so, also below what is live.
+    judge_only: without the full split, for a run that is judged and has nothing to publish.
+    backfill: the run stands for a day of the past; if it publishes, then because its form says so, even if older than the live version.
     """
 
     run_id: str
@@ -42,15 +42,15 @@ class Request:
 
 
 def open_run(request: Request, settings: Settings) -> Run:
-    """The run of that id; made from the request unless an earlier attempt has made it.
+    """Return the run of that id; made from the request unless an earlier attempt has made it.
 
     A backfill may take up a run that the schedule has opened: it keeps all that was resolved, and publishes only by request.
     """
     if shared_files.modified(run_folder(settings, request.run_id) / MANIFEST) is not None:
-        found = Run.open(request.run_id, settings)
-        if request.backfill and not found.manifest.backfill:
-            taken_up = replace(found.manifest, publish=request.publish, backfill=True)
-            shared_files.write_text(found.folder / MANIFEST, store.as_json(asdict(taken_up)))
+        run = Run.open(request.run_id, settings)
+        if request.backfill and not run.manifest.backfill:
+            taken_up = replace(run.manifest, publish=request.publish, backfill=True)
+            shared_files.write_text(run.folder / MANIFEST, store.as_json(asdict(taken_up)))
         return Run.open(request.run_id, settings)
     config = _config(request, settings)
     models = _models(request.models)
@@ -61,9 +61,9 @@ def open_run(request: Request, settings: Settings) -> Run:
     hours, counts = positive_events_per_hour(files, config)
     as_of = _as_of(request.as_of, files)
     before = hours < (as_of.timestamp() // 3600) + 1
-    folds = cut_folds(hours[before], counts[before], as_of, config)
+    splits = cut_splits(hours[before], counts[before], as_of, config)
     if request.judge_only:
-        del folds["final"]
+        del splits["full"]
     tuned = tuned_models(settings, request.source, as_of, config, models)
     config = with_tuned(config, tuned)
     return Run.create(
@@ -74,7 +74,7 @@ def open_run(request: Request, settings: Settings) -> Run:
             models=models,
             publish=request.publish,
             code_version=code_version(),
-            folds=folds,
+            splits=splits,
             inputs=inputs,
             config=config,
             tuned=tuned,
@@ -89,10 +89,10 @@ def _config(request: Request, settings: Settings) -> Config:
     config = read_config(path)
     require_known_options(config, str(path))
     config = config if request.k is None else replace(config, k=request.k)
-    if config.split not in get_args(Split):
-        raise BadData(f"[night]: split is {config.split!r}; choose from {', '.join(get_args(Split))}")
+    if config.split not in get_args(SplitMethod):
+        raise PermanentError(f"[night]: split is {config.split!r}; choose from {', '.join(get_args(SplitMethod))}")
     if not 1 <= config.k <= MAX_K:
-        raise BadData(f"k is {config.k}, expected 1 to {MAX_K}: the number of items that a user gets")
+        raise PermanentError(f"k is {config.k}, expected 1 to {MAX_K}: the number of items that a user gets")
     return config
 
 
@@ -100,27 +100,27 @@ def _models(asked: tuple[str, ...]) -> tuple[str, ...]:
     known = extensions.names("models")
     unknown = sorted(set(asked) - set(known))
     if unknown:
-        raise BadData(f"models: there is no {', '.join(unknown)}; choose from {', '.join(known)}")
-    required = {name for name in known if extensions.member("models", name).REQUIRED}
+        raise PermanentError(f"models: there is no {', '.join(unknown)}; choose from {', '.join(known)}")
+    required = {name for name in known if extensions.module("models", name).REQUIRED}
     return tuple(sorted(set(asked) | required)) if asked else known
 
 
 def _inputs(source: str, settings: Settings) -> dict[str, Input]:
-    extensions.member("sources", source)
-    found = {}
+    extensions.module("sources", source)
+    inputs = {}
     for name in CORE_TABLES:
         folder = settings.warehouse(source) / name
         if not store.is_committed(folder):
             waits = "no state of it has passed its check yet; look at the task check_table of the DAG ingest"
-            reason = waits if store.candidate(folder) else "nothing ingested yet; run the DAG ingest with this source first"
-            raise BadData(f"{name} of source {source}: {reason}")
+            reason = waits if store.pending(folder) else "nothing ingested yet; run the DAG ingest with this source first"
+            raise PermanentError(f"{name} of source {source}: {reason}")
         manifest = store.read_manifest(folder)
-        found[name] = Input(manifest.files, manifest.rows, manifest.content_hash)
-    return found
+        inputs[name] = Input(manifest.files, manifest.rows, manifest.content_hash)
+    return inputs
 
 
 def _as_of(asked: str | None, files: list[str]) -> datetime:
-    """The end of what the run may see: what was asked, but not later than just behind the newest event."""
+    """Return the end of what the run may see: what was asked, but not later than just behind the newest event."""
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
@@ -133,10 +133,10 @@ def _as_of(asked: str | None, files: list[str]) -> datetime:
     try:
         wanted = datetime.fromisoformat(asked)
     except ValueError:
-        raise BadData(f"as_of is {asked!r}, expected a date or time as 2026-01-31 or 2026-01-31T04:00:00+00:00") from None
+        raise PermanentError(f"as_of is {asked!r}, expected a date or time as 2026-01-31 or 2026-01-31T04:00:00+00:00") from None
     wanted = wanted.replace(tzinfo=UTC) if wanted.tzinfo is None else wanted.astimezone(UTC)
     if wanted <= first + HOUR:
-        raise BadData(f"as_of is {wanted}, but the first event is of {first}; choose a later time, at most {newest}")
+        raise PermanentError(f"as_of is {wanted}, but the first event is of {first}; choose a later time, at most {newest}")
     if wanted > newest:
         log.info("as_of %s is behind the newest event; the run uses %s", wanted.isoformat(), newest.isoformat())
     return min(wanted, newest)

@@ -1,6 +1,6 @@
-"""What is published: for each history segment one list, a strategy's or a model's own.
+"""The published list of each history segment, a strategy's or a model's own.
 
-A policy is a folder that needs nothing beside it, so last month's champion can be run tonight:
+A policy is a self-contained folder, so last month's champion can still rank:
 
     policy/decision.json        the segments' choices with their reasons
     policy/run.json             the run that made it, for its options
@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridrec import strategies
-from hybridrec.base.config import Config
-from hybridrec.base.errors import BadData
+from hybridrec.base.config import Config, stored_config
+from hybridrec.base.errors import PermanentError
+from hybridrec.candidates.candidate_set import CandidateSet, Ints
 from hybridrec.candidates.groups import Floats, Rows
-from hybridrec.candidates.pool import Ints, Pool
 from hybridrec.storage import shared_files, store
 
 if TYPE_CHECKING:
@@ -43,81 +43,81 @@ class Choice:
 
 
 class Policy:
-    """Scores a pool as it is published: every user by the choice of the user's segment."""
+    """Scores a candidate set as it is published: every user by the choice of the user's segment."""
 
     def __init__(self, choices: dict[str, Choice], ready: dict[str, strategies.Strategy], light_max_items: int) -> None:
         self.choices = choices
         self._ready = ready
         self._light_max_items = light_max_items
 
-    def segments(self, pool: Pool) -> NDArray[np.str_]:
-        """Each user's segment, (n_users,)."""
-        return segments_of(pool.n_history, self._light_max_items)
+    def segments(self, candidates: CandidateSet) -> NDArray[np.str_]:
+        """Return each user's segment, (n_users,)."""
+        return segments_of(candidates.n_history, self._light_max_items)
 
-    def score(self, pool: Pool) -> Floats:
-        """float32 (n_rows,), higher is better; NaN: not in the user's list."""
-        of_rows = np.repeat(self.segments(pool), np.diff(pool.starts))
-        scores = np.full(len(pool.items), np.nan, dtype=np.float32)
+    def score(self, candidates: CandidateSet) -> Floats:
+        """Return float32 (n_rows,), higher is better; NaN: not in the user's list."""
+        of_rows = np.repeat(self.segments(candidates), np.diff(candidates.starts))
+        scores = np.full(len(candidates.items), np.nan, dtype=np.float32)
         for choice in sorted({(choice.kind, choice.name) for choice in self.choices.values()}):
             chosen = [segment for segment, of_segment in self.choices.items() if (of_segment.kind, of_segment.name) == choice]
             rows = np.isin(of_rows, chosen)
-            part = pool.rows_of(pool.users[np.isin(self.segments(pool), chosen)])
+            part = candidates.rows_of(candidates.users[np.isin(self.segments(candidates), chosen)])
             scores[rows] = self._score_list(part, *choice)
         return scores
 
-    def top_features(self, pool: Pool, rows: Rows) -> list[list[str]]:
-        """Names of the columns that moved each row's score most; empty for lists that cannot say."""
-        of_rows = np.repeat(self.segments(pool), np.diff(pool.starts))[rows]
+    def top_features(self, candidates: CandidateSet, rows: Rows) -> list[list[str]]:
+        """List the names of the columns that moved each row's score most; empty for lists that cannot say."""
+        of_rows = np.repeat(self.segments(candidates), np.diff(candidates.starts))[rows]
         named: list[list[str]] = [[] for _ in rows]
         for segment, choice in self.choices.items():
             strategy = self._ready.get(choice.name) if choice.kind == "strategy" else None
             at = np.flatnonzero(of_rows == segment)
             if len(at) and isinstance(strategy, strategies.ExplainingStrategy):
-                for place, names in zip(at, strategy.top_features(pool, rows[at]), strict=True):
-                    named[place] = names
+                for index, names in zip(at, strategy.top_features(candidates, rows[at]), strict=True):
+                    named[index] = names
         return named
 
-    def require_fit(self, pool: Pool) -> None:
-        """BadData when a chosen source or a ranker's column is not in the pool, or the pool has unknown ones."""
-        sample = pool.rows_of(pool.users[:1])
+    def require_fit(self, candidates: CandidateSet) -> None:
+        """Raise PermanentError if a chosen retriever or a ranker's column is missing from the candidates, or unknown ones are there."""
+        sample = candidates.rows_of(candidates.users[:1])
         for choice in self.choices.values():
             self._score_list(sample, choice.kind, choice.name)
 
-    def _score_list(self, pool: Pool, kind: Kind, name: str) -> Floats:
-        return self._ready[name].score(pool) if kind == "strategy" else own_scores(pool, kind, name)
+    def _score_list(self, candidates: CandidateSet, kind: Kind, name: str) -> Floats:
+        return self._ready[name].score(candidates) if kind == "strategy" else single_model_scores(candidates, kind, name)
 
 
-def own_lists(pool: Pool) -> list[tuple[Kind, str]]:
-    """Kind and name of each model that has columns in the pool, the sources first."""
-    return [*(("source", name) for name in pool.sources), *(("scorer", name) for name in pool.scorers)]
+def single_model_lists(candidates: CandidateSet) -> list[tuple[Kind, str]]:
+    """Return the kind and name of each model that has columns in the candidates, the retrievers first."""
+    return [*(("source", name) for name in candidates.retrievers), *(("scorer", name) for name in candidates.scorers)]
 
 
-def own_scores(pool: Pool, kind: Kind, name: str) -> Floats:
-    """The list that a source or a pair scorer makes by itself, as scores of the pool's rows."""
-    return source_scores(pool, name) if kind == "source" else scorer_scores(pool, name)
+def single_model_scores(candidates: CandidateSet, kind: Kind, name: str) -> Floats:
+    """Return the list that a retriever or a pair scorer makes by itself, as scores of the candidates' rows."""
+    return retriever_scores(candidates, name) if kind == "source" else scorer_scores(candidates, name)
 
 
-def source_scores(pool: Pool, source: str) -> Floats:
-    """A source's own list: 1 / rank of what it nominated, NaN for the rest; BadData when the pool lacks the source."""
-    if source not in pool.sources:
-        raise BadData(f"source {source!r} is not in the pool; it has {', '.join(pool.sources)}")
-    return (1 / pool.features[f"rank_{source}"]).astype(np.float32)
+def retriever_scores(candidates: CandidateSet, retriever: str) -> Floats:
+    """Return a retriever's own list: 1 / rank of its candidates, NaN for the rest; PermanentError for an unknown retriever."""
+    if retriever not in candidates.retrievers:
+        raise PermanentError(f"retriever {retriever!r} has no candidates here; choose from {', '.join(candidates.retrievers)}")
+    return (1 / candidates.features[f"rank_{retriever}"]).astype(np.float32)
 
 
-def scorer_scores(pool: Pool, scorer: str) -> Floats:
-    """A pair scorer's own list: the whole pool by its score, NaN where it has none; BadData when the pool lacks the scorer."""
-    if scorer not in pool.scorers:
-        raise BadData(f"pair scorer {scorer!r} is not in the pool; it has {', '.join(pool.scorers) or 'none'}")
-    return pool.features[f"score_{scorer}"]
+def scorer_scores(candidates: CandidateSet, scorer: str) -> Floats:
+    """Return a pair scorer's own list: all candidates by its score, NaN without one; PermanentError for an unknown scorer."""
+    if scorer not in candidates.scorers:
+        raise PermanentError(f"pair scorer {scorer!r} has no candidates here; choose from {', '.join(candidates.scorers) or 'none'}")
+    return candidates.features[f"score_{scorer}"]
 
 
 def segments_of(lengths: Ints, light_max_items: int) -> NDArray[np.str_]:
-    """none, light or heavy for each length of history."""
+    """Return none, light or heavy for each length of history."""
     return np.select([lengths == 0, lengths <= light_max_items], ["none", "light"], default="heavy")
 
 
 def load_policy(folder: Path) -> Policy:
-    """The policy in a folder, ready to score."""
+    """Return the policy in a folder, ready to score."""
     config = _config(folder)
     choices = read_choices(folder / DECISION)
     names = sorted({choice.name for choice in choices.values() if choice.kind == "strategy"})
@@ -135,13 +135,13 @@ def save_policy(run: Run, choices: dict[str, Choice], folder: Path) -> None:
 
 
 def fitted_strategies(run: Run) -> tuple[str, ...]:
-    """Names of the strategies that train_ranker has committed in this run."""
+    """List the names of the strategies that train_ranker has committed in this run."""
     folder = run.folder / strategies.FOLDER
     return tuple(name for name in shared_files.children(folder) if store.is_committed(folder / name))
 
 
 def read_choices(path: Path) -> dict[str, Choice]:
-    """The choices of a decision.json."""
+    """Return the choices of a decision.json."""
     segments = json.loads(path.read_text())["segments"]
     return {name: Choice(raw["kind"], raw["strategy"], raw["reason"]) for name, raw in segments.items()}
 
@@ -153,6 +153,4 @@ def write_choices(path: Path, choices: dict[str, Choice], figures: dict[str, obj
 
 
 def _config(folder: Path) -> Config:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Config).validate_python(json.loads((folder / RUN).read_text())["config"])
+    return stored_config(json.loads((folder / RUN).read_text())["config"])

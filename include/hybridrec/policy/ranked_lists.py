@@ -1,4 +1,4 @@
-"""The ranked lists of a block of users: what model_ranked keeps of a pool."""
+"""The ranked lists of a block of users: what model_ranked keeps of a candidate set."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from hybridrec.candidates.candidate_set import CandidateSet, FeatureFiles, ItemColumns, build_candidates, load_items
 from hybridrec.candidates.groups import Rows, best_first
-from hybridrec.candidates.pool import FeatureFiles, ItemColumns, Pool, build_pool, load_items
 from hybridrec.policy.policy import Policy, load_policy
 from hybridrec.storage import shared_files
 from hybridrec.tables import table
@@ -23,52 +23,52 @@ BLOCK_USERS = 250  # users ranked at a time: some 30 MB of columns, and small ni
 
 
 class Depth(NamedTuple):
-    """How many rows of a user's list are kept, and of how many of them the ranker says what moved them."""
+    """Number of rows of a user's list that are kept, and that the ranker explains."""
 
     kept: int
     explained: int
 
 
-def rank_pool(pool: Pool, policy: Policy, depth: Depth) -> pa.Table:
-    """model_ranked of the users of a pool, sorted by user, then rank."""
+def rank_candidate_set(candidates: CandidateSet, policy: Policy, depth: Depth) -> pa.Table:
+    """Return model_ranked of the users of a candidate set, sorted by user, then rank."""
     import pyarrow as pa
 
-    scores = policy.score(pool)
-    rows, ranks = best_first(scores, pool.items, pool.starts, depth.kept)
-    of_rows = np.repeat(policy.segments(pool), np.diff(pool.starts))[rows]
+    scores = policy.score(candidates)
+    rows, ranks = best_first(scores, candidates.items, candidates.starts, depth.kept)
+    of_rows = np.repeat(policy.segments(candidates), np.diff(candidates.starts))[rows]
     names = {segment: choice.name for segment, choice in policy.choices.items()}
     features: list[list[str]] = [[] for _ in rows]
     explained = np.flatnonzero(ranks <= depth.explained)
-    for at, of_row in zip(explained, policy.top_features(pool, rows[explained]), strict=True):
+    for at, of_row in zip(explained, policy.top_features(candidates, rows[explained]), strict=True):
         features[at] = of_row
     columns = {
-        "user_idx": pool.row_users[rows],
-        "item_idx": pool.items[rows],
+        "user_idx": candidates.row_users[rows],
+        "item_idx": candidates.items[rows],
         "score": scores[rows],
         "rank": ranks,
         "strategy": pa.array([names[segment] for segment in of_rows], pa.string()),
-        "sources": sources_by_rank(pool, rows),
+        "sources": retrievers_by_rank(candidates, rows),
         "top_features": pa.array(features, pa.list_(pa.string())),
     }
     return table("model_ranked").conform(pa.table(columns))
 
 
-def sources_by_rank(pool: Pool, rows: Rows) -> pa.Array:
-    """The sources that nominated each row, best rank first, equal ranks by name; list<string>."""
+def retrievers_by_rank(candidates: CandidateSet, rows: Rows) -> pa.Array:
+    """Return the retrievers that retrieved each row, best rank first, equal ranks by name; list<string>."""
     import pyarrow as pa
 
-    ranks = np.stack([pool.features[f"rank_{name}"][rows] for name in pool.sources], axis=1)  # (n_rows, n_sources)
+    ranks = np.stack([candidates.features[f"rank_{name}"][rows] for name in candidates.retrievers], axis=1)  # (n_rows, n_sources)
     order = np.argsort(np.nan_to_num(ranks, nan=np.inf), axis=1, kind="stable")
     n_sources = (~np.isnan(ranks)).sum(axis=1)
-    nominated = np.arange(ranks.shape[1])[None, :] < n_sources[:, None]
+    retrieved = np.arange(ranks.shape[1])[None, :] < n_sources[:, None]
     offsets = np.concatenate([[0], np.cumsum(n_sources)]).astype(np.int32)
-    names = pa.array(pool.sources, pa.string()).take(pa.array(order[nominated]))
+    names = pa.array(candidates.retrievers, pa.string()).take(pa.array(order[retrieved]))
     return pa.ListArray.from_arrays(pa.array(offsets), names)
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """What a worker needs to rank: places, no models."""
+    """Input of a worker that ranks: paths, no models."""
 
     files: FeatureFiles
     policy: Path
@@ -76,34 +76,34 @@ class Ranking:
 
 
 def rank_files(files: Iterable[str], ranking: Ranking) -> Iterator[pa.RecordBatch]:
-    """model_ranked from files of model_candidates, each sorted by user and with all rows of its users."""
+    """Yield model_ranked from files of model_candidates, each sorted by user and with all rows of its users."""
     import pyarrow.parquet as pq
 
     for file in shared_files.fetch(map(Path, files)):
-        with pq.ParquetFile(file) as candidates:
-            yield from rank_batches(candidates.iter_batches(), ranking)
+        with pq.ParquetFile(file) as opened:
+            yield from rank_batches(opened.iter_batches(), ranking)
 
 
 def rank_batches(batches: Iterator[pa.RecordBatch], ranking: Ranking) -> Iterator[pa.RecordBatch]:
-    """model_ranked from model_candidates, for mapInArrow; batches are sorted by user and hold all rows of their users.
+    """Yield model_ranked from model_candidates, for mapInArrow; batches are sorted by user and hold all rows of their users.
 
     Rows are taken BLOCK_USERS users at a time, however the batches are cut, so memory does not grow with the partition.
     """
     items, policy = _prepared(ranking.files, ranking.policy)
     for block in user_blocks(batches):
-        ranked = rank_pool(build_pool(block, ranking.files, items), policy, ranking.depth)
+        ranked = rank_candidate_set(build_candidates(block, ranking.files, items), policy, ranking.depth)
         yield from ranked.combine_chunks().to_batches()
 
 
 @lru_cache(maxsize=1)
 def _prepared(files: FeatureFiles, policy: Path) -> tuple[ItemColumns, Policy]:
-    """What every block needs, once a worker, however many files it ranks: committed files are never written again."""
+    """Prepare the shared inputs of all blocks once per worker: committed files are never written again."""
     shared_files.fetch(Path(file) for of_table in astuple(files) for file in of_table)
     return load_items(files), load_policy(shared_files.fetch_folder(policy))
 
 
 def user_blocks(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """The rows of users with the same user_idx // BLOCK_USERS at a time."""
+    """Yield the rows of users with the same user_idx // BLOCK_USERS at a time."""
     import pyarrow as pa
 
     waiting: list[pa.Table] = []

@@ -1,1 +1,1 @@
-"""What publishing to PostgreSQL needs beside its statements: loading in parallel, a checksum of rows, the roles' rights."""
+"""Support for publishing to PostgreSQL: loading in parallel, a checksum of rows, the roles' rights."""

@@ -42,14 +42,14 @@ class TableChecksum:
 
 
 def stored_sum(table: str, definition: Table) -> str:
-    """The query for a table's number of rows and the sum of their hashes, which is to be taken modulo MODULUS."""
+    """Return the query for a table's number of rows and the sum of their hashes, which is to be taken modulo MODULUS."""
     key = ", ".join(map(quoted, definition.key))
     row_hash = f"hash_record_extended(stored_row, hash_record_extended(ROW({key}), {SEED}))"
     return f"SELECT count(*), COALESCE(sum({row_hash}), 0) FROM {table} AS stored_row"  # noqa: S608
 
 
 def _row_hashes(columns: Iterable[pa.Array], seeds: Hashes) -> Hashes:
-    """hash_record_extended of rows, each with a seed of its own."""
+    """Return hash_record_extended of rows, each with a seed of its own."""
     hashes = np.zeros(len(seeds), np.uint64)
     for values in columns:
         hashes = hashes * np.uint64(31) + _hashes(values, seeds)
@@ -57,7 +57,7 @@ def _row_hashes(columns: Iterable[pa.Array], seeds: Hashes) -> Hashes:
 
 
 def _hashes(values: pa.Array, seeds: Hashes) -> Hashes:
-    """A column's hashes, 0 for null."""
+    """Return a column's hashes, 0 for null."""
     import pyarrow as pa
 
     hashes = _list_hashes(values, seeds) if pa.types.is_list(values.type) else _value_hashes(values, seeds)
@@ -67,7 +67,7 @@ def _hashes(values: pa.Array, seeds: Hashes) -> Hashes:
 
 
 def _list_hashes(values: pa.ListArray, seeds: Hashes) -> Hashes:
-    """hash_array_extended; every element has its row's seed."""
+    """Return hash_array_extended; every element has its row's seed."""
     import pyarrow.compute as pc
 
     from hybridrec.postgresql import kernels
@@ -92,12 +92,12 @@ def _value_hashes(values: pa.Array, seeds: Hashes) -> Hashes:
 
 
 def _fixed(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The bytes of numbers, and where each begins and ends."""
+    """Return the bytes of numbers, and the start and end of each."""
     return numbers.view(np.uint8), np.arange(len(numbers) + 1) * numbers.itemsize
 
 
 def _words(values: pa.Array) -> np.ndarray:
-    """Whole numbers, truths and times as the 32 bits that PostgreSQL hashes: equal numbers of all lengths have equal ones."""
+    """Return whole numbers, truths and times as the 32 bits that PostgreSQL hashes: equal numbers of all lengths have equal ones."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

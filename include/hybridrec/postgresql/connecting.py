@@ -1,4 +1,4 @@
-"""Where the database is, what its errors mean, and a transaction that writes."""
+"""Connect to the database, explain its errors, and write in a transaction."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from hybridrec.base.errors import BadData, NothingPublished
+from hybridrec.base.errors import NothingPublished, PermanentError
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
 CONNECT_SECONDS = 10
 LOCK_MS = 30_000
-LOOK_UP_MS = 500  # a look-up's statement: whoever asked for it waits less than a second
+LOOK_UP_MS = 500  # a look-up's statement: its caller waits less than a second
 LOOK_UP_CONNECT_SECONDS = 2  # libpq takes a smaller number for 2
 WRITE_KEY = 4_730_101  # advisory lock of this database: the only writer of `publications`
 
 
 def parsed(address: str) -> tuple[str, str]:
-    """What libpq is given, and what messages may say: host, port and database, never the secret."""
+    """Return the settings for libpq, and host, port and database for messages, without the secret."""
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -29,15 +29,15 @@ def parsed(address: str) -> tuple[str, str]:
     except ProgrammingError:  # its text may hold a part of the address
         words = {}
     if not words.get("dbname"):
-        raise BadData("HYBRIDREC_POSTGRES is no address with a database; expected postgresql://user@host:5432/recommendations")
-    place = f"{words.get('host', 'localhost')}:{words.get('port', 5432)}/{words['dbname']}"
+        raise PermanentError("HYBRIDREC_POSTGRES is no address with a database; expected postgresql://user@host:5432/recommendations")
+    shown = f"{words.get('host', 'localhost')}:{words.get('port', 5432)}/{words['dbname']}"
     options = f"{words.pop('options', '')} -c timezone=UTC".strip()
     words.setdefault("connect_timeout", CONNECT_SECONDS)
-    return make_conninfo(**{name: str(value) for name, value in words.items()}, options=options), place
+    return make_conninfo(**{name: str(value) for name, value in words.items()}, options=options), shown
 
 
 def for_look_ups(conninfo: str) -> str:
-    """The same address for connections that give up soon: on a lock, a slow statement, or a server that is gone without a word."""
+    """Return the same address for connections that give up soon: on a lock, a slow statement, or a server that is gone without a word."""
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
     options = conninfo_to_dict(conninfo).get("options") or ""
@@ -46,14 +46,14 @@ def for_look_ups(conninfo: str) -> str:
 
 
 def database_error() -> type[Exception]:
-    """The class of psycopg's errors; psycopg is imported where it is used."""
+    """Return the class of psycopg's errors; psycopg is imported where it is used."""
     from psycopg import Error
 
     return Error
 
 
 @contextmanager
-def in_sentences(place: str, wait_ms: int = LOCK_MS) -> Iterator[None]:
+def in_sentences(shown: str, wait_ms: int = LOCK_MS) -> Iterator[None]:
     """Turn PostgreSQL's errors, from either driver, into ones that say what to do. wait_ms: how long a lock is waited for."""
     import adbc_driver_manager
     import psycopg
@@ -61,29 +61,29 @@ def in_sentences(place: str, wait_ms: int = LOCK_MS) -> Iterator[None]:
     try:
         yield
     except (psycopg.Error, adbc_driver_manager.Error) as error:
-        raise _explained(place, error.sqlstate or "", " ".join(str(error).split()), wait_ms) from error
+        raise _explained(shown, error.sqlstate or "", " ".join(str(error).split()), wait_ms) from error
 
 
-def _explained(place: str, state: str, text: str, wait_ms: int) -> Exception:
-    """The error of this SQLSTATE; https://www.postgresql.org/docs/current/errcodes-appendix.html lists them."""
+def _explained(shown: str, state: str, text: str, wait_ms: int) -> Exception:
+    """Return the error of this SQLSTATE; https://www.postgresql.org/docs/current/errcodes-appendix.html lists them."""
     if state in ("42P01", "3F000"):  # no such table, no such schema
-        return NothingPublished(place)
+        return NothingPublished(shown)
     if state == "42501" or state.startswith("28"):
-        return PermissionError(errno.EACCES, text, place)
+        return PermissionError(errno.EACCES, text, shown)
     if state in ("55P03", "57014"):
-        return TimeoutError(f"{place}: {text}; another program has held a lock for more than {wait_ms / 1000:g} s")
+        return TimeoutError(f"{shown}: {text}; another program has held a lock for more than {wait_ms / 1000:g} s")
     if state == "53100":
-        return OSError(errno.ENOSPC, text, place)
+        return OSError(errno.ENOSPC, text, shown)
     if state.startswith("22"):
-        return BadData(f"{place}: {text}; PostgreSQL cannot hold such a value")
+        return PermanentError(f"{shown}: {text}; PostgreSQL cannot hold such a value")
     if not state or state.startswith(("08", "57P")):
-        return ConnectionError(f"{place}: {text}; is the server up and HYBRIDREC_POSTGRES its address?")
-    return OSError(errno.EIO, text, place)
+        return ConnectionError(f"{shown}: {text}; is the server up and HYBRIDREC_POSTGRES its address?")
+    return OSError(errno.EIO, text, shown)
 
 
 @contextmanager
 def transaction(db: Connection[tuple[Any, ...]], lock_ms: int = LOCK_MS) -> Iterator[None]:
-    """One writer of `publications` at a time, so that a transaction can rely on what it has read there."""
+    """Allow one writer of `publications` at a time, so that a transaction can rely on the rows that it has read."""
     with db.transaction():
         db.execute(f"SET LOCAL lock_timeout = {lock_ms}")
         db.execute("SELECT pg_advisory_xact_lock(%s)", (WRITE_KEY,))

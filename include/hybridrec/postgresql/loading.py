@@ -20,7 +20,7 @@ SELECT set_config(name, 'lz4', true) FROM pg_settings WHERE name = 'default_toas
 def load(connections: Sequence[BulkConnection], storage: str, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
     """Write all batches into the table `name` of the schema `storage`; each connection commits when all of them have written.
 
-    What making the batches raises is raised here, and nothing is committed.
+    An error while making the batches is raised here, and nothing is committed.
     """
     rows = _Turns(batches)
 
@@ -67,6 +67,6 @@ class _Turns:
                 raise
 
     def stop(self, error: Exception) -> None:
-        """Give the error to whoever comes next; the first one stays."""
+        """Give the error to the next caller; the first one stays."""
         with self._turn:
             self.error = self.error or error

@@ -1,6 +1,6 @@
-"""What the two roles may do: the publisher writes schemas of its own and is no superuser, the reader reads the views and nothing else.
+"""Check the rights of the two roles: the publisher writes its own schemas and is no superuser, the reader reads only the views.
 
-docs/reading-the-tables.md has the statements that make such roles. What PUBLIC may do counts: every role may do it.
+docs/reading-the-tables.md has the statements that make such roles. Rights of PUBLIC count: every role has them.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -53,29 +53,33 @@ AND (has_any_column_privilege(reader.oid, c.oid, 'INSERT, UPDATE, REFERENCES')
 
 
 def require_publisher(db: Connection[tuple[Any, ...]], reader: str) -> None:
-    """BadData when the roles are not made as they should be, with what an administrator is to do."""
+    """Raise PermanentError if the roles are not made as they should be, with what an administrator is to do."""
     if db.info.server_version < OLDEST * 10_000:
-        raise BadData(f"PostgreSQL {OLDEST} or a later one is needed; {db.info.host} has {db.info.server_version // 10_000}")
+        raise PermanentError(f"PostgreSQL {OLDEST} or a later one is needed; {db.info.host} has {db.info.server_version // 10_000}")
     [(role, superuser, creates, database, other)] = db.execute(PUBLISHER)
     if superuser:
-        raise BadData(f"{role} is a superuser, and a night needs none; publish as the owner of {database}: CREATE ROLE publisher LOGIN")
+        raise PermanentError(
+            f"{role} is a superuser, and a night needs none; publish as the owner of {database}: CREATE ROLE publisher LOGIN"
+        )
     if not creates:
-        raise BadData(
+        raise PermanentError(
             f"{role} may not make schemas in {database}; an administrator allows it: GRANT CREATE ON DATABASE {database} TO {role}"
         )
     if other:
-        raise BadData(f"the schema hybridrec of {database} belongs to {other}; publish as that role, not as {role}")
-    found = db.execute(READER, (reader,)).fetchone()
-    if found is None:
-        raise BadData(f"there is no role {reader!r} for readers; an administrator makes it with CREATE ROLE")
-    if not found[0]:
-        raise BadData(f"{reader} cannot reach {database}; an administrator allows it: GRANT CONNECT ON DATABASE {database} TO {reader}")
+        raise PermanentError(f"the schema hybridrec of {database} belongs to {other}; publish as that role, not as {role}")
+    role_row = db.execute(READER, (reader,)).fetchone()
+    if role_row is None:
+        raise PermanentError(f"there is no role {reader!r} for readers; an administrator makes it with CREATE ROLE")
+    if not role_row[0]:
+        raise PermanentError(
+            f"{reader} cannot reach {database}; an administrator allows it: GRANT CONNECT ON DATABASE {database} TO {reader}"
+        )
 
 
 def require_narrow_reader(db: Connection[tuple[Any, ...]], reader: str, readable: Sequence[str]) -> None:
-    """BadData when the readers' role may do more in this database than read `readable`, relations of the schema hybridrec."""
-    found = db.execute(TOO_MANY, {"reader": reader, "readable": list(readable)}).fetchall()
-    if found:
-        rights, remedies = (list(part[:SHOWN]) for part in zip(*found, strict=True))
-        more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-        raise BadData(f"{reader} {', '.join(rights)}{more}; it is to read what is published and nothing else: {'; '.join(remedies)}")
+    """Raise PermanentError if the readers' role may do more in this database than read `readable`, relations of the schema hybridrec."""
+    excess = db.execute(TOO_MANY, {"reader": reader, "readable": list(readable)}).fetchall()
+    if excess:
+        rights, remedies = (list(part[:SHOWN]) for part in zip(*excess, strict=True))
+        more = f" and {len(excess) - SHOWN} more" if len(excess) > SHOWN else ""
+        raise PermanentError(f"{reader} {', '.join(rights)}{more}; it is to read what is published and nothing else: {'; '.join(remedies)}")

@@ -45,19 +45,19 @@ def fill(bulks: list[BulkConnection], name: str, storage: str, batches: Iterable
 
 
 def stored(db: Connection[tuple[Any, ...]], name: str, storage: str) -> tuple[int, int]:
-    """Rows and checksum of a table as the server has it."""
+    """Return rows and checksum of a table as the server has it."""
     table = qualified(name, storage)
     if value(db, "SELECT to_regclass(%s)", table) is None:
-        return 0, -1  # no sum is that; nobody but a person with a tool can have dropped the table
+        return 0, -1  # no sum has this value; only a person with a tool can have dropped the table
     with db.transaction():
-        # By its pages the planner takes the scan for cheap; what takes time is the hash, of which it knows nothing.
+        # From the number of pages the planner assumes a cheap scan; the hash takes the time, and its cost is unknown to the planner.
         db.execute("SET LOCAL parallel_setup_cost = 0; SET LOCAL parallel_tuple_cost = 0; SET LOCAL jit = off")
         [(rows, total)] = db.execute(checksum.stored_sum(table, definition(name)))
     return rows, int(total) % checksum.MODULUS
 
 
 def batches(bulk: BulkConnection, table: str, columns: list[Column], key: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
-    """Columns of a table or view in the order of its key, with the types of the definition."""
+    """Yield columns of a table or view in the order of its key, with the types of the definition."""
     import pyarrow as pa
 
     names = [column.name for column in columns]
@@ -70,7 +70,7 @@ def batches(bulk: BulkConnection, table: str, columns: list[Column], key: tuple[
 
 
 def replace_views(db: Connection[tuple[Any, ...]], queries: Mapping[str, str]) -> None:
-    """Replacing keeps what other people have built on a view; one is made anew only where its columns have changed."""
+    """Replace views, which keeps views built on them by others; a view is made again only if its columns have changed."""
     from psycopg import errors
 
     statements = {view: f"VIEW {view} AS {query}" for view, query in queries.items()}

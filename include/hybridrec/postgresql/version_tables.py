@@ -1,4 +1,4 @@
-"""Where a version's rows lie: a schema of its own with a table for each published name."""
+"""Store a version's rows: a separate schema with a table for each published name."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ TYPES = {
 
 
 def quoted(identifier: str) -> str:
-    """The name as SQL wants it."""
+    """Return the name as SQL wants it."""
     return '"' + identifier.replace('"', '""') + '"'
 
 
 def qualified(name: str, storage: str) -> str:
-    """A published table of the schema `storage`, as SQL wants it."""
+    """Return a published table of the schema `storage`, as SQL wants it."""
     return f"{quoted(storage)}.{quoted(name)}"
 
 
 def column_ddl(column: Column) -> str:
-    """The column as CREATE TABLE wants it."""
+    """Return the column as CREATE TABLE wants it."""
     listed = column.type.startswith("list<")
     kind = TYPES[column.type[5:-1] if listed else column.type]
     typed = kind.replace("text", "text[]", 1) if kind.startswith("text") and listed else f"{kind}{'[]' if listed else ''}"
@@ -52,7 +52,7 @@ def create_tables(db: Connection[tuple[Any, ...]], storage: str) -> None:
 
 
 def add_keys(db: Connection[tuple[Any, ...]], storage: str) -> None:
-    """Keys after the rows: one sort is faster than a search for each row.
+    """Add keys after the rows: one sort is faster than a search for each row.
 
     ANALYZE tells the planner what came, by the key alone: to sample the lists took a third as long as loading them.
     """

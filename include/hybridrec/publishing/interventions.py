@@ -1,4 +1,4 @@
-"""What people have done to publications: rollbacks, holds and their end, one file each, never changed.
+"""Record actions of people on publications: rollbacks, holds and their end, one file each, never changed.
 
 A hold keeps every run from publishing until it is lifted. All of it lies in `interventions/` beside the runs, so that every
 machine that publishes sees the same.
@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.storage import shared_files, store
 
@@ -31,26 +31,26 @@ class Intervention:
 
     @property
     def sentence(self) -> str:
-        """Who has done it when and why."""
+        """Person, time and reason."""
         done = {"rollback": f"went back to {self.version}", "hold": "held publications", "lift": "lifted the hold"}[self.kind]
         return f"{self.by} {done} on {self.at:%Y-%m-%d at %H:%M} UTC: {self.reason}"
 
 
 def record(settings: Settings, act: Intervention) -> None:
-    """Keep an act for good; BadData without a reason."""
+    """Keep an act for good; PermanentError without a reason."""
     if not 0 < len(act.reason.strip()) <= MAX_REASON:
-        raise BadData(f"reason is {act.reason[:40]!r}; say in 1 to {MAX_REASON} characters why: whoever reads it later was not there")
+        raise PermanentError(f"reason is {act.reason[:40]!r}; say in 1 to {MAX_REASON} characters why")
     name = f"{act.at:%Y%m%dT%H%M%S.%f}-{act.kind}.json"
     shared_files.write_text(settings.interventions / name, store.as_json(asdict(act)))
 
 
 def interventions(settings: Settings) -> list[Intervention]:
-    """All acts, newest first."""
+    """Return all acts, newest first."""
     return [_read(settings, name) for name in reversed(shared_files.children(settings.interventions))]
 
 
 def hold(settings: Settings) -> Intervention | None:
-    """The hold that is in effect, if any."""
+    """Return the hold that is in effect, if any."""
     names = (name for name in reversed(shared_files.children(settings.interventions)) if not name.endswith("-rollback.json"))
     newest = next(names, None)
     act = _read(settings, newest) if newest else None

@@ -1,4 +1,4 @@
-"""What a person chooses from who wants to go back: the kept versions with their dates and the figures of their runs."""
+"""List the choices for a rollback: the kept versions with their dates and the figures of their runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.policy.policy import DECISION, read_choices
 from hybridrec.runs.run import Run
 from hybridrec.storage import store
@@ -37,16 +37,16 @@ class KeptVersion:
 
 
 def kept_versions(target: Target, settings: Settings) -> list[KeptVersion]:
-    """The kept versions, newest first."""
-    return [_with_figures(found, settings) for found in target.versions() if found.state == "kept"]
+    """Return the kept versions, newest first."""
+    return [_with_figures(publication, settings) for publication in target.versions() if publication.state == "kept"]
 
 
-def as_markdown(found: list[KeptVersion]) -> str:
-    """A table with a row a version."""
+def as_markdown(versions: list[KeptVersion]) -> str:
+    """Return a table with a row a version."""
     head = (
         "| version | published | sees events until | run | users | k | quality | coverage | notes |\n|---|---|---|---|---|---|---|---|---|"
     )
-    return "\n".join([head, *map(_row, found)])
+    return "\n".join([head, *map(_row, versions)])
 
 
 def _with_figures(publication: Publication, settings: Settings) -> KeptVersion:
@@ -54,12 +54,12 @@ def _with_figures(publication: Publication, settings: Settings) -> KeptVersion:
         run = Run.open(publication.run_id, settings)
         metric, quality = served_quality(run)
         return KeptVersion(publication, run.config.k, metric, quality, _coverage(run))
-    except (BadData, OSError, store.NotCommitted):
+    except (PermanentError, OSError, store.NotCommitted):
         return KeptVersion(publication)
 
 
 def served_quality(run: Run) -> tuple[str, float]:
-    """The decision's metric over all held-out users, each by the list that the user's segment is served with."""
+    """Return the decision's metric over all held-out users, each by the list that the user's segment is served with."""
     metric = str(json.loads((run.artefact("decision") / DECISION).read_text())["metric"])
     promoted = store.is_committed(run.dataset("promotion"))
     chosen = read_choices((run.artefact("promotion") / "policy" if promoted else run.artefact("decision")) / DECISION)
@@ -74,17 +74,17 @@ def _coverage(run: Run) -> float | None:
     return next((float(check["value"]) for check in checks if check["name"] == "coverage"), None)
 
 
-def _row(found: KeptVersion) -> str:
-    made = found.publication
+def _row(version: KeptVersion) -> str:
+    made = version.publication
     cells = [
         made.version,
         f"{made.generated_at:%Y-%m-%d %H:%M}",
         f"{made.as_of:%Y-%m-%d %H:%M}",
         made.run_id,
         f"{made.counts.get('recommendations', 0):,}",
-        "" if found.k is None else str(found.k),
-        "" if found.quality is None else f"{found.metric} {found.quality:.4f}",
-        "" if found.coverage is None else f"{found.coverage:.1%}",
+        "" if version.k is None else str(version.k),
+        "" if version.quality is None else f"{version.metric} {version.quality:.4f}",
+        "" if version.coverage is None else f"{version.coverage:.1%}",
         made.notes,
     ]
     return f"| {' | '.join(' '.join(cell.replace('|', '/').split()) for cell in cells)} |"  # notes hold what a person has typed

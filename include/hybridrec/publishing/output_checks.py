@@ -1,7 +1,7 @@
-"""The gate on the table itself: what is wrong with tonight's lists, and how far they are from what is live.
+"""Check the published table itself: invalid rows, and the distance of the lists from the live version.
 
 A good model can still make a bad table. Broken rows (a seen item, a user twice) always stop the night; thresholds on
-figures (coverage, overlap with what is live) stop it too, but a person may override them with a reason, which is kept.
+figures (coverage, overlap with the live version) stop it too, but a person may override them with a reason, which is kept.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridrec.base.config import Config
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.publishing.publish import is_older, live_publication, output_hashes
 from hybridrec.retrieval.sparse import in_history
 from hybridrec.runs.run import Run
@@ -30,7 +30,7 @@ NOTHING = -1  # pads lists; also an item that the run does not know
 
 
 @dataclass(frozen=True)
-class Check:
+class OutputCheck:
     """One figure with its verdict.
 
     limit: the most or, for kind "at_least", the least that passes; None for a figure that is only reported.
@@ -47,7 +47,7 @@ class Check:
 
 @dataclass
 class Lists:
-    """What one pass over out_recommendations gathers.
+    """Figures from one pass over out_recommendations.
 
     items: int32 (n_users, longest list), item_idx or NOTHING. rows: how often each user occurs. broken: rows by kind of fault.
     """
@@ -70,7 +70,7 @@ BROKEN = {
 
 
 def check_output(run: Run, target: Target, override_reason: str | None) -> dict[str, object]:
-    """All figures with their verdicts, as they are kept in checks.json; nothing is raised here."""
+    """Return all figures with their verdicts, as they are kept in checks.json; nothing is raised here."""
     lists = gather(run)
     checks = [*broken_rows(lists), *figures(run, lists), *comparison(run, target, lists)]
     failed = [check for check in checks if not check.passed]
@@ -85,8 +85,8 @@ def check_output(run: Run, target: Target, override_reason: str | None) -> dict[
 
 
 def require_passed(verdict: dict[str, object]) -> None:
-    """BadData that names every failed figure, unless a person has overridden them."""
-    checks = [Check(**raw) for raw in verdict["checks"]]  # type: ignore[attr-defined]
+    """Raise PermanentError naming every failed figure, unless a person has overridden them."""
+    checks = [OutputCheck(**raw) for raw in verdict["checks"]]  # type: ignore[attr-defined]
     failed = [check for check in checks if not check.passed]
     if not failed or verdict["override_reason"]:
         return
@@ -96,36 +96,36 @@ def require_passed(verdict: dict[str, object]) -> None:
             "find out why, then change the threshold in hybridrec.toml [night] for the next run, or run check_output with --override-reason"
         )
     else:
-        remedy = "a rule or a model writes rows that readers must not see: mend it and clear apply_rules; this cannot be overridden"
-    raise BadData(f"out_recommendations: {told}. What is live stays live; {remedy}")
+        remedy = "a rule or a model produced invalid rows: fix it and clear apply_rules; this cannot be overridden"
+    raise PermanentError(f"out_recommendations: {told}. The live version stays live; {remedy}")
 
 
 def gather(run: Run) -> Lists:
-    """One pass over the lists, a batch of users at a time; memory holds one number per place."""
+    """Return one pass over the lists, a batch of users at a time; memory holds one number per place."""
     import pyarrow.parquet as pq
 
     users = run.read("model_users").sort_by("user_idx")["user_id"].combine_chunks()
     items = run.read("model_items", columns=["item_idx", "item_id", "is_available"]).sort_by("item_idx")
-    found = Lists(np.full((len(users), run.config.k), NOTHING, np.int32), np.zeros(len(users), np.int32), broken=dict.fromkeys(BROKEN, 0))
+    lists = Lists(np.full((len(users), run.config.k), NOTHING, np.int32), np.zeros(len(users), np.int32), broken=dict.fromkeys(BROKEN, 0))
     for path in run.files("out_recommendations"):
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(BATCH_ROWS):
-                _gather_batch(run, found, batch, users, items)
-    return found
+                _gather_batch(run, lists, batch, users, items)
+    return lists
 
 
-def broken_rows(lists: Lists) -> Iterable[Check]:
-    """Faults that no reader may see: each must be 0."""
+def broken_rows(lists: Lists) -> Iterable[OutputCheck]:
+    """Yield faults that no reader may see: each must be 0."""
     missing = int(np.count_nonzero(lists.rows == 0))
     repeated = int(np.count_nonzero(lists.rows > 1))
     counts = {"missing_users": missing, "repeated_users": repeated} | lists.broken
     meanings = {"missing_users": "users of the run without a row", "repeated_users": "users with several rows"} | BROKEN
     for name, count in counts.items():
-        yield Check(name, float(count), 0.0, "at_most", count == 0, False, meanings[name])
+        yield OutputCheck(name, float(count), 0.0, "at_most", count == 0, False, meanings[name])
 
 
-def figures(run: Run, lists: Lists) -> Iterable[Check]:
-    """What the lists are like as a whole, against the thresholds of the night's options."""
+def figures(run: Run, lists: Lists) -> Iterable[OutputCheck]:
+    """Compare figures of all lists with the thresholds of the night's options."""
     config = run.config
     n_available = int(np.count_nonzero(run.read("model_items", columns=["is_available"])["is_available"].to_numpy()))
     reach = np.bincount(lists.items[lists.items != NOTHING], minlength=1)
@@ -136,8 +136,8 @@ def figures(run: Run, lists: Lists) -> Iterable[Check]:
     yield _at_least("coverage", coverage, config.min_coverage, "share of the available items that is in some list")
 
 
-def comparison(run: Run, target: Target, lists: Lists) -> Iterable[Check]:
-    """How far the lists are from the live ones; nothing when nothing is live, or when this run's version is.
+def comparison(run: Run, target: Target, lists: Lists) -> Iterable[OutputCheck]:
+    """Compare the lists with the live ones; yields nothing if no version, or this run's own, is live.
 
     A backfill that does not publish, and a run that looks back behind the live table and replaces it only by request or not at all,
     are compared for the record.
@@ -145,12 +145,12 @@ def comparison(run: Run, target: Target, lists: Lists) -> Iterable[Check]:
     live = live_publication(target.versions())
     if live is None or live.run_id == run.run_id:
         return
-    found = _comparison(run, target, lists, live)
+    checks = _comparison(run, target, lists, live)
     reasons = (run.manifest.backfill, not run.manifest.publish, is_older(run, live))  # any two
-    yield from (_reported(check) for check in found) if sum(reasons) > 1 else found
+    yield from (_reported(check) for check in checks) if sum(reasons) > 1 else checks
 
 
-def _comparison(run: Run, target: Target, lists: Lists, live: Publication) -> Iterable[Check]:
+def _comparison(run: Run, target: Target, lists: Lists, live: Publication) -> Iterable[OutputCheck]:
     overlap, n_lost, n_live, n_gone = _against_live(run, target, lists)
     config: Config = run.config
     other = "" if live.source == run.manifest.source else f"; the live table is of source {live.source}, this run of {run.manifest.source}"
@@ -158,33 +158,33 @@ def _comparison(run: Run, target: Target, lists: Lists, live: Publication) -> It
     yield _at_most(
         "lost_users", n_lost / max(n_live, 1), config.max_lost_share, f"share of the live table's users who would lose their row{other}"
     )
-    yield Check("items_gone", float(n_gone), None, "reported", True, True, "items of the live table that are in no list tonight")
+    yield OutputCheck("items_gone", float(n_gone), None, "reported", True, True, "items of the live table that are in no list of this run")
     days = (live.as_of - run.manifest.as_of).total_seconds() / 86_400 if live.source == run.manifest.source else 0.0
     yield _at_most("days_behind_live", max(days, 0.0), 0.0, "days of events that the live table has seen and this run has not")
 
 
-def _reported(check: Check) -> Check:
+def _reported(check: OutputCheck) -> OutputCheck:
     return replace(check, limit=None, kind="reported", passed=True)
 
 
-def _at_most(name: str, value: float, limit: float, meaning: str) -> Check:
-    return Check(name, value, limit, "at_most", value <= limit, True, meaning)
+def _at_most(name: str, value: float, limit: float, meaning: str) -> OutputCheck:
+    return OutputCheck(name, value, limit, "at_most", value <= limit, True, meaning)
 
 
-def _at_least(name: str, value: float, limit: float, meaning: str) -> Check:
-    return Check(name, value, limit, "at_least", value >= limit, True, meaning)
+def _at_least(name: str, value: float, limit: float, meaning: str) -> OutputCheck:
+    return OutputCheck(name, value, limit, "at_least", value >= limit, True, meaning)
 
 
-def _gather_batch(run: Run, found: Lists, batch: pa.RecordBatch, users: pa.Array, items: pa.Table) -> None:
+def _gather_batch(run: Run, lists: Lists, batch: pa.RecordBatch, users: pa.Array, items: pa.Table) -> None:
     import pyarrow.compute as pc
 
     user = _index(batch.column("user_id"), users)
     known = user >= 0
     lengths = pc.list_value_length(batch.column("item_ids")).to_numpy(zero_copy_only=False)
     row = np.repeat(np.arange(len(user)), lengths)
-    place = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    position = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     item = _index(batch.column("item_ids").flatten(), items["item_id"].combine_chunks())
-    broken = found.broken
+    broken = lists.broken
     broken["unknown_users"] += int(np.count_nonzero(~known))
     broken["wrong_length"] += _wrong_lengths(batch, lengths, run.config.k)
     broken["unknown_items"] += int(np.count_nonzero(item < 0))
@@ -194,14 +194,14 @@ def _gather_batch(run: Run, found: Lists, batch: pa.RecordBatch, users: pa.Array
     available = items["is_available"].to_numpy()
     broken["unavailable_items"] += int(np.count_nonzero(~available[item[usable]]))
     broken["rising_scores"] += _rising(batch.column("scores"))
-    np.add.at(found.rows, user[known], 1)
-    found.n_fallback += int(np.count_nonzero(batch.column("reason").to_numpy(zero_copy_only=False) == "fallback"))
-    fits = usable & (place < found.items.shape[1])
-    found.items[user[row[fits]], place[fits]] = item[fits]
+    np.add.at(lists.rows, user[known], 1)
+    lists.n_fallback += int(np.count_nonzero(batch.column("reason").to_numpy(zero_copy_only=False) == "fallback"))
+    fits = usable & (position < lists.items.shape[1])
+    lists.items[user[row[fits]], position[fits]] = item[fits]
 
 
 def _index(values: pa.Array, known: pa.Array) -> NDArray[np.int64]:
-    """Place of each value among the known ones, NOTHING where it is not."""
+    """Return the place of each value among the known ones, NOTHING where it is not."""
     import pyarrow.compute as pc
 
     return np.asarray(pc.fill_null(pc.index_in(values, value_set=known), NOTHING).to_numpy(zero_copy_only=False), dtype=np.int64)
@@ -219,13 +219,13 @@ def _wrong_lengths(batch: pa.RecordBatch, lengths: NDArray[np.int64], k: int) ->
 
 def _seen(run: Run, users: NDArray[np.int64], items: NDArray[np.int64]) -> int:
     block, row = np.unique(users, return_inverse=True)
-    history = user_block(run, "final", block.astype(np.int32)).history
-    had = in_history(history, row, items) | in_history(disliked(run, "final", block.astype(np.int32)), row, items)
+    history = user_block(run, "full", block.astype(np.int32)).history
+    had = in_history(history, row, items) | in_history(disliked(run, "full", block.astype(np.int32)), row, items)
     return int(np.count_nonzero(had))
 
 
 def _rising(scores: pa.ListArray) -> int:
-    """Places that break the falling order, a list's first place excepted; and places that hold no number."""
+    """Return places that break the falling order, a list's first place excepted; and places that hold no number."""
     import pyarrow.compute as pc
 
     flat = scores.flatten().to_numpy(zero_copy_only=False)
@@ -236,12 +236,12 @@ def _rising(scores: pa.ListArray) -> int:
 
 
 def _against_live(run: Run, target: Target, lists: Lists) -> tuple[float, int, int, int]:
-    """Mean overlap over users who have both lists, users lost, users live, items gone."""
+    """Return mean overlap over users who have both lists, users lost, users live, items gone."""
     import pyarrow.compute as pc
 
     users = run.read("model_users").sort_by("user_idx")["user_id"].combine_chunks()
     items = run.read("model_items", columns=["item_idx", "item_id"]).sort_by("item_idx")["item_id"].combine_chunks()
-    tonight = set(np.unique(lists.items[lists.items != NOTHING]).tolist())
+    listed = set(np.unique(lists.items[lists.items != NOTHING]).tolist())
     gone: set[str] = set()
     shares, n_both, n_lost, n_live = 0.0, 0, 0, 0
     for batch in target.read_live("recommendations", ("user_id", "item_ids")):
@@ -256,5 +256,5 @@ def _against_live(run: Run, target: Target, lists: Lists) -> tuple[float, int, i
         both = stays & (lengths > 0)
         shares, n_both = shares + float(share[both].sum()), n_both + int(np.count_nonzero(both))
         n_lost, n_live = n_lost + int(np.count_nonzero(~stays)), n_live + len(user)
-        gone.update(text for text, number in zip(flat.to_pylist(), item.tolist(), strict=True) if number not in tonight)
+        gone.update(text for text, number in zip(flat.to_pylist(), item.tolist(), strict=True) if number not in listed)
     return shares / n_both if n_both else 0.0, n_lost, n_live, len(gone)

@@ -1,15 +1,15 @@
 """Scoring by LightGBM's trees, two to three times as fast as LightGBM does it and to the last bit the same.
 
 QuickScorer: a tree's leaves are the bits of a number. A feature's nodes of all trees are gone through by rising threshold,
-up to the row's value; each takes away the leaves on its left. Of what is left in a tree the first leaf is the row's. No
+up to the row's value; each takes away the leaves on its left. The first remaining leaf of a tree is the row's. No
 branch has to be guessed but the last of each feature.
 
 Lucchese, Nardini, Orlando, Perego, Tonellotto and Venturini, "QuickScorer: a fast algorithm to rank documents with
 additive ensembles of regression trees", SIGIR 2015.
 
-What moved a score follows from the leaves too: on the way to a leaf, each node moves the tree's mean to that of one of its
-sides. It is a thirtieth of the work of Shapley values, which a night would spend most of its ranking on. Saabas,
-"Interpreting random forests", 2014.
+The contributions to a score follow from the leaves too: on the way to a leaf, each node moves the tree's mean to that of one of its sides.
+It is a thirtieth of the work of Shapley values, which a night would spend most of its ranking on. Saabas, "Interpreting random forests",
+2014.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Forest:
     paths: Paths
 
     def predict(self, matrix: Floats) -> NDArray[np.float64]:
-        """Scores of the rows, float64 (n_rows,); a thread may score while others do."""
+        """Return scores of the rows, float64 (n_rows,); a thread may score while others do."""
         from hybridrec.ranking import forest_kernel
 
         scores = np.empty(len(matrix))
@@ -49,7 +49,7 @@ class Forest:
         return scores
 
     def moves(self, matrix: Floats) -> NDArray[np.float64]:
-        """By how much each column has moved each row's score, upwards or downwards, float64 (n_rows, n_columns)."""
+        """Return each column's contribution to each row's score, with sign, float64 (n_rows, n_columns)."""
         from hybridrec.ranking import forest_kernel
 
         moved = np.zeros(matrix.shape)
@@ -59,12 +59,12 @@ class Forest:
     def save(self, file: Path) -> None:
         """Write the arrays into one file (.npz)."""
         parts: dict[str, Nodes | Paths] = {"nodes": self.nodes, "of_missing": self.of_missing, "paths": self.paths}
-        arrays = {f"{part}.{name}": array for part, found in parts.items() for name, array in found._asdict().items()}
+        arrays = {f"{part}.{name}": array for part, trees in parts.items() for name, array in trees._asdict().items()}
         np.savez(file, leaves=self.leaves, **arrays)
 
     @classmethod
     def load(cls, file: Path) -> Forest:
-        """The forest that save has written."""
+        """Return the forest that save has written."""
         with np.load(file, allow_pickle=False) as arrays:
             nodes, of_missing = (Nodes(*(arrays[f"{part}.{name}"] for name in Nodes._fields)) for part in ("nodes", "of_missing"))
             return cls(nodes, of_missing, arrays["leaves"], Paths(*(arrays[f"paths.{name}"] for name in Paths._fields)))
@@ -89,7 +89,7 @@ class _Node(NamedTuple):
 
 
 def forest_of(trees: lightgbm.Booster, rounds: int) -> Forest | None:
-    """The first `rounds` trees; None where they are not of the kind that this can score: too large, or not of plain numbers."""
+    """Return the first `rounds` trees; None where they are not of the kind that this can score: too large, or not of plain numbers."""
     dumped = trees.dump_model(num_iteration=rounds)
     values = np.zeros((len(dumped["tree_info"]), MAX_LEAVES))
     ways: list[tuple[_Step, ...]] = []
@@ -110,7 +110,7 @@ def forest_of(trees: lightgbm.Booster, rounds: int) -> Forest | None:
 
 
 def _walk(node: dict[str, Any], tree: int, way: tuple[_Step, ...], leaves: list[_Leaf]) -> Iterator[_Node | None]:
-    """The inner nodes; leaves grows by those from left to right. None for a node that compares otherwise."""
+    """Yield the inner nodes; leaves grows by those from left to right. None for a node that compares otherwise."""
     if "leaf_value" in node:
         leaves.append(_Leaf(node["leaf_value"], way))
         return
@@ -126,7 +126,7 @@ def _walk(node: dict[str, Any], tree: int, way: tuple[_Step, ...], leaves: list[
 
 
 def _mean(node: dict[str, Any]) -> float:
-    """What the tree would say of the rows of training that have come to the node."""
+    """Return the tree's mean value over the training rows that reach the node."""
     return float(node["leaf_value"] if "leaf_value" in node else node["internal_value"])
 
 

@@ -11,7 +11,7 @@ from hybridrec.ranking.forest_arrays import MAX_LEAVES, Nodes, Paths
 
 ALL = ~np.uint64(0)
 # a power of two is the only bit of itself: modulo 67 all 64 of them differ
-PLACE = np.array([{pow(2, place, 67): place for place in range(64)}.get(rest, 0) for rest in range(67)], dtype=np.int64)
+BIT_INDEX = np.array([{pow(2, bit, 67): bit for bit in range(64)}.get(rest, 0) for rest in range(67)], dtype=np.int64)
 
 
 @compiled
@@ -32,9 +32,9 @@ def find_leaves(row: Floats, nodes: Nodes, of_missing: Nodes, left: NDArray[np.u
 
 @compiled
 def lowest(bits: np.uint64) -> int:
-    """The number of the lowest bit that is set."""
-    place: int = PLACE[(bits & (~bits + np.uint64(1))) % np.uint64(67)]
-    return place
+    """Return the number of the lowest bit that is set."""
+    index: int = BIT_INDEX[(bits & (~bits + np.uint64(1))) % np.uint64(67)]
+    return index
 
 
 @compiled

@@ -1,4 +1,4 @@
-"""What strategies share that learn one number a column or a source: how they are fitted, kept and loaded.
+"""Shared base of strategies that learn one number per column or retriever: fit, save and load.
 
 The penalty, which pulls the weights towards 0, the plain blend, is chosen by cross-fitting over users: every user is
 scored by weights that have not seen this user's labels. The penalty with the best NDCG wins, if it beats the blend by
@@ -18,9 +18,9 @@ from typing import Generic, NamedTuple, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
+from hybridrec.candidates.candidate_set import CandidateSet, Ints
 from hybridrec.candidates.groups import Floats, best_first, starts_of
-from hybridrec.candidates.pool import Ints, Pool
 from hybridrec.metrics.metrics import judge, ndcg
 from hybridrec.ranking.labelled import labelled_users, labels_in, sample_users
 from hybridrec.ranking.listwise import Doubles, Mask, Scorer, fit_weights, targets_of
@@ -37,10 +37,12 @@ PENALTIES = (BLEND, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
 class FitOptions:
     """Options of a fit.
 
-    penalty: strength of the pull towards the plain blend; below 0: chosen by cross-fitting in `folds` parts.
-    depth: a user's best rows by the plain blend, from which it learns.
-    max_rows: more rows of labelled users than this are sampled by user; search_rows: the same for cross-fitting.
-    k: length of the list whose NDCG chooses.
+    penalty: strength of the pull towards the plain blend; below 0 it is chosen by cross-fitting in `folds` parts.
+    folds: parts of the cross-fitting.
+    depth: each user's best rows by the plain blend, from which the fit learns.
+    max_rows: with more rows of labelled users, users are sampled.
+    search_rows: the same limit during cross-fitting.
+    k: length of the list whose NDCG decides.
     """
 
     penalty: float = -1.0
@@ -55,9 +57,9 @@ Options = TypeVar("Options", bound=FitOptions)
 
 
 class Learner(NamedTuple):
-    """What is fitted on a pool.
+    """A fit's input from a candidate set.
 
-    names: of the scorer's weights. rows: bool (n_rows,), rows of the pool that are learnt from; the scorer holds just these.
+    names: of the scorer's weights. rows: bool (n_rows,), rows of the candidates that are learnt from; the scorer holds just these.
     """
 
     names: tuple[str, ...]
@@ -74,34 +76,34 @@ class LearntWeights(ABC, Generic[Options]):
         self._weights = weights
 
     @abstractmethod
-    def learner(self, pool: Pool) -> Learner:
-        """What is to be fitted on a pool."""
+    def learner(self, candidates: CandidateSet) -> Learner:
+        """Return the learner for a candidate set."""
 
     @abstractmethod
-    def score(self, pool: Pool) -> Floats:
-        """Scores by the fitted weights, float32 (n_rows,)."""
+    def score(self, candidates: CandidateSet) -> Floats:
+        """Return scores by the fitted weights, float32 (n_rows,)."""
 
     @property
     def weights(self) -> Mapping[str, float]:
         """The fitted weights."""
         if self._weights is None:
-            raise BadData(f"{self._name}: not fitted; run python -m jobs.train_ranker for this run first")
+            raise PermanentError(f"{self._name}: not fitted; run python -m jobs.train_ranker for this run first")
         return self._weights
 
-    def fit(self, pool: Pool, gains: Floats, seed: int, threads: int) -> dict[str, float]:
-        """Fit on the users who turned to one of their candidates; where nobody did, the plain blend stays."""
-        users = labelled_users(pool, gains)
+    def fit(self, candidates: CandidateSet, gains: Floats, seed: int, threads: int) -> dict[str, float]:
+        """Fit on the users who chose one of their candidates; without any, the plain blend stays."""
+        users = labelled_users(candidates, gains)
         if not len(users):
             log.warning("%s: no candidate is a label of its user, the plain blend stays; widen label_share or pool_k", self._name)
-        self.penalty = self._choose(*sample_users(pool, gains, users, self.config.search_rows, seed), seed)
-        learnt_from, gains = sample_users(pool, gains, users, self.config.max_rows, seed)
+        self.penalty = self._choose(*sample_users(candidates, gains, users, self.config.search_rows, seed), seed)
+        learnt_from, gains = sample_users(candidates, gains, users, self.config.max_rows, seed)
         names, scorer, rows = self._best_rows(learnt_from)
         weights = _fitted(scorer, gains[rows], learnt_from.row_users[rows], self.penalty, np.zeros(len(names)))
         self._weights = dict(zip(names, weights.tolist(), strict=True))
         return {"penalty": self.penalty, "n_users": float(len(learnt_from.users)), "n_weights": float(len(names))}
 
     def unfitted(self) -> Self:
-        """One with the penalty that this one chose."""
+        """Return one with the penalty that this one chose."""
         return type(self)(replace(self.config, penalty=self.penalty))
 
     def save(self, folder: Path) -> None:
@@ -110,30 +112,30 @@ class LearntWeights(ABC, Generic[Options]):
 
     @classmethod
     def load(cls, folder: Path, config: Options) -> Self:
-        """The saved strategy."""
+        """Return the saved strategy."""
         stored = json.loads((folder / WEIGHTS).read_text())
         return cls(config, stored["weights"], stored["penalty"])
 
-    def _choose(self, pool: Pool, gains: Floats, seed: int) -> float:
-        """The penalty, by cross-fitting over users unless the options fix it."""
+    def _choose(self, candidates: CandidateSet, gains: Floats, seed: int) -> float:
+        """Return the penalty, by cross-fitting over users unless the options fix it."""
         if self.config.penalty >= 0:
             return self.config.penalty
-        if len(pool.users) < 2 * self.config.folds:
+        if len(candidates.users) < 2 * self.config.folds:
             return BLEND
-        _, scorer, rows = self._best_rows(pool)
-        fold_of_user = np.random.default_rng(seed).permutation(len(pool.users)) % self.config.folds
-        fold_of_row = np.repeat(fold_of_user, np.diff(pool.starts))[rows]
+        _, scorer, rows = self._best_rows(candidates)
+        fold_of_user = np.random.default_rng(seed).permutation(len(candidates.users)) % self.config.folds
+        fold_of_row = np.repeat(fold_of_user, np.diff(candidates.starts))[rows]
         scores = np.full((len(PENALTIES), len(gains)), np.nan, dtype=np.float32)
-        scores[:, rows] = _out_of_fold(scorer, gains[rows], pool.row_users[rows], fold_of_row)
-        labels, k = labels_in(pool, gains), self.config.k
-        return PENALTIES[best_choice(np.stack([ndcg(judge(pool, of_penalty, labels, k), k) for of_penalty in scores]))]
+        scores[:, rows] = _out_of_fold(scorer, gains[rows], candidates.row_users[rows], fold_of_row)
+        labels, k = labels_in(candidates, gains), self.config.k
+        return PENALTIES[best_choice(np.stack([ndcg(judge(candidates, of_penalty, labels, k), k) for of_penalty in scores]))]
 
-    def _best_rows(self, pool: Pool) -> Learner:
-        """The learner of each user's best `depth` rows by the plain blend: what is deep in the pool will not be shown anyway."""
-        names, scorer, rows = self.learner(pool)
-        plain = np.full(len(pool.items), np.nan, dtype=np.float32)
+    def _best_rows(self, candidates: CandidateSet) -> Learner:
+        """Return the learner of each user's best `depth` rows by the plain blend: deeper candidates will not be shown anyway."""
+        names, scorer, rows = self.learner(candidates)
+        plain = np.full(len(candidates.items), np.nan, dtype=np.float32)
         plain[rows] = scorer.score(np.zeros(len(names)))
-        listed, _ = best_first(plain, pool.items, pool.starts, self.config.depth)
+        listed, _ = best_first(plain, candidates.items, candidates.starts, self.config.depth)
         best = np.zeros(len(rows), dtype=bool)
         best[listed] = True
         return Learner(names, scorer.take(best[rows]), best)
@@ -144,21 +146,21 @@ class LearntWeights(ABC, Generic[Options]):
 
 
 def best_choice(quality: Doubles) -> int:
-    """The row of (n_choices, n_users) with the best mean; the first unless it is beaten by SURE standard errors of the difference."""
+    """Return the row of (n_choices, n_users) with the best mean; the first unless it is beaten by SURE standard errors."""
     best = int(quality.mean(axis=1).argmax())
     ahead = quality[best] - quality[0]
     return best if float(ahead.mean()) > SURE * float(ahead.std(ddof=1)) / np.sqrt(len(ahead)) else 0
 
 
 def _out_of_fold(scorer: Scorer, gains: Floats, row_users: Ints, fold_of_row: NDArray[np.int64]) -> Floats:
-    """Each row's score by weights that were fitted without its user, up to a factor, for each penalty; (n_penalties, n_rows)."""
+    """Return each row's score by weights that were fitted without its user, up to a factor, for each penalty; (n_penalties, n_rows)."""
     scores = np.zeros((len(PENALTIES), len(gains)), dtype=np.float32)
     for fold in np.unique(fold_of_row):
         held = fold_of_row == fold
         learner, judged, weights = scorer.take(~held), scorer.take(held), np.zeros(scorer.n_weights)
-        for place, penalty in enumerate(PENALTIES):  # falling: a fit starts where the last one ended
+        for index, penalty in enumerate(PENALTIES):  # falling: a fit starts where the last one ended
             weights = _fitted(learner, gains[~held], row_users[~held], penalty, weights)
-            scores[place, held] = judged.score(weights)
+            scores[index, held] = judged.score(weights)
     return scores
 
 

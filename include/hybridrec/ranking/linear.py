@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hybridrec.candidates.candidate_set import CandidateSet
 from hybridrec.candidates.groups import Floats
-from hybridrec.candidates.pool import Pool
 from hybridrec.ranking.learnt_weights import Learner, LearntWeights, Options
 from hybridrec.ranking.listwise import Doubles, Mask
 
 
 class Inputs(NamedTuple):
-    """What a linear strategy sees of a pool.
+    """A linear strategy's view of a candidate set.
 
     base: float32 (n_rows,), the blend that is corrected; rows with NaN are neither learnt from nor scored.
     columns: float32 (n_rows,) by name, about as wide as a z-score; NaN says nothing.
@@ -39,37 +39,37 @@ class LinearScorer(NamedTuple):
         return int(self.columns.shape[1])
 
     def score(self, weights: Doubles) -> Doubles:
-        """Scores, (n_rows,)."""
+        """Return scores, (n_rows,)."""
         return np.asarray(self.base + self.columns @ weights.astype(np.float32), dtype=np.float64)
 
     def pull_back(self, weights: Doubles, of_scores: Doubles) -> Doubles:
-        """Gradient in the weights, (n_weights,)."""
+        """Return the gradient in the weights, (n_weights,)."""
         return np.asarray(of_scores.astype(np.float32) @ self.columns, dtype=np.float64)
 
     def take(self, rows: Mask) -> LinearScorer:
-        """Some of the rows."""
+        """Return some of the rows."""
         return LinearScorer(self.base[rows], self.columns[rows])
 
 
 class LinearCorrection(LearntWeights[Options]):
-    """A subclass says what it sees of a pool; a column that one pool lacks says nothing there."""
+    """A subclass says what it sees of a candidate set; a column that one candidate set lacks says nothing there."""
 
     @abstractmethod
-    def inputs(self, pool: Pool) -> Inputs:
-        """Base and columns of a pool; a user's values depend on this user's rows only."""
+    def inputs(self, candidates: CandidateSet) -> Inputs:
+        """Return the base and columns of a candidate set; a user's values depend on this user's rows only."""
 
-    def learner(self, pool: Pool) -> Learner:
-        """All columns, for the rows that have a base."""
-        base, columns = self.inputs(pool)
+    def learner(self, candidates: CandidateSet) -> Learner:
+        """Return all columns, for the rows that have a base."""
+        base, columns = self.inputs(candidates)
         names, rows = tuple(sorted(columns)), ~np.isnan(base)
         stacked = np.empty((int(rows.sum()), len(names)), dtype=np.float32)
-        for place, name in enumerate(names):
-            stacked[:, place] = np.nan_to_num(columns[name][rows])
+        for index, name in enumerate(names):
+            stacked[:, index] = np.nan_to_num(columns[name][rows])
         return Learner(names, LinearScorer(base[rows], stacked), rows)
 
-    def score(self, pool: Pool) -> Floats:
-        """The corrected base, float32 (n_rows,); NaN where there is none."""
-        base, columns = self.inputs(pool)
+    def score(self, candidates: CandidateSet) -> Floats:
+        """Return the corrected base, float32 (n_rows,); NaN without one."""
+        base, columns = self.inputs(candidates)
         total = base.astype(np.float64)
         for name, weight in self.weights.items():  # one column after the other: a matrix product may round blocks differently
             if name in columns:

@@ -27,20 +27,20 @@ class Scorer(Protocol):
 
     @property
     def n_weights(self) -> int:
-        """How many weights there are."""
+        """Number of weights."""
 
     def score(self, weights: Doubles) -> Doubles:
-        """Scores, (n_rows,)."""
+        """Return scores, (n_rows,)."""
 
     def pull_back(self, weights: Doubles, of_scores: Doubles) -> Doubles:
-        """The loss's gradient in the weights, (n_weights,), from its gradient in the scores, (n_rows,)."""
+        """Return the loss's gradient in the weights, (n_weights,), from its gradient in the scores, (n_rows,)."""
 
     def take(self, rows: Mask) -> Scorer:
-        """The same for some of the rows."""
+        """Return the same for some of the rows."""
 
 
 class Targets(NamedTuple):
-    """What the scores should say.
+    """Target of the scores.
 
     starts: the rows of each user. values: float64 (n_rows,), 0 where the user did not turn to the item.
     """
@@ -50,7 +50,7 @@ class Targets(NamedTuple):
 
 
 def targets_of(gains: Floats, starts: Starts) -> Targets:
-    """Each user's gains over the number of this user's labels, then over the mean user's sum.
+    """Return each user's gains over the number of this user's labels, then over the mean user's sum.
 
     So a user with a hundred labels counts as much as one with two, while a gain that stands for several (an inverse
     propensity) keeps its size.
@@ -61,7 +61,7 @@ def targets_of(gains: Floats, starts: Starts) -> Targets:
 
 
 def user_losses(scores: Doubles, targets: Targets) -> tuple[Doubles, Doubles]:
-    """Each user's loss, (n_users,), and the gradient of their sum in the scores, (n_rows,)."""
+    """Return each user's loss, (n_users,), and the gradient of their sum in the scores, (n_rows,)."""
     starts, values = targets
     shifted = scores - spread(np.maximum.reduceat(scores, starts[:-1]), starts)
     odds = np.exp(shifted)
@@ -71,7 +71,7 @@ def user_losses(scores: Doubles, targets: Targets) -> tuple[Doubles, Doubles]:
 
 
 def fit_weights(scorer: Scorer, targets: Targets, penalty: float, start: Doubles) -> Doubles:
-    """The weights with the least loss, (n_weights,); start: where the search begins."""
+    """Return the weights with the least loss, (n_weights,); start: where the search begins."""
     from scipy.optimize import fmin_l_bfgs_b
 
     n_users = len(targets.starts) - 1
@@ -84,5 +84,5 @@ def fit_weights(scorer: Scorer, targets: Targets, penalty: float, start: Doubles
         of_weights = scorer.pull_back(weights, scale * of_scores) / n_users + 2 * penalty * weights
         return float(losses.mean()) + penalty * float(weights @ weights), np.concatenate([[of_scale], of_weights])
 
-    found, _, _ = fmin_l_bfgs_b(objective, np.concatenate([[0.0], start]), factr=TOLERANCE / np.finfo(np.float64).eps, maxiter=MAX_STEPS)
-    return np.asarray(found[1:], dtype=np.float64)
+    solution, _, _ = fmin_l_bfgs_b(objective, np.concatenate([[0.0], start]), factr=TOLERANCE / np.finfo(np.float64).eps, maxiter=MAX_STEPS)
+    return np.asarray(solution[1:], dtype=np.float64)

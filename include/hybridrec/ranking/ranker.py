@@ -1,9 +1,9 @@
-"""The learnt ranker: LightGBM LambdaRank, mixed with a blend of the sources as far as the labels carry it.
+"""The learnt ranker: LightGBM LambdaRank, mixed with a blend of the retrievers as far as the labels carry it.
 
     score = (1 - mix) * z(blend) + mix * z(mean of the trees)        z: per-user standard score
 
-The blend is a mean of the sources' z-scores, of all or of some, plus weighted z-scores of all models where labels carry
-that. The ranker keeps the names of its columns and refuses a pool with other ones. How it is fitted: ranking/ranker_fit.py.
+The blend is a mean of the retrievers' z-scores, of all or of some, plus weighted z-scores of all models where labels carry
+that. The ranker keeps the names of its columns and refuses a candidate set with other ones. How it is fitted: ranking/ranker_fit.py.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
+from hybridrec.candidates.candidate_set import CandidateSet
 from hybridrec.candidates.groups import Floats, Rows, zscore
-from hybridrec.candidates.pool import Pool
 from hybridrec.ranking.forest import Forest, forest_of
 from hybridrec.storage import store
 
@@ -35,7 +35,7 @@ ARRAYS = ".npz"
 class Blend:
     """The linear part of a ranker.
 
-    shares: weights of the sources' mean by source; empty: all sources alike. corrections: weights by column that are added,
+    shares: weights of the retrievers' mean by retriever; empty: all retrievers alike. corrections: weights by column that are added,
     and the penalty under which they were fitted.
     """
 
@@ -43,16 +43,16 @@ class Blend:
     corrections: Mapping[str, float] = field(default_factory=dict)
     penalty: float = NO_CORRECTION
 
-    def score(self, pool: Pool) -> Floats:
-        """float32 (n_rows,); a score that a model does not have counts 0, the user's mean."""
-        total = weighted_mean(pool, self.shares) if self.shares else pool.features["mean_z"].copy()
+    def score(self, candidates: CandidateSet) -> Floats:
+        """Return float32 (n_rows,); a score that a model does not have counts 0, the user's mean."""
+        total = weighted_mean(candidates, self.shares) if self.shares else candidates.features["mean_z"].copy()
         for column, weight in sorted(self.corrections.items()):
-            total += np.float32(weight) * np.nan_to_num(pool.features[column])
+            total += np.float32(weight) * np.nan_to_num(candidates.features[column])
         return total
 
     def weights(self) -> dict[str, float]:
-        """The weight of each column, shares and corrections together; mean_z where all sources count alike."""
-        mean = {f"z_{source}": share for source, share in self.shares.items()} or {"mean_z": 1.0}
+        """Return the weight of each column, shares and corrections together; mean_z if all retrievers have the same weight."""
+        mean = {f"z_{retriever}": share for retriever, share in self.shares.items()} or {"mean_z": 1.0}
         return {column: mean.get(column, 0.0) + self.corrections.get(column, 0.0) for column in {**mean, **self.corrections}}
 
 
@@ -60,13 +60,13 @@ PLAIN_BLEND = Blend()
 
 
 class Trees(Protocol):
-    """What scores rows."""
+    """A scorer of rows."""
 
     def predict(self, matrix: Floats) -> NDArray[np.float64]:
-        """Scores of the rows of (n_rows, n_columns), float64 (n_rows,)."""
+        """Return scores of the rows of (n_rows, n_columns), float64 (n_rows,)."""
 
     def moves(self, matrix: Floats) -> NDArray[np.float64]:
-        """By how much each column has moved each row's score, float64 (n_rows, n_columns)."""
+        """Return each column's contribution to each row's score, float64 (n_rows, n_columns)."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Boosted(NamedTuple):
 
     @classmethod
     def of(cls, booster: lightgbm.Booster, rounds: int) -> Boosted:
-        """The booster with its first `rounds` trees."""
+        """Return the booster with its first `rounds` trees."""
         return cls(booster.model_to_string(), trees_of(booster, rounds))
 
     def save(self, file: Path) -> None:
@@ -105,7 +105,7 @@ class Boosted(NamedTuple):
 
     @classmethod
     def load(cls, file: Path, rounds: int) -> Boosted:
-        """What save has written."""
+        """Read the files of save."""
         text, arrays = file.read_text(), file.with_suffix(ARRAYS)
         if arrays.exists():
             return cls(text, Forest.load(arrays))
@@ -124,25 +124,25 @@ class Ranker:
         self.mix = mix
         self.blend = blend
 
-    def score(self, pool: Pool) -> Floats:
-        """Scores, float32 (n_rows,); BadData unless the pool's columns are just those of the fit."""
-        require_columns(pool, self.columns)
-        blend = self.blend.score(pool)
-        if not self._boosted or self.mix == 0 or not len(pool.items):
-            return mixed(pool, blend, np.zeros(len(pool.items)), 0.0)
-        matrix = matrix_of(pool, self.columns)
-        return mixed(pool, blend, np.mean([one.trees.predict(matrix) for one in self._boosted], axis=0), self.mix)
+    def score(self, candidates: CandidateSet) -> Floats:
+        """Return scores, float32 (n_rows,); PermanentError unless the candidates' columns are just those of the fit."""
+        require_columns(candidates, self.columns)
+        blend = self.blend.score(candidates)
+        if not self._boosted or self.mix == 0 or not len(candidates.items):
+            return mixed(candidates, blend, np.zeros(len(candidates.items)), 0.0)
+        matrix = matrix_of(candidates, self.columns)
+        return mixed(candidates, blend, np.mean([one.trees.predict(matrix) for one in self._boosted], axis=0), self.mix)
 
-    def top_features(self, pool: Pool, rows: Rows, n: int = 3) -> list[list[str]]:
-        """The columns that moved each row's score most, upwards or downwards, largest first: the trees', or without trees the blend's."""
-        require_columns(pool, self.columns)
+    def top_features(self, candidates: CandidateSet, rows: Rows, n: int = 3) -> list[list[str]]:
+        """Return the columns that moved each row's score most, largest first: the trees', or without trees the blend's."""
+        require_columns(candidates, self.columns)
         if not self._boosted or self.mix == 0:
             weights = self.blend.weights()
             columns = tuple(sorted(weights))
-            moved = np.abs(np.nan_to_num(matrix_of(pool, columns, rows)) * np.array([weights[name] for name in columns]))
+            moved = np.abs(np.nan_to_num(matrix_of(candidates, columns, rows)) * np.array([weights[name] for name in columns]))
         else:
             columns = self.columns
-            matrix = matrix_of(pool, columns, rows)
+            matrix = matrix_of(candidates, columns, rows)
             moved = np.abs(np.sum([one.trees.moves(matrix) for one in self._boosted], axis=0))
         largest = np.argsort(-moved, axis=1, kind="stable")[:, :n]
         return [[columns[c] for c in of_row if moved[row, c] > 0] for row, of_row in enumerate(largest)]
@@ -156,43 +156,45 @@ class Ranker:
 
     @classmethod
     def load(cls, folder: Path) -> Ranker:
-        """The saved ranker."""
+        """Return the saved ranker."""
         stored = json.loads((folder / COLUMNS).read_text())
         boosted = tuple(Boosted.load(file, stored["rounds"]) for file in sorted(folder.glob(TREES)))
         return cls(boosted, tuple(stored["columns"]), stored["rounds"], stored["mix"], Blend(**stored["blend"]))
 
 
-def require_columns(pool: Pool, columns: tuple[str, ...]) -> None:
-    """BadData names the columns that the pool lacks, or that the ranker has never seen."""
-    missing, unknown = sorted(set(columns) - set(pool.features)), sorted(set(pool.features) - set(columns))
+def require_columns(candidates: CandidateSet, columns: tuple[str, ...]) -> None:
+    """Raise PermanentError naming the candidates' missing columns, or those that the ranker has never seen."""
+    missing, unknown = sorted(set(columns) - set(candidates.features)), sorted(set(candidates.features) - set(columns))
     if missing or unknown:
-        raise BadData(f"ranker: the pool's columns differ from the fit's: missing {missing}, unknown {unknown}; train the ranker anew")
+        raise PermanentError(
+            f"ranker: the candidates' columns differ from the fit's: missing {missing}, unknown {unknown}; train the ranker again"
+        )
 
 
-def weighted_mean(pool: Pool, shares: Mapping[str, float]) -> Floats:
-    """Weighted mean of the sources' z-scores that exist, float32 (n_rows,); 0 where none does."""
-    total, weight = np.zeros(len(pool.items), np.float32), np.zeros(len(pool.items), np.float32)
-    for source, share in sorted(shares.items()):
-        z = pool.features[f"z_{source}"]
+def weighted_mean(candidates: CandidateSet, shares: Mapping[str, float]) -> Floats:
+    """Return weighted mean of the retrievers' existing z-scores, float32 (n_rows,); 0 without any."""
+    total, weight = np.zeros(len(candidates.items), np.float32), np.zeros(len(candidates.items), np.float32)
+    for retriever, share in sorted(shares.items()):
+        z = candidates.features[f"z_{retriever}"]
         total += np.float32(share) * np.nan_to_num(z)
         weight += np.float32(share) * ~np.isnan(z)
     return np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
 
 
-def mixed(pool: Pool, blend: Floats, trees: NDArray[np.float64], mix: float) -> Floats:
-    """The blend and the trees' scores on one scale, mixed."""
-    of_blend = np.nan_to_num(zscore(blend, pool.starts))
+def mixed(candidates: CandidateSet, blend: Floats, trees: NDArray[np.float64], mix: float) -> Floats:
+    """Return the blend and the trees' scores on one scale, mixed."""
+    of_blend = np.nan_to_num(zscore(blend, candidates.starts))
     if mix == 0:
         return of_blend
-    return ((1 - mix) * of_blend + mix * np.nan_to_num(zscore(trees, pool.starts))).astype(np.float32)
+    return ((1 - mix) * of_blend + mix * np.nan_to_num(zscore(trees, candidates.starts))).astype(np.float32)
 
 
 def trees_of(booster: lightgbm.Booster, rounds: int) -> Trees:
-    """The first `rounds` trees, scored in the fastest way that they can be."""
+    """Return the first `rounds` trees, scored in the fastest way that they can be."""
     return forest_of(booster, rounds) or LightGbmTrees(booster, rounds)
 
 
-def matrix_of(pool: Pool, columns: tuple[str, ...], rows: Rows | None = None) -> Floats:
-    """The columns side by side, float32 (n_rows, n_columns)."""
-    chosen = [pool.features[name] if rows is None else pool.features[name][rows] for name in columns]
+def matrix_of(candidates: CandidateSet, columns: tuple[str, ...], rows: Rows | None = None) -> Floats:
+    """Return the columns side by side, float32 (n_rows, n_columns)."""
+    chosen = [candidates.features[name] if rows is None else candidates.features[name][rows] for name in columns]
     return np.stack(chosen, axis=1)

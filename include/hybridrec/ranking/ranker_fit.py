@@ -1,14 +1,14 @@
 """Fitting the ranker: how far to trust what was learnt is itself learnt.
 
 With few labelled users trees learn noise, so everything is chosen by cross-fitting over users: every user is scored by
-trees and weights that have not seen this user's labels. First the blend: equal weights, or sources selected greedily,
+trees and weights that have not seen this user's labels. First the blend: equal weights, or retrievers selected greedily,
 each with or without learnt corrections. Then how many trees are mixed into it, and how much they count. A choice is
 taken where it beats the simpler one by more than a standard error of the paired difference.
 
 Trees learn from each labelled user's labels and a uniform draw of the other candidates. Not from the blend's best beside
-the labels: then what lies deep in the pool would mostly be labels, and trees learn to lift it. Choices are judged on
-whole pools. What counts in the end is the mean of some fits that differ by the draw of candidates and columns: with few
-labelled users one of them is as good as its luck.
+the labels: then what lies deep in the candidates would mostly be labels, and trees learn to lift it. Choices are judged on
+all candidates. The result is the mean of several fits that differ by the draw of candidates and columns: with few labelled users a single
+fit depends on chance.
 
 Burges, "From RankNet to LambdaRank to LambdaMART: an overview", 2010.
 """
@@ -24,14 +24,14 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridrec.candidates.candidate_set import CandidateSet
 from hybridrec.candidates.groups import Floats, best_first
-from hybridrec.candidates.pool import Pool
 from hybridrec.metrics.metrics import judge, ndcg
 from hybridrec.ranking.labelled import labelled_users, labels_in, sample_users
 from hybridrec.ranking.linear import LinearScorer
 from hybridrec.ranking.listwise import fit_weights, targets_of
 from hybridrec.ranking.ranker import NO_CORRECTION, PLAIN_BLEND, Blend, Boosted, Ranker, matrix_of, mixed, trees_of
-from hybridrec.ranking.selection import select_sources
+from hybridrec.ranking.selection import select_retrievers
 
 if TYPE_CHECKING:
     import lightgbm
@@ -46,11 +46,23 @@ MIXES = (0.15, 0.3, 0.5, 0.75, 1.0)
 class Config:
     """Options.
 
-    rounds: number of trees, 0: chosen among `max_rounds` / 8, / 4, / 2 and `max_rounds`. mix: weight of the trees, below 0: chosen.
-    selected, penalty: how the blend is made where rounds and mix are fixed, see BlendChoice. corrected: each user's best rows
-    that corrections learn from. drawn: candidates of a user that trees learn from beside the labels. bags: fits whose mean
-    counts. max_rows: more rows than this are sampled by user. search_users: users on whom choices are judged. k: length of
-    the list whose NDCG chooses.
+    rounds: number of trees; 0 chooses among `max_rounds` / 8, / 4, / 2 and `max_rounds`.
+    mix: weight of the trees in the score; below 0 it is chosen.
+    selected: whether the blend uses only the selected models, if rounds and mix are fixed; see BlendChoice.
+    penalty: pull of the blend's correction towards the plain blend, if rounds and mix are fixed; see BlendChoice.
+    corrected: each user's best rows that corrections learn from.
+    max_rounds: most trees.
+    learning_rate: shrinkage of each tree.
+    leaves: leaves of a tree.
+    min_rows_in_leaf: fewest rows in a leaf.
+    l2: regularisation of the leaves.
+    column_share: share of the columns that each tree may use.
+    folds: parts of the cross-fitting that makes the choices.
+    drawn: candidates of a user that the trees learn from beside the labels.
+    bags: fits whose mean is used.
+    max_rows: with more rows, users are sampled.
+    search_users: users on whom choices are evaluated.
+    k: length of the list whose NDCG decides.
     """
 
     rounds: int = 0
@@ -73,14 +85,14 @@ class Config:
 
 
 class BlendChoice(NamedTuple):
-    """How the linear part is made: sources selected or all alike, and the penalty on its corrections; NO_CORRECTION: none."""
+    """Form of the linear part: retrievers selected or all with one weight, and the penalty on its corrections; NO_CORRECTION: none."""
 
     selected: bool
     penalty: float
 
 
 class TreeChoice(NamedTuple):
-    """How many trees, and how much they count beside the blend."""
+    """Number of trees, and their weight relative to the blend."""
 
     rounds: int
     mix: float
@@ -92,88 +104,88 @@ K = TypeVar("K", BlendChoice, TreeChoice)
 Doubles = NDArray[np.float64]
 
 
-class Lesson(NamedTuple):
-    """A pool with each row's gain, 0 where the user did not turn to the item."""
+class Examples(NamedTuple):
+    """A candidate set with each row's gain, 0 where the user did not turn to the item."""
 
-    pool: Pool
+    candidates: CandidateSet
     gains: Floats
 
-    def of(self, users: NDArray[np.int32]) -> Lesson:
-        """The rows of some of the users."""
-        return Lesson(self.pool.rows_of(users), self.gains[np.isin(self.pool.row_users, users)])
+    def of(self, users: NDArray[np.int32]) -> Examples:
+        """Return the rows of some of the users."""
+        return Examples(self.candidates.rows_of(users), self.gains[np.isin(self.candidates.row_users, users)])
 
-    def take(self, rows: NDArray[np.bool_]) -> Lesson:
-        """Some of the rows."""
-        return Lesson(self.pool.take(rows), self.gains[rows])
+    def take(self, rows: NDArray[np.bool_]) -> Examples:
+        """Return some of the rows."""
+        return Examples(self.candidates.take(rows), self.gains[rows])
 
 
 class Held(NamedTuple):
-    """What users whose labels were not seen would get: scores of their whole pools by every choice."""
+    """Result for users whose labels were not seen: scores of all their candidates by every choice."""
 
-    lesson: Lesson
+    examples: Examples
     blends: dict[BlendChoice, Floats]
     trees: dict[int, Doubles]
 
 
-def fit_ranker(pool: Pool, gains: Floats, config: Config, seed: int, threads: int) -> tuple[Ranker, dict[str, float]]:
-    """Fit on the users of the pool who turned to one of their candidates; where nobody did, the ranker is the plain blend."""
-    columns = tuple(sorted(pool.features))
-    lesson = Lesson(pool, gains).of(labelled_users(pool, gains))
-    if len(lesson.pool.users) < MIN_USERS:
+def fit_ranker(candidates: CandidateSet, gains: Floats, config: Config, seed: int, threads: int) -> tuple[Ranker, dict[str, float]]:
+    """Fit on the users who chose one of their candidates; without any, the ranker is the plain blend."""
+    columns = tuple(sorted(candidates.features))
+    examples = Examples(candidates, gains).of(labelled_users(candidates, gains))
+    if len(examples.candidates.users) < MIN_USERS:
         text = "%d users turned to a candidate, too few to learn from: the ranker is the plain blend; widen label_share or pool_k"
-        log.warning(text, len(lesson.pool.users))
-        return Ranker((), columns, 0, 0.0, PLAIN_BLEND), {"rounds": 0.0, "mix": 0.0, "n_users": float(len(lesson.pool.users))}
-    blend_choice, tree_choice, figures = _choose(lesson, columns, config, seed, threads)
-    taught = teaching_rows(lesson, config, seed)
+        log.warning(text, len(examples.candidates.users))
+        return Ranker((), columns, 0, 0.0, PLAIN_BLEND), {"rounds": 0.0, "mix": 0.0, "n_users": float(len(examples.candidates.users))}
+    blend_choice, tree_choice, figures = _choose(examples, columns, config, seed, threads)
+    taught = teaching_rows(examples, config, seed)
 
     def fit_bag(bag: int) -> Boosted:
-        rows = teaching_rows(lesson, config, seed + bag) if bag else taught
+        rows = teaching_rows(examples, config, seed + bag) if bag else taught
         return Boosted.of(_train(rows, columns, tree_choice.rounds, config, seed + bag), tree_choice.rounds)
 
     with ThreadPoolExecutor(threads) as workers:
         trees = tuple(workers.map(fit_bag, range(config.bags if tree_choice.mix > 0 else 0)))
-    shares = choose_shares(lesson, config, seed) if blend_choice.selected else {}
-    ranker = Ranker(trees, columns, *tree_choice, blend=fit_blend(lesson, shares, blend_choice.penalty, config))
+    shares = choose_shares(examples, config, seed) if blend_choice.selected else {}
+    ranker = Ranker(trees, columns, *tree_choice, blend=fit_blend(examples, shares, blend_choice.penalty, config))
     figures |= blend_choice._asdict() | tree_choice._asdict()
-    figures |= {"n_users": len(taught.pool.users), "n_rows": len(taught.gains), "n_columns": len(columns)}
+    figures |= {"n_users": len(taught.candidates.users), "n_rows": len(taught.gains), "n_columns": len(columns)}
     return ranker, {name: float(value) for name, value in figures.items()}
 
 
-def teaching_rows(lesson: Lesson, config: Config, seed: int) -> Lesson:
-    """The rows that trees learn from; see the module."""
-    pool, gains = lesson
+def teaching_rows(examples: Examples, config: Config, seed: int) -> Examples:
+    """Return the rows that trees learn from; see the module."""
+    candidates, gains = examples
     draws = np.random.default_rng(seed).random(len(gains)).astype(np.float32)
-    drawn, _ = best_first(draws, pool.items, pool.starts, config.drawn)
+    drawn, _ = best_first(draws, candidates.items, candidates.starts, config.drawn)
     kept = gains > 0
     kept[drawn] = True
-    thinned = lesson.take(kept)
-    return Lesson(*sample_users(*thinned, thinned.pool.users, config.max_rows, seed))
+    thinned = examples.take(kept)
+    return Examples(*sample_users(*thinned, thinned.candidates.users, config.max_rows, seed))
 
 
-def choose_shares(lesson: Lesson, config: Config, seed: int) -> dict[str, float]:
-    """The sources' weights by greedy selection."""
-    return select_sources(*lesson, config.k, config.search_users, seed)
+def choose_shares(examples: Examples, config: Config, seed: int) -> dict[str, float]:
+    """Return the retrievers' weights by greedy selection."""
+    return select_retrievers(*examples, config.k, config.search_users, seed)
 
 
-def fit_blend(lesson: Lesson, shares: Mapping[str, float], penalty: float, config: Config) -> Blend:
-    """The linear part: the mean of the sources by their shares, and corrections by the listwise loss on each user's best rows."""
+def fit_blend(examples: Examples, shares: Mapping[str, float], penalty: float, config: Config) -> Blend:
+    """Return the linear part: the mean of the retrievers by their shares, and corrections by the listwise loss on each user's best rows."""
     if penalty >= NO_CORRECTION:
         return Blend(shares)
-    base = Blend(shares).score(lesson.pool)
-    best, _ = best_first(base, lesson.pool.items, lesson.pool.starts, config.corrected)
+    base = Blend(shares).score(examples.candidates)
+    best, _ = best_first(base, examples.candidates.items, examples.candidates.starts, config.corrected)
     rows = np.zeros(len(base), dtype=bool)
     rows[best] = True
-    part = lesson.take(rows)
-    names = tuple(name for name in sorted(lesson.pool.features) if name.startswith("z_"))
-    scorer = LinearScorer(base[rows], np.nan_to_num(matrix_of(part.pool, names)))
+    part = examples.take(rows)
+    names = tuple(name for name in sorted(examples.candidates.features) if name.startswith("z_"))
+    scorer = LinearScorer(base[rows], np.nan_to_num(matrix_of(part.candidates, names)))
     if not part.gains.any():
         return Blend(shares)
-    weights = fit_weights(scorer, targets_of(part.gains, part.pool.starts), penalty, np.zeros(len(names)))
+    weights = fit_weights(scorer, targets_of(part.gains, part.candidates.starts), penalty, np.zeros(len(names)))
     return Blend(shares, dict(zip(names, weights.tolist(), strict=True)), penalty)
 
 
 def better(quality: dict[K, Doubles], simple: K) -> K:
-    """The best choice by mean, if it beats the simple one by more than a standard error; else the simple one.
+    """Return the best choice by mean, if it beats the simple one by more than a standard error; else the simple one.
 
     quality: out-of-fold NDCG of the same users for each choice. The standard error is that of the mean paired difference.
     """
@@ -183,17 +195,17 @@ def better(quality: dict[K, Doubles], simple: K) -> K:
 
 
 def _choose(
-    lesson: Lesson, columns: tuple[str, ...], config: Config, seed: int, threads: int
+    examples: Examples, columns: tuple[str, ...], config: Config, seed: int, threads: int
 ) -> tuple[BlendChoice, TreeChoice, dict[str, float]]:
-    """Blend and trees, and the out-of-fold NDCG of the plain blend, of the chosen one and of the whole."""
+    """Return the blend and trees, and the out-of-fold NDCG of the plain blend, of the chosen one and of the whole."""
     if config.rounds > 0 and config.mix >= 0:
         return BlendChoice(config.selected, config.penalty), TreeChoice(config.rounds, config.mix), {}
-    held = cross_fit(lesson, columns, config, seed, threads)
+    held = cross_fit(examples, columns, config, seed, threads)
     of_blends = {choice: np.concatenate([_ndcg(part, part.blends[choice], config) for part in held]) for choice in BLENDS}
     blend = better(of_blends, PLAIN)
     of_trees = {NO_TREES: of_blends[blend]} | {
         TreeChoice(rounds, mix): np.concatenate(
-            [_ndcg(part, mixed(part.lesson.pool, part.blends[blend], part.trees[rounds], mix), config) for part in held]
+            [_ndcg(part, mixed(part.examples.candidates, part.blends[blend], part.trees[rounds], mix), config) for part in held]
         )
         for rounds in _all_rounds(config)
         for mix in ((config.mix,) if config.mix >= 0 else MIXES)
@@ -204,18 +216,18 @@ def _choose(
     return blend, trees, {name: float(values.mean()) for name, values in figures.items()}
 
 
-def cross_fit(lesson: Lesson, columns: tuple[str, ...], config: Config, seed: int, threads: int) -> list[Held]:
-    """Every choice's scores of search_users users in `folds` parts, each by what was fitted without the part's users."""
-    users = np.random.default_rng(seed).permutation(lesson.pool.users)[: 2 * config.search_users]
+def cross_fit(examples: Examples, columns: tuple[str, ...], config: Config, seed: int, threads: int) -> list[Held]:
+    """Return every choice's scores of search_users users in `folds` parts, each by what was fitted without the part's users."""
+    users = np.random.default_rng(seed).permutation(examples.candidates.users)[: 2 * config.search_users]
 
     def judge_part(users_held: NDArray[np.int32]) -> Held:
-        learner = lesson.of(np.setdiff1d(users, users_held))
-        judged = lesson.of(users_held[: config.search_users // config.folds])
+        learner = examples.of(np.setdiff1d(users, users_held))
+        judged = examples.of(users_held[: config.search_users // config.folds])
         trees = _train(teaching_rows(learner, config, seed), columns, max(_all_rounds(config)), config, seed)
-        matrix = matrix_of(judged.pool, columns)
+        matrix = matrix_of(judged.candidates, columns)
         shares = {False: {}, True: choose_shares(learner, config, seed)}
-        blends = {choice: fit_blend(learner, shares[choice.selected], choice.penalty, config).score(judged.pool) for choice in BLENDS}
-        thin = Lesson(replace(judged.pool, features={}), judged.gains)
+        blends = {choice: fit_blend(learner, shares[choice.selected], choice.penalty, config).score(judged.candidates) for choice in BLENDS}
+        thin = Examples(replace(judged.candidates, features={}), judged.gains)
         return Held(thin, blends, {rounds: trees_of(trees, rounds).predict(matrix) for rounds in _all_rounds(config)})
 
     with ThreadPoolExecutor(threads) as workers:
@@ -227,17 +239,17 @@ def _all_rounds(config: Config) -> tuple[int, ...]:
 
 
 def _ndcg(part: Held, scores: Floats, config: Config) -> Doubles:
-    labels = labels_in(part.lesson.pool, part.lesson.gains)
-    return ndcg(judge(part.lesson.pool, scores, labels, config.k), config.k)
+    labels = labels_in(part.examples.candidates, part.examples.gains)
+    return ndcg(judge(part.examples.candidates, scores, labels, config.k), config.k)
 
 
-def _train(lesson: Lesson, columns: tuple[str, ...], rounds: int, config: Config, seed: int) -> lightgbm.Booster:
-    """Fit on one thread: two fits, a core each, end sooner than one after the other on two."""
+def _train(examples: Examples, columns: tuple[str, ...], rounds: int, config: Config, seed: int) -> lightgbm.Booster:
+    """Fit on one thread: two fits, a core each, end sooner than in sequence on two."""
     import lightgbm
 
-    pool, gains = lesson
+    candidates, gains = examples
     levels = np.ceil(gains / gains.max() * LEVELS).astype(np.int32)
-    data = lightgbm.Dataset(matrix_of(pool, columns), label=levels, group=np.diff(pool.starts), free_raw_data=True)
+    data = lightgbm.Dataset(matrix_of(candidates, columns), label=levels, group=np.diff(candidates.starts), free_raw_data=True)
     options = {
         "objective": "lambdarank",
         "label_gain": [level / LEVELS for level in range(LEVELS + 1)],

@@ -1,57 +1,57 @@
-"""Weights of the sources by greedy selection: the source that improves the blend most joins it, again and again.
+"""Weights of the retrievers by greedy selection: the retriever that improves the blend most joins it, again and again.
 
 Caruana, Niculescu-Mizil, Crew and Ksikes, "Ensemble selection from libraries of models", ICML 2004: with replacement,
-so that a source picked twice weighs twice. It starts with the best single source, so it hardly ever ends below it.
+so that a retriever picked twice weighs twice. It starts with the best single retriever, so it hardly ever ends below it.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from hybridrec.candidates.candidate_set import CandidateSet
 from hybridrec.candidates.groups import Floats
-from hybridrec.candidates.pool import Pool
 
 PICKS = 12
-MIN_GAIN = 1e-4  # of NDCG: less is not worth a source
+MIN_GAIN = 1e-4  # of NDCG: less is not worth a retriever
 
 
-def select_sources(pool: Pool, gains: Floats, k: int, max_users: int, seed: int) -> dict[str, float]:
-    """Weights by source, as shares; sources that do not help are left out. Learns from at most max_users users.
+def select_retrievers(candidates: CandidateSet, gains: Floats, k: int, max_users: int, seed: int) -> dict[str, float]:
+    """Return weights by retriever, as shares; retrievers that do not help are left out. Learns from at most max_users users.
 
     gains: float32 (n_rows,), 0 where the user did not turn to the item.
     """
-    sources = pool.sources
+    retrievers = candidates.retrievers
     if not len(gains):
         return {}
-    users = np.random.default_rng(seed).permutation(pool.users)[:max_users]
-    part, of_part = pool.rows_of(users), gains[np.isin(pool.row_users, users)]
+    users = np.random.default_rng(seed).permutation(candidates.users)[:max_users]
+    part, of_part = candidates.rows_of(users), gains[np.isin(candidates.row_users, users)]
     judge = _Judge(part, of_part, k)
-    z = np.stack([part.features[f"z_{source}"] for source in sources])  # (n_sources, n_rows)
+    z = np.stack([part.features[f"z_{retriever}"] for retriever in retrievers])  # (n_sources, n_rows)
     present = ~np.isnan(z)
     z = np.nan_to_num(z)
     picks, total, weight, best = [], np.zeros(z.shape[1], np.float32), np.zeros(z.shape[1], np.float32), -1.0
     for _ in range(PICKS):
-        quality = [judge.ndcg(_blend(total + z[s], weight + present[s])) for s in range(len(sources))]
+        quality = [judge.ndcg(_blend(total + z[s], weight + present[s])) for s in range(len(retrievers))]
         winner = int(np.argmax(quality))
         if quality[winner] < best + MIN_GAIN:
             break
         picks.append(winner)
         best, total, weight = quality[winner], total + z[winner], weight + present[winner]
-    return {sources[s]: picks.count(s) / len(picks) for s in sorted(set(picks))}
+    return {retrievers[s]: picks.count(s) / len(picks) for s in sorted(set(picks))}
 
 
 def _blend(total: Floats, weight: Floats) -> Floats:
-    """Means of the scores that exist; what no source scores comes last."""
+    """Return means of the existing scores; rows that no retriever scores come last."""
     return np.where(weight > 0, total / np.maximum(weight, 1), np.float32(-np.inf)).astype(np.float32)
 
 
 class _Judge:
     """Mean binary NDCG of many scorings of the same rows: only labels are ranked, by counting what is above them."""
 
-    def __init__(self, pool: Pool, gains: Floats, k: int) -> None:
+    def __init__(self, candidates: CandidateSet, gains: Floats, k: int) -> None:
         self._k = k
-        self._sizes = np.diff(pool.starts)
-        self._filled = np.arange(int(self._sizes.max())) < self._sizes[:, None]  # (n_users, longest pool)
+        self._sizes = np.diff(candidates.starts)
+        self._filled = np.arange(int(self._sizes.max())) < self._sizes[:, None]  # (n_users, most candidates)
         self._relevant = np.zeros(self._filled.shape, dtype=bool)
         self._relevant[self._filled] = gains > 0
         n_relevant = np.minimum(self._relevant.sum(axis=1), k)
@@ -59,16 +59,16 @@ class _Judge:
         self._ideal = np.maximum(discounts[n_relevant], 1e-12)
 
     def ndcg(self, scores: Floats) -> float:
-        """Mean over the users of NDCG at k; of rows with equal scores all have the worst of their places."""
+        """Return the mean over the users of NDCG at k; rows with equal scores all get the worst of their positions."""
         padded = np.full(self._filled.shape, -np.inf, dtype=np.float32)
         padded[self._filled] = scores
         width = len(self._filled[0])
         top = padded if width <= self._k else np.partition(padded, width - self._k, axis=1)[:, width - self._k :]
         rows, columns = np.nonzero(self._relevant)
         of_labels = padded[rows, columns]
-        place = (top[rows] >= of_labels[:, None]).sum(axis=1)  # of a label that is among the top, itself included
+        position = (top[rows] >= of_labels[:, None]).sum(axis=1)  # of a label that is among the top, itself included
         last = top.min(axis=1)
-        crowded = (padded >= last[:, None]).sum(axis=1) > self._k  # more rows tie for the last place than there is room
+        crowded = (padded >= last[:, None]).sum(axis=1) > self._k  # more rows tie for the last position than there is room
         listed = np.where(crowded[rows], of_labels > last[rows], of_labels >= last[rows]) & np.isfinite(of_labels)
-        worth = np.where(listed, 1 / np.log2(place + 1.0), 0.0)
+        worth = np.where(listed, 1 / np.log2(position + 1.0), 0.0)
         return float((np.bincount(rows, worth, minlength=len(padded)) / self._ideal).mean())

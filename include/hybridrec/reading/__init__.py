@@ -13,7 +13,7 @@ from hybridrec.tables import Table
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked of a file.
+    """Requirements for a file.
 
     definition: the table whose columns are taken. required: columns without which the file is refused.
     folders: values that stand in the names of its folders, as `event_type=view`.
@@ -25,6 +25,6 @@ class Wanted:
 
 
 def printable(name: str) -> str:
-    """A file's name for messages and tables: bytes that are no UTF-8 and control characters become U+FFFD."""
+    """Return a file's name for messages and tables: bytes that are no UTF-8 and control characters become U+FFFD."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)

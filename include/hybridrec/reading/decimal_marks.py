@@ -16,25 +16,25 @@ THOUSANDS = r"^\s*([+-]?\d{1,3}\.\d{3})\s*$"
 
 
 def numeric_columns(names: Iterable[str], definition: Table) -> list[str]:
-    """Those of the names that are declared as numbers."""
+    """Return the names that are declared as numbers."""
     numeric = {column.name for column in definition.columns if column.type in NUMERIC}
     return [name for name in names if name in numeric]
 
 
 def columns_with_decimal_comma(blocks: Iterable[pa.RecordBatch], names: list[str]) -> list[str]:
-    """Those of the columns in which a comma is a decimal mark beyond doubt."""
+    """Return the columns in which a comma is certainly a decimal mark."""
     from pyarrow import compute as pc
 
-    found: dict[str, None] = {}
+    with_comma: dict[str, None] = {}
     for block in blocks:
         for name in names:
-            if name not in found and pc.any(pc.match_substring_regex(block.column(name), WITH_COMMA)).as_py():
-                found[name] = None
-    return list(found)
+            if name not in with_comma and pc.any(pc.match_substring_regex(block.column(name), WITH_COMMA)).as_py():
+                with_comma[name] = None
+    return list(with_comma)
 
 
 def mark_thousands(block: pa.RecordBatch, names: list[str]) -> pa.RecordBatch:
-    """The block with 1.299 as '1.299,' in those columns, which casting reads as 1299."""
+    """Return the block with 1.299 as '1.299,' in those columns, which casting reads as 1299."""
     from pyarrow import compute as pc
 
     for name in names:

@@ -1,8 +1,8 @@
 """CSV: the dialect is found out and verified before a row is taken, so that no row can be swallowed in silence.
 
 A file without quotes in which every line has as many values as the header is read by Arrow. Any other is read as a whole
-in one way after the other, RFC 4180 first, until all of its records have the header's width. Where quotes span lines that
-would be records of their own without them, nobody can know what was meant: the file is refused.
+in one way after the other, RFC 4180 first, until all of its records have the header's width. If quotes span lines that could each be a
+record, both readings are possible: the file is refused.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.reading import Wanted
 from hybridrec.reading.columns import known_columns
 from hybridrec.reading.decimal_marks import columns_with_decimal_comma, mark_thousands, numeric_columns
@@ -35,7 +35,7 @@ REMEDY = (
 
 @dataclass(frozen=True)
 class Layout:
-    """What the header says.
+    """Reading of the header.
 
     names: by position, "" for a column without. lines: physical lines up to the header's, which is the last of them.
     """
@@ -46,10 +46,10 @@ class Layout:
     lines: int
 
     def misfit(self, record: list[str]) -> bool:
-        """Whether a record has too few values for the named columns, or values beyond the header's width."""
+        """Return whether a record has too few values for the named columns, or values beyond the header's width."""
         if len(record) == len(self.names):
             return False
-        named = max(place for place, name in enumerate(self.names, 1) if name)
+        named = max(column for column, name in enumerate(self.names, 1) if name)
         return len(record) < named or any(record[len(self.names) :])
 
 
@@ -71,7 +71,7 @@ class Reading:
 
 
 class Survey(NamedTuple):
-    """What a pass over the file has found. even: all lines have the header's width, where quotes mean nothing."""
+    """Result of a pass over the file. even: all lines have the header's width if quotes have no meaning."""
 
     has_quotes: bool
     has_backslashes: bool
@@ -79,14 +79,14 @@ class Survey(NamedTuple):
 
 
 def read_csv(file: str, raw: BinaryIO, wanted: Wanted) -> Iterator[pa.RecordBatch]:
-    """The known columns of a delimited file as text, block by block."""
+    """Yield the known columns of a delimited file as text, block by block."""
     import pyarrow as pa
 
     layout = _read_header(file, raw, wanted)
     known = known_columns(file, layout.names, wanted)
-    found = _survey(layout, raw)
-    plain = found.even and not found.has_quotes
-    reading = None if plain else _choose(layout, raw, wanted, found)
+    survey = _survey(layout, raw)
+    plain = survey.even and not survey.has_quotes
+    reading = None if plain else _choose(layout, raw, wanted, survey)
     numeric = [] if plain and layout.delimiter == "," else numeric_columns(known, wanted.definition)  # no value can hold a comma there
     commas = columns_with_decimal_comma(_read_rows(layout, raw, known, reading), numeric) if numeric else []
     yield pa.RecordBatch.from_pylist([], schema=pa.schema([pa.field(name, pa.string()) for name in known]))
@@ -99,7 +99,7 @@ def _read_rows(layout: Layout, raw: BinaryIO, known: list[str], reading: Reading
 
 
 def _read_header(file: str, raw: BinaryIO, wanted: Wanted) -> Layout:
-    """The first line that is neither blank nor a comment; of the delimiters the one that gives most of the known names."""
+    """Return the first line that is neither blank nor a comment, and the delimiter that gives most of the known names."""
     for number, line in enumerate(lines(file, raw), 1):
         if line.isspace() or line.startswith(("#", "sep=")):
             continue
@@ -107,7 +107,7 @@ def _read_header(file: str, raw: BinaryIO, wanted: Wanted) -> Layout:
         known = set(wanted.definition.column_names)
         delimiter = max(splits, key=lambda one: (len(known.intersection(splits[one])), len(splits[one])))
         return Layout(file, delimiter, splits[delimiter], number)
-    raise BadData(f"files: {file} has no header; its first line must name the columns: {', '.join(wanted.required)}")
+    raise PermanentError(f"files: {file} has no header; its first line must name the columns: {', '.join(wanted.required)}")
 
 
 def _split_header(line: str, delimiter: str) -> list[str]:
@@ -115,7 +115,7 @@ def _split_header(line: str, delimiter: str) -> list[str]:
 
 
 def _rows_of_text(layout: Layout, raw: BinaryIO) -> Iterator[str]:
-    """The text after the header, in blocks that end with a line's end."""
+    """Yield the text after the header, in blocks that end with a line's end."""
     left = layout.lines
     for block in whole_lines(layout.file, text_blocks(layout.file, raw)):
         start = 0
@@ -136,7 +136,7 @@ def _survey(layout: Layout, raw: BinaryIO) -> Survey:
 
 
 def _is_even(block: str, layout: Layout) -> bool:
-    """Whether all lines that are not blank have one delimiter less than the header has names."""
+    """Return whether all lines that are not blank have one delimiter less than the header has names."""
     letters = np.frombuffer(block.encode(), np.uint8)
     ends = np.flatnonzero(letters == ord("\n"))
     delimiters = np.cumsum(letters == ord(layout.delimiter))[ends]
@@ -145,11 +145,11 @@ def _is_even(block: str, layout: Layout) -> bool:
 
 
 def _read_plain(layout: Layout, raw: BinaryIO, known: list[str]) -> Iterator[pa.RecordBatch]:
-    """A file of even lines without quotes."""
+    """Yield a file of even lines without quotes."""
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
-    numbers = [str(place) for place in range(len(layout.names))]
+    numbers = [str(column) for column in range(len(layout.names))]
     taken = [str(layout.names.index(name)) for name in known]
     convert = arrow_csv.ConvertOptions(
         column_types=dict.fromkeys(taken, pa.string()), include_columns=taken, strings_can_be_null=True, null_values=[""]
@@ -161,15 +161,15 @@ def _read_plain(layout: Layout, raw: BinaryIO, known: list[str]) -> Iterator[pa.
         try:
             rows = arrow_csv.read_csv(pa.BufferReader(data), options, parse, convert).rename_columns(known).combine_chunks()
         except pa.ArrowInvalid:  # its message would quote the row
-            raise BadData(f"files: {layout.file} has changed while it was read; deliver it as a whole and land again") from None
+            raise PermanentError(f"files: {layout.file} has changed while it was read; deliver it as a whole and land again") from None
         expected = block.count("\n") - len(re.findall(r"^\n", block, re.MULTILINE))
         if rows.num_rows != expected:
-            raise BadData(f"files: {layout.file}: {expected} lines gave {rows.num_rows} rows; deliver Parquet or JSON lines")
+            raise PermanentError(f"files: {layout.file}: {expected} lines gave {rows.num_rows} rows; deliver Parquet or JSON lines")
         yield from rows.to_batches()
 
 
 def _records(layout: Layout, raw: BinaryIO, reading: Reading) -> Iterator[Record]:
-    """All records that are not blank; csv.Error where the reading does not fit."""
+    """Yield all records that are not blank; csv.Error where the reading does not fit."""
     csv.field_size_limit(MAX_LINE)
     current: list[str] = []
 
@@ -194,18 +194,18 @@ def _records(layout: Layout, raw: BinaryIO, reading: Reading) -> Iterator[Record
 
 
 def _without_null_escapes(line: str, delimiter: str) -> str:
-    r"""A line without values that are \N, which would become the letter N."""
+    r"""Return a line without values that are \N, which would become the letter N."""
     mark = re.escape(delimiter)
     return re.sub(rf"(^|{mark})\\N(?={mark}|\n)", r"\1", line) if "\\N" in line else line
 
 
-def _choose(layout: Layout, raw: BinaryIO, wanted: Wanted, found: Survey) -> Reading:
-    """The first reading in which all records have the header's width; BadData names the line when there is none, or when two differ."""
+def _choose(layout: Layout, raw: BinaryIO, wanted: Wanted, survey: Survey) -> Reading:
+    """Return the first reading in which all records have the header's width; PermanentError if none does or two differ."""
     possible = (
-        (Reading(quoted=True, escaped=False), found.has_quotes),
-        (Reading(quoted=True, escaped=True), found.has_quotes and found.has_backslashes),
+        (Reading(quoted=True, escaped=False), survey.has_quotes),
+        (Reading(quoted=True, escaped=True), survey.has_quotes and survey.has_backslashes),
         (Reading(quoted=False, escaped=False), True),
-        (Reading(quoted=False, escaped=True), found.has_backslashes),
+        (Reading(quoted=False, escaped=True), survey.has_backslashes),
     )
     faults = []
     for reading in [reading for reading, applies in possible if applies]:
@@ -215,11 +215,11 @@ def _choose(layout: Layout, raw: BinaryIO, wanted: Wanted, found: Survey) -> Rea
             _require_no_doubt(layout, raw, wanted, reading, doubts)
             return reading
         faults.append(fault)
-    raise BadData(f"files: {layout.file} cannot be read as CSV: {faults[0]}; {REMEDY}")
+    raise PermanentError(f"files: {layout.file} cannot be read as CSV: {faults[0]}; {REMEDY}")
 
 
 def _try(layout: Layout, raw: BinaryIO, reading: Reading, doubts: list[Record]) -> str:
-    """What does not fit, or ""; fills doubts with records whose first and last line could be records themselves."""
+    """Return the misfit of a reading, or ""; fills doubts with records whose first and last line could be records themselves."""
     number = layout.lines
     try:
         for record in _records(layout, raw, reading):
@@ -250,30 +250,30 @@ def _could_be_two(layout: Layout, record: Record) -> bool:
 
 
 def _require_no_doubt(layout: Layout, raw: BinaryIO, wanted: Wanted, reading: Reading, doubts: list[Record]) -> None:
-    """BadData when the last line of a record that spans lines begins as the records of this file do."""
+    """Raise PermanentError if the last line of a record that spans lines begins as the records of this file do."""
     if not doubts:
         return
-    places = [layout.names.index(name) for name in wanted.required if name in layout.names]
-    usual = {_shape(record.values, places) for record in _records(layout, raw, reading)}
+    indices = [layout.names.index(name) for name in wanted.required if name in layout.names]
+    usual = {_shape(record.values, indices) for record in _records(layout, raw, reading)}
     for record in doubts:
-        if _shape(record.last.rstrip("\n").split(layout.delimiter), places) in usual:
-            raise BadData(
+        if _shape(record.last.rstrip("\n").split(layout.delimiter), indices) in usual:
+            raise PermanentError(
                 f"files: {layout.file} line {record.number}: a quote opens here and closes lines later, "
                 f"and each of these lines could be a row of its own; {REMEDY}"
             )
 
 
-def _shape(values: list[str], places: Iterable[int]) -> tuple[str, ...]:
-    """What kinds of letters the values at those places are made of: 'i12' and 'q7' are alike."""
-    return tuple(re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "9", values[place].strip(' "'))) for place in places)
+def _shape(values: list[str], indices: Iterable[int]) -> tuple[str, ...]:
+    """Return the kinds of letters in the values at those indices: 'i12' and 'q7' are alike."""
+    return tuple(re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "9", values[index].strip(' "'))) for index in indices)
 
 
 def _read_records(layout: Layout, raw: BinaryIO, known: list[str], reading: Reading) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
 
-    places = [layout.names.index(name) for name in known]
+    indices = [layout.names.index(name) for name in known]
     as_block: Callable[[list[list[str]]], pa.RecordBatch] = lambda rows: pa.RecordBatch.from_arrays(  # noqa: E731
-        [pa.array([row[place] or None for row in rows], pa.string()) for place in places], names=known
+        [pa.array([row[index] or None for row in rows], pa.string()) for index in indices], names=known
     )
     rows: list[list[str]] = []
     size = 0

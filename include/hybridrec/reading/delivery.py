@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.reading import printable
 
 log = logging.getLogger(__name__)
@@ -58,27 +58,27 @@ class Delivered:
 
 
 def find_files(origin: Path, part: str) -> list[Delivered]:
-    """The files of events, items or users: `part.*` and `part/**`, by name; BadData for what cannot be read.
+    """Return the files of events, items or users: `part.*` and `part/**`, by name; PermanentError for what cannot be read.
 
     Hidden files, those that begin with "_" and what writers leave behind do not count; a file with two names counts once.
     """
     seen: set[Path] = set()
-    found: list[Delivered] = []
+    files: list[Delivered] = []
     for name in _children(origin):
         if name.lower().split(".")[0] != part or not _counts(name):
             continue
         inside = [_describe(origin, path) for path in _walk(origin, origin / name, seen)]
         if not inside and (origin / name).is_dir():
-            raise BadData(
+            raise PermanentError(
                 f"files: the folder {printable(str(origin / name))} holds no file that counts (its writer may have failed); "
                 f"deliver it again, or remove it and land again"
             )
-        found += inside
-    return sorted(found, key=lambda file: file.name)
+        files += inside
+    return sorted(files, key=lambda file: file.name)
 
 
 def find_others(origin: Path, parts: tuple[str, ...]) -> list[str]:
-    """Names in the delivered folder that belong to no part or are unfinished; hidden ones are left out."""
+    """List the names in the delivered folder that belong to no part or are unfinished; hidden ones are left out."""
     names = [name for name in _children(origin) if name[0] not in "._"]
     return [printable(name) for name in names if not _counts(name) or name.lower().split(".")[0] not in parts]
 
@@ -91,7 +91,7 @@ def _children(folder: Path) -> list[str]:
 
 
 def _counts(name: str) -> bool:
-    """Whether a name is neither hidden nor one that writers use until they are done, nor belongs to another file: its copy or its lock."""
+    """Return whether a name is neither hidden, nor unfinished, nor another file's copy or lock."""
     endings = name.lower().split(".")[1:]
     if name[0] in "._~#" or name.endswith("~") or {"inprogress", "pending", *REPLACED}.intersection(endings):
         return False
@@ -99,7 +99,7 @@ def _counts(name: str) -> bool:
 
 
 def _walk(origin: Path, path: Path, seen: set[Path]) -> Iterator[Path]:
-    """The files at or below a path, once each."""
+    """Yield the files at or below a path, once each."""
     real = _resolve(origin, path)
     if real in seen:
         return
@@ -107,7 +107,7 @@ def _walk(origin: Path, path: Path, seen: set[Path]) -> Iterator[Path]:
     if real.is_file():
         yield path
     elif not real.is_dir():
-        raise BadData(f"files: {printable(str(path))} is neither a file nor a folder; remove it and land again")
+        raise PermanentError(f"files: {printable(str(path))} is neither a file nor a folder; remove it and land again")
     else:
         names = _children(real)
         _require_plain_folder(path, names)
@@ -119,21 +119,21 @@ def _walk(origin: Path, path: Path, seen: set[Path]) -> Iterator[Path]:
 
 
 def _resolve(origin: Path, path: Path) -> Path:
-    """Where a path leads; BadData when that is not inside the delivered folder."""
+    """Resolve a path; PermanentError if the result is not inside the delivered folder."""
     try:
         real = path.resolve(strict=True)
     except PermissionError:
         raise _no_permission(path) from None
     except (OSError, RuntimeError):  # RuntimeError: links in a circle
-        raise BadData(f"files: {printable(str(path))} is a link that leads nowhere; deliver the file itself") from None
+        raise PermanentError(f"files: {printable(str(path))} is a link that leads nowhere; deliver the file itself") from None
     if not real.is_relative_to(origin):
-        raise BadData(f"files: {printable(str(path))} is a link that leaves the delivered folder; deliver the file itself")
+        raise PermanentError(f"files: {printable(str(path))} is a link that leaves the delivered folder; deliver the file itself")
     return real
 
 
 def _require_plain_folder(path: Path, names: list[str]) -> None:
     for name in FORMATS.keys() & names:
-        raise BadData(
+        raise PermanentError(
             f"files: {printable(str(path))} is a {FORMATS[name]} table, and some of its files may no longer count; "
             f"deliver an export of it as plain Parquet"
         )
@@ -145,13 +145,13 @@ def _describe(origin: Path, path: Path) -> Delivered:
     folders = {key: None if value == NO_VALUE else unquote(value) for key, value in pairs}
     kind = _kind_of(parts)
     if not kind:
-        raise BadData(f"files: {printable(str(path))} is of no known kind; expected {', '.join(KINDS)}; text also as {PACKED}")
+        raise PermanentError(f"files: {printable(str(path))} is of no known kind; expected {', '.join(KINDS)}; text also as {PACKED}")
     finished = (path.parent / FINISHED).exists()
     return Delivered(path.resolve(), printable("/".join(parts)), printable(str(path)), kind, folders, finished and kind != "parquet")
 
 
 def _kind_of(parts: tuple[str, ...]) -> str:
-    """By the file's ending; a name without one takes its folder's, as in events.parquet/000000_0."""
+    """Return the kind by the file's ending; a name without one takes its folder's, as in events.parquet/000000_0."""
     for name in reversed(parts):
         packed = name.lower().endswith(PACKED)
         ending = Path(name[: -len(PACKED)] if packed else name).suffix.lower()
@@ -164,7 +164,7 @@ def _kind_of(parts: tuple[str, ...]) -> str:
 
 @contextmanager
 def opened(origin: Path, file: Delivered) -> Iterator[BinaryIO]:
-    """A delivered file, open for reading. No link is followed, also none that was put there since the file was found."""
+    """Open a delivered file for reading. No link is followed, also none that was added since the file was found."""
     directory = os.open(origin, os.O_RDONLY | os.O_DIRECTORY)
     try:
         *folders, name = file.path.relative_to(origin).parts
@@ -176,7 +176,7 @@ def opened(origin: Path, file: Delivered) -> Iterator[BinaryIO]:
     except PermissionError:
         raise _no_permission(Path(file.shown)) from None
     except OSError:
-        raise BadData(f"files: {file.shown} has changed since it was found; deliver the folder as a whole and land again") from None
+        raise PermanentError(f"files: {file.shown} has changed since it was found; deliver the folder as a whole and land again") from None
     finally:
         os.close(directory)
     with os.fdopen(descriptor, "rb") as handle:
@@ -184,12 +184,12 @@ def opened(origin: Path, file: Delivered) -> Iterator[BinaryIO]:
         yield handle
 
 
-def _require_content(file: Delivered, found: os.stat_result) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        raise BadData(f"files: {file.shown} has changed since it was found; deliver the folder as a whole and land again")
-    if not found.st_size and not file.may_be_empty:
-        raise BadData(f"files: {file.shown} is empty (0 bytes); deliver it again, or remove it and land again")
+def _require_content(file: Delivered, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise PermanentError(f"files: {file.shown} has changed since it was found; deliver the folder as a whole and land again")
+    if not status.st_size and not file.may_be_empty:
+        raise PermanentError(f"files: {file.shown} is empty (0 bytes); deliver it again, or remove it and land again")
 
 
-def _no_permission(path: Path) -> BadData:
-    return BadData(f"files: no permission to read {printable(str(path))}; let this user read it and land again")
+def _no_permission(path: Path) -> PermanentError:
+    return PermanentError(f"files: no permission to read {printable(str(path))}; let this user read it and land again")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.reading import Wanted
 from hybridrec.reading.columns import known_columns
 from hybridrec.reading.text import lines
@@ -20,7 +20,7 @@ Row = dict[str, str | None]
 
 
 def read_json_lines(file: str, raw: BinaryIO, wanted: Wanted) -> Iterator[pa.RecordBatch]:
-    """The table's columns of every object; lists and objects as JSON, values of folders for absent keys."""
+    """Yield the table's columns of every object; lists and objects as JSON, values of folders for absent keys."""
     import pyarrow as pa
 
     schema = pa.schema([pa.field(name, pa.string()) for name in wanted.definition.column_names])
@@ -54,12 +54,12 @@ def _parse_line(file: str, number: int, line: str) -> dict[str, object]:
             return values
         fault = f"the line holds {'an array' if isinstance(values, list) else 'a single value'}"
     if line.lstrip().startswith("[") and number == 1:
-        raise BadData(f"files: {file} holds an array; expected one JSON object a line; convert it, as with: jq -c '.[]'")
-    raise BadData(f"files: {file} line {number} is no JSON object ({fault}); expected one object a line; correct it and land again")
+        raise PermanentError(f"files: {file} holds an array; expected one JSON object a line; convert it, as with: jq -c '.[]'")
+    raise PermanentError(f"files: {file} line {number} is no JSON object ({fault}); expected one object a line; correct it and land again")
 
 
 def _as_text(value: object) -> str | None:
-    """A value as text that every store can hold: half a surrogate pair becomes U+FFFD; 196.0 is 196."""
+    """Return a value as text that every store can hold: half a surrogate pair becomes U+FFFD; 196.0 is 196."""
     if value is None:
         return None
     if isinstance(value, float) and value.is_integer():

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 
 BLOCK = 1 << 20
 MAX_LINE = 1 << 26  # characters: memory stays bounded whatever is delivered
@@ -34,7 +34,7 @@ MARKS = {  # the longer one first: UTF-32's begins with UTF-16's
 
 
 def text_blocks(file: str, raw: BinaryIO) -> Iterator[str]:
-    """A text file from its start, in blocks; gzip is unpacked. BadData names the line and byte that cannot be decoded.
+    """Yield a text file from its start, in blocks; gzip is unpacked. PermanentError names the line and byte that cannot be decoded.
 
     UTF-8, or what a byte order mark says. \\r and \\r\\n become \\n.
     """
@@ -67,26 +67,32 @@ def _read(file: str, stream: BinaryIO | gzip.GzipFile, size: int) -> bytes:
     try:
         return stream.read(size)
     except (EOFError, gzip.BadGzipFile, zlib.error):
-        raise BadData(f"files: {file} is no whole gzip file; it may be cut off; deliver it again and land again") from None
+        raise PermanentError(f"files: {file} is no whole gzip file; it may be cut off; deliver it again and land again") from None
 
 
 def _require_text(file: str, head: bytes, encoding: str) -> None:
     for mark, kind in OTHERS.items():
         if head.startswith(mark):
-            raise BadData(f"files: {file} is {kind}, whatever its name says; unpack or export it, or correct its ending, and land again")
+            raise PermanentError(
+                f"files: {file} is {kind}, whatever its name says; unpack or export it, or correct its ending, and land again"
+            )
     if encoding == "utf-8" and head.count(0) > len(head) // 4:
         order = "be" if head[::2].count(0) > head[1::2].count(0) else "le"
-        raise BadData(
+        raise PermanentError(
             f"files: {file} is no text (many of its bytes are 0); if it is UTF-16 without a byte order mark, "
             f"convert it, as with: iconv -f utf-16{order} -t utf-8 {_quoted(file)}"
         )
 
 
-def _not_decodable(file: str, encoding: str, line: int, byte: int) -> BadData:
+def _not_decodable(file: str, encoding: str, line: int, byte: int) -> PermanentError:
     if encoding not in ("utf-8", "utf-8-sig"):
-        return BadData(f"files: {file} is not {encoding.upper()}, as its byte order mark says, from byte {byte} on; deliver it again")
+        return PermanentError(
+            f"files: {file} is not {encoding.upper()}, as its byte order mark says, from byte {byte} on; deliver it again"
+        )
     # what calls itself latin1 has the euro sign of Windows' code page, which iconv's latin1 would make a control character
-    return BadData(f"files: {file} is not UTF-8: line {line}, byte {byte}; convert it, as with: iconv -f cp1252 -t utf-8 {_quoted(file)}")
+    return PermanentError(
+        f"files: {file} is not UTF-8: line {line}, byte {byte}; convert it, as with: iconv -f cp1252 -t utf-8 {_quoted(file)}"
+    )
 
 
 def _quoted(file: str) -> str:
@@ -94,7 +100,7 @@ def _quoted(file: str) -> str:
 
 
 def whole_lines(file: str, blocks: Iterator[str]) -> Iterator[str]:
-    """The same text in blocks that end with a line's end; BadData for a line of more than MAX_LINE characters."""
+    """Yield the same text in blocks that end with a line's end; PermanentError for a line of more than MAX_LINE characters."""
     rest: list[str] = []
     line, size = 1, 0
     for block in blocks:
@@ -106,13 +112,15 @@ def whole_lines(file: str, blocks: Iterator[str]) -> Iterator[str]:
         rest.append(block[end:])
         size += len(block) - end
         if size > MAX_LINE:
-            raise BadData(f"files: {file} line {line} has more than {MAX_LINE} characters; write one row a line, or deliver it as Parquet")
+            raise PermanentError(
+                f"files: {file} line {line} has more than {MAX_LINE} characters; write one row a line, or deliver it as Parquet"
+            )
     if size:
         yield "".join([*rest, "\n"])
 
 
 def lines(file: str, raw: BinaryIO) -> Iterator[str]:
-    """The lines of a text file, each with its end."""
+    """Yield the lines of a text file, each with its end."""
     for block in whole_lines(file, text_blocks(file, raw)):
         for line in block[:-1].split("\n"):  # splitlines would cut at further characters
             yield f"{line}\n"

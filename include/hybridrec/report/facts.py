@@ -1,4 +1,4 @@
-"""What the report states, as data: `report.json` is these fields, `report.html` is drawn from them."""
+"""Content of the report, as data: `report.json` is these fields, `report.html` is drawn from them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hybridrec.evaluation.ablation import Ablation
 from hybridrec.evaluation.comparisons import Comparison
-from hybridrec.report.list_facts import Lists, Pool
+from hybridrec.report.list_facts import CandidateCoverage, Lists
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Check:
+class CheckLine:
     """One statement about a table, from Great Expectations or from the check of the output."""
 
     name: str
@@ -34,7 +34,7 @@ class Check:
 
 @dataclass(frozen=True)
 class OutputChecks:
-    """What was checked before the lists could go live, failed checks first.
+    """Checks before the lists could go live, failed ones first.
 
     override_reason: why a person let failed checks pass. compared_with: the version that was live.
     """
@@ -42,7 +42,7 @@ class OutputChecks:
     passed: bool
     override_reason: str
     compared_with: str
-    checks: tuple[Check, ...]
+    checks: tuple[CheckLine, ...]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class TableQuality:
     rows: int
     quarantined: dict[str, int]
     checked: bool
-    checks: tuple[Check, ...]
+    checks: tuple[CheckLine, ...]
     warnings: tuple[str, ...] = ()
 
 
@@ -79,7 +79,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a segment of users is served with, and why."""
+    """List that a segment of users is served, and the reason."""
 
     segment: str
     strategy: str
@@ -90,8 +90,8 @@ class Choice:
 class Gate:
     """Outcome of the promotion gate.
 
-    candidate: tonight's model version. champion_before: the version it was up against, empty for none.
-    serving: whose policy ranked the lists: tonight, champion, blend or popularity.
+    candidate: this run's model version. champion_before: the version that it was compared with, empty for none. serving: the policy that
+    ranked the lists: `tonight`, `champion`, `blend` or `popularity`.
     """
 
     promoted: bool
@@ -116,7 +116,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Before:
-    """What was live before this run was published, and whether this run brought anything new.
+    """Version that was live before this run was published, and whether this run changed the lists.
 
     same_lists: every published row is the same. same_inputs: all core tables are; None when the earlier run's folder is gone.
     """
@@ -143,9 +143,9 @@ class Failure:
 
 @dataclass(frozen=True)
 class Served:
-    """Quality of tonight's lists for the users who are served, beside the best single model's.
+    """Quality of this run's lists for the users who are served, beside the best single model's.
 
-    ranked_by: whose policy these lists are by: tonight, champion, blend or popularity. difference, low, high: value minus best_value.
+    ranked_by: the policy of these lists: `tonight`, `champion`, `blend` or `popularity`. difference, low, high: value minus best_value.
     users: served users by segment that the figures stand for. left_out: those of segments with too few judged users.
     """
 
@@ -203,7 +203,7 @@ class TunedModel:
 
 @dataclass(frozen=True)
 class Index:
-    """How a model searches a large catalogue on fold final, as measured on a sample of its users.
+    """Search of a model in a large catalogue on the full split, as measured on a sample of its users.
 
     used: by clusters, else exactly. exact_share, share: of the catalogue that the exact search and the clusters look at.
     recall: of the exact lists that the clusters hold, with its standard error.
@@ -270,7 +270,7 @@ class Facts:
     metrics: tuple[Metric, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     ablations: tuple[Ablation, ...] = ()
-    pool: Pool | None = None
+    pool: CandidateCoverage | None = None
     indexes: tuple[Index, ...] = ()
     lists: Lists | None = None
     ranked_users: int = 0

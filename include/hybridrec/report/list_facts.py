@@ -1,4 +1,4 @@
-"""What the report states of the candidates and the published lists, as data; a part of the facts."""
+"""Facts about the candidates and the published lists, a part of the report's data."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class PoolHits:
-    """How many of the eval fold's labels a source nominated, and how many it alone did."""
+class RetrieverHits:
+    """Number of the holdout split's labels that a retriever retrieved, and that only it retrieved."""
 
     source: str
     n_nominated: int
@@ -16,17 +16,17 @@ class PoolHits:
 
 
 @dataclass(frozen=True)
-class Pool:
-    """How well the eval fold's pool covers its labels."""
+class CandidateCoverage:
+    """Share of the holdout split's labels among its candidates."""
 
     n_labels: int
     n_hits: int
-    sources: tuple[PoolHits, ...]
+    sources: tuple[RetrieverHits, ...]
 
 
 @dataclass(frozen=True)
 class Exposure:
-    """How evenly places are spread over the catalogue.
+    """Spread of positions over the catalogue.
 
     curve: (share of the catalogue, share of the places), items with the fewest places first.
     gini: 0 when every item has the same number, near 1 when one item has all. n_for_half: items that together take half of all places.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from hybridrec.report.facts import Facts, Metric, Served
 
 PUBLISHED, HELD, NOT_PUBLISHED, FAILED = "published", "held", "not published", "failed"
-LEFT = "what was live before was left as it was"
+LEFT = "the live version was left unchanged"
 HISTORIES = {"none": "no", "light": "a light", "heavy": "a heavy"}
 RANKED_BY = {
-    "tonight": "tonight's lists",
+    "tonight": "this run's lists",
     "champion": "the champion's lists",
     "blend": "the equal-weight blend's lists",
     "popularity": "popularity's lists",
@@ -16,7 +16,7 @@ RANKED_BY = {
 
 
 def outcome(facts: Facts) -> str:
-    """What came of the night.
+    """Return the outcome of the night.
 
     One that was to publish and did not has failed, unless a person held publications; so has one that made no lists, or fails when cleared.
     """
@@ -32,12 +32,12 @@ def outcome(facts: Facts) -> str:
 
 
 def was_published(facts: Facts) -> bool:
-    """Whether the target had a version of this run that is or was live."""
+    """Return whether the target had a version of this run that is or was live."""
     return facts.version is not None and facts.version.state in ("live", "kept", "dropped")
 
 
 def headline(facts: Facts) -> str:
-    """What happened, then how good the lists are; for somebody who reads nothing else."""
+    """Return the outcome, then the quality of the lists, for readers who read only this."""
     return " ".join(filter(None, (_outcome(facts), _quality(facts))))
 
 
@@ -90,7 +90,7 @@ def served_sentence(served: Served, held_out: str) -> str:
 
 
 def _verdict(served: Served) -> str:
-    """What the interval allows to say; beside a difference of many per cent "as good as" would contradict it."""
+    """Return the statement that the interval allows; with a difference of many per cent "as good as" would contradict it."""
     if served.low > 0:
         return "beat"
     if served.high < 0:
@@ -101,18 +101,18 @@ def _verdict(served: Served) -> str:
 
 
 def per_cent(share: float, digits: int = 0) -> str:
-    """As "12 %"."""
+    """Format as "12 %"."""
     return f"{100 * share:.{digits}f} %"
 
 
 def whom(served: Served) -> str:
-    """The users that the figures stand for."""
+    """Return the users that the figures stand for."""
     n, total = sum(served.users.values()), sum(served.users.values()) + sum(served.left_out.values())
     return f"the {n:,} users served" if n == total else f"{n:,} of the {total:,} users served"
 
 
 def basis(served: Served) -> str:
-    """What the headline's figures rest on."""
+    """Return the data that the headline's figures rest on."""
     users = " and ".join(f"{n:,} with {HISTORIES[segment]} history" for segment, n in served.users.items())
     text = f"Judged on {served.n_judged:,} users with held-out items, weighed like the users served: {users}."
     if served.left_out:
@@ -120,21 +120,21 @@ def basis(served: Served) -> str:
         text += f" Too few users were judged to speak for {missing}."
     if served.popularity is not None and served.best != "popularity":
         text += f" Popularity alone reaches {served.popularity:.4f}."
-    return f"{text} {served.metric} is 1 if every list begins with just what its user turned to."
+    return f"{text} {served.metric} is 1 if every list begins with exactly the items that its user chose."
 
 
 def published_list(facts: Facts) -> str:
-    """Name of the strategy or source that most users are served with; empty before the decision."""
+    """Return the name of the strategy or retriever that most users are served with; empty before the decision."""
     if facts.lists and facts.lists.by_strategy:
         return max(sorted(facts.lists.by_strategy), key=lambda name: facts.lists.by_strategy[name] if facts.lists else 0)
     return facts.choices[0].strategy if facts.choices else ""
 
 
 def overall(facts: Facts, segment: str = "all") -> tuple[Metric, ...]:
-    """Sources and strategies over a segment's users by the metric that lists are compared by."""
+    """Return retrievers and strategies over a segment's users by the metric that lists are compared by."""
     return tuple(m for m in facts.metrics if m.segment == segment and m.metric == facts.metric and m.kind != "pool")
 
 
 def judged_users(facts: Facts) -> dict[str, int]:
-    """Users with held-out items by segment, all of them under "all"; segments without any are left out."""
+    """Return users with held-out items by segment, all of them under "all"; segments without any are left out."""
     return {m.segment: m.n_users for m in facts.metrics if m.metric == facts.metric}

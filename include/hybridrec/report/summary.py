@@ -18,7 +18,7 @@ SUMMARY = "summary.json"
 
 @dataclass(frozen=True)
 class Summary:
-    """What was true when the report was written.
+    """State at the time of the report.
 
     outcome: published, held, not published or failed. figure: what the lists gain over the best single model, empty if it was not measured;
     figure_of: in which metric and over which model. failed_in: the first failing task of a failed night.
@@ -34,16 +34,16 @@ class Summary:
 
 
 def summary_json(facts: Facts) -> str:
-    """The file's content."""
+    """Return the file's content."""
     failed_in, served = facts.failure.task if facts.failure else "", facts.served
     figure = f"{served.difference:+.4f} ({served.low:+.4f} to {served.high:+.4f})" if served else ""
     figure_of = f"{served.metric} over {served.best}" if served else ""
-    found = Summary(facts.outcome, facts.written_at, facts.headline, figure, figure_of, len(facts.warnings), failed_in)
-    return json.dumps(asdict(found), indent=1)
+    summary = Summary(facts.outcome, facts.written_at, facts.headline, figure, figure_of, len(facts.warnings), failed_in)
+    return json.dumps(asdict(summary), indent=1)
 
 
 def read_summary(run_folder: Path) -> Summary | None:
-    """Of a run's report; None without one. What another release has written has other fields: those that both know count."""
+    """Read the summary of a run's report; None without one. Fields of another release are used as far as both know them."""
     try:
         raw = json.loads(shared_files.read_text(store.committed_folder(run_folder / "report") / SUMMARY))
     except (store.NotCommitted, FileNotFoundError):

@@ -1,4 +1,4 @@
-"""What every block of users needs to get its lists; made once a run, loaded once a partition."""
+"""Input of every block of users for its lists; made once per run, loaded once per partition."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hybridrec.base.threads import in_threads
 from hybridrec.dataset.content import SimilarContent, item_vectors
-from hybridrec.reranking.popular import Ladder, ladder, popularity
+from hybridrec.reranking.popular import FallbackTiers, fallback_tiers, popularity
 from hybridrec.reranking.rule_chain import Rule, active_rules
 from hybridrec.reranking.similar import PREFERRED
 from hybridrec.retrieval.select import empty_lists
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 NEIGHBOURS = 50  # per item: enough that an available one is among them, and that a history item is among a list's
 BLOCK_ITEMS = 4_096
-CONTENT_FOR_ALL = 20_000  # items; a larger catalogue asks content only where others fall short
+CONTENT_FOR_ALL = 20_000  # items; in a larger catalogue content is used only if others give too few
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class ListInputs:
     items: pd.DataFrame
     content: Path
     neighbours: dict[str, Ints]
-    ladder: Ladder
+    fallback: FallbackTiers
     rules: tuple[Rule, ...]
 
     def context(self, users: Ints) -> RuleContext:
-        """What rules may look at for these users, which are sorted."""
-        history = user_block(self.run, "final", users).history
+        """Return the input of rules for these users, which are sorted."""
+        history = user_block(self.run, "full", users).history
         vectors, manifest = load_csr(self.content, "vectors"), self.run.manifest
-        return RuleContext(self.items, history, users, vectors, manifest.config.k, manifest.as_of, disliked(self.run, "final", users))
+        return RuleContext(self.items, history, users, vectors, manifest.config.k, manifest.as_of, disliked(self.run, "full", users))
 
 
 def write_inputs(run: Run, folder: Path) -> dict[str, Neighbours]:
@@ -59,48 +59,48 @@ def write_inputs(run: Run, folder: Path) -> dict[str, Neighbours]:
     content = SimilarContent(item_vectors(items))
     save_csr(content.vectors, folder, "vectors")
     everything = np.arange(len(items), dtype=np.int32)
-    full, found = np.zeros(len(items), dtype=bool), {}
+    full, neighbours_by_model = np.zeros(len(items), dtype=bool), {}
     for name, model in _models_with_similar(run):
         neighbours = _neighbours(model, everything, len(items), run.settings.threads)
         np.save(folder / f"neighbours.{name}.npy", neighbours.items, allow_pickle=False)
         full |= neighbours.items[:, -1] != NO_ITEM
         if name in PREFERRED:
-            found[name] = neighbours
+            neighbours_by_model[name] = neighbours
     alone = everything[~full] if len(items) > CONTENT_FOR_ALL else everything
     alone = alone[np.argsort(content.terms.group_of[alone], kind="stable")]  # a block asks once for items that say the same
-    found["content"] = _neighbours(content, alone, len(items), run.settings.threads)
-    np.save(folder / "neighbours.content.npy", found["content"].items, allow_pickle=False)
-    return found
+    neighbours_by_model["content"] = _neighbours(content, alone, len(items), run.settings.threads)
+    np.save(folder / "neighbours.content.npy", neighbours_by_model["content"].items, allow_pickle=False)
+    return neighbours_by_model
 
 
 def _neighbours(model: KnowsSimilarItems, wanted: Ints, n_items: int, threads: int) -> Neighbours:
-    """NEIGHBOURS of each wanted item, (n_items, NEIGHBOURS); padding for the others."""
-    found = empty_lists(n_items, NEIGHBOURS)
+    """Return NEIGHBOURS of each wanted item, (n_items, NEIGHBOURS); padding for the others."""
+    nearest = empty_lists(n_items, NEIGHBOURS)
 
     def fill(at: int) -> None:
         block = wanted[at : at + BLOCK_ITEMS]
-        found.items[block], found.scores[block] = model.similar(block, NEIGHBOURS)
+        nearest.items[block], nearest.scores[block] = model.similar(block, NEIGHBOURS)
 
     in_threads(fill, range(0, len(wanted), BLOCK_ITEMS), threads)
-    return found
+    return nearest
 
 
 def load_inputs(run: Run, folder: Path) -> ListInputs:
-    """The inputs that write_inputs left in the folder, on whichever machine."""
+    """Return the inputs that write_inputs left in the folder, on whichever machine."""
     shared_files.fetch_folder(folder)
     items = read_items(run)
-    counts = popularity(run.read("model_item_features", "final"), len(items))
+    counts = popularity(run.read("model_item_features", "full"), len(items))
     neighbours = {
         path.name.split(".")[1]: np.load(path, mmap_mode="r", allow_pickle=False) for path in sorted(folder.glob("neighbours.*.npy"))
     }
-    steps = ladder(counts, items["is_available"].to_numpy(dtype=bool))
+    steps = fallback_tiers(counts, items["is_available"].to_numpy(dtype=bool))
     return ListInputs(run, items, folder, neighbours, steps, tuple(active_rules(run.config)))
 
 
 def read_items(run: Run) -> pd.DataFrame:
-    """model_items by item_idx with item_age_days, as RuleContext describes it; what most have disliked is not available."""
+    """Return model_items by item_idx with item_age_days, as RuleContext describes it; items that most users disliked are not available."""
     items: pd.DataFrame = run.read("model_items").sort_by("item_idx").to_pandas()
-    features = run.read("model_item_features", "final", ["item_idx", "item_age_days"])
+    features = run.read("model_item_features", "full", ["item_idx", "item_age_days"])
     age: NDArray[np.float64] = np.full(len(items), np.nan)
     age[features["item_idx"].to_numpy()] = features["item_age_days"].to_numpy()
     since_release = (run.manifest.as_of - items["released_at"]).dt.total_seconds() / 86_400
@@ -110,7 +110,7 @@ def read_items(run: Run) -> pd.DataFrame:
 
 def _models_with_similar(run: Run) -> Iterator[tuple[str, KnowsSimilarItems]]:
     for name in run.manifest.models:
-        folder = run.dataset(f"models/{name}", "final")
+        folder = run.dataset(f"models/{name}", "full")
         if store.is_committed(folder):
             model = load_fit(name, store.committed_folder(folder))
             if isinstance(model, KnowsSimilarItems):

@@ -1,4 +1,4 @@
-"""The most popular items: a table for anonymous sessions, and the ladder that fills places no source could fill."""
+"""The most popular items: a table for anonymous sessions, and the fallback that fills entries no retriever could fill."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PUBLISHED_ITEMS = 200  # of each window: ten pages of a list of 20
-RUNGS = ("popular_recent", "popular_all_time", "catalogue")
+TIERS = ("popular_recent", "popular_all_time", "catalogue")
 SENTENCES = ("popular with everyone lately", "popular with everyone", "in the catalogue, and new to you")
 
 
@@ -26,19 +26,19 @@ class Popularity:
 
 
 @dataclass(frozen=True)
-class Ladder:
+class FallbackTiers:
     """All available items, best first.
 
-    items: int32 (n,). rungs: int8 (n,), place in RUNGS: why the item is there. scores: float64 (n,), falling from 1 to above 0.
+    items: int32 (n,). tiers: int8 (n,), index in TIERS: why the item is there. scores: float64 (n,), falling from 1 to above 0.
     """
 
     items: NDArray[np.int32]
-    rungs: NDArray[np.int8]
+    tiers: NDArray[np.int8]
     scores: NDArray[np.float64]
 
 
 def popularity(item_features: pa.Table, n_items: int) -> Popularity:
-    """Counts from model_item_features; 0 for an item without a row."""
+    """Return counts from model_item_features; 0 for an item without a row."""
     where = item_features["item_idx"].to_numpy()
     counts = np.zeros((2, n_items))
     counts[0, where] = item_features["item_n_events_30d"].to_numpy()
@@ -46,18 +46,18 @@ def popularity(item_features: pa.Table, n_items: int) -> Popularity:
     return Popularity(counts[0], counts[1])
 
 
-def ladder(counts: Popularity, available: NDArray[np.bool_]) -> Ladder:
-    """What is popular lately, then what ever was, then the rest of the catalogue; ties by item."""
+def fallback_tiers(counts: Popularity, available: NDArray[np.bool_]) -> FallbackTiers:
+    """Return recently popular items, then all-time popular ones, then the rest of the catalogue; ties by item."""
     numbers = np.arange(len(available))
-    rungs = np.select([counts.recent > 0, counts.all_time > 0], [0, 1], default=2)
-    within = np.where(rungs == 0, counts.recent, counts.all_time)
-    order = np.lexsort((numbers, -counts.all_time, -within, rungs))
+    tiers = np.select([counts.recent > 0, counts.all_time > 0], [0, 1], default=2)
+    within = np.where(tiers == 0, counts.recent, counts.all_time)
+    order = np.lexsort((numbers, -counts.all_time, -within, tiers))
     order = order[available[order]]
-    return Ladder(order.astype(np.int32), rungs[order].astype(np.int8), 1.0 - np.arange(len(order)) / max(len(order), 1))
+    return FallbackTiers(order.astype(np.int32), tiers[order].astype(np.int8), 1.0 - np.arange(len(order)) / max(len(order), 1))
 
 
 def popular_items(counts: Popularity, items: pd.DataFrame) -> pa.Table:
-    """out_popular_items: the first available items of both windows; items that are equal lately go by all time."""
+    """Return out_popular_items: the first available items of both windows; items that are equal lately go by all time."""
     import pyarrow as pa
 
     parts = []

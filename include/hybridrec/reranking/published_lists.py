@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from hybridrec.policy.policy import segments_of
 from hybridrec.policy.ranked_lists import user_blocks
-from hybridrec.reranking.fill import OWN, first_places
+from hybridrec.reranking.fill import OWN, first_entries
 from hybridrec.reranking.inputs import ListInputs, load_inputs
-from hybridrec.reranking.popular import RUNGS, SENTENCES
+from hybridrec.reranking.popular import SENTENCES, TIERS
 from hybridrec.reranking.rule_chain import apply_rules
 from hybridrec.reranking.sentences import sentences
 from hybridrec.rules import RuleContext
@@ -28,7 +28,7 @@ FALLBACK = "popularity"  # strategy of a row that is all fallback
 
 
 def list_batches(batches: Iterator[pa.RecordBatch], run: Run, folder: Path) -> Iterator[pa.RecordBatch]:
-    """out_recommendations for mapInArrow.
+    """Yield out_recommendations for mapInArrow.
 
     Batches are sorted by user: first the user's row of model_users (item_idx is null), then the rows of model_ranked.
     """
@@ -41,7 +41,7 @@ def list_batches(batches: Iterator[pa.RecordBatch], run: Run, folder: Path) -> I
 
 
 def make_lists(users: pa.Table, ranked: pa.Table, inputs: ListInputs) -> pa.Table:
-    """out_recommendations of some users, in their order.
+    """Return out_recommendations of some users, in their order.
 
     users: user_idx, user_id, sorted. ranked: their rows of model_ranked, in any order; a user may have none.
     """
@@ -50,27 +50,27 @@ def make_lists(users: pa.Table, ranked: pa.Table, inputs: ListInputs) -> pa.Tabl
     columns = {"user_idx": np.int32, "item_idx": np.int32, "score": np.float64}
     own = pd.DataFrame({name: ranked[name].to_numpy().astype(kind) for name, kind in columns.items()})
     kept = apply_rules(own, context, inputs.rules)
-    places = first_places(kept, own, inputs.ladder, context, inputs.rules)
-    return _as_rows(users, ranked, places, context, inputs)
+    entries = first_entries(kept, own, inputs.fallback, context, inputs.rules)
+    return _as_rows(users, ranked, entries, context, inputs)
 
 
-def _as_rows(users: pa.Table, ranked: pa.Table, places: pd.DataFrame, context: RuleContext, inputs: ListInputs) -> pa.Table:
+def _as_rows(users: pa.Table, ranked: pa.Table, entries: pd.DataFrame, context: RuleContext, inputs: ListInputs) -> pa.Table:
     import pyarrow as pa
 
     k = context.k
-    row = np.searchsorted(context.users, places["user_idx"].to_numpy())
+    row = np.searchsorted(context.users, entries["user_idx"].to_numpy())
     counts = np.bincount(row, minlength=len(context.users))
-    from_ladder = np.bincount(row[places["rung"].to_numpy() != OWN], minlength=len(context.users))
-    origin = _ranked_rows(ranked, places, len(inputs.items))
-    sources, reasons = _sources_and_reasons(ranked, places, origin, row, context, inputs)
-    item_ids = pa.array(inputs.items["item_id"]).take(pa.array(places["item_idx"].to_numpy()))
+    from_fallback = np.bincount(row[entries["tier"].to_numpy() != OWN], minlength=len(context.users))
+    origin = _ranked_rows(ranked, entries, len(inputs.items))
+    retrievers, reasons = _retrievers_and_reasons(ranked, entries, origin, row, context, inputs)
+    item_ids = pa.array(inputs.items["item_id"]).take(pa.array(entries["item_idx"].to_numpy()))
     columns = {
         "user_id": users["user_id"].combine_chunks(),
         "item_ids": _lists(item_ids, counts),
-        "scores": _lists(pa.array(places["score"].to_numpy(), pa.float32()), counts),
+        "scores": _lists(pa.array(entries["score"].to_numpy(), pa.float32()), counts),
         "reasons": _lists(pa.array(reasons, pa.string()), counts),
-        "sources": _lists(pa.array(sources, pa.string()), counts),
-        "reason": np.select([(from_ladder == counts), from_ladder > 0], ["fallback", "filled"], default="ranked").tolist(),
+        "sources": _lists(pa.array(retrievers, pa.string()), counts),
+        "reason": np.select([(from_fallback == counts), from_fallback > 0], ["fallback", "filled"], default="ranked").tolist(),
         "strategy": _strategies(ranked, origin, row, len(context.users)),
         "segment": segments_of(np.diff(context.seen.indptr), inputs.run.config.light_max_items).tolist(),
         "shortfall": pa.array([None if count == k else _shortfall(int(count), k) for count in counts], pa.string()),
@@ -78,30 +78,30 @@ def _as_rows(users: pa.Table, ranked: pa.Table, places: pd.DataFrame, context: R
     return table("out_recommendations").conform(pa.table(columns))
 
 
-def _ranked_rows(ranked: pa.Table, places: pd.DataFrame, n_items: int) -> NDArray[np.int64]:
-    """Row of `ranked` that each place comes from, -1 for one from the ladder."""
+def _ranked_rows(ranked: pa.Table, entries: pd.DataFrame, n_items: int) -> NDArray[np.int64]:
+    """Return the row of `ranked` that each entry comes from, -1 for one from the fallback."""
     keys = ranked["user_idx"].to_numpy().astype(np.int64) * n_items + ranked["item_idx"].to_numpy()
     order = np.argsort(keys)
-    asked = places["user_idx"].to_numpy().astype(np.int64) * n_items + places["item_idx"].to_numpy()
-    found = np.full(len(asked), -1)
-    own = places["rung"].to_numpy() == OWN
-    found[own] = order[np.searchsorted(keys, asked[own], sorter=order)]
-    return found
+    asked = entries["user_idx"].to_numpy().astype(np.int64) * n_items + entries["item_idx"].to_numpy()
+    ranked_rows = np.full(len(asked), -1)
+    own = entries["tier"].to_numpy() == OWN
+    ranked_rows[own] = order[np.searchsorted(keys, asked[own], sorter=order)]
+    return ranked_rows
 
 
-def _sources_and_reasons(
-    ranked: pa.Table, places: pd.DataFrame, origin: NDArray[np.int64], row: NDArray[np.int64], context: RuleContext, inputs: ListInputs
+def _retrievers_and_reasons(
+    ranked: pa.Table, entries: pd.DataFrame, origin: NDArray[np.int64], row: NDArray[np.int64], context: RuleContext, inputs: ListInputs
 ) -> tuple[list[str], list[str]]:
-    rungs = places["rung"].to_numpy()
+    tiers = entries["tier"].to_numpy()
     own = np.flatnonzero(origin >= 0)
-    nominated = ranked["sources"].take(origin[own]).to_pylist()
-    items = places["item_idx"].to_numpy()[own]
-    told = sentences([names[0] for names in nominated], row[own], items, context.seen, inputs.items, inputs.neighbours)
-    sources = [RUNGS[rung] if rung != OWN else "" for rung in rungs]
-    reasons = [SENTENCES[rung] if rung != OWN else "" for rung in rungs]
-    for place, names, sentence in zip(own, nominated, told, strict=True):
-        sources[place], reasons[place] = "+".join(names), sentence
-    return sources, reasons
+    retrieved = ranked["sources"].take(origin[own]).to_pylist()
+    items = entries["item_idx"].to_numpy()[own]
+    told = sentences([names[0] for names in retrieved], row[own], items, context.seen, inputs.items, inputs.neighbours)
+    retrievers = [TIERS[tier] if tier != OWN else "" for tier in tiers]
+    reasons = [SENTENCES[tier] if tier != OWN else "" for tier in tiers]
+    for index, names, sentence in zip(own, retrieved, told, strict=True):
+        retrievers[index], reasons[index] = "+".join(names), sentence
+    return retrievers, reasons
 
 
 def _strategies(ranked: pa.Table, origin: NDArray[np.int64], row: NDArray[np.int64], n_users: int) -> list[str]:

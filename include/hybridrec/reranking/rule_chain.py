@@ -10,7 +10,7 @@ import numpy as np
 
 from hybridrec.base import extensions
 from hybridrec.base.config import Config, with_options
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.rules import Kind, RuleContext
 
 if TYPE_CHECKING:
@@ -30,25 +30,25 @@ class Rule:
     run: Callable[[pd.DataFrame, RuleContext], pd.DataFrame]
 
     def __call__(self, ranked: pd.DataFrame, context: RuleContext) -> pd.DataFrame:
-        """What the rule makes of the rows; BadData when it did what its kind may not do."""
+        """Apply the rule to the rows; PermanentError if it did something that its kind may not do."""
         after = self.run(ranked, context)
         keeps_rows = self.kind in (Kind.BOOST, Kind.DIVERSIFY)
         if keeps_rows and not (len(after) == len(ranked) and np.isfinite(after["score"].to_numpy()).all()):
-            raise BadData(
+            raise PermanentError(
                 f"rule {self.name}: {len(ranked)} rows became {len(after)}; a {self.kind.name} keeps every row and gives finite scores"
             )
         if not after.index.isin(ranked.index).all():
-            raise BadData(f"rule {self.name}: {len(after)} rows are not among the {len(ranked)} given; a rule adds no rows")
+            raise PermanentError(f"rule {self.name}: {len(after)} rows are not among the {len(ranked)} given; a rule adds no rows")
         return after
 
 
 def active_rules(config: Config) -> list[Rule]:
-    """All rules that are not switched off, with the options of this night."""
-    return [_rule(name, module, config) for name, module in extensions.members("rules").items()]
+    """Return all rules that are not switched off, with the options of this night."""
+    return [_rule(name, module, config) for name, module in extensions.modules("rules").items()]
 
 
 def apply_rules(ranked: pd.DataFrame, context: RuleContext, rules: Sequence[Rule], kinds: Sequence[Kind] = tuple(Kind)) -> pd.DataFrame:
-    """The rows that are left, in their new order: by user, then score falling, then item.
+    """Return the rows that are left, in their new order: by user, then score falling, then item.
 
     ranked: user_idx, item_idx, score; any order. The order of `rules` does not matter.
     """
@@ -58,7 +58,7 @@ def apply_rules(ranked: pd.DataFrame, context: RuleContext, rules: Sequence[Rule
 
 
 def in_order(ranked: pd.DataFrame) -> pd.DataFrame:
-    """Rows sorted by user, score falling, item; numbered anew."""
+    """Return rows sorted by user, score falling, item, with new numbers."""
     users, items, scores = (ranked[name].to_numpy() for name in COLUMNS)
     same, level = users[1:] == users[:-1], scores[1:] == scores[:-1]
     falls = (scores[1:] < scores[:-1]) | (level & (items[1:] > items[:-1]))
@@ -68,7 +68,7 @@ def in_order(ranked: pd.DataFrame) -> pd.DataFrame:
 
 
 def _apply_kind(ranked: pd.DataFrame, context: RuleContext, rules: Sequence[Rule]) -> pd.DataFrame:
-    """All rules of a kind see the same rows: what is left is what all of them leave, changes of scores add up."""
+    """Return all rules of a kind see the same rows: what is left is what all of them leave, changes of scores add up."""
     results = [rule(ranked, context) for rule in rules]
     if not results or ranked.empty:
         return ranked

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 PREFERRED = ("item_knn", "content")  # what people choose together before what merely looks alike
 
 
-def similar_items(found: dict[str, Neighbours], items: pd.DataFrame, k: int) -> pa.Table:
-    """out_similar_items: each item's k nearest available ones.
+def similar_items(neighbours_by_model: dict[str, Neighbours], items: pd.DataFrame, k: int) -> pa.Table:
+    """Return out_similar_items: each item's k nearest available ones.
 
     A row is from one model only, so that its scores compare: the preferred one that fills k places, or else the one that
     fills most. An item without any neighbour has no row.
@@ -26,8 +26,8 @@ def similar_items(found: dict[str, Neighbours], items: pd.DataFrame, k: int) -> 
     import pyarrow as pa
 
     available = items["is_available"].to_numpy(dtype=bool)
-    names = [name for name in PREFERRED if name in found]
-    lists = [_available_first(found[name], available, k) for name in names]
+    names = [name for name in PREFERRED if name in neighbours_by_model]
+    lists = [_available_first(neighbours_by_model[name], available, k) for name in names]
     counts = np.array([(of_model.items != NO_ITEM).sum(axis=1) for of_model in lists])  # (n_models, n_items)
     best = counts.argmax(axis=0)  # the first of equals
     rows = np.flatnonzero(counts.max(axis=0) > 0)
@@ -46,12 +46,12 @@ def similar_items(found: dict[str, Neighbours], items: pd.DataFrame, k: int) -> 
 
 
 def _available_first(neighbours: Neighbours, available: NDArray[np.bool_], k: int) -> Neighbours:
-    """The first k available neighbours of each item, in their order; NO_ITEM pads."""
-    found = empty_lists(len(neighbours.items), min(k, neighbours.items.shape[1]))
+    """Return the first k available neighbours of each item, in their order; NO_ITEM pads."""
+    best = empty_lists(len(neighbours.items), min(k, neighbours.items.shape[1]))
     for rows in row_blocks(*neighbours.items.shape):
         items, scores = neighbours.items[rows], neighbours.scores[rows]
         usable = (items != NO_ITEM) & available[items]
         order = np.argsort(~usable, axis=1, kind="stable")[:, :k]
-        found.items[rows] = np.take_along_axis(np.where(usable, items, NO_ITEM), order, axis=1)
-        found.scores[rows] = np.take_along_axis(scores, order, axis=1)
-    return found
+        best.items[rows] = np.take_along_axis(np.where(usable, items, NO_ITEM), order, axis=1)
+        best.scores[rows] = np.take_along_axis(scores, order, axis=1)
+    return best

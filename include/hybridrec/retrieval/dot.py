@@ -35,30 +35,30 @@ class Vectors:
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        """What a search goes through; sorted once."""
+        """Input of a search; sorted once."""
         return Catalogue.of(self.items, self.scorable)
 
     def top_k(self, block: UserBlock, k: int, index: ClusterIndex | None = None) -> Neighbours:
-        """The k best unseen items, exactly or by an index; an empty list for a user without history."""
+        """Return the k best unseen items, exactly or by an index; an empty list for a user without history."""
         known = np.flatnonzero(np.diff(block.history.indptr))
         vectors, seen = self.users[block.user_idx[known]], block.history[known]
-        found = index.search(vectors, seen, k) if index else search(vectors, self.catalogue, seen, k)
-        return spread(found, known, len(block.user_idx))
+        lists = index.search(vectors, seen, k) if index else search(vectors, self.catalogue, seen, k)
+        return spread(lists, known, len(block.user_idx))
 
     def score_pairs(self, block: UserBlock, rows: Ints, items: Ints) -> Floats:
-        """Scores of pairs; NaN for a user without history and for an item that cannot be scored."""
+        """Return scores of pairs; NaN for a user without history and for an item that cannot be scored."""
         scores = score_dot(self.users[block.user_idx], self.items, rows, items)
         known = np.diff(block.history.indptr)[rows] > 0
         return np.where(known & self.scorable[items], scores, np.float32(np.nan))
 
     def save(self, folder: Path) -> None:
-        """One .npy file an array."""
+        """Write one .npy file per array."""
         for field in fields(self):
             np.save(folder / f"{field.name}.npy", getattr(self, field.name), allow_pickle=False)
 
     @classmethod
     def load(cls, folder: Path) -> Vectors:
-        """The saved vectors, mapped; the sorted ones too, if they are there."""
+        """Return the saved vectors, mapped; the sorted ones too, if they are there."""
         vectors = cls(*(mapped(folder / f"{field.name}.npy") for field in fields(cls)))
         if (folder / f"{LONGEST_FIRST}_numbers.npy").exists():  # then nothing is left to do for cached_property
             vectors.__dict__["catalogue"] = Catalogue.load(folder, LONGEST_FIRST, len(vectors.items))
@@ -66,7 +66,7 @@ class Vectors:
 
 
 def no_vectors() -> Vectors:
-    """The vectors of a model that is not fitted."""
+    """Return the vectors of a model that is not fitted."""
     return Vectors(np.zeros((0, 0), np.float32), np.zeros((0, 0), np.float32), np.zeros(0, np.bool_))
 
 
@@ -79,25 +79,25 @@ class DotProductModel(Generic[Options]):
         self.index: ClusterIndex | None = None
 
     def build_index(self, data: TrainingData) -> dict[str, float]:
-        """An approximate index for a large catalogue, if a sample of the users shows that it is good enough; what it showed."""
+        """Return an approximate index for a large catalogue, if a sample of the users shows sufficient recall; also the measurement."""
         known = np.flatnonzero(np.diff(data.matrix.indptr))
         if len(self.vectors.catalogue.numbers) < approximate.FROM_ITEMS or not len(known):
             return {}
         sample = np.sort(np.random.default_rng(data.seed).permutation(known)[: approximate.SAMPLED_USERS])
-        found = approximate.choose_index(self.vectors.users[sample], self.vectors.catalogue, data.matrix[sample], data.seed)
-        self.index, measured = found
+        chosen_index = approximate.choose_index(self.vectors.users[sample], self.vectors.catalogue, data.matrix[sample], data.seed)
+        self.index, measured = chosen_index
         return {f"index_{name}": value for name, value in measured._asdict().items()} | {"index_used": float(self.index is not None)}
 
     def top_k(self, users: UserBlock, k: int) -> Neighbours:
-        """The k unseen items of the highest product; an empty list for a user without history."""
+        """Return the k unseen items of the highest product; an empty list for a user without history."""
         return self.vectors.top_k(users, k, self.index)
 
     def score_pairs(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
-        """Products; NaN without history or for an item that the model knows nothing of."""
+        """Return products; NaN without history or for an item that the model knows nothing of."""
         return self.vectors.score_pairs(users, rows, items)
 
     def save(self, folder: Path) -> None:
-        """The two matrices, which items have a score, the sorted items, and the index if there is one."""
+        """Write the two matrices, the items with a score, the sorted items, and the index if there is one."""
         self.vectors.save(folder)
         self.vectors.catalogue.save(folder, LONGEST_FIRST)
         if self.index:
@@ -105,13 +105,13 @@ class DotProductModel(Generic[Options]):
 
     @classmethod
     def load(cls, folder: Path, config: Options) -> Self:
-        """The saved matrices and index, mapped."""
+        """Return the saved matrices and index, mapped."""
         model = cls(config)
         model.vectors = Vectors.load(folder)
         model.index = ClusterIndex.load(folder, model.vectors.catalogue)
         return model
 
 
-def known_items(matrix: csr_array) -> NDArray[np.bool_]:
-    """Whether an item has any event, bool (n_items,)."""
+def items_with_events(matrix: csr_array) -> NDArray[np.bool_]:
+    """Return whether an item has any event, bool (n_items,)."""
     return np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0

@@ -18,7 +18,7 @@ from hybridrec.types import Floats, Ints, Neighbours
 USERS_AT_ONCE, ITEMS_AT_ONCE = 512, 1024  # a tile of scores is 2 MiB, which stays in the cache
 SAMPLED_OF_LIST, MIN_SAMPLE, MAX_SAMPLE = 4, 512, 4096  # items that say where to start: so many of a list are among them
 KEPT_OF_BLOCK = 0.75  # users whose search has ended leave the block once they are a quarter: to copy the others costs as well
-NO_PLACE = np.iinfo(np.int32).max
+NO_ROW = np.iinfo(np.int32).max
 CATALOGUE_PARTS = ("numbers", "vectors", "lengths")
 
 
@@ -26,17 +26,17 @@ class Catalogue(NamedTuple):
     """The items that have a score, in the order of a search: the longest vector first, unless an index says otherwise.
 
     numbers: int32 (n,), which item a row is. vectors: float32 (n, n_factors). lengths: float64 (n,).
-    places: int32 (n_items,), the row of an item, NO_PLACE for one without a score.
+    rows: int32 (n_items,), the row of an item, NO_ROW for one without a score.
     """
 
     numbers: Ints
     vectors: Floats
     lengths: NDArray[np.float64]
-    places: Ints
+    rows: Ints
 
     @classmethod
     def of(cls, items: Floats, scorable: NDArray[np.bool_]) -> Catalogue:
-        """Sort the items; of equally long ones the lower item first."""
+        """Sort the items; the lower item first among equally long ones."""
         lengths = np.sqrt(np.einsum("ij,ij->i", items, items, dtype=np.float64))
         eligible = np.flatnonzero(scorable)
         numbers = eligible[np.argsort(-lengths[eligible], kind="stable")].astype(np.int32)
@@ -44,62 +44,61 @@ class Catalogue(NamedTuple):
 
     @classmethod
     def in_order(cls, numbers: Ints, vectors: Floats, lengths: NDArray[np.float64], n_items: int) -> Catalogue:
-        """A catalogue of items that are sorted already."""
-        places = np.full(n_items, NO_PLACE, np.int32)
-        places[numbers] = np.arange(len(numbers), dtype=np.int32)
-        return cls(numbers, vectors, lengths, places)
+        """Return a catalogue of items that are sorted already."""
+        indices = np.full(n_items, NO_ROW, np.int32)
+        indices[numbers] = np.arange(len(numbers), dtype=np.int32)
+        return cls(numbers, vectors, lengths, indices)
 
     def save(self, folder: Path, name: str) -> None:
-        """One .npy file an array, so that workers map the sorted items instead of sorting them."""
+        """Write one .npy file per array, so that workers map the sorted items instead of sorting them."""
         for part in CATALOGUE_PARTS:
             np.save(folder / f"{name}_{part}.npy", getattr(self, part), allow_pickle=False)
 
     @classmethod
     def load(cls, folder: Path, name: str, n_items: int) -> Catalogue:
-        """The saved catalogue, mapped."""
+        """Return the saved catalogue, mapped."""
         numbers, vectors, lengths = (mapped(folder / f"{name}_{part}.npy") for part in CATALOGUE_PARTS)
         return cls.in_order(numbers, vectors, lengths, n_items)
 
 
 def mapped(path: Path) -> NDArray[Any]:
-    """A saved array, mapped."""
-    found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return found
+    """Return a saved array, mapped."""
+    array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
 
 
 def top_k_dot(
     users: Floats, items: Floats, seen: csr_array, k: int, scorable: NDArray[np.bool_] | None = None, threads: int = 1
 ) -> Neighbours:
-    """The k items of the highest product for each user, exact; see `search`. items: float32 (n_items, n_factors)."""
+    """Return the k items of the highest product for each user, exact; see `search`. items: float32 (n_items, n_factors)."""
     return search(users, Catalogue.of(items, np.ones(len(items), np.bool_) if scorable is None else scorable), seen, k, threads)
 
 
 def search(users: Floats, catalogue: Catalogue, seen: csr_array, k: int, threads: int = 1) -> Neighbours:
-    """The k items of the highest product for each user, exact.
+    """Return the k items of the highest product for each user, exact.
 
     users: float32 (n_users, n_factors). seen: csr (n_users, n_items), never returned.
     threads: share the users; each holds at most some 40 MB for k = 300, whatever the catalogue.
 
-    No product exceeds the product of the lengths, so a user's search ends where the items that are left are too short
-    for the list (Teflioudi et al., "LEMP: fast retrieval of large entries in a matrix product", SIGMOD 2015): where few items
-    are popular it looks at a fraction of the catalogue, where all are equally long at the whole of it. The matrix product only narrows
-    the choice, because its last bits change with the block's shape; contenders are scored pair by pair, so a user's list does
-    not depend on who else is in the block.
+    No product exceeds the product of the lengths, so a user's search ends at items that are too short for the list (Teflioudi et al.,
+    "LEMP: fast retrieval of large entries in a matrix product", SIGMOD 2015): if few items are popular it looks at a fraction of the
+    catalogue, if all are equally long at all of it. The matrix product only narrows the choice, because its last bits change with the
+    block's shape; contenders are scored pair by pair, so a user's list does not depend on who else is in the block.
     """
-    found = empty_lists(len(users), k)
+    lists = empty_lists(len(users), k)
     if not (len(users) and len(catalogue.numbers) and k):
-        return found
-    places = seen_places(seen, catalogue)
+        return lists
+    seen_at = seen_rows(seen, catalogue)
     tiles = Tiles(catalogue, k)
 
     def fill(start: int) -> None:
         rows = slice(start, min(start + USERS_AT_ONCE, len(users)))
-        block = Block.of(np.ascontiguousarray(users[rows]), places[rows], tiles)
+        block = Block.of(np.ascontiguousarray(users[rows]), seen_at[rows], tiles)
         _look_at_the_long(block, tiles)
-        block.rank(Neighbours(found.items[rows], found.scores[rows]))
+        block.rank(Neighbours(lists.items[rows], lists.scores[rows]))
 
     in_threads(fill, range(0, len(users), USERS_AT_ONCE), threads)
-    return found
+    return lists
 
 
 def _look_at_the_long(block: Block, tiles: Tiles) -> None:
@@ -118,15 +117,15 @@ def _look_at_the_long(block: Block, tiles: Tiles) -> None:
             block.raise_thresholds(rows)
 
 
-def seen_places(seen: csr_array, catalogue: Catalogue) -> csr_array:
-    """The seen items' rows in the catalogue, rising; NO_PLACE, behind all others, for those without a score."""
-    places = csr_array((seen.data, catalogue.places[seen.indices], seen.indptr), shape=seen.shape)
-    places.sort_indices()
-    return places
+def seen_rows(seen: csr_array, catalogue: Catalogue) -> csr_array:
+    """Return the seen items' rows in the catalogue, rising; NO_ROW, behind all others, for those without a score."""
+    seen_at = csr_array((seen.data, catalogue.rows[seen.indices], seen.indptr), shape=seen.shape)
+    seen_at.sort_indices()
+    return seen_at
 
 
 class Tiles:
-    """What all blocks of a search share: the catalogue, and a sample of it that says where a user's threshold may start."""
+    """Shared input of all blocks of a search: the catalogue, and a sample of it that gives a user's first threshold."""
 
     def __init__(self, catalogue: Catalogue, k: int) -> None:
 
@@ -145,8 +144,8 @@ class Tiles:
 class Block(NamedTuple):
     """A block of users in search: of each tile that a user looks at, it keeps what lies above the user's threshold.
 
-    A sample of the items says where the threshold starts: at a score that surely more than k items exceed. Where that
-    guess was wrong, or too many scores are equal, the user's scores are looked through as a whole.
+    A sample of the items says where the threshold starts: at a score that surely more than k items exceed. If that guess was wrong, or too
+    many scores are equal, all of the user's scores are searched.
     seen: csr of places in the catalogue. ahead: those in the tiles to come. reach: float64 (n_users,), the users' lengths
     with what rounding may add to a product.
     """
@@ -160,7 +159,7 @@ class Block(NamedTuple):
 
     @classmethod
     def of(cls, users: Floats, seen: csr_array, tiles: Tiles) -> Block:
-        """Users at the start of their search."""
+        """Return users at the start of their search."""
         from hybridrec.retrieval.kernels import dense
 
         n_users, inexact = len(users), users.shape[1] * np.finfo(np.float32).eps
@@ -182,7 +181,7 @@ class Block(NamedTuple):
         return cls(users, seen, tiles, reach * (1 + 2 * inexact), kept, Seen(starts[:-1].copy(), starts[1:], columns))
 
     def look_at(self, rows: NDArray[np.intp], vectors: Floats, first: int, end: int) -> None:
-        """Some users, vectors[i] being that of rows[i], look at the places first to end of the catalogue, which only ever rise."""
+        """Compare some users, vectors[i] being that of rows[i], with the items at the rising positions first to end."""
         from hybridrec.retrieval.kernels import dense
 
         width = end - first
@@ -198,32 +197,32 @@ class Block(NamedTuple):
 
         dense.raise_thresholds(rows, self.tiles.k, self.kept)
 
-    def rank(self, found: Neighbours) -> None:
-        """The lists from what was kept."""
-        for row in self.rank_sure(found):
+    def rank(self, lists: Neighbours) -> None:
+        """Rank the kept items."""
+        for row in self.rank_sure(lists):
             whole = self._look_through(self.users[row], self.seen[[row]].indices)
-            found.items[row], found.scores[row] = whole.items[0], whole.scores[0]
+            lists.items[row], lists.scores[row] = whole.items[0], whole.scores[0]
 
-    def rank_sure(self, found: Neighbours) -> NDArray[np.intp]:
-        """The lists from what was kept; returns the users whose lists may lack one of what they have looked at, and are left empty."""
+    def rank_sure(self, lists: Neighbours) -> NDArray[np.intp]:
+        """Rank the kept items; returns the users whose lists may lack an item, and are left empty."""
         from hybridrec.retrieval.kernels import dense
 
         catalogue = self.tiles.catalogue
-        dense.rank_kept(self.users, catalogue.vectors, catalogue.numbers, self.tiles.k, self.kept, found.items, found.scores)
+        dense.rank_kept(self.users, catalogue.vectors, catalogue.numbers, self.tiles.k, self.kept, lists.items, lists.scores)
         return np.flatnonzero(self.kept.sizes == dense.UNSURE)
 
     def _look_through(self, user: Floats, seen: Ints) -> Neighbours:
         catalogue = self.tiles.catalogue
         eligible = np.ones(len(catalogue.numbers), np.bool_)
-        eligible[seen[seen != NO_PLACE]] = False
-        places = np.flatnonzero(eligible)
-        rows = np.zeros(len(places), dtype=np.intp)
-        scores = score_dot(user[None], catalogue.vectors, rows, places)
-        return rank_pairs(Pairs(rows, catalogue.numbers[places].astype(np.intp)), scores, 1, self.tiles.k)
+        eligible[seen[seen != NO_ROW]] = False
+        indices = np.flatnonzero(eligible)
+        rows = np.zeros(len(indices), dtype=np.intp)
+        scores = score_dot(user[None], catalogue.vectors, rows, indices)
+        return rank_pairs(Pairs(rows, catalogue.numbers[indices].astype(np.intp)), scores, 1, self.tiles.k)
 
 
 def score_dot(users: Floats, items: Floats, rows: NDArray[np.integer], columns: NDArray[np.integer]) -> Floats:
-    """Products of users[rows[i]] and items[columns[i]], each computed by itself."""
+    """Return products of users[rows[i]] and items[columns[i]], each computed by itself."""
     from hybridrec.retrieval.kernels import dense
 
     scores = np.empty(len(rows), dtype=np.float32)

@@ -36,37 +36,37 @@ class ItemItemModel(Generic[Options]):
         return np.bincount(self.neighbours.indices, minlength=self.neighbours.shape[1]) > 0
 
     def queries(self, users: UserBlock) -> csr_array:
-        """How much each item of the history counts, csr float32 (n, n_items)."""
+        """Return the weight of each item of the history, csr float32 (n, n_items)."""
         return pattern(users.history)
 
     def top_k(self, users: UserBlock, k: int) -> Neighbours:
-        """The k unseen items nearest to the history."""
+        """Return the k unseen items nearest to the history."""
         return top_k_sparse(self.queries(users), self.neighbours, users.history, k)
 
     def score_pairs(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
-        """Sums of nearness; 0 where nothing is shared, NaN without history or for an item without neighbours."""
+        """Return sums of nearness; 0 where nothing is shared, NaN without history or for an item without neighbours."""
         scores = score_sparse(self.queries(users), self.neighbours, rows, items)
         known = np.diff(users.history.indptr)[rows] > 0
         return np.where(known & self.reachable[items], scores, np.float32(np.nan))
 
     def similar(self, items: Ints, k: int) -> Neighbours:
-        """The k nearest other items of each given item, best first."""
+        """Return the k nearest other items of each given item, best first."""
         themselves = one_hot(items, self.neighbours.shape[0])
         return top_k_sparse(themselves, self.neighbours, themselves, k)
 
     def save(self, folder: Path) -> None:
-        """The sparse matrix of neighbours."""
+        """Write the sparse matrix of neighbours."""
         save_csr(self.neighbours, folder, "neighbours")
 
     @classmethod
     def load(cls, folder: Path, config: Options) -> Self:
-        """The saved neighbours, mapped."""
+        """Return the saved neighbours, mapped."""
         model = cls(config)
         model.neighbours = load_csr(folder, "neighbours")
         return model
 
 
 def user_weights(matrix: csr_array, damping: float) -> Floats:
-    """What a choice of each user counts: less the longer the history; 1 at the mean length, float32 (n_users,)."""
+    """Return the weight of a choice of each user: less the longer the history; 1 at the mean length, float32 (n_users,)."""
     lengths = np.diff(matrix.indptr).astype(np.float32)
     return power(lengths / lengths[lengths > 0].mean(), -damping)

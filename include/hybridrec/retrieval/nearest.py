@@ -19,9 +19,9 @@ from hybridrec.retrieval.sparse import arrays_of
 def nearest(
     left: csr_array, right: csr_array, n_kept: int, threads: int, norms: Norms | None = None, reach: Reach | None = None
 ) -> csr_array:
-    """The n_kept largest cells of each row of left @ right off the diagonal, csr float32 (n_items, n_items), sorted indices.
+    """Return the n_kept largest cells of each row of left @ right off the diagonal, csr float32 (n_items, n_items), sorted indices.
 
-    left: csr float32 (n_items, n). right: csr float32 (n, n_items). Only nearness above 0 counts; of equals the lower item.
+    left: csr float32 (n_items, n). right: csr float32 (n, n_items). Only nearness above 0 counts; the lower item wins a tie.
     A row is summed by itself and in the order of left's row, so the result does not depend on blocks or threads.
     """
     search = _Search(left, right, n_kept, norms or Norms.none(left.shape[0]), reach or Reach.itself(left.shape[1]))
@@ -29,10 +29,10 @@ def nearest(
     room = int(search.most.sum())
     columns, values, end = np.empty(room, np.int32), np.empty(room, np.float32), 0  # what is never written takes no memory
     blocks = list(uneven_blocks(search.work + 1))
-    for rows, found in zip(blocks, as_they_end(search.of, blocks, threads), strict=True):
-        sizes[rows.start + 1 : rows.stop + 1] = found.sizes
-        start, end = end, end + len(found.columns)
-        columns[start:end], values[start:end] = found.columns, found.values
+    for rows, block in zip(blocks, as_they_end(search.of, blocks, threads), strict=True):
+        sizes[rows.start + 1 : rows.stop + 1] = block.sizes
+        start, end = end, end + len(block.columns)
+        columns[start:end], values[start:end] = block.columns, block.values
     return csr_array((values[:end], columns[:end], _narrow(np.cumsum(sizes))), shape=(left.shape[0], right.shape[1]), copy=False)
 
 
@@ -46,18 +46,18 @@ class _Search:
         self.most = np.minimum(self.work, min(n_kept, right.shape[1]))
 
     def of(self, rows: slice) -> Rows:
-        """The neighbours of a block of items."""
+        """Return the neighbours of a block of items."""
         from hybridrec.retrieval.kernels.nearest import nearest_sums
 
         room = int(self.most[rows].sum())
-        found = Rows(np.zeros(rows.stop - rows.start, np.int64), np.empty(room, np.int32), np.empty(room, np.float32))
-        nearest_sums(self.left, self.right, self.norms, self.reach, rows.start, self.n_kept, self.work[rows], found)
-        size = int(found.sizes.sum())
-        return Rows(found.sizes, found.columns[:size], found.values[:size])
+        block = Rows(np.zeros(rows.stop - rows.start, np.int64), np.empty(room, np.int32), np.empty(room, np.float32))
+        nearest_sums(self.left, self.right, self.norms, self.reach, rows.start, self.n_kept, self.work[rows], block)
+        size = int(block.sizes.sum())
+        return Rows(block.sizes, block.columns[:size], block.values[:size])
 
 
 def _work(left: Sparse, right: Sparse, reach: Reach) -> Longs:
-    """Products to be added up for each row, int64 (n_rows,)."""
+    """Return products to be added up for each row, int64 (n_rows,)."""
     columns, half = np.arange(len(reach.firsts)), len(reach.weights) // 2
     firsts, ends = np.maximum(reach.firsts, columns - half), np.minimum(reach.ends, columns + half + 1)
     upto = np.concatenate([[0], np.cumsum((right.starts[ends] - right.starts[firsts])[left.columns])])
@@ -66,5 +66,5 @@ def _work(left: Sparse, right: Sparse, reach: Reach) -> Longs:
 
 
 def _narrow(indptr: Longs) -> NDArray[np.integer]:
-    """int32 where that is enough: scipy copies an index array whose type is not its partner's."""
+    """Return int32 where that is enough: scipy copies an index array whose type is not its partner's."""
     return indptr.astype(np.int32) if indptr[-1] < np.iinfo(np.int32).max else indptr

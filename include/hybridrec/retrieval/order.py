@@ -10,28 +10,28 @@ from hybridrec.types import Floats, Neighbours
 
 
 def first_unseen(scores: Floats, seen: csr_array, k: int) -> Neighbours:
-    """The k best items that each row of `seen` does not hold.
+    """Return the k best items that each row of `seen` does not hold.
 
     scores: float32 (n_items,), NaN for items that are never returned.
     """
     order = np.lexsort((np.arange(len(scores)), -scores))  # NaN sorts last
     order = order[: np.count_nonzero(~np.isnan(scores))]
     longest = int(np.diff(seen.indptr).max(initial=0))
-    order = order[: k + longest]  # nobody needs to look further
-    place = np.full(len(scores), len(order))
-    place[order] = np.arange(len(order))
-    found = empty_lists(seen.shape[0], k)
+    order = order[: k + longest]  # no user needs to search further
+    position = np.full(len(scores), len(order))
+    position[order] = np.arange(len(order))
+    lists = empty_lists(seen.shape[0], k)
     for rows in row_blocks(seen.shape[0], len(order)):
-        free = _unseen(place, seen[rows], len(order))
+        free = _unseen(position, seen[rows], len(order))
         nth = free.cumsum(axis=1)
         chosen, column = np.nonzero(free & (nth <= k))
         slot = nth[chosen, column] - 1
-        found.items[rows.start + chosen, slot] = order[column]
-        found.scores[rows.start + chosen, slot] = scores[order[column]]
-    return found
+        lists.items[rows.start + chosen, slot] = order[column]
+        lists.scores[rows.start + chosen, slot] = scores[order[column]]
+    return lists
 
 
-def _unseen(place: np.ndarray, seen: csr_array, depth: int) -> np.ndarray:
+def _unseen(position: np.ndarray, seen: csr_array, depth: int) -> np.ndarray:
     free = np.ones((seen.shape[0], depth + 1), dtype=bool)  # the last column takes what lies beyond the depth
-    free[row_numbers(seen), place[seen.indices]] = False
+    free[row_numbers(seen), position[seen.indices]] = False
     return free[:, :depth]

@@ -15,7 +15,7 @@ from hybridrec.types import Floats, Ints, Neighbours, UserBlock
 
 
 class Fades(Protocol):
-    """What a profile has to know of a model's options."""
+    """A profile's view of a model's options."""
 
     @property
     def half_after(self) -> float:
@@ -38,23 +38,23 @@ class ProfileModel(Generic[Options]):
         return {"terms": float(vectors.shape[1]), "items_with_content": float(np.count_nonzero(np.diff(vectors.indptr)))}
 
     def top_k(self, users: UserBlock, k: int) -> Neighbours:
-        """The k unseen items of the highest cosine with the profile; an item that shares nothing is not returned."""
+        """Return the k unseen items of the highest cosine with the profile; an item that shares nothing is not returned."""
         return self.terms.top_k(self._profiles(users), users.history, k)
 
     def score_pairs(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
-        """Cosines; NaN without a described item in the history or for an item that is not described."""
+        """Return cosines; NaN without a described item in the history or for an item that is not described."""
         profiles = self._profiles(users)
         scores = self.terms.score_pairs(profiles, rows, items)
         known = (np.diff(profiles.indptr)[rows] > 0) & (np.diff(self.terms.distinct.indptr)[self.terms.group_of[items]] > 0)
         return np.where(known, scores, np.float32(np.nan))
 
     def save(self, folder: Path) -> None:
-        """The items' terms."""
+        """Write the items' terms."""
         self.terms.save(folder, "terms")
 
     @classmethod
     def load(cls, folder: Path, config: Options) -> Self:
-        """The saved terms, mapped."""
+        """Return the saved terms, mapped."""
         model = cls(config)
         model.terms = Terms.load(folder, "terms")
         return model

@@ -1,4 +1,4 @@
-"""How recent the items of a history are, by their order alone: it holds where days are too coarse or mean nothing."""
+"""Measure how recent the items of a history are by their order alone: it works if days are too coarse or have no meaning."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hybridrec.types import UserBlock
 
 
 def newer_items(users: UserBlock) -> NDArray[np.int64]:
-    """How many items of the same history are newer, for each stored pair of `users.history`; equal days count as equal."""
+    """Count the newer items of the same history for each stored pair of `users.history`; equal days count as equal."""
     order, rows, starts = _newest_first(users)
     first = np.maximum.accumulate(np.where(starts, np.arange(len(rows)), 0))
     newer = np.empty(len(rows), dtype=np.int64)
@@ -21,7 +21,7 @@ def newer_items(users: UserBlock) -> NDArray[np.int64]:
 
 
 def newer_visits(users: UserBlock) -> NDArray[np.int64]:
-    """How many different newer days the same history has, for each stored pair of `users.history`."""
+    """Count the newer days of the same history for each stored pair of `users.history`."""
     order, rows, starts = _newest_first(users)
     visit = np.cumsum(starts)
     newer = np.empty(len(rows), dtype=np.int64)

@@ -23,14 +23,14 @@ class Pairs(NamedTuple):
 
 
 def row_blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
-    """Slices over all rows whose blocks hold at most BLOCK_CELLS cells, or one row."""
+    """Yield slices over all rows whose blocks hold at most BLOCK_CELLS cells, or one row."""
     step = max(1, BLOCK_CELLS // max(1, n_columns))
     for start in range(0, n_rows, step):
         yield slice(start, min(start + step, n_rows))
 
 
 def uneven_blocks(cells: NDArray[np.integer]) -> Iterator[slice]:
-    """Slices over all rows whose blocks hold at most BLOCK_CELLS cells and one row; cells: of each row."""
+    """Yield slices over all rows whose blocks hold at most BLOCK_CELLS cells and one row; cells: of each row."""
     block = np.cumsum(cells) // BLOCK_CELLS
     starts = np.flatnonzero(np.diff(block, prepend=-1))
     for start, stop in zip(starts, np.append(starts[1:], len(block)), strict=True):
@@ -38,7 +38,7 @@ def uneven_blocks(cells: NDArray[np.integer]) -> Iterator[slice]:
 
 
 def row_numbers(matrix: csr_array) -> NDArray[np.intp]:
-    """The row of each stored entry."""
+    """Return the row of each stored entry."""
     return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
 
 
@@ -48,7 +48,7 @@ def leave_out(scores: Floats, seen: csr_array) -> None:
 
 
 def contenders(scores: Floats, k: int, slack: Floats | float = 0.0) -> Pairs:
-    """The eligible cells that are among the k best of their row or lie at most `slack` below the k-th.
+    """Return the eligible cells that are among the k best of their row or lie at most `slack` below the k-th.
 
     scores: (n_rows, n_items), no NaN. slack: one number or (n_rows,).
     """
@@ -61,25 +61,25 @@ def contenders(scores: Floats, k: int, slack: Floats | float = 0.0) -> Pairs:
 
 
 def rank_pairs(pairs: Pairs, scores: Floats, n_rows: int, k: int) -> Neighbours:
-    """Lists of length k from scored cells: score falling, ties by item; shorter lists are padded."""
+    """Return lists of length k from scored cells: score falling, ties by item; shorter lists are padded."""
     order = np.lexsort((pairs.items, -scores, pairs.rows))
     rows = pairs.rows[order]
-    place = np.arange(len(rows)) - np.searchsorted(rows, rows)  # 0 is the row's best
-    kept = place < k
-    found = empty_lists(n_rows, k)
-    found.items[rows[kept], place[kept]] = pairs.items[order][kept]
-    found.scores[rows[kept], place[kept]] = scores[order][kept]
-    return found
+    position = np.arange(len(rows)) - np.searchsorted(rows, rows)  # 0 is the row's best
+    kept = position < k
+    lists = empty_lists(n_rows, k)
+    lists.items[rows[kept], position[kept]] = pairs.items[order][kept]
+    lists.scores[rows[kept], position[kept]] = scores[order][kept]
+    return lists
 
 
 def empty_lists(n_rows: int, k: int) -> Neighbours:
-    """Lists that hold nothing yet."""
+    """Return lists that hold nothing yet."""
     items: Ints = np.full((n_rows, k), NO_ITEM, dtype=np.int32)
     return Neighbours(items, np.full((n_rows, k), NOT_ELIGIBLE, dtype=np.float32))
 
 
-def spread(found: Neighbours, rows: NDArray[np.intp], n_rows: int) -> Neighbours:
-    """Lists of some rows put into their place among all rows; the others are empty."""
-    whole = empty_lists(n_rows, found.items.shape[1])
-    whole.items[rows], whole.scores[rows] = found.items, found.scores
+def spread(lists: Neighbours, rows: NDArray[np.intp], n_rows: int) -> Neighbours:
+    """Return lists of some rows put into their place among all rows; the others are empty."""
+    whole = empty_lists(n_rows, lists.items.shape[1])
+    whole.items[rows], whole.scores[rows] = lists.items, lists.scores
     return whole

@@ -18,20 +18,20 @@ PARTS = ("data", "indices", "indptr", "shape")
 
 
 def top_k_sparse(left: csr_array, right: csr_array, seen: csr_array, k: int) -> Neighbours:
-    """The k items of the highest product for each row of `left`, exact; an item that shares nothing is not returned.
+    """Return the k items of the highest product for each row of `left`, exact; an item that shares nothing is not returned.
 
     left: csr float32 (n_users, n). right: csr float32 (n, n_items). seen: csr (n_users, n_items), never returned.
     Each row is summed by itself and in the order of left's row, so a list does not depend on who else is in the block.
     """
     from hybridrec.retrieval.kernels import sums
 
-    found = empty_lists(left.shape[0], k)
-    sums.best_sums(arrays_of(left), arrays_of(right), arrays_of(seen), right.shape[1], found.items, found.scores)
-    return found
+    lists = empty_lists(left.shape[0], k)
+    sums.best_sums(arrays_of(left), arrays_of(right), arrays_of(seen), right.shape[1], lists.items, lists.scores)
+    return lists
 
 
 def score_sparse(left: csr_array, right: csr_array, rows: NDArray[np.integer], columns: NDArray[np.integer]) -> Floats:
-    """Products of row rows[i] of `left` and column columns[i] of `right`; 0 where they share nothing."""
+    """Return products of row rows[i] of `left` and column columns[i] of `right`; 0 where they share nothing."""
     from hybridrec.retrieval.kernels import sums
 
     def fill(starts: NDArray[np.int64], of_row: NDArray[np.int64], scores: Floats) -> None:
@@ -41,7 +41,7 @@ def score_sparse(left: csr_array, right: csr_array, rows: NDArray[np.integer], c
 
 
 def score_rows(left: csr_array, right: csr_array, rows: NDArray[np.integer], others: NDArray[np.integer]) -> Floats:
-    """Products of row rows[i] of `left` and row others[i] of `right`, as score_sparse of the transpose; both have sorted indices."""
+    """Return products of row rows[i] of `left` and row others[i] of `right`, as score_sparse of the transpose; both have sorted indices."""
     from hybridrec.retrieval.kernels import sums
 
     def fill(starts: NDArray[np.int64], of_row: NDArray[np.int64], scores: Floats) -> None:
@@ -56,7 +56,7 @@ def _by_row(
     rows: NDArray[np.integer],
     columns: NDArray[np.integer],
 ) -> Floats:
-    """Scores of pairs from a function that wants them row by row: starts of the rows, columns, and where the scores go."""
+    """Return scores of pairs from a function that takes them row by row: starts of the rows, columns, and the array for the scores."""
     order = np.argsort(rows, kind="stable")
     by_row = np.empty(len(rows), dtype=np.float32)
     fill(np.searchsorted(rows[order], np.arange(n_rows + 1)), columns[order].astype(np.int64), by_row)
@@ -66,7 +66,7 @@ def _by_row(
 
 
 def arrays_of(matrix: csr_array) -> Sparse:
-    """The matrix for kernels, its arrays of one type each, since they are compiled for every type anew."""
+    """Return the matrix for kernels, its arrays of one type each, because they are compiled again for every type."""
     return Sparse(
         matrix.indptr.astype(np.int64),
         matrix.indices.astype(np.int32, copy=False),
@@ -75,58 +75,58 @@ def arrays_of(matrix: csr_array) -> Sparse:
 
 
 def one_hot(columns: Ints, n_columns: int) -> csr_array:
-    """A matrix with a single 1 in each row."""
+    """Return a matrix with a single 1 in each row."""
     ends = np.arange(len(columns) + 1, dtype=np.int32)
     return csr_array((np.ones(len(columns), np.float32), columns, ends), shape=(len(columns), n_columns))
 
 
 def unit_rows(matrix: csr_array) -> csr_array:
-    """The rows scaled to length 1; a row of zeros stays."""
+    """Return the rows scaled to length 1; a row of zeros stays."""
     norms = np.sqrt(matrix.power(2).sum(axis=1))
     scale = np.repeat(1 / np.where(norms > 0, norms, 1), np.diff(matrix.indptr))
     return csr_array(((matrix.data * scale).astype(np.float32), matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def as_csr(matrix: Any) -> csr_array:
-    """Any sparse or dense matrix as csr float32 with sorted indices."""
-    found: csr_array = csr_array(matrix, dtype=np.float32)
-    found.sort_indices()
-    return found
+    """Return any sparse or dense matrix as csr float32 with sorted indices."""
+    csr: csr_array = csr_array(matrix, dtype=np.float32)
+    csr.sort_indices()
+    return csr
 
 
 def pattern(matrix: csr_array) -> csr_array:
-    """The same stored cells, each holding 1."""
+    """Return the same stored cells, each holding 1."""
     return csr_array((np.ones(matrix.nnz, np.float32), matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def scaled(matrix: csr_array, by_row: Floats, by_column: Floats) -> csr_array:
-    """The matrix with each cell times its row's and its column's factor."""
+    """Return the matrix with each cell times its row's and its column's factor."""
     values = matrix.data * by_row[row_numbers(matrix)] * by_column[matrix.indices]
     return csr_array((values.astype(np.float32), matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def column_sums(matrix: csr_array) -> Floats:
-    """Sum of each column, float32."""
+    """Return the sum of each column, float32."""
     return np.bincount(matrix.indices, weights=matrix.data, minlength=matrix.shape[1]).astype(np.float32)
 
 
 def row_sums(matrix: csr_array) -> Floats:
-    """Sum of each row, float32."""
+    """Return the sum of each row, float32."""
     return np.bincount(row_numbers(matrix), weights=matrix.data, minlength=matrix.shape[0]).astype(np.float32)
 
 
 def power(values: Floats, exponent: float) -> Floats:
-    """Powers of numbers of 0 or more, where 0 stays 0 also for a negative exponent."""
+    """Return powers of numbers of 0 or more, where 0 stays 0 also for a negative exponent."""
     return np.where(values > 0, np.maximum(values, np.finfo(np.float32).tiny) ** np.float32(exponent), 0).astype(np.float32)
 
 
 def empty_csr() -> csr_array:
-    """The matrix of a model that is not fitted."""
+    """Return the matrix of a model that is not fitted."""
     return without_columns(0)
 
 
 def without_columns(n_rows: int) -> csr_array:
-    """A matrix of no columns."""
+    """Return a matrix of no columns."""
     return as_csr(np.zeros((n_rows, 0), dtype=np.float32))
 
 
@@ -137,18 +137,18 @@ def save_csr(matrix: csr_array, folder: Path, name: str) -> None:
 
 
 def load_csr(folder: Path, name: str) -> csr_array:
-    """A saved sparse matrix; its arrays are mapped."""
+    """Return a saved sparse matrix; its arrays are mapped."""
     arrays = {part: np.load(folder / f"{name}.{part}.npy", mmap_mode="r", allow_pickle=False) for part in PARTS}
     n_rows, n_columns = (int(size) for size in arrays.pop("shape"))
     return csr_array((arrays["data"], arrays["indices"], arrays["indptr"]), shape=(n_rows, n_columns), copy=False)
 
 
 def in_history(seen: csr_array, rows: NDArray[np.integer], items: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Whether each pair (row of `seen`, item) is stored in it; the arrays may have any, equal shape."""
+    """Return whether each pair (row of `seen`, item) is stored in it; the arrays may have any, equal shape."""
     n_items = np.int64(seen.shape[1])
     stored = np.repeat(np.arange(seen.shape[0], dtype=np.int64), np.diff(seen.indptr)) * n_items + seen.indices
     if not len(stored):
         return np.zeros(items.shape, dtype=bool)
     asked = rows * n_items + items
-    place = np.searchsorted(stored, asked)  # stored is sorted: rows rise, indices rise within a row
-    return np.asarray(stored[np.minimum(place, len(stored) - 1)] == asked)
+    index = np.searchsorted(stored, asked)  # stored is sorted: rows rise, indices rise within a row
+    return np.asarray(stored[np.minimum(index, len(stored) - 1)] == asked)

@@ -28,7 +28,7 @@ class Directions(NamedTuple):
 
 
 def main_directions(matrix: csr_array, n_directions: int, seed: int) -> Directions:
-    """The strongest directions of a csr float32 (n_rows, n_columns), fewer of a small one; equal seeds give equal bytes."""
+    """Return the strongest directions of a csr float32 (n_rows, n_columns), fewer of a small one; equal seeds give equal bytes."""
     n_kept = min(n_directions, max(1, min(matrix.shape) // MAX_SHARE))
     exact = matrix.astype(np.float64)
     basis = np.random.default_rng(seed).standard_normal((matrix.shape[1], n_kept + SPARE))
@@ -42,7 +42,7 @@ def main_directions(matrix: csr_array, n_directions: int, seed: int) -> Directio
 
 
 def _orthonormal(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A basis of the space of some columns, by way of their products: ten times as quick as QR."""
+    """Return a basis of the space of some columns, by way of their products: ten times as quick as QR."""
     squares, axes = np.linalg.eigh(vectors.T @ vectors)
     there = squares > NOTHING * squares[-1]
     basis: NDArray[np.float64] = vectors @ (axes[:, there] / np.sqrt(squares[there]))

@@ -24,7 +24,7 @@ FROM_GROUPS = 50_000  # of fewer it costs as much to find out which terms can be
 
 
 class Terms:
-    """What items say.
+    """Terms of the items.
 
     distinct: csr float32 (n_groups, n_terms), a vector of each group, sorted indices. by_term: its transpose.
     """
@@ -34,7 +34,7 @@ class Terms:
 
     @classmethod
     def of(cls, vectors: csr_array) -> Terms:
-        """vectors: csr float32 (n_items, n_terms), sorted indices."""
+        """Return vectors: csr float32 (n_items, n_terms), sorted indices."""
         groups = equal_rows(vectors)
         distinct = vectors[groups.members[groups.starts[:-1]]]
         return cls(groups, distinct, distinct.T.tocsr())
@@ -42,13 +42,13 @@ class Terms:
     @cached_property
     def group_of(self) -> Ints:
         """The group of each item, int32 (n_items,)."""
-        found: Ints = np.empty(len(self.groups.members), np.int32)
-        found[self.groups.members] = np.repeat(np.arange(self.distinct.shape[0], dtype=np.int32), np.diff(self.groups.starts))
-        return found
+        groups: Ints = np.empty(len(self.groups.members), np.int32)
+        groups[self.groups.members] = np.repeat(np.arange(self.distinct.shape[0], dtype=np.int32), np.diff(self.groups.starts))
+        return groups
 
     @cached_property
     def bounds(self) -> Bounds | None:
-        """How much a term can add; None if a value is below 0, for then nothing can be left out."""
+        """Largest contribution of a term; None if a value is below 0, because then no term can be left out."""
         if self.distinct.data.min(initial=0) < 0:
             return None
         largest: Floats = np.zeros(self.by_term.shape[0], np.float32)
@@ -57,17 +57,17 @@ class Terms:
         return Bounds(largest, float(np.sqrt(squares.max())))
 
     def top_k(self, left: csr_array, seen: csr_array, k: int) -> Neighbours:
-        """As top_k_sparse of left and the transposed vectors, to the bit. left: csr float32 (n, n_terms), sorted indices."""
+        """Return top_k_sparse of left and the transposed vectors, to the bit. left: csr float32 (n, n_terms), sorted indices."""
         return self._members(self._best_groups(left, k + np.diff(seen.indptr)), seen, k)  # whom one has seen may be the first of a group
 
     def similar(self, items: Ints, k: int) -> Neighbours:
-        """The k most alike other items of each given item."""
-        numbers, places = np.unique(self.group_of[items], return_inverse=True)  # who says the same has the same neighbours
-        found = self._best_groups(self.distinct[numbers], np.full(len(numbers), k + 1))
-        return self._members(Neighbours(found.items[places], found.scores[places]), one_hot(items, len(self.group_of)), k)
+        """Return the k most alike other items of each given item."""
+        numbers, indices = np.unique(self.group_of[items], return_inverse=True)  # who says the same has the same neighbours
+        best = self._best_groups(self.distinct[numbers], np.full(len(numbers), k + 1))
+        return self._members(Neighbours(best.items[indices], best.scores[indices]), one_hot(items, len(self.group_of)), k)
 
     def score_pairs(self, left: csr_array, rows: Ints, items: Ints) -> Floats:
-        """Products of rows of `left` and of items' vectors."""
+        """Return products of rows of `left` and of items' vectors."""
         return score_rows(left, self.distinct, rows, self.group_of[items])
 
     def save(self, folder: Path, name: str) -> None:
@@ -79,29 +79,29 @@ class Terms:
 
     @classmethod
     def load(cls, folder: Path, name: str) -> Terms:
-        """What was saved, mapped."""
+        """Map the saved files."""
         groups = Groups(*(np.load(folder / f"{name}_{part}.npy", mmap_mode="r", allow_pickle=False) for part in GROUPS))
         return cls(groups, load_csr(folder, name), load_csr(folder, f"{name}_by_term"))
 
     def _best_groups(self, left: csr_array, wanted: NDArray[np.integer]) -> Neighbours:
-        """The wanted[i] best groups of row i."""
+        """Return the wanted[i] best groups of row i."""
         from hybridrec.retrieval.kernels import sums
 
         widest = int(wanted.max(initial=0))
         if self.distinct.shape[0] < FROM_GROUPS or self.bounds is None or left.data.min(initial=0) < 0:
             return top_k_sparse(left, self.by_term, _nothing((left.shape[0], self.distinct.shape[0])), widest)
-        found = empty_lists(left.shape[0], widest)
+        best = empty_lists(left.shape[0], widest)
         rows, by_term, distinct = arrays_of(left), arrays_of(self.by_term), arrays_of(self.distinct)
-        sums.best_by_terms(rows, by_term, distinct, self.bounds, wanted.astype(np.int64), found.items, found.scores)
-        return found
+        sums.best_by_terms(rows, by_term, distinct, self.bounds, wanted.astype(np.int64), best.items, best.scores)
+        return best
 
     def _members(self, best: Neighbours, seen: csr_array, k: int) -> Neighbours:
-        """The lists of items from those of groups."""
+        """Return the lists of items from those of groups."""
         from hybridrec.retrieval.kernels import sums
 
-        found = empty_lists(len(best.items), k)
-        sums.members_of(self.groups, best.items, best.scores, arrays_of(seen), found.items, found.scores)
-        return found
+        lists = empty_lists(len(best.items), k)
+        sums.members_of(self.groups, best.items, best.scores, arrays_of(seen), lists.items, lists.scores)
+        return lists
 
 
 def _nothing(shape: tuple[int, int]) -> csr_array:
@@ -109,12 +109,12 @@ def _nothing(shape: tuple[int, int]) -> csr_array:
 
 
 def no_terms() -> Terms:
-    """The terms of a model that is not fitted."""
+    """Return the terms of a model that is not fitted."""
     return Terms(Groups(np.zeros(1, np.int64), np.zeros(0, np.int32)), empty_csr(), empty_csr())
 
 
 def equal_rows(matrix: csr_array) -> Groups:
-    """Rows that store the same cells; a collision of the hash may only leave equal rows in two groups."""
+    """Return rows that store the same cells; a collision of the hash may only leave equal rows in two groups."""
     keys = _hashes(matrix)
     order = np.argsort(keys, kind="stable")  # rising within equal keys
     new = np.ones(len(order), np.bool_)
@@ -128,22 +128,22 @@ def equal_rows(matrix: csr_array) -> Groups:
 
 
 def _hashes(matrix: csr_array) -> NDArray[np.uint64]:
-    """A number of each row that is the same for equal rows."""
+    """Return a number of each row that is the same for equal rows."""
     of_terms = np.random.default_rng(0).integers(1, 2**63, matrix.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     cells = (matrix.data.view(np.uint32).astype(np.uint64) + np.uint64(1)) * of_terms[matrix.indices]
-    upto = np.concatenate([np.zeros(1, np.uint64), np.cumsum(cells, dtype=np.uint64)])  # beyond 2**64 it starts anew
-    found: NDArray[np.uint64] = upto[matrix.indptr[1:]] - upto[matrix.indptr[:-1]]
-    return found
+    upto = np.concatenate([np.zeros(1, np.uint64), np.cumsum(cells, dtype=np.uint64)])  # beyond 2**64 it starts again
+    hashes: NDArray[np.uint64] = upto[matrix.indptr[1:]] - upto[matrix.indptr[:-1]]
+    return hashes
 
 
 def _are_equal(matrix: csr_array, rows: NDArray[np.intp], others: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Whether row rows[i] and row others[i] store the same cells."""
+    """Return whether row rows[i] and row others[i] store the same cells."""
     sizes = np.diff(matrix.indptr)
-    found: NDArray[np.bool_] = sizes[rows] == sizes[others]
-    pairs = np.flatnonzero(found)
+    is_equal: NDArray[np.bool_] = sizes[rows] == sizes[others]
+    pairs = np.flatnonzero(is_equal)
     pair = np.repeat(pairs, sizes[rows[pairs]])
     within = np.arange(len(pair)) - np.searchsorted(pair, pair)
     cells, of_others = matrix.indptr[rows[pair]] + within, matrix.indptr[others[pair]] + within
     differ = (matrix.indices[cells] != matrix.indices[of_others]) | (matrix.data[cells] != matrix.data[of_others])
-    found[pair[differ]] = False
-    return found
+    is_equal[pair[differ]] = False
+    return is_equal

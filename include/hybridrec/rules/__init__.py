@@ -1,6 +1,6 @@
 """Business rules: one file each, applied to every user's ranked list before it is published.
 
-A member has `DOC` (one line), `KIND`, optionally a frozen `Config`, and
+An extension has `DOC` (one line), `KIND`, optionally a frozen `Config`, and
 
     def apply(ranked: pd.DataFrame, context: RuleContext, config: Config) -> pd.DataFrame
 
@@ -38,7 +38,7 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True)
 class RuleContext:
-    """What rules may look at.
+    """Input of the rules.
 
     items: model_items, row number = item_idx, with item_age_days added: days at as_of since the item came into being, or since
     its first event where that is not known; NaN when neither is. is_available is false also for what most who had it disliked.

@@ -16,14 +16,18 @@ KIND = Kind.BOOST
 
 @dataclass(frozen=True)
 class Config:
-    """days: age at which the boost has faded out. strength: standard deviations of the user's scores added at age 0."""
+    """Options.
+
+    days: age at which the boost has faded out.
+    strength: standard deviations of the user's scores that are added at age 0.
+    """
 
     days: float = 30.0
     strength: float = 0.5
 
 
 def apply(ranked: pd.DataFrame, context: RuleContext, config: Config) -> pd.DataFrame:
-    """The same rows; the boost is in units of each user's spread, so it means the same for any model's scores."""
+    """Return the same rows; the boost is in units of each user's spread, so it means the same for any model's scores."""
     age = context.items["item_age_days"].to_numpy(dtype=np.float64)[ranked["item_idx"].to_numpy()]
     newness = np.clip(1.0 - np.maximum(age, 0.0) / config.days, 0.0, 1.0)
     boost = config.strength * np.nan_to_num(newness)
@@ -31,7 +35,7 @@ def apply(ranked: pd.DataFrame, context: RuleContext, config: Config) -> pd.Data
 
 
 def _deviation(ranked: pd.DataFrame) -> np.ndarray:
-    """Standard deviation of each row's user's scores, 0 for a single row."""
+    """Return standard deviation of each row's user's scores, 0 for a single row."""
     scores, starts = ranked["score"].to_numpy(dtype=np.float64), starts_of(ranked["user_idx"].to_numpy())
     if len(starts) == 1:
         return np.zeros(0)

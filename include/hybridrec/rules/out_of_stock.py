@@ -12,6 +12,6 @@ KIND = Kind.FILTER
 
 
 def apply(ranked: pd.DataFrame, context: RuleContext) -> pd.DataFrame:
-    """The rows whose item is available."""
+    """Return the rows whose item is available."""
     available = context.items["is_available"].to_numpy(dtype=bool)
     return ranked.take(np.flatnonzero(available[ranked["item_idx"].to_numpy()]))

@@ -13,7 +13,7 @@ KIND = Kind.FILTER
 
 
 def apply(ranked: pd.DataFrame, context: RuleContext) -> pd.DataFrame:
-    """The rows whose pair is neither in the history nor disliked."""
+    """Return the rows whose pair is neither in the history nor disliked."""
     rows = np.searchsorted(context.users, ranked["user_idx"].to_numpy())
     items = ranked["item_idx"].to_numpy()
     had = in_history(context.seen, rows, items)

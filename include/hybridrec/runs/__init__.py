@@ -1,1 +1,1 @@
-"""Describe a run: its manifest, its folds, its tables."""
+"""Describe a run: its manifest, its splits, its tables."""

@@ -1,4 +1,4 @@
-"""A night: its manifest, its folds and its tables.
+"""A night: its manifest, its splits and its tables.
 
 `runs/<run_id>/run.json` holds whatever could differ between two attempts at the same night: as_of, the effective
 options, the seed, the code version, the exact input files. Every job of the night reads it, so a rerun of any of
@@ -14,10 +14,10 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from hybridrec.base.config import Config, Options
-from hybridrec.base.errors import BadData
+from hybridrec.base.config import Config, Options, stored_config
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.storage import shared_files, store
 from hybridrec.tables import Table, table
@@ -26,20 +26,21 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
-FoldName = Literal["rank", "eval", "final"]
-FOLDS: tuple[FoldName, ...] = ("rank", "eval", "final")
+SplitName = Literal["ranker", "holdout", "full"]
+SPLITS: tuple[SplitName, ...] = ("ranker", "holdout", "full")
+FORMER_SPLITS = {"ranker": "rank", "holdout": "eval", "full": "final"}  # as runs, flags and seeds knew them before decision 65
 MANIFEST = "run.json"
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
 @dataclass(frozen=True)
-class Fold:
-    """Base models see events before `cut`; labels are events from `cut` to `label_end` (none for fold final).
+class Split:
+    """Base models see events before `cut`; labels are events from `cut` to `label_end` (none for the full split).
 
-    With a split other than by time every cut and label_end is as_of, and what is held out is in hybridrec.splitting.splits.
+    With a split other than by time every cut and label_end is as_of, and what is held out is in hybridrec.splitting.stages.
     """
 
-    name: FoldName
+    name: SplitName
     cut: datetime
     label_end: datetime | None
 
@@ -73,9 +74,10 @@ class Tuned:
 
 @dataclass(frozen=True)
 class RunManifest:
-    """All that a run has resolved; see the module.
+    """Resolved values of a run; see the module.
 
     tuned: those of config's model options that a search has found. backfill: the run stands for a day of the past.
+    kept_by: names the folders of the splits: split=ranker, or fold=rank in a run that was opened before decision 65.
     """
 
     run_id: str
@@ -84,11 +86,12 @@ class RunManifest:
     models: tuple[str, ...]
     publish: bool
     code_version: str
-    folds: dict[str, Fold]
+    splits: dict[str, Split]
     inputs: dict[str, Input]
     config: Config
     tuned: dict[str, Tuned] = field(default_factory=dict)
     backfill: bool = False
+    kept_by: Literal["split", "fold"] = "split"
 
 
 class Run:
@@ -101,13 +104,13 @@ class Run:
 
     @classmethod
     def open(cls, run_id: str, settings: Settings | None = None) -> Run:
-        """The run of that id, in this machine's home unless settings name another; BadData when open_run has not made it."""
+        """Return the run of that id, in this machine's home unless settings name another; PermanentError when open_run has not made it."""
         settings = settings or Settings.from_env()
         path = run_folder(settings, run_id) / MANIFEST
         try:
             raw = json.loads(shared_files.read_text(path))
         except FileNotFoundError:
-            raise BadData(f"run {run_id!r}: {path} does not exist; start with python -m jobs.open_run") from None
+            raise PermanentError(f"run {run_id!r}: {path} does not exist; start with python -m jobs.open_run") from None
         return cls(_parse_manifest(raw), settings)
 
     @classmethod
@@ -129,23 +132,25 @@ class Run:
         return self.manifest.config
 
     @property
-    def folds(self) -> tuple[FoldName, ...]:
-        """Names of the run's folds in their order; a run that is only judged has no final one."""
-        return tuple(name for name in FOLDS if name in self.manifest.folds)
+    def splits(self) -> tuple[SplitName, ...]:
+        """Names of the run's splits in their order; a run that is only judged has no full one."""
+        return tuple(name for name in SPLITS if name in self.manifest.splits)
 
-    def fold(self, name: str) -> Fold:
-        """A fold by name; BadData names the choices."""
-        if name not in self.manifest.folds:
-            raise BadData(f"fold {name!r}: choose from {', '.join(self.manifest.folds)}")
-        return self.manifest.folds[name]
+    def split(self, name: str) -> Split:
+        """Return a split by name; PermanentError names the choices."""
+        if name not in self.manifest.splits:
+            raise PermanentError(f"split {name!r}: choose from {', '.join(self.manifest.splits)}")
+        return self.manifest.splits[name]
 
     def dataset(self, name: str, part: str = "") -> Path:
-        """Folder of a table or artefact of this run; part is a fold's name where it is kept by fold."""
+        """Return the folder of a table or artefact of this run; part is a split's name where it is kept by split."""
         folder = self.folder / name
-        return folder / f"fold={part}" if part else folder
+        if part and self.manifest.kept_by == "fold":
+            return folder / f"fold={FORMER_SPLITS[part]}"
+        return folder / f"split={part}" if part else folder
 
     def read(self, name: str, part: str = "", columns: list[str] | None = None) -> pa.Table:
-        """A committed table of this run, whole; or a core table, just as it stood when the run was opened."""
+        """Return a committed table of this run, whole; or a core table, just as it stood when the run was opened."""
         import pyarrow.parquet as pq
 
         files = self.files(name, part)
@@ -153,14 +158,16 @@ class Run:
         return pq.ParquetDataset(files, schema=schema, partitioning=None).read(columns=columns)
 
     def files(self, name: str, part: str = "") -> list[str]:
-        """The Parquet files of a table: this run's own, or the pinned ones of a core table."""
+        """Return the Parquet files of a table: this run's own, or the pinned ones of a core table."""
         if name not in self.manifest.inputs:
             return [str(path) for path in store.committed_files(self.dataset(name, part))]
         folder = self.settings.warehouse(self.manifest.source) / name
         try:
             return [str(path) for path in shared_files.fetch(folder / file for file in self.manifest.inputs[name].files)]
         except FileNotFoundError as error:
-            raise BadData(f"{name}: files of run {self.run_id} are gone, an ingest has replaced them; open a new run ({error})") from None
+            raise PermanentError(
+                f"{name}: files of run {self.run_id} are gone, an ingest has replaced them; open a new run ({error})"
+            ) from None
 
     def write(self, name: str, rows: pa.Table, part: str = "") -> None:
         """Conform rows to the table's definition, sort them by key and commit them as the table's content."""
@@ -169,14 +176,14 @@ class Run:
         definition = table(name)
         conformed = definition.conform(rows).sort_by([(column, "ascending") for column in definition.key])
         if conformed.num_rows < definition.min_rows:
-            raise BadData(f"{name} {part}: {conformed.num_rows} rows, expected at least {definition.min_rows}")
+            raise PermanentError(f"{name} {part}: {conformed.num_rows} rows, expected at least {definition.min_rows}")
         folder = self.dataset(name, part)
         with store.attempted(folder) as attempt:
             pq.write_table(conformed, attempt / "part-0.parquet", compression="zstd")
             self._commit(folder, attempt, conformed.num_rows)
 
     def read_spark(self, spark: SparkSession, name: str, part: str = "") -> DataFrame:
-        """A committed table as a Spark frame."""
+        """Return a committed table as a Spark frame."""
         definition = table(name)
         # a table of fixed columns states its schema, so that Spark need not open the files to learn it
         reader = spark.read if definition.open_prefixes else spark.read.schema(definition.spark_ddl())
@@ -196,15 +203,15 @@ class Run:
             shared_files.take_from_spark(attempt)
             rows = sum(pq.read_metadata(path).num_rows for path in attempt.glob("*.parquet"))
             if rows < definition.min_rows:
-                raise BadData(f"{name} {part}: {rows} rows, expected at least {definition.min_rows}")
+                raise PermanentError(f"{name} {part}: {rows} rows, expected at least {definition.min_rows}")
             self._commit(folder, attempt, rows)
 
     def staged(self, name: str, part: str = "") -> AbstractContextManager[Path]:
-        """An artefact folder (a model, a ranker, a report) that is committed when the block succeeds."""
+        """Return an artefact folder (a model, a ranker, a report) that is committed when the block succeeds."""
         return store.staged(self.dataset(name, part))
 
     def artefact(self, name: str, part: str = "") -> Path:
-        """The committed artefact folder of that name."""
+        """Return the committed artefact folder of that name."""
         return store.committed_folder(self.dataset(name, part))
 
     def _commit(self, folder: Path, attempt: Path, rows: int) -> None:
@@ -214,13 +221,21 @@ class Run:
 
 
 def run_folder(settings: Settings, run_id: str) -> Path:
-    """Folder of a run; BadData for an id that could leave the runs folder."""
+    """Return the folder of a run; PermanentError for an id that could leave the runs folder."""
     if not RUN_ID.fullmatch(run_id) or ".." in run_id:
-        raise BadData(f"run id {run_id!r}: letters, digits, '_', '.' and '-' only, at most 128")
+        raise PermanentError(f"run id {run_id!r}: letters, digits, '_', '.' and '-' only, at most 128")
     return settings.runs / run_id
 
 
-def _parse_manifest(raw: dict[str, object]) -> RunManifest:
+def split_name(text: str) -> str:
+    """Return the name of a split, also for what it was called before decision 65; any other text stays as it is."""
+    return {former: name for name, former in FORMER_SPLITS.items()}.get(text, text)
+
+
+def _parse_manifest(raw: dict[str, Any]) -> RunManifest:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(RunManifest).validate_python(raw)
+    if "folds" in raw:
+        splits = {split_name(name): split | {"name": split_name(name)} for name, split in raw["folds"].items()}
+        raw = raw | {"splits": splits, "kept_by": "fold"}
+    return TypeAdapter(RunManifest).validate_python(raw | {"config": stored_config(raw["config"])})

@@ -1,4 +1,4 @@
-"""What every request passes before and after the look-up service's routes: host, id, HEAD, access log, errors nobody expected."""
+"""Process every request before and after the look-up service's routes: host, id, HEAD, access log, unexpected errors."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class Line(NamedTuple):
     error: str | None
 
     def as_json(self) -> str:
-        """One line; JSON escapes whatever a client has put into it."""
+        """Return one line; JSON escapes whatever a client has put into it."""
         fields = self._asdict() | {"time": datetime.fromtimestamp(self.time, UTC).isoformat(timespec="milliseconds")}
         fields["ms"] = round(fields.pop("seconds") * 1000, 2)
         return json.dumps({name: value for name, value in fields.items() if value is not None})
 
 
 class AccessLog:
-    """Lines that a thread of its own writes, so that a log that nobody reads or a full disk holds up no answer."""
+    """Lines that a separate thread writes, so that an unread log or a full disk delays no answer."""
 
     def __init__(self, out: TextIO) -> None:
         self._out, self._lines, self._dropped = out, deque[Line](), 0
@@ -137,10 +137,10 @@ class Edge:
             self._log.add(Line(time.time(), request_id.decode(), method, route, status, took, scope.get(ERROR)))
 
     def _route(self, scope: Scope) -> ASGIApp:
-        """The application, or the answer that refuses the request."""
+        """Return the application, or the answer that refuses the request."""
         hosts = [value for name, value in scope["headers"] if name == b"host"]
-        found = HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
-        if found is None or found[1].decode().lower() not in self._hosts:
+        host = HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+        if host is None or host[1].decode().lower() not in self._hosts:
             return JSONResponse({"detail": "this service does not answer under this Host; --allowed-hosts names those it has"}, 421)
         if not _is_utf8(scope.get("raw_path") or b"") or not _is_utf8(scope["query_string"]):
             return JSONResponse({"detail": "the path or a parameter is not UTF-8; encode it as UTF-8, then with % signs"}, 422)
@@ -148,11 +148,11 @@ class Edge:
 
 
 def _request_id(scope: Scope) -> bytes:
-    """The caller's, if it has one that may stand in a header and in a log; else a new one."""
+    """Return the caller's, if it has one that may stand in a header and in a log; else a new one."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
-            found: bytes = value
-            return found
+            request_id: bytes = value
+            return request_id
     return uuid.uuid4().hex.encode()
 
 

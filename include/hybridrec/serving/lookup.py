@@ -1,4 +1,4 @@
-"""What a service does with the published tables: one user's list, or the popular items for a user who is not known."""
+"""Look up the published tables: one user's list, or the popular items for an unknown user."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from hybridrec.base import extensions
 from hybridrec.base.settings import Settings
 from hybridrec.versions.publications import Answer, Entry, Reason, Target
 
-SOURCES_SHOWN = 3
+RETRIEVERS_SHOWN = 3
 POPULAR = ("recent", "all_time")  # the tiers below a user's own list
 ATTEMPTS = 5
 
 
 def open_target(settings: Settings) -> Target:
-    """The publish target that the settings name."""
-    target: Target = extensions.member("targets", settings.target).connect(settings)
+    """Return the publish target that the settings name."""
+    target: Target = extensions.module("targets", settings.target).connect(settings)
     return target
 
 
 def recommend(target: Target, user_id: str, k: int, exclude: frozenset[str] = frozenset()) -> Answer:
-    """The user's first k places; the popular items of late, with reason unknown_user, when the user has no row.
+    """Return the user's first k entries; the popular items of late, with reason unknown_user, when the user has no row.
 
-    Items to exclude leave their places to the next ones; where the published list ends, popular items take as many places as it
+    Items to exclude leave their positions to the next ones; where the published list ends, popular items take as many entries as it
     has lost. `reason` and each entry's `source` say so, and `shortfall` says it when they are too few.
     All of it is of one version; TimeoutError if that changes again and again meanwhile.
     """
@@ -35,17 +35,17 @@ def recommend(target: Target, user_id: str, k: int, exclude: frozenset[str] = fr
 
 
 def with_shortfall(answer: Answer, k: int) -> Answer:
-    """The answer, with a sentence for fewer than k places if nothing has said yet why."""
+    """Return the answer, with a sentence for fewer than k entries if nothing has said yet why."""
     n = len(answer.entries)
     return answer if answer.shortfall or n >= k else replace(answer, shortfall=_too_few(n, k, "the published list has no more"))
 
 
 def _tiers(target: Target, own: Answer | None, k: int, exclude: frozenset[str]) -> list[Answer]:
-    """The user's list if there is one, and as many windows of popular items as are needed below it."""
+    """Return the user's list if there is one, and as many windows of popular items as are needed below it."""
     tiers = [] if own is None else [own]
     wanted = _wanted(own, k)
     for window in POPULAR:
-        if tiers and len(_places(tiers, exclude)) >= wanted:
+        if tiers and len(_entries(tiers, exclude)) >= wanted:
             break
         at_most = wanted + len(exclude) + sum(len(tier.entries) for tier in tiers)
         tiers.append(target.read_popular(window, at_most))
@@ -53,51 +53,51 @@ def _tiers(target: Target, own: Answer | None, k: int, exclude: frozenset[str]) 
 
 
 def _wanted(own: Answer | None, k: int) -> int:
-    """How many places an answer has: a published list shorter than k is not made longer, rules or the catalogue have made it so."""
+    """Return the length of an answer: a published list shorter than k is not extended, its rules or catalogue limit it."""
     return k if own is None else min(k, len(own.entries))
 
 
 def _joined(tiers: list[Answer], own: Answer | None, k: int, exclude: frozenset[str]) -> Answer:
     wanted = _wanted(own, k)
-    places = _places(tiers, exclude)[:wanted]
+    entries = _entries(tiers, exclude)[:wanted]
     shortfall = tiers[0].shortfall
-    if exclude and len(places) < wanted:
-        shortfall = _too_few(len(places), k, "the others are excluded, and no popular item is left to take their place")
-    n_own = 0 if own is None else len(_places([own], exclude)[:wanted])
-    reason = tiers[0].reason if own is None else _reason(own.reason, n_own, len(places))
-    return replace(tiers[0], entries=places, reason=reason, shortfall=shortfall)
+    if exclude and len(entries) < wanted:
+        shortfall = _too_few(len(entries), k, "the others are excluded, and no popular item is left to take their place")
+    n_own = 0 if own is None else len(_entries([own], exclude)[:wanted])
+    reason = tiers[0].reason if own is None else _reason(own.reason, n_own, len(entries))
+    return replace(tiers[0], entries=entries, reason=reason, shortfall=shortfall)
 
 
-def _reason(published: Reason, n_own: int, n_places: int) -> Reason:
-    if n_own == n_places > 0:
+def _reason(published: Reason, n_own: int, n_entries: int) -> Reason:
+    if n_own == n_entries > 0:
         return published
     return "fallback" if n_own == 0 or published == "fallback" else "filled"
 
 
-def _too_few(found: int, asked: int, why: str) -> str:
-    return f"{found} of {asked} places: {why}"
+def _too_few(n_found: int, asked: int, why: str) -> str:
+    return f"{n_found} of {asked} places: {why}"
 
 
-def _places(tiers: list[Answer], exclude: frozenset[str]) -> tuple[Entry, ...]:
-    """The tiers one below the other, without excluded and repeated items; ranks count on, scores never rise."""
+def _entries(tiers: list[Answer], exclude: frozenset[str]) -> tuple[Entry, ...]:
+    """Return the tiers one below the other, without excluded and repeated items; ranks count on, scores never rise."""
     if not exclude and len(tiers) == 1:
         return tiers[0].entries
-    places: list[Entry] = []
+    entries: list[Entry] = []
     taken = set(exclude)
     for tier in tiers:
         kept = [entry for entry in tier.entries if entry.item_id not in taken]
         taken.update(entry.item_id for entry in kept)
-        places += _below(places[-1].score, kept, tier.entries[0].score) if places and kept else kept
-    return tuple(replace(entry, rank=rank) for rank, entry in enumerate(places, start=1))
+        entries += _below(entries[-1].score, kept, tier.entries[0].score) if entries and kept else kept
+    return tuple(replace(entry, rank=rank) for rank, entry in enumerate(entries, start=1))
 
 
 def _below(score: float, entries: list[Entry], top: float) -> list[Entry]:
-    """Entries as far below a score as they lie below the top of their tier, as the night's own fallback has it."""
+    """Return entries as far below a score as they lie below the top of their tier, as the night's own fallback has it."""
     return [replace(entry, score=score - 1.0 + (entry.score / top if top > 0 else 0.0)) for entry in entries]
 
 
 def as_lines(answer: Answer) -> list[str]:
-    """The answer as aligned lines for a person."""
+    """Return the answer as aligned lines for a person."""
     heads = {
         "ranked": f"Recommendations for user {answer.user_id}",
         "filled": f"Recommendations for user {answer.user_id}; the last places are filled from the popular items",
@@ -113,7 +113,7 @@ def as_lines(answer: Answer) -> list[str]:
 
 
 def _in_short(source: str) -> str:
-    """The first nominating sources, best rank first, and how many more there are: with 17 of them a line would not end."""
+    """Return the first retrievers, best rank first, and how many more there are: with 17 of them a line would not end."""
     names = source.split("+")
-    more = len(names) - SOURCES_SHOWN
-    return "+".join(names[:SOURCES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    more = len(names) - RETRIEVERS_SHOWN
+    return "+".join(names[:RETRIEVERS_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -26,7 +26,7 @@ class ReadThreads:
             thread.start()
 
     async def run(self, read: Callable[[], T], seconds: float) -> T:
-        """What `read` returns or raises; TimeoutError when that takes longer, waiting for a thread included."""
+        """Return the result of `read` or raise its error; TimeoutError if it takes longer, including the wait for a thread."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
         alarm = loop.call_later(seconds, _give_up, answer, seconds)
@@ -46,20 +46,20 @@ class ReadThreads:
             loop, answer, read = asked
             if answer.done():  # given up meanwhile: what came up behind a lock need not be read any more
                 continue
-            found, error = None, None
+            value, error = None, None
             try:
-                found = read()
+                value = read()
             except Exception as caught:
                 error = caught
             with suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(_settle, answer, found, error)
+                loop.call_soon_threadsafe(_settle, answer, value, error)
 
 
-def _settle(answer: asyncio.Future[Any], found: object, error: Exception | None) -> None:
+def _settle(answer: asyncio.Future[Any], value: object, error: Exception | None) -> None:
     if answer.done():
         return
     if error is None:
-        answer.set_result(found)
+        answer.set_result(value)
     else:
         answer.set_exception(error)
 

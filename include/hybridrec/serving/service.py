@@ -1,9 +1,9 @@
 """Serve the published tables over HTTP: the reference look-up. `make serve`, or `python -m hybridrec.service --port 8100`.
 
 /openapi.json describes it. It opens the tables read-only and keeps no rows: each answer is of one version as a whole, and a switch
-of the live version, or another file in the place of the published one, shows in the next answer. Nobody is asked who they are, so
-it listens on this machine only; put what knows your users in front of it before you set another --host, and name with
---allowed-hosts how others call it. SIGTERM ends it within six seconds, after the requests that it has accepted; the exit code is 0.
+of the live version, or another file in the place of the published one, shows in the next answer. It has no login, so it listens on this
+machine only; put a proxy with a login before it before you set another --host, and list its host names in --allowed-hosts. SIGTERM ends it
+within six seconds, after the requests that it has accepted; the exit code is 0.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import StringConstraints, TypeAdapter
 
-from hybridrec.base.errors import BadData, NothingPublished
+from hybridrec.base.errors import NothingPublished, PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.execution import job
 from hybridrec.serving import lookup
@@ -51,7 +51,7 @@ IDS = r"^[^,\x00-\x1f\x7f]+(,[^,\x00-\x1f\x7f]+)*$"
 Identifier = Annotated[
     str, Path(min_length=1, max_length=MAX_ID, pattern=NO_CONTROLS, description="As the data have it.", examples=["196"])
 ]
-Places = Annotated[int, Query(ge=1, le=MAX_K, description="At most so many places; a published list may be shorter.")]
+ListLength = Annotated[int, Query(ge=1, le=MAX_K, description="At most so many places; a published list may be shorter.")]
 Excluded = Annotated[
     list[Annotated[str, StringConstraints(pattern=IDS)]],
     Query(
@@ -88,7 +88,7 @@ class Alive:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong."""
+    """The problem."""
 
     detail: str = said(
         "A sentence that says what is wrong and what would be right.", "k is '0': input should be greater than or equal to 1"
@@ -117,7 +117,7 @@ class StrictRoute(APIRoute):
     """A route that refuses a parameter that it does not have, and a single one given twice."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The route's handler after that check."""
+        """Return the route's handler after that check."""
         handle, lists = super().get_route_handler(), {"exclude"}
         known = {parameter.alias for parameter in self.dependant.query_params}
 
@@ -138,7 +138,7 @@ def _require_known(names: list[str], known: set[str], lists: set[str]) -> None:
 
 
 def create_app(target: Target, allowed_hosts: Iterable[str] = (), access_log: TextIO | None = None) -> Edge:
-    """The service over a target, which it closes at its end. allowed_hosts, access_log: see Edge."""
+    """Return the service over a target, which it closes at its end. allowed_hosts, access_log: see Edge."""
     threads = ReadThreads(getattr(target, "parallel_reads", 1))
 
     async def read(query: Callable[[], T]) -> T:
@@ -156,7 +156,7 @@ def create_app(target: Target, allowed_hosts: Iterable[str] = (), access_log: Te
         title="hybridrec look-up", description=DESCRIPTION, lifespan=closing_target, docs_url=None, redoc_url=None, responses=PROBLEMS
     )
     app.router.route_class = StrictRoute
-    for kind, handle in ((BadData, _unavailable), (OSError, _unavailable), (RequestValidationError, _refused), (Exception, _broken)):
+    for kind, handle in ((PermanentError, _unavailable), (OSError, _unavailable), (RequestValidationError, _refused), (Exception, _broken)):
         app.add_exception_handler(kind, handle)
     _add_lists(app, target, read)
     _add_states(app, target, read)
@@ -165,11 +165,11 @@ def create_app(target: Target, allowed_hosts: Iterable[str] = (), access_log: Te
 
 def _add_lists(app: FastAPI, target: Target, read: Read[bytes]) -> None:
     @app.get("/recommendations/{user_id:path}", response_model=Answer)
-    async def recommendations(user_id: Identifier, k: Places = 20, exclude: Excluded = []) -> Response:  # noqa: B006  never changed
-        """A user's list, best first.
+    async def recommendations(user_id: Identifier, k: ListLength = 20, exclude: Excluded = []) -> Response:  # noqa: B006  never changed
+        """Return a user's list, best first.
 
-        For a user who is not known it is the popular items, and `reason` says unknown_user. Where items are excluded the next ones of
-        the list move up, and popular items take the places that are left: `reason` is then filled, or fallback if nothing else is left.
+        For a user who is not known it is the popular items, and `reason` says unknown_user. If items are excluded the next ones of the
+        list move up, and popular items fill the end: `reason` is then filled, or fallback if nothing else is left.
         """
         ids = _excluded(exclude)
         return _json(await read(lambda: ANSWER.dump_json(lookup.with_shortfall(lookup.recommend(target, user_id, k, ids), k))))
@@ -179,53 +179,53 @@ def _add_lists(app: FastAPI, target: Target, read: Read[bytes]) -> None:
     }
 
     @app.get("/items/{item_id:path}/similar", response_model=SimilarItems, responses=PROBLEMS | not_there)
-    async def similar(item_id: Identifier, k: Places = 20) -> Response:
-        """An item's neighbours, most similar first."""
+    async def similar(item_id: Identifier, k: ListLength = 20) -> Response:
+        """Return an item's neighbours, most similar first."""
 
-        def found() -> bytes:
+        def look_up() -> bytes:
             answer = target.read_similar(item_id, k)
             return SIMILAR.dump_json(answer) if answer else b""
 
-        if body := await read(found):
+        if body := await read(look_up):
             return _json(body)
         raise HTTPException(404, f"item {item_id!r} has no similar items in the live version")
 
     @app.get("/popular", response_model=Answer)
-    async def popular(window: Window = "recent", k: Places = 20) -> Response:
-        """The popular items, lately or of all time."""
+    async def popular(window: Window = "recent", k: ListLength = 20) -> Response:
+        """Return the popular items, lately or of all time."""
         return _json(await read(lambda: ANSWER.dump_json(lookup.with_shortfall(target.read_popular(window, k), k))))
 
 
 def _add_states(app: FastAPI, target: Target, read: Read[Health]) -> None:
     @app.get("/live", response_model=Alive)
     async def live() -> Response:
-        """Whether the process answers; it asks no database. To be restarted when this fails."""
+        """Return whether the process answers; it asks no database. To be restarted when this fails."""
         return _json(b'{"status":"alive"}')
 
     @app.get("/ready", response_model=Health)
     async def ready() -> Response:
-        """Whether the tables can be read and are still valid; 503 if not, or if nothing has been published."""
-        found = await read(lambda: _health(target))
-        if found.stale:
-            late = f"version {found.version} of run {found.run_id} was valid until {found.valid_until}; look at the DAG nightly_retrain"
+        """Return whether the tables can be read and are still valid; 503 if not, or if nothing has been published."""
+        health = await read(lambda: _health(target))
+        if health.stale:
+            late = f"version {health.version} of run {health.run_id} was valid until {health.valid_until}; look at the DAG nightly_retrain"
             raise HTTPException(503, late, {"Retry-After": "60"})
-        return _json(HEALTH.dump_json(found))
+        return _json(HEALTH.dump_json(health))
 
     @app.get("/health", response_model=Health)
     async def health() -> Response:
-        """Which version is live, also when it is stale; 503 when none is."""
+        """Return the live version, also when it is stale; 503 without one."""
         return _json(HEALTH.dump_json(await read(lambda: _health(target))))
 
 
 def _health(target: Target) -> Health:
-    """By a look-up, so that it fails when look-ups do."""
+    """Check by a look-up, so that it fails when look-ups do."""
     live = target.read_popular("recent", 1)
     stale = datetime.fromisoformat(live.valid_until) < datetime.now(UTC)
     return Health(live.run_id, live.version, live.generated_at, live.valid_until, stale)
 
 
 def _excluded(values: list[str]) -> frozenset[str]:
-    """The ids that the values name: each as it stands, and what stands between its commas, since either may be meant."""
+    """Return the ids that the values name: each as it stands, and what stands between its commas, since either may be meant."""
     parts = [part for value in values for part in value.split(",")]
     if len(parts) > MAX_EXCLUDED:
         raise HTTPException(422, f"exclude has {len(parts)} ids, expected at most {MAX_EXCLUDED}")
@@ -239,27 +239,27 @@ def _json(body: bytes) -> Response:
 
 
 def _short(value: object) -> str:
-    """A value for a message: on one line, and not the whole of a long one."""
+    """Return a value for a message: on one line, and not the whole of a long one."""
     text = ascii(value)
     return text if len(text) <= 60 else f"{text[:50]}... ({len(text)} characters)"
 
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    told = [f"{found['loc'][1]} is {_short(found['input'])}: {_expected(found)}" for found in error.errors()]
+    told = [f"{fault['loc'][1]} is {_short(fault['input'])}: {_expected(fault)}" for fault in error.errors()]
     return JSONResponse({"detail": "; ".join(told)}, 422)
 
 
-def _expected(found: dict[str, Any]) -> str:
-    """What would be right, in words where pydantic shows a regular expression."""
-    if found["type"] == "string_pattern_mismatch":
-        many = found["loc"][1] == "exclude"
+def _expected(fault: dict[str, Any]) -> str:
+    """Describe the expectation in words if pydantic shows a regular expression."""
+    if fault["type"] == "string_pattern_mismatch":
+        many = fault["loc"][1] == "exclude"
         return "ids are expected, with commas between them and without control characters" if many else "an id has no control characters"
-    return f"{found['msg'][:1].lower()}{found['msg'][1:]}"
+    return f"{fault['msg'][:1].lower()}{fault['msg'][1:]}"
 
 
 async def _unavailable(request: Request, error: Exception) -> JSONResponse:
-    """What the client can do about it; the access log has the rest, which may name places of this machine."""
+    """Return the remedy for the client; the access log has the rest, which may name paths of this machine."""
     request.scope[ERROR] = str(error)
     sentence = "the published tables cannot be read now; the service's access log says why, under this answer's X-Request-Id"
     if isinstance(error, NothingPublished):
@@ -306,14 +306,14 @@ def main(params: Params) -> None:
 
 
 def _own_name(host: str) -> tuple[str, ...]:
-    """The Host header by which an address that is listened on is called; a wildcard has none. Warns unless it is of this machine only."""
+    """Return the Host header of a listening address; a wildcard has none. Warns if other machines can reach it."""
     log = logging.getLogger("hybridrec")
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         address = None
     if host != "localhost" and not (address and address.is_loopback):
-        log.warning("%s can be reached from other machines, and nobody is asked who they are: put what knows your users in front", host)
+        log.warning("%s can be reached from other machines and has no login: put a proxy with a login before it", host)
     if address and address.is_unspecified:
         return ()
     return (f"[{host}]" if address and address.version == 6 else host,)

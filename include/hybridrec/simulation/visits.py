@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 DEVICES = ("phone", "tablet", "desktop")
 PAGES = ("home", "category", "search", "item")
-# What makes a click likely, and what follows from one.
+# Model the chance of a click, and the events after one.
 CLICK_LOGIT, TASTE, POSITION_LOSS, PROMOTION = -0.8, 2.6, 0.15, 0.5
 CART, PURCHASE, RATING = 0.3, 0.45, 0.35
-EVENTS_PER_PLACE = 1.45  # measured: events per place in a list; from it the number of sessions follows
+EVENTS_PER_POSITION = 1.45  # measured: events per position in a list; from it the number of sessions follows
 EVENT_KINDS = ("impression", "click", "view", "add_to_cart", "purchase", "rating")
 VIEWED, RATED = EVENT_KINDS.index("view"), EVENT_KINDS.index("rating")
 
@@ -37,7 +37,7 @@ class Sessions(NamedTuple):
 class Log(NamedTuple):
     """Events of one day, one entry each."""
 
-    place: Ints  # position in the flattened (n_sessions, list_length)
+    cell: Ints  # position in the flattened (n_sessions, list_length)
     kind: Ints  # position in EVENT_KINDS
     delay_seconds: Ints  # since the session began
     rating: Floats  # NaN but for ratings
@@ -58,13 +58,13 @@ class Part(NamedTuple):
 
 
 def make_part(config: Config, world: World, part: Part, rng: np.random.Generator) -> pa.Table:
-    """All events of a part of a day, in the order of time."""
+    """Return all events of a part of a day, in the order of time."""
     import pyarrow as pa
 
     sessions = make_sessions(config, world, part, rng)
     log = follow_clicks(sessions, rng)
     length = config.list_length
-    session, position, item = log.place // length, log.place % length + 1, sessions.shown.ravel()[log.place]
+    session, position, item = log.cell // length, log.cell % length + 1, sessions.shown.ravel()[log.cell]
     day_number = (date.fromisoformat(config.first_day) - date(1970, 1, 1)).days + part.day
     at = day_number * DAY_MICROS + sessions.start[session] + log.delay_seconds * 1_000_000
     order = np.lexsort((log.kind, position, session, at))
@@ -88,9 +88,9 @@ def make_part(config: Config, world: World, part: Part, rng: np.random.Generator
 
 
 def make_sessions(config: Config, world: World, part: Part, rng: np.random.Generator) -> Sessions:
-    """Who visits on a day, what is shown, what is clicked."""
+    """Draw the visits of a day, the shown items, the clicked ones."""
     items, users, day = world.items, world.users, part.day
-    n = max(1, round(config.n_events / (config.n_days * part.parts_of_day) / (config.list_length * EVENTS_PER_PLACE)))
+    n = max(1, round(config.n_events / (config.n_days * part.parts_of_day) / (config.list_length * EVENTS_PER_POSITION)))
     share = np.cumsum(np.where(users.join_day <= day, users.activity, 0.0))
     user = np.minimum(np.searchsorted(share, rng.random(n) * share[-1], side="right"), config.n_users - 1)
     category = draw_categories(users, user, day / (config.n_days - 1), rng)
@@ -105,7 +105,7 @@ def make_sessions(config: Config, world: World, part: Part, rng: np.random.Gener
 
 
 def draw_categories(users: Users, user: Ints, progress: float, rng: np.random.Generator) -> Ints:
-    """One category per session, from the user's taste at this share of the time."""
+    """Return one category per session, from the user's taste at this share of the time."""
     taste = (1 - progress) * users.first_taste[user] + progress * users.last_taste[user]
     steps = np.cumsum(taste, axis=1)  # (n_sessions, n_categories)
     drawn = (steps < rng.random((len(user), 1)) * steps[:, -1:]).sum(axis=1)
@@ -114,7 +114,7 @@ def draw_categories(users: Users, user: Ints, progress: float, rng: np.random.Ge
 
 
 def draw_items(items: Items, category: Ints, day: int, length: int, rng: np.random.Generator) -> Ints:
-    """Lists of released items of each session's category, the popular and the new more often: (n_sessions, length)."""
+    """Return lists of released items of each session's category, the popular and the new more often: (n_sessions, length)."""
     age = day - items.release_day
     weight = np.where(age >= 0, items.popularity * (1 + 2 * np.exp(-np.maximum(age, 0) / 7)), 0.0)
     steps = np.concatenate([[0.0], np.cumsum(weight)])
@@ -126,20 +126,20 @@ def draw_items(items: Items, category: Ints, day: int, length: int, rng: np.rand
 
 
 def follow_clicks(sessions: Sessions, rng: np.random.Generator) -> Log:
-    """Every impression, and what follows from it: click, view, cart, purchase, rating, each some seconds later."""
+    """Return every impression, and what follows from it: click, view, cart, purchase, rating, each some seconds later."""
     liking, length = sessions.liking.ravel(), sessions.shown.shape[1]
     seen, click = np.flatnonzero(sessions.shows), np.flatnonzero(sessions.clicked)
     cart = click[rng.random(len(click)) < CART * (1 + liking[click])]
     purchase = cart[rng.random(len(cart)) < PURCHASE]
     rating = purchase[rng.random(len(purchase)) < RATING]
-    places = (seen, click, click, cart, purchase, rating)  # in the order of EVENT_KINDS
-    place, sizes = np.concatenate(places), [len(part) for part in places]
+    cells = (seen, click, click, cart, purchase, rating)  # in the order of EVENT_KINDS
+    cell, sizes = np.concatenate(cells), [len(part) for part in cells]
     kind = np.repeat(np.arange(len(EVENT_KINDS)), sizes)
     after_list = np.array([0, 4, 5, 65, 120, 1_800])  # at most 34 minutes after the session began
-    browsing = np.where(kind == 0, 0, 10 * (place % length))
-    stars = np.where(kind == RATED, np.clip(np.round(3.4 + 2 * liking[place] + rng.normal(0, 0.7, len(place))), 1, 5), np.nan)
-    dwell = np.where(kind == VIEWED, np.round(np.exp(3 + liking[place] + rng.normal(0, 0.5, len(place))), 1), np.nan)
-    return Log(place, kind, after_list[kind] + browsing, stars, dwell)
+    browsing = np.where(kind == 0, 0, 10 * (cell % length))
+    stars = np.where(kind == RATED, np.clip(np.round(3.4 + 2 * liking[cell] + rng.normal(0, 0.7, len(cell))), 1, 5), np.nan)
+    dwell = np.where(kind == VIEWED, np.round(np.exp(3 + liking[cell] + rng.normal(0, 0.5, len(cell))), 1), np.nan)
+    return Log(cell, kind, after_list[kind] + browsing, stars, dwell)
 
 
 def _masked(values: pa.Array, mask: NDArray[np.bool_]) -> pa.Array:

@@ -25,10 +25,22 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Config:
-    """Size and habits of the world.
+    """Size and habits of the generated shop.
 
-    n_events: about so many in all. new_item_share, new_user_share: come after the first day, evenly.
-    silent_user_share: never do anything. user_exponent, item_exponent: of the power laws; 0 would be even.
+    n_users: users.
+    n_items: items.
+    n_events: approximate number of events.
+    n_days: days from the first event to the last.
+    first_day: date of the first event.
+    list_length: items on a list that a user is shown.
+    n_dimensions: dimensions of taste.
+    user_exponent: exponent of the power law of the users' activity; 0 is even.
+    item_exponent: exponent of the power law of the items' popularity; 0 is even.
+    new_item_share: share of the items that appear after the first day, evenly.
+    new_user_share: share of the users who appear after the first day, evenly.
+    silent_user_share: share of the users without events.
+    out_of_stock_share: share of the items that are not available.
+    promoted_share: share of the items that are promoted.
     """
 
     n_users: int = 800
@@ -70,7 +82,7 @@ class Users(NamedTuple):
 
 
 class World(NamedTuple):
-    """What all days have in common. rng: what is left of the seed's draws, for the descriptions."""
+    """Shared state of all days. rng: the rest of the seed's draws, for the descriptions."""
 
     items: Items
     users: Users
@@ -79,13 +91,13 @@ class World(NamedTuple):
 
 @lru_cache(maxsize=1)  # a worker writes many parts
 def make_world(config: Config, seed: int) -> World:
-    """Items and users; equal for equal arguments, in every process. Only who lands them describes them: a million titles take a while."""
+    """Return items and users; equal arguments give equal results in every process. Titles are left to `land`: they take a while."""
     rng = np.random.default_rng(seed)
     return World(make_items(config, rng), make_users(config, rng), rng)
 
 
 def make_items(config: Config, rng: np.random.Generator) -> Items:
-    """Items around their category's centre, one of some styles away from it."""
+    """Return items around their category's centre, one of some styles away from it."""
     n, centres = config.n_items, rng.normal(size=(len(CATEGORIES), config.n_dimensions))
     styles = rng.normal(size=(len(STYLES), config.n_dimensions))
     category = np.sort(np.concatenate([np.arange(len(CATEGORIES)), rng.integers(len(CATEGORIES), size=n - len(CATEGORIES))]))
@@ -105,7 +117,7 @@ def make_items(config: Config, rng: np.random.Generator) -> Items:
 
 
 def make_users(config: Config, rng: np.random.Generator) -> Users:
-    """Users with a vector, two mixes of a few categories, a power-law activity and a day of joining."""
+    """Return users with a vector, two mixes of a few categories, a power-law activity and a day of joining."""
     n = config.n_users
     vector = rng.normal(size=(n, config.n_dimensions))
     tastes = [rng.dirichlet(np.full(len(CATEGORIES), 0.25), size=n).astype(np.float32) for _ in range(2)]
@@ -123,7 +135,7 @@ def make_users(config: Config, rng: np.random.Generator) -> Users:
 
 
 def describe_items(config: Config, items: Items, rng: np.random.Generator) -> pa.Table:
-    """The catalogue's columns."""
+    """Return the catalogue's columns."""
     import pyarrow as pa
 
     n, number = config.n_items, np.arange(config.n_items)
@@ -149,7 +161,7 @@ def describe_items(config: Config, items: Items, rng: np.random.Generator) -> pa
 
 
 def describe_users(config: Config, users: Users, rng: np.random.Generator) -> pa.Table:
-    """The user table's columns."""
+    """Return the user table's columns."""
     import pyarrow as pa
 
     n = config.n_users
@@ -167,7 +179,7 @@ def describe_users(config: Config, users: Users, rng: np.random.Generator) -> pa
 
 
 def numbered(prefix: str, numbers: Ints) -> pa.Array:
-    """Names as u0000042; equal length, so that their order is that of the numbers."""
+    """List the names as u0000042; equal length, so that their order is that of the numbers."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -176,7 +188,7 @@ def numbered(prefix: str, numbers: Ints) -> pa.Array:
 
 
 def chosen(names: tuple[str, ...], codes: Ints) -> pa.Array:
-    """The name of each code."""
+    """Return the name of each code."""
     import pyarrow as pa
 
     return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array(names)).cast(pa.string())

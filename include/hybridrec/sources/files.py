@@ -2,11 +2,11 @@
 
     <folder>/events.csv            or  <folder>/events/2026-01-31.parquet, ...
     <folder>/items.parquet         optional: without it the items are those that events name
-    <folder>/users.jsonl           optional: likewise
+    <folder>/users.jsonl optional: without it the users are those that events name
 
 Columns are named as in core_events, core_items and core_users; others are ignored. Values stay as they came: text is
-read as numbers and times only when it is cleaned, so that one wrong value costs one row and not the file. What cannot be
-read at all is refused with its file, line and remedy.
+read as numbers and times only when it is cleaned, so that one wrong value costs one row and not the file. An unreadable file is refused
+with its name, line and remedy.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.reading import Wanted
 from hybridrec.reading.columns import add_constants, add_folder_columns
@@ -37,7 +37,10 @@ REQUIRED = {"events": ("user_id", "item_id", "event_type", "event_at"), "items":
 
 @dataclass(frozen=True)
 class Config:
-    """folder: where the files are; the environment variable HYBRIDREC_FILES goes first."""
+    """Options.
+
+    folder: path of the files; the environment variable HYBRIDREC_FILES takes precedence.
+    """
 
     folder: str = ""
 
@@ -46,7 +49,7 @@ def land(settings: Settings, folder: Path, seed: int) -> None:
     """Copy every file's known columns to Parquet, block by block; the seed does not matter."""
     origin = _origin(settings)
     if not find_files(origin, "events"):
-        raise BadData(
+        raise PermanentError(
             f"files: {origin} holds no events; expected events.parquet, events.csv, events.jsonl or a folder events/ of such files"
         )
     others = find_others(origin, PARTS)
@@ -60,7 +63,7 @@ def land(settings: Settings, folder: Path, seed: int) -> None:
 
 
 def read_part(origin: Path, part: str, required: tuple[str, ...]) -> Iterator[Iterator[pa.RecordBatch]]:
-    """The known columns of each file of a part, block by block, with SOURCE_FILE; a file's blocks are read before the next file's."""
+    """Yield the known columns of each file of a part, block by block, with SOURCE_FILE; a file's blocks are read before the next file's."""
     folder = origin.resolve()
     for file in find_files(folder, part):
         with opened(folder, file) as raw:
@@ -71,15 +74,17 @@ def read_part(origin: Path, part: str, required: tuple[str, ...]) -> Iterator[It
 def _origin(settings: Settings) -> Path:
     named = os.environ.get(FOLDER_VARIABLE) or options(settings, "files", Config()).folder
     if not named:
-        raise BadData(f"files: no folder is named; set {FOLDER_VARIABLE} or [sources.files] folder in {settings.home / 'hybridrec.toml'}")
+        raise PermanentError(
+            f"files: no folder is named; set {FOLDER_VARIABLE} or [sources.files] folder in {settings.home / 'hybridrec.toml'}"
+        )
     folder = Path(named).expanduser()
     if not folder.is_dir():
-        raise BadData(f"files: there is no folder {folder}; correct {FOLDER_VARIABLE} or [sources.files] folder")
+        raise PermanentError(f"files: there is no folder {folder}; correct {FOLDER_VARIABLE} or [sources.files] folder")
     return folder.resolve()
 
 
 def _read(file: Delivered, raw: BinaryIO, wanted: Wanted) -> Iterator[pa.RecordBatch]:
-    """The known columns of one file, block by block; the first block is empty."""
+    """Yield the known columns of one file, block by block; the first block is empty."""
     import pyarrow as pa
 
     from hybridrec.reading.delimited import read_csv

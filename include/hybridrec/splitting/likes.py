@@ -1,5 +1,7 @@
-"""Which ratings speak for an item. A low one says that the user had it and did not like it: no list holds it for them again,
-nothing is learnt from it, and it adds to no item's popularity. What the user did with the item before counts no more either.
+"""Decide which ratings are likes.
+
+A low rating means that the user had the item and disliked it: no list of the user holds it again, nothing is learnt from it, and it adds
+to no item's popularity. Earlier events of the user with the item no longer count either.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
     from scipy.sparse import csr_array
 
-    from hybridrec.runs.run import Fold, Run
+    from hybridrec.runs.run import Run, Split
     from hybridrec.types import Ints
 
 TABLE = "model_disliked"
@@ -32,12 +34,12 @@ MIN_DISLIKES = 3  # one or two people do not take an item out of everybody's lis
 
 
 def resolved(config: Config, files: Iterable[str]) -> Config:
-    """The configuration with the threshold that the ratings themselves suggest, where it names none; files: of core_events."""
+    """Return the configuration with the threshold that the ratings themselves suggest, where it names none; files: of core_events."""
     return config if config.liked_from > 0 else replace(config, liked_from=middle_of_scale(files))
 
 
 def middle_of_scale(files: Iterable[str]) -> float:
-    """Half of the rating that nearly none exceeds: 2.5 of 5 stars, 5 of 10, between the thumbs; 0 without ratings."""
+    """Return half of the rating that nearly none exceeds: 2.5 of 5 stars, 5 of 10, between the thumbs; 0 without ratings."""
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
@@ -53,7 +55,7 @@ def middle_of_scale(files: Iterable[str]) -> float:
 
 
 def is_positive(config: Config) -> pc.Expression:
-    """The rows of core_events that speak for an item, as Arrow's filter."""
+    """Return the rows of core_events that speak for an item, as Arrow's filter."""
     import pyarrow.compute as pc
 
     positive = pc.field("event_type").isin([name for name, weight in config.event_weights.items() if weight > 0])
@@ -62,14 +64,14 @@ def is_positive(config: Config) -> pc.Expression:
 
 
 def is_low(liked_from: float) -> Column:
-    """Whether a row of core_events is a rating below the threshold."""
+    """Return whether a row of core_events is a rating below the threshold."""
     from pyspark.sql import functions as F
 
     return (F.col("event_type") == RATING) & F.coalesce(F.col("rating") < F.lit(liked_from), F.lit(False))
 
 
 def mark_disliked(positive: DataFrame, low: DataFrame) -> DataFrame:
-    """Positive events with `disliked_stage`: the stage of the next low rating that their user gave their item, null without one.
+    """Return positive events with `disliked_stage`: the stage of the next low rating that their user gave their item, null without one.
 
     positive: user_idx, item_idx, event_at, ...; low: user_idx, item_idx, event_at, stage.
     """
@@ -82,54 +84,54 @@ def mark_disliked(positive: DataFrame, low: DataFrame) -> DataFrame:
     return positive.join(by_pair, ["user_idx", "item_idx"], "left").withColumn("disliked_stage", stage).drop("low")
 
 
-def disliked_pairs(low: DataFrame, positive: DataFrame, fold: Fold) -> DataFrame:
-    """model_disliked of a fold: pairs with a low rating before the cut that no other event of the history speaks for."""
-    from hybridrec.splitting import splits
+def disliked_pairs(low: DataFrame, positive: DataFrame, split: Split) -> DataFrame:
+    """Return model_disliked of a split: pairs with a low rating before the cut that no other event of the history speaks for."""
+    from hybridrec.splitting import stages
 
-    liked = splits.history(positive, fold).select("user_idx", "item_idx")
-    return splits.history(low, fold).select("user_idx", "item_idx").distinct().join(liked, ["user_idx", "item_idx"], "left_anti")
+    liked = stages.history(positive, split).select("user_idx", "item_idx")
+    return stages.history(low, split).select("user_idx", "item_idx").distinct().join(liked, ["user_idx", "item_idx"], "left_anti")
 
 
-def disliked(run: Run, fold: str, users: Ints) -> csr_array:
-    """What some users (sorted) had before the fold's cut and did not like: ones, csr float32 (n_users, n_items)."""
+def disliked(run: Run, split: str, users: Ints) -> csr_array:
+    """Return items that some users (sorted) disliked before the split's cut: ones, csr float32 (n_users, n_items)."""
     from scipy.sparse import csr_array
 
     shape = (len(users), store.read_manifest(run.dataset("model_items")).rows)
     items, ends = np.zeros(0, np.int32), np.zeros(len(users), np.int32)
-    if has_dislikes(run, fold) and len(users):
-        pairs = _read_pairs(run, fold, users)
+    if has_dislikes(run, split) and len(users):
+        pairs = _read_pairs(run, split, users)
         items = pairs["item_idx"].to_numpy()
         ends = np.searchsorted(pairs["user_idx"].to_numpy(), users, side="right").astype(np.int32)
     starts = np.concatenate([np.zeros(1, np.int32), ends])
     return csr_array((np.ones(len(items), np.float32), items, starts), shape=shape)
 
 
-def _read_pairs(run: Run, fold: str, users: Ints) -> pa.Table:
+def _read_pairs(run: Run, split: str, users: Ints) -> pa.Table:
     import pyarrow as pa
     import pyarrow.dataset as ds
 
     number = ds.field("user_idx")
     wanted = (number >= int(users[0])) & (number <= int(users[-1])) & number.isin(pa.array(users, pa.int32()))
-    data = ds.dataset(run.files(TABLE, fold), format="parquet", partitioning=None)
+    data = ds.dataset(run.files(TABLE, split), format="parquet", partitioning=None)
     pairs = data.to_table(columns=["user_idx", "item_idx"], filter=wanted)
     return pairs.sort_by([("user_idx", "ascending"), ("item_idx", "ascending")])
 
 
-def has_dislikes(run: Run, fold: str) -> bool:
-    """Whether the run knows of any low rating."""
-    return store.is_committed(run.dataset(TABLE, fold))
+def has_dislikes(run: Run, split: str) -> bool:
+    """Return whether the run knows of any low rating."""
+    return store.is_committed(run.dataset(TABLE, split))
 
 
 def disliked_by_most(run: Run) -> NDArray[np.bool_]:
-    """Items that more users dislike than like, and not just one or two of them, bool (n_items,)."""
+    """Return items that more users dislike than like, and not just one or two of them, bool (n_items,)."""
     import pyarrow.dataset as ds
 
     likes = np.zeros(store.read_manifest(run.dataset("model_items")).rows, dtype=np.int64)
     dislikes = np.zeros_like(likes)
-    if not has_dislikes(run, "final"):
+    if not has_dislikes(run, "full"):
         return dislikes > 0
-    for batch in ds.dataset(run.files(TABLE, "final"), format="parquet", partitioning=None).to_batches(columns=["item_idx"]):
+    for batch in ds.dataset(run.files(TABLE, "full"), format="parquet", partitioning=None).to_batches(columns=["item_idx"]):
         dislikes += np.bincount(batch["item_idx"].to_numpy(), minlength=len(dislikes))
-    features = run.read("model_item_features", "final", ["item_idx", "item_n_users"])
+    features = run.read("model_item_features", "full", ["item_idx", "item_n_users"])
     likes[features["item_idx"].to_numpy()] = features["item_n_users"].to_numpy()
     return np.asarray((dislikes >= MIN_DISLIKES) & (dislikes > likes))

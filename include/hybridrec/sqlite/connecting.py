@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from hybridrec.base.errors import BadData, NothingPublished
+from hybridrec.base.errors import NothingPublished, PermanentError
 
 if TYPE_CHECKING:
     pass
@@ -21,24 +21,24 @@ FileId = tuple[int, int]  # device and inode
 
 
 def open_read_only(path: Path, wait_seconds: float | None = None) -> sqlite3.Connection:
-    """A connection for one thread at a time. wait_seconds: how long it waits for a lock, else as long as a writer."""
+    """Return a connection for one thread at a time. wait_seconds: how long it waits for a lock, else as long as a writer."""
     wait_seconds = BUSY_SECONDS if wait_seconds is None else wait_seconds
     address = f"file:{quote(str(path))}?mode=ro"
     return sqlite3.connect(address, uri=True, timeout=wait_seconds, isolation_level=None, check_same_thread=False)
 
 
 def open_to_write(path: Path) -> sqlite3.Connection:
-    """A connection for one thread at a time, but not always the same one."""
+    """Return a connection for one thread at a time, but not always the same one."""
     return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
 
 def file_id(path: Path | str) -> FileId | None:
-    """Identify the file that lies at this path now; None if there is none."""
+    """Return identify the file that lies at this path now; None if there is none."""
     try:
-        found = os.stat(path)  # noqa: PTH116  at every look-up, and Path's takes twice the time
+        status = os.stat(path)  # noqa: PTH116  at every look-up, and Path's takes twice the time
     except FileNotFoundError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 @contextmanager
@@ -63,7 +63,7 @@ def in_sentences(path: Path, wait_seconds: float | None = None) -> Iterator[None
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_CORRUPT:
             advice = "publish again; if this comes again the file is damaged: move it away first, older versions are lost"
             raise OSError(errno.EIO, f"{error}; {advice}", str(path)) from error
-        raise BadData(f"{path}: {error}; move the file away and publish again, older versions are lost") from error
+        raise PermanentError(f"{path}: {error}; move the file away and publish again, older versions are lost") from error
 
 
 def _may_write(path: Path) -> bool:

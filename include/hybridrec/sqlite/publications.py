@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.sqlite.connecting import transaction
 from hybridrec.sqlite.version_tables import drop_tables
 from hybridrec.versions.publications import (
@@ -42,7 +42,7 @@ def record(db: sqlite3.Connection, staged: Publication, storage: str, checksums:
     if before is None or not was_live:
         return staged
     if before.content_hash != staged.content_hash:
-        raise BadData(
+        raise PermanentError(
             f"version {staged.version} is {before.state} with hash {before.content_hash[:12]}, its run now gives"
             f" {staged.content_hash[:12]}; a published version never changes: open a new run"
         )
@@ -66,8 +66,8 @@ def _write_row(db: sqlite3.Connection, publication: Publication, storage: str, c
         json.dumps(dict(checksums)),
     )
     number = "(SELECT COALESCE(MAX(number), 0) + 1 FROM publications)"
-    places = ", ".join("?" * len(values))
-    db.execute(f"INSERT OR REPLACE INTO publications ({FIELDS}, storage, checksums, number) VALUES ({places}, {number})", values)  # noqa: S608
+    placeholders = ", ".join("?" * len(values))
+    db.execute(f"INSERT OR REPLACE INTO publications ({FIELDS}, storage, checksums, number) VALUES ({placeholders}, {number})", values)  # noqa: S608
 
 
 def publication(row: tuple[str, ...]) -> Publication:
@@ -89,9 +89,9 @@ def publication(row: tuple[str, ...]) -> Publication:
 
 
 def find(db: sqlite3.Connection, version: str) -> tuple[Publication, str]:
-    """Find a version and its storage; BadData names the choices."""
+    """Find a version and its storage; PermanentError names the choices."""
     row = db.execute(f"SELECT {FIELDS}, storage FROM publications WHERE version = ?", (version,)).fetchone()  # noqa: S608
     if row is None:
-        known = [found for (found,) in db.execute("SELECT version FROM publications WHERE state IN ('staged', 'live', 'kept')")]
-        raise BadData(f"there is no version {version!r}; choose from {', '.join(known) or 'none: nothing is published'}")
+        known = [name for (name,) in db.execute("SELECT version FROM publications WHERE state IN ('staged', 'live', 'kept')")]
+        raise PermanentError(f"there is no version {version!r}; choose from {', '.join(known) or 'none: nothing is published'}")
     return publication(row[:-1]), row[-1]

@@ -1,4 +1,4 @@
-"""Where a version's rows lie: a table for each published name, filled batch by batch, read back with a checksum, dropped."""
+"""Store a version's rows: a table for each published name, filled batch by batch, read back with a checksum, dropped."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def table_name(name: str, storage: str) -> str:
 
 
 def _is_number(column: Column) -> bool:
-    """Whether SQLite has it as a number; everything else is text."""
+    """Return whether SQLite has it as a number; everything else is text."""
     return column.type.startswith(("float", "int", "bool"))
 
 
@@ -71,7 +71,7 @@ def fill(db: sqlite3.Connection, name: str, storage: str, batches: Iterable[pa.R
 class TextChecksum:
     """CRC-32 of each column of a table, as one text of its values: against accidents and not against people.
 
-    Where a batch ends does not matter: each value but the last of a batch is followed by END, and so is the batch.
+    The end of a batch does not matter: each value but the last of a batch is followed by END, and so is the batch.
     """
 
     END, NULL = b"\x1f", b"\x1e"  # control characters, which a JSON array does not hold
@@ -84,12 +84,12 @@ class TextChecksum:
         self._sums = [zlib.crc32(self.END, zlib.crc32(text, before)) for before, text in zip(self._sums, columns, strict=True)]
 
     def hexdigest(self) -> str:
-        """The sums of all columns so far."""
+        """Return the sums of all columns so far."""
         return hashlib.sha256(repr(self._sums).encode()).hexdigest()
 
 
 def _joined(texts: pa.StringArray) -> bytes:
-    """A column as one text, values joined by END: as `_as_stored_text` makes it of what SQLite gives."""
+    """Return a column as one text, values joined by END: as `_as_stored_text` makes it of what SQLite gives."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -99,10 +99,10 @@ def _joined(texts: pa.StringArray) -> bytes:
 
 
 def read_back(db: sqlite3.Connection, name: str, storage: str) -> tuple[int, str]:
-    """Rows and checksum of a table as the file has it."""
+    """Return rows and checksum of a table as the file has it."""
     shape = definition(name)
     if not db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (f"{name}_{storage}",)).fetchone():
-        return 0, ""  # no checksum is that; nobody but a person with a tool can have dropped the table
+        return 0, ""  # no checksum has this value; only a person with a tool can have dropped the table
     key = ", ".join(quoted(column) for column in shape.key)
     columns = ", ".join(quoted(column.name) if _is_number(column) else f"CAST({quoted(column.name)} AS BLOB)" for column in shape.columns)
     cursor = db.execute(f"SELECT {columns} FROM {table_name(name, storage)} ORDER BY {key}")  # noqa: S608  checked identifiers
@@ -114,7 +114,7 @@ def read_back(db: sqlite3.Connection, name: str, storage: str) -> tuple[int, str
 
 
 def _as_stored_text(column: Column, values: tuple[Any, ...]) -> bytes:
-    """Values of a column as SQLite gives them, back in the text form that was sent: only numbers need turning."""
+    """Return values of a column as SQLite gives them, back in the text form that was sent: only numbers need turning."""
     import pyarrow as pa
 
     texts: Iterable[bytes | None] = values

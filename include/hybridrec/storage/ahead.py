@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 def one_ahead(values: Iterable[T]) -> Iterator[T]:
-    """The values in their order, each made in a second thread while the one before is in use.
+    """Yield the values in their order, each made in a second thread while the one before is in use.
 
-    At most one waits, so memory stays bounded. What making a value raises is raised here in its place. Worth it
-    where both sides release the GIL: Arrow, hashlib, sqlite3 and files do.
+    At most one waits, so memory stays bounded. An error while making a value is raised here in its turn. Useful if both sides release the
+    GIL: Arrow, hashlib, sqlite3 and files do.
     """
     made, end = iter(values), object()
     with ThreadPoolExecutor(1) as worker:

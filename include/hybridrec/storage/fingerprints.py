@@ -9,7 +9,7 @@ from hybridrec.storage import store
 
 
 def code_version() -> str:
-    """SHA-256 of the library's and the jobs' source text, shortened; needs no version control at run time."""
+    """Return SHA-256 of the library's and the jobs' source text, shortened; needs no version control at run time."""
     library = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for folder in (library, Path.cwd() / "jobs"):
@@ -20,5 +20,5 @@ def code_version() -> str:
 
 
 def fingerprint(**facts: object) -> str:
-    """SHA-256 of named facts and of the code that makes something of them."""
+    """Return SHA-256 of named facts and of the code that makes something of them."""
     return hashlib.sha256(store.as_json(facts | {"code": code_version()}).encode()).hexdigest()

@@ -1,9 +1,9 @@
-"""Where the shared files lie: on this machine's disk, or at an address of which the disk then holds a mirror.
+"""Keep the shared files on this machine's disk, or at an address that the disk then caches.
 
 With HYBRIDREC_STORAGE=s3://bucket/prefix the folders in SHARED are kept there under the names that they have in the home.
 A path below the home then names an object and this machine's copy of it. The files of an attempt never change once they are
-committed: they are copied when somebody asks for them, and the copy stays good. What does change, manifests and records, is
-read at the address each time. Nothing is renamed there: an object appears whole when its upload is complete.
+committed: they are copied when somebody asks for them, and the copy stays good. Files that change, manifests and records, are read at the
+address each time. Nothing is renamed there: an object appears whole when its upload is complete.
 
 The address holds no secret. Credentials, region and end point come from the environment, as AWS's own tools read it.
 """
@@ -24,7 +24,7 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ CONNECT_SECONDS, REQUEST_SECONDS, ATTEMPTS = 10, 60, 5
 
 
 def read_text(path: Path) -> str:
-    """A small file as it is now; FileNotFoundError when there is none."""
+    """Return a small file as it is now; FileNotFoundError when there is none."""
     key = _key(path)
     if key is None:
         return path.read_text()
@@ -59,30 +59,30 @@ def write_text(path: Path, text: str) -> None:
 
 
 def modified(path: Path) -> float | None:
-    """When a file was last written, in seconds since 1970; None when there is none."""
+    """Return the time of a file's last change, in seconds since 1970; None without a file."""
     return times([path])[0]
 
 
 def times(paths: list[Path]) -> list[float | None]:
-    """The same of many files that lie below one folder, asked for at once."""
+    """Return the same of many files that lie below one folder, asked for at once."""
     keys = [key for path in paths if (key := _key(path)) is not None]
     if not keys:
         return [path.stat().st_mtime if path.is_file() else None for path in paths]
-    return [float(found.mtime.timestamp()) if found.is_file else None for found in _store().get_file_info(keys)]
+    return [float(info.mtime.timestamp()) if info.is_file else None for info in _store().get_file_info(keys)]
 
 
 def children(folder: Path) -> list[str]:
-    """Names of the files and folders right below a folder, sorted; none when it does not exist."""
+    """List the names of the files and folders right below a folder, sorted; none when it does not exist."""
     from pyarrow.fs import FileSelector
 
     key = _key(folder)
     if key is None:
         return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    return sorted(found.base_name for found in _store().get_file_info(FileSelector(key, allow_not_found=True)))
+    return sorted(info.base_name for info in _store().get_file_info(FileSelector(key, allow_not_found=True)))
 
 
 def fetch(paths: Iterable[Path]) -> list[Path]:
-    """Committed files as files on this disk; those that are not here yet are copied. FileNotFoundError when one is gone."""
+    """Return committed files as files on this disk; missing ones are copied. FileNotFoundError when one is gone."""
     wanted, absent = list(paths), []
     for path in wanted:
         if not path.exists():
@@ -95,19 +95,19 @@ def fetch(paths: Iterable[Path]) -> list[Path]:
 
 
 def fetch_folder(folder: Path) -> Path:
-    """A folder of a committed attempt with all its data files, on this disk."""
+    """Return a folder of a committed attempt with all its data files, on this disk."""
     from pyarrow.fs import FileSelector
 
     key = _key(folder)
     if key is not None:
-        found = _store().get_file_info(FileSelector(key, recursive=True))
-        names = [Path(file.path).relative_to(key) for file in found if file.is_file]
+        infos = _store().get_file_info(FileSelector(key, recursive=True))
+        names = [Path(file.path).relative_to(key) for file in infos if file.is_file]
         fetch(folder / name for name in names if all(part[0] not in "._" for part in name.parts))  # engines' own are left out
     return folder
 
 
 def spark_path(path: Path) -> str:
-    """What Spark calls a path: on a cluster its address, which Hadoop's S3A reads and writes; else the path on this disk."""
+    """Return Spark's name of a path: on a cluster its address for Hadoop's S3A, else the path on this disk."""
     key = _key(path) if SUBMITTED in os.environ else None
     return str(path) if key is None else f"s3a://{key}"
 
@@ -149,17 +149,17 @@ def remove_folder(folder: Path) -> None:
 
 
 def last_written(folder: Path, prefix: str) -> dict[str, float]:
-    """The folders right below a folder whose names begin so, and when each was last written to, here or at the address."""
+    """Return the folders right below a folder whose names begin so, and when each was last written to, here or at the address."""
     from pyarrow.fs import FileSelector
 
-    found = {path.name: path.stat().st_mtime for path in folder.glob(f"{prefix}*")}
+    times_by_name = {path.name: path.stat().st_mtime for path in folder.glob(f"{prefix}*")}
     key = _key(folder)
     if key is not None:
         for file in _store().get_file_info(FileSelector(key, allow_not_found=True, recursive=True)):
             name = file.path.removeprefix(f"{key}/").split("/")[0]
             if file.is_file and name.startswith(prefix):
-                found[name] = max(found.get(name, 0.0), file.mtime.timestamp())
-    return found
+                times_by_name[name] = max(times_by_name.get(name, 0.0), file.mtime.timestamp())
+    return times_by_name
 
 
 def replace_file(path: Path, text: str) -> None:
@@ -190,7 +190,7 @@ def _flush_to_disk(path: Path) -> None:
 
 
 def _key(path: Path) -> str | None:
-    """What a path is called at the address, bucket first; None for a path that is on this disk and nowhere else."""
+    """Return the key of a path at the address, bucket first; None for a path that is only on this disk."""
     settings = Settings.from_env()
     if not settings.is_remote or not path.is_relative_to(settings.home):
         return None
@@ -199,7 +199,7 @@ def _key(path: Path) -> str | None:
         return None
     address = ADDRESS.fullmatch(settings.storage)
     if not address:
-        raise BadData(f"HYBRIDREC_STORAGE is {settings.storage!r}; expected a folder or an address as s3://bucket/prefix")
+        raise PermanentError(f"HYBRIDREC_STORAGE is {settings.storage!r}; expected a folder or an address as s3://bucket/prefix")
     return f"{address[1]}/{name.as_posix()}"
 
 
@@ -210,7 +210,7 @@ def _store() -> S3FileSystem:
 
 @lru_cache(maxsize=1)
 def _connected(endpoint: str) -> S3FileSystem:
-    """The client for an end point, as https://host:port; AWS's own for "". Nothing is asked of it yet."""
+    """Return the client for an end point, as https://host:port; AWS's own for "". Nothing is asked of it yet."""
     from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
 
     scheme, _, host = endpoint.rpartition("://")

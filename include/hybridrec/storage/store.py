@@ -6,8 +6,8 @@ step. Readers read what the manifest names, so a killed writer leaves nothing vi
 same dataset the last to commit wins whole. Nothing is renamed, so it holds on object stores: there the files of the attempt
 are uploaded first and the manifest last (hybridrec.storage.shared_files).
 
-    model_candidates/fold=final/_committed.json
-    model_candidates/fold=final/attempt-6f1c.../part-0.parquet
+    model_candidates/split=full/_committed.json
+    model_candidates/split=full/attempt-6f1c.../part-0.parquet
 
 A dataset that is checked before it counts has a second manifest beside it, `_candidate.json`: `propose` writes it, `accept`
 makes it the committed state. Readers do not look at it.
@@ -30,7 +30,7 @@ from hybridrec.storage import shared_files
 from hybridrec.storage.shared_files import ORPHAN_SECONDS
 
 MANIFEST = "_committed.json"
-CANDIDATE = "_candidate.json"
+PENDING = "_candidate.json"
 ATTEMPT = "attempt-"  # what the name of such a folder begins with
 FOOTER_TAIL = 8  # a Parquet file ends with the footer's length, 4 bytes, and 4 letters
 READ_BYTES = 2**24
@@ -43,13 +43,13 @@ class NotCommitted(Exception):
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a dataset consists of.
+    """Content of a dataset.
 
     files: paths below the dataset's folder, sorted.
     rows: number of rows, 0 for folders that are no table.
     content_hash: the same for equal content, whatever the files are called.
     superseded: the file lists of earlier states that are kept for their readers, newest first.
-    made_from: fingerprint of all that this state follows from; "" where nobody may rely on one.
+    made_from: fingerprint of all inputs of this state; empty if no fingerprint is available.
     """
 
     files: tuple[str, ...]
@@ -60,7 +60,7 @@ class Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The committed state of a dataset; NotCommitted when there is none."""
+    """Return the committed state of a dataset; NotCommitted when there is none."""
     try:
         return _read(folder / MANIFEST)
     except FileNotFoundError:
@@ -73,36 +73,36 @@ def _read(path: Path) -> Manifest:
     return Manifest(tuple(raw["files"]), raw["rows"], raw["content_hash"], superseded, raw.get("made_from", ""))
 
 
-def candidate(folder: Path) -> Manifest | None:
-    """The state that waits for its check; None when there is none."""
+def pending(folder: Path) -> Manifest | None:
+    """Return the state that waits for its check; None when there is none."""
     try:
-        return _read(folder / CANDIDATE)
+        return _read(folder / PENDING)
     except FileNotFoundError:
         return None
 
 
 def newest(folder: Path) -> Manifest | None:
-    """The state that was written last, checked or not; None for a dataset without any."""
-    return candidate(folder) or (read_manifest(folder) if is_committed(folder) else None)
+    """Return the state that was written last, checked or not; None for a dataset without any."""
+    return pending(folder) or (read_manifest(folder) if is_committed(folder) else None)
 
 
 def is_committed(folder: Path) -> bool:
-    """Whether the dataset has a committed state."""
+    """Return whether the dataset has a committed state."""
     return shared_files.modified(folder / MANIFEST) is not None
 
 
 def is_made_from(folder: Path, fingerprint: str) -> bool:
-    """Whether the dataset's committed state follows from just that."""
+    """Return whether the dataset's committed state follows from just that."""
     return is_committed(folder) and read_manifest(folder).made_from == fingerprint
 
 
 def committed_files(folder: Path, suffix: str = ".parquet") -> list[Path]:
-    """The files of a dataset that count, on this disk, as absolute paths in a fixed order."""
+    """Return the files of a dataset that count, on this disk, as absolute paths in a fixed order."""
     return shared_files.fetch(folder / name for name in read_manifest(folder).files if name.endswith(suffix))
 
 
 def committed_folder(folder: Path) -> Path:
-    """The one attempt folder that a dataset without partitions consists of, on this disk."""
+    """Return the one attempt folder that a dataset without partitions consists of, on this disk."""
     files = read_manifest(folder).files
     attempts = {_attempt(name) for name in files}
     if len(attempts) != 1:
@@ -112,7 +112,7 @@ def committed_folder(folder: Path) -> Path:
 
 
 def new_attempt(folder: Path) -> Path:
-    """An empty folder of this attempt's own beside the manifest, on this disk."""
+    """Return an empty folder of this attempt's own beside the manifest, on this disk."""
     attempt = folder / f"{ATTEMPT}{uuid.uuid4().hex[:12]}"
     attempt.mkdir(parents=True)
     return attempt
@@ -139,13 +139,13 @@ def staged(folder: Path, keep: int = 0, made_from: str = "") -> Iterator[Path]:
 
 
 def files_below(folder: Path, attempt: Path) -> tuple[str, ...]:
-    """Paths, relative to the dataset, of the data files in an attempt; engines' marker files are left out."""
-    found = (path for path in attempt.rglob("*") if path.is_file() and path.name[0] not in "._")
-    return tuple(sorted(path.relative_to(folder).as_posix() for path in found))
+    """Return paths, relative to the dataset, of the data files in an attempt; engines' marker files are left out."""
+    paths = (path for path in attempt.rglob("*") if path.is_file() and path.name[0] not in "._")
+    return tuple(sorted(path.relative_to(folder).as_posix() for path in paths))
 
 
 def hash_files(attempt: Path) -> str:
-    """SHA-256 over names and bytes of the files below a folder."""
+    """Return SHA-256 over names and bytes of the files below a folder."""
     digest = hashlib.sha256()
     for path in sorted(path for path in attempt.rglob("*") if path.is_file()):
         digest.update(path.relative_to(attempt).as_posix().encode())
@@ -155,7 +155,7 @@ def hash_files(attempt: Path) -> str:
 
 
 def hash_parquet(path: Path) -> str:
-    """SHA-256 over a Parquet file's pages and schema: equal for equal content, whichever process wrote it.
+    """Return SHA-256 over a Parquet file's pages and schema: equal for equal content, whichever process wrote it.
 
     The footer is left out, because Spark lists a column's encodings there in the order of a Java hash set, which
     changes from one JVM to the next.
@@ -173,7 +173,7 @@ def hash_parquet(path: Path) -> str:
 
 
 def _blocks(path: Path, size: int) -> Iterator[bytes]:
-    """The first bytes of a file."""
+    """Yield the first bytes of a file."""
     with path.open("rb") as handle:
         while block := handle.read(min(size, READ_BYTES)):
             size -= len(block)
@@ -181,9 +181,9 @@ def _blocks(path: Path, size: int) -> Iterator[bytes]:
 
 
 def commit(folder: Path, manifest: Manifest, keep: int = 0) -> None:
-    """Make `manifest` the dataset's state; keep the files of the last `keep` states and of a candidate, delete older ones."""
+    """Make `manifest` the dataset's state; keep the files of the last `keep` states and of a pending one, delete older ones."""
     previous = (read_manifest(folder),) if is_committed(folder) else ()
-    waiting = candidate(folder)
+    waiting = pending(folder)
     proposed = waiting.files if waiting else ()
     known = [state for old in previous for state in (old.files, *old.superseded)]
     shared_files.put(folder, set(manifest.files).difference(proposed, *known))
@@ -194,31 +194,31 @@ def commit(folder: Path, manifest: Manifest, keep: int = 0) -> None:
 
 
 def propose(folder: Path, manifest: Manifest) -> None:
-    """Leave `manifest` as the state that counts once it has been accepted; an earlier candidate goes."""
-    waiting, current = candidate(folder), read_manifest(folder) if is_committed(folder) else Manifest(())
+    """Leave `manifest` as the state that counts once it has been accepted; an earlier pending one goes."""
+    waiting, current = pending(folder), read_manifest(folder) if is_committed(folder) else Manifest(())
     earlier = set(waiting.files if waiting else ())
     counting = set(current.files).union(*current.superseded)
     shared_files.put(folder, set(manifest.files) - earlier - counting)
-    shared_files.write_text(folder / CANDIDATE, as_json(asdict(manifest)))
+    shared_files.write_text(folder / PENDING, as_json(asdict(manifest)))
     kept = counting | set(manifest.files)
     _tidy(folder, kept, earlier - kept)
 
 
 def accept(folder: Path, checked: Manifest, keep: int = 0) -> None:
-    """Make the candidate that was checked the dataset's state; one that was proposed meanwhile goes on waiting.
+    """Make the pending state that was checked the dataset's state; one that was proposed meanwhile goes on waiting.
 
-    Killed before its end it leaves a candidate that is the committed state, and accepting it again changes nothing.
+    Killed before its end it leaves a pending state that is the committed state, and accepting it again changes nothing.
     """
     commit(folder, checked, keep)
-    if candidate(folder) == checked:
-        shared_files.remove_file(folder / CANDIDATE)
+    if pending(folder) == checked:
+        shared_files.remove_file(folder / PENDING)
 
 
 def _tidy(folder: Path, kept: set[str], superseded: set[str]) -> None:
     try:
         _remove_unnamed(folder, kept, superseded)
     except OSError as error:
-        log.warning("%s is committed; what it has replaced goes with the next commit: %s", folder, error)
+        log.warning("%s is committed; replaced files are removed with the next commit: %s", folder, error)
 
 
 def write_json(path: Path, value: object) -> None:
@@ -227,25 +227,25 @@ def write_json(path: Path, value: object) -> None:
 
 
 def as_json(value: object) -> str:
-    """A value as the JSON of a small file that people may read."""
+    """Return a value as the JSON of a small file that people may read."""
     return json.dumps(value, indent=1, sort_keys=True, default=_plain)
 
 
 def _plain(value: object) -> object:
-    """numpy's numbers as Python's: as text, a False would read as true. Anything else (times, paths) as text."""
+    """Return numpy's numbers as Python's: as text, a False would read as true. Anything else (times, paths) as text."""
     item = getattr(value, "item", None)
     return item() if callable(item) else str(value)
 
 
 def _attempt(name: str) -> str:
-    """The attempt folder that a file of a dataset lies in."""
+    """Return the attempt folder that a file of a dataset lies in."""
     return name.split("/", 1)[0]
 
 
 def _is_named(folder: Path, attempt: Path) -> bool:
-    """Whether a committed state may need the attempt: when the manifest cannot be read, it may."""
+    """Return whether a committed state may need the attempt: when the manifest cannot be read, it may."""
     try:
-        states = [read_manifest(folder) if is_committed(folder) else Manifest(()), candidate(folder) or Manifest(())]
+        states = [read_manifest(folder) if is_committed(folder) else Manifest(()), pending(folder) or Manifest(())]
     except OSError:
         return True
     return any(_attempt(name) == attempt.name for state in states for files in (state.files, *state.superseded) for name in files)

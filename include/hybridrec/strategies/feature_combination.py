@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hybridrec.candidates.candidate_set import CandidateSet
 from hybridrec.candidates.groups import Floats
-from hybridrec.candidates.pool import Pool
 from hybridrec.strategies.weighted import blend
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,10 @@ DOC = "Mean of the feature-combination and attention-fusion nets; the plain blen
 
 @dataclass(frozen=True)
 class Config:
-    """Options. nets: the models whose scores are the list, by commas."""
+    """Options.
+
+    nets: the models whose scores make the list, separated by commas.
+    """
 
     nets: str = "feature_net,attention_fusion"
 
@@ -33,11 +36,11 @@ class Strategy:
         self.config = config
         self._warned = False
 
-    def score(self, pool: Pool) -> Floats:
-        """Mean of the nets' z-scores, float32 (n_rows,)."""
-        plain = blend(pool, dict.fromkeys(pool.sources, 1.0))
+    def score(self, candidates: CandidateSet) -> Floats:
+        """Return the mean of the nets' z-scores, float32 (n_rows,)."""
+        plain = blend(candidates, dict.fromkeys(candidates.retrievers, 1.0))
         nets = [f"z_{name.strip()}" for name in self.config.nets.split(",")]
-        scores = [pool.features[name] for name in nets if name in pool.features]
+        scores = [candidates.features[name] for name in nets if name in candidates.features]
         if not scores:
             self._warn()
             return plain
@@ -47,5 +50,5 @@ class Strategy:
 
     def _warn(self) -> None:
         if not self._warned:
-            log.warning("feature_combination: no model of %s in the pool, the list is the plain blend", self.config.nets)
+            log.warning("feature_combination: no model of %s in the candidates, the list is the plain blend", self.config.nets)
         self._warned = True

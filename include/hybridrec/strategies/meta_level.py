@@ -1,7 +1,7 @@
 """A model over models: base scores, and inside the base model's embedding, are what it learns from.
 
-The pool's factor columns are products of a user's and an item's factors; their plain sum is the base model's own score.
-Weighing them anew is the generalised matrix factorisation of He et al. 2017, Neural collaborative filtering, learnt
+The candidates' factor columns are products of a user's and an item's factors; their plain sum is the base model's own score.
+Weighting them again is the generalised matrix factorisation of He et al. 2017, Neural collaborative filtering, learnt
 from the label window on top of the blend. The "meta-level" hybrid of Burke 2002, Hybrid recommender systems: survey
 and experiments.
 """
@@ -14,14 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridrec.candidates.candidate_set import CandidateSet
 from hybridrec.candidates.groups import Floats, Starts, group_sums, spread
-from hybridrec.candidates.pool import Pool
 from hybridrec.ranking.learnt_weights import FitOptions
 from hybridrec.ranking.linear import Inputs, LinearCorrection
 from hybridrec.strategies.weighted import blend
 
 log = logging.getLogger(__name__)
-DOC = "Base scores and the products of base embeddings in a learnt linear model; the plain blend where there are no embeddings."
+DOC = "Base scores and the products of base embeddings in a learnt linear model; the plain blend without embeddings."
 FACTORS = "factor_"
 
 
@@ -33,24 +33,24 @@ class Config(FitOptions):
 class Strategy(LinearCorrection[Config]):
     """See the module."""
 
-    def inputs(self, pool: Pool) -> Inputs:
-        """The blend; all z-scores and the factor columns, or nothing where there are no factors."""
-        plain = blend(pool, dict.fromkeys(pool.sources, 1.0))
-        factors = {name: values for name, values in pool.features.items() if name.startswith(FACTORS)}
+    def inputs(self, candidates: CandidateSet) -> Inputs:
+        """Return the blend; all z-scores and the factor columns, or nothing without factors."""
+        plain = blend(candidates, dict.fromkeys(candidates.retrievers, 1.0))
+        factors = {name: values for name, values in candidates.features.items() if name.startswith(FACTORS)}
         if not factors:
             return Inputs(plain, {})
-        scores = {name: values for name, values in pool.features.items() if name.startswith("z_")}
-        return Inputs(plain, scores | _to_one_scale(factors, pool.starts))
+        scores = {name: values for name, values in candidates.features.items() if name.startswith("z_")}
+        return Inputs(plain, scores | _to_one_scale(factors, candidates.starts))
 
-    def fit(self, pool: Pool, gains: Floats, seed: int, threads: int) -> dict[str, float]:
+    def fit(self, candidates: CandidateSet, gains: Floats, seed: int, threads: int) -> dict[str, float]:
         """Fit; without factor columns there is nothing to be learnt, and the log says so."""
-        if not any(name.startswith(FACTORS) for name in pool.features):
-            log.warning("meta_level: no %s columns in the pool, the list is the plain blend", FACTORS)
-        return super().fit(pool, gains, seed, threads)
+        if not any(name.startswith(FACTORS) for name in candidates.features):
+            log.warning("meta_level: no %s columns in the candidates, the list is the plain blend", FACTORS)
+        return super().fit(candidates, gains, seed, threads)
 
 
 def _to_one_scale(columns: dict[str, Floats], starts: Starts) -> dict[str, Floats]:
-    """The columns less each user's mean, over the user's mean deviation of all of them, so that wide ones stay wide."""
+    """Return the columns less each user's mean, over the user's mean deviation of all of them, so that wide ones stay wide."""
     centred = {name: _centred(values, starts) for name, values in columns.items()}
     squares = np.sum([values**2 for values in centred.values()], axis=0) / len(columns)
     width = spread(np.sqrt(group_sums(squares, starts) / np.diff(starts)), starts)

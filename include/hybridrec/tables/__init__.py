@@ -1,4 +1,4 @@
-"""What a table is: one file per table in this folder, each with one `TABLE`.
+"""Define tables: one file per table in this folder, each with one `TABLE`.
 
 Names are `<layer>_<noun>`: raw (as it came), core (cleaned), model (inside a run), out (what a person or a
 service reads). Definitions are data: the Arrow and Spark schemas, the Great Expectations suite, the publish
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hybridrec.base import extensions
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -104,22 +104,22 @@ class Table:
         return tuple(column.name for column in self.columns)
 
     def arrow_schema(self) -> pa.Schema:
-        """The fixed columns as an Arrow schema."""
+        """Return the fixed columns as an Arrow schema."""
         import pyarrow as pa
 
         return pa.schema([pa.field(c.name, arrow_type(c.type), nullable=c.nullable) for c in self.columns])
 
     def spark_ddl(self) -> str:
-        """The fixed columns as a Spark schema string."""
+        """Return the fixed columns as a Spark schema string."""
         return ", ".join(f"`{column.name}` {spark_type(column.type)}" for column in self.columns)
 
     def conform(self, table: pa.Table) -> pa.Table:
-        """The same rows with columns ordered and cast as declared; BadData names what is missing or unknown."""
+        """Return the same rows with columns ordered and cast as declared; PermanentError names what is missing or unknown."""
         missing = [name for name in self.column_names if name not in table.column_names]
         extra = [name for name in table.column_names if name not in self.column_names]
         unknown = [name for name in extra if not name.startswith(self.open_prefixes or ("\0",))]
         if missing or unknown:
-            raise BadData(f"{self.name}: columns missing {missing}, unknown {unknown}; expected {self.column_names}")
+            raise PermanentError(f"{self.name}: columns missing {missing}, unknown {unknown}; expected {self.column_names}")
         fixed = table.select(list(self.column_names)).cast(self.arrow_schema())
         for name in extra:
             fixed = fixed.append_column(table.schema.field(name), table.column(name))
@@ -127,7 +127,7 @@ class Table:
 
 
 def arrow_type(name: str) -> pa.DataType:
-    """The Arrow type of a column type's name."""
+    """Return the Arrow type of a column type's name."""
     import pyarrow as pa
 
     if name.startswith("list<"):
@@ -138,7 +138,7 @@ def arrow_type(name: str) -> pa.DataType:
 
 
 def spark_type(name: str) -> str:
-    """The Spark type of a column type's name."""
+    """Return the Spark type of a column type's name."""
     return f"array<{spark_type(name[5:-1])}>" if name.startswith("list<") else SPARK_TYPES[name]
 
 
@@ -147,7 +147,7 @@ GONE = ("left", "removed")  # of a user: no lists, and no part in anybody else's
 
 
 def standing_of(what: str, gone: str, strict: bool) -> Column:
-    """The column that says how a row of a full delivery got here; what: "item" or "user", gone: what follows when it has left."""
+    """Return the column that says how a row of a full delivery got here; what: "item" or "user", gone: what follows when it has left."""
     removed = "its events are deleted as well." if strict else "as left."
     text = (
         f"listed: the newest full delivery has the {what}. named: only events do. left: the newest lacks it, an earlier one had it: "
@@ -157,7 +157,7 @@ def standing_of(what: str, gone: str, strict: bool) -> Column:
 
 
 def quarantine_of(name: str) -> Table:
-    """The table of the rows that ingest refused for the core table of that name; replaced by every ingest."""
+    """Return the table of the rows that ingest refused for the core table of that name; replaced by every ingest."""
     return Table(
         name=f"quarantine_{name}",
         doc=f"Rows of the last ingest that are not in {name}, each with a reason.",
@@ -171,6 +171,6 @@ def quarantine_of(name: str) -> Table:
 
 
 def table(name: str) -> Table:
-    """The definition of the table of that name."""
-    found: Table = extensions.member("tables", name).TABLE
-    return found
+    """Return the definition of the table of that name."""
+    definition: Table = extensions.module("tables", name).TABLE
+    return definition

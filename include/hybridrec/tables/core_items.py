@@ -11,7 +11,7 @@ TABLE = Table(
         Column("description", "string", "Longer text.", nullable=True),
         Column("categories", "list<string>", "Categories, the main one first; empty when unknown.", default=()),
         Column("brand", "string", "Brand, studio or maker.", nullable=True),
-        Column("provider", "string", "Who sells or supplies it.", nullable=True),
+        Column("provider", "string", "Seller or supplier.", nullable=True),
         Column("price", "float32", "Price in the catalogue's currency.", nullable=True, minimum=0),
         Column("is_available", "bool", "False: must not be recommended.", default=True, if_bad=False),
         Column("is_promoted", "bool", "True: under promotion.", default=False),

@@ -10,7 +10,7 @@ TABLE = Table(
         Column("age_years", "int32", "Age.", nullable=True, minimum=0, maximum=130),
         Column("gender", "string", "As the source states it.", nullable=True),
         Column("occupation", "string", "As the source states it.", nullable=True),
-        Column("region", "string", "Where the user lives, coarse.", nullable=True),
+        Column("region", "string", "Coarse place of residence.", nullable=True),
         Column("joined_at", "timestamp", "When the user joined.", nullable=True),
         standing_of("user", "then the user gets no lists and has no part in those of others.", strict=True),
     ),

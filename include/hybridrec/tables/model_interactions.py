@@ -1,10 +1,10 @@
-"""The interaction matrix of a fold, as triplets."""
+"""The interaction matrix of a split, as triplets."""
 
 from hybridrec.tables import Column, Table
 
 TABLE = Table(
     name="model_interactions",
-    doc="What base models of a fold may see: all positive events before the fold's cut, one row per pair.",
+    doc="Input of a split's base models: all positive events before the split's cut, one row per pair.",
     columns=(
         Column("user_idx", "int32", "Row of the matrix.", minimum=0),
         Column("item_idx", "int32", "Column of the matrix.", minimum=0),

@@ -1,10 +1,10 @@
-"""Item features as of a fold's cut."""
+"""Item features as of a split's cut."""
 
 from hybridrec.tables import Column, Table
 
 TABLE = Table(
     name="model_item_features",
-    doc="One row per item that had an event before the fold's cut; others have no row.",
+    doc="One row per item that had an event before the split's cut; others have no row.",
     columns=(
         Column("item_idx", "int32", "Item.", minimum=0),
         Column("item_n_users", "int32", "Users who turned to it.", minimum=1),

@@ -1,4 +1,4 @@
-"""The ranked pool of the final fold, before rules."""
+"""The ranked candidates of the full split, before rules."""
 
 from hybridrec.tables import Column, Table
 
@@ -10,12 +10,12 @@ TABLE = Table(
         Column("item_idx", "int32", "Item.", minimum=0),
         Column("score", "float32", "Score of the strategy, higher is better."),
         Column("rank", "int32", "Position in the user's list, 1 is best.", minimum=1),
-        Column("strategy", "string", "Strategy or source that ranked the row."),
-        Column("sources", "list<string>", "Sources that nominated the pair, best rank first."),
+        Column("strategy", "string", "Strategy or retriever that ranked the row."),
+        Column("sources", "list<string>", "Retrievers that retrieved the pair, best rank first."),
         Column(
             "top_features",
             "list<string>",
-            "Features that moved the score most, largest first; of the first rows of a list only, empty without ranker.",
+            "Features that moved the score most, largest first; only for the first rows of a list, empty without a ranker.",
         ),
     ),
     key=("user_idx", "item_idx"),

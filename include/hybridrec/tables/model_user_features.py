@@ -1,10 +1,10 @@
-"""User features as of a fold's cut."""
+"""User features as of a split's cut."""
 
 from hybridrec.tables import Column, Table
 
 TABLE = Table(
     name="model_user_features",
-    doc="One row per user who has history before the fold's cut; others have no row.",
+    doc="One row per user who has history before the split's cut; others have no row.",
     columns=(
         Column("user_idx", "int32", "User.", minimum=0),
         Column("user_n_items", "int32", "Items in the history.", minimum=1),

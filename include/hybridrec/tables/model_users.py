@@ -11,7 +11,7 @@ TABLE = Table(
         Column("age_years", "int32", "Age.", nullable=True),
         Column("gender", "string", "As the source states it.", nullable=True),
         Column("occupation", "string", "As the source states it.", nullable=True),
-        Column("region", "string", "Where the user lives, coarse.", nullable=True),
+        Column("region", "string", "Coarse place of residence.", nullable=True),
     ),
     key=("user_idx",),
     min_rows=1,

@@ -1,4 +1,4 @@
-"""Paired comparisons on the evaluation fold."""
+"""Paired comparisons on the holdout split."""
 
 from hybridrec.tables import Column, Table
 
@@ -6,9 +6,9 @@ TABLE = Table(
     name="out_comparisons",
     doc="Difference in NDCG between two lists over the same users, with a paired bootstrap interval.",
     columns=(
-        Column("question", "string", "What the comparison is for.", one_of=("strategy", "best_source", "served")),
+        Column("question", "string", "Purpose of the comparison.", one_of=("strategy", "best_source", "served")),
         Column("name", "string", "The list that is compared: a strategy's or a model's own."),
-        Column("against", "string", "What it is compared with."),
+        Column("against", "string", "List that it is compared with."),
         Column(
             "segment",
             "string",

@@ -1,4 +1,4 @@
-"""Quality of every source and strategy on the evaluation fold."""
+"""Quality of every retriever and strategy on the holdout split."""
 
 from hybridrec.tables import Column, Table
 
@@ -9,7 +9,7 @@ TABLE = Table(
         Column(
             "kind",
             "string",
-            "What makes the list; policy: as chosen for each segment.",
+            "Kind of list; policy: as chosen for each segment.",
             one_of=("source", "scorer", "strategy", "policy", "pool"),
         ),
         Column("name", "string", "Model or strategy."),

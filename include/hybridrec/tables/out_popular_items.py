@@ -1,4 +1,4 @@
-"""Popular items, the last rung of the fallback."""
+"""Popular items, the last fallback tier."""
 
 from hybridrec.tables import Column, Table
 

@@ -10,11 +10,11 @@ TABLE = Table(
         Column("item_ids", "list<string>", "Items, best first."),
         Column("scores", "list<float32>", "Scores, falling."),
         Column("reasons", "list<string>", "Why each item is there, a sentence for a person."),
-        Column("sources", "list<string>", "Sources that nominated each item, joined by '+'; the fallback's name for filled places."),
+        Column("sources", "list<string>", "Retrievers that retrieved each item, joined by '+'; the fallback's name for filled places."),
         Column(
             "reason",
             "string",
-            "How the row came about: ranked, filled (some places from the fallback) or fallback.",
+            "Origin of the row: ranked, filled (some items from the fallback) or fallback.",
             one_of=("ranked", "filled", "fallback"),
         ),
         Column("strategy", "string", "Strategy that ranked the row."),

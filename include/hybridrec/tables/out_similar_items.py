@@ -9,7 +9,7 @@ TABLE = Table(
         Column("item_id", "string", "Identifies the item."),
         Column("item_ids", "list<string>", "Neighbours, most similar first."),
         Column("scores", "list<float32>", "Similarities, falling."),
-        Column("reason", "string", "Where the neighbours come from.", one_of=("item_knn", "content")),
+        Column("reason", "string", "Origin of the neighbours.", one_of=("item_knn", "content")),
     ),
     key=("item_id",),
 )

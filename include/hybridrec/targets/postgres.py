@@ -15,7 +15,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.postgresql import rights
 from hybridrec.postgresql.checksum import TableChecksum
@@ -59,7 +59,7 @@ ORIGIN = "p.run_id, p.version, p.model_version, p.generated_at, p.valid_until"
 
 
 def connect(settings: Settings) -> PostgresTarget:
-    """The database of HYBRIDREC_POSTGRES; nothing is opened before the first use. BadData when there is no address."""
+    """Return the database of HYBRIDREC_POSTGRES; nothing is opened before the first use. PermanentError when there is no address."""
     return PostgresTarget(settings.postgres, settings.postgres_reader, settings.threads)
 
 
@@ -74,7 +74,7 @@ class PostgresTarget:
     parallel_reads = 4
 
     def __init__(self, address: str, reader: str, loaders: int = 2) -> None:
-        self._conninfo, self.place = parsed(address)
+        self._conninfo, self.shown = parsed(address)
         self.reader, self._loaders = reader, loaders
         self._look_up_conninfo = for_look_ups(self._conninfo)
         self._idle: list[Connection[tuple[Any, ...]]] = []
@@ -104,17 +104,17 @@ class PostgresTarget:
     def check(self, version: str) -> None:
         """Let the server sum up what it has stored; a version that fails is rejected for good, unless it is live or was."""
         with self._writer() as db:
-            found, storage = _find(db, version)
+            staged, storage = _find(db, version)
             [(sums,)] = db.execute("SELECT checksums FROM hybridrec.publications WHERE version = %s", (version,))
-            expected = {name: (found.counts[name], sums[name]) for name in PUBLISHED}
+            expected = {name: (staged.counts[name], sums[name]) for name in PUBLISHED}
             summed = {name: stored(db, name, storage) for name in PUBLISHED}
             if summed == expected:
                 return
             db.execute("UPDATE hybridrec.publications SET state = 'rejected' WHERE version = %s AND state = 'staged'", (version,))
         [name, *_] = [name for name in PUBLISHED if summed[name] != expected[name]]
-        raise BadData(
-            f"{self.place}: {name} of version {version} as stored has {summed[name][0]} rows with checksum {summed[name][1]:x}, expected"
-            f" {expected[name][0]} with {expected[name][1]:x}; stage it again with python -m jobs.publish_table --run-id {found.run_id}"
+        raise PermanentError(
+            f"{self.shown}: {name} of version {version} as stored has {summed[name][0]} rows with checksum {summed[name][1]:x}, expected"
+            f" {expected[name][0]} with {expected[name][1]:x}; stage it again with python -m jobs.publish_table --run-id {staged.run_id}"
         )
 
     def switch_to(self, version: str, keep: int) -> None:
@@ -123,47 +123,47 @@ class PostgresTarget:
             deadline = time.monotonic() + SWITCH_WAIT_SECONDS
             while not self._switched(db, version):
                 if time.monotonic() > deadline:
-                    raise TimeoutError(f"{self.place}: a reader's transaction has held the views for {SWITCH_WAIT_SECONDS:.0f} s; end it")
+                    raise TimeoutError(f"{self.shown}: a reader's transaction has held the views for {SWITCH_WAIT_SECONDS:.0f} s; end it")
                 time.sleep(0.1)
             _prune(db, keep)
 
     def versions(self) -> list[Publication]:
-        """All rows of `publications`, newest first."""
-        with in_sentences(self.place), closing(self._connection(self._conninfo)) as db:
+        """Return all rows of `publications`, newest first."""
+        with in_sentences(self.shown), closing(self._connection(self._conninfo)) as db:
             if value(db, "SELECT to_regclass('hybridrec.publications')") is None:
                 return []
             return [Publication(*row) for row in db.execute(f"SELECT {FIELDS} FROM hybridrec.publications ORDER BY number DESC")]  # noqa: S608
 
     def read_live(self, name: str, columns: tuple[str, ...] = ()) -> Iterator[pa.RecordBatch]:
-        """The view of a published table, batch by batch, all from one snapshot; a switch waits until the last one is read."""
+        """Yield the view of a published table, batch by batch, all from one snapshot; a switch waits until the last one is read."""
         shape = definition(name)
         chosen = [column for column in shape.columns if not columns or column.name in columns]
         with self._bulk() as [bulk]:
             yield from batches(bulk, f"hybridrec.{quoted(name)}", chosen, shape.key)
 
     def read_user(self, user_id: str) -> Answer | None:
-        """The user's row with the items' titles."""
+        """Return the user's row with the items' titles."""
         rows = self._rows(READ_USER, (user_id,))
         if not rows:
             return None
         item_ids, scores, reasons, sources, titles, reason, shortfall, *origin = rows[0]
         entries = tuple(
-            Entry(place + 1, item, (titles or {}).get(item), scores[place], reasons[place], sources[place])
-            for place, item in enumerate(item_ids)
+            Entry(index + 1, item, (titles or {}).get(item), scores[index], reasons[index], sources[index])
+            for index, item in enumerate(item_ids)
         )
         return Answer(user_id, entries, reason, shortfall, *_as_text(origin))
 
     def read_popular(self, window: str, k: int) -> Answer:
-        """The first places of a window of popular_items."""
+        """Return the first places of a window of popular_items."""
         rows = self._rows(READ_POPULAR, (window, k))
         if not rows:
-            raise BadData(f"{self.place}: popular_items has no rows of window {window!r}; choose recent or all_time")
+            raise PermanentError(f"{self.shown}: popular_items has no rows of window {window!r}; choose recent or all_time")
         source = f"popular_{window}"
         entries = tuple(Entry(rank, item_id, title, score, WHY_POPULAR[window], source) for rank, item_id, title, score, *_ in rows)
         return Answer("", entries, "unknown_user", None, *_as_text(rows[0][4:]))
 
     def read_similar(self, item_id: str, k: int) -> SimilarItems | None:
-        """The item's row with its neighbours' titles."""
+        """Return the item's row with its neighbours' titles."""
         rows = self._rows(READ_SIMILAR, (item_id,))
         if not rows:
             return None
@@ -178,8 +178,8 @@ class PostgresTarget:
             db.close()
 
     def _rows(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
-        """All rows of a look-up; if the server has ended the kept connection meanwhile, by a new one."""
-        with in_sentences(self.place, LOOK_UP_MS):
+        """Return all rows of a look-up; if the server has ended the kept connection meanwhile, by a new one."""
+        with in_sentences(self.shown, LOOK_UP_MS):
             if (kept := self._kept()) is not None:
                 try:
                     return self._asked(kept, query, values)
@@ -190,7 +190,7 @@ class PostgresTarget:
             return self._asked(self._connection(self._look_up_conninfo), query, values)
 
     def _asked(self, db: Connection[tuple[Any, ...]], query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
-        """All rows; the connection is kept unless it broke."""
+        """Return all rows; the connection is kept unless it broke."""
         try:
             return db.execute(query, values).fetchall()
         finally:
@@ -210,7 +210,7 @@ class PostgresTarget:
 
     @contextmanager
     def _writer(self) -> Iterator[Connection[tuple[Any, ...]]]:
-        with in_sentences(self.place), closing(self._connection(self._conninfo)) as db:
+        with in_sentences(self.shown), closing(self._connection(self._conninfo)) as db:
             db.execute(f"SET lock_timeout = {LOCK_MS}")
             rights.require_publisher(db, self.reader)
             with transaction(db):
@@ -222,35 +222,35 @@ class PostgresTarget:
 
     @contextmanager
     def _bulk(self, number: int = 1) -> Iterator[list[BulkConnection]]:
-        """Connections that take and give Arrow batches."""
+        """Open connections that exchange Arrow batches."""
         from adbc_driver_postgresql import dbapi
 
-        with in_sentences(self.place), ExitStack() as stack:
+        with in_sentences(self.shown), ExitStack() as stack:
             yield [stack.enter_context(closing(dbapi.connect(self._conninfo))) for _ in range(number)]
 
     @contextmanager
     def _only_stager(self, db: Connection[tuple[Any, ...]]) -> Iterator[None]:
-        """One attempt at a time fills tables, so those that no publication names are a killed attempt's.
+        """Let one attempt at a time fill tables, so tables without a publication belong to a killed attempt.
 
         The server gives the lock free when the connection ends, whatever ended it.
         """
         deadline = time.monotonic() + STAGE_WAIT_SECONDS
         while not value(db, "SELECT pg_try_advisory_lock(%s)", STAGE_KEY):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{self.place}: another job has been staging for {STAGE_WAIT_SECONDS:.0f} s")
+                raise TimeoutError(f"{self.shown}: another job has been staging for {STAGE_WAIT_SECONDS:.0f} s")
             time.sleep(0.2)
         yield
 
     def _switched(self, db: Connection[tuple[Any, ...]], version: str) -> bool:
-        """Whether the version is live now; False when a reader held a view."""
+        """Return whether the version is live now; False when a reader held a view."""
         from psycopg import errors
 
         try:
             with transaction(db, SWITCH_LOCK_MS):
-                found, storage = _find(db, version)
-                if found.state in ("rejected", "dropped"):
-                    raise BadData(f"{self.place}: version {version} is {found.state}; choose a staged or kept one")
-                if found.state != "live":
+                publication, storage = _find(db, version)
+                if publication.state in ("rejected", "dropped"):
+                    raise PermanentError(f"{self.shown}: version {version} is {publication.state}; choose a staged or kept one")
+                if publication.state != "live":
                     _make_live(db, version, storage, self.reader)
         except (errors.LockNotAvailable, errors.DeadlockDetected):
             return False
@@ -278,7 +278,7 @@ FROM hybridrec.popular_items AS l WHERE l."window" = %s AND l.rank <= %s ORDER B
 def _require_counts(publication: Publication, sent: Mapping[str, tuple[TableHash, TableChecksum]]) -> None:
     for name, expected in publication.counts.items():
         if sent[name][0].rows != expected:
-            raise BadData(f"{name}: {sent[name][0].rows} rows came, the run wrote {expected}; publish again")
+            raise PermanentError(f"{name}: {sent[name][0].rows} rows came, the run wrote {expected}; publish again")
 
 
 def _record(db: Connection[tuple[Any, ...]], staged: Publication, storage: str, checksums: Mapping[str, int]) -> Publication:
@@ -293,7 +293,7 @@ def _record(db: Connection[tuple[Any, ...]], staged: Publication, storage: str, 
             return staged
         drop_tables(db, storage)
     if before.content_hash != staged.content_hash:
-        raise BadData(
+        raise PermanentError(
             f"version {staged.version} is {before.state} with hash {before.content_hash[:12]}, its run now gives"
             f" {staged.content_hash[:12]}; a published version never changes: open a new run"
         )
@@ -305,17 +305,17 @@ def _write_row(db: Connection[tuple[Any, ...]], publication: Publication, storag
     values |= {"counts": json.dumps(dict(publication.counts)), "checksums": json.dumps(dict(checksums))}
     db.execute("DELETE FROM hybridrec.publications WHERE version = %s", (publication.version,))
     number = "(SELECT COALESCE(MAX(number), 0) + 1 FROM hybridrec.publications)"
-    places = ", ".join(["%s"] * len(values))
-    query = f"INSERT INTO hybridrec.publications ({', '.join(values)}, number) VALUES ({places}, {number})"  # noqa: S608
+    placeholders = ", ".join(["%s"] * len(values))
+    query = f"INSERT INTO hybridrec.publications ({', '.join(values)}, number) VALUES ({placeholders}, {number})"  # noqa: S608
     db.execute(query, tuple(values.values()))
 
 
 def _find(db: Connection[tuple[Any, ...]], version: str) -> tuple[Publication, str]:
     row = db.execute(f"SELECT {FIELDS}, storage FROM hybridrec.publications WHERE version = %s", (version,)).fetchone()  # noqa: S608
     if row is None:
-        found = db.execute("SELECT version FROM hybridrec.publications WHERE state IN ('staged', 'live', 'kept') ORDER BY number")
-        known = ", ".join(name for (name,) in found)
-        raise BadData(f"there is no version {version!r}; choose from {known or 'none: nothing is published'}")
+        versions = db.execute("SELECT version FROM hybridrec.publications WHERE state IN ('staged', 'live', 'kept') ORDER BY number")
+        known = ", ".join(name for (name,) in versions)
+        raise PermanentError(f"there is no version {version!r}; choose from {known or 'none: nothing is published'}")
     return Publication(*row[:-1]), row[-1]
 
 
@@ -345,8 +345,8 @@ def _prune(db: Connection[tuple[Any, ...]], keep: int) -> None:
     """Drop what is beyond the newest `keep`; a version that somebody still reads goes with the next switch."""
     from psycopg import errors
 
-    found = db.execute("SELECT storage, state FROM hybridrec.publications WHERE state <> 'dropped' ORDER BY number DESC").fetchall()
-    for storage, state in found[keep:]:
+    stored = db.execute("SELECT storage, state FROM hybridrec.publications WHERE state <> 'dropped' ORDER BY number DESC").fetchall()
+    for storage, state in stored[keep:]:
         if state != "live":
             with suppress(errors.LockNotAvailable), transaction(db, SWITCH_LOCK_MS):
                 update = "UPDATE hybridrec.publications SET state = 'dropped' WHERE storage = %s AND state <> 'live'"

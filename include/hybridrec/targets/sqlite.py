@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from hybridrec.base.errors import BadData, NothingPublished
+from hybridrec.base.errors import NothingPublished, PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.sqlite.connecting import FileId, file_id, in_sentences, open_read_only, open_to_write, transaction
 from hybridrec.sqlite.publications import FIELDS, PUBLICATIONS, find, publication, record
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DOC = "SQLite file below the home folder, for services on the same machine."
-LOOK_UP_SECONDS = 0.5  # a look-up waits so long for a lock: whoever asked for it waits less than a second
+LOOK_UP_SECONDS = 0.5  # a look-up waits so long for a lock: its caller waits less than a second
 LOG_SECONDS = 1.0  # a writer waits so long at its end for readers, to leave an empty log
 STAGE_WAIT_SECONDS = 600.0
 PAGE_BYTES = 16_384  # a row of 20 items has some 2 kB: with the default of 4096 each one spills to an overflow page
@@ -51,7 +51,7 @@ ORIGIN = "p.run_id, p.version, p.model_version, p.generated_at, p.valid_until"
 
 
 def connect(settings: Settings) -> SqliteTarget:
-    """The published file of this home folder; nothing is opened or made before the first use."""
+    """Return the published file of this home folder; nothing is opened or made before the first use."""
     return SqliteTarget(settings.published / "recommendations.db")
 
 
@@ -66,7 +66,7 @@ class Opened(NamedTuple):
 class SqliteTarget:
     """See the module; the Target protocol says what each method promises.
 
-    Look-ups keep one connection, for one thread at a time, and open the file anew when another one lies in its place. Only one,
+    Look-ups keep one connection, for one thread at a time, and open the file again when another one has replaced it. Only one,
     since of two in this process the first could keep the log's index of the old file under the second, which reads the new one.
     """
 
@@ -100,39 +100,39 @@ class SqliteTarget:
     def check(self, version: str) -> None:
         """Read the version back; a version that fails is rejected for good, unless it is live or was."""
         with self._writer() as db:
-            found, storage = find(db, version)
+            staged, storage = find(db, version)
             [(sums,)] = db.execute("SELECT checksums FROM publications WHERE version = ?", (version,))
-            expected = {name: (found.counts[name], checksum) for name, checksum in json.loads(sums).items()}
+            expected = {name: (staged.counts[name], checksum) for name, checksum in json.loads(sums).items()}
             stored = {name: read_back(db, name, storage) for name in PUBLISHED}
             if stored == expected:
                 return
             db.execute("UPDATE publications SET state = 'rejected' WHERE version = ? AND state = 'staged'", (version,))
         [name, *_] = [name for name in PUBLISHED if stored[name] != expected[name]]
-        raise BadData(
+        raise PermanentError(
             f"{self.path}: {name} of version {version} as stored has {stored[name][0]} rows with checksum {stored[name][1][:12]}, expected"
-            f" {expected[name][0]} with {expected[name][1][:12]}; stage it again with python -m jobs.publish_table --run-id {found.run_id}"
+            f" {expected[name][0]} with {expected[name][1][:12]}; stage it again with python -m jobs.publish_table --run-id {staged.run_id}"
         )
 
     def switch_to(self, version: str, keep: int) -> None:
         """Replace the readers' views in one transaction, then prune."""
         with self._writer() as db:
             with transaction(db):
-                found, storage = find(db, version)
-                if found.state in ("rejected", "dropped"):
-                    raise BadData(f"{self.path}: version {version} is {found.state}; choose a staged or kept one")
-                if found.state != "live":
+                publication, storage = find(db, version)
+                if publication.state in ("rejected", "dropped"):
+                    raise PermanentError(f"{self.path}: version {version} is {publication.state}; choose a staged or kept one")
+                if publication.state != "live":
                     _make_live(db, version, storage)
             _prune(db, keep)
 
     def versions(self) -> list[Publication]:
-        """All rows of `publications`, newest first."""
+        """Return all rows of `publications`, newest first."""
         if not self.path.exists():
             return []
         with self._reader() as db:
             return [publication(row) for row in db.execute(f"SELECT {FIELDS} FROM publications ORDER BY number DESC")]  # noqa: S608
 
     def read_live(self, name: str, columns: tuple[str, ...] = ()) -> Iterator[pa.RecordBatch]:
-        """The view of a published table, batch by batch, all from one snapshot."""
+        """Yield the view of a published table, batch by batch, all from one snapshot."""
         shape = definition(name)
         chosen = [column for column in shape.columns if not columns or column.name in columns]
         with self._reader() as db:
@@ -143,29 +143,29 @@ class SqliteTarget:
                 yield decoded(rows, chosen)
 
     def read_user(self, user_id: str) -> Answer | None:
-        """The user's row with the items' titles."""
+        """Return the user's row with the items' titles."""
         with self._looking_up() as db:
             row = db.execute(READ_USER, (user_id,)).fetchone()
         if row is None:
             return None
         item_ids, scores, reasons, sources, titles = (json.loads(text) for text in row[:5])
         entries = tuple(
-            Entry(place + 1, item, titles.get(item), scores[place], reasons[place], sources[place]) for place, item in enumerate(item_ids)
+            Entry(index + 1, item, titles.get(item), scores[index], reasons[index], sources[index]) for index, item in enumerate(item_ids)
         )
         return Answer(user_id, entries, *row[5:])
 
     def read_popular(self, window: str, k: int) -> Answer:
-        """The first places of a window of popular_items."""
+        """Return the first places of a window of popular_items."""
         with self._looking_up() as db:
             rows = db.execute(READ_POPULAR, (window, k)).fetchall()
         if not rows:
-            raise BadData(f"{self.path}: popular_items has no rows of window {window!r}; choose recent or all_time")
+            raise PermanentError(f"{self.path}: popular_items has no rows of window {window!r}; choose recent or all_time")
         source = f"popular_{window}"
         entries = tuple(Entry(rank, item_id, title, score, WHY_POPULAR[window], source) for rank, item_id, title, score, *_ in rows)
         return Answer("", entries, "unknown_user", None, *rows[0][4:])
 
     def read_similar(self, item_id: str, k: int) -> SimilarItems | None:
-        """The item's row with its neighbours' titles."""
+        """Return the item's row with its neighbours' titles."""
         with self._looking_up() as db:
             row = db.execute(READ_SIMILAR, (item_id,)).fetchone()
         if row is None:
@@ -184,7 +184,7 @@ class SqliteTarget:
 
     @contextmanager
     def _reader(self) -> Iterator[sqlite3.Connection]:
-        """A connection of its own, for jobs: it waits for a lock as long as a writer does."""
+        """Open a separate connection for jobs: it waits for a lock as long as a writer does."""
         if not self.path.exists():
             raise NothingPublished(self.path)
         with in_sentences(self.path), closing(open_read_only(self.path)) as db:
@@ -192,7 +192,7 @@ class SqliteTarget:
 
     @contextmanager
     def _looking_up(self) -> Iterator[sqlite3.Connection]:
-        """The kept connection to the file that lies there now. After an error the file is opened anew: it may have been mended."""
+        """Yield the kept connection to the present file. After an error the file is opened again: it may have been repaired."""
         with in_sentences(self.path, LOOK_UP_SECONDS):
             try:
                 yield self._current()
@@ -216,7 +216,7 @@ class SqliteTarget:
 
     @contextmanager
     def _writer(self) -> Iterator[sqlite3.Connection]:
-        """A connection that writes.
+        """Open a connection that writes.
 
         The last connection to close removes the -wal and -shm files, and a reader who may not write in the folder cannot make them
         again. One that only reads removes nothing: it comes first and goes last, whatever fails in between.
@@ -226,7 +226,7 @@ class SqliteTarget:
             self.path.open("ab").close()  # the system says better than SQLite why it cannot be made
             self.path.chmod(self.path.parent.stat().st_mode & 0o644)  # who may read the folder may read the file; so are its logs made
         with in_sentences(self.path), closing(open_read_only(self.path)) as last:
-            if self.path.with_name(f"{self.path.name}-wal").exists():  # else a file is half made, and who only reads cannot mend it
+            if self.path.with_name(f"{self.path.name}-wal").exists():  # otherwise a file is half made, and a reader cannot repair it
                 last.execute(LOOK).fetchall()
             # one thread at a time uses it, but not always the same: the read-back fetches in a second one
             with closing(open_to_write(self.path)) as db:
@@ -241,7 +241,7 @@ class SqliteTarget:
 
     @contextmanager
     def _only_stager(self) -> Iterator[None]:
-        """One attempt at a time fills tables, so those that no publication names are a killed attempt's."""
+        """Let one attempt at a time fill tables, so tables without a publication belong to a killed attempt."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         deadline = time.monotonic() + STAGE_WAIT_SECONDS
         with self.path.with_suffix(".lock").open("w") as handle:
@@ -278,7 +278,7 @@ FROM popular_items AS l WHERE l."window" = ? AND l.rank <= ? ORDER BY l.rank
 def _require_counts(publication: Publication, hashes: Mapping[str, TableHash]) -> None:
     for name, expected in publication.counts.items():
         if hashes[name].rows != expected:
-            raise BadData(f"{name}: {hashes[name].rows} rows came, the run wrote {expected}; publish again")
+            raise PermanentError(f"{name}: {hashes[name].rows} rows came, the run wrote {expected}; publish again")
 
 
 def _make_live(db: sqlite3.Connection, version: str, storage: str) -> None:
@@ -299,8 +299,8 @@ def _make_live(db: sqlite3.Connection, version: str, storage: str) -> None:
 
 
 def _prune(db: sqlite3.Connection, keep: int) -> None:
-    found = db.execute("SELECT storage, state FROM publications WHERE state <> 'dropped' ORDER BY number DESC").fetchall()
-    for storage, state in found[keep:]:
+    stored = db.execute("SELECT storage, state FROM publications WHERE state <> 'dropped' ORDER BY number DESC").fetchall()
+    for storage, state in stored[keep:]:
         if state != "live":
             with transaction(db):
                 db.execute("UPDATE publications SET state = 'dropped' WHERE storage = ? AND state <> 'live'", (storage,))

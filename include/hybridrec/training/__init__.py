@@ -1,1 +1,1 @@
-"""Fit one model on one fold, keep the fit and load it."""
+"""Fit one model on one split, keep the fit and load it."""

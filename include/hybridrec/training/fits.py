@@ -1,4 +1,4 @@
-"""What a base model of a fold learns from, and how its fit is kept.
+"""Read the training data of a split's base model, and keep its fit.
 
 A fitted model is an artefact folder: the model's own arrays, and `fit.json` with its options and metrics, so the
 folder alone is enough to load it.
@@ -20,8 +20,8 @@ from scipy.sparse import csr_array
 
 from hybridrec.base import extensions
 from hybridrec.base.config import with_options
-from hybridrec.base.errors import BadData
-from hybridrec.runs.run import Run
+from hybridrec.base.errors import PermanentError
+from hybridrec.runs.run import FORMER_SPLITS, Run
 from hybridrec.storage import store
 from hybridrec.types import BuildsIndex, Ints, PairScorer, TrainingData, UserBlock
 
@@ -32,10 +32,10 @@ DAY_MICROS = 86_400e6
 FIT_FILE = "fit.json"
 
 
-def training_data(run: Run, fold: str, model: str = "") -> TrainingData:
-    """The events before the fold's cut as a matrix, the catalogue, and the seed of this model's fit."""
-    cut = run.fold(fold).cut
-    pairs = run.read("model_interactions", fold, ["user_idx", "item_idx", "weight", "last_event_at"])
+def training_data(run: Run, split: str, model: str = "") -> TrainingData:
+    """Return the events before the split's cut as a matrix, the catalogue, and the seed of this model's fit."""
+    cut = run.split(split).cut
+    pairs = run.read("model_interactions", split, ["user_idx", "item_idx", "weight", "last_event_at"])
     pairs = pairs.sort_by([("user_idx", "ascending"), ("item_idx", "ascending")])
     items = run.read("model_items").sort_by("item_idx").drop_columns(["first_event_at", "categories"]).to_pandas()
     users = run.read("model_users").sort_by("user_idx").to_pandas()
@@ -43,22 +43,22 @@ def training_data(run: Run, fold: str, model: str = "") -> TrainingData:
         matrix=_csr(pairs, pairs["weight"], (len(users), len(items))),
         last_event_day=days_before(pairs["last_event_at"], cut),
         items=items.rename(columns={"learnt_categories": "categories"}),
-        item_age_days=_item_ages(run, fold, len(items)),
+        item_age_days=_item_ages(run, split, len(items)),
         users=users,
-        seed=model_seed(run.config.seed, model, fold),
+        seed=model_seed(run.config.seed, model, split),
         threads=run.settings.threads,
         split=run.config.split,
     )
 
 
 def days_before(at: pa.ChunkedArray, cut: datetime) -> NDArray[np.float64]:
-    """Days from time stamps to the cut."""
-    found: NDArray[np.float64] = (cut.timestamp() * 1e6 - at.cast("int64").to_numpy()) / DAY_MICROS
-    return found
+    """Return days from time stamps to the cut."""
+    days: NDArray[np.float64] = (cut.timestamp() * 1e6 - at.cast("int64").to_numpy()) / DAY_MICROS
+    return days
 
 
-def user_block(run: Run, fold: str, user_idx: Ints) -> UserBlock:
-    """Some users with their history before the fold's cut, in the order given; only their rows are read."""
+def user_block(run: Run, split: str, user_idx: Ints) -> UserBlock:
+    """Return some users with their history before the split's cut, in the order given; only their rows are read."""
     import pyarrow as pa
     import pyarrow.dataset as ds
 
@@ -67,12 +67,12 @@ def user_block(run: Run, fold: str, user_idx: Ints) -> UserBlock:
     number = ds.field("user_idx")  # the range says which row groups hold them, which a set does not
     wanted = (number >= first) & (number <= last) & number.isin(pa.array(user_idx, pa.int32()))
     columns = ["user_idx", "item_idx", "weight", "last_event_at"]
-    pairs = ds.dataset(run.files("model_interactions", fold)).to_table(columns=columns, filter=wanted)
+    pairs = ds.dataset(run.files("model_interactions", split)).to_table(columns=columns, filter=wanted)
     pairs = pairs.sort_by([("user_idx", "ascending"), ("item_idx", "ascending")])
     known, compact = np.unique(pairs["user_idx"].to_numpy(), return_inverse=True)
     # one empty row behind the known ones serves everybody without history
     history = _csr(pairs.set_column(0, "user_idx", pa.array(compact)), pairs["weight"], (len(known) + 1, n_items))
-    days = days_before(pairs["last_event_at"], run.fold(fold).cut).astype(np.float32)
+    days = days_before(pairs["last_event_at"], run.split(split).cut).astype(np.float32)
     users = np.append(known, -1).astype(np.int32)
     rows = np.searchsorted(known, user_idx)
     block = UserBlock(users, history, days).take(np.where(users[rows] == user_idx, rows, len(known)))
@@ -80,7 +80,7 @@ def user_block(run: Run, fold: str, user_idx: Ints) -> UserBlock:
 
 
 def _csr(pairs: pa.Table, values: pa.ChunkedArray, shape: tuple[int, int]) -> csr_array:
-    """Sorted pairs user_idx, item_idx with a value each as a matrix (n_users, n_items)."""
+    """Return sorted pairs user_idx, item_idx with a value each as a matrix (n_users, n_items)."""
     indptr = np.searchsorted(pairs["user_idx"].to_numpy(), np.arange(shape[0] + 1)).astype(np.int64)
     indices = pairs["item_idx"].to_numpy().astype(np.int32)
     if len(indices) < np.iinfo(np.int32).max:
@@ -88,40 +88,42 @@ def _csr(pairs: pa.Table, values: pa.ChunkedArray, shape: tuple[int, int]) -> cs
     return csr_array((values.to_numpy().astype(np.float32), indices, indptr), shape=shape)
 
 
-def _item_ages(run: Run, fold: str, n_items: int) -> np.ndarray:
-    features = run.read("model_item_features", fold, ["item_idx", "item_age_days"])
+def _item_ages(run: Run, split: str, n_items: int) -> np.ndarray:
+    features = run.read("model_item_features", split, ["item_idx", "item_age_days"])
     ages = np.full(n_items, np.nan, dtype=np.float32)
     ages[features["item_idx"].to_numpy()] = features["item_age_days"].to_numpy()
     return ages
 
 
-def model_seed(seed: int, model: str, fold: str) -> int:
-    """A seed of its own for each model and fold, the same in every process."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{model}:{fold}".encode()).digest()[:4], "big") >> 1
+def model_seed(seed: int, model: str, split: str) -> int:
+    """Return a seed of its own for each model and split, the same in every process and in every version of this code."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{model}:{FORMER_SPLITS[split]}".encode()).digest()[:4], "big") >> 1
 
 
 def config_of(model: str, options: Mapping[str, Any]) -> Any:
-    """The model's Config with the night's overrides; BadData for an unknown model or option."""
-    return with_options(extensions.member("models", model).Config(), dict(options), f"[models.{model}]")
+    """Return the model's Config with the night's overrides; PermanentError for an unknown model or option."""
+    return with_options(extensions.module("models", model).Config(), dict(options), f"[models.{model}]")
 
 
 def fit_model(model: str, data: TrainingData, options: Mapping[str, Any], folder: Path) -> dict[str, float]:
     """Fit a model and leave it with its fit.json in the folder; returns the fit's metrics."""
     config = config_of(model, options)
     if data.matrix.nnz == 0:
-        raise BadData(f"models.{model}: the interaction matrix is empty; expected at least one positive event before the fold's cut")
-    fitted = extensions.member("models", model).Model(config)
+        raise PermanentError(
+            f"models.{model}: the interaction matrix is empty; expected at least one positive event before the split's cut"
+        )
+    fitted = extensions.module("models", model).Model(config)
     metrics: dict[str, float] = fitted.fit(data)
     if isinstance(fitted, BuildsIndex):
         metrics |= fitted.build_index(data)
     fitted.save(folder)
-    # a leak alarm holds seed and pairs against the fold that the fit says it is of
+    # a leak alarm holds seed and pairs against the split that the fit says it is of
     record = {"model": model, "config": asdict(config), "seed": data.seed, "pairs": data.matrix.nnz, "metrics": metrics}
     (folder / FIT_FILE).write_text(json.dumps(record, indent=1, sort_keys=True))
     return metrics
 
 
 def load_fit(model: str, folder: Path) -> PairScorer:
-    """The model that fit_model left in the folder, with the options it was fitted with."""
+    """Return the model that fit_model left in the folder, with the options it was fitted with."""
     config = config_of(model, json.loads((folder / FIT_FILE).read_text())["config"])
-    return cast(PairScorer, extensions.member("models", model).Model.load(folder, config))
+    return cast(PairScorer, extensions.module("models", model).Model.load(folder, config))

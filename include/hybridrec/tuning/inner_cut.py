@@ -1,6 +1,6 @@
 """A cut inside the training data: some pairs are held out, and what is left is training data again.
 
-Options are chosen on it, so the labels of the night's own folds stay unseen until they judge the result.
+Options are chosen on it, so the labels of the night's own splits stay unseen until they judge the result.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.metrics.metrics import Labels
 from hybridrec.retrieval.select import row_numbers
 from hybridrec.types import TrainingData, UserBlock
@@ -35,11 +35,11 @@ class InnerCut(NamedTuple):
 
 
 def inner_cut(data: TrainingData, share: float, seed: int, max_users: int = MAX_USERS) -> InnerCut:
-    """Hold out pairs as the night's label folds do, by data.split.
+    """Hold out pairs as the night's label splits do, by data.split.
 
     time: the newest `share` of all pairs. last_per_user: the newest pair of each user who has three, whatever the share.
-    random_per_user: `share` of each user's pairs. Users who are left without history are not judged; of the others at
-    most max_users are, drawn by seed. BadData when nobody can be judged.
+    random_per_user: `share` of each user's pairs. Users without a remaining history are not evaluated; at most max_users of the others
+    are, drawn by seed. PermanentError if no user can be evaluated.
     """
     rng = np.random.default_rng(seed)
     if data.split == "time":
@@ -52,13 +52,15 @@ def inner_cut(data: TrainingData, share: float, seed: int, max_users: int = MAX_
     judged = np.flatnonzero((np.diff(labels.indptr) > 0) & (np.diff(left.matrix.indptr) > 0))
     if not len(judged):
         n_users, n_pairs = data.matrix.shape[0], data.matrix.nnz
-        raise BadData(f"inner cut: no user of {n_users} has both a pair held out and a history left, of {n_pairs} pairs; load more events")
+        raise PermanentError(
+            f"inner cut: no user of {n_users} has both a pair held out and a history left, of {n_pairs} pairs; load more events"
+        )
     judged = np.sort(rng.permutation(judged)[:max_users])
     return InnerCut(left, _block(left, judged), _labels(labels[judged], judged))
 
 
 def _newest(days: NDArray[np.float64], share: float) -> tuple[Mask, float]:
-    """At most `share` of the pairs, the newest; and how many days back that cut is. Pairs of one moment stay together."""
+    """Choose at most `share` of the pairs, the newest; returns the cut in days too. Pairs of one moment stay together."""
     if not len(days):
         return np.zeros(0, dtype=bool), 0.0
     n_held = int(len(days) * share)
@@ -70,7 +72,7 @@ def _newest(days: NDArray[np.float64], share: float) -> tuple[Mask, float]:
 
 
 def _newest_of_each(data: TrainingData, rng: np.random.Generator) -> Mask:
-    """The newest pair of each user with at least MIN_PAIRS; of several at one moment any."""
+    """Return the newest pair of each user with at least MIN_PAIRS; any one of several at the same moment."""
     matrix = data.matrix
     order = np.lexsort((rng.permutation(matrix.nnz), data.last_event_day, row_numbers(matrix)))
     first = matrix.indptr[:-1][np.diff(matrix.indptr) >= MIN_PAIRS]
@@ -80,17 +82,17 @@ def _newest_of_each(data: TrainingData, rng: np.random.Generator) -> Mask:
 
 
 def _some_of_each(matrix: csr_array, share: float, rng: np.random.Generator) -> Mask:
-    """`share` of each user's pairs, fractions of a pair rounded by chance, never the last one."""
+    """Return `share` of each user's pairs, fractions of a pair rounded by chance, never the last one."""
     rows, sizes = row_numbers(matrix), np.diff(matrix.indptr)
     n_held = np.minimum(np.floor(sizes * share + rng.random(len(sizes))), sizes - 1)
-    place = np.arange(matrix.nnz) - matrix.indptr[rows]
+    position = np.arange(matrix.nnz) - matrix.indptr[rows]
     held = np.zeros(matrix.nnz, dtype=bool)
-    held[np.lexsort((rng.permutation(matrix.nnz), rows))] = place < n_held[rows]
+    held[np.lexsort((rng.permutation(matrix.nnz), rows))] = position < n_held[rows]
     return held
 
 
 def _without(data: TrainingData, held: Mask, days_back: float) -> TrainingData:
-    """The data as it would have been before the new cut, `days_back` days before the old one.
+    """Return the data as it would have been before the new cut, `days_back` days before the old one.
 
     Weights stay decayed to the old cut: that is one factor for all.
     """
@@ -101,7 +103,7 @@ def _without(data: TrainingData, held: Mask, days_back: float) -> TrainingData:
 
 
 def _cells(matrix: csr_array, chosen: Mask) -> csr_array:
-    """The matrix with only the chosen ones of its stored cells."""
+    """Return the matrix with only the chosen ones of its stored cells."""
     starts = np.concatenate([[0], np.cumsum(chosen)])[matrix.indptr].astype(matrix.indptr.dtype)
     return csr_array((matrix.data[chosen], matrix.indices[chosen], starts), shape=matrix.shape)
 

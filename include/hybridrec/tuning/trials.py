@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridrec.base import extensions
-from hybridrec.base.config import Options, Split
-from hybridrec.base.errors import BadData
+from hybridrec.base.config import Options, SplitMethod
+from hybridrec.base.errors import PermanentError
 from hybridrec.metrics.metrics import Judged, Labels, judge_items, ndcg
 from hybridrec.training.fits import config_of
 from hybridrec.tuning.inner_cut import InnerCut, inner_cut
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from optuna.study import Study
 
 log = logging.getLogger(__name__)
-# As the night's own label folds: on a shorter newest window another choice won, which then lost behind the cut.
-HELD_SHARE: dict[Split, float] = {"time": 0.2, "last_per_user": 0.0, "random_per_user": 0.1}
+# As the night's own label splits: on a shorter newest window another choice won, which then lost after the cut.
+HELD_SHARE: dict[SplitMethod, float] = {"time": 0.2, "last_per_user": 0.0, "random_per_user": 0.1}
 DIGITS = 3  # of a number that is tried; more tell nothing and are hard to read
 UNGUIDED_SHARE = 0.3  # of the trials are drawn at random before the sampler follows what it has seen
 
@@ -39,7 +39,7 @@ Doubles = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Budget:
-    """What a search may cost: trials, those of the current options among them, and seconds.
+    """Limits of a search: trials, including those of the current options, and seconds.
 
     No trial begins that would end past `seconds` if it took as long as the longest so far; the first always runs.
     """
@@ -61,7 +61,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search has found.
+    """Result of a search.
 
     options: values of the searched options to go on with: of the best trial, or, where that is not clearly better, those
     of the options given to the search, without the ones that are the model's default anyway.
@@ -90,9 +90,9 @@ class SearchResult:
 
 
 def search_space(model: str) -> SearchSpace:
-    """The options of a model that are worth a search; empty for a model that declares none."""
-    found: SearchSpace = getattr(extensions.member("models", model), "SEARCH", {})
-    return found
+    """Return the options of a model that are worth a search; empty for a model that declares none."""
+    space: SearchSpace = getattr(extensions.module("models", model), "SEARCH", {})
+    return space
 
 
 def search(
@@ -101,13 +101,13 @@ def search(
     """Look for better options of a model that declares SEARCH.
 
     options: the current ones; they are tried first and stay unless another trial's mean NDCG at k is higher by more than
-    one standard error of the difference. fixed: names that are not to be searched. BadData when the current options are refused.
+    one standard error of the difference. fixed: names that are not to be searched. PermanentError when the current options are refused.
     """
     space = {name: of for name, of in search_space(model).items() if name not in fixed}
     judge = partial(_try, model, inner_cut(data, HELD_SHARE[data.split], seed), options, k)
     first = judge(_current(model, options, space))
     if first.refused:
-        raise BadData(first.refused)
+        raise PermanentError(first.refused)
     trials = _trials(model, space, first, judge, budget, seed) if space else (first,)
     return choose(model, f"ndcg@{k}", options, trials)
 
@@ -115,7 +115,7 @@ def search(
 def _trials(
     model: str, space: SearchSpace, first: Trial, judge: Callable[[Options], Trial], budget: Budget, seed: int
 ) -> tuple[Trial, ...]:
-    """The first trial and those of what the sampler proposes; what it proposes twice is tried once."""
+    """Return the first trial and those that the sampler proposes; a repeated proposal is tried once."""
     from optuna.trial import TrialState
 
     started = time.monotonic() - first.seconds
@@ -137,7 +137,7 @@ def _trials(
 
 
 def _study(distributions: dict[str, BaseDistribution], first: Trial, budget: Budget, seed: int) -> Study:
-    """A study in memory that knows the first trial, unless the space leaves its options out."""
+    """Return a study in memory that knows the first trial, unless the space leaves its options out."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -149,7 +149,7 @@ def _study(distributions: dict[str, BaseDistribution], first: Trial, budget: Bud
 
 
 def _distribution(of: Log | Linear | OneOf, current: object) -> BaseDistribution:
-    """Optuna's word for a part of the space; an option that holds a whole number is searched among whole numbers."""
+    """Return Optuna's word for a part of the space; an option that holds a whole number is searched among whole numbers."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if isinstance(of, OneOf):
@@ -166,7 +166,7 @@ def _rounded(value: Any, of: Log | Linear | OneOf) -> Any:
 
 
 def _current(model: str, options: Mapping[str, Any], space: SearchSpace) -> Options:
-    """Values of the searched options as the model has them now."""
+    """Return values of the searched options as the model has them now."""
     values = asdict(config_of(model, options))
     return {name: values[name] for name in space}
 
@@ -175,24 +175,24 @@ def _try(model: str, cut: InnerCut, options: Mapping[str, Any], k: int, values: 
     """Fit the model with the options and these values on what is left, and judge its lists by what is held out."""
     started = time.monotonic()
     try:
-        fitted = extensions.member("models", model).Model(config_of(model, {**options, **values}))
+        fitted = extensions.module("models", model).Model(config_of(model, {**options, **values}))
         if not isinstance(fitted, Retriever):
-            raise BadData(f"models.{model} only scores pairs, so it has no lists to judge; take SEARCH out of it")
+            raise PermanentError(f"models.{model} only scores pairs, so it has no lists to judge; take SEARCH out of it")
         fitted.fit(cut.data)
-        found = fitted.top_k(cut.users, k).items
-    except BadData as refusal:
+        items = fitted.top_k(cut.users, k).items
+    except PermanentError as refusal:
         return Trial(values, -math.inf, time.monotonic() - started, refused=str(refusal))
-    of_users = ndcg(judged_lists(found, cut.labels), k)
+    of_users = ndcg(judged_lists(items, cut.labels), k)
     return Trial(values, float(of_users.mean()), time.monotonic() - started, of_users=of_users)
 
 
 def judged_lists(items: Ints, labels: Labels) -> Judged:
-    """Lists, one row for each user of the labels, judged by them; every label counts 1. items: int32 (n_users, depth)."""
+    """Return lists, one row for each user of the labels, judged by them; every label counts 1. items: int32 (n_users, depth)."""
     return judge_items(items, labels._replace(gains=np.ones_like(labels.gains)))
 
 
 def choose(model: str, metric: str, options: Mapping[str, Any], trials: tuple[Trial, ...]) -> SearchResult:
-    """The best trial, or the first where the best is not better by more than one standard error."""
+    """Return the best trial, or the first where the best is not better by more than one standard error."""
     first, best = trials[0], max(trials, key=lambda trial: trial.ndcg)
     differences = best.of_users - first.of_users
     n_users = len(differences)
@@ -211,7 +211,7 @@ def _report(model: str, number: int, budget: Budget, trial: Trial, best: Trial) 
 
 
 def as_text(options: Options) -> str:
-    """Options for a person: "alpha=20, factors=128"."""
+    """Return options for a person: "alpha=20, factors=128"."""
     return ", ".join(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in sorted(options.items()))
 
 

@@ -1,4 +1,4 @@
-"""What searches have found, kept for the nights that follow: `<home>/tuned/<source>/<model>/`, one immutable version a search.
+"""Keep the results of searches for later nights: `<home>/tuned/<source>/<model>/`, one immutable version a search.
 
 A night takes the newest version of each of its models when it is opened; options in hybridrec.toml go first. To go back
 to a model's defaults remove its folder.
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hybridrec.base.config import Config, Options
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.runs.run import Run, Tuned
 from hybridrec.storage import store
@@ -26,37 +26,39 @@ from hybridrec.types import TrainingData
 
 log = logging.getLogger(__name__)
 FILE = "tuned.json"
-KEEP_VERSIONS = 10  # earlier ones, for whoever wants to know what changed
+KEEP_VERSIONS = 10  # earlier ones, as a history of changes
 
 
-def store_result(run: Run, found: SearchResult, data: TrainingData) -> Path:
+def store_result(run: Run, result: SearchResult, data: TrainingData) -> Path:
     """Commit what a search on a run's data has found as the newest version; returns its file."""
-    after = found.best_ndcg if found.improved else found.current_ndcg
+    after = result.best_ndcg if result.improved else result.current_ndcg
     tuned = Tuned(
-        options=found.options,
+        options=result.options,
         run_id=run.run_id,
         as_of=run.manifest.as_of,
-        metric=found.metric,
-        before=found.current_ndcg,
+        metric=result.metric,
+        before=result.current_ndcg,
         after=after,
-        n_users=found.n_users,
-        n_trials=len(found.trials),
+        n_users=result.n_users,
+        n_trials=len(result.trials),
     )
-    folder = run.settings.tuned(run.manifest.source) / found.model
+    folder = run.settings.tuned(run.manifest.source) / result.model
     with store.staged(folder, KEEP_VERSIONS) as attempt:
-        store.write_json(attempt / FILE, {"tuned": asdict(tuned), **_evidence(found, data)})
+        store.write_json(attempt / FILE, {"tuned": asdict(tuned), **_evidence(result, data)})
     return store.committed_folder(folder) / FILE
 
 
-def _evidence(found: SearchResult, data: TrainingData) -> dict[str, Any]:
-    """How the choice came about; no times, since equal searches must be equal files."""
-    trials = [{"options": trial.options, "ndcg": None if trial.refused else trial.ndcg, "refused": trial.refused} for trial in found.trials]
-    comparison = {"improved": found.improved, "difference": found.difference, "standard_error": found.standard_error}
+def _evidence(result: SearchResult, data: TrainingData) -> dict[str, Any]:
+    """Return the figures behind the choice; no times, because equal searches must give equal files."""
+    trials = [
+        {"options": trial.options, "ndcg": None if trial.refused else trial.ndcg, "refused": trial.refused} for trial in result.trials
+    ]
+    comparison = {"improved": result.improved, "difference": result.difference, "standard_error": result.standard_error}
     return {"split": data.split, "data": data_fingerprint(data), **comparison, "trials": trials}
 
 
 def data_fingerprint(data: TrainingData) -> str:
-    """SHA-256 of the pairs that a search has seen."""
+    """Return SHA-256 of the pairs that a search has seen."""
     digest = hashlib.sha256(f"{data.matrix.shape} {data.split}".encode())
     for array in (data.matrix.indptr.astype("int64"), data.matrix.indices, data.matrix.data, data.last_event_day):
         digest.update(array.tobytes())
@@ -64,32 +66,32 @@ def data_fingerprint(data: TrainingData) -> str:
 
 
 def tuned_models(settings: Settings, source: str, as_of: datetime, config: Config, models: Iterable[str]) -> dict[str, Tuned]:
-    """What a night of that point in time and configuration takes over, by model; what hybridrec.toml sets itself is left out."""
-    found = {}
+    """Return the tuned options for a night of that time and configuration, by model, without options of hybridrec.toml."""
+    tuned_by_model = {}
     for model in models:
         folder = settings.tuned(source) / model
         if store.is_committed(folder) and (tuned := _fitting(folder, model, as_of, config)):
             by_hand = config.options("models", model)
-            found[model] = replace(tuned, options={name: value for name, value in tuned.options.items() if name not in by_hand})
-    return {model: tuned for model, tuned in found.items() if tuned.options}
+            tuned_by_model[model] = replace(tuned, options={name: value for name, value in tuned.options.items() if name not in by_hand})
+    return {model: tuned for model, tuned in tuned_by_model.items() if tuned.options}
 
 
 def with_tuned(config: Config, tuned: dict[str, Tuned]) -> Config:
-    """The configuration with these options beside those of hybridrec.toml."""
-    models = dict(config.members.get("models", {}))
-    for model, found in tuned.items():
-        models[model] = {**found.options, **models.get(model, {})}
-    return replace(config, members={**config.members, "models": models}) if tuned else config
+    """Return the configuration with these options beside those of hybridrec.toml."""
+    models = dict(config.extension_options.get("models", {}))
+    for model, of_model in tuned.items():
+        models[model] = {**of_model.options, **models.get(model, {})}
+    return replace(config, extension_options={**config.extension_options, "models": models}) if tuned else config
 
 
 def set_by_hand(run: Run, model: str) -> Options:
-    """A model's options of this run that come from hybridrec.toml."""
+    """Return a model's options of this run that come from hybridrec.toml."""
     tuned = run.manifest.tuned[model].options if model in run.manifest.tuned else {}
     return {name: value for name, value in run.config.options("models", model).items() if name not in tuned}
 
 
 def _fitting(folder: Path, model: str, as_of: datetime, config: Config) -> Tuned | None:
-    """The newest version; None, with the reason in the log, where a night of that time and configuration cannot use it."""
+    """Return the newest version; None, with the reason in the log, where a night of that time and configuration cannot use it."""
     from pydantic import TypeAdapter
 
     raw = json.loads((store.committed_folder(folder) / FILE).read_text())
@@ -102,7 +104,7 @@ def _fitting(folder: Path, model: str, as_of: datetime, config: Config) -> Tuned
     else:
         try:
             config_of(model, tuned.options)
-        except BadData as error:
+        except PermanentError as error:
             reason = f"they no longer fit the model, run tune_models again: {error}"
     if reason:
         log.warning("%s: tuned options are left aside: %s", model, reason)

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.tables import Table
 
 if TYPE_CHECKING:
@@ -22,23 +22,26 @@ class ColumnsHash:
     """A hash over the values of columns, bit by bit; where a batch ends does not matter."""
 
     def __init__(self) -> None:
-        self._streams: defaultdict[tuple[int, int], hashlib._Hash] = defaultdict(hashlib.sha256)  # by the places of column and part
+        self._streams: defaultdict[tuple[int, int], hashlib._Hash] = defaultdict(hashlib.sha256)  # by the positions of column and part
 
     def add(self, columns: Iterable[pa.Array]) -> None:
         """Add the next values of each column; in every call the columns have the same types."""
-        for place, values in enumerate(columns):
+        for column_number, values in enumerate(columns):
             for number, part in enumerate(_parts(values)):
                 if len(part):
-                    self._streams[place, number].update(part.data)
+                    self._streams[column_number, number].update(part.data)
 
     def hexdigest(self) -> str:
-        """The hash of all values so far."""
-        lines = "".join(f"{place} {number} {self._streams[place, number].hexdigest()}\n" for place, number in sorted(self._streams))
+        """Return the hash of all values so far."""
+        lines = "".join(
+            f"{column_number} {number} {self._streams[column_number, number].hexdigest()}\n"
+            for column_number, number in sorted(self._streams)
+        )
         return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def _parts(values: pa.Array) -> Iterator[np.ndarray]:
-    """A column as streams of bytes: which values there are, how long each is, and the values as Arrow holds them.
+    """Yield a column as streams of bytes: which values there are, how long each is, and the values as Arrow holds them.
 
     No two columns look alike, and nothing is put together that Arrow keeps apart: docs/decisions/0015 says why.
     """
@@ -71,7 +74,7 @@ class TableHash:
     def add(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Add the next rows and return them in the definition's columns and types.
 
-        BadData when one repeats a key or comes out of order, for a null where the definition allows none or inside a list, and
+        PermanentError when one repeats a key or comes out of order, for a null where the definition allows none or inside a list, and
         for a float that is not finite.
         """
         schema = self._definition.arrow_schema()
@@ -83,7 +86,7 @@ class TableHash:
         return typed
 
     def hexdigest(self) -> str:
-        """The hash of all rows so far."""
+        """Return the hash of all rows so far."""
         return self._values.hexdigest()
 
     def _require_order(self, batch: pa.RecordBatch) -> None:
@@ -101,30 +104,32 @@ class TableHash:
             rising = pc.or_(pc.less(before, after), pc.and_(pc.equal(before, after), rising))
         at = pc.index(rising, False).as_py()
         if at >= 0:
-            previous, current = (tuple(column[place].as_py() for column in keys) for place in (at, at + 1))
-            raise BadData(f"{self._definition.name}: row {current} comes after {previous}; rows must be unique and in the order of {names}")
+            previous, current = (tuple(column[row].as_py() for column in keys) for row in (at, at + 1))
+            raise PermanentError(
+                f"{self._definition.name}: row {current} comes after {previous}; rows must be unique and in the order of {names}"
+            )
         self._last_key = [column[-1:] for column in columns]
 
 
 def _require_values(batch: pa.RecordBatch, definition: Table) -> None:
-    """Whatever a table's values are, they are there, and numbers are finite."""
+    """Require that values are present and numbers finite."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     for column in definition.columns:
         values = batch.column(column.name)
         if values.null_count and not column.nullable:
-            raise BadData(f"{definition.name}: {values.null_count} of {len(values)} rows have no {column.name}")
+            raise PermanentError(f"{definition.name}: {values.null_count} of {len(values)} rows have no {column.name}")
         if pa.types.is_list(values.type):
             values = values.flatten()
             if values.null_count:
-                raise BadData(f"{definition.name}: {values.null_count} list elements are null; a list holds values only")
+                raise PermanentError(f"{definition.name}: {values.null_count} list elements are null; a list holds values only")
         if pa.types.is_floating(values.type) and (odd := pc.sum(pc.invert(pc.is_finite(values))).as_py()):
-            raise BadData(f"{definition.name}: {odd} of {len(values)} numbers are NaN or infinite; expected finite scores")
+            raise PermanentError(f"{definition.name}: {odd} of {len(values)} numbers are NaN or infinite; expected finite scores")
 
 
 def utf8_of(texts: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:
-    """The UTF-8 of all the texts, one after the other, as Arrow holds it: nothing is copied. And where each begins and ends."""
+    """Return the UTF-8 of all the texts, concatenated, as Arrow holds it: nothing is copied. Also the start and end of each."""
     import numpy as np
 
     _, offsets, data = texts.buffers()
@@ -135,6 +140,6 @@ def utf8_of(texts: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def combined_hash(tables: Mapping[str, TableHash]) -> str:
-    """One hash of several tables, whatever order they were written in."""
+    """Return one hash of several tables, whatever order they were written in."""
     lines = "".join(f"{name} {tables[name].rows} {tables[name].hexdigest()}\n" for name in sorted(tables))
     return hashlib.sha256(lines.encode()).hexdigest()

@@ -12,35 +12,35 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.tables import Table, table
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 PUBLISHED = ("recommendations", "similar_items", "popular_items", "items")
-# What a person reads for a whole list, by what its rows say of themselves: the reason of similar_items, the window of popular_items.
+# Sentence for a whole list, by a column of its rows: the reason of similar_items, the window of popular_items.
 WHY_SIMILAR = {"item_knn": "chosen by the same people", "content": "alike by its description"}
 WHY_POPULAR = {"recent": "popular with everyone lately", "all_time": "popular with everyone"}
 VERSION = re.compile(r"[a-z0-9_]{1,40}")
 State = Literal["staged", "live", "kept", "rejected", "dropped"]
 Reason = Literal["ranked", "filled", "fallback", "unknown_user"]
 REASONS = (
-    "How the list came about. ranked: all places come from the user's own list. filled: the last ones are popular items. fallback: all of"
-    " them are, since the user has no list of their own or all of it was excluded. unknown_user: all of them are, since the published"
-    " tables do not know the user."
+    "Origin of the list. ranked: all items come from the user's own list. filled: the last ones are popular items. fallback: all of them"
+    " are popular items, because the user has no list or all of it was excluded. unknown_user: all of them are popular items, because the"
+    " published tables do not have the user."
 )
 
 
 def definition(name: str) -> Table:
-    """Columns and key of a published table."""
+    """Return columns and key of a published table."""
     return table(f"out_{name}")
 
 
 def require_version(version: str) -> str:
-    """The version, if it may be part of the name of a table or schema; BadData otherwise."""
+    """Return the version, if it may be part of the name of a table or schema; PermanentError otherwise."""
     if not VERSION.fullmatch(version):
-        raise BadData(f"version {version!r}: lower-case letters, digits and '_' only, at most 40")
+        raise PermanentError(f"version {version!r}: lower-case letters, digits and '_' only, at most 40")
     return version
 
 
@@ -69,27 +69,27 @@ class Publication:
 
 
 def said(description: str, example: object) -> Any:
-    """A field of an answer, with what /openapi.json says about it."""
+    """Return a field of an answer, with what /openapi.json says about it."""
     return field(metadata={"description": description, "examples": [example]})
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One place of a published list."""
+    """One entry of a published list."""
 
-    rank: int = said("Place in the list; 1 is best.", 1)
+    rank: int = said("Position in the list; 1 is best.", 1)
     item_id: str = said("The item, as the catalogue calls it.", "50")
     title: str | None = said("Its title; null for an item without one.", "Star Wars (1977)")
     score: float = said("Higher is better. Scores never rise along a list and compare within one list only.", 0.83)
     reason: str = said("Why the item stands here, as a sentence for a person.", "because of Empire Strikes Back, The (1980)")
     source: str = said(
-        "The models that nominated it, joined by '+', or the tier of the fallback: popular_recent, popular_all_time, catalogue.", "als+ease"
+        "The models that retrieved it, joined by '+', or the tier of the fallback: popular_recent, popular_all_time, catalogue.", "als+ease"
     )
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a service gets for one user."""
+    """Answer of a service for one user."""
 
     user_id: str = said("The user who was asked for; empty for /popular.", "196")
     entries: tuple[Entry, ...] = said("Best first.", [])
@@ -103,7 +103,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class SimilarItems:
-    """What a service gets for one item: its neighbours."""
+    """Answer of a service for one item: its neighbours."""
 
     item_id: str = said("The item that was asked for.", "50")
     entries: tuple[Entry, ...] = said("Most similar first; an entry's score is the similarity.", [])
@@ -114,36 +114,36 @@ class SimilarItems:
 
 
 class Target(Protocol):
-    """Where published tables live."""
+    """Store of published tables."""
 
     def stage(self, publication: Publication, tables: Mapping[str, Iterable[pa.RecordBatch]]) -> Publication:
         """Write all of PUBLISHED as one version, invisible to readers; batches come in the order of the key.
 
         Returns the publication with content_hash and counts as stored. `publication.counts` are the rows to expect; a table with
-        another number is BadData. Staging the same rows again changes nothing; other rows replace a version that
-        was never live and are BadData for one that was.
+        another number is PermanentError. Staging the same rows again changes nothing; other rows replace a version that
+        was never live and are PermanentError for one that was.
         """
 
     def check(self, version: str) -> None:
-        """BadData unless the stored version is whole: its rows as read back give its counts and hash."""
+        """Raise PermanentError unless the stored version is whole: its rows as read back give its counts and hash."""
 
     def switch_to(self, version: str, keep: int) -> None:
         """Make a staged or kept version live in one transaction; then drop versions beyond the newest `keep`."""
 
     def versions(self) -> list[Publication]:
-        """All versions, newest first; empty when nothing was ever staged."""
+        """Return all versions, newest first; empty when nothing was ever staged."""
 
     def read_live(self, name: str, columns: tuple[str, ...] = ()) -> Iterable[pa.RecordBatch]:
-        """The rows of the live version of a published table in the order of its key; BadData when nothing is live."""
+        """Yield the rows of the live version of a published table in the order of its key; PermanentError when nothing is live."""
 
     def read_user(self, user_id: str) -> Answer | None:
-        """A user's list by one indexed query, None for an unknown user; BadData when nothing is live."""
+        """Return a user's list by one indexed query, None for an unknown user; PermanentError when nothing is live."""
 
     def read_popular(self, window: str, k: int) -> Answer:
-        """The k most popular items, as the answer for a user who is not known."""
+        """Return the k most popular items, as the answer for a user who is not known."""
 
     def read_similar(self, item_id: str, k: int) -> SimilarItems | None:
-        """The k most similar items by one indexed query, None for an item without neighbours; BadData when nothing is live."""
+        """Return the k most similar items by one indexed query, None for an item without any; PermanentError if nothing is live."""
 
     def close(self) -> None:
         """Give up connections."""

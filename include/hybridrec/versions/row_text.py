@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def as_text(batch: pa.RecordBatch, definition: Table) -> pa.RecordBatch:
-    """The batch with every column as text: lists as JSON arrays, numbers in their shortest exact form.
+    """Return the batch with every column as text: lists as JSON arrays, numbers in their shortest exact form.
 
     Lists hold no null and numbers are finite, as `content_hash.TableHash` requires.
     """
@@ -52,7 +52,7 @@ def _list_text(values: pa.ListArray) -> pa.Array:
 
 
 def _escaped(texts: pa.StringArray) -> pa.StringArray:
-    """The strings as JSON has them between quotes: few have a character that is written otherwise, and those repeat."""
+    """Return the strings as JSON has them between quotes: few have a character that is written otherwise, and those repeat."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc

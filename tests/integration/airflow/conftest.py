@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def dags(airflow_home: Path) -> dict[str, DAG]:
-    """The project's DAGs by id."""
+    """Provide the project's DAGs by id."""
     from airflow.dag_processing.dagbag import DagBag
 
     bag = DagBag(ROOT / "dags")

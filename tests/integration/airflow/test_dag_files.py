@@ -18,7 +18,7 @@ import pytest
 from hybridrec.base import extensions
 from hybridrec.base.config import Config
 from hybridrec.execution.command_line import parse
-from hybridrec.runs.run import FOLDS, RUN_ID
+from hybridrec.runs.run import RUN_ID, SPLITS
 from tests.support import ROOT
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def test_a_run_that_airflow_dates_sees_the_world_as_of_its_date(run_type: str, d
         ("manual", {"publish": True, "publish_backfill": False}, True),
         ("backfill", None, False),
         ("backfill", {"k": 7}, False),
-        ("backfill", {"publish": True, "publish_backfill": False}, False),  # as Airflow's page sends a form that nobody has touched
+        ("backfill", {"publish": True, "publish_backfill": False}, False),  # as Airflow's page sends an untouched form
         ("backfill", {"publish": True}, True),
         ("backfill", {"publish": False, "publish_backfill": True}, False),
         ("backfill", {"publish_backfill": True}, True),
@@ -130,7 +130,7 @@ def test_a_backfill_publishes_only_when_its_form_says_so(
 
 
 def test_no_forms_default_shadows_an_option(dags: dict[str, DAG]) -> None:
-    """What hybridrec.toml says reaches a scheduled run, whose form nobody fills."""
+    """Options of hybridrec.toml reach a scheduled run, which has no form."""
     options = {field.name for field in fields(Config)}
     shadowing = {(dag.dag_id, name) for dag in dags.values() for name in dag.params if name in options and dag.params[name] is not None}
     assert shadowing == set()
@@ -145,7 +145,7 @@ def test_a_field_that_may_be_empty_says_what_that_does(dags: dict[str, DAG]) -> 
 
 @pytest.mark.parametrize("dag_id", ["backtest", "ingest", "nightly_retrain", "tune_models"])
 def test_a_task_that_no_mark_skips_decides_the_runs_colour(dag_id: str, dags: dict[str, DAG]) -> None:
-    """Where there are teardowns, Airflow skips what is left of a run that is marked as failed, and calls that a success."""
+    """With teardowns, Airflow skips the rest of a run that is marked as failed, and calls that a success."""
     last = dags[dag_id].get_task("confirm_outcome")
     assert last.is_teardown and last.on_failure_fail_dagrun and not last.downstream_task_ids
     assert not any(dags[dag_id].get_task(task).is_setup for task in last.upstream_task_ids), "it would be skipped with its set-up"
@@ -185,14 +185,14 @@ def _options(task: Any) -> dict[str, Any]:
 
 
 def _choices(task: Any) -> Iterator[dict[str, str]]:
-    """A flag set for each fold of a mapped task, with any model, with any origin."""
+    """Yield a flag set for each split of a mapped task, with any model, with any origin."""
     axes = task.expand_input.value if task.is_mapped else {}
     chosen = {name: value for name, value in (("model", extensions.names("models")[0]), ("origin", "2")) if name in axes}
-    yield from ({**chosen, "fold": fold} for fold in FOLDS) if "fold" in axes else [chosen]
+    yield from ({**chosen, "split": split} for split in SPLITS) if "split" in axes else [chosen]
 
 
 def _filled_in(dag: DAG) -> dict[str, Any]:
-    """The form as it is offered, with a run's id where a person has to give one."""
+    """Return the form as it is offered, with a run's id where a person has to give one."""
     offered = {name: dag.params.get_param(name) for name in dag.params}
     return {name: field.value if field.has_value or "null" in field.schema["type"] else "nightly.1" for name, field in offered.items()}
 

@@ -1,4 +1,4 @@
-"""What passes the guard of MLflow's server: a login, and of a reader's requests those that change nothing."""
+"""The guard of MLflow's server lets a login pass, and the requests of a reader that change nothing."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_reader_changes_nothing_and_a_job_may(client: TestClient, method: str,
 
 @pytest.mark.parametrize("path", ["", "/config", "/providers/codex/health", "/sessions/11111111-1111-4111-8111-111111111111/stream"])
 def test_nobody_runs_programs_through_mlflows_assistant(client: TestClient, path: str) -> None:
-    """A GET begins a session's turn, so that a reader could let an AI tool of this machine work as whoever runs the server."""
+    """A GET begins a session's turn, so that a reader could let an AI tool of this machine work as the server's user."""
     for login in (("viewer", "looks"), ("jobs", "writes")):
         answer = client.get(f"/ajax-api/3.0/mlflow/assistant{path}", auth=login)
         assert (answer.status_code, "MLflow's assistant is closed" in answer.text) == (403, True)

@@ -1,4 +1,4 @@
-"""Our pages beside the Airflow UI: for whoever may read the DAG, and nothing but reports and Data Docs."""
+"""Our pages beside the Airflow UI: for users who may read the DAG, and only reports and Data Docs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def client(home: Path, airflow_home: Path) -> Iterator[TestClient]:
 
 @pytest.fixture
 def stranger(home: Path, airflow_home: Path) -> TestClient:
-    """Without a session."""
+    """Provide a client without a session."""
     from fastapi.testclient import TestClient
 
     from hybridrec_airflow.pages import app

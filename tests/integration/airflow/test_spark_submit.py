@@ -14,7 +14,7 @@ from hybridrec.storage import store
 
 @pytest.fixture
 def local_cluster(home: Path, airflow_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Submitted jobs run in local[2]; spark-submit is found as it is in an activated environment."""
+    """Provide submitted jobs run in local[2]; spark-submit is found as it is in an activated environment."""
     monkeypatch.setenv("HYBRIDREC_SPARK", "submit")
     monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", '{"conn_type": "spark", "host": "local[2]"}')
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:SharedArchiveFile={class_archive()}")
@@ -34,7 +34,7 @@ def test_a_submitted_job_does_its_work_and_names_its_refusal(local_cluster: Path
     JobOperator(task_id="land", job="land_source", flags={"source": "files"}).execute({})
 
     spark_job("clean_table", source="files", table="core_items").execute({})
-    proposed = store.candidate(local_cluster / "warehouse" / "files" / "core_items")
+    proposed = store.pending(local_cluster / "warehouse" / "files" / "core_items")
     assert proposed
     assert proposed.rows == 2
     with pytest.raises(JobRefused, match="exit code 3"):
@@ -63,8 +63,8 @@ def test_no_server_is_started_for_submitted_jobs(local_cluster: Path) -> None:
     assert type(spark_server("start")).__name__ == "EmptyOperator"
 
 
-def test_a_submitted_job_is_mapped_over_folds(local_cluster: Path) -> None:
+def test_a_submitted_job_is_mapped_over_splits(local_cluster: Path) -> None:
     from hybridrec_airflow.operators import spark_job
 
-    task = spark_job("generate_candidates", over={"fold": ["rank", "final"]}, run_id="r")
-    assert task.expand_input.value == {"application_args": [["--run-id=r", "--fold=rank"], ["--run-id=r", "--fold=final"]]}
+    task = spark_job("generate_candidates", over={"split": ["ranker", "full"]}, run_id="r")
+    assert task.expand_input.value == {"application_args": [["--run-id=r", "--split=ranker"], ["--run-id=r", "--split=full"]]}

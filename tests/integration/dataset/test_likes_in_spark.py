@@ -1,12 +1,12 @@
-"""What a low rating takes back."""
+"""Low ratings take likes back."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from hybridrec.runs.run import Fold
-from hybridrec.splitting import likes, splits
+from hybridrec.runs.run import Split
+from hybridrec.splitting import likes, stages
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -14,10 +14,10 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def test_a_low_rating_takes_back_what_came_before_it_once_it_is_known(spark: SparkSession) -> None:
-    """Stages 0, 1 and 2 are history, label of fold rank, label of fold eval."""
+    """Stages 0, 1 and 2 are history, label of the ranker split, label of the holdout split."""
     rows = [
         (1, 1, 0, 0),  # bought, then rated low in stage 0: never counted
-        (1, 2, 0, 0),  # bought, then rated low in stage 1: history of fold rank alone
+        (1, 2, 0, 0),  # bought, then rated low in stage 1: history of the ranker split alone
         (1, 3, 9, 1),  # rated low, then bought again: liked after all
         (1, 4, 0, 2),  # no rating
         (2, 1, 0, 1),  # another user's
@@ -27,15 +27,15 @@ def test_a_low_rating_takes_back_what_came_before_it_once_it_is_known(spark: Spa
     at = "timestamp_seconds(hour * 3600) as event_at"
     positive, rated = (spark.createDataFrame(part, schema).selectExpr("user_idx", "item_idx", at, "stage") for part in (rows, low))
     marked = likes.mark_disliked(positive, rated).persist()
-    folds = {name: Fold(name, START, START) for name in ("rank", "eval", "final")}
+    splits = {name: Split(name, START, START) for name in ("ranker", "holdout", "full")}
 
     def pairs(frame: object) -> list[tuple[int, int]]:
         return sorted((row["user_idx"], row["item_idx"]) for row in frame.collect())  # type: ignore[attr-defined]
 
-    assert pairs(splits.history(marked, folds["rank"])) == [(1, 2)]
-    assert pairs(splits.history(marked, folds["eval"])) == [(1, 3), (2, 1)]
-    assert pairs(splits.history(marked, folds["final"])) == [(1, 3), (1, 4), (2, 1)]
-    assert pairs(splits.labelled(marked, folds["rank"])) == [(1, 3), (2, 1)]
-    assert pairs(splits.labelled(marked, folds["eval"])) == [(1, 4)]
-    assert pairs(likes.disliked_pairs(rated, marked, folds["rank"])) == [(1, 1), (1, 3)]
-    assert pairs(likes.disliked_pairs(rated, marked, folds["final"])) == [(1, 1), (1, 2)]
+    assert pairs(stages.history(marked, splits["ranker"])) == [(1, 2)]
+    assert pairs(stages.history(marked, splits["holdout"])) == [(1, 3), (2, 1)]
+    assert pairs(stages.history(marked, splits["full"])) == [(1, 3), (1, 4), (2, 1)]
+    assert pairs(stages.labelled(marked, splits["ranker"])) == [(1, 3), (2, 1)]
+    assert pairs(stages.labelled(marked, splits["holdout"])) == [(1, 4)]
+    assert pairs(likes.disliked_pairs(rated, marked, splits["ranker"])) == [(1, 1), (1, 3)]
+    assert pairs(likes.disliked_pairs(rated, marked, splits["full"])) == [(1, 1), (1, 2)]

@@ -12,16 +12,16 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from hybridrec.base.errors import BadData, Leak
+from hybridrec.base.errors import Leak, PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.dataset import features, interactions
 from hybridrec.evaluation import leaks
 from hybridrec.metrics import positions
 from hybridrec.opening.new_run import Request, open_run
-from hybridrec.runs.run import Fold, Run
-from hybridrec.splitting import splits
+from hybridrec.runs.run import Run, Split
+from hybridrec.splitting import stages
 from jobs import build_features, build_interactions
-from tests.support import pools, small_world
+from tests.support import made_candidates, small_world
 from tests.support.feature_alarm import features_must_not_change
 
 
@@ -32,8 +32,8 @@ def run(home: Path, monkeypatch: pytest.MonkeyPatch, spark: SparkSession) -> Run
     return open_run(Request("night", "files", k=10), Settings.from_env())
 
 
-def _frame(run: Run, name: str, fold: str) -> pd.DataFrame:
-    frame = run.read(name, fold).to_pandas()
+def _frame(run: Run, name: str, split: str) -> pd.DataFrame:
+    frame = run.read(name, split).to_pandas()
     keys = [key for key in ("user_idx", "item_idx") if key in frame]
     return frame.sort_values(keys).reset_index(drop=True)
 
@@ -43,36 +43,36 @@ def test_jobs_agree_with_a_second_implementation(run: Run) -> None:
     build_features.main(build_features.Params("night"))
     assert run.read("model_users").column("user_id").to_pylist() == small_world.users().user_id.tolist()
     assert run.read("model_items").column("title").to_pylist() == small_world.items().title.tolist()
-    for fold in run.manifest.folds.values():
+    for split in run.manifest.splits.values():
         expected = {
-            "model_interactions": small_world.interactions(fold, run.config),
-            "model_user_features": small_world.user_features(fold),
-            "model_item_features": small_world.item_features(fold),
+            "model_interactions": small_world.interactions(split, run.config),
+            "model_user_features": small_world.user_features(split),
+            "model_item_features": small_world.item_features(split),
         }
-        if fold.label_end is not None:
-            expected["model_labels"] = small_world.labels(fold, run.config)
+        if split.label_end is not None:
+            expected["model_labels"] = small_world.labels(split, run.config)
         for name, frame in expected.items():
             wanted = frame.sort_values(list(frame.columns[:2])).reset_index(drop=True)
             pd.testing.assert_frame_equal(
-                _frame(run, name, fold.name), wanted, check_dtype=False, rtol=1e-5, check_like=True, obj=f"{name} {fold.name}"
+                _frame(run, name, split.name), wanted, check_dtype=False, rtol=1e-5, check_like=True, obj=f"{name} {split.name}"
             )
 
 
 def test_features_that_read_past_the_cut_stop_the_night(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What build_features leaves for the alarm is computed from events that end at the cut, whatever the features' code does."""
+    """The alarm's features are computed from events that end at the cut, whatever the features' code does."""
     build_interactions.main(build_interactions.Params("night"))
     build_features.main(build_features.Params("night"))
-    pools.add_candidates(run)
+    made_candidates.add_candidates(run)
     assert (
-        leaks.require_recomputed_features(run, "rank").detail
-        == "fold rank: those of 20 users and 39 items are the same without later events"
+        leaks.require_recomputed_features(run, "ranker").detail
+        == "split ranker: those of 20 users and 39 items are the same without later events"
     )
-    whole = splits.history
-    monkeypatch.setattr(splits, "history", lambda events, fold: events if fold.name == "eval" else whole(events, fold))
+    whole = stages.history
+    monkeypatch.setattr(stages, "history", lambda events, split: events if split.name == "holdout" else whole(events, split))
     build_features.main(build_features.Params("night"))
-    leaks.require_recomputed_features(run, "rank")
-    with pytest.raises(Leak, match=r"fold eval: model_user_features user_evening_share, .*knows what came after the cut"):
-        leaks.require_recomputed_features(run, "eval")
+    leaks.require_recomputed_features(run, "ranker")
+    with pytest.raises(Leak, match=r"split holdout: model_user_features user_evening_share, .*knows what came after the cut"):
+        leaks.require_recomputed_features(run, "holdout")
 
 
 def test_a_night_without_labels_says_why(home: Path, monkeypatch: pytest.MonkeyPatch, spark: SparkSession) -> None:
@@ -85,14 +85,15 @@ def test_a_night_without_labels_says_why(home: Path, monkeypatch: pytest.MonkeyP
     small_world.write_core_tables()
     open_run(Request("night", "files", k=10), Settings.from_env())
     with pytest.raises(
-        BadData, match=r"fold eval: no labels, so nothing can be judged: of 116 positive events of 58 users, .* longest history has 2"
+        PermanentError,
+        match=r"split holdout: no labels, so nothing can be judged: of 116 positive events of 58 users, .* longest history has 2",
     ):
         build_interactions.main(build_interactions.Params("night"))
 
 
 def test_a_rerun_gives_the_same_bytes(run: Run) -> None:
     def digest() -> str:
-        files = [file for fold in ("rank", "final") for file in run.files("model_interactions", fold)]
+        files = [file for split in ("ranker", "full") for file in run.files("model_interactions", split)]
         return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()
 
     build_interactions.main(build_interactions.Params("night"))
@@ -103,37 +104,37 @@ def test_a_rerun_gives_the_same_bytes(run: Run) -> None:
 
 def _numbered(spark: SparkSession) -> DataFrame:
     events = small_world.numbered_events()[["user_idx", "item_idx", "event_at"]]
-    stage = (events.event_at >= small_world.CUTS["rank"]).astype(int) + (events.event_at >= small_world.CUTS["eval"]).astype(int)
+    stage = (events.event_at >= small_world.CUTS["ranker"]).astype(int) + (events.event_at >= small_world.CUTS["holdout"]).astype(int)
     return spark.createDataFrame(events.assign(stage=stage, calendar_at=events.event_at)).withColumn("device", F.lit("phone"))
 
 
 def test_lists_are_counted_before_the_cut_only(run: Run, spark: SparkSession) -> None:
-    fold = run.fold("rank")
-    before, after = fold.cut - timedelta(days=1), fold.cut
+    split = run.split("ranker")
+    before, after = split.cut - timedelta(days=1), split.cut
     rows: list[tuple[str, str, datetime, int | None]]
     rows = [("a", "impression", before, 1), ("a", "click", before, 1), ("a", "impression", before, 2), ("b", "impression", before, 1)]
     rows += [("a", "impression", after, 1), ("a", "purchase", before, 1), ("b", "impression", before, None), ("b", "click", before, 3)]
     events = spark.createDataFrame(rows, "item_id string, event_type string, event_at timestamp, position int")
-    counted = positions.count_shown(events, fold).toPandas().sort_values(["item_id", "position"]).to_numpy().tolist()
+    counted = positions.count_shown(events, split).toPandas().sort_values(["item_id", "position"]).to_numpy().tolist()
     assert counted == [["a", 1, 1, 1], ["a", 2, 1, 0], ["b", 1, 1, 0], ["b", 3, 0, 0]]
     assert not positions.shows_lists(run)
 
 
 def test_features_do_not_read_past_the_cut(spark: SparkSession) -> None:
-    fold = Fold("rank", small_world.CUTS["rank"], small_world.CUTS["eval"])
+    split = Split("ranker", small_world.CUTS["ranker"], small_world.CUTS["holdout"])
     events = _numbered(spark)
-    features_must_not_change(features.user_features, events, fold)
-    features_must_not_change(features.item_features, events, fold)
+    features_must_not_change(features.user_features, events, split)
+    features_must_not_change(features.item_features, events, split)
 
 
 def test_the_truncation_alarm_goes_off_when_a_feature_reads_ahead(spark: SparkSession) -> None:
-    fold = Fold("rank", small_world.CUTS["rank"], small_world.CUTS["eval"])
+    split = Split("ranker", small_world.CUTS["ranker"], small_world.CUTS["holdout"])
 
-    def leaky(events: DataFrame, fold: Fold) -> DataFrame:
+    def leaky(events: DataFrame, split: Split) -> DataFrame:
         return events.groupBy("item_idx").agg(F.count("*").alias("item_n_events"))
 
     with pytest.raises(Leak, match="item_n_events"):
-        features_must_not_change(leaky, _numbered(spark), fold)
+        features_must_not_change(leaky, _numbered(spark), split)
 
 
 def test_a_rating_weighs_by_its_stars(spark: SparkSession) -> None:

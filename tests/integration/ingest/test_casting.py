@@ -1,4 +1,4 @@
-"""One value, many spellings: what each becomes in the declared type, and what is refused because nobody can know."""
+"""One value, many spellings: the result of each in the declared type, and refused ambiguous ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ QUARTER = EIGHT.replace(microsecond=250_000)
 
 
 def cast(spark: SparkSession, name: str, values: list[object], raw: T.DataType | None = None) -> list[tuple[object, object]]:
-    """Each value and what it is in the declared type of `table.column`; times as epoch microseconds."""
+    """Return each value and what it is in the declared type of `table.column`; times as epoch microseconds."""
     from pyspark.sql import functions as F
 
     spark.conf.set("spark.sql.session.timeZone", "UTC")

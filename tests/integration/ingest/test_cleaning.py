@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hybridrec.base.errors import BadData, explain_os_error
+from hybridrec.base.errors import PermanentError, explain_os_error
 from hybridrec.ingest import landing
 from hybridrec.ingest.clean import CORE_TABLES, clean_table
 from hybridrec.storage import store
@@ -128,7 +128,9 @@ def test_a_million_rows_of_one_user_are_a_robot(delivery: Delivery) -> None:
     (delivery.folder / "events.csv").unlink()
     pq.write_table(rows.slice(0, 10_001), delivery.folder / "events" / "robot.parquet")  # nothing but a robot, however long
     before = delivery.manifest()
-    with pytest.raises(BadData, match=r"core_events: 10001 of 10001 rows are bad \(robot: more than 10000 events of one user on one day"):
+    with pytest.raises(
+        PermanentError, match=r"core_events: 10001 of 10001 rows are bad \(robot: more than 10000 events of one user on one day"
+    ):
         delivery.clean("core_events")
     assert delivery.manifest() == before
 
@@ -137,7 +139,7 @@ def test_a_mostly_bad_table_stops_and_the_last_one_stays(delivery: Delivery) -> 
     delivery.clean()
     before = delivery.manifest()
     delivery.events(f"e2,u1,i1,view,{AT},,", f"e3,,i1,view,{AT},,", f"e4,,i1,view,{AT},,", f"e5,u1,i1,stare,{AT},,")
-    with pytest.raises(BadData) as error:
+    with pytest.raises(PermanentError) as error:
         delivery.clean("core_events")
     message = str(error.value)
     assert "core_events: 3 of 4 rows are bad (user_id is missing: 2; event_type is none of" in message
@@ -149,13 +151,13 @@ def test_a_mostly_bad_table_stops_and_the_last_one_stays(delivery: Delivery) -> 
 
 def test_a_delivery_without_rows_stops(delivery: Delivery) -> None:
     delivery.events()
-    with pytest.raises(BadData, match="core_events: the source delivered no rows; the table stays as it was"):
+    with pytest.raises(PermanentError, match="core_events: the source delivered no rows; the table stays as it was"):
         delivery.clean()
     assert not store.is_committed(delivery.dataset("core_events"))
 
 
 def test_events_wait_for_the_catalogue(delivery: Delivery) -> None:
-    with pytest.raises(BadData, match="events are held against core_items, which is not there; clean core_items first"):
+    with pytest.raises(PermanentError, match="events are compared with core_items, which does not exist; clean core_items first"):
         delivery.clean("core_events")
 
 
@@ -261,13 +263,13 @@ def test_spark_and_arrow_read_the_same_columns(delivery: Delivery) -> None:
 
 
 def test_unknown_table(delivery: Delivery) -> None:
-    with pytest.raises(BadData, match="table 'core_sales': choose from core_items, core_users, core_events"):
+    with pytest.raises(PermanentError, match="table 'core_sales': choose from core_items, core_users, core_events"):
         delivery.clean("core_sales")
 
 
 @pytest.fixture
 def small_disk(delivery: Delivery) -> Iterator[Path]:
-    """The home on a disk of 8 MiB of its own."""
+    """Provide the home on a disk of 8 MiB of its own."""
     with mounted(delivery.settings.home, 8) as home:
         yield home
 

@@ -1,4 +1,4 @@
-"""What shops deliver, from the files to the core tables: the right rows come out, or each row that does not has its reason."""
+"""Deliveries of shops, from the files to the core tables: the right rows come out, and every other row has a reason."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LANDED_AT = datetime(2026, 6, 1, tzinfo=UTC)
 
 @pytest.fixture
 def shop(delivery: Delivery) -> Iterator[Delivery]:
-    """An empty folder; most rows may be bad."""
+    """Provide an empty folder; most rows may be bad."""
     for path in delivery.folder.iterdir():
         path.unlink()
     delivery.config = replace(delivery.config, max_bad_share=0.95, max_events_per_day=100)
@@ -158,7 +158,7 @@ def test_headers_amid_the_rows_are_nobody_and_nothing(shop: Delivery) -> None:
 
 
 def test_one_negative_value_beside_a_scale_means_not_rated(shop: Delivery) -> None:
-    """-1 beside one to five stars says that nobody gave any; beside -2 it is a low one."""
+    """-1 beside one to five stars means no rating; beside -2 it is a low one."""
     rows = [f"u{n},p1,rating,2026-05-0{n + 1}T08:00:00Z,{stars}" for n, stars in enumerate((5, 1, -1, -1))]
     (shop.folder / "events.csv").write_text("\n".join([f"{HEADER.strip()},rating", *rows]))
     shop.clean(landed_at=LANDED_AT)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hybridrec.base.config import Config
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.ingest import datadocs, quality
 from hybridrec.ingest.landing import RECORD
@@ -38,7 +38,7 @@ def commit(settings: Settings, name: str, rows: list[dict[str, object]]) -> None
 
 
 def land(settings: Settings, landed_at: datetime) -> None:
-    """An empty delivery at that time."""
+    """Land an empty delivery at that time."""
     with store.staged(settings.warehouse("files") / "raw") as folder:
         store.write_json(folder / RECORD, {"source": "files", "seed": 1, "landed_at": landed_at.isoformat()})
 
@@ -61,14 +61,14 @@ def event(n: int, **values: object) -> dict[str, object]:
 
 @pytest.fixture
 def warehouse(home: Path) -> Settings:
-    """Source `files` with a landing on the day after DAY."""
+    """Provide source `files` with a landing on the day after DAY."""
     settings = Settings.from_env()
     land(settings, DAY + timedelta(days=1))
     return settings
 
 
 def test_a_table_that_is_not_there(warehouse: Settings) -> None:
-    with pytest.raises(BadData, match=r"core_items: source files has no such table yet; run python -m jobs.clean_table"):
+    with pytest.raises(PermanentError, match=r"core_items: source files has no such table yet; run python -m jobs.clean_table"):
         quality.check_table(warehouse, "files", "core_items", Config())
 
 
@@ -120,7 +120,7 @@ def test_a_table_is_checked_again_when_something_has_changed(warehouse: Settings
 def test_failures_name_expectation_column_and_count(warehouse: Settings) -> None:
     rows = [event(n) for n in range(8)] + [event(7, rating=-3.0), event(9, user_id=None), event(10, event_type="stare")]
     commit(warehouse, "core_events", rows)
-    with pytest.raises(BadData) as error:
+    with pytest.raises(PermanentError) as error:
         quality.check_table(warehouse, "files", "core_events", Config())
     message = str(error.value)
     assert "core_events of files: 4 of 14 expectations failed" in message
@@ -137,10 +137,10 @@ def test_stale_or_future_events_fail(warehouse: Settings) -> None:
     commit(warehouse, "core_events", [event(1)])
     quality.check_table(warehouse, "files", "core_events", Config(max_event_age_days=2))
     commit(warehouse, "core_events", [event(1, event_at=DAY - timedelta(days=3))])
-    with pytest.raises(BadData, match=r"expect_column_max_to_be_between\(event_at.*found 2026-01-02"):
+    with pytest.raises(PermanentError, match=r"expect_column_max_to_be_between\(event_at.*found 2026-01-02"):
         quality.check_table(warehouse, "files", "core_events", Config(max_event_age_days=2))
     commit(warehouse, "core_events", [event(1, event_at=DAY + timedelta(days=2))])
-    with pytest.raises(BadData, match=r"expect_column_max_to_be_between\(event_at.*found 2026-01-07"):
+    with pytest.raises(PermanentError, match=r"expect_column_max_to_be_between\(event_at.*found 2026-01-07"):
         quality.check_table(warehouse, "files", "core_events", Config())
 
 
@@ -148,7 +148,7 @@ def test_a_catalogue_that_loses_half_its_rows_fails(warehouse: Settings) -> None
     commit(warehouse, "core_items", [item(n) for n in range(10)])
     quality.check_table(warehouse, "files", "core_items", Config())
     commit(warehouse, "core_items", [item(n, title=None) for n in range(4)])
-    with pytest.raises(BadData) as error:
+    with pytest.raises(PermanentError) as error:
         quality.check_table(warehouse, "files", "core_items", Config())
     assert "1 of 10 expectations failed: expect_table_row_count_to_be_between(table, min_value 5" in str(error.value)
 
@@ -166,7 +166,7 @@ def test_data_docs_list_all_tables_and_need_no_network(warehouse: Settings, monk
     commit(warehouse, "core_users", [{"user_id": "u1", "age_years": 500, "standing": "listed"}])
     for _ in range(2):
         quality.check_table(warehouse, "files", "core_items", Config())
-    with pytest.raises(BadData):
+    with pytest.raises(PermanentError):
         quality.check_table(warehouse, "files", "core_users", Config())
     index = datadocs.index_page(warehouse).read_text()
     links = re.findall(r'<a href="([^"]+)">([^<]+)</a>', index)

@@ -1,4 +1,4 @@
-"""What delivered rows mean: kinds of delivery that people really make, each with its right outcome."""
+"""The meaning of delivered rows: kinds of delivery that people really make, each with its right outcome."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from tests.support.delivery import Delivery
 
 AT = "2026-01-01T10:00:00Z"
@@ -73,14 +73,14 @@ def test_a_column_a_day_or_a_type_that_is_lost_is_said(delivery: Delivery) -> No
 
 
 def test_a_large_delivery_is_refused_sooner_than_a_small_one(delivery: Delivery) -> None:
-    """Of ten rows two may be bad; of a thousand a fifth is no accident."""
+    """Two bad rows of ten may be an accident; a fifth of a thousand is none."""
     delivery.events(*[f"e{n},{'u' * (n > 1)},i1,view,{AT},," for n in range(10)], name="events.csv")
     delivery.config = replace(delivery.config, max_events_per_day=10_000)
     delivery.clean("core_items", "core_events")
     assert delivery.found().good == 8
     delivery.events(*[f"e{n},{'u' * (n > 249)},i1,view,{AT},," for n in range(1_250)])
     with pytest.raises(
-        BadData, match=r"250 of 1250 rows are bad \(user_id is missing: 250\); expected a good row and at most 10% bad ones"
+        PermanentError, match=r"250 of 1250 rows are bad \(user_id is missing: 250\); expected a good row and at most 10% bad ones"
     ):
         delivery.clean("core_events")
 
@@ -102,7 +102,7 @@ def test_nulls_in_lists_drop_out_and_overlong_ids_are_refused(delivery: Delivery
 
 @pytest.fixture
 def bare(delivery: Delivery) -> Delivery:
-    """Without a catalogue events are judged by themselves."""
+    """Provide a delivery without a catalogue, in which events are checked on their own."""
     delivery.remove("items.csv")
     delivery.config = replace(delivery.config, max_events_per_day=100)
     return delivery

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.ingest.clean import is_clean
 from hybridrec.storage import store
 from tests.support.delivery import LANDED_AT, Delivery
@@ -17,12 +17,12 @@ DAY = timedelta(days=1)
 
 
 def items(delivery: Delivery) -> dict[object, tuple[object, object]]:
-    """Standing and availability by item."""
+    """Return the standing and availability by item."""
     return {row["item_id"]: (row["standing"], row["is_available"]) for row in delivery.rows("core_items")}
 
 
 def users(delivery: Delivery) -> dict[object, object]:
-    """Standing by user."""
+    """Return the standing by user."""
     return {row["user_id"]: row["standing"] for row in delivery.rows("core_users")}
 
 
@@ -84,7 +84,7 @@ def test_repeats_wait_as_what_they_are(delivery: Delivery) -> None:
 def test_items_that_have_left_are_there_and_not_available(delivery: Delivery) -> None:
     delivery.clean("core_items")
     delivery.file("items.csv", "item_id,title", "i1,One", "i9,Nine")
-    delivery.events(f"e4,u4,i2,purchase,{AT},,")  # bought on its last evening
+    delivery.events(f"e4,u4,i2,purchase,{AT},,")  # chosen on its last evening
     delivery.clean("core_items", "core_events")
     assert items(delivery) == {"i1": ("listed", True), "i9": ("listed", True), "i2": ("left", False), "i3": ("left", False)}
     assert {row["item_id"]: row["title"] for row in delivery.rows("core_items")}["i2"] == "Two"
@@ -146,7 +146,7 @@ def test_a_removed_user_is_forgotten(delivery: Delivery) -> None:
     assert [row["event_id"] for row in delivery.rows("core_events")] == ["e2", "e5"]
     assert is_clean(delivery.settings, "files", "core_events", delivery.config)
     delivery.file("users.csv", "user_id,standing", "u2,erased")
-    with pytest.raises(BadData, match="standing is none of listed, named, left, removed"):  # never taken for a user who stays
+    with pytest.raises(PermanentError, match="standing is none of listed, named, left, removed"):  # never taken for a user who stays
         delivery.clean("core_users")
 
 
@@ -160,12 +160,14 @@ def test_a_catalogue_that_was_cut_off_never_becomes_the_table(delivery: Delivery
     passed = delivery.manifest("core_items")
     catalogue(delivery, 12)
     for _ in range(3):  # cleared, and cleared again
-        with pytest.raises(BadData, match=r"expect_table_row_count_to_be_between\(table, min_value 20.*found 12.*--accept-shrink") as error:
+        with pytest.raises(
+            PermanentError, match=r"expect_table_row_count_to_be_between\(table, min_value 20.*found 12.*--accept-shrink"
+        ) as error:
             delivery.ingest("core_items")
         assert "the night goes on with the table as it last passed" in str(error.value)
         assert delivery.manifest("core_items") == passed
     delivery.events(f"e1,u1,i39,view,{AT},,")
-    delivery.clean("core_events")  # held against the catalogue that has passed
+    delivery.clean("core_events")  # compared with the catalogue that has passed
     assert delivery.refused() == {}
     catalogue(delivery, 38)
     delivery.ingest("core_items")
@@ -176,7 +178,7 @@ def test_a_person_can_accept_fewer_rows(delivery: Delivery) -> None:
     catalogue(delivery, 40)
     delivery.ingest("core_items")
     catalogue(delivery, 12)
-    with pytest.raises(BadData, match=r"or lower \[night\] min_kept_share"):
+    with pytest.raises(PermanentError, match=r"or lower \[night\] min_kept_share"):
         delivery.ingest("core_items")
     delivery.ingest("core_items", accept_shrink=True)
     assert [standing for standing, _ in items(delivery).values()].count("listed") == 12
@@ -191,7 +193,7 @@ def test_a_user_table_that_was_cut_off_and_an_empty_first_one(delivery: Delivery
     delivery.file("users.csv", "user_id", *[f"u{n}" for n in range(30)])
     delivery.ingest("core_users")
     delivery.file("users.csv", "user_id", "u1")
-    with pytest.raises(BadData, match=r"core_users of files: .*min_value 15.*found 1"):
+    with pytest.raises(PermanentError, match=r"core_users of files: .*min_value 15.*found 1"):
         delivery.ingest("core_users")
     assert set(users(delivery).values()) == {"listed"}
 
@@ -203,10 +205,10 @@ def test_events_that_failed_their_check_come_in_with_the_next_that_pass(delivery
     delivery.ingest("core_events")
     passed = delivery.manifest()
     delivery.events("e2,u1,i2,view,2026-01-31T11:00:00Z,,")
-    with pytest.raises(BadData, match="expect_column_max_to_be_between"):
+    with pytest.raises(PermanentError, match="expect_column_max_to_be_between"):
         delivery.ingest("core_events", landed_at=LANDED_AT + 5 * DAY)
     assert delivery.manifest() == passed
     delivery.events("e3,u1,i3,view,2026-02-07T11:00:00Z,,")
     delivery.ingest("core_events", landed_at=LANDED_AT + 7 * DAY)
     assert [row["event_id"] for row in delivery.rows("core_events")] == ["e1", "e2", "e3"]
-    assert store.candidate(delivery.dataset("core_events")) is None
+    assert store.pending(delivery.dataset("core_events")) is None

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from hybridrec.base.config import read_config
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.execution import spark
 from hybridrec.ingest import landing
 from hybridrec.ingest.clean import CORE_TABLES, is_clean
@@ -21,7 +21,7 @@ HOUR = timedelta(hours=1)
 
 
 def cleaned(delivery: Delivery) -> list[str]:
-    """The tables that a clean_table would leave as they are."""
+    """Return the tables that a clean_table would leave as they are."""
     return [name for name in CORE_TABLES if is_clean(delivery.settings, "files", name, delivery.config)]
 
 
@@ -88,7 +88,7 @@ def test_after_a_bad_delivery_the_good_one_is_cleaned_again(delivery: Delivery) 
     good = events.read_text()
     delivery.clean()
     delivery.events(f"e2,,i1,view,{AT},,")
-    with pytest.raises(BadData, match="1 of 1 rows are bad"):
+    with pytest.raises(PermanentError, match="1 of 1 rows are bad"):
         delivery.clean("core_events")
     assert "core_events" not in cleaned(delivery)
     events.write_text(good)

@@ -66,7 +66,7 @@ def test_a_taken_port_is_named_with_its_holder_and_the_way_out(installation: Ins
 
 @pytest.fixture
 def no_ports(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever else runs on this machine, no port is in the way."""
+    """Provide a machine on which no port is taken."""
     for name in ("AIRFLOW", "MLFLOW"):
         monkeypatch.setenv(f"HYBRIDREC_{name}_PORT", "0")
 
@@ -146,11 +146,11 @@ def test_progress_is_one_line() -> None:
 
     tasks = [
         TaskState("open_run", -1, "open_run", "success", 1),
-        TaskState("train_model", 0, "train_model[als rank]", "running", 2),
+        TaskState("train_model", 0, "train_model[als ranker]", "running", 2),
         TaskState("evaluate", -1, "evaluate", "up_for_retry", 1),
         TaskState("publish_table", -1, "publish_table", "waiting", 0),
     ]
-    assert progress(tasks) == "1/4  train_model[als rank] (attempt 2), evaluate (to be retried)"
+    assert progress(tasks) == "1/4  train_model[als ranker] (attempt 2), evaluate (to be retried)"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Nothing allocates items x items or users x items: every model, and what is made of lists, in an address space that is too small for it.
 
 A byte a pair of user and item would take 1.2 GB here, a byte a pair of items 3.6 GB; the limit is 1 GiB more than the process
-has before. What is reserved counts as well as what is used, and compiled loops and libraries as well as numpy.
+has before. Reserved memory counts as well as used memory, and compiled loops and libraries as well as numpy.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import pytest
 from scipy.sparse import csr_array
 
 from hybridrec.base import extensions
-from hybridrec.base.errors import BadData
-from hybridrec.candidates import nomination
+from hybridrec.base.errors import PermanentError
+from hybridrec.candidates import candidate_blocks
 from hybridrec.dataset.content import SimilarContent, item_vectors
 from hybridrec.metrics import metrics
 from hybridrec.reranking.similar import similar_items
@@ -36,7 +36,7 @@ SHORT = {"max_epochs": 1, "examples_per_epoch": 1_000, "iterations": 2}  # what 
 
 @contextmanager
 def little_room() -> Iterator[None]:
-    """An address space of ROOM more than there is; more is a MemoryError."""
+    """Limit the address space to ROOM more than is used; more is a MemoryError."""
     before = resource.getrlimit(resource.RLIMIT_AS)
     taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (taken + ROOM, before[1]))
@@ -48,7 +48,7 @@ def little_room() -> Iterator[None]:
 
 @cache
 def catalogue() -> pd.DataFrame:
-    """Items of 40 kinds by 30 makers; every description holds the same common words."""
+    """Return items of 40 kinds by 30 makers; every description holds the same common words."""
     rng, numbers = np.random.default_rng(3), np.arange(N_ITEMS)
     kind, maker = rng.integers(0, 40, N_ITEMS), rng.integers(0, 30, N_ITEMS)
     return pd.DataFrame(
@@ -70,7 +70,7 @@ def catalogue() -> pd.DataFrame:
 
 @cache
 def data() -> TrainingData:
-    """Pairs of active users and popular items mostly; a third of the items has none."""
+    """Return pairs of active users and popular items mostly; a third of the items has none."""
     rng = np.random.default_rng(5)
     users = (N_USERS * rng.random(N_PAIRS) ** 3).astype(np.int64)
     items = rng.permutation(N_ITEMS)[(40_000 * rng.random(N_PAIRS) ** 2).astype(np.int64)]
@@ -103,10 +103,10 @@ def test_such_an_allocation_is_noticed(allocate: object, shape: tuple[int, int])
 
 @pytest.mark.parametrize("name", extensions.names("models"))
 def test_a_model_of_many_items(name: str, tmp_path: Path) -> None:
-    options = {option: value for option, value in SHORT.items() if hasattr(extensions.member("models", name).Config(), option)}
+    options = {option: value for option, value in SHORT.items() if hasattr(extensions.module("models", name).Config(), option)}
     known, users = data(), everybody()
     if name in REFUSED:
-        with little_room(), pytest.raises(BadData, match=REFUSED[name]):
+        with little_room(), pytest.raises(PermanentError, match=REFUSED[name]):
             fit_model(name, known, options, tmp_path)
         return
     with little_room():
@@ -131,8 +131,10 @@ def test_everything_beside_the_models(tmp_path: Path) -> None:
         assert similar_items({"content": near}, known.items, K // 2).num_rows == N_ITEMS
         popular = np.bincount(known.matrix.indices, minlength=N_ITEMS).astype(np.float32)
         lists = first_unseen(popular, known.matrix, K)
-        pool = nomination.pool_block({"popularity": load_fit("popularity", tmp_path)}, users, np.ones(N_ITEMS, np.bool_), K, K)
-        assert pool.num_rows == N_USERS * K
+        candidates = candidate_blocks.candidate_block(
+            {"popularity": load_fit("popularity", tmp_path)}, users, np.ones(N_ITEMS, np.bool_), K, K
+        )
+        assert candidates.num_rows == N_USERS * K
         judged = metrics.judge_items(lists.items, labels())
         assert len(metrics.ndcg(judged, K)) == N_USERS
         assert len(metrics.diversity(lists.items, content.vectors, K)) == len(metrics.novelty(lists.items, popular, N_USERS, K)) == N_USERS
@@ -140,6 +142,6 @@ def test_everything_beside_the_models(tmp_path: Path) -> None:
 
 
 def labels() -> metrics.Labels:
-    """One item of everybody."""
+    """Return one item of everybody."""
     users = np.arange(N_USERS, dtype=np.int32)
     return metrics.Labels(users, np.arange(N_USERS + 1), users, np.ones(N_USERS, np.float32))

@@ -12,7 +12,7 @@ from hybridrec.types import TrainingData
 
 
 def data_of(run: Run) -> TrainingData:
-    return training_data(run, "eval", "two_tower")
+    return training_data(run, "holdout", "two_tower")
 
 
 def test_two_processes_fit_nearly_as_one_and_twice_the_same(small_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,6 +27,6 @@ def test_two_processes_fit_nearly_as_one_and_twice_the_same(small_run: Run, monk
 
 
 def fit(data: TrainingData, processes: int) -> tuple[two_tower.Model, dict[str, float]]:
-    """A fit of one epoch in which nothing is dropped out: each process would drop what another keeps."""
+    """Return a fit of one epoch in which nothing is dropped out: each process would drop what another keeps."""
     model = two_tower.Model(two_tower.Config(processes=processes, max_epochs=1, id_dropout=0.0))
     return model, model.fit(data)

@@ -12,19 +12,19 @@ from hybridrec.opening.new_run import Request, open_run
 from hybridrec.runs.run import Run
 from hybridrec.storage import store
 from jobs import ablate_sources, judge_origin, summarise_backtest
-from tests.support import pools, small_world
+from tests.support import made_candidates, small_world
 
-DONE = ("build_interactions", "build_features", "generate_candidates.rank", "generate_candidates.eval", "check_leaks")
+DONE = ("build_interactions", "build_features", "generate_candidates.ranker", "generate_candidates.holdout", "check_leaks")
 
 
 @pytest.fixture
 def origin(home: Path) -> Run:
-    """An origin whose Spark jobs are done: those are tested elsewhere, and take half a minute. No fit has made its pools: no alarms."""
+    """Provide an origin with finished Spark jobs, which other tests cover. No fit made its candidates, so there are no alarms."""
     small_world.write_core_tables()
     for run_id in ("by_hand", origin_id("by_hand", 1)):
         run = open_run(Request(run_id, "files", models=("popularity",), k=10, publish=False, judge_only=True), Settings.from_env())
     small_world.write_tables(run)
-    pools.add_candidates(run)
+    made_candidates.add_candidates(run)
     for name in DONE:
         job, _, part = name.partition(".")
         store.write_json(run.folder / "tasks" / f"{name}.json", {"job": job, "part": part, "state": "done", "started_at": 1.0})
@@ -35,7 +35,7 @@ def test_an_origin_is_judged_summarised_and_studied(origin: Run) -> None:
     judge_origin.main(judge_origin.Params("by_hand", origin=1))
     summarise_backtest.main(summarise_backtest.Params("by_hand"))
     backtest = Run.open("by_hand")
-    assert {*pools.SOURCES, "stacking", "weighted"} <= set(backtest.read("out_backtest")["name"].to_pylist())
+    assert {*made_candidates.SOURCES, "stacking", "weighted"} <= set(backtest.read("out_backtest")["name"].to_pylist())
     assert "item_knn" in (backtest.artefact("report") / "report.html").read_text()
 
     ablate_sources.main(ablate_sources.Params(origin.run_id, sources=("popularity",)))

@@ -67,7 +67,7 @@ class Model:
         return model
 ''',
     "rules/toy_rule.py": '''
-"""Nobody gets item 0."""
+"""Give item 0 to no user."""
 from hybridrec.rules import Kind
 
 KIND = Kind.FILTER
@@ -87,7 +87,7 @@ def connect(settings):
 }
 
 
-def test_toy_members_are_picked_up_everywhere(home: Path, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_toy_extensions_are_picked_up_everywhere(home: Path, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, text in FILES.items():
         path = tmp_path / "extensions" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +104,7 @@ def test_toy_members_are_picked_up_everywhere(home: Path, spark: SparkSession, t
     nightly.ByHand("toys", params, left_out, nightly.run_here).run(home, "ingest", "nightly_retrain")
 
     run = Run.open("toys")
-    assert {"score_toy_model", "rank_toy_model"} <= set(run.read("model_candidates", "final").column_names)
+    assert {"score_toy_model", "rank_toy_model"} <= set(run.read("model_candidates", "full").column_names)
     metrics = run.read("out_metrics").to_pandas()
     assert "toy_model" in set(metrics.name)
     assert "toy_model" in (run.artefact("report") / "report.html").read_text()

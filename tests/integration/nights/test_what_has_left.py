@@ -26,7 +26,7 @@ LEFT_OUT = {"start_spark", "stop_spark", "write_report"}
 
 
 def ratings() -> pd.DataFrame:
-    """The world's events as ratings of 4 and 5 stars, besides 1 star for the hated item from nearly everybody who has it not."""
+    """Return the world's events as ratings of 4 and 5 stars, besides 1 star for the hated item from nearly everybody who has it not."""
     liked = small_world.events().query("item_id != @HATED")
     liked = liked.assign(event_type="rating", rating=4.0 + np.arange(len(liked)) % 2)
     low = [(f"u{n:02d}", HATED, "rating", small_world.START + pd.Timedelta(hours=n), 1.0) for n in range(50)]
@@ -61,7 +61,7 @@ def test_what_has_left_and_what_is_disliked_is_in_no_list(night: Run) -> None:
 
 
 def no_list_holds_it(night: Run) -> None:
-    """Everybody's lists, the popular and the similar items, and what a look-up answers to whom it does not know."""
+    """Check all users' lists, the popular and the similar items, and the look-up for an unknown user."""
     unwanted = {*GONE_ITEMS, HATED}
     lists = night.read("out_recommendations").to_pandas()
     assert sum(len(unwanted.intersection(row)) for row in lists.item_ids) == 0
@@ -84,17 +84,17 @@ def no_list_holds_it(night: Run) -> None:
 
 
 def a_low_rating_is_had_and_not_liked(night: Run) -> None:
-    """It is in nothing that models learn from, and in no pool of its user; the threshold is the middle of the scale."""
+    """Check that no model learns from the pair and no candidates hold it; the threshold is the middle of the scale."""
     assert night.config.liked_from == 2.5
     items = night.read("model_items").to_pandas().set_index("item_id").item_idx
     users = night.read("model_users").to_pandas().set_index("user_id").user_idx
-    pairs = night.read("model_interactions", "final").to_pandas()
+    pairs = night.read("model_interactions", "full").to_pandas()
     assert items[HATED] not in set(pairs.item_idx)  # not even the purchase before the rating
     assert items[TORN] in set(pairs.item_idx)
-    disliked = night.read("model_disliked", "final").to_pandas()
+    disliked = night.read("model_disliked", "full").to_pandas()
     assert set(disliked.user_idx[disliked.item_idx == items[HATED]]) == {users[f"u{n:02d}"] for n in range(50) if f"u{n:02d}" in users}
     lists = night.read("out_recommendations").to_pandas().set_index("user_id").item_ids
     for n in range(5):
         assert TORN not in lists[f"u{n:02d}"]
     assert any(TORN in row for row in lists)
-    assert not disliked.merge(night.read("model_candidates", "final").to_pandas(), on=["user_idx", "item_idx"]).size
+    assert not disliked.merge(night.read("model_candidates", "full").to_pandas(), on=["user_idx", "item_idx"]).size

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from hybridrec.base.config import Config
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.ingest import clean, landing
 from hybridrec.offline.data import NAMED, adapt, add_named_by_events
@@ -24,7 +24,7 @@ LANDED_AT = datetime(2026, 7, 1, tzinfo=UTC)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A delivery whose events have neither event_type nor rating."""
+    """Provide a delivery whose events have neither event_type nor rating."""
     events = pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["a", "b", "a"], "event_at": [AT] * 3})
     events.to_parquet(tmp_path / "events.parquet")
     pd.DataFrame({"item_id": ["a", "c"], "categories": [["x"], []]}).to_parquet(tmp_path / "items.parquet")
@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def ingested(spark: SparkSession, folder: Path, monkeypatch: pytest.MonkeyPatch, split: str = "time") -> dict[str, pd.DataFrame]:
-    """The core and quarantine tables that ingest makes of a benchmark's folder."""
+    """Return the core and quarantine tables that ingest makes of a benchmark's folder."""
     settings = Settings.from_env()
     adapt(folder, folder / "out", split)  # type: ignore[arg-type]
     add_named_by_events(spark, folder / "out")
@@ -46,7 +46,7 @@ def ingested(spark: SparkSession, folder: Path, monkeypatch: pytest.MonkeyPatch,
 
 
 def by_weight(events: pd.DataFrame) -> dict[str, int]:
-    """Number of events by type, of those that weigh something."""
+    """Return the number of events by type, of those that weigh something."""
     weights = Config().event_weights
     return {str(name): int(n) for name, n in events.event_type.value_counts().items() if weights.get(str(name), 0)}
 
@@ -97,5 +97,5 @@ def test_unknown_types_are_refused_with_the_choices(
 ) -> None:
     columns = {"user_id": ["u"] * 3, "item_id": ["a"] * 3, "event_at": [AT] * 3, "event_type": ["watched"] * 3}
     pd.DataFrame(columns).to_parquet(tmp_path / "events.parquet")
-    with pytest.raises(BadData, match=r"core_events: 3 of 3 rows are bad \(event_type is none of .*purchase"):
+    with pytest.raises(PermanentError, match=r"core_events: 3 of 3 rows are bad \(event_type is none of .*purchase"):
         ingested(spark, tmp_path, monkeypatch)

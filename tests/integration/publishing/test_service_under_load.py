@@ -71,7 +71,7 @@ def test_ten_seconds_under_load_while_the_file_is_replaced_and_locked(home: Path
 
 @pytest.fixture(scope="module")
 def own_postgres() -> Iterator[str]:
-    """A server that may be restarted, with a published version in a database of its own."""
+    """Provide a server that may be restarted, with a published version in a database of its own."""
     with database.server() as address:
         place = database.fresh_database(address, "recommendations")
         publish(PostgresTarget(place, database.READER), "v1", "mark1")

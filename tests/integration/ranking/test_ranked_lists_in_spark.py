@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from hybridrec.candidates.pool import load_pool
+from hybridrec.candidates.candidate_set import load_candidates
 from hybridrec.policy.policy import load_policy
-from hybridrec.policy.ranked_lists import Depth, rank_pool
+from hybridrec.policy.ranked_lists import Depth, rank_candidate_set
 from hybridrec.runs.run import Run
 
 
@@ -23,5 +23,5 @@ def test_spark_ranks_as_one_process_does_and_repeats_itself(spark: object, small
         hashes.append(store.read_manifest(small_run.dataset("model_ranked")).content_hash)
     assert hashes[0] == hashes[1]
     found = small_run.read("model_ranked").sort_by([("user_idx", "ascending"), ("rank", "ascending")])
-    expected = rank_pool(load_pool(small_run, "final"), load_policy(policy_folder), Depth(200, rank_candidates.EXPLAINED))
+    expected = rank_candidate_set(load_candidates(small_run, "full"), load_policy(policy_folder), Depth(200, rank_candidates.EXPLAINED))
     assert found.to_pydict() == expected.to_pydict()

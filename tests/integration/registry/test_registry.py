@@ -13,13 +13,13 @@ import pyarrow as pa
 import pytest
 
 from hybridrec.base.config import Config
-from hybridrec.candidates.nomination import pool_block
-from hybridrec.candidates.pool import load_pool
-from hybridrec.dataset.catalogue import known_items
+from hybridrec.candidates.candidate_blocks import candidate_block
+from hybridrec.candidates.candidate_set import load_candidates
+from hybridrec.dataset.catalogue import candidate_items
 from hybridrec.policy.policy import load_policy
-from hybridrec.policy.ranked_lists import Depth, rank_pool
+from hybridrec.policy.ranked_lists import Depth, rank_candidate_set
 from hybridrec.registry import mlflow_registry
-from hybridrec.runs.run import FOLDS, Run
+from hybridrec.runs.run import SPLITS, Run
 from hybridrec.storage import store
 from hybridrec.training.fits import fit_model, load_fit, training_data, user_block
 from jobs import evaluate, promote_model, register_model, train_ranker
@@ -36,7 +36,7 @@ def no_pickle(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database with its schema, made once: the migration takes ten seconds."""
+    """Provide an MLflow database with its schema, made once: the migration takes ten seconds."""
     import mlflow
 
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
@@ -46,7 +46,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tracked_home(home: Path, empty_database: Path) -> Path:
-    """An empty home with a database that needs no migration."""
+    """Provide an empty home with a database that needs no migration."""
     (home / "mlflow").mkdir()
     shutil.copyfile(empty_database, home / "mlflow" / "mlflow.db")
     return home
@@ -54,7 +54,7 @@ def tracked_home(home: Path, empty_database: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def first_home(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
-    """A home with the first night up to its decision and an empty MLflow; made once, to be copied."""
+    """Provide a home with the first night up to its decision and an empty MLflow; made once, to be copied."""
     folder = tmp_path_factory.mktemp("first_home")
     (folder / "mlflow").mkdir()
     shutil.copyfile(empty_database, folder / "mlflow" / "mlflow.db")
@@ -66,29 +66,29 @@ def first_home(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -
 
 @pytest.fixture
 def first(home: Path, first_home: Path) -> Run:
-    """The first night, not registered yet."""
+    """Provide the first night, not registered yet."""
     shutil.copytree(first_home, home, dirs_exist_ok=True)
     return Run.open("first")
 
 
 def night(run_id: str, config: Config | None = None) -> Run:
-    """A run of the small world up to the decision, with three real models."""
+    """Return a run of the small world up to the decision, with three real models."""
     run = small_world.make_run(run_id, config)
-    for fold in FOLDS:
+    for split in SPLITS:
         for model in MODELS:
-            with run.staged(f"models/{model}", fold) as folder:
-                fit_model(model, training_data(run, fold, model), {}, folder)
-        users = np.arange(60) if fold == "final" else np.unique(run.read("model_labels", fold)["user_idx"].to_numpy())
-        run.write("model_candidates", pa.Table.from_batches([block(run, fold, users)]), fold)
+            with run.staged(f"models/{model}", split) as folder:
+                fit_model(model, training_data(run, split, model), {}, folder)
+        users = np.arange(60) if split == "full" else np.unique(run.read("model_labels", split)["user_idx"].to_numpy())
+        run.write("model_candidates", pa.Table.from_batches([block(run, split, users)]), split)
     train_ranker.main(train_ranker.Params(run_id))
     evaluate.main(evaluate.Params(run_id))
     return run
 
 
-def block(run: Run, fold: str, users: np.ndarray) -> pa.RecordBatch:
-    models = {model: load_fit(model, run.artefact(f"models/{model}", fold)) for model in MODELS}
-    return pool_block(
-        models, user_block(run, fold, users.astype(np.int32)), known_items(run, fold), run.config.pool_k, run.config.pool_size
+def block(run: Run, split: str, users: np.ndarray) -> pa.RecordBatch:
+    models = {model: load_fit(model, run.artefact(f"models/{model}", split)) for model in MODELS}
+    return candidate_block(
+        models, user_block(run, split, users.astype(np.int32)), candidate_items(run, split), run.config.pool_k, run.config.pool_size
     )
 
 
@@ -112,10 +112,10 @@ def test_a_night_is_logged_once_and_registered_once(first: Run) -> None:
     parents = [r for r in found if "mlflow.parentRunId" not in r.data.tags]
     assert [r.info.run_name for r in parents] == ["first"]
     children = [r for r in found if r.data.tags.get("mlflow.parentRunId") == parents[0].info.run_id]
-    assert {r.info.run_name for r in children} == {f"{model}.{fold}" for model in MODELS for fold in FOLDS}
+    assert {r.info.run_name for r in children} == {f"{model}.{split}" for model in MODELS for split in SPLITS}
     assert all(r.info.status == "FINISHED" for r in found)
-    knn = next(r for r in children if r.info.run_name == "item_knn.eval")
-    fit = json.loads((run.artefact("models/item_knn", "eval") / "fit.json").read_text())
+    knn = next(r for r in children if r.info.run_name == "item_knn.holdout")
+    fit = json.loads((run.artefact("models/item_knn", "holdout") / "fit.json").read_text())
     assert knn.data.params == {name: str(value) for name, value in fit["config"].items()}
     row = run.read("out_metrics").to_pandas().set_index(["name", "segment", "metric"]).loc[("stacking", "all", "ndcg@10")]
     assert parents[0].data.metrics["strategy/stacking/all/ndcg_at_10"] == pytest.approx(row["value"])
@@ -130,13 +130,13 @@ def test_killed_attempt_leaves_no_second_parent(first: Run, monkeypatch: pytest.
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(mlflow_registry, "_register_stack", killed)
+        patch.setattr(mlflow_registry, "_register_bundle", killed)
         register(run)
     register(run)
     client = mlflow_registry.connect(run.settings)
     found = client.search_runs([client.get_experiment_by_name("hybridrec").experiment_id])
     assert len([r for r in found if "mlflow.parentRunId" not in r.data.tags]) == 1
-    assert len(found) == 1 + len(MODELS) * len(FOLDS)
+    assert len(found) == 1 + len(MODELS) * len(SPLITS)
 
 
 def test_stack_loads_by_alias_without_pickle_and_ranks_as_the_job(first: Run) -> None:
@@ -150,7 +150,7 @@ def test_stack_loads_by_alias_without_pickle_and_ranks_as_the_job(first: Run) ->
     asked = ["u03", "nobody", "u58", "u03", "u40"]
     found = stack.predict(pd.DataFrame({"user_id": asked}), params={"k": 5})
     assert found.user_id.tolist() == asked
-    expected = rank_pool(load_pool(run, "final"), load_policy(run.artefact("promotion") / "policy"), Depth(5, 0)).to_pandas()
+    expected = rank_candidate_set(load_candidates(run, "full"), load_policy(run.artefact("promotion") / "policy"), Depth(5, 0)).to_pandas()
     for user, items in zip(found.user_id, found.item_ids, strict=True):
         ranked = [] if user == "nobody" else expected[expected.user_idx == int(user[1:])].item_idx.tolist()
         assert [int(item[1:]) for item in items] == ranked
@@ -161,7 +161,7 @@ def test_stack_loads_by_alias_without_pickle_and_ranks_as_the_job(first: Run) ->
 def test_worse_night_is_refused_and_the_champions_policy_serves(first: Run) -> None:
     register(first)
     promote(first)
-    # tonight only popularity would be published, which is far worse in a world of two tastes
+    # this night only popularity would be published, which is far worse in a world of two tastes
     second = night("second", Config(k=10, pool_k=20, bootstrap_samples=200, seed=2))
     decision = json.loads((second.artefact("decision") / "decision.json").read_text())
     worse = {segment: {"kind": "source", "strategy": "popularity", "reason": "test"} for segment in decision["segments"]}

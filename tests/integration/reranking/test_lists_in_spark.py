@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hybridrec import publishing
 from hybridrec.policy import ranked_lists as lists_of_blocks
+from hybridrec.publishing import publish
 from hybridrec.runs.run import Run
 
 
@@ -21,9 +21,9 @@ def test_the_job_gives_what_the_plain_function_gives(ranked_run: Run, monkeypatc
     by_job = {name: ranked_run.read(name) for name in names}
     assert len(ranked_run.files("out_recommendations")) > 1
     assert by_job["out_recommendations"]["user_id"].to_pylist() == sorted(by_job["out_recommendations"]["user_id"].to_pylist())
-    hashes = publishing.output_hashes(ranked_run)
+    hashes = publish.output_hashes(ranked_run)
     apply_rules.main(apply_rules.Params(ranked_run.run_id))
-    assert publishing.output_hashes(ranked_run) == hashes, "a rerun writes the same bytes"
+    assert publish.output_hashes(ranked_run) == hashes, "a rerun writes the same bytes"
     listed_run.add_lists(ranked_run)
     for name in names:
         assert ranked_run.read(name).cast(by_job[name].schema).equals(by_job[name])

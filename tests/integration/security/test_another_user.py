@@ -44,7 +44,7 @@ class Spark:
 
 @pytest.fixture(scope="module")
 def home(stack: Stack, first_night: str) -> Path:
-    """Everything that the night has written. What the tests keep it in is open, so that nothing but itself protects it."""
+    """Provide all files of the night. Their folder in the tests is open, so each file must protect itself."""
     folder = stack.installation.settings.home
     for parent in folder.parents:
         if Path("/tmp") in parent.parents:
@@ -54,7 +54,7 @@ def home(stack: Stack, first_night: str) -> Path:
 
 @pytest.fixture(scope="module")
 def spark_server(home: Path) -> Iterator[Spark]:
-    """What the task start_spark starts, running."""
+    """Provide the running server of the task start_spark."""
     _run_job(home, "start_spark", "--session", NAME)
     state = json.loads((home / "spark" / f"{NAME}.json").read_text())
     yield Spark(state["pid"], state["port"], state.get("token", ""))
@@ -73,7 +73,7 @@ def test_nobody_runs_python_through_spark(token: str, spark_server: Spark) -> No
 
 
 def test_the_token_opens_spark_and_lies_in_one_private_file(spark_server: Spark, home: Path) -> None:
-    """With it the same attack succeeds, so it is the token that has stopped it; nobody can find it."""
+    """With the token the same attack succeeds, so the token has stopped it; the attacker cannot find it."""
     said = as_another_user(run_python_in_spark, f"sc://localhost:{spark_server.port}", environment={TOKEN: spark_server.token})
     assert said == "ran as 0"
     holders = [path for path in (home / "spark").rglob("*") if path.is_file() and spark_server.token.encode() in path.read_bytes()]
@@ -83,7 +83,7 @@ def test_the_token_opens_spark_and_lies_in_one_private_file(spark_server: Spark,
 
 
 def test_spark_talks_on_none_of_its_ports_without_its_secret(spark_server: Spark) -> None:
-    """The driver and its block manager unpack Java objects of whoever gets through."""
+    """The driver and its block manager unpack Java objects of every admitted client."""
     others = [port for _, port in _listening(spark_server.pid) if port != spark_server.port]
     assert len(others) >= 2
     for port in others:
@@ -92,7 +92,7 @@ def test_spark_talks_on_none_of_its_ports_without_its_secret(spark_server: Spark
 
 
 def _rpc(port: int) -> bytes:
-    """What answers to the frame of a Spark RPC whose content is a few letters: all of it, up to the end or three seconds of silence."""
+    """Return the answer to a Spark RPC frame of a few letters, up to the end or three seconds of silence."""
     import socket
     import struct
 
@@ -136,14 +136,14 @@ def test_nothing_listens_beyond_this_machine(stack: Stack, spark_server: Spark) 
 
 
 def _is_outside(found: Any) -> bool:
-    """Whether it is an IP address that other machines can reach; a link-local one needs its interface's name besides."""
+    """Return whether it is an IP address that other machines can reach; a link-local one needs its interface's name besides."""
     if found.family.name not in ("AF_INET", "AF_INET6"):
         return False
     return not found.address.startswith(("127.", "fe80:")) and found.address != "::1"
 
 
 def _listening(pid: int) -> list[tuple[str, int]]:
-    """Addresses and ports at which a process or one that it has started listens."""
+    """Return addresses and ports at which a process or one that it has started listens."""
     process = psutil.Process(pid)
     family = [process, *process.children(recursive=True)]
     found = []
@@ -241,6 +241,6 @@ def test_a_browser_goes_by_the_login_to_pages_that_it_can_draw(stack: Stack, fir
 
 
 def _is_drawn(window: Page) -> bool:
-    """Whether the page's own styles hold: without them a browser draws its text in letters with serifs."""
+    """Return whether the page's own styles hold: without them a browser draws its text in letters with serifs."""
     font = window.evaluate("getComputedStyle(document.body).fontFamily")
     return "sans-serif" in font or "system-ui" in font

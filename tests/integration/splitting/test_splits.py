@@ -1,4 +1,4 @@
-"""What each split holds out, counted by hand and on random histories."""
+"""Events that each split holds out, counted by hand and on random histories."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pandas as pd
 import pytest
-from feature_alarm import features_must_not_change
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from hybridrec.base.config import Config, Split
+from hybridrec.base.config import Config, SplitMethod
 from hybridrec.base.errors import Leak
 from hybridrec.dataset.features import item_features, user_features
-from hybridrec.runs.run import Fold, RunManifest
-from hybridrec.splitting import splits
+from hybridrec.runs.run import RunManifest, Split
+from hybridrec.splitting import stages
+from tests.support.feature_alarm import features_must_not_change
 
 END = datetime(2026, 1, 1, tzinfo=UTC)
-FOLDS = {"rank": Fold("rank", END, END), "eval": Fold("eval", END, END), "final": Fold("final", END, None)}
+SPLITS = {"ranker": Split("ranker", END, END), "holdout": Split("holdout", END, END), "full": Split("full", END, None)}
 
 
-def manifest(split: Split) -> RunManifest:
+def manifest(split: SplitMethod) -> RunManifest:
     config = Config(split=split, label_share=0.4)
-    return RunManifest("r", "files", END, (), False, "test", FOLDS, {}, config)
+    return RunManifest("r", "files", END, (), False, "test", SPLITS, {}, config)
 
 
 def world(spark: SparkSession) -> DataFrame:
-    """User u has u + 1 items, one a day; u = 0..19, the newest item has the highest number."""
+    """Return a matrix in which user u has u + 1 items, one per day; u = 0..19, the newest has the highest number."""
     rows = [(u, (3 * u + n) % 40, END - timedelta(days=30 - n)) for u in range(20) for n in range(u + 1)]
     frame = pd.DataFrame(rows, columns=["user_idx", "item_idx", "event_at"])
     return spark.createDataFrame(frame.assign(calendar_at=frame.event_at, device="phone", weight=1.0))
 
 
-def staged(spark: SparkSession, split: Split, n_items: int = 40) -> pd.DataFrame:
-    return splits.with_stage(world(spark), manifest(split), n_items).toPandas().sort_values(["user_idx", "event_at"])
+def staged(spark: SparkSession, split: SplitMethod, n_items: int = 40) -> pd.DataFrame:
+    return stages.with_stage(world(spark), manifest(split), n_items).toPandas().sort_values(["user_idx", "event_at"])
 
 
 def test_last_per_user_holds_out_the_newest_two(spark: SparkSession) -> None:
@@ -57,21 +57,21 @@ def test_new_items_are_held_out_at_the_catalogues_rate(spark: SparkSession) -> N
     stages = found.groupby("item_idx").stage.agg(["min", "max", "size"])
     whole = stages[(stages["min"] == 2) & (stages["size"] > 2)]
     assert 2 <= len(whole) <= 16
-    assert splits.new_item_share(50, 40) == pytest.approx(0.2) and splits.new_item_share(100, 10) == splits.MAX_NEW_SHARE
-    assert splits.new_item_share(40, 40) == 0
+    assert stages.new_item_share(50, 40) == pytest.approx(0.2) and stages.new_item_share(100, 10) == stages.MAX_NEW_SHARE
+    assert stages.new_item_share(40, 40) == 0
 
 
 @pytest.mark.parametrize("split", ["last_per_user", "random_per_user"])
-def test_features_see_the_history_only(spark: SparkSession, split: Split) -> None:
-    events = splits.with_stage(world(spark), manifest(split), 40)
-    features_must_not_change(user_features, events, FOLDS["rank"])
-    features_must_not_change(item_features, events, FOLDS["rank"])
+def test_features_see_the_history_only(spark: SparkSession, split: SplitMethod) -> None:
+    events = stages.with_stage(world(spark), manifest(split), 40)
+    features_must_not_change(user_features, events, SPLITS["ranker"])
+    features_must_not_change(item_features, events, SPLITS["ranker"])
 
-    def leaky(events: DataFrame, fold: Fold) -> DataFrame:
+    def leaky(events: DataFrame, split: Split) -> DataFrame:
         return events.groupBy("item_idx").count()
 
     with pytest.raises(Leak):
-        features_must_not_change(leaky, events, FOLDS["rank"])
+        features_must_not_change(leaky, events, SPLITS["ranker"])
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_features_see_the_history_only(spark: SparkSession, split: Split) -> Non
     [
         (
             "last_per_user",
-            "fold eval: no labels, so nothing can be judged: of 3 positive events of 2 users, 2025-12-02 00:00 to 2025-12-03 00:00, "
+            "split holdout: no labels, so nothing can be judged: of 3 positive events of 2 users, 2025-12-02 00:00 to 2025-12-03 00:00, "
             "none is held out for it; split last_per_user holds out each user's last items, of users with at least 3 different ones, "
             "and the longest history has 2; load more events",
         ),
@@ -89,27 +89,27 @@ def test_features_see_the_history_only(spark: SparkSession, split: Split) -> Non
         ),
     ],
 )
-def test_a_fold_without_labels_says_what_the_split_found(spark: SparkSession, split: Split, sentence: str) -> None:
-    events = splits.with_stage(world(spark).where("user_idx < 2"), manifest(split), 3)
-    assert sentence in str(splits.no_labels(events, FOLDS["eval"], manifest(split).config))
+def test_a_split_without_labels_says_what_the_split_found(spark: SparkSession, split: SplitMethod, sentence: str) -> None:
+    events = stages.with_stage(world(spark).where("user_idx < 2"), manifest(split), 3)
+    assert sentence in str(stages.no_labels(events, SPLITS["holdout"], manifest(split).config))
 
 
 def test_a_window_of_repeats_says_so(spark: SparkSession) -> None:
-    fold = Fold("eval", END - timedelta(days=10), END)
+    split = Split("holdout", END - timedelta(days=10), END)
     again = world(spark).where("user_idx = 5").withColumn("event_at", F.expr("event_at + interval 24 days")).withColumn("stage", F.lit(2))
     events = world(spark).withColumn("stage", F.lit(0)).unionByName(again)
-    assert str(splits.no_labels(events, fold, Config())) == (
-        "fold eval: no labels, so nothing can be judged: of 216 positive events of 20 users, 2025-12-02 00:00 to 2025-12-31 00:00, 6 are "
-        "held out for it, 2025-12-26 00:00 to 2025-12-31 00:00, and their users had each item before; split time needs a user who turns "
-        "to a new item between 2025-12-22 00:00 and 2026-01-01 00:00; load more events, move as_of or widen the window by "
+    assert str(stages.no_labels(events, split, Config())) == (
+        "split holdout: no labels, so nothing can be judged: of 216 positive events of 20 users, 2025-12-02 00:00 to 2025-12-31 00:00, 6 "
+        "are held out for it, 2025-12-26 00:00 to 2025-12-31 00:00, and their users had each item before; split time needs a user who "
+        "turns to a new item between 2025-12-22 00:00 and 2026-01-01 00:00; load more events, move as_of or widen the window by "
         "[night] label_share (0.2) or min_label_events"
     )
 
 
 def test_labels_are_of_a_sample_of_users(spark: SparkSession) -> None:
-    labels = splits.labelled(splits.with_stage(world(spark), manifest("last_per_user"), 40), FOLDS["eval"])
-    assert splits.sample_users(labels, 100, seed=1).count() == labels.count() == 18
-    some = splits.sample_users(labels, 9, seed=1).toPandas()
+    labels = stages.labelled(stages.with_stage(world(spark), manifest("last_per_user"), 40), SPLITS["holdout"])
+    assert stages.sample_users(labels, 100, seed=1).count() == labels.count() == 18
+    some = stages.sample_users(labels, 9, seed=1).toPandas()
     assert 3 <= len(some) <= 15
-    other = splits.sample_users(labels, 9, seed=2).toPandas()
+    other = stages.sample_users(labels, 9, seed=2).toPandas()
     assert not np.array_equal(np.sort(some.user_idx), np.sort(other.user_idx))

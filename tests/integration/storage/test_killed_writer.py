@@ -20,7 +20,7 @@ from hybridrec.storage import store
 
 
 def text(word: str) -> str:
-    """Some hundred kilobytes, so that a file is more than one packet."""
+    """Return some hundred kilobytes, so that a file is more than one packet."""
     return f"{word}, and again " * 10_000
 
 
@@ -31,7 +31,7 @@ def write(folder: Path, word: str) -> None:
 
 
 def read(folder: Path) -> set[str]:
-    """What a machine sees that has nothing of the dataset yet."""
+    """Return what a machine sees that has nothing of the dataset yet."""
     shutil.rmtree(folder, ignore_errors=True)
     files = store.committed_files(folder, ".txt")
     assert len(files) == 2
@@ -105,7 +105,7 @@ def test_a_writer_killed_at_any_packet_leaves_a_whole_state(home: Path, object_s
 
 
 def write_through(environment: dict[str, str], folder: Path, word: str, start: Event) -> None:
-    """What the process does that is killed."""
+    """Return what the process does that is killed."""
     os.environ |= environment
     start.wait()
     write(folder, word)

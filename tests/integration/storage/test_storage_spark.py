@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.execution import spark as sessions
 from hybridrec.ingest import partitions
@@ -57,17 +57,17 @@ def write_tables(spark: SparkSession) -> dict[str, str]:
     users = run.read_spark(spark, "model_users")
     assert users.count() == small_world.N_USERS
     run.write_spark("model_users", users.coalesce(1).sortWithinPartitions("user_idx"))
-    pairs = run.read_spark(spark, "model_interactions", "eval")
-    run.write_spark("model_interactions", pairs.repartitionByRange(2, "user_idx").sortWithinPartitions("user_idx", "item_idx"), "eval")
+    pairs = run.read_spark(spark, "model_interactions", "holdout")
+    run.write_spark("model_interactions", pairs.repartitionByRange(2, "user_idx").sortWithinPartitions("user_idx", "item_idx"), "holdout")
     forget()
     assert run.read("model_users").num_rows == small_world.N_USERS
     assert spark.read.parquet(*map(str, store.committed_files(dataset))).count() == EVENTS
-    places = (dataset, run.dataset("model_users"), run.dataset("model_interactions", "eval"))
+    places = (dataset, run.dataset("model_users"), run.dataset("model_interactions", "holdout"))
     return {place.name: store.read_manifest(place).content_hash for place in places}
 
 
 def events(spark: SparkSession) -> DataFrame:
-    """Some events of the small world as core_events, moved to a few days, in the order of the key."""
+    """Return some events of the small world as core_events, moved to a few days, in the order of the key."""
     definition = table("core_events")
     days = pd.to_timedelta(np.arange(EVENTS) % DAYS, "D")
     frame = small_world.events().head(EVENTS).assign(event_at=small_world.START + days)
@@ -85,7 +85,7 @@ def forget() -> None:
 
 
 def in_place_of_s3a(spark: SparkSession, buckets: Path, address: str) -> Iterator[None]:
-    """Hadoop's ViewFs under the scheme of S3A, which no registry at hand has, over the folder that a server keeps."""
+    """Yield Hadoop's ViewFs under the scheme of S3A, which no registry at hand has, over the folder that a server keeps."""
     _, _, bucket, prefix = address.split("/")
     (buckets / bucket / prefix).mkdir()
     conf = spark.sparkContext._jsc.hadoopConfiguration()
@@ -97,5 +97,5 @@ def in_place_of_s3a(spark: SparkSession, buckets: Path, address: str) -> Iterato
 
 def test_a_cluster_without_s3a_is_told_what_it_lacks(spark: SparkSession, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYBRIDREC_STORAGE", "s3://bucket/prefix")
-    with pytest.raises(BadData, match=r"cannot read s3://bucket/prefix, it has no S3A; add .*org.apache.hadoop:hadoop-aws:\d\.\d"):
+    with pytest.raises(PermanentError, match=r"cannot read s3://bucket/prefix, it has no S3A; add .*org.apache.hadoop:hadoop-aws:\d\.\d"):
         sessions._require_s3a(spark, Settings.from_env())

@@ -1,4 +1,4 @@
-"""What every publish target promises, whoever wrote it."""
+"""Contract of every publish target."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from hybridrec.base import extensions
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.publishing.publish import newest_to_keep
 from hybridrec.serving import lookup
@@ -30,7 +30,7 @@ def target(request: pytest.FixtureRequest, home: object, monkeypatch: pytest.Mon
     monkeypatch.setenv("HYBRIDREC_EXTENSIONS", EXTENSIONS)
     if request.param in NEEDS_A_SERVER:
         monkeypatch.setenv(f"HYBRIDREC_{request.param.upper()}", request.getfixturevalue(NEEDS_A_SERVER[request.param]))
-    found = extensions.member("targets", request.param).connect(Settings.from_env())
+    found = extensions.module("targets", request.param).connect(Settings.from_env())
     yield found
     found.close()
 
@@ -49,7 +49,7 @@ def test_nothing_published_is_said_so(target: Target) -> None:
         lambda: target.read_similar("i001", 3),
         lambda: list(target.read_live("items")),
     ):
-        with pytest.raises(BadData, match="nothing has been published yet"):
+        with pytest.raises(PermanentError, match="nothing has been published yet"):
             read()
 
 
@@ -95,7 +95,7 @@ def test_the_live_version_staged_again_stays_live_and_never_changes(target: Targ
     publish(target, "v1", "one")
     assert publish(target, "v1", "one") == target.versions()[0].content_hash
     assert target.versions()[0].state == "live"
-    with pytest.raises(BadData, match="never changes"):
+    with pytest.raises(PermanentError, match="never changes"):
         target.stage(publication("v1"), tables("two"))
     assert live_mark(target) == "one"
     target.check("v1")
@@ -118,15 +118,15 @@ def test_the_hash_says_whether_content_is_equal(target: Target) -> None:
 def test_bad_rows_leave_the_old_version_live(target: Target, break_rows: object, message: str) -> None:
     publish(target, "v1", "one")
     bad = {**tables("two"), "recommendations": break_rows(rows("recommendations", "two")).to_batches()}  # type: ignore[operator]
-    with pytest.raises(BadData, match=message):
+    with pytest.raises(PermanentError, match=message):
         target.stage(publication("v2"), bad)
     assert live_mark(target) == "one"
-    with pytest.raises(BadData, match="no version 'v2'; choose from v1"):
+    with pytest.raises(PermanentError, match="no version 'v2'; choose from v1"):
         target.switch_to("v2", 3)
 
 
 def test_fewer_rows_than_the_run_wrote_are_refused(target: Target) -> None:
-    with pytest.raises(BadData, match="recommendations: 50 rows came, the run wrote 51"):
+    with pytest.raises(PermanentError, match="recommendations: 50 rows came, the run wrote 51"):
         target.stage(publication("v1", counts={"recommendations": 51}), tables("one"))
 
 
@@ -137,7 +137,7 @@ def test_switching_back_works_and_versions_beyond_the_kept_ones_go(target: Targe
     target.switch_to("v3", 3)
     assert live_mark(target) == "mark3"
     target.check("v5")
-    with pytest.raises(BadData, match="is dropped"):
+    with pytest.raises(PermanentError, match="is dropped"):
         target.switch_to("v1", 3)
     assert publish(target, "v6", "mark6") != ""
     assert {p.version: p.state for p in target.versions() if p.state != "dropped"} == {"v6": "live", "v5": "kept", "v4": "kept"}
@@ -201,7 +201,7 @@ def test_the_publication_is_kept_as_given(target: Target) -> None:
 
 @pytest.mark.parametrize("version", ["", "V1", "v-1", 'v"; DROP TABLE publications; --', "x" * 41])
 def test_a_version_that_could_not_be_a_table_name_is_refused(target: Target, version: str) -> None:
-    with pytest.raises(BadData, match="version"):
+    with pytest.raises(PermanentError, match="version"):
         target.stage(publication(version), tables("one"))
 
 
@@ -230,7 +230,7 @@ def test_a_target_of_one_new_file_is_published_to(home: Path, tmp_path: Path, mo
 
 def test_an_unknown_target_is_named_with_the_choices(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYBRIDREC_TARGET", "tape")
-    with pytest.raises(BadData, match=r"targets: there is no 'tape'; choose from .*sqlite"):
+    with pytest.raises(PermanentError, match=r"targets: there is no 'tape'; choose from .*sqlite"):
         lookup.open_target(Settings.from_env())
 
 

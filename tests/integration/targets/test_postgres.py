@@ -1,4 +1,4 @@
-"""What PostgreSQL promises beyond every target: the readers' role, readers beside writers, killed publishers, lost servers."""
+"""Promises of PostgreSQL beyond every target's: the readers' role, readers beside writers, killed publishers, lost servers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import psycopg
 import pyarrow as pa
 import pytest
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.targets import postgres
 from hybridrec.targets.postgres import PostgresTarget
@@ -137,9 +137,9 @@ def test_a_tampered_version_is_rejected_and_the_live_one_stays(target: PostgresT
     target.stage(publication("v2"), tables("two"))
     [(storage,)] = sql(postgres_address, "SELECT storage FROM hybridrec.publications WHERE version = 'v2'")
     sql(postgres_address, f"UPDATE {storage}.recommendations SET strategy = 'other' WHERE user_id = 'u00007'")
-    with pytest.raises(BadData, match=r"recommendations of version v2 as stored has 50 rows with checksum .* expected 50"):
+    with pytest.raises(PermanentError, match=r"recommendations of version v2 as stored has 50 rows with checksum .* expected 50"):
         target.check("v2")
-    with pytest.raises(BadData, match="is rejected"):
+    with pytest.raises(PermanentError, match="is rejected"):
         target.switch_to("v2", 3)
     assert [p.state for p in target.versions()] == ["rejected", "live"]
 
@@ -191,6 +191,6 @@ def test_a_server_that_is_not_there_is_named_without_the_secret() -> None:
 @pytest.mark.parametrize("address", ["", "postgresql://publisher:planted_secret@host:5432", "postgresql://u:planted_secret@h/d?odd=1"])
 def test_an_address_that_is_none_is_refused_without_the_secret(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setenv("HYBRIDREC_POSTGRES", address)
-    with pytest.raises(BadData, match="HYBRIDREC_POSTGRES is no address") as raised:
+    with pytest.raises(PermanentError, match="HYBRIDREC_POSTGRES is no address") as raised:
         postgres.connect(Settings.from_env())
     assert "planted_secret" not in str(raised.value)

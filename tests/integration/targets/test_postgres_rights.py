@@ -1,4 +1,4 @@
-"""Who may do what in the database: the readers' role reads what is published and nothing else, the publisher is no superuser."""
+"""Rights in the database: the readers' role reads only the published tables, the publisher is no superuser."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.targets.postgres import PostgresTarget
 from hybridrec.versions.publications import PUBLISHED
 from tests.support import ROOT
@@ -77,7 +77,7 @@ def test_the_reader_reads_what_is_published_and_nothing_else(target: PostgresTar
     assert answer.version == "v2"
     assert [p.version for p in service.versions()] == ["v2", "v1"]
     assert sum(batch.num_rows for batch in service.read_live("recommendations")) == 50
-    with pytest.raises(BadData, match=f"{READER} may not make schemas"):
+    with pytest.raises(PermanentError, match=f"{READER} may not make schemas"):
         service.stage(publication("v3"), tables("three"))
     service.close()
     assert {name for (name,) in sql(as_role(postgres_address, READER), f"{READS} AND {OURS}")} == READABLE
@@ -112,7 +112,7 @@ def test_a_reader_with_more_rights_is_refused_with_the_remedy(
 ) -> None:
     publish(target, "v1", "v1")
     administer(postgres_address, statement.format(database=database_of(postgres_address), storage=storage_of(postgres_address)))
-    with pytest.raises(BadData, match=f"{READER} .*{said}") as refused:
+    with pytest.raises(PermanentError, match=f"{READER} .*{said}") as refused:
         target.stage(publication("v2"), tables("two"))
     assert [p.version for p in target.versions()] == ["v1"]
     administer(postgres_address, *str(refused.value).split("nothing else: ")[1].split("; "))
@@ -126,22 +126,22 @@ def test_a_view_of_an_extension_is_the_administrators_business(target: PostgresT
 
 
 def test_a_superuser_does_not_publish(postgres_address: str) -> None:
-    with pytest.raises(BadData, match=r"administrator is a superuser, and a night needs none"):
+    with pytest.raises(PermanentError, match=r"administrator is a superuser, and a night needs none"):
         PostgresTarget(as_role(postgres_address, "administrator"), READER).stage(publication("v1"), tables("one"))
 
 
 def test_a_schema_of_another_role_is_said_so(postgres_address: str) -> None:
     administer(postgres_address, "CREATE SCHEMA hybridrec")
-    with pytest.raises(BadData, match=r"the schema hybridrec of test_\w+ belongs to administrator"):
+    with pytest.raises(PermanentError, match=r"the schema hybridrec of test_\w+ belongs to administrator"):
         PostgresTarget(postgres_address, READER).stage(publication("v1"), tables("one"))
 
 
 def test_a_reader_who_cannot_connect_is_said_so(postgres_address: str) -> None:
     administer(postgres_address, f"REVOKE CONNECT ON DATABASE {database_of(postgres_address)} FROM {READER}")
-    with pytest.raises(BadData, match=f"allows it: GRANT CONNECT ON DATABASE .* TO {READER}"):
+    with pytest.raises(PermanentError, match=f"allows it: GRANT CONNECT ON DATABASE .* TO {READER}"):
         PostgresTarget(postgres_address, READER).stage(publication("v1"), tables("one"))
 
 
 def test_a_missing_role_is_said_so(postgres_address: str) -> None:
-    with pytest.raises(BadData, match="there is no role 'nobody_here'"):
+    with pytest.raises(PermanentError, match="there is no role 'nobody_here'"):
         PostgresTarget(postgres_address, "nobody_here").stage(publication("v1"), tables("one"))

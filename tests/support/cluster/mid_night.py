@@ -34,16 +34,16 @@ class DoneNight:
         return attempt
 
     def attempt(self, task_id: str) -> int:
-        """Number of a task's last attempt."""
+        """Return the number of a task's last attempt."""
         return self._task(task_id).try_number
 
     def first_seconds(self, task_id: str) -> float:
-        """What a task took when the night did it, with nothing in its way."""
+        """Return the seconds of a task in an undisturbed night."""
         path = f"/api/v2/dags/{DAG}/dagRuns/{self.run_id}/taskInstances/{task_id}/tries/1"
         return float(self.dags.api._call("GET", path)["duration"])
 
     def log(self, task_id: str) -> str:
-        """What a task's last attempt has logged."""
+        """Return the log of a task's last attempt."""
         return "\n".join(self.dags.api.log(DAG, self.run_id, self._task(task_id)))
 
     def _task(self, task_id: str) -> TaskState:
@@ -51,15 +51,15 @@ class DoneNight:
         return task
 
     def state(self) -> str:
-        """The run's state now."""
+        """Return the run's state now."""
         return self.dags.api.state(DAG, self.run_id)
 
     def end(self) -> str:
-        """The run's state once it has ended."""
+        """Return the run's state once it has ended."""
         return self.dags.wait_for(DAG, self.run_id)
 
     def wait_for_task_on(self, *workers: str) -> str:
-        """Until the application has all workers, and one of these has begun a task of it; returns that one."""
+        """Wait until the application has all workers and one of them has begun a task; returns that one."""
         until(lambda: has_application(self.cluster, cores=2), "no application has both workers")
         (application,) = page(f"{self.cluster.url('spark-master')}/json/")["activeapps"]
 
@@ -72,18 +72,18 @@ class DoneNight:
 
 
 def has_application(cluster: Cluster, cores: int) -> bool:
-    """Whether there is an application with so many cores."""
+    """Return whether there is an application with so many cores."""
     return any(app["cores"] == cores for app in page(f"{cluster.url('spark-master')}/json/")["activeapps"])
 
 
 def wait_for_workers(cluster: Cluster) -> None:
-    """Until the master knows of both."""
+    """Wait until the master knows both workers."""
     until(lambda: page(f"{cluster.url('spark-master')}/json/")["aliveworkers"] == 2, "a worker does not come back")
 
 
 @contextmanager
 def polled(cluster: Cluster) -> Iterator[list[tuple[int, str]]]:
-    """What a service's reader is told while the block lasts: status, 0 for no answer, and version."""
+    """Record a service's answers while the block lasts: status, 0 for none, and version."""
     answers: list[tuple[int, str]] = []
     over = threading.Event()
 

@@ -1,7 +1,7 @@
 """A network of its own for one process of the cluster, joined to the others by a cable that can be cut.
 
 The cluster's addresses are loopback ones, which Linux lets no packet carry from one network to another. The two ends of this
-cable may, so the process keeps its address, and nobody else has to know.
+cable may, so the process keeps its address, and no other process has to know.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class OwnNetwork:
         return self.address.replace(".", "-")
 
     def entered(self, command: Sequence[str]) -> list[str]:
-        """The command that runs this one within; a process keeps its id."""
+        """Return the command that runs this one within; a process keeps its id."""
         return ["nsenter", f"--net=/run/netns/{self.name}", *command]
 
     @contextmanager
     def cut(self) -> Iterator[None]:
-        """What is sent over the cable vanishes while the block lasts; neither side is told."""
+        """Drop everything on the cable while the block lasts; neither side is told."""
         ends = (["tc", "qdisc"], f"o{self.name}"), (["tc", "-n", self.name, "qdisc"], f"i{self.name}")
         for command, end in ends:
             _run(*command, "add", "dev", end, "root", "blackhole")
@@ -45,7 +45,7 @@ class OwnNetwork:
 
 @contextmanager
 def joined(address: str, neighbour: str) -> Iterator[OwnNetwork]:
-    """The network while the block lasts; only root may make one, so others skip the test. neighbour: an address of this side."""
+    """Make a network while the block lasts; only root may, so others skip the test. neighbour: an address of this side."""
     own = OwnNetwork(address)
     _remove(own)  # what a killed test has left
     made = subprocess.run(["ip", "netns", "add", own.name], capture_output=True, text=True, check=False)

@@ -18,7 +18,7 @@ from tests.support import small_world
 
 
 def tell(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """What this worker was given, as JSON."""
+    """Return this worker's settings, as JSON."""
     given = {
         "folder": str(Path.cwd()),
         "python": sys.executable,
@@ -30,9 +30,9 @@ def tell(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def fit(processes: int) -> float:
-    """How well so many processes learn the small world in an epoch."""
+    """Fit the small world for an epoch with so many processes and return the quality."""
     model = two_tower.Model(two_tower.Config(processes=processes, max_epochs=1, id_dropout=0.0))
-    return model.fit(training_data(run, "eval", "two_tower"))["held_out_ndcg"]
+    return model.fit(training_data(run, "holdout", "two_tower"))["held_out_ndcg"]
 
 
 session = spark.session()

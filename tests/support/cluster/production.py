@@ -39,7 +39,7 @@ DAGS = (*NIGHTLY, "rollback_publication")
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """All services of docker-compose.yaml that can be here, with a home and addresses of their own."""
+    """Provide all services of docker-compose.yaml that can be here, with a home and addresses of their own."""
     home = Path(tempfile.mkdtemp(prefix="cluster_"))
     home.chmod(0o755)  # the database server runs as a user of its own
     with pytest.MonkeyPatch.context() as patch:
@@ -66,7 +66,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def commands() -> Iterator[set[str]]:
-    """The command lines of this machine's processes since the night began, looked at each second."""
+    """Provide the command lines of this machine's processes since the night began, looked at each second."""
     seen: set[str] = set()
     over = threading.Event()
 
@@ -83,14 +83,14 @@ def commands() -> Iterator[set[str]]:
 
 @pytest.fixture(scope="session")
 def run_id(cluster: Cluster, commands: set[str]) -> str:
-    """Id of a night over REST that has succeeded."""
+    """Provide the id of a night over REST that has succeeded."""
     dags = Dags(cluster.connect("operator"))
     dags.run("ingest", RUN_ID, source="synthetic")
     return dags.run("nightly_retrain", RUN_ID, **NIGHT)
 
 
 def _free_network() -> str:
-    """Three numbers of addresses on which nobody listens: another cluster may be up on this machine."""
+    """Return three numbers of unused addresses: another cluster may be up on this machine."""
     for number in range(100, 250):
         with socket.socket() as probe:
             if probe.connect_ex((f"127.77.{number}.10", 5432)):

@@ -1,4 +1,4 @@
-"""A small ingest and night, to be run in several topologies; what it leaves are its tables' content hashes."""
+"""A small ingest and night, to be run in several topologies; its result is its tables' content hashes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TABLES = set(extensions.names("tables")) - {"out_ablation"}  # which tells how m
 
 
 def run(home: Path, launch: nightly.Launch, patch: pytest.MonkeyPatch, left_out: set[str] = LEFT_OUT) -> dict[str, str]:
-    """Run the jobs one after the other in a home of their own; returns the hash of every table by its place."""
+    """Run the jobs in sequence in a home of their own; returns the hash of every table by its path."""
     home.mkdir()
     (home / "hybridrec.toml").write_text(WORLD)
     patch.setenv("HYBRIDREC_HOME", str(home))
@@ -33,7 +33,7 @@ def run(home: Path, launch: nightly.Launch, patch: pytest.MonkeyPatch, left_out:
 
 
 def hashes(home: Path) -> dict[str, str]:
-    """The content hash of every table by its place, as runs/night/model_items."""
+    """Return the content hash of every table by its place, as runs/night/model_items."""
     address = Settings.from_env().storage
     folders = [home / "runs", home / "warehouse"]
     local = [path.relative_to(home).as_posix() for folder in folders for path in folder.rglob(store.MANIFEST)]
@@ -42,7 +42,7 @@ def hashes(home: Path) -> dict[str, str]:
 
 
 def published(home: Path) -> Publication:
-    """What a night has made live on one machine."""
+    """Return the version that a night has published on one machine."""
     target = lookup.open_target(replace(Settings.from_env(), home=home))
     found = live_publication(target.versions())
     target.close()
@@ -51,7 +51,7 @@ def published(home: Path) -> Publication:
 
 
 def of_run(run_id: str, found: dict[str, str]) -> dict[str, str]:
-    """Of these tables those of one run and those that it read, in the places that the run `night` would give them."""
+    """Return one run's tables and its inputs, at the paths of the run `night`."""
     shared = {place: found[place] for place in found if place.startswith("warehouse/")}
     own = {place.removeprefix(f"runs/{run_id}/"): found[place] for place in found if place.startswith(f"runs/{run_id}/")}
     return shared | {f"runs/{RUN_ID}/{name}": content_hash for name, content_hash in own.items()}

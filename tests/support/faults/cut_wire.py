@@ -52,7 +52,7 @@ class Wire:
         Thread(target=self._accept, daemon=True).start()
 
     def kill(self, pid: int) -> None:
-        """The client that is to be killed."""
+        """Kill the client."""
         self.pid = pid
         self.known.set()
 
@@ -117,7 +117,7 @@ class Wire:
 
 
 def _messages(end: socket.socket, named: bool) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and bytes of each message; a client's first one has no kind and asks for the connection, so it counts as one that acts."""
+    """Yield kind and bytes of each message; a client's first one has no kind and asks for the connection, so it counts as an act."""
     kind = end.recv(1) if named else b""
     while kind or not named:
         length = _exactly(end, 4)
@@ -134,7 +134,7 @@ def _exactly(end: socket.socket, size: int) -> bytes:
 
 @contextmanager
 def wire(server: tuple[str, int], cut: Cut) -> Iterator[Wire]:
-    """A wire while the block lasts."""
+    """Open a wire while the block lasts."""
     found = Wire(server, cut)
     try:
         yield found

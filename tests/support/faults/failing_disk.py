@@ -38,7 +38,7 @@ OLD = 2 * store.ORPHAN_SECONDS  # type: ignore[attr-defined]
 
 
 class Trial(NamedTuple):
-    """A kind of failure, once or for good; beside: a reader has the files open. SQLite tidies up behind the last one who leaves."""
+    """A kind of failure, once or for good; beside: a reader has the files open. SQLite tidies up after the last reader."""
 
     kind: Kind
     lasting: bool = False
@@ -60,8 +60,8 @@ ALL = (
 class Scenario:
     """A writer and its readers.
 
-    write, read: tasks. open_reader: of a folder, a reader that has begun and looks again when it is called. left: raises when something
-    is there that nobody needs. before: the versions written before the one that meets the failure. trials: what it meets.
+    write, read: tasks. open_reader: of a folder, a reader that has begun and looks again when it is called. left: raises if an unneeded
+    file is there. before: the versions written before the one that meets the failure. trials: what it meets.
     """
 
     write: str
@@ -74,7 +74,7 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Lane:
-    """What tries one point after the other."""
+    """Tests each point in turn."""
 
     writer: Server
     reader: Server
@@ -91,14 +91,14 @@ def disk_lanes() -> Iterator[SimpleQueue[Lane]]:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """In memory where that can be had: the disk that fails is ours anyway."""
+    """Provide a folder, in memory if possible: the failing disk is simulated anyway."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as found:
         Path(found).chmod(0o755)
         yield Path(found).resolve()
 
 
 def manifest_reader(folder: Path) -> Callable[[], str]:
-    """One who has read the manifest and comes to the files later."""
+    """Return a reader who has read the manifest and opens the files later."""
     manifest = store.read_manifest(folder / DATASET)
     return lambda: read_files(folder / DATASET, manifest)
 
@@ -115,13 +115,13 @@ def days_reader(folder: Path) -> Callable[[], str]:
 
 
 def sqlite_reader(folder: Path) -> Callable[[], str]:
-    """A service with its connection."""
+    """Return a service with its connection."""
     target = SqliteTarget(folder / DATABASE)
     return lambda: read_target(target)
 
 
 def only_named_files(folder: Path) -> None:
-    """In a dataset: the files of the state and of the one before."""
+    """Require that a dataset has only the files of its state and of the one before."""
     manifest = store.read_manifest(folder / DATASET)
     assert len(manifest.superseded) <= 1
     named = {store.MANIFEST, *manifest.files, *(name for files in manifest.superseded for name in files)}
@@ -186,9 +186,9 @@ def every_point(lane: Lane, scenario: Scenario, folder: Path, trial: Trial, step
 
 
 def look(lane: Lane, scenario: Scenario, folder: Path) -> object:
-    """What a reader sees who comes now.
+    """Return the view of a new reader.
 
-    NOTHING if it is told so. A new SQLite file that is half made can be read by nobody without the right to write, and it may be told that.
+    NOTHING if it is told so. A half-made SQLite file cannot be read without write permission, and the reader may be told so.
     """
     reader = lane.reader if scenario.before else lane.writer
     end = reader.do(Work(scenario.read, str(folder)))
@@ -197,7 +197,7 @@ def look(lane: Lane, scenario: Scenario, folder: Path) -> object:
 
 
 def tell_the_truth(end: End, kind: Kind, folder: Path) -> None:
-    """A failure may be retried and says what failed; of a sync, of its -shm file and of a file it cannot make SQLite does not tell why."""
+    """Require a retryable failure that names its cause, except for a few operations whose cause SQLite hides."""
     if kind in ("killed", "torn"):
         assert end.signal == signal.SIGKILL
     elif end.error:

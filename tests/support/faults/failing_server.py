@@ -75,7 +75,7 @@ def every_message(lane: Server, address: str, name: str, step: int) -> int:
 
 
 def publish_by_wire(lane: Server, address: str, version: str, cut: Cut) -> tuple[End, int]:
-    """How it ended, and how many messages of the cut's side there were."""
+    """Publish over the wire; returns the outcome and the number of messages of the cut's side."""
     parts = urlsplit(address)
     assert parts.hostname and parts.port
     with wire((parts.hostname, parts.port), cut) as through:
@@ -85,7 +85,7 @@ def publish_by_wire(lane: Server, address: str, version: str, cut: Cut) -> tuple
 
 
 def tell_the_truth(end: End, cut: Cut, address: str) -> None:
-    """A failure may be retried and says where the server should have been."""
+    """Require a retryable failure that names the server's address."""
     if cut.killed:
         assert end.signal == signal.SIGKILL
     elif end.error:
@@ -125,7 +125,7 @@ def try_messages(step: int, lanes: SimpleQueue[Server], postgres_server: str) ->
 
 @pytest.fixture
 def small_disk() -> Iterator[Path]:
-    """A disk of 32 MiB that the database server may write to."""
+    """Provide a disk of 32 MiB that the database server may write to."""
     folder = Path(tempfile.mkdtemp(prefix="small_disk_"))
     folder.chmod(0o755)
     with mounted(folder, 32):
@@ -136,9 +136,9 @@ def small_disk() -> Iterator[Path]:
 
 
 def try_degrees(step: int, lanes: SimpleQueue[Server], postgres_server: str, small_disk: Path) -> str:
-    """The tables' disk has room for no page, for a step of pages, for two, until a version fits; returns a line with what was counted."""
+    """Give the tables' disk room for no page, for a step of pages, for two, until a version fits; returns a line of counts."""
     lane, filler = lanes.get(), small_disk / "filler"
-    # After a vacuum of its catalogues the server writes a file anew when somebody connects: on a full disk it would refuse them.
+    # After a vacuum of its catalogues the server writes a file again at the next connection: on a full disk it would refuse it.
     administer(postgres_server, "ALTER SYSTEM SET autovacuum = off", "SELECT pg_reload_conf()")
     administer(postgres_server, f"CREATE TABLESPACE small LOCATION '{small_disk / 'tables'}'")
     address = fresh_database(postgres_server, "full_disk", "small")

@@ -1,9 +1,9 @@
 """A disk that fails at a chosen moment, for one process and below one folder.
 
 The kernel holds the process at each file-system call and asks here first (seccomp_unotify(2)), so Python, Arrow and SQLite meet the
-failure where a bad disk would hand it to them. What goes through a memory map, as the frames' index that SQLite keeps in its -shm file,
-is no call and cannot be refused; making and growing the map can. A sync is answered and not carried out: it matters when the power
-fails, which is not tried here. So is a sleep: nobody else is there to wait for.
+failure where a bad disk would hand it to them. Writes through a memory map, as the frames' index that SQLite keeps in its -shm file, are
+no calls and cannot be refused; making and growing the map can. A sync is answered and not carried out: it matters when the power fails,
+which is not tried here. A sleep is skipped too: there is no other process to wait for.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens at the `at`-th call that it can happen to, and, if it lasts, at each one after.
+    """Fault at the `at`-th possible call, and, if it lasts, at each one after.
 
-    error: EIO, to any call. full: ENOSPC, to calls that need room; what is removed goes, and gives no room. short: half of a write is done;
+    error: EIO, to any call. full: ENOSPC, to calls that need room; removed files go, and free no space. short: half of a write is done;
     if that lasts, the disk is full from then on. killed: the process, before a call that changes something. torn: half of a write is
     done and the process is killed.
     """
@@ -64,14 +64,14 @@ class Fault:
 
 @dataclass
 class Struck:
-    """How many calls the fault could have happened to, and the one it happened to first."""
+    """Number of calls at which the fault could have happened, and the first one at which it did."""
 
     calls: int = 0
     first: str = ""
 
 
 def ask_first() -> int:
-    """Have this thread, and those that it starts, ask before each of the calls; returns the descriptor that is asked through."""
+    """Make this thread and its children ask before each of the calls; returns the descriptor for the questions."""
     jump_to_notify = [(JUMP_IF_EQUAL, len(NUMBERS) - place, 0, number) for place, number in enumerate(NUMBERS.values())]
     program = [
         (LOAD, 0, 0, 4),  # the architecture
@@ -121,7 +121,7 @@ class Disk:
         return self.struck
 
     def _answer(self, name: str, arguments: list[int]) -> tuple[int, int, int]:
-        """The value that the call returns, its error number, and whether the kernel carries it out instead."""
+        """Return the value that the call returns, its error number, and whether the kernel carries it out instead."""
         if name == "clock_nanosleep":
             return 0, 0, 0
         if not self._is_ours(name, arguments):
@@ -172,7 +172,7 @@ class Disk:
         return path == self.folder or path.startswith(f"{self.folder}/")
 
     def _path(self, name: str, arguments: list[int]) -> str:
-        """The file that a call is about; of a renaming the old name."""
+        """Return the file of a call; for a renaming the old name."""
         if name in BY_PATH:
             return self._below("cwd", arguments[0])
         number = ctypes.c_int(arguments[4 if name == "mmap" else 0]).value

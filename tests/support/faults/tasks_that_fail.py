@@ -1,4 +1,4 @@
-"""What the writing processes do: commit to a dataset, publish to a target; and what their readers see."""
+"""Tasks of the writing processes: commit to a dataset, publish to a target; and the views of their readers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ N_USERS = 3
 
 
 def write_artefact(folder: str, version: str) -> None:
-    """A folder with a table, a text and a figure, as a model or a report is: all files are new each time."""
+    """Write a folder with a table, a text and a figure, like a model or report: all files are new each time."""
     with store.staged(Path(folder) / DATASET, keep=1) as attempt:
         (attempt / "part=1").mkdir()
         pq.write_table(rows("items", version), attempt / "part=1" / "part-0.parquet")
@@ -32,12 +32,12 @@ def write_artefact(folder: str, version: str) -> None:
 
 
 def read_artefact(folder: str, _: str = "") -> str:
-    """The version of all files of the artefact; an error when they differ or one is not whole."""
+    """Return the version of all files of the artefact; an error when they differ or one is not whole."""
     return read_files(Path(folder) / DATASET, store.read_manifest(Path(folder) / DATASET))
 
 
 def read_files(dataset: Path, manifest: store.Manifest) -> str:
-    """The version of the files of an artefact's manifest."""
+    """Return the version of the files of an artefact's manifest."""
     [attempt] = {name.split("/")[0] for name in manifest.files}
     assert store.hash_files(dataset / attempt) == manifest.content_hash
     assert store.files_below(dataset, dataset / attempt) == manifest.files
@@ -45,7 +45,7 @@ def read_files(dataset: Path, manifest: store.Manifest) -> str:
 
 
 def write_days(folder: str, version: str) -> None:
-    """Two of four days anew, the others carried over, as an ingest of late events does."""
+    """Write two of four days again and carry the others over, like an ingest of late events."""
     dataset = Path(folder) / DATASET
     previous = store.read_manifest(dataset).files if store.is_committed(dataset) else ()
     number = int(version)
@@ -60,7 +60,7 @@ def write_days(folder: str, version: str) -> None:
 
 
 def read_days(folder: str, _: str = "") -> str:
-    """The version of the dataset; an error unless the newest days are of it and no day is missing."""
+    """Return the version of the dataset; an error unless the newest days are of it and no day is missing."""
     dataset = Path(folder) / DATASET
     manifest = store.read_manifest(dataset)
     days = {name.split("/")[1]: int((dataset / name).read_text()) for name in manifest.files}
@@ -71,19 +71,19 @@ def read_days(folder: str, _: str = "") -> str:
 
 
 def write_figures(folder: str, version: str) -> None:
-    """A small JSON file."""
+    """Write a small JSON file."""
     store.write_json(Path(folder) / FIGURES, {"version": version, "n": list(range(100))})
 
 
 def read_figures(folder: str, _: str = "") -> str:
-    """The version of the JSON file."""
+    """Return the version of the JSON file."""
     found = json.loads((Path(folder) / FIGURES).read_text())
     assert found["n"] == list(range(100))
     return str(found["version"])
 
 
 def read_target(target: Target) -> str:
-    """The live version; an error unless its rows have the hash that its publication states and an answer is of it."""
+    """Return the live version; an error unless its rows have the hash that its publication states and an answer is of it."""
     answer = target.read_user("u00001")  # says so when nothing is published
     [live] = [found for found in target.versions() if found.state == "live"]
     hashes = {name: TableHash(definition(name)) for name in PUBLISHED}
@@ -98,22 +98,22 @@ def read_target(target: Target) -> str:
 
 
 def publish_sqlite(folder: str, version: str) -> None:
-    """A version to the file."""
+    """Publish a version to the file."""
     publish(SqliteTarget(Path(folder) / DATABASE), version, version, KEEP, N_USERS)
 
 
 def read_sqlite(folder: str, _: str = "") -> str:
-    """The file's live version."""
+    """Return the file's live version."""
     return read_target(SqliteTarget(Path(folder) / DATABASE))
 
 
 def publish_postgres(address: str, version: str) -> None:
-    """A version to the database."""
+    """Publish a version to the database."""
     publish(PostgresTarget(address, READER), version, version, KEEP, N_USERS)
 
 
 def read_postgres(address: str, _: str = "") -> str:
-    """The database's live version, as a service sees it."""
+    """Return the database's live version, as a service sees it."""
     target = PostgresTarget(address, READER)
     try:
         return read_target(target)
@@ -131,7 +131,7 @@ TASKS = {
 
 
 def warm_up() -> None:
-    """What is imported, compiled or started at its first use is there before a child needs it."""
+    """Import, compile or start everything with a slow first use before a child needs it."""
     with tempfile.TemporaryDirectory() as folder:
         write_artefact(folder, "0")
         publish_sqlite(folder, "0")

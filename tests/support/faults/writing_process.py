@@ -1,7 +1,7 @@
 """Processes that write while something fails: a server that has imported everything, and a child of it for what is to fail.
 
-The server reads a piece of work, a line of JSON. What is to go well it does itself. For the rest it forks a child and says its id at
-once, so that it can be killed; then it says how it ended. Between two pieces of work the server holds nothing open, so a child shares
+The server reads a piece of work, a line of JSON. It carries out the calls that should succeed. For the rest it forks a child and says its
+id at once, so that it can be killed; then it says how it ended. Between two pieces of work the server holds nothing open, so a child shares
 no file and no lock with anybody.
 """
 
@@ -40,7 +40,7 @@ class Work:
 
 @dataclass(frozen=True)
 class End:
-    """How a piece of work ended: with a result, with an exception (its classes and its sentence), or by a signal.
+    """End of a piece of work: with a result, with an exception (its classes and its sentence), or by a signal.
 
     calls, struck: see faulty_disk.Struck.
     """
@@ -90,7 +90,7 @@ class Server:
 
 @contextmanager
 def server(plain: bool = False) -> Iterator[Server]:
-    """A server with all that the tasks import; plain: as a user who may write nowhere, unless we are no root."""
+    """Start a server with all imports of the tasks; plain: as a user without write permission, unless we are not root."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-m", __name__, *(["plain"] if plain and os.geteuid() == 0 else [])]
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -144,7 +144,7 @@ def _forked(work: Work, task: Callable[[str, str], object]) -> dict[str, object]
 
 
 def _in_the_child(work: Work, task: Callable[[str, str], object], theirs: socket.socket) -> None:
-    """Never returns."""
+    """Run the task in the child and never return."""
     signal.alarm(WAIT_SECONDS)
     if work.fault:
         listener = ask_first()

@@ -13,7 +13,7 @@ from tests.support.serving import free_port
 
 @pytest.fixture
 def own(tmp_path: Path) -> dict[str, str]:
-    """Ports of this test's own."""
+    """Provide ports of this test's own."""
     return {f"HYBRIDREC_{name}_PORT": str(free_port()) for name in ("AIRFLOW", "MLFLOW")}
 
 

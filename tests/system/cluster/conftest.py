@@ -17,7 +17,7 @@ from tests.support.scheduler import Dags
 
 @pytest.fixture(scope="session")
 def alone(airflow_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The home of the one machine's night."""
+    """Provide the home of the one machine's night."""
     home = tmp_path_factory.mktemp("alone") / "home"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HYBRIDREC_THREADS", SMALL["HYBRIDREC_THREADS"])
@@ -27,7 +27,7 @@ def alone(airflow_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def night(cluster: Cluster, run_id: str) -> Iterator[DoneNight]:  # noqa: F811
-    """Whatever a test does to it, its tables and what is live are afterwards as they were, and all services are up again."""
+    """Provide a finished night; after the test, tables and live version must be as before and all services up."""
     before = small_night.hashes(cluster.volume("data")), live(cluster)
     yield DoneNight(cluster, Dags(cluster.connect("operator")), run_id)
     cluster.start()

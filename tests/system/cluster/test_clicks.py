@@ -29,13 +29,13 @@ def program() -> Iterator[Program]:
 
 @pytest.fixture(scope="module")
 def browser(cluster: Cluster, program: Program, tmp_path_factory: pytest.TempPathFactory) -> Browser:
-    """Of the operator."""
+    """Provide the operator's browser."""
     return log_in_as("operator", cluster, program, tmp_path_factory.mktemp("screenshots"))
 
 
 @pytest.fixture(scope="module")
 def clicked(cluster: Cluster, run_id: str, browser: Browser) -> Iterator[str]:
-    """Id of a run like the one over REST, whose version is live again afterwards."""
+    """Provide the id of a run like the one over REST, whose version is live again afterwards."""
     dags = Dags(cluster.connect("operator"))
     clicked = browser.start_night(**NIGHT)
     assert dags.wait_for(DAG, clicked) == "success", dags.failures(DAG, clicked)

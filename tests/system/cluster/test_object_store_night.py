@@ -42,7 +42,7 @@ def test_nobody_makes_a_user_of_the_store_by_the_port_beside_that_of_s3(cluster:
     import grpc
 
     def field(number: int, content: bytes) -> bytes:
-        """A field of a protocol buffer whose content is bytes, fewer than 128."""
+        """Return a field of a protocol buffer whose content is bytes, fewer than 128."""
         return bytes([number << 3 | 2, len(content)]) + content
 
     credential = field(1, b"mallory") + field(2, b"a-key-of-her-own")
@@ -76,7 +76,7 @@ def run_elsewhere(step: Step, home: Path) -> int:
 
 
 def assert_readable_elsewhere(home: Path, hashes: dict[str, str], patch: pytest.MonkeyPatch) -> None:
-    """Another machine gets all files of the run's tables, and they have the content that their manifests promise."""
+    """Check that another machine gets all files of the run's tables with the content of their manifests."""
     patch.setenv("HYBRIDREC_HOME", str(home))
     for place in [place for place in hashes if place.startswith("runs/")]:
         files = store.committed_files(home / place)

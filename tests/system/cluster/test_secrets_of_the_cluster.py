@@ -28,7 +28,7 @@ PARAMETER = re.compile(r"\{(\w+)[^}]*\}")
 
 
 def test_no_secret_lies_anywhere_but_in_its_own_file(cluster: Cluster, run_id: str, commands: set[str], tmp_path: Path) -> None:
-    """Files, databases, command lines and pages; what is planted in each of them is found there."""
+    """Files, databases, command lines and pages; a planted secret is found in each of them."""
     secrets = {"planted": PLANTED, **secrets_of(cluster)}
     with planted(cluster, commands):
         write_databases(cluster, tmp_path)
@@ -37,14 +37,14 @@ def test_no_secret_lies_anywhere_but_in_its_own_file(cluster: Cluster, run_id: s
         found = {tuple(leak.split(" in ")) for folder in (cluster.folder, tmp_path) for leak in leaks(folder, secrets)}
     places = {place for name, place in found if name == "planted"}
     assert {"volumes/data/planted.txt", "commands", "api-server_api_v2_variables", *(f"{name}.sql" for name in DATABASES)} <= places
-    own = [instance.place(mount) for instance in cluster.instances.values() for mount in instance.service.secrets]
+    own = [instance.path_of(mount) for instance in cluster.instances.values() for mount in instance.service.secrets]
     own.append(cluster.folder / "secrets.env")
     assert {place for name, place in found if name != "planted"} == {path.relative_to(cluster.folder).as_posix() for path in own}
     assert [path for path in own if path.stat().st_mode & 0o077] == []
 
 
 def secrets_of(cluster: Cluster) -> dict[str, str]:
-    """Of a line of a .pgpass file the password, of a file for AWS's tools the key; what pads base 64 is none of the secret."""
+    """Return the password of a .pgpass line or the key of an AWS file; base 64 padding is not part of it."""
     logins = [json.loads(cluster.secrets[name]) for name in ("airflow_users", "mlflow_jobs")]
     users = {f"password of {user}": password for login in logins for user, password in login.items()}
     lists = ("airflow_users", "mlflow_jobs", "store_users")  # the last repeats the keys of single users
@@ -54,7 +54,7 @@ def secrets_of(cluster: Cluster) -> dict[str, str]:
 
 @contextmanager
 def planted(cluster: Cluster, commands: set[str]) -> Iterator[None]:
-    """A secret in each kind of place while the block lasts."""
+    """Plant a secret in each kind of place while the block lasts."""
     file, variables, admin = cluster.volume("data") / "planted.txt", "/api/v2/variables", cluster.connect("admin")
     with ExitStack() as stack:
         file.write_text(PLANTED)
@@ -69,7 +69,7 @@ def planted(cluster: Cluster, commands: set[str]) -> Iterator[None]:
         process = stack.enter_context(subprocess.Popen([sys.executable, "-c", "input()", PLANTED], stdin=subprocess.PIPE))
         deadline = time.monotonic() + 30
         while PLANTED not in "\n".join(commands):
-            assert time.monotonic() < deadline, "nobody looks at command lines"
+            assert time.monotonic() < deadline, "command lines are not checked"
             time.sleep(0.2)
         process.communicate(b"\n", timeout=10)
         yield
@@ -82,7 +82,7 @@ def administrator(cluster: Cluster, database: str) -> psycopg.Connection[tuple[o
 
 
 def write_databases(cluster: Cluster, folder: Path) -> None:
-    """All that is in each database, bytes as readable as can be; the roles are of the whole server."""
+    """Write the content of each database, bytes as readable as possible; the roles are of the whole server."""
     own = {"PGPASSWORD": cluster.secrets["postgres_password"], "PGOPTIONS": "-c bytea_output=escape"}
     environment = cluster.instances["postgres"].environment() | own
     at = ["--host", cluster.address("postgres"), "--username=postgres"]
@@ -94,7 +94,7 @@ def write_databases(cluster: Cluster, folder: Path) -> None:
 
 
 def write_pages(cluster: Cluster, run_id: str, folder: Path) -> None:
-    """What the services answer: Airflow's whole API to somebody who may see all, Spark's pages on its settings, the others' first pages."""
+    """Write the services' answers: Airflow's whole API to an admin, Spark's settings, the first pages of the others."""
     api = cluster.connect("admin")
     token = {"Authorization": f"Bearer {api._token}"}
     run = {"dag_id": NIGHTLY[1], "dag_run_id": run_id, "task_id": "build_features", "map_index": "-1", "try_number": "1"}
@@ -114,7 +114,7 @@ def write_pages(cluster: Cluster, run_id: str, folder: Path) -> None:
 
 
 def paths(api: AirflowApi, known: Mapping[str, str]) -> list[str]:
-    """Those that Airflow's API names for reading, with the names that are known here filled in."""
+    """Return the readable paths of Airflow's API, with known names filled in."""
     described = [path for path, methods in api._call("GET", "/openapi.json")["paths"].items() if "get" in methods and "/auth/" not in path]
     readable = [path for path in described if set(PARAMETER.findall(path)) <= known.keys()]
     assert len(readable) > 40

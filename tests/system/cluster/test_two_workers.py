@@ -49,7 +49,7 @@ def test_both_workers_have_worked_for_the_night(cluster: Cluster, run_id: str) -
 
 
 def history_links(cluster: Cluster, dag_id: str, run_id: str) -> list[str]:
-    """Where the pages of a run's tasks lead to in Spark's history."""
+    """Return the links of a run's tasks to Spark's history."""
     api = cluster.connect("viewer")
     tasks = f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances"
     found = [api._call("GET", f"{tasks}/{task.task_id}/links?map_index={task.map_index}") for task in api.tasks(dag_id, run_id)]

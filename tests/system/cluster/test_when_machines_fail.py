@@ -1,4 +1,4 @@
-"""A machine's disk or network fails in the midst of a night: the night goes on, its tables are the same, and readers notice nothing."""
+"""A machine's disk or network fails during a night: the night continues, its tables are the same, and readers notice nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WORKER = "spark-worker-2"
 
 
 def test_a_worker_whose_disk_is_full(cluster: Cluster, night: DoneNight) -> None:
-    """In the midst of a job that shuffles, and before one starts: the other worker does what this one cannot."""
+    """During a job that shuffles, and before one starts: the other worker takes over."""
     with polled(cluster) as answers, _on_a_small_disk(cluster) as disk:
         attempt = night.again("build_interactions")
         night.wait_for_task_on(WORKER)
@@ -48,7 +48,7 @@ def test_a_network_that_is_cut_between_driver_and_worker(cluster: Cluster, night
 
 @contextmanager
 def _on_a_small_disk(cluster: Cluster) -> Iterator[Path]:
-    """The worker restarted with folders of its own on a disk of a few MiB."""
+    """Restart the worker with its folders on a disk of a few MiB."""
     instance = cluster.instances[WORKER]
     with mounted(instance.folder / "var/lib", mib=8) as disk, _restarted(cluster):
         cluster.start([WORKER])
@@ -58,7 +58,7 @@ def _on_a_small_disk(cluster: Cluster) -> Iterator[Path]:
 
 @contextmanager
 def _in_a_network_of_its_own(cluster: Cluster) -> Iterator[OwnNetwork]:
-    """The worker restarted, at the same address, where a cable leads to all others."""
+    """Restart the worker at the same address, connected to the others by one cable."""
     instance = cluster.instances[WORKER]
     with joined(instance.address, cluster.address("spark-master")) as network, _restarted(cluster):
         instance.daemon.start(network.entered(instance.command()), instance.environment(), instance.user)
@@ -68,7 +68,7 @@ def _in_a_network_of_its_own(cluster: Cluster) -> Iterator[OwnNetwork]:
 
 @contextmanager
 def _restarted(cluster: Cluster) -> Iterator[None]:
-    """The worker is stopped before the block and after it."""
+    """Stop the worker before the block and after it."""
     cluster.stop([WORKER])
     try:
         yield

@@ -1,4 +1,4 @@
-"""A process is lost in the midst of a night: the night goes on, or on again, its tables are the same, and readers notice nothing."""
+"""A process is lost during a night: the night continues, or continues later, its tables are the same, and readers notice nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WORKERS = ("spark-worker-1", "spark-worker-2")
 
 def test_a_worker_that_is_lost_while_it_scores(cluster: Cluster, night: DoneNight) -> None:
     attempt = night.again("rank_candidates")
-    worker = night.wait_for_task_on(*WORKERS)  # a small night's pool is one task, of either
+    worker = night.wait_for_task_on(*WORKERS)  # a small night's candidates is one task, of either
     _kill(_family(cluster, worker))
     assert night.end() == "success"
     assert night.attempt("rank_candidates") == attempt, "the job itself went on"
@@ -57,7 +57,7 @@ def test_a_model_registry_that_is_away_for_a_minute(cluster: Cluster, night: Don
 
 
 def _all_up(cluster: Cluster) -> bool:
-    """Start whoever could not do without what was lost, as a restart policy does."""
+    """Start the services that depended on the lost one, as a restart policy does."""
     cluster.start()
     return True
 
@@ -69,7 +69,7 @@ def _family(cluster: Cluster, name: str) -> list[psutil.Process]:
 
 
 def _command(process: psutil.Process) -> list[str]:
-    """Its command line; nothing of a process that has ended."""
+    """Return its command line; nothing of a process that has ended."""
     try:
         return process.cmdline()
     except psutil.Error:
@@ -77,7 +77,7 @@ def _command(process: psutil.Process) -> list[str]:
 
 
 def _kill(family: list[psutil.Process]) -> None:
-    """As when a container dies: all at once, unasked."""
+    """Kill the service like a dying container: all processes at once, without a signal to stop."""
     for process in family:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()

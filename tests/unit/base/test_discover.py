@@ -1,4 +1,4 @@
-"""A member of an extension folder is one file, found by its name."""
+"""An extension is one file, found by its name."""
 
 from __future__ import annotations
 
@@ -8,37 +8,39 @@ from pathlib import Path
 import pytest
 
 from hybridrec.base import extensions
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.execution import job
 from jobs import open_run
 
 
 def test_names_are_the_files(home: Path) -> None:
     assert "core_events" in extensions.names("tables")
-    assert all(extensions.member("tables", name).TABLE.name == name for name in extensions.names("tables"))
+    assert all(extensions.module("tables", name).TABLE.name == name for name in extensions.names("tables"))
 
 
-def test_a_file_in_an_extension_folder_is_a_member(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_in_a_folder_is_an_extension(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules" / "toy_rule.py").write_text('"""Toy."""\nKIND = "toy"\n')
     monkeypatch.setenv("HYBRIDREC_EXTENSIONS", str(tmp_path))
     assert "toy_rule" in extensions.names("rules")
-    assert extensions.member("rules", "toy_rule").KIND == "toy"
+    assert extensions.module("rules", "toy_rule").KIND == "toy"
 
 
 def test_a_member_can_be_switched_off(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYBRIDREC_SKIP", "tables.core_users")
     assert "core_users" not in extensions.names("tables")
-    with pytest.raises(BadData, match=r"there is no 'core_users'; choose from .*core_events"):
-        extensions.member("tables", "core_users")
+    with pytest.raises(PermanentError, match=r"there is no 'core_users'; choose from .*core_events"):
+        extensions.module("tables", "core_users")
 
 
-def test_a_worker_of_another_environment_finds_the_members_of_the_job(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_of_another_environment_finds_the_extensions_of_the_job(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules" / "toy_rule.py").touch()
     monkeypatch.setenv("HYBRIDREC_EXTENSIONS", str(tmp_path))
     monkeypatch.setenv("HYBRIDREC_SKIP", "rules.seen")
-    of_worker = extensions.as_here(lambda batches: (name for _ in batches for name in extensions.names("rules")))
+    of_worker = extensions.with_local_extensions(lambda batches: (name for _ in batches for name in extensions.names("rules")))
     expected = extensions.names("rules")
     monkeypatch.setenv("HYBRIDREC_EXTENSIONS", "")
     monkeypatch.setenv("HYBRIDREC_SKIP", "")
@@ -58,7 +60,7 @@ def test_every_job_refuses_to_skip_what_there_is_not(
     skip: str, said: str, home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HYBRIDREC_SKIP", skip)
-    assert job._run(open_run.main, open_run.Params("n", "files"), "open_run") == job.EXIT_BAD_DATA
+    assert job._run(open_run.main, open_run.Params("n", "files"), "open_run") == job.EXIT_PERMANENT
     assert re.search(said, capfd.readouterr().err)
     assert not (home / "runs").exists()
 

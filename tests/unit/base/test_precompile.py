@@ -11,23 +11,23 @@ from tests.support import ROOT
 
 NIGHT = """
 from numba.core.registry import CPUDispatcher
-import jobs, pools, small_world
+import jobs, candidates, small_world
 from hybridrec.installation import precompile
 from hybridrec.metrics import metric_kernels
 from hybridrec.ranking import forest_kernel
-from hybridrec.retrieval.kernels import dense, sums
+from hybridrec.retrieval.kernels import dense, nearest, sums
 from jobs import evaluate, train_model, train_ranker
 
 def known():
-    loops = [loop for module in (dense, sums, forest_kernel, metric_kernels) for loop in vars(module).values()]
+    loops = [loop for module in (dense, nearest, sums, forest_kernel, metric_kernels) for loop in vars(module).values()]
     return {(loop.__name__, types) for loop in loops if isinstance(loop, CPUDispatcher) for types in loop.signatures}
 
 precompile.compile_loops()
 before = known()
 run = small_world.make_run()
 for model in ("als", "item_knn"):
-    train_model.main(train_model.Params(run.run_id, model, "final"))
-pools.add_candidates(run)
+    train_model.main(train_model.Params(run.run_id, model, "full"))
+candidates.add_candidates(run)
 train_ranker.main(train_ranker.Params(run.run_id))
 evaluate.main(evaluate.Params(run.run_id))
 print(sorted(known() - before))

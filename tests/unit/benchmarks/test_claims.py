@@ -1,4 +1,4 @@
-"""What the benchmarks say is read back and shown as it is."""
+"""The output of the benchmarks is read back and shown unchanged."""
 
 from __future__ import annotations
 

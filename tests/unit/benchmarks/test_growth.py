@@ -14,20 +14,24 @@ from benchmarks.night import Cost, WorldCost
 
 
 def night(name: str, bent: float = 0.0) -> dict[str, object]:
-    """Every stage takes 5 s and 2 s for each million of its units, and `bent` s more."""
+    """Build a record in which every stage takes 5 s and 2 s per million units, and `bent` s more."""
     seconds = {stage: 5 + 2e-6 * kind.unit.count(SIZES[name]) + bent for stage, kind in STAGES.items()}
     return {"seconds": seconds | {"start_spark": 4.0}, "peak_mib": dict.fromkeys(seconds, 100), "peak_together_mib": 5_000}
 
 
 def test_folds_of_a_stage_are_one_and_parts_stay_apart() -> None:
-    assert stage_of("train_model.als.rank") == stage_of("train_model.als.final") == "train_model.als"
+    assert stage_of("train_model.als.ranker") == stage_of("train_model.als.full") == "train_model.als"
     assert stage_of("core_events.clean_table") == "core_events.clean_table"
 
 
 def test_what_nights_cost_is_kept_by_stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(growth, "RECORD", tmp_path / "growth.json")
     growth.RECORD.write_text(json.dumps({"3m": night("3m")}))
-    tasks = (Cost("train_model.als.rank", 2.0, peak_mib=50.0), Cost("train_model.als.eval", 3.0, peak_mib=80.0), Cost("stop_spark", 1.0))
+    tasks = (
+        Cost("train_model.als.ranker", 2.0, peak_mib=50.0),
+        Cost("train_model.als.holdout", 3.0, peak_mib=80.0),
+        Cost("stop_spark", 1.0),
+    )
     growth.keep("1m", WorldCost(tasks, 900.4))
     kept = json.loads(growth.RECORD.read_text())
     assert set(kept) == {"1m", "3m"} and kept["1m"]["n_events"] == 1_000_000 and kept["1m"]["peak_together_mib"] == 900

@@ -21,10 +21,10 @@ def test_what_airflow_added_is_not_compute() -> None:
 
 
 def test_mapped_tasks_are_told_apart_by_their_start() -> None:
-    records = [TaskRecord("train_model", "als.final", started_at=10.9), TaskRecord("train_model", "als.rank", started_at=2.0)]
+    records = [TaskRecord("train_model", "als.full", started_at=10.9), TaskRecord("train_model", "als.ranker", started_at=2.0)]
     records.sort(key=lambda record: record.started_at)
     states = [state("train.train_model", 10, 19), state("train.train_model", 1, 5), state("open_run", 0, 1)]
-    assert [(record.part, seconds) for record, seconds in match_tasks(states, records)] == [("als.rank", 4.0), ("als.final", 9.0)]
+    assert [(record.part, seconds) for record, seconds in match_tasks(states, records)] == [("als.ranker", 4.0), ("als.full", 9.0)]
 
 
 def test_gaps_between_tasks_are_the_schedulers() -> None:

@@ -1,6 +1,6 @@
-"""What a fold may know of the catalogue.
+"""The catalogue as a split may know it.
 
-It may recommend no item that came into being behind its cut, and as many unknown ones as on the real night; categories
+It may recommend no item that appeared after its cut, and as many unknown ones as in production; categories
 that follow from the events are not learnt from.
 """
 
@@ -12,8 +12,8 @@ from datetime import timedelta
 import numpy as np
 import pyarrow as pa
 
-from hybridrec.candidates.pool import feature_files, load_items
-from hybridrec.dataset.catalogue import category_excess, keep_learnt_categories, known_items
+from hybridrec.candidates.candidate_set import feature_files, load_items
+from hybridrec.dataset.catalogue import candidate_items, category_excess, keep_learnt_categories
 from hybridrec.report.gathering.collect import collect
 from hybridrec.runs.run import Run
 from hybridrec.training.fits import training_data
@@ -23,8 +23,8 @@ N = 4_000
 
 
 def with_items(run: Run, released: np.ndarray, first: np.ndarray) -> Run:
-    """The run with a catalogue of these times, days before its eval cut; NaN: unknown, or no event."""
-    cut = run.fold("eval").cut
+    """Return the run with a catalogue of these times, days before its eval cut; NaN: unknown, or no event."""
+    cut = run.split("holdout").cut
     rows = small_world.items().iloc[np.zeros(len(released), int)].assign(item_id=[f"n{i:05d}" for i in range(len(released))])
     rows = rows.assign(learnt_categories=rows.categories)
 
@@ -44,32 +44,32 @@ def test_dates_decide_where_there_are_any(small_run: Run) -> None:
     unknown = np.nan
     released, first = np.array([3, -3, 3, -3, unknown, unknown]), np.array([1, unknown, unknown, 1, 1, -1.0])
     run = with_items(small_run, released, first)
-    assert known_items(run, "eval").tolist() == [True, False, True, True, True, False]
-    assert known_items(run, "final").all()
+    assert candidate_items(run, "holdout").tolist() == [True, False, True, True, True, False]
+    assert candidate_items(run, "full").all()
     ahead = with_items(small_run, np.array([3, -300]), np.array([unknown, unknown]))
-    assert known_items(ahead, "final").tolist() == [True, False], "what is yet to be released is nobody's candidate"
+    assert candidate_items(ahead, "full").tolist() == [True, False], "an unreleased item is no candidate"
 
 
-def test_without_dates_as_many_are_unknown_as_on_the_last_fold(small_run: Run) -> None:
-    """A thousand items are chosen behind the cut for the first time, 300 never: 300 of them all are candidates without history."""
+def test_without_dates_as_many_are_unknown_as_on_the_last_split(small_run: Run) -> None:
+    """A thousand items are chosen for the first time after the cut, 300 never: 300 of them all are candidates without history."""
     first = np.concatenate([np.full(N - 1300, 5.0), np.full(1000, -5.0), np.full(300, np.nan)])
     run = with_items(small_run, np.full(N, np.nan), first)
-    known = known_items(run, "eval")
+    known = candidate_items(run, "holdout")
     assert known[: N - 1300].all()
     assert 250 < known[N - 1300 :].sum() < 350
     assert 180 < known[N - 1300 : N - 300].sum() < 280, "some of them will find their user, so a ranker need not bury new items"
-    assert known_items(run, "final").all()
-    assert (known_items(run, "eval") == known).all(), "a rerun draws the same"
+    assert candidate_items(run, "full").all()
+    assert (candidate_items(run, "holdout") == known).all(), "a rerun draws the same"
 
 
 def test_where_nothing_is_known_of_time_everything_is_a_candidate(small_run: Run) -> None:
     run = with_items(small_run, np.array([-3.0, np.nan]), np.array([np.nan, -1.0]))
     run.manifest = replace(run.manifest, config=replace(run.config, split="random_per_user"))
-    assert known_items(run, "eval").all()
+    assert candidate_items(run, "holdout").all()
 
 
 def tags(n_events: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Number of categories where each of an item's users may give it one more."""
+    """Return the number of categories where each of an item's users may give it one more."""
     return 1 + rng.binomial(n_events, 0.3)
 
 
@@ -90,7 +90,7 @@ def test_categories_that_users_give_know_who_comes_and_others_do_not() -> None:
 def test_models_and_ranker_do_without_categories_that_know_the_future(small_run: Run) -> None:
     n_items = 400
     rng = np.random.default_rng(1)
-    cut = small_run.fold("eval").cut
+    cut = small_run.split("holdout").cut
     run = with_items(small_run, np.full(n_items, np.nan), np.full(n_items, 5.0))
     pairs = pa.table(
         {"user_idx": np.repeat(np.arange(5, dtype=np.int32), n_items), "item_idx": np.tile(np.arange(n_items, dtype=np.int32), 5)}
@@ -98,9 +98,9 @@ def test_models_and_ranker_do_without_categories_that_know_the_future(small_run:
     history = pairs.filter(pa.array(pairs["user_idx"].to_numpy() < 3))
     held = pairs.filter(pa.array((pairs["user_idx"].to_numpy() >= 3) & (pairs["item_idx"].to_numpy() % 2 == 0)))
     ones = {"weight": np.float32(1), "n_events": 1, "last_event_at": cut - timedelta(days=1)}
-    run.write("model_interactions", pa.Table.from_pandas(history.to_pandas().assign(**ones), preserve_index=False), "eval")
+    run.write("model_interactions", pa.Table.from_pandas(history.to_pandas().assign(**ones), preserve_index=False), "holdout")
     labels = held.to_pandas().assign(gain=np.float32(1), position=None)
-    run.write("model_labels", pa.Table.from_pandas(labels, preserve_index=False), "eval")
+    run.write("model_labels", pa.Table.from_pandas(labels, preserve_index=False), "holdout")
     given = np.where(np.arange(n_items) % 2 == 0, 6, 3) + rng.integers(0, 3, n_items)
     for n_categories, learnt in ((rng.integers(1, 6, n_items), True), (given, False)):
         names = pa.array([[f"c{number}" for number in range(n)] for n in n_categories])
@@ -111,6 +111,6 @@ def test_models_and_ranker_do_without_categories_that_know_the_future(small_run:
         keep_learnt_categories(run)
         assert run.read("model_items").sort_by("item_idx")["categories"].to_pylist() == names.to_pylist(), "what people read stays"
         assert any("without the items' categories" in notice.text for notice in collect(run, cut).warnings) is not learnt
-        seen = training_data(run, "eval").items["categories"]
+        seen = training_data(run, "holdout").items["categories"]
         assert [len(of_item) for of_item in seen] == (n_categories.tolist() if learnt else [0] * n_items)
-        assert load_items(feature_files(run, "eval")).categories.nnz == (n_categories.sum() if learnt else 0)
+        assert load_items(feature_files(run, "holdout")).categories.nnz == (n_categories.sum() if learnt else 0)

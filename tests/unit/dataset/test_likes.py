@@ -12,7 +12,7 @@ import pytest
 
 from hybridrec.base.config import Config
 from hybridrec.splitting import likes
-from hybridrec.splitting.folds import positive_events_per_hour
+from hybridrec.splitting.cuts import positive_events_per_hour
 
 if TYPE_CHECKING:
     pass
@@ -50,7 +50,7 @@ def test_an_option_goes_first(tmp_path: Path) -> None:
 
 
 def test_low_ratings_do_not_move_the_cuts(tmp_path: Path) -> None:
-    """Folds are cut where positive events lie."""
+    """Splits are cut where positive events lie."""
     files = events(tmp_path, 1, 5, None, 2, 4)
     hours, counts = positive_events_per_hour(files, Config(liked_from=2.5))
     first = int(START.timestamp()) // 3600

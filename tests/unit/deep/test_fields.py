@@ -14,7 +14,7 @@ from hybridrec.deep import fields
 from hybridrec.deep.fields import FieldTable, context_of, item_fields, newest, user_fields, with_history, without
 from hybridrec.types import TrainingData
 
-# user 0 chose items 0 and 1, user 1 chose item 1, user 2 nothing; nobody chose item 2
+# user 0 chose items 0 and 1, user 1 chose item 1, user 2 nothing; no user chose item 2
 MATRIX = csr_array(np.array([[1, 1, 0], [0, 1, 0], [0, 0, 0]], dtype=np.float32))
 USERS = pd.DataFrame(
     {
@@ -62,7 +62,7 @@ def test_only_the_most_active_have_an_id(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_each_field_has_codes_of_its_own() -> None:
     users = user_fields(replace(DATA, split="last_per_user"))
-    assert users.layout.names == ("user", "age", "gender", "history_length"), "nobody has an occupation, all live in the north"
+    assert users.layout.names == ("user", "age", "gender", "history_length"), "no user has an occupation, all live in the north"
     assert users.codes.tolist() == [[1, 3, 5, 8], [2, 0, 6, 7], [0, 4, 0, 0]]
     assert users.layout.n_codes == 9
 

@@ -14,7 +14,7 @@ from scipy.sparse import csr_array
 from torch import nn
 
 from hybridrec.base import extensions
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.deep.held_out import hold_out
 from hybridrec.deep.sampling import negatives
 from hybridrec.deep.schedule import Schedule
@@ -22,7 +22,7 @@ from hybridrec.deep.training_loop import AdamW, reproducible, train
 from hybridrec.types import TrainingData
 from tests.support import ROOT
 
-# user 0 chose items 0, 1, 2 at ages 5, 1, 3; user 1 chose item 1; nobody chose item 3
+# user 0 chose items 0, 1, 2 at ages 5, 1, 3; user 1 chose item 1; no user chose item 3
 MATRIX = csr_array(np.array([[1, 1, 1, 0], [0, 1, 0, 0]], dtype=np.float32))
 DATA = TrainingData(MATRIX, np.array([5.0, 1, 3, 2]), pd.DataFrame(), np.zeros(4, np.float32), pd.DataFrame(), seed=1, threads=1)
 
@@ -51,11 +51,11 @@ SCHEDULE = Schedule(batch_size=10, examples_per_epoch=10, learning_rate=0.1, max
 
 def test_training_stops_without_progress_and_keeps_the_best_epoch() -> None:
     with reproducible(1):
-        lesson = Slope([0.1, 0.5, 0.5, 0.4, 0.3, 0.9])
-        fit = train(lesson, SCHEDULE, 1, "models.slope")
-    assert len(lesson.seen) == 5
+        task = Slope([0.1, 0.5, 0.5, 0.4, 0.3, 0.9])
+        fit = train(task, SCHEDULE, 1, "models.slope")
+    assert len(task.seen) == 5
     assert (fit.epoch, fit.judgement) == (3, 0.5), "of equals the later"
-    assert lesson.network.weight.item() == lesson.seen[2]
+    assert task.network.weight.item() == task.seen[2]
 
 
 def test_without_held_out_pairs_the_loss_decides() -> None:
@@ -65,11 +65,11 @@ def test_without_held_out_pairs_the_loss_decides() -> None:
 
 
 def test_a_loss_that_is_no_number_says_what_to_do() -> None:
-    lesson = Slope([0.1] * 6)
+    task = Slope([0.1] * 6)
     with torch.no_grad():
-        lesson.network.weight.fill_(float("inf"))
-    with pytest.raises(BadData, match=r"lower learning_rate under \[models.slope\]"):
-        train(lesson, SCHEDULE, 1, "models.slope")
+        task.network.weight.fill_(float("inf"))
+    with pytest.raises(PermanentError, match=r"lower learning_rate under \[models.slope\]"):
+        train(task, SCHEDULE, 1, "models.slope")
 
 
 def test_the_optimiser_is_torchs_adamw() -> None:
@@ -130,5 +130,5 @@ def test_a_users_own_items_are_known() -> None:
 
 
 def test_models_are_listed_without_torch() -> None:
-    code = "import sys; from hybridrec.base import extensions; extensions.members('models'); sys.exit('torch' in sys.modules)"
+    code = "import sys; from hybridrec.base import extensions; extensions.modules('models'); sys.exit('torch' in sys.modules)"
     assert extensions.names("models") and subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

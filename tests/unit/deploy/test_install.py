@@ -1,4 +1,4 @@
-"""What a newcomer's machine lacks is said in one sentence."""
+"""A missing part of a new machine is named in one sentence."""
 
 from __future__ import annotations
 

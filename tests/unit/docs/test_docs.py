@@ -6,37 +6,42 @@ import importlib
 import re
 import shlex
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from docs import generate_models, generate_rooms, generate_tables
+from docs import generate_decisions, generate_extensions, generate_models, generate_options, generate_rooms, generate_tables
 from hybridrec.base import extensions
 from hybridrec.base.config import Config, read_config
 from hybridrec.execution import command_line
 from tests.support import ROOT
 
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+GENERATORS = (generate_decisions, generate_extensions, generate_models, generate_options, generate_rooms, generate_tables)
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
 def names(pages: list[Path]) -> list[str]:
     return [page.relative_to(ROOT).as_posix() for page in pages]
 
 
-def test_the_tables_page_is_fresh() -> None:
-    assert generate_tables.PAGE.read_text() == generate_tables.page(), "docs/tables.md is stale: run `make docs`"
+@pytest.mark.parametrize("made", GENERATORS)
+def test_generated_pages_are_fresh(made: ModuleType) -> None:
+    assert made.PAGE.read_text() == made.page(), f"{made.PAGE.relative_to(ROOT)} is stale: run `make docs`"
 
 
-def test_the_models_page_is_fresh() -> None:
-    assert generate_models.PAGE.read_text() == generate_models.page(), "docs/models.md is stale: run `make docs`"
+def test_every_option_has_a_meaning() -> None:
+    assert re.findall(r"^\| `(\w+)`\*? \| .* \|  \|$", generate_options.page(), flags=re.MULTILINE) == []
 
 
-def test_the_rooms_page_is_fresh() -> None:
-    assert generate_rooms.PAGE.read_text() == generate_rooms.page(), "docs/rooms.md is stale: run `make docs`"
+def test_the_index_names_every_page() -> None:
+    text = (ROOT / "docs" / "README.md").read_text()
+    pages = [page.name for page in (ROOT / "docs").glob("*.md") if page.name != "README.md"]
+    assert [page for page in pages if f"]({page})" not in text] == []
 
 
 @pytest.mark.parametrize("name", extensions.names("models"))
 def test_every_model_names_its_paper(name: str) -> None:
-    assert generate_models.papers(extensions.member("models", name)), 'the docstring names a paper: Author, "Title", VENUE YEAR'
+    assert generate_models.papers(extensions.module("models", name)), 'the docstring names a paper: Author, "Title", VENUE YEAR'
 
 
 def test_every_table_has_a_section() -> None:
@@ -58,13 +63,13 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """Anchors of a page's headings, as code hosts make them."""
+    """Return anchors of a page's headings, as code hosts make them."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def commands() -> list[tuple[str, str]]:
-    """Every `python -m jobs.x ...` of the documentation, with the page that it stands on."""
+    """Return every `python -m jobs.x ...` of the documentation, with the page that it stands on."""
     found = []
     for page in PAGES:
         for match in re.finditer(r"(?:python|spark-submit) -m jobs\.[a-z_]+[^`\n]*", page.read_text()):
@@ -86,15 +91,15 @@ def test_every_make_target_of_the_documentation_exists() -> None:
     assert named - targets == set()
 
 
-def test_the_options_of_the_readme_are_known(tmp_path: Path) -> None:
-    example = re.search(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+def test_the_options_of_the_example_are_known(tmp_path: Path) -> None:
+    example = re.search(r"```toml\n(.*?)```", (ROOT / "docs" / "options.md").read_text(), flags=re.DOTALL)
     assert example
     (tmp_path / "hybridrec.toml").write_text(example[1])
     assert isinstance(read_config(tmp_path / "hybridrec.toml"), Config)
 
 
 def test_every_environment_variable_is_documented() -> None:
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "docs" / "options.md").read_text()
     internal = {"HYBRIDREC_SPARK_SESSION", "HYBRIDREC_MLFLOW_URL", "HYBRIDREC_TASK_PID"}  # set by tasks and services for their children
     files = [*(ROOT / "include").rglob("*.py"), *(ROOT / "plugins").rglob("*.py"), *(ROOT / "jobs").glob("*.py")]
     used = {name for path in files for name in re.findall(r'"(HYBRIDREC_[A-Z_]+)"', path.read_text())}
@@ -106,3 +111,17 @@ def test_no_path_of_a_machine_stands_in_the_documentation() -> None:
     for page in PAGES:
         found = re.search(r"(?<![\w.~>])/(?:home|root|work|tmp|Users)/", page.read_text())
         assert not found, f"{page.name}: {found[0] if found else ''}"
+
+
+def test_the_glossary_is_in_order_and_every_term_is_used() -> None:
+    terms = re.findall(r"^\*\*(.+?)\*\*", (ROOT / "docs" / "glossary.md").read_text(), flags=re.MULTILINE)
+    assert terms == sorted(terms, key=str.lower) and len(set(terms)) == len(terms)
+    pages = [page for page in PAGES if page.name not in ("glossary.md", "CHANGELOG.md") and page.parent.name != "decisions"]
+    code = [path for folder in ("include", "jobs", "plugins", "dags") for path in (ROOT / folder).rglob("*.py")]
+    text = words(" ".join(path.read_text() for path in (*pages, *code)))
+    assert [term for term in terms if words(term) not in text] == []
+
+
+def words(text: str) -> str:
+    """Return the text in small letters with names as words: SplitMethod and split_method are both split method."""
+    return re.sub(r"[-_\s]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)).lower()

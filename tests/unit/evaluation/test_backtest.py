@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.evaluation.backtest import judged_origins, origin_id
 from hybridrec.offline.origin import judge_origin
@@ -33,7 +33,7 @@ LEVEL = {
 
 @pytest.fixture
 def backtest(home: Path) -> Run:
-    """An opened backtest over the small world."""
+    """Provide an opened backtest over the small world."""
     small_world.write_core_tables()
     asked = Request("b", "files", models=("als", "popularity"), publish=False, judge_only=True)
     return open_run(asked, Settings.from_env())
@@ -41,7 +41,7 @@ def backtest(home: Path) -> Run:
 
 @pytest.fixture
 def commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
-    """The jobs that would be run."""
+    """Provide the jobs that would be run."""
     found: list[tuple[str, ...]] = []
 
     def run(stages: Stages, name: str, commands: Sequence[tuple[str, ...]], optional: bool = False) -> None:
@@ -52,7 +52,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
 
 
 def judged(backtest: Run, number: int, plus: float = 0.0) -> Run:
-    """An origin with figures around LEVEL."""
+    """Return an origin with figures around LEVEL."""
     asked = Request(origin_id("b", number), "files", models=("als", "popularity"), publish=False, judge_only=True)
     as_of = backtest.manifest.as_of - timedelta(days=7 * (number - 1))
     run = open_run(replace(asked, as_of=as_of.isoformat()), backtest.settings)
@@ -79,7 +79,7 @@ def test_an_origin_is_a_night_up_to_its_judgement(backtest: Run, commands: list[
     run = judge_origin(backtest, 3, step_days=7)
     assert run.run_id == "b.origin-3"
     assert run.manifest.as_of == backtest.manifest.as_of - timedelta(days=14)
-    assert (set(run.manifest.folds), run.manifest.publish) == ({"rank", "eval"}, False)
+    assert (set(run.manifest.splits), run.manifest.publish) == ({"ranker", "holdout"}, False)
     names = [command[0] for command in commands]
     assert names == [
         "build_interactions",
@@ -90,34 +90,34 @@ def test_an_origin_is_a_night_up_to_its_judgement(backtest: Run, commands: list[
         "train_ranker",
         "evaluate",
     ]
-    assert commands[2] == ("train_model", "--run-id", "b.origin-3", "--model", "als", "--fold", "rank")
+    assert commands[2] == ("train_model", "--run-id", "b.origin-3", "--model", "als", "--split", "ranker")
 
 
 def test_another_attempt_goes_on_behind_what_is_done(backtest: Run, commands: list[tuple[str, ...]]) -> None:
     run = judge_origin(backtest, 1, step_days=7)
     commands.clear()
-    for part, state in (("als.rank", "done"), ("als.eval", "failed")):
+    for part, state in (("als.ranker", "done"), ("als.holdout", "failed")):
         record = {"job": "train_model", "part": part, "state": state, "started_at": 1.0}
         store.write_json(run.folder / "tasks" / f"train_model.{part}.json", record)
     judge_origin(backtest, 1, step_days=7)
     fits = [command[4::2] for command in commands if command[0] == "train_model"]
-    assert fits == [("als", "eval"), ("popularity", "rank"), ("popularity", "eval")]
+    assert fits == [("als", "holdout"), ("popularity", "ranker"), ("popularity", "holdout")]
 
 
 def test_what_cannot_be_rolled_back_is_refused(backtest: Run, commands: list[tuple[str, ...]]) -> None:
-    with pytest.raises(BadData, match="the first event is of"):
+    with pytest.raises(PermanentError, match="the first event is of"):
         judge_origin(backtest, 24, step_days=30)
     unknown = Run(replace(backtest.manifest, config=replace(backtest.config, split="random_per_user")), backtest.settings)
-    with pytest.raises(BadData, match="split is random_per_user; a backtest goes back in time"):
+    with pytest.raises(PermanentError, match="split is random_per_user; a backtest goes back in time"):
         judge_origin(unknown, 1, step_days=7)
     changed = Run(replace(backtest.manifest, inputs={}), backtest.settings)
-    with pytest.raises(BadData, match="an ingest has replaced what b was opened on"):
+    with pytest.raises(PermanentError, match="an ingest has replaced what b was opened on"):
         judge_origin(changed, 1, step_days=7)
     assert commands == []
 
 
 def test_origins_are_gathered_and_drawn_the_oldest_first(backtest: Run) -> None:
-    with pytest.raises(BadData, match="no origin has been judged"):
+    with pytest.raises(PermanentError, match="no origin has been judged"):
         judged_origins(backtest)
     for number, plus in ((1, 0.02), (2, 0.04), (10, -0.02)):
         judged(backtest, number, plus)

@@ -14,30 +14,30 @@ import pytest
 from hybridrec.evaluation.comparisons import Comparison, as_columns
 from hybridrec.evaluation.gate import Champion, judge_promotion
 from hybridrec.evaluation.promotion import write_promotion
-from hybridrec.metrics.labels import LabelledPool, history_lengths, labelled_pool
+from hybridrec.metrics.labels import LabelledCandidates, history_lengths, labelled_candidates
 from hybridrec.metrics.metrics import judge, ndcg
-from hybridrec.policy.policy import SEGMENTS, Choice, Policy, load_policy, save_policy, source_scores
+from hybridrec.policy.policy import SEGMENTS, Choice, Policy, load_policy, retriever_scores, save_policy
 from hybridrec.runs.run import Run
 from hybridrec.strategies import weighted
 from hybridrec.tables import table
 from jobs import train_ranker
-from tests.support import pools
+from tests.support import made_candidates
 
 
 def policy(run: Run, folder: Path, kind: str, name: str) -> Policy:
-    """A policy of this run with one list for everybody."""
+    """Return a policy of this run with one list for everybody."""
     save_policy(run, dict.fromkeys(SEGMENTS, Choice(kind, name, "for the test")), folder)  # type: ignore[arg-type]
     return load_policy(folder)
 
 
 @pytest.fixture
 def run(small_run: Run) -> Run:
-    """Three honest sources, and `backwards`, which ranks what content likes least first."""
-    for fold in ("rank", "eval", "final"):
-        rows = pools.candidates(small_run, fold)
+    """Provide three honest retrievers, and `backwards`, which ranks what content likes least first."""
+    for split in ("ranker", "holdout", "full"):
+        rows = made_candidates.candidates(small_run, split)
         rows["score_backwards"] = -rows.score_content.fillna(0) - rows.score_popularity / 1000
         rows["rank_backwards"] = rows.groupby("user_idx").score_backwards.rank(ascending=False, method="first").astype(np.float32)
-        small_run.write("model_candidates", pa.Table.from_pandas(rows, preserve_index=False), fold)
+        small_run.write("model_candidates", pa.Table.from_pandas(rows, preserve_index=False), split)
     return small_run
 
 
@@ -56,20 +56,23 @@ def test_stack_below_popularity_is_refused_and_the_blend_serves(run: Run, tmp_pa
     assert "below popularity with the whole 95 % interval" in verdict.reasons
 
 
-def test_a_stand_in_is_held_against_the_best_single_source_too(run: Run, tmp_path: Path) -> None:
+def test_a_stand_in_is_held_against_the_best_single_retriever_too(run: Run, tmp_path: Path) -> None:
     row = Comparison("served", "tonight", "content", "served", "ndcg@10", -0.1, -0.2, -0.05, 57)
     run.write("out_comparisons", pa.Table.from_pylist(as_columns([row]), table("out_comparisons").arrow_schema()))
     verdict = judge_promotion(run, policy(run, tmp_path / "p", "source", "backwards"), None)
     (served,) = [row for row in verdict.comparisons if row.question == "served"]
     assert (served.name, served.against, served.segment, served.n_users) == ("blend", "content", "served", 57)
-    fold = labelled_pool(run, "eval")
-    quality = [ndcg(judge(fold.pool, scores, fold.labels, 10), 10) for scores in (_blend(fold), source_scores(fold.pool, "content"))]
-    known = history_lengths(run, "eval", fold.labels.users) > 0
+    labelled = labelled_candidates(run, "holdout")
+    quality = [
+        ndcg(judge(labelled.candidates, scores, labelled.labels, 10), 10)
+        for scores in (_blend(labelled), retriever_scores(labelled.candidates, "content"))
+    ]
+    known = history_lengths(run, "holdout", labelled.labels.users) > 0
     assert served.difference == pytest.approx((quality[0] - quality[1])[known].mean())
 
 
-def _blend(fold: LabelledPool) -> np.ndarray:
-    return weighted.Strategy(weighted.Config()).score(fold.pool)
+def _blend(labelled: LabelledCandidates) -> np.ndarray:
+    return weighted.Strategy(weighted.Config()).score(labelled.candidates)
 
 
 def test_worse_than_the_champion_is_refused_and_the_champion_serves(run: Run, tmp_path: Path) -> None:
@@ -87,8 +90,8 @@ def test_worse_than_the_champion_is_refused_and_the_champion_serves(run: Run, tm
 
 
 def test_equal_to_the_champion_is_promoted(run: Run, tmp_path: Path) -> None:
-    tonight = policy(run, tmp_path / "champion", "source", "content")
-    assert judge_promotion(run, tonight, Champion("3", tmp_path / "champion")).promoted
+    challenger = policy(run, tmp_path / "champion", "source", "content")
+    assert judge_promotion(run, challenger, Champion("3", tmp_path / "champion")).promoted
 
 
 def test_tolerance_decides(run: Run, tmp_path: Path) -> None:
@@ -100,14 +103,14 @@ def test_tolerance_decides(run: Run, tmp_path: Path) -> None:
 def test_champion_with_other_columns_is_replaced_by_the_blend_and_the_reasons_say_so(run: Run, tmp_path: Path) -> None:
     train_ranker.main(train_ranker.Params(run.run_id))
     policy(run, tmp_path / "champion", "strategy", "stacking")
-    for fold in ("rank", "eval", "final"):  # tonight a source is gone
-        rows = pools.candidates(run, fold)
-        run.write("model_candidates", pa.Table.from_pandas(rows, preserve_index=False), fold)
+    for split in ("ranker", "holdout", "full"):  # now a retriever is gone
+        rows = made_candidates.candidates(run, split)
+        run.write("model_candidates", pa.Table.from_pandas(rows, preserve_index=False), split)
     champion = Champion("3", tmp_path / "champion")
     verdict = judge_promotion(run, policy(run, tmp_path / "p", "source", "popularity"), champion)
     assert not verdict.promoted
     assert verdict.serving == "blend"
-    assert "champion 3 cannot rank tonight's pool" in verdict.reasons[0]
+    assert "champion 3 cannot rank these candidates" in verdict.reasons[0]
     assert "rank_backwards" in verdict.reasons[0]
     write_promotion(run, verdict, "4", champion)
     assert load_policy(run.artefact("promotion") / "policy").choices["none"].name == "weighted"
@@ -122,11 +125,11 @@ def test_champion_whose_files_are_gone_does_not_stop_the_night(run: Run, tmp_pat
 def test_promotion_is_the_same_twice(run: Run, tmp_path: Path) -> None:
     from hybridrec.storage import store
 
-    tonight = policy(run, tmp_path / "p", "source", "content")
+    challenger = policy(run, tmp_path / "p", "source", "content")
     with run.staged("decision") as folder:
         shutil.copyfile(tmp_path / "p" / "decision.json", folder / "decision.json")
     hashes = []
     for _ in range(2):
-        write_promotion(run, judge_promotion(run, tonight, None), "1", None)
+        write_promotion(run, judge_promotion(run, challenger, None), "1", None)
         hashes.append(store.read_manifest(run.dataset("promotion")).content_hash)
     assert hashes[0] == hashes[1]

@@ -12,18 +12,18 @@ from scipy.sparse import csr_array
 from hybridrec.metrics import metrics
 from hybridrec.metrics.metrics import METRICS, Judged, Labels, judge
 from hybridrec.types import NO_ITEM
-from tests.support import pools
+from tests.support import made_candidates
 
-# user 1 is shown 10, 20, 30, 40 and turned to 20, 40 and 99, which no source nominated; user 2 is shown 10, 20 and
+# user 1 is shown 10, 20, 30, 40 and turned to 20, 40 and 99, which no source retrieved; user 2 is shown 10, 20 and
 # turned to 50; user 3 turned to 10 and has no candidates; user 4 has candidates and no label
-POOL = pools.hand_pool([1, 1, 1, 1, 2, 2, 4], [10, 20, 30, 40, 10, 20, 10])
+CANDIDATES = made_candidates.candidates_by_hand([1, 1, 1, 1, 2, 2, 4], [10, 20, 30, 40, 10, 20, 10])
 SCORES = np.array([4, 3, 2, 1, 2, 1, 1], dtype=np.float32)
-LABELS = pools.hand_labels([(1, 20, 1.0), (1, 40, 0.5), (1, 99, 0.5), (2, 50, 1.0), (3, 10, 1.0)])
+LABELS = made_candidates.hand_labels([(1, 20, 1.0), (1, 40, 0.5), (1, 99, 0.5), (2, 50, 1.0), (3, 10, 1.0)])
 
 
 @pytest.fixture
 def judged() -> Judged:
-    return judge(POOL, SCORES, LABELS, depth=4)
+    return judge(CANDIDATES, SCORES, LABELS, depth=4)
 
 
 def test_lists_are_aligned_with_labelled_users(judged: Judged) -> None:
@@ -58,14 +58,14 @@ def test_by_pencil(judged: Judged, name: str, k: int, first_user: float) -> None
 
 
 def random_lists(seed: int) -> tuple[Judged, np.ndarray, np.ndarray]:
-    """30 users with all of 25 items ranked: judged, scores (30, 25), gains (30, 25)."""
+    """Return 30 users with all of 25 items ranked: judged, scores (30, 25), gains (30, 25)."""
     rng = np.random.default_rng(seed)
     scores = rng.permuted(np.tile(np.arange(25, dtype=np.float32), (30, 1)), axis=1)
     gains = np.where(rng.random((30, 25)) < 0.2, rng.integers(1, 4, (30, 25)), 0).astype(np.float32)
     gains[:, 7] = 2.0  # everyone has a label
-    pool = pools.hand_pool(np.repeat(np.arange(30), 25).tolist(), list(range(25)) * 30)
-    labels = pools.hand_labels([(u, i, gains[u, i]) for u, i in zip(*np.nonzero(gains), strict=True)])
-    return judge(pool, scores.ravel(), labels, depth=20), scores, gains
+    candidates = made_candidates.candidates_by_hand(np.repeat(np.arange(30), 25).tolist(), list(range(25)) * 30)
+    labels = made_candidates.hand_labels([(u, i, gains[u, i]) for u, i in zip(*np.nonzero(gains), strict=True)])
+    return judge(candidates, scores.ravel(), labels, depth=20), scores, gains
 
 
 THEIRS = {"precision": "P", "recall": "R", "map": "AP", "ndcg": "nDCG", "ndcg_binary": "nDCG", "mrr": "RR", "hit_rate": "Success"}
@@ -83,22 +83,22 @@ def test_agrees_with_ir_measures(name: str, k: int) -> None:
     measure = ir_measures.parse_measure(f"{THEIRS[name]}@{k}")
     found = {int(row.query_id): row.value for row in ir_measures.iter_calc([measure], qrels, run)}
     expected = np.array([found[user] for user in range(30)])
-    if name == "map":  # theirs divides by all relevant items, ours by those that k places can hold
+    if name == "map":  # theirs divides by all relevant items, ours by those that k positions can hold
         expected *= judged.n_relevant / np.minimum(judged.n_relevant, k)
     assert_allclose(METRICS[name](judged, k), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", sorted(METRICS))
 def test_the_ideal_list_scores_one_where_it_can(name: str) -> None:
-    labels = pools.hand_labels([(1, 10, 1.0), (1, 20, 0.5)])
-    pool = pools.hand_pool([1, 1, 1], [10, 20, 30])
-    judged = judge(pool, np.array([3, 2, 1], dtype=np.float32), labels, depth=2)
+    labels = made_candidates.hand_labels([(1, 10, 1.0), (1, 20, 0.5)])
+    candidates = made_candidates.candidates_by_hand([1, 1, 1], [10, 20, 30])
+    judged = judge(candidates, np.array([3, 2, 1], dtype=np.float32), labels, depth=2)
     assert_allclose(METRICS[name](judged, 2), [1.0])
 
 
 def test_novelty_by_pencil() -> None:
     items = np.array([[0, 1], [2, NO_ITEM], [NO_ITEM, NO_ITEM]], dtype=np.int32)
-    known_by = np.array([4.0, 1.0, 0.0])  # of 4 users: all, one, nobody
+    known_by = np.array([4.0, 1.0, 0.0])  # of 4 users: all, one, none
     assert_allclose(metrics.novelty(items, known_by, n_users=4, k=2), [(0 + 2) / 2, 3, 0])
 
 
@@ -124,7 +124,7 @@ def test_diversity_is_the_mean_over_all_pairs() -> None:
 @pytest.mark.parametrize("threads", [2, 3, 50])
 def test_threads_share_the_users_and_change_nothing(threads: int) -> None:
     rng = np.random.default_rng(1)
-    sizes = rng.integers(1, 9, 40)  # some have more labels than places
+    sizes = rng.integers(1, 9, 40)  # some have more labels than positions
     items = np.concatenate([np.sort(rng.permutation(60)[:size]) for size in sizes]).astype(np.int32)
     gains = rng.integers(1, 4, len(items)).astype(np.float32)
     labels = Labels(np.arange(40, dtype=np.int32), np.concatenate([[0], np.cumsum(sizes)]), items, gains)
@@ -135,7 +135,7 @@ def test_threads_share_the_users_and_change_nothing(threads: int) -> None:
     for user in range(40):
         best = np.sort(gains[labels.starts[user] : labels.starts[user + 1]])[::-1][:5]
         assert_array_equal(alone.ideal.gains[alone.ideal.rows == user], best)
-        assert_array_equal(alone.ideal.places[alone.ideal.rows == user], np.arange(len(best)))
+        assert_array_equal(alone.ideal.positions[alone.ideal.rows == user], np.arange(len(best)))
     vectors = csr_array(rng.random((60, 4)).astype(np.float32))
     assert_array_equal(metrics.diversity(lists, vectors, 5), metrics.diversity(lists, vectors, 5, threads))
     known = rng.random(60) * 40

@@ -10,13 +10,13 @@ import pytest
 
 from hybridrec import strategies
 from hybridrec.base.config import Config
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.evaluation import comparisons as cmp
 from hybridrec.evaluation.ablation import unique_hits
 from hybridrec.evaluation.comparisons import Comparison, Resampling, compare_lists, decide
 from hybridrec.evaluation.evaluate import evaluate
 from hybridrec.evaluation.judged_lists import JudgedLists, judge_lists, metric_rows
-from hybridrec.metrics.labels import LabelledPool, history_lengths, labelled_pool
+from hybridrec.metrics.labels import LabelledCandidates, history_lengths, labelled_candidates
 from hybridrec.metrics.metrics import Labels
 from hybridrec.policy.policy import read_choices, segments_of
 from hybridrec.runs.run import Run
@@ -24,16 +24,16 @@ from hybridrec.storage import store
 from hybridrec.types import NO_ITEM
 from jobs import evaluate as evaluate_job
 from jobs import train_ranker
-from tests.support import pools
+from tests.support import made_candidates
 from tests.support.judged import Fixed, catalogue
 
 HOW = Resampling(samples=200, seed=1)
 
 
 def two_lists(n_users: int, n_history: int, better: str) -> JudgedLists:
-    """Every user has two candidates, the first is the label; stacking and weighted disagree which is best."""
+    """Return two candidates per user, the first is the label; stacking and weighted disagree which is best."""
     users = np.repeat(np.arange(n_users), 2)
-    pool = pools.hand_pool(
+    candidates = made_candidates.candidates_by_hand(
         users.tolist(),
         [1, 2] * n_users,
         [n_history] * n_users,
@@ -42,10 +42,10 @@ def two_lists(n_users: int, n_history: int, better: str) -> JudgedLists:
         rank_popularity=[2, 1] * n_users,
         n_sources=[1, 1] * n_users,
     )
-    labels = pools.hand_labels([(u, 1, 1.0) for u in range(n_users)])
+    labels = made_candidates.hand_labels([(u, 1, 1.0) for u in range(n_users)])
     ready = {name: Fixed("right" if name == better else "wrong") for name in ("stacking", "weighted")}
-    segments = segments_of(pool.n_history, 20)
-    return judge_lists(pool, labels, ready, (1, 2), segments, catalogue([0.0, 1.0, 2.0]))
+    segments = segments_of(candidates.n_history, 20)
+    return judge_lists(candidates, labels, ready, (1, 2), segments, catalogue([0.0, 1.0, 2.0]))
 
 
 def choice_of(lists: JudgedLists, segment: str) -> tuple[str, str]:
@@ -79,16 +79,16 @@ def test_equal_list_does_not_replace_the_default() -> None:
 
 
 def test_model_and_strategy_of_one_name_are_refused() -> None:
-    pool = pools.hand_pool([1], [1], rank_weighted=[1], n_sources=[1])
-    labels = pools.hand_labels([(1, 1, 1.0)])
-    with pytest.raises(BadData, match=r"\['weighted'\]: a model and a strategy have the same name"):
-        judge_lists(pool, labels, {"weighted": Fixed("n_sources")}, (1,), np.array(["none"]), catalogue([1.0, 1.0]))
+    candidates = made_candidates.candidates_by_hand([1], [1], rank_weighted=[1], n_sources=[1])
+    labels = made_candidates.hand_labels([(1, 1, 1.0)])
+    with pytest.raises(PermanentError, match=r"\['weighted'\]: a model and a strategy have the same name"):
+        judge_lists(candidates, labels, {"weighted": Fixed("n_sources")}, (1,), np.array(["none"]), catalogue([1.0, 1.0]))
 
 
 def test_user_without_candidates_counts_zero() -> None:
-    pool = pools.hand_pool([1], [1], rank_popularity=[1], n_sources=[1])
-    labels = pools.hand_labels([(1, 1, 1.0), (2, 1, 1.0)])
-    lists = judge_lists(pool, labels, {"weighted": Fixed("n_sources")}, (1,), np.array(["none", "light"]), catalogue([1.0, 1.0]))
+    candidates = made_candidates.candidates_by_hand([1], [1], rank_popularity=[1], n_sources=[1])
+    labels = made_candidates.hand_labels([(1, 1, 1.0), (2, 1, 1.0)])
+    lists = judge_lists(candidates, labels, {"weighted": Fixed("n_sources")}, (1,), np.array(["none", "light"]), catalogue([1.0, 1.0]))
     rows = metric_rows(lists, samples=50, seed=1).to_pandas().set_index(["kind", "name", "segment", "metric"])
     assert rows.loc["source", "popularity", "all", "ndcg@1"].value.item() == 0.5
     assert rows.loc["source", "popularity", "light", "ndcg@1"].value.item() == 0
@@ -98,10 +98,12 @@ def test_user_without_candidates_counts_zero() -> None:
     assert set(rows.index.get_level_values("segment")) == {"all", "none", "light"}
 
 
-def test_a_pair_scorer_ranks_the_pool_by_its_score() -> None:
-    pool = pools.hand_pool([1, 1, 1], [0, 1, 2], rank_popularity=[1, 2, np.nan], score_fm=[0.1, np.nan, 0.9], n_sources=[1, 1, 1])
-    assert (pool.sources, pool.scorers) == (("popularity",), ("fm",))
-    lists = judge_lists(pool, pools.hand_labels([(1, 2, 1.0)]), {}, (1, 3), np.array(["heavy"]), catalogue([1.0] * 3))
+def test_a_pair_scorer_ranks_the_candidates_by_its_score() -> None:
+    candidates = made_candidates.candidates_by_hand(
+        [1, 1, 1], [0, 1, 2], rank_popularity=[1, 2, np.nan], score_fm=[0.1, np.nan, 0.9], n_sources=[1, 1, 1]
+    )
+    assert (candidates.retrievers, candidates.scorers) == (("popularity",), ("fm",))
+    lists = judge_lists(candidates, made_candidates.hand_labels([(1, 2, 1.0)]), {}, (1, 3), np.array(["heavy"]), catalogue([1.0] * 3))
     np.testing.assert_array_equal(lists.judged["scorer", "fm"].items, [[2, 0, NO_ITEM]])
     rows = metric_rows(lists, samples=10, seed=1).to_pandas().set_index(["kind", "name", "segment", "metric"]).value
     assert rows["scorer", "fm", "all", "hit_rate@1"] == 1
@@ -110,11 +112,11 @@ def test_a_pair_scorer_ranks_the_pool_by_its_score() -> None:
 
 def test_new_items_are_judged_apart() -> None:
     """Users 0 and 1 see items 0 and 1; item 1 is new. User 0 turned to both, user 1 to the old one only."""
-    pool = pools.hand_pool(
+    candidates = made_candidates.candidates_by_hand(
         [0, 0, 1, 1], [0, 1, 0, 1], rank_popularity=[1, 2, 1, 2], rank_content=[2, 1, np.nan, np.nan], n_sources=[2, 2, 1, 1]
     )
-    labels = pools.hand_labels([(0, 0, 1.0), (0, 1, 1.0), (1, 0, 1.0)])
-    lists = judge_lists(pool, labels, {}, (1, 2), np.array(["heavy", "light"]), catalogue([3.0, 0.0]))
+    labels = made_candidates.hand_labels([(0, 0, 1.0), (0, 1, 1.0), (1, 0, 1.0)])
+    lists = judge_lists(candidates, labels, {}, (1, 2), np.array(["heavy", "light"]), catalogue([3.0, 0.0]))
     of_new = lists.of_segment("new_items")
     np.testing.assert_array_equal(of_new.labels.users, [0])
     np.testing.assert_array_equal(of_new.labels.items, [1])
@@ -127,42 +129,42 @@ def test_new_items_are_judged_apart() -> None:
     assert rows.loc["source", "content", "all", "recall@100"].value.item() == 0.5
 
 
-def test_the_best_single_source_is_always_compared_beside() -> None:
+def test_the_best_single_retriever_is_always_compared_beside() -> None:
     lists = two_lists(50, n_history=5, better="stacking")
     rows = {(row.name, row.segment, row.metric): row for row in compare_lists(lists, HOW) if row.question == "best_source"}
     row = rows["stacking", "light", "ndcg@1"]
     assert (row.against, row.difference, row.low) == ("popularity", 1.0, 1.0)
     assert rows["weighted", "all", "ndcg@1"].difference == 0
-    assert "Against the best single source: stacking - popularity: ndcg@1 +1.0000" in choice_of(lists, "light")[1]
+    assert "Against the best single retriever: stacking - popularity: ndcg@1 +1.0000" in choice_of(lists, "light")[1]
 
 
-def test_unique_hits_are_labels_that_one_source_alone_nominated() -> None:
-    pool = pools.hand_pool(
+def test_unique_hits_are_labels_that_one_retriever_alone_retrieved() -> None:
+    candidates = made_candidates.candidates_by_hand(
         [1, 1, 1], [0, 1, 2], rank_als=[1, np.nan, 2], rank_content=[np.nan, 1, 1], score_fm=[1, 2, 3], n_sources=[1, 1, 2]
     )
-    fold = LabelledPool(pool, pools.hand_labels([(1, 0, 1.0), (1, 2, 1.0), (1, 9, 1.0)]))
-    assert {model: unique_hits(fold, model) for model in ("als", "content", "fm")} == {"als": 1, "content": 0, "fm": 0}
+    labelled = LabelledCandidates(candidates, made_candidates.hand_labels([(1, 0, 1.0), (1, 2, 1.0), (1, 9, 1.0)]))
+    assert {model: unique_hits(labelled, model) for model in ("als", "content", "fm")} == {"als": 1, "content": 0, "fm": 0}
 
 
 @pytest.fixture
 def judged_run(small_run: Run) -> Run:
-    """A run with pools, of which one model is a pair scorer, and a fitted ranker."""
-    for fold in ("rank", "eval"):
-        rows = pools.candidates(small_run, fold)
+    """Provide a run with candidates, of which one model is a pair scorer, and a fitted ranker."""
+    for split in ("ranker", "holdout"):
+        rows = made_candidates.candidates(small_run, split)
         rows["score_fm"] = -rows.score_popularity
-        small_run.write("model_candidates", pa.Table.from_pandas(rows, preserve_index=False), fold)
+        small_run.write("model_candidates", pa.Table.from_pandas(rows, preserve_index=False), split)
     train_ranker.main(train_ranker.Params(small_run.run_id))
     return small_run
 
 
 def test_ablation_of_a_model_says_what_it_brought(judged_run: Run) -> None:
     record = {"job": "train_model", "wall_seconds": 2.0, "peak_mib": 300.0}
-    for n, fold in enumerate(("rank", "eval")):
+    for n, split in enumerate(("ranker", "holdout")):
         store.write_json(
-            judged_run.folder / "tasks" / f"train_model.content.{fold}.json", record | {"part": f"content.{fold}", "started_at": n}
+            judged_run.folder / "tasks" / f"train_model.content.{split}.json", record | {"part": f"content.{split}", "started_at": n}
         )
     found = evaluate(judged_run, threads=1).ablation.to_pandas().set_index("source")
-    assert set(found.index) == {*pools.SOURCES, "fm"}
+    assert set(found.index) == {*made_candidates.RETRIEVERS, "fm"}
     assert set(found.strategy) == {"stacking"}
     content = found.loc["content"]
     assert content.low > 0  # tastes are categories here: without content the stack is worse
@@ -171,7 +173,7 @@ def test_ablation_of_a_model_says_what_it_brought(judged_run: Run) -> None:
 
 
 def test_jobs_write_the_tables_and_the_decision_and_repeat_themselves(small_run: Run) -> None:
-    run = pools.add_candidates(small_run)
+    run = made_candidates.add_candidates(small_run)
     hashes = []
     for _ in range(2):
         train_ranker.main(train_ranker.Params(run.run_id))
@@ -191,18 +193,18 @@ def test_default_list_without_stacking(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cmp.default_list(without) == ("strategy", "weighted")
 
 
-def test_sampled_pool_keeps_whole_users_and_their_labels(small_run: Run) -> None:
-    run = pools.add_candidates(small_run)
-    pool, labels = labelled_pool(run, "eval", max_rows=100)
-    whole, _ = labelled_pool(run, "eval")
-    assert 0 < len(pool.items) <= 100
-    assert set(pool.users) <= set(labels.users)
+def test_sampled_candidates_keeps_whole_users_and_their_labels(small_run: Run) -> None:
+    run = made_candidates.add_candidates(small_run)
+    candidates, labels = labelled_candidates(run, "holdout", max_rows=100)
+    whole, _ = labelled_candidates(run, "holdout")
+    assert 0 < len(candidates.items) <= 100
+    assert set(candidates.users) <= set(labels.users)
     assert isinstance(labels, Labels)
-    np.testing.assert_array_equal(pool.items, whole.rows_of(pool.users).items)
+    np.testing.assert_array_equal(candidates.items, whole.rows_of(candidates.users).items)
 
 
 def test_history_lengths_of_users_without_row(small_run: Run) -> None:
-    np.testing.assert_array_equal(history_lengths(small_run, "eval", np.array([0, 29, 59], dtype=np.int32)), [10, 0, 0])
+    np.testing.assert_array_equal(history_lengths(small_run, "holdout", np.array([0, 29, 59], dtype=np.int32)), [10, 0, 0])
 
 
 def test_comparison_reads_as_a_sentence() -> None:

@@ -12,7 +12,7 @@ from hybridrec.evaluation.served import compare_served, judge_served, judged_seg
 from hybridrec.policy.policy import Choice
 from hybridrec.runs.run import Run
 from jobs import train_ranker
-from tests.support import pools
+from tests.support import made_candidates
 from tests.support.judged import Fixed, catalogue
 
 HOW = Resampling(samples=400, seed=1)
@@ -28,10 +28,10 @@ def segments(none: int, light: int, heavy: int) -> np.ndarray:
 
 
 def judged(n_none: int, n_light: int, n_heavy: int) -> JudgedLists:
-    """Two candidates a user, the first is the label: stacking and als always find it first, the others never do."""
+    """Return two candidates a user, the first is the label: stacking and als always find it first, the others never do."""
     of_user = segments(n_none, n_light, n_heavy)
     n = len(of_user)
-    pool = pools.hand_pool(
+    candidates = made_candidates.candidates_by_hand(
         np.repeat(np.arange(n), 2).tolist(),
         [1, 2] * n,
         [5] * n,
@@ -42,7 +42,9 @@ def judged(n_none: int, n_light: int, n_heavy: int) -> JudgedLists:
         n_sources=[2, 2] * n,
     )
     ready = {"stacking": Fixed("right"), "weighted": Fixed("wrong")}
-    return judge_lists(pool, pools.hand_labels([(u, 1, 1.0) for u in range(n)]), ready, (1,), of_user, catalogue([0.0, 1.0, 2.0]))
+    return judge_lists(
+        candidates, made_candidates.hand_labels([(u, 1, 1.0) for u in range(n)]), ready, (1,), of_user, catalogue([0.0, 1.0, 2.0])
+    )
 
 
 def test_each_segment_counts_by_its_share_of_the_users_served() -> None:
@@ -61,7 +63,7 @@ def test_a_segment_is_resampled_by_itself() -> None:
     assert found.resampled.std() == pytest.approx(error, rel=0.1)
 
 
-def test_the_lists_as_chosen_stand_against_the_best_source_and_popularity() -> None:
+def test_the_lists_as_chosen_stand_against_the_best_retriever_and_popularity() -> None:
     found = judge_served(judged(60, 20, 20), CHOICES, {"none": 0, "light": 30, "heavy": 70}, 1, HOW)
     rows = {(row["kind"], row["name"]): row for row in found.metrics}
     assert rows["policy", "tonight"]["value"] == pytest.approx(0.3)  # stacking for the light 30 %
@@ -79,7 +81,7 @@ def test_too_few_judged_users_say_nothing() -> None:
 
 
 def test_an_evaluation_knows_who_is_served(small_run: Run) -> None:
-    run = pools.add_candidates(small_run)
+    run = made_candidates.add_candidates(small_run)
     train_ranker.main(train_ranker.Params(run.run_id))
     found = evaluate(run, threads=1, ablate=False)
     assert found.figures == {"metric": "ndcg@10", "served": {"none": 2, "light": 58, "heavy": 0}, "judged": {"light": 57}}

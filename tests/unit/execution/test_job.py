@@ -14,9 +14,10 @@ from typing import Literal
 
 import pytest
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.execution import command_line, job, task_records
 from hybridrec.storage import store
+from jobs import train_model
 from tests.support import small_world
 
 
@@ -26,17 +27,23 @@ class Params:
     models: tuple[str, ...] = ()
     k: int | None = None
     publish: bool = True
-    fold: Literal["rank", "final"] = "final"
+    split: Literal["ranker", "full"] = "full"
 
 
 def test_params_are_the_command_line() -> None:
     assert command_line.parse(Params, ["--run-id", "r"]) == Params("r")
-    argv = ["--run-id", "r", "--models", "als, content", "--k", "5", "--no-publish", "--fold", "rank"]
-    assert command_line.parse(Params, argv) == Params("r", ("als", "content"), 5, False, "rank")
+    argv = ["--run-id", "r", "--models", "als, content", "--k", "5", "--no-publish", "--split", "ranker"]
+    assert command_line.parse(Params, argv) == Params("r", ("als", "content"), 5, False, "ranker")
+
+
+@pytest.mark.parametrize("argv", [["--fold", "rank"], ["--fold=ranker"], ["--split", "rank"], ["--split=ranker"]])
+def test_former_names_of_a_flag_and_its_values_are_taken(argv: list[str]) -> None:
+    params = command_line.parse(train_model.Params, ["--run-id", "r", "--model", "als", *argv])
+    assert params == train_model.Params("r", "als", "ranker")
 
 
 @pytest.mark.parametrize(
-    "argv", [[], ["--run", "r"], ["--run-id", "r", "--k", "x"], ["--run-id", "r", "--fold", "x"], ["--run-id", "r", "x"]]
+    "argv", [[], ["--run", "r"], ["--run-id", "r", "--k", "x"], ["--run-id", "r", "--split", "x"], ["--run-id", "r", "x"]]
 )
 def test_a_wrong_command_line_exits_2(argv: list[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
@@ -47,7 +54,7 @@ def test_a_wrong_command_line_exits_2(argv: list[str]) -> None:
 @pytest.mark.parametrize(
     ("error", "code", "message"),
     [
-        (BadData("core_items: 3 rows repeat item_id"), 3, "BadData in toy: core_items: 3 rows repeat item_id"),
+        (PermanentError("core_items: 3 rows repeat item_id"), 3, "PermanentError in toy: core_items: 3 rows repeat item_id"),
         (OSError(errno.ENOSPC, "No space left on device", "/x"), 1, "no space left for /x; free some space"),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), 1, "no permission for /x; give this user the right"),
         (ValueError("odd"), 1, "ValueError: .*odd.*may be retried"),
@@ -91,11 +98,11 @@ def test_a_failed_job_leaves_its_last_line_and_its_page(home: Path, monkeypatch:
     monkeypatch.setenv("AIRFLOW_CTX_MAP_INDEX", "7")
 
     def main(params: Params) -> None:
-        raise BadData("k is -1, expected 1 to 200")
+        raise PermanentError("k is -1, expected 1 to 200")
 
     assert job._run(main, Params("r"), "toy") == 3
     (record,) = task_records.read_records(home / "runs" / "r")
-    assert (record.state, record.said) == ("bad_data", "BadData in toy: k is -1, expected 1 to 200")
+    assert (record.state, record.said) == ("bad_data", "PermanentError in toy: k is -1, expected 1 to 200")
     assert record.page == "/dags/nightly_retrain/runs/manual__2026-01-31T02%3A00%3A00%2B00%3A00/tasks/train_model/mapped/7"
     assert job._run(lambda _: None, Params("r"), "toy") == 0
     (record,) = task_records.read_records(home / "runs" / "r")
@@ -105,7 +112,7 @@ def test_a_failed_job_leaves_its_last_line_and_its_page(home: Path, monkeypatch:
 def test_a_killed_job_leaves_a_record_that_it_began(home: Path) -> None:
     (home / "runs" / "r").mkdir(parents=True)
     code = (
-        "import os, signal; from tests.unit.execution.test_job import Params; from hybridrec.execution import job;"
+        "import os, signal; from test_job import Params; from hybridrec.execution import job;"
         "job._run(lambda _: os.kill(os.getpid(), signal.SIGKILL), Params('r'), 'toy')"
     )
     path = os.pathsep.join(sys.path)
@@ -131,7 +138,7 @@ def test_a_refused_request_exits_3_and_says_why(home: Path) -> None:
     command = [sys.executable, "-m", "jobs.open_run", "--run-id", "night", "--source", "files", "--k", "-1"]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 3
-    assert "BadData in open_run: k is -1, expected 1 to 200" in done.stderr
+    assert "PermanentError in open_run: k is -1, expected 1 to 200" in done.stderr
     assert "Traceback" not in done.stderr
 
 

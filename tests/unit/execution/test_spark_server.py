@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.execution import spark
 from hybridrec.execution.spark import require_java
 
@@ -14,7 +14,7 @@ from hybridrec.execution.spark import require_java
 def test_no_java_names_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("JAVA_HOME", raising=False)
-    with pytest.raises(BadData, match=r"no Java found.*apt-get install openjdk-17-jre-headless"):
+    with pytest.raises(PermanentError, match=r"no Java found.*apt-get install openjdk-17-jre-headless"):
         require_java()
 
 
@@ -24,7 +24,7 @@ def test_an_old_java_is_refused_by_its_version(tmp_path: Path, monkeypatch: pyte
     java.write_text("#!/bin/sh\necho 'openjdk version \"11.0.2\" 2019-01-15' >&2\n")
     java.chmod(0o755)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
-    with pytest.raises(BadData, match=r"java is 11: .*Java 17 or newer"):
+    with pytest.raises(PermanentError, match=r"java is 11: .*Java 17 or newer"):
         require_java()
 
 

@@ -1,10 +1,10 @@
-"""How much of a delivery may be bad before the table stays as it was."""
+"""Share of bad rows in a delivery above which the table stays unchanged."""
 
 from __future__ import annotations
 
 import pytest
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.ingest.cleaning import REPEATED, ROBOT, UNKNOWN, require_mostly_good
 
 MISSING = "user_id is missing"
@@ -37,5 +37,5 @@ def test_enough_is_good(reasons: dict[str, int], share: float) -> None:
     ],
 )
 def test_too_much_is_bad(reasons: dict[str, int], share: float, limit: int) -> None:
-    with pytest.raises(BadData, match=f"core_events: .* rows are bad .*at most {limit}% bad ones; the table stays as it was"):
+    with pytest.raises(PermanentError, match=f"core_events: .* rows are bad .*at most {limit}% bad ones; the table stays as it was"):
         require_mostly_good("core_events", reasons, share)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hybridrec.base.errors import BadData, explain_os_error
+from hybridrec.base.errors import PermanentError, explain_os_error
 from hybridrec.base.settings import Settings
 from hybridrec.ingest import landing
 from hybridrec.sources import files, synthetic
@@ -48,12 +48,12 @@ def test_a_delivery_is_known_by_its_files_not_by_its_time(small_shop: Settings) 
 
 
 def test_nothing_has_landed(home: Path) -> None:
-    with pytest.raises(BadData, match=r"nothing has landed; run python -m jobs.land_source --source synthetic first"):
+    with pytest.raises(PermanentError, match=r"nothing has landed; run python -m jobs.land_source --source synthetic first"):
         landing.read_landing(Settings.from_env(), "synthetic")
 
 
 def test_unknown_source(home: Path) -> None:
-    with pytest.raises(BadData, match="sources: there is no 'netflix'; choose from files, movielens_100k, synthetic"):
+    with pytest.raises(PermanentError, match="sources: there is no 'netflix'; choose from files, movielens_100k, synthetic"):
         landing.land(Settings.from_env(), "netflix", 1, AT)
 
 
@@ -62,7 +62,7 @@ def test_bad_delivery_leaves_the_last_one(small_shop: Settings, tmp_path: Path, 
     (tmp_path / "events.csv").write_text("user_id,item_id,event_type,event_at\nu,i,view,2026-01-01\n")
     landing.land(small_shop, "files", 1, AT)
     (tmp_path / "events.csv").write_bytes(b"user_id,item_id,event_type,event_at\n\xff\n")
-    with pytest.raises(BadData, match="not UTF-8"):
+    with pytest.raises(PermanentError, match="not UTF-8"):
         landing.land(small_shop, "files", 1, AT)
     assert landing.count_rows(landing.read_landing(small_shop, "files").files("events")) == 1
 

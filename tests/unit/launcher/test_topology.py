@@ -1,4 +1,4 @@
-"""What the compose file becomes without containers: addresses, folders, secrets, order."""
+"""The compose file without containers: addresses, folders, secrets, order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.private_files import keep_private
 from hybridrec.base.settings import Settings
 from hybridrec_local import compose
@@ -130,10 +130,10 @@ def test_variables_are_filled_in(text: str, expected: str) -> None:
 def test_what_is_missing_or_not_known_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "docker-compose.yaml"
     file.write_text("services: {one: {command: 'x ${KEY:?set KEY}'}}\nconfigs: {}\nsecrets: {}\n")
-    with pytest.raises(BadData, match="needs KEY: set KEY"):
+    with pytest.raises(PermanentError, match="needs KEY: set KEY"):
         compose.read(file, {})
     file.write_text("services: {one: {entrypoint: x}}\nconfigs: {}\nsecrets: {}\n")
-    with pytest.raises(BadData, match="one: \\['entrypoint'\\] is not known here"):
+    with pytest.raises(PermanentError, match="one: \\['entrypoint'\\] is not known here"):
         compose.read(file, {})
 
 

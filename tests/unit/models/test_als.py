@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.models import als
 from tests.support.checkerboard import checkerboard
 
@@ -20,7 +20,7 @@ def fitted(engine: str) -> tuple[als.Model, dict[str, float]]:
 
 
 def test_an_unknown_engine_is_refused() -> None:
-    with pytest.raises(BadData, match="engine is 'dask'; choose from implicit, spark"):
+    with pytest.raises(PermanentError, match="engine is 'dask'; choose from implicit, spark"):
         als.Model(als.Config(engine="dask"))
 
 

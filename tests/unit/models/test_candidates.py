@@ -1,4 +1,4 @@
-"""The pool: by hand on three users, and by the Spark job against the plain function."""
+"""The candidates: by hand on three users, and by the Spark job against the plain function."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 
-from hybridrec.base.errors import BadData
-from hybridrec.candidates.nomination import choose_sources, pool_block, pool_ddl
+from hybridrec.base.errors import PermanentError
+from hybridrec.candidates.candidate_blocks import candidate_block, candidates_ddl, choose_models
 from hybridrec.models import popularity
-from hybridrec.runs.run import FOLDS, Run
+from hybridrec.runs.run import SPLITS, Run
 from hybridrec.types import UserBlock
 from jobs import train_model
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 
 class Fixed(popularity.Model):
-    """A source with one score an item, NaN for items that it does not know."""
+    """A retriever with one score an item, NaN for items that it does not know."""
 
     def __init__(self, *scores: float) -> None:
         super().__init__(popularity.Config())
         self.scores = np.array(scores, dtype=np.float32)
 
 
-def test_pool_is_the_union_scored_by_everybody() -> None:
+def test_candidates_is_the_union_scored_by_everybody() -> None:
     history = csr_array(np.array([[1, 0, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1]], dtype=np.float32))
     models = {"a": Fixed(4, 3, 2, 1), "b": Fixed(np.nan, 1, np.nan, 2)}
     users = UserBlock(np.array([7, 8, 9], dtype=np.int32), history, np.ones(history.nnz, np.float32))
-    pool = pool_block(models, users, np.ones(4, bool), pool_k=2, pool_size=400).to_pandas()
+    candidates = candidate_block(models, users, np.ones(4, bool), pool_k=2, pool_size=400).to_pandas()
     nan = np.nan
     expected = pd.DataFrame(
         [  # user 9 has seen everything
@@ -45,57 +45,59 @@ def test_pool_is_the_union_scored_by_everybody() -> None:
         ],
         columns=["user_idx", "item_idx", "n_sources", "score_a", "rank_a", "score_b", "rank_b"],
     )
-    pd.testing.assert_frame_equal(pool, expected, check_dtype=False)
+    pd.testing.assert_frame_equal(candidates, expected, check_dtype=False)
 
 
-def test_a_pool_keeps_each_sources_best() -> None:
-    """Two sources of opposite taste: of three places each first choice has one, and what both named comes next."""
+def test_a_candidate_set_keeps_each_retrievers_best() -> None:
+    """Two retrievers of opposite taste: of three places each first choice has one, and what both named comes next."""
     users = UserBlock(np.array([7, 8], dtype=np.int32), csr_array(np.zeros((2, 6), np.float32)), np.ones(0, np.float32))
     models = {"a": Fixed(6, 5, 4, 3, np.nan, np.nan), "b": Fixed(np.nan, 5, np.nan, 3, 4, 6)}
-    pool = pool_block(models, users, np.ones(6, bool), pool_k=4, pool_size=3).to_pandas()
-    assert pool.item_idx.tolist() == [0, 1, 5] * 2
-    assert pool.n_sources.tolist() == [1, 2, 1] * 2
-    assert pool.rank_b.fillna(0).tolist() == [0, 2, 1] * 2
-    whole = pool_block(models, users, np.ones(6, bool), pool_k=4, pool_size=6).to_pandas()
-    pd.testing.assert_frame_equal(pool, whole[whole.item_idx.isin([0, 1, 5])].reset_index(drop=True))
+    candidates = candidate_block(models, users, np.ones(6, bool), pool_k=4, pool_size=3).to_pandas()
+    assert candidates.item_idx.tolist() == [0, 1, 5] * 2
+    assert candidates.n_sources.tolist() == [1, 2, 1] * 2
+    assert candidates.rank_b.fillna(0).tolist() == [0, 2, 1] * 2
+    whole = candidate_block(models, users, np.ones(6, bool), pool_k=4, pool_size=6).to_pandas()
+    pd.testing.assert_frame_equal(candidates, whole[whole.item_idx.isin([0, 1, 5])].reset_index(drop=True))
 
 
 def test_what_is_not_in_the_catalogue_leaves_no_gap() -> None:
     users = UserBlock(np.array([7], dtype=np.int32), csr_array(np.zeros((1, 4), np.float32)), np.ones(0, np.float32))
     catalogue = np.array([True, False, True, True])
-    pool = pool_block({"a": Fixed(1, 4, 3, 2)}, users, catalogue, pool_k=3, pool_size=400).to_pandas()
-    assert pool.item_idx.tolist() == [2, 3]
-    assert pool.rank_a.tolist() == [1, 2]
+    candidates = candidate_block({"a": Fixed(1, 4, 3, 2)}, users, catalogue, pool_k=3, pool_size=400).to_pandas()
+    assert candidates.item_idx.tolist() == [2, 3]
+    assert candidates.rank_a.tolist() == [1, 2]
 
 
 def test_what_a_user_had_and_did_not_like_leaves_no_gap() -> None:
     users = UserBlock(np.array([7, 8], dtype=np.int32), csr_array(np.zeros((2, 4), np.float32)), np.ones(0, np.float32))
     disliked = csr_array(([1.0], ([0], [1])), shape=(2, 4))
-    pool = pool_block({"a": Fixed(1, 4, 3, 2)}, users, np.ones(4, bool), pool_k=2, pool_size=400, disliked=disliked).to_pandas()
-    assert pool[pool.user_idx == 7].item_idx.tolist() == [2]
-    assert pool[pool.user_idx == 7].rank_a.tolist() == [1]
-    assert pool[pool.user_idx == 8].item_idx.tolist() == [1, 2]
+    candidates = candidate_block({"a": Fixed(1, 4, 3, 2)}, users, np.ones(4, bool), pool_k=2, pool_size=400, disliked=disliked).to_pandas()
+    assert candidates[candidates.user_idx == 7].item_idx.tolist() == [2]
+    assert candidates[candidates.user_idx == 7].rank_a.tolist() == [1]
+    assert candidates[candidates.user_idx == 8].item_idx.tolist() == [1, 2]
 
 
 def test_schema_names_the_columns_of_each_model() -> None:
-    assert pool_ddl(["als"]) == "`user_idx` int, `item_idx` int, `n_sources` smallint, `score_als` float, `rank_als` float"
+    assert candidates_ddl(["als"]) == "`user_idx` int, `item_idx` int, `n_sources` smallint, `score_als` float, `rank_als` float"
 
 
-def fit(run: Run, names: tuple[str, ...], folds: tuple[str, ...] = FOLDS) -> None:
+def fit(run: Run, names: tuple[str, ...], splits: tuple[str, ...] = SPLITS) -> None:
     for name in names:
-        for fold in folds:
-            train_model.main(train_model.Params(run.run_id, name, fold))
+        for split in splits:
+            train_model.main(train_model.Params(run.run_id, name, split))
 
 
-def test_a_source_counts_when_it_is_fitted_on_all_folds(small_run: Run) -> None:
+def test_a_retriever_counts_when_it_is_fitted_on_all_splits(small_run: Run) -> None:
     fit(small_run, ("popularity", "recent_popularity"))
-    fit(small_run, ("item_knn",), ("rank", "eval"))
-    choice = choose_sources(small_run)
+    fit(small_run, ("item_knn",), ("ranker", "holdout"))
+    choice = choose_models(small_run)
     assert choice.used == ("popularity", "recent_popularity")
     assert choice.missing == ("als", "content_attributes", "item_knn", "two_tower")
 
 
-def test_a_required_source_must_be_there(small_run: Run) -> None:
+def test_a_required_retriever_must_be_there(small_run: Run) -> None:
     fit(small_run, ("recent_popularity",))
-    with pytest.raises(BadData, match=r"models of run small: popularity not fitted on all of the folds rank, eval, final; .*train_model"):
-        choose_sources(small_run)
+    with pytest.raises(
+        PermanentError, match=r"models of run small: popularity not fitted on all of the splits ranker, holdout, full; .*train_model"
+    ):
+        choose_models(small_run)

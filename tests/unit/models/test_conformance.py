@@ -1,4 +1,4 @@
-"""What every base model must keep to; the members are discovered, so a new model is tested by being there."""
+"""Contract of every base model; extensions are discovered, so a new model is tested as soon as it exists."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from scipy.sparse import csr_array
 
 from hybridrec.base import extensions
 from hybridrec.base.config import Config
-from hybridrec.candidates.nomination import nominates
+from hybridrec.candidates.candidate_blocks import retrieves
 from hybridrec.retrieval.select import NOT_ELIGIBLE, contenders, leave_out, rank_pairs
 from hybridrec.runs.run import Run
 from hybridrec.training.fits import FIT_FILE, fit_model, load_fit, training_data
@@ -26,12 +26,12 @@ from hybridrec.types import NO_ITEM, BuildsIndex, Neighbours, PairScorer, Retrie
 from tests.support.checkerboard import NEW_ITEM, SIDE, STRANGER, block, checkerboard
 
 NAMES = extensions.names("models")
-RETRIEVERS = tuple(name for name in NAMES if nominates(name))
+RETRIEVERS = tuple(name for name in NAMES if retrieves(name))
 OTHER_SEEDS = (1, 2)
 
 
 def best(model: PairScorer, users: UserBlock, k: int) -> Neighbours:
-    """The model's own top k; of one that only scores pairs, the best of all unseen ones."""
+    """Return the model's own top k; for a pair scorer, the best of all unseen items."""
     if isinstance(model, Retriever):
         return model.top_k(users, k)
     n_users, n_items = users.history.shape
@@ -50,7 +50,7 @@ SecondFits = Callable[[str], tuple[PairScorer, Path, dict[str, float]]]
 
 @pytest.fixture(scope="module")
 def fits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fits]:
-    """Each model fitted once on the checkerboard, as it is after a load, with its folder."""
+    """Provide each model fitted once on the checkerboard, as it is after a load, with its folder."""
 
     @cache
     def fit(name: str) -> tuple[PairScorer, Path]:
@@ -63,11 +63,11 @@ def fits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fits]:
 
 @pytest.fixture(scope="module")
 def second_fits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecondFits]:
-    """Each model fitted once more, by two threads and after another global seed: as it is after the fit, its folder and its metrics."""
+    """Provide a second fit of each model, by two threads and after another global seed, with its folder and its metrics."""
 
     @cache
     def fit(name: str) -> tuple[PairScorer, Path, dict[str, float]]:
-        module, folder = extensions.member("models", name), tmp_path_factory.mktemp(name)
+        module, folder = extensions.module("models", name), tmp_path_factory.mktemp(name)
         data = replace(checkerboard(), threads=2)
         np.random.seed(5)  # noqa: NPY002  a global seed must neither be used nor be needed
         fitted = module.Model(module.Config())
@@ -81,13 +81,13 @@ def second_fits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecondFits
 
 
 def is_personal(model: PairScorer) -> bool:
-    """Whether the model needs to know the user."""
+    """Return whether the model needs to know the user."""
     return bool((best(model, block(checkerboard(), np.array([STRANGER])), 3).items == NO_ITEM).all())
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_says_what_it_is(name: str) -> None:
-    module: ModuleType = extensions.member("models", name)
+    module: ModuleType = extensions.module("models", name)
     assert module.DOC and module.BECAUSE and isinstance(module.REQUIRED, bool) and module.__doc__
     assert module.BECAUSE.strip(" .") == module.BECAUSE and module.BECAUSE[0].islower(), "it completes a sentence"
     with pytest.raises(AttributeError, match="cannot assign"):
@@ -109,7 +109,7 @@ def test_finds_the_withheld_item(name: str, fits: Fits, tmp_path: Path) -> None:
 
 
 def finds(model: PairScorer) -> np.ndarray:
-    """Which users get their withheld item."""
+    """Mark the users who get their withheld item."""
     found = best(model, block(checkerboard(), np.arange(SIDE)), 2)
     # item 40 is of the even group and new: by content alone it is as good an answer for even users
     return (found.items == np.arange(SIDE)[:, None]).any(axis=1)
@@ -125,7 +125,7 @@ def test_a_fit_follows_the_seed_only(name: str, fits: Fits, second_fits: SecondF
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Bytes of each file of a model, besides the record of its fit."""
+    """Return bytes of each file of a model, besides the record of its fit."""
     files = [path for path in folder.rglob("*") if path.is_file() and path.name != FIT_FILE]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
@@ -225,8 +225,8 @@ def test_a_users_list_does_not_depend_on_the_others(name: str, fits: Fits) -> No
 
 @pytest.mark.parametrize("name", NAMES)
 def test_not_below_popularity_on_the_small_world(name: str, small_run: Run, tmp_path: Path) -> None:
-    labels = small_run.read("model_labels", "eval").to_pandas()
-    data = training_data(small_run, "eval", name)
+    labels = small_run.read("model_labels", "holdout").to_pandas()
+    data = training_data(small_run, "holdout", name)
     recall = {}
     for rival in ("popularity", name):
         (tmp_path / rival).mkdir(exist_ok=True)
@@ -270,7 +270,7 @@ class Model:
 
 @pytest.fixture
 def toy(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A model added by one file outside the package."""
+    """Provide a model added by one file outside the package."""
     folder = tmp_path / "extension" / "models"
     folder.mkdir(parents=True)
     (folder / "toy_newest.py").write_text(TOY)
@@ -280,27 +280,27 @@ def toy(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 
 def test_a_model_is_added_by_one_file(toy: str) -> None:
-    from hybridrec.candidates.nomination import choose_sources, pool_batches, sources_of
+    from hybridrec.candidates.candidate_blocks import candidate_batches, choose_models, fitted_models
     from jobs import train_model
     from tests.support import small_world
 
-    run = small_world.make_run(config=Config(members={"models": {toy: {"slope": 2}}}))
+    run = small_world.make_run(config=Config(extension_options={"models": {toy: {"slope": 2}}}))
     assert toy in extensions.names("models")
     run = Run(replace(run.manifest, models=("popularity", toy)), run.settings)
-    for fold in run.manifest.folds:
+    for split in run.manifest.splits:
         for name in run.manifest.models:
-            train_model.main(train_model.Params("small", name, fold))
-    choice = choose_sources(run)
+            train_model.main(train_model.Params("small", name, split))
+    choice = choose_models(run)
     assert choice.used == ("popularity", toy) and not choice.missing
-    batches = pool_batches(history_batches(run, "final"), sources_of(run, "final", choice.used))
-    pool = pd.concat(batch.to_pandas() for batch in batches)
-    assert (pool[f"score_{toy}"] == 2 * pool.item_idx).all()
+    batches = candidate_batches(history_batches(run, "full"), fitted_models(run, "full", choice.used))
+    candidates = pd.concat(batch.to_pandas() for batch in batches)
+    assert (candidates[f"score_{toy}"] == 2 * candidates.item_idx).all()
 
 
-def history_batches(run: Run, fold: str) -> list[pa.RecordBatch]:
-    """Everybody's history as Spark hands it to a worker."""
-    pairs = run.read("model_interactions", fold).to_pandas().sort_values(["user_idx", "item_idx"])
-    pairs["days"] = (run.fold(fold).cut - pairs.last_event_at).dt.total_seconds() / 86_400
+def history_batches(run: Run, split: str) -> list[pa.RecordBatch]:
+    """Return everybody's history as Spark hands it to a worker."""
+    pairs = run.read("model_interactions", split).to_pandas().sort_values(["user_idx", "item_idx"])
+    pairs["days"] = (run.split(split).cut - pairs.last_event_at).dt.total_seconds() / 86_400
     lists = pairs.groupby("user_idx").agg(items=("item_idx", list), weights=("weight", list), days=("days", list)).reindex(range(60))
     columns = {
         "user_idx": pa.array(range(60), pa.int32()),

@@ -1,4 +1,4 @@
-"""What content says of items, on three that can be checked by hand."""
+"""Content of items, on three that can be checked by hand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.dataset.content import SimilarContent, item_vectors
 from hybridrec.models import content_attributes, content_text
 from hybridrec.retrieval.recency import newer_items
@@ -80,7 +80,7 @@ def test_all_content_counts_for_similar_items() -> None:
 
 def test_embeddings_need_the_extra() -> None:
     model = content_text.Model(content_text.Config(embeddings="some-model"))
-    with pytest.raises(BadData, match="pip install sentence-transformers"):
+    with pytest.raises(PermanentError, match="pip install sentence-transformers"):
         model.fit(checkerboard())
 
 

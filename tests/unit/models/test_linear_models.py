@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.models import ease, graph_filter, pure_svd
 from hybridrec.retrieval.spectrum import main_directions
 from hybridrec.types import HasFactors, TrainingData, UserBlock
 
 
 def random_data(n_users: int, n_items: int) -> TrainingData:
-    """Choices in two groups of users and items, with noise; the last item has no event."""
+    """Return choices in two groups of users and items, with noise; the last item has no event."""
     rng = np.random.default_rng(3)
     groups = np.arange(n_users)[:, None] % 2 == np.arange(n_items) % 2
     dense = (rng.random((n_users, n_items)) < np.where(groups, 0.5, 0.1)).astype(np.float32)
@@ -78,10 +78,11 @@ def test_the_penalty_grows_with_the_histories() -> None:
 def test_a_catalogue_too_large_is_refused_with_its_price() -> None:
     data = random_data(40, 20)
     with pytest.raises(
-        BadData, match=r"models.ease: 19 items with events need .* GB to fit; the limit is 18 .*max_items.*HYBRIDREC_SKIP=models.ease"
+        PermanentError,
+        match=r"models.ease: 19 items with events need .* GB to fit; the limit is 18 .*max_items.*HYBRIDREC_SKIP=models.ease",
     ):
         ease.Model(ease.Config(max_items=18)).fit(data)
-    with pytest.raises(BadData, match=r"regularization is 0\.0; expected a number above 0"):
+    with pytest.raises(PermanentError, match=r"regularization is 0\.0; expected a number above 0"):
         ease.Model(ease.Config(regularization=0.0)).fit(data)
 
 

@@ -21,14 +21,14 @@ PLAIN: dict[str, Any] = {"shrinkage": 0.0, "user_damping": 0.0, "rarity": 0.5}
 
 
 def training(chosen: list[list[int]], days: list[float] | None = None) -> TrainingData:
-    """Data without content; days: age of each choice, row by row."""
+    """Return data without content; days: age of each choice, row by row."""
     matrix = csr_array(np.array(chosen, dtype=np.float32))
     ages = np.array(days if days is not None else [1.0] * matrix.nnz)
     return TrainingData(matrix, ages, pd.DataFrame(), np.zeros(matrix.shape[1], np.float32), pd.DataFrame(), seed=1, threads=1)
 
 
 def user(items: list[int], days: Sequence[float], n_items: int = 4, number: int = 0) -> UserBlock:
-    """One user with a history; items rising."""
+    """Return one user with a history; items rising."""
     history = csr_array((np.ones(len(items), np.float32), items, [0, len(items)]), shape=(1, n_items))
     return UserBlock(np.array([number], np.int32), history, np.array(days, dtype=np.float32))
 
@@ -74,7 +74,7 @@ SEQUENTIAL: dict[str, Any] = PLAIN | {"fading": 1.0, "backward": 0.5, "recency":
 
 
 def followers(days: list[float], **options: float) -> list[list[float]]:
-    """What user 0, who chose the items 0, 1, 2 at these ages, and user 1, who chose item 3, teach."""
+    """Return the lists after user 0, who chose items 0, 1, 2 at these ages, and user 1, who chose item 3."""
     model = sequence_knn.Model(sequence_knn.Config(**SEQUENTIAL | options))
     model.fit(training([[1, 1, 1, 0], [0, 0, 0, 1]], [*days, 2]))
     return np.round(model.neighbours.toarray().astype(np.float64), 6).tolist()

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.deep.fields import Layout
 from hybridrec.models.sasrec import Config, Model
 from hybridrec.types import TrainingData
@@ -47,22 +47,22 @@ def test_short_windows_share_a_row() -> None:
 
     found = pack(np.array([0, 4, 6, 8, 11]), np.array([4, 6, 7, 10, 12]), width=4)
     #                                    lengths 4, 2, 1, 2, 1
-    assert found.places.tolist() == [[0, 1, 2, 3], [4, 5, 8, 9], [6, 11, -1, -1]]
+    assert found.positions.tolist() == [[0, 1, 2, 3], [4, 5, 8, 9], [6, 11, -1, -1]]
     assert found.sizes.tolist() == [4, 2, 1]
-    assert found.places.ravel()[found.last].tolist() == [3, 5, 6, 9, 11]
+    assert found.positions.ravel()[found.last].tolist() == [3, 5, 6, 9, 11]
 
 
 def test_all_but_the_first_item_is_an_answer_once() -> None:
     from hybridrec.deep.sequences import sequences, windows_to_learn
 
     rows = windows_to_learn(sequences(MATRIX, AGES, seed=1), width=2)
-    assert sorted(rows.places[rows.places >= 0] + 1) == [1, 2, 3, 6]  # user 0 in two windows, user 3; user 1 has one item only
+    assert sorted(rows.positions[rows.positions >= 0] + 1) == [1, 2, 3, 6]  # user 0 in two windows, user 3; user 1 has one item only
 
 
 def test_users_with_one_item_each_are_no_sequences() -> None:
     one_each = csr_array(np.eye(4, dtype=np.float32))
     data = TrainingData(one_each, np.ones(4), pd.DataFrame(), np.ones(4, np.float32), pd.DataFrame(), seed=1, threads=1)
-    with pytest.raises(BadData, match="no user has two items"):
+    with pytest.raises(PermanentError, match="no user has two items"):
         Model(Config()).fit(data)
 
 
@@ -76,7 +76,7 @@ def network(ordered: bool) -> SequenceNetwork:
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-def test_a_place_sees_what_is_before_it_in_its_own_sequence_only(ordered: bool) -> None:
+def test_a_position_sees_what_is_before_it_in_its_own_sequence_only(ordered: bool) -> None:
     import torch
 
     items = torch.randn(2, 4, 8)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from hybridrec.base import extensions
-from hybridrec.candidates.nomination import nominates
+from hybridrec.candidates.candidate_blocks import retrieves
 from hybridrec.training.fits import config_of
-from hybridrec.tuning.trials import search_space
+from hybridrec.tuning import search_space
 from hybridrec.types import Linear, Log, OneOf
 from tests.support.checkerboard import block, checkerboard
 
@@ -27,8 +27,8 @@ def ends(of: Log | Linear | OneOf, default: object) -> tuple[Any, Any]:
 
 @pytest.mark.parametrize("name", SEARCHED)
 def test_is_a_space_around_the_defaults(name: str) -> None:
-    defaults = asdict(extensions.member("models", name).Config())
-    assert nominates(name), "a model without lists cannot be judged by them"
+    defaults = asdict(extensions.module("models", name).Config())
+    assert retrieves(name), "a model without lists cannot be judged by them"
     for option, of in search_space(name).items():
         default = defaults[option]
         if isinstance(of, OneOf):
@@ -43,7 +43,7 @@ def test_is_a_space_around_the_defaults(name: str) -> None:
 @pytest.mark.parametrize("end", [0, 1])
 @pytest.mark.parametrize("name", SEARCHED)
 def test_fits_at_both_ends(name: str, end: int) -> None:
-    module, space = extensions.member("models", name), search_space(name)
+    module, space = extensions.module("models", name), search_space(name)
     defaults = asdict(module.Config())
     options = {option: ends(of, defaults[option])[end] for option, of in space.items()}
     quick = {option: value for option, value in QUICK.items() if option in defaults and option not in space}

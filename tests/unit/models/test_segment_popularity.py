@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.models.segment_popularity import Config, Model
 from hybridrec.types import TrainingData, UserBlock
 
@@ -38,6 +38,6 @@ def test_more_groups_than_it_can_hold_are_refused_with_their_size() -> None:
         matrix, np.ones(n_users), pd.DataFrame(index=range(n_items)), np.ones(n_items, np.float32), users, seed=1, threads=1
     )
     with pytest.raises(
-        BadData, match=r"models.segment_popularity: the shares of 500 items in 300 groups take .* GB; .*min_users.*HYBRIDREC_SKIP"
+        PermanentError, match=r"models.segment_popularity: the shares of 500 items in 300 groups take .* GB; .*min_users.*HYBRIDREC_SKIP"
     ):
         Model(Config(min_users=1, max_cells=100_000)).fit(data)

@@ -13,7 +13,7 @@ from hybridrec.types import TrainingData
 
 
 def data_of(run: Run) -> TrainingData:
-    return training_data(run, "eval", "two_tower")
+    return training_data(run, "holdout", "two_tower")
 
 
 def test_data_are_the_same_in_another_process(small_run: Run, tmp_path: Path) -> None:

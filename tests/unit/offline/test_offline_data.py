@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.offline.data import SOME_DAY, adapt
 from hybridrec.offline.stages import Stages
 
@@ -21,7 +21,7 @@ AT = datetime(2026, 1, 2, tzinfo=UTC)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A delivery whose events have neither event_type nor rating."""
+    """Provide a delivery whose events have neither event_type nor rating."""
     events = pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["a", "b", "a"], "event_at": [AT] * 3})
     events.to_parquet(tmp_path / "events.parquet")
     pd.DataFrame({"item_id": ["a", "c"], "categories": [["x"], []]}).to_parquet(tmp_path / "items.parquet")
@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def adapted(folder: Path, split: str = "time") -> pd.DataFrame:
-    """The events that adapt makes of the folder."""
+    """Return the events that adapt makes of the folder."""
     adapt(folder, folder / "out", split)  # type: ignore[arg-type]
     return pd.read_parquet(folder / "out" / "events")
 
@@ -69,19 +69,21 @@ def test_what_files_can_read_the_benchmark_can(folder: Path) -> None:
 
 
 def test_what_is_missing_is_named(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadData, match=r"nowhere/events.parquet does not exist; expected a folder with events.parquet"):
+    with pytest.raises(PermanentError, match=r"nowhere/events.parquet does not exist; expected a folder with events.parquet"):
         adapt(tmp_path / "nowhere", tmp_path / "out", "time")
     pd.DataFrame({"user_id": [1], "item_id": [2]}).to_parquet(folder / "events.parquet")
-    with pytest.raises(BadData, match=r"no column event_at among its 2; .* needs user_id, item_id, event_at"):
+    with pytest.raises(PermanentError, match=r"no column event_at among its 2; .* needs user_id, item_id, event_at"):
         adapt(folder, folder / "out", "last_per_user")
     (folder / "events.parquet").write_bytes(b"PAR1 nothing")
-    with pytest.raises(BadData, match="no whole Parquet file"):
+    with pytest.raises(PermanentError, match="no whole Parquet file"):
         adapt(folder, folder / "out", "time")
 
 
 def test_stages_say_which_job_failed_and_why(tmp_path: Path, home: Path) -> None:
     stages = Stages(tmp_path / "logs", {"HYBRIDREC_HOME": str(home)}, at_once=2)
-    with pytest.raises(BadData, match=r"evaluate.nope ended with code 3: BadData in evaluate: run 'nope': .*open_run .*evaluate.nope.log"):
+    with pytest.raises(
+        PermanentError, match=r"evaluate.nope ended with code 3: PermanentError in evaluate: run 'nope': .*open_run .*evaluate.nope.log"
+    ):
         stages.run("evaluate", [("evaluate", "--run-id", "nope")])
     stages.run("again", [("evaluate", "--run-id", "nope")], optional=True)
     assert [stage.name for stage in stages.done] == ["again"]

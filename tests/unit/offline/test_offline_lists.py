@@ -1,4 +1,4 @@
-"""What the benchmark writes: everybody's list, filled up, and each source's own."""
+"""Output of the benchmark: all users' lists, filled up, and each retriever's own."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import pandas as pd
 import pyarrow as pa
 
 from hybridrec.offline.exported_lists import write_candidates, write_recommendations
-from hybridrec.runs.run import FOLDS, Run
+from hybridrec.runs.run import SPLITS, Run
 from jobs import train_model
 
 K = 8
 
 
 def test_everybody_gets_unseen_items_and_the_ranked_ones_first(small_run: Run, tmp_path: Path) -> None:
-    train_model.main(train_model.Params("small", "popularity", "final"))
-    history = small_run.read("model_interactions", "final").to_pandas()
+    train_model.main(train_model.Params("small", "popularity", "full"))
+    history = small_run.read("model_interactions", "full").to_pandas()
     unseen = sorted(set(range(40)) - set(history[history.user_idx == 0].item_idx))
     ranked = {"user_idx": [0, 0], "item_idx": [unseen[3], unseen[1]], "score": [2.0, 1.0], "rank": [1, 2], "strategy": ["stacking"] * 2}
     ranked |= {"sources": [["als", "ease"], ["als"]], "top_features": [["z_als"], []]}
@@ -37,10 +37,10 @@ def test_everybody_gets_unseen_items_and_the_ranked_ones_first(small_run: Run, t
     assert first.reason.tolist()[:3] == ["stacking: als,ease", "stacking: als", "popularity"]
 
 
-def test_each_source_has_a_file_of_its_own(small_run: Run, tmp_path: Path) -> None:
+def test_each_retriever_has_a_file_of_its_own(small_run: Run, tmp_path: Path) -> None:
     for model in ("popularity", "item_knn"):
-        for fold in FOLDS:
-            train_model.main(train_model.Params("small", model, fold))
+        for split in SPLITS:
+            train_model.main(train_model.Params("small", model, split))
     write_candidates(small_run, tmp_path, K, at_once=1)
     assert sorted(path.name for path in tmp_path.glob("candidates_*")) == ["candidates_item_knn.parquet", "candidates_popularity.parquet"]
     found = pd.read_parquet(tmp_path / "candidates_popularity.parquet")

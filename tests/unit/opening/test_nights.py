@@ -1,4 +1,4 @@
-"""Opening a night: folds by time, and requests that are refused."""
+"""Opening a night: splits by time, and requests that are refused."""
 
 from __future__ import annotations
 
@@ -9,50 +9,50 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hybridrec.base.config import Config, Split, read_config
-from hybridrec.base.errors import BadData
+from hybridrec.base.config import Config, SplitMethod, read_config
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.opening.new_run import Request, open_run
 from hybridrec.runs.run import Run
-from hybridrec.splitting.folds import EPOCH, HOUR, cut_folds
+from hybridrec.splitting.cuts import EPOCH, HOUR, cut_splits
 from tests.support import small_world
 
 
 def test_cuts_leave_the_newest_share_for_labels() -> None:
     hours, counts = np.arange(100), np.full(100, 10)
-    folds = cut_folds(hours, counts, EPOCH + 100 * HOUR, Config(label_share=0.2))
-    assert folds["eval"].cut == EPOCH + 79 * HOUR
-    assert folds["rank"].cut == EPOCH + 63 * HOUR
-    assert folds["rank"].label_end == folds["eval"].cut
-    assert folds["final"].cut == folds["eval"].label_end == EPOCH + 100 * HOUR
+    splits = cut_splits(hours, counts, EPOCH + 100 * HOUR, Config(label_share=0.2))
+    assert splits["holdout"].cut == EPOCH + 79 * HOUR
+    assert splits["ranker"].cut == EPOCH + 63 * HOUR
+    assert splits["ranker"].label_end == splits["holdout"].cut
+    assert splits["full"].cut == splits["holdout"].label_end == EPOCH + 100 * HOUR
 
 
 def test_a_label_window_is_never_longer_than_its_limit() -> None:
     hours, counts = np.arange(0, 24 * 1000, 24), np.full(1000, 1)
-    folds = cut_folds(hours, counts, EPOCH + 1000 * 24 * HOUR, Config(label_days_max=30, min_label_events=10))
-    assert folds["final"].cut - folds["eval"].cut == timedelta(days=30)
-    folds = cut_folds(hours, counts, EPOCH + 1000 * 24 * HOUR, Config(label_days_max=30, min_label_events=100))
-    assert folds["final"].cut - folds["eval"].cut == timedelta(days=101)
+    splits = cut_splits(hours, counts, EPOCH + 1000 * 24 * HOUR, Config(label_days_max=30, min_label_events=10))
+    assert splits["full"].cut - splits["holdout"].cut == timedelta(days=30)
+    splits = cut_splits(hours, counts, EPOCH + 1000 * 24 * HOUR, Config(label_days_max=30, min_label_events=100))
+    assert splits["full"].cut - splits["holdout"].cut == timedelta(days=101)
 
 
 @pytest.mark.parametrize("split", ["last_per_user", "random_per_user"])
-def test_without_a_calendar_nothing_is_cut_by_time(split: Split) -> None:
+def test_without_a_calendar_nothing_is_cut_by_time(split: SplitMethod) -> None:
     end = EPOCH + 10 * HOUR
-    folds = cut_folds(np.array([5]), np.array([100]), end, Config(split=split))
-    assert {fold.cut for fold in folds.values()} == {end} and folds["final"].label_end is None
+    splits = cut_splits(np.array([5]), np.array([100]), end, Config(split=split))
+    assert {split.cut for split in splits.values()} == {end} and splits["full"].label_end is None
 
 
 def test_too_little_history_says_so() -> None:
-    with pytest.raises(BadData, match="no positive event before 1970-01-01 05:00; load more history"):
-        cut_folds(np.array([5]), np.array([100]), EPOCH + 10 * HOUR, Config())
+    with pytest.raises(PermanentError, match="no positive event before 1970-01-01 05:00; load more history"):
+        cut_splits(np.array([5]), np.array([100]), EPOCH + 10 * HOUR, Config())
 
 
 @pytest.mark.parametrize("split", ["time", "last_per_user", "random_per_user"])
-def test_events_that_all_weigh_nothing_are_explained(split: Split) -> None:
+def test_events_that_all_weigh_nothing_are_explained(split: SplitMethod) -> None:
     with pytest.raises(
-        BadData, match=r"no positive event before 1970-01-01 10:00; .* correct event_type: only types .* \(view, click, add_to"
+        PermanentError, match=r"no positive event before 1970-01-01 10:00; .* correct event_type: only types .* \(view, click, add_to"
     ):
-        cut_folds(np.array([], dtype=int), np.array([], dtype=int), EPOCH + 10 * HOUR, Config(split=split))
+        cut_splits(np.array([], dtype=int), np.array([], dtype=int), EPOCH + 10 * HOUR, Config(split=split))
 
 
 @pytest.fixture
@@ -91,14 +91,14 @@ def test_as_of_behind_the_newest_event_is_the_newest_event(ingested: Settings) -
     ],
 )
 def test_a_bad_request_is_refused_with_the_remedy(ingested: Settings, request_: Request, message: str) -> None:
-    with pytest.raises(BadData, match=message):
+    with pytest.raises(PermanentError, match=message):
         open_run(request_, ingested)
     assert not (ingested.runs / "n").exists()
 
 
 def test_an_unknown_option_is_refused(ingested: Settings) -> None:
     (ingested.home / "hybridrec.toml").write_text("[night]\nkay = 3\n")
-    with pytest.raises(BadData, match=r"there is no option .kay.; choose from .*label_share"):
+    with pytest.raises(PermanentError, match=r"there is no option .kay.; choose from .*label_share"):
         open_run(Request("n", "files"), ingested)
 
 
@@ -124,7 +124,7 @@ def test_an_unknown_option_is_refused(ingested: Settings) -> None:
 )
 def test_an_option_that_nobody_would_read_is_refused_before_anything_runs(text: str, message: str, ingested: Settings) -> None:
     (ingested.home / "hybridrec.toml").write_text(text)
-    with pytest.raises(BadData, match=message):
+    with pytest.raises(PermanentError, match=message):
         open_run(Request("n", "files"), ingested)
     assert not (ingested.runs / "n").exists()
 
@@ -136,18 +136,18 @@ def test_weights_that_are_not_named_keep_their_default(home: Path) -> None:
 
 def test_a_folder_in_the_options_place_is_named(home: Path) -> None:
     (home / "hybridrec.toml").mkdir(parents=True)
-    with pytest.raises(BadData, match=r"hybridrec\.toml: it cannot be read as TOML"):
+    with pytest.raises(PermanentError, match=r"hybridrec\.toml: it cannot be read as TOML"):
         read_config(home / "hybridrec.toml")
 
 
 @pytest.mark.parametrize("text", ["two", "0", "-1", "1.5", "²"])
 def test_threads_are_a_whole_number(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYBRIDREC_THREADS", text)
-    with pytest.raises(BadData, match=f"HYBRIDREC_THREADS is '{text}', expected a whole number from 1 on"):
+    with pytest.raises(PermanentError, match=f"HYBRIDREC_THREADS is '{text}', expected a whole number from 1 on"):
         Settings.from_env()
 
 
-def test_options_of_a_member_that_is_switched_off_do_no_harm(ingested: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_of_an_extension_that_is_switched_off_do_no_harm(ingested: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYBRIDREC_SKIP", "models.als")
     (ingested.home / "hybridrec.toml").write_text("[models.als]\nfactors = 16\n")
     assert "als" not in open_run(Request("n", "files"), ingested).manifest.models

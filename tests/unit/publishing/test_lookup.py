@@ -1,4 +1,4 @@
-"""What a person and a service get for one user."""
+"""Answers to a person and a service for one user."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.runs.run import Run
 from hybridrec.serving import lookup
 from hybridrec.targets.sqlite import SqliteTarget
@@ -40,10 +40,10 @@ def test_a_user_sees_titles_scores_and_reasons(published: Run, capsys: pytest.Ca
     assert lines[-1].startswith("run small, version small_")
 
 
-def test_a_line_names_the_first_sources_only(published: Run) -> None:
+def test_a_line_names_the_first_retrievers_only(published: Run) -> None:
     answer = lookup.recommend(lookup.open_target(published.settings), "u10", 2)
-    sources = ("als", "als+ease+fm+bpr+ease")
-    entries = tuple(replace(entry, source=source) for entry, source in zip(answer.entries, sources, strict=True))
+    retrievers = ("als", "als+ease+fm+bpr+ease")
+    entries = tuple(replace(entry, source=retriever) for entry, retriever in zip(answer.entries, retrievers, strict=True))
     lines = lookup.as_lines(replace(answer, entries=entries))
     assert lines[3].endswith("  als") and lines[4].endswith("  als+ease+fm and 2 more")
 
@@ -68,12 +68,12 @@ def test_a_user_without_a_list_of_their_own_is_told(published: Run, capsys: pyte
 
 
 def test_nothing_published_is_said_in_a_sentence(listed: Run) -> None:
-    with pytest.raises(BadData, match="nothing has been published yet; run the DAG nightly_retrain"):
+    with pytest.raises(PermanentError, match="nothing has been published yet; run the DAG nightly_retrain"):
         main(Params("u10"))
 
 
 def test_k_below_one_is_refused(published: Run) -> None:
-    with pytest.raises(BadData, match="k is 0, expected 1 or more"):
+    with pytest.raises(PermanentError, match="k is 0, expected 1 or more"):
         main(Params("u10", k=0))
 
 
@@ -109,7 +109,7 @@ def test_a_version_that_changes_again_and_again_is_given_up(tmp_path: Path) -> N
 
 
 def test_the_second_tier_of_popular_items_is_asked_when_the_first_ends(tmp_path: Path) -> None:
-    """Of u00003 (i003 to i007) nothing is left, of the popular items of late (i000 to i004) two, and no more of all time."""
+    """Nothing of u00003's items (i003 to i007) is left, two of the recently popular ones (i000 to i004), and none of all time."""
     target = SqliteTarget(tmp_path / "recommendations.db")
     publish(target, "v1", "one")
     answer = lookup.recommend(target, "u00003", 5, frozenset(f"i{number:03d}" for number in range(2, 8)))

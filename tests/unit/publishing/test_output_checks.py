@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.publishing import output_checks
 from hybridrec.runs.run import Run
 from hybridrec.serving.lookup import open_target
@@ -85,7 +85,7 @@ def test_good_lists_pass_and_every_check_has_a_way_to_break(listed: Run, target:
 @pytest.mark.parametrize("name", BREAKS)
 def test_a_broken_row_is_found_and_cannot_be_overridden(listed: Run, target: Target, name: str) -> None:
     change, count = BREAKS[name]
-    seen = listed.read("model_interactions", "final").to_pandas().query("user_idx == 2").item_idx.iloc[0]
+    seen = listed.read("model_interactions", "full").to_pandas().query("user_idx == 2").item_idx.iloc[0]
     rewrite(
         listed,
         lambda frame: change(frame).map(
@@ -95,7 +95,7 @@ def test_a_broken_row_is_found_and_cannot_be_overridden(listed: Run, target: Tar
     found = failed(listed, target)
     assert found.pop(name) == count
     assert set(found) <= ({"missing_users"} if name == "unknown_users" else set())
-    with pytest.raises(BadData, match=rf"out_recommendations: .*{name} is {count}, at most 0 passes .* cannot be overridden"):
+    with pytest.raises(PermanentError, match=rf"out_recommendations: .*{name} is {count}, at most 0 passes .* cannot be overridden"):
         check_output.main(check_output.Params(listed.run_id, "I insist"))
 
 
@@ -138,25 +138,25 @@ def test_figures_can_be_checked_by_hand(listed: Run, target: Target) -> None:
 
 @pytest.fixture
 def live(listed: Run, target: Target) -> Run:
-    """The run, published; the next one is compared with it."""
+    """Provide the run, published; the next one is compared with it."""
     check_output.main(check_output.Params(listed.run_id))
     publish_table.main(publish_table.Params(listed.run_id))
     return listed
 
 
 def next_run(run: Run, **changes: Any) -> Run:
-    """The same tables under another run id."""
+    """Return the same tables under another run id."""
     return Run(replace(run.manifest, run_id="next", **changes), run.settings)
 
 
-def tonight(run: Run) -> Run:
+def this_night(run: Run) -> Run:
     found = next_run(run)
     found.folder = run.folder  # its tables are this run's
     return found
 
 
 def test_the_same_lists_agree_with_the_live_ones(live: Run, target: Target) -> None:
-    verdict = output_checks.check_output(tonight(live), target, None)
+    verdict = output_checks.check_output(this_night(live), target, None)
     checks = {c["name"]: c["value"] for c in verdict["checks"]}  # type: ignore[attr-defined]
     assert verdict["passed"]
     assert str(verdict["compared_with"]).startswith("small_")
@@ -166,11 +166,11 @@ def test_the_same_lists_agree_with_the_live_ones(live: Run, target: Target) -> N
 def test_overlap_is_the_mean_share_of_live_items_that_stay(live: Run, target: Target) -> None:
     before = live.read("out_recommendations").to_pandas()
     rewrite(live, lambda frame: frame.assign(item_ids=[items if n % 2 else ["new"] * 10 for n, items in enumerate(frame.item_ids)]))
-    checks = {c["name"]: c for c in output_checks.check_output(tonight(live), target, None)["checks"]}  # type: ignore[attr-defined]
+    checks = {c["name"]: c for c in output_checks.check_output(this_night(live), target, None)["checks"]}  # type: ignore[attr-defined]
     assert checks["live_overlap"]["value"] == pytest.approx(0.5)
     gone = set(before.item_ids.explode()) - set(before.item_ids[1::2].explode())
     assert checks["items_gone"]["value"] == len(gone)
-    tight = with_config(tonight(live), min_live_overlap=0.6)
+    tight = with_config(this_night(live), min_live_overlap=0.6)
     tight.folder = live.folder
     assert "live_overlap" in failed(tight, target)
 
@@ -178,12 +178,12 @@ def test_overlap_is_the_mean_share_of_live_items_that_stay(live: Run, target: Ta
 def test_users_who_would_lose_their_row_stop_the_table(live: Run, target: Target) -> None:
     target.stage(publication("bigger", source="small"), tables("one", n_users=90))
     target.switch_to("bigger", 5)
-    found = failed(tonight(live), target)
+    found = failed(this_night(live), target)
     assert found["lost_users"] == 1.0  # u00000 ... are other users
 
 
 def test_an_older_night_does_not_replace_a_newer_one(live: Run, target: Target) -> None:
-    older = tonight(live)
+    older = this_night(live)
     older.manifest = replace(older.manifest, as_of=live.manifest.as_of.replace(day=1))
     assert failed(older, target) == {"days_behind_live": pytest.approx((live.manifest.as_of - older.manifest.as_of).days)}
 
@@ -192,7 +192,7 @@ def test_an_older_night_does_not_replace_a_newer_one(live: Run, target: Target) 
 def test_a_run_that_looks_back_and_replaces_nothing_unasked_is_compared_for_the_record(
     change: dict[str, bool], live: Run, target: Target
 ) -> None:
-    older = tonight(live)
+    older = this_night(live)
     older.manifest = replace(older.manifest, as_of=live.manifest.as_of.replace(day=1), **change)  # type: ignore[arg-type]
     verdict = output_checks.check_output(older, target, None)
     days = next(check for check in verdict["checks"] if check["name"] == "days_behind_live")  # type: ignore[attr-defined]
@@ -206,7 +206,7 @@ def test_a_backfill_that_publishes_nothing_is_not_measured_by_another_source(
 ) -> None:
     target.stage(publication("other", source="elsewhere"), tables("one"))
     target.switch_to("other", 5)
-    run = tonight(live)
+    run = this_night(live)
     run.manifest = replace(run.manifest, **change)  # type: ignore[arg-type]
     assert output_checks.check_output(run, target, None)["passed"] is passes
 
@@ -214,14 +214,14 @@ def test_a_backfill_that_publishes_nothing_is_not_measured_by_another_source(
 def test_another_source_is_named(live: Run, target: Target) -> None:
     target.stage(publication("other", source="elsewhere"), tables("one"))
     target.switch_to("other", 5)
-    verdict = output_checks.check_output(tonight(live), target, None)
-    with pytest.raises(BadData, match="live table is of source elsewhere, this run of small"):
+    verdict = output_checks.check_output(this_night(live), target, None)
+    with pytest.raises(PermanentError, match="live table is of source elsewhere, this run of small"):
         output_checks.require_passed(verdict)
 
 
 def test_a_person_overrides_a_threshold_and_the_reason_is_published(listed: Run, target: Target) -> None:
     strict = with_config(listed, min_coverage=1.01)
-    with pytest.raises(BadData, match=r"coverage is .*, at least 1.01 passes .* What is live stays live; .* --override-reason"):
+    with pytest.raises(PermanentError, match=r"coverage is .*, at least 1.01 passes .* The live version stays live; .* --override-reason"):
         output_checks.require_passed(output_checks.check_output(strict, target, None))
     verdict = output_checks.check_output(strict, target, "first night after the relaunch")
     output_checks.require_passed(verdict)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.execution.job import Skip
 from hybridrec.publishing import publish
@@ -71,7 +71,7 @@ def test_publishing_again_changes_nothing(listed: Run, target: Target) -> None:
 
 
 def test_unchecked_tables_are_refused(listed: Run, target: Target) -> None:
-    with pytest.raises(BadData, match=r"run small: its tables are not checked; run python -m jobs.check_output --run-id small"):
+    with pytest.raises(PermanentError, match=r"run small: its tables are not checked; run python -m jobs.check_output --run-id small"):
         publish_table.main(publish_table.Params("small"))
 
 
@@ -79,16 +79,16 @@ def test_tables_that_changed_since_the_check_are_refused(listed: Run, target: Ta
     check_output.main(check_output.Params("small"))
     rows = listed.read("out_recommendations").to_pandas()
     listed.write("out_recommendations", pa.Table.from_pandas(rows.assign(strategy="other"), preserve_index=False))
-    with pytest.raises(BadData, match="have changed since check_output"):
+    with pytest.raises(PermanentError, match="have changed since check_output"):
         publish_table.main(publish_table.Params("small"))
     assert target.versions() == []
 
 
 def test_a_failed_check_is_refused_and_an_override_is_kept_in_the_notes(listed: Run, target: Target) -> None:
     store.write_json(listed.folder / "run.json", _raw_manifest(listed, min_coverage=1.01))
-    with pytest.raises(BadData, match="coverage"):
+    with pytest.raises(PermanentError, match="coverage"):
         check_output.main(check_output.Params("small"))
-    with pytest.raises(BadData, match="check_output failed on coverage; the live version stays"):
+    with pytest.raises(PermanentError, match="check_output failed on coverage; the live version stays"):
         publish_table.main(publish_table.Params("small"))
     check_output.main(check_output.Params("small", "we know"))
     publish_table.main(publish_table.Params("small"))
@@ -110,17 +110,17 @@ def test_roll_back_goes_to_the_newest_kept_one_before_the_live(target: Target) -
     rollback_publication.main(rollback_publication.Params())
     assert publish.live_publication(target.versions()) == replace(target.versions()[2], state="live")
     assert target.versions()[2].version == "v1"
-    with pytest.raises(BadData, match=r"no version older than the live v1 is kept; kept versions: v3 \(run run-v3"):
+    with pytest.raises(PermanentError, match=r"no version older than the live v1 is kept; kept versions: v3 \(run run-v3"):
         rollback_publication.main(rollback_publication.Params())
     rollback_publication.main(rollback_publication.Params("v3"))
-    with pytest.raises(BadData, match="version v3 is live already"):
+    with pytest.raises(PermanentError, match="version v3 is live already"):
         rollback_publication.main(rollback_publication.Params("v3"))
-    with pytest.raises(BadData, match="version 'v9' cannot be rolled back to; kept versions: v2"):
+    with pytest.raises(PermanentError, match="version 'v9' cannot be rolled back to; kept versions: v2"):
         rollback_publication.main(rollback_publication.Params("v9"))
 
 
 def test_there_is_nothing_to_roll_back_before_the_first_publication(target: Target) -> None:
-    with pytest.raises(BadData, match="nothing is live"):
+    with pytest.raises(PermanentError, match="nothing is live"):
         rollback_publication.main(rollback_publication.Params())
 
 
@@ -129,7 +129,9 @@ def test_a_replaced_run_is_not_published_over_a_newer_one(listed: Run, target: T
     publish_table.main(publish_table.Params("small"))
     target.stage(publication("newer"), tables("two"))
     target.switch_to("newer", 5)
-    with pytest.raises(BadData, match=r"was live and has been replaced by newer; to go back to it: python -m jobs.rollback_publication"):
+    with pytest.raises(
+        PermanentError, match=r"was live and has been replaced by newer; to go back to it: python -m jobs.rollback_publication"
+    ):
         publish_table.main(publish_table.Params("small"))
     rollback_publication.main(rollback_publication.Params(publish.version_of("small")))
     assert target.versions()[1].state == "live"
@@ -140,7 +142,9 @@ def test_an_older_run_replaces_nothing_unless_somebody_wants_it(listed: Run, tar
     newer = publication("newer", as_of=listed.manifest.as_of + timedelta(days=1))
     target.stage(newer, tables("two"))
     target.switch_to("newer", 5)
-    with pytest.raises(BadData, match=r"run small sees events until 2026-04-11 00:00, the live version newer until 2026-04-12 00:00"):
+    with pytest.raises(
+        PermanentError, match=r"run small sees events until 2026-04-11 00:00, the live version newer until 2026-04-12 00:00"
+    ):
         publish_table.main(publish_table.Params("small"))
     assert [found.version for found in target.versions()] == ["newer"]
     check_output.main(check_output.Params("small", "the newest day is broken"))
@@ -228,18 +232,18 @@ def test_a_rollback_with_a_hold_does_both_and_keeps_the_reason(target: Target, h
     ],
 )
 def test_a_request_that_makes_no_sense_is_refused(params: rollback_publication.Params, said: str, target: Target) -> None:
-    with pytest.raises(BadData, match=said):
+    with pytest.raises(PermanentError, match=said):
         rollback_publication.main(params)
     assert interventions(Settings.from_env()) == []
 
 
 def test_only_a_run_that_published_or_was_not_to_is_confirmed(listed: Run, target: Target) -> None:
     with pytest.raises(
-        BadData, match="run small has published nothing, and nobody has switched its publishing off; what is live stays live"
+        PermanentError, match="run small has published nothing, although its publishing was on; the live version stays live"
     ):
         confirm_outcome.main(confirm_outcome.Params("small"))
     check_output.main(check_output.Params("small"))
-    with pytest.raises(BadData, match="run small has published nothing"):
+    with pytest.raises(PermanentError, match="run small has published nothing"):
         confirm_outcome.main(confirm_outcome.Params("small"))
     publish_table.main(publish_table.Params("small"))
     assert publish.confirm_outcome(listed, target) == f"version {publish.version_of('small')} is live"
@@ -247,7 +251,7 @@ def test_only_a_run_that_published_or_was_not_to_is_confirmed(listed: Run, targe
 
 def test_a_run_that_is_not_to_publish_is_confirmed_once_its_tables_have_passed(listed: Run, target: Target) -> None:
     store.write_json(listed.folder / "run.json", _raw_manifest(listed) | {"publish": False})
-    with pytest.raises(BadData, match="its tables are not checked"):
+    with pytest.raises(PermanentError, match="its tables are not checked"):
         confirm_outcome.main(confirm_outcome.Params("small"))
     check_output.main(check_output.Params("small"))
     confirm_outcome.main(confirm_outcome.Params("small"))

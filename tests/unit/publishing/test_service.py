@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import pytest
 
-from hybridrec import service
+from hybridrec.serving import service
 from hybridrec.tables import MAX_ID
 from hybridrec.targets.sqlite import SqliteTarget
 from hybridrec.versions.publications import Reason
@@ -320,7 +320,7 @@ def test_an_address_of_other_machines_is_listened_on_with_a_warning(caplog: pyte
     assert [service._own_name(host) for host in ("127.0.0.1", "::1", "localhost")] == [("127.0.0.1",), ("[::1]",), ("localhost",)]
     assert caplog.records == []
     assert [service._own_name(host) for host in ("0.0.0.0", "::", "10.1.2.3", "shop")] == [(), (), ("10.1.2.3",), ("shop",)]
-    assert len([record for record in caplog.records if "nobody is asked who they are" in record.getMessage()]) == 4
+    assert len([record for record in caplog.records if "can be reached from other machines" in record.getMessage()]) == 4
 
 
 def test_it_starts_from_the_command_line(home: Path) -> None:

@@ -10,7 +10,7 @@ from hybridrec.ranking.learnt_weights import best_choice
 from hybridrec.ranking.linear import LinearScorer
 from hybridrec.ranking.listwise import Scorer, Targets, fit_weights, targets_of, user_losses
 from hybridrec.strategies.learned_weights import SoftmaxScorer
-from tests.support import pools
+from tests.support import made_candidates
 
 
 def test_loss_by_hand() -> None:
@@ -37,9 +37,9 @@ def test_gradients_are_those_of_differences(kind: type[LinearScorer] | type[Soft
 
 
 def test_a_strong_penalty_leaves_no_weight() -> None:
-    pool = pools.random_pool(20, 10)
-    scorer = LinearScorer(pool.features["mean_z"], np.nan_to_num(pool.features["z_als"])[:, None])
-    targets = targets_of((pool.features["z_als"] > 1).astype(np.float32), pool.starts)
+    candidates = made_candidates.random_candidates(20, 10)
+    scorer = LinearScorer(candidates.features["mean_z"], np.nan_to_num(candidates.features["z_als"])[:, None])
+    targets = targets_of((candidates.features["z_als"] > 1).astype(np.float32), candidates.starts)
     fitted = [abs(fit_weights(scorer, targets, penalty, np.zeros(1))[0]) for penalty in (0.001, 0.1, 1000.0)]
     assert fitted[0] > fitted[1] > fitted[2]
     assert fitted[2] < 0.01

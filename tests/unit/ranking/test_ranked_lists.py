@@ -11,30 +11,30 @@ import pyarrow as pa
 import pytest
 
 from hybridrec.base.config import Config
-from hybridrec.base.errors import BadData
-from hybridrec.candidates.pool import feature_files, load_pool
+from hybridrec.base.errors import PermanentError
+from hybridrec.candidates.candidate_set import feature_files, load_candidates
 from hybridrec.policy.policy import Choice, Policy, load_policy, read_choices, write_choices
-from hybridrec.policy.ranked_lists import Depth, Ranking, rank_batches, rank_pool, sources_by_rank, user_blocks
+from hybridrec.policy.ranked_lists import Depth, Ranking, rank_batches, rank_candidate_set, retrievers_by_rank, user_blocks
 from hybridrec.runs.run import Run
 from hybridrec.strategies import create
-from tests.support import pools
+from tests.support import made_candidates
 from tests.support.policies import CHOICES
 
 NAN = np.nan
 
 
-def test_sources_are_ordered_by_rank_then_name() -> None:
-    pool = pools.hand_pool([1, 1], [4, 5], rank_a=[3, NAN], rank_b=[1, 2], rank_c=[1, NAN], n_sources=[3, 1])
-    assert sources_by_rank(pool, np.array([0, 1])).to_pylist() == [["b", "c", "a"], ["b"]]
+def test_retrievers_are_ordered_by_rank_then_name() -> None:
+    candidates = made_candidates.candidates_by_hand([1, 1], [4, 5], rank_a=[3, NAN], rank_b=[1, 2], rank_c=[1, NAN], n_sources=[3, 1])
+    assert retrievers_by_rank(candidates, np.array([0, 1])).to_pylist() == [["b", "c", "a"], ["b"]]
 
 
 def test_each_segment_gets_its_list() -> None:
-    pool = pools.hand_pool(
+    candidates = made_candidates.candidates_by_hand(
         [1, 1, 2, 2], [4, 5, 4, 5], [0, 9], rank_popularity=[1, 2, 1, NAN], score_popularity=[2, 1, 2, 1], z_popularity=[-1, 1, -1, 1],
         n_sources=[1, 1, 1, 1],
     )  # fmt: skip
     policy = Policy(CHOICES | {"light": Choice("strategy", "weighted", "")}, {"weighted": create("weighted", Config())}, 20)
-    ranked = rank_pool(pool, policy, Depth(10, 10)).to_pydict()
+    ranked = rank_candidate_set(candidates, policy, Depth(10, 10)).to_pydict()
     assert ranked["user_idx"] == [1, 1, 2, 2]
     assert ranked["item_idx"] == [4, 5, 5, 4]
     assert ranked["strategy"] == ["popularity", "popularity", "weighted", "weighted"]
@@ -44,17 +44,17 @@ def test_each_segment_gets_its_list() -> None:
 
 
 def test_blocks_do_not_change_the_lists(small_run: Run, policy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = rank_pool(load_pool(small_run, "final"), load_policy(policy_folder), Depth(5, 3))
+    whole = rank_candidate_set(load_candidates(small_run, "full"), load_policy(policy_folder), Depth(5, 3))
     monkeypatch.setattr("hybridrec.policy.ranked_lists.BLOCK_USERS", 7)
-    table = small_run.read("model_candidates", "final").sort_by([("user_idx", "ascending"), ("item_idx", "ascending")])
+    table = small_run.read("model_candidates", "full").sort_by([("user_idx", "ascending"), ("item_idx", "ascending")])
     batches = iter(table.to_batches(max_chunksize=53))
-    parts = list(rank_batches(batches, Ranking(feature_files(small_run, "final"), policy_folder, Depth(5, 3))))
+    parts = list(rank_batches(batches, Ranking(feature_files(small_run, "full"), policy_folder, Depth(5, 3))))
     assert len(parts) == 9
     assert pa.Table.from_batches(parts).equals(whole)
 
 
 def test_lists_are_cut_and_explained_to_their_depth(small_run: Run, policy_folder: Path) -> None:
-    ranked = rank_pool(load_pool(small_run, "final"), load_policy(policy_folder), Depth(5, 3)).to_pandas()
+    ranked = rank_candidate_set(load_candidates(small_run, "full"), load_policy(policy_folder), Depth(5, 3)).to_pandas()
     assert ranked["rank"].max() == 5
     assert set(ranked.user_idx[ranked.strategy == "popularity"]) == {58, 59}
     stacked = ranked[ranked.strategy == "stacking"]
@@ -71,16 +71,16 @@ def test_user_blocks_hold_all_rows_of_a_user() -> None:
 
 
 def test_policy_folder_needs_nothing_beside_it(small_run: Run, policy_folder: Path, tmp_path: Path) -> None:
-    expected = load_policy(policy_folder).score(load_pool(small_run, "final"))
+    expected = load_policy(policy_folder).score(load_candidates(small_run, "full"))
     moved = Path(shutil.move(policy_folder, tmp_path / "elsewhere"))
     shutil.rmtree(small_run.dataset("strategies"))
-    np.testing.assert_array_equal(load_policy(moved).score(load_pool(small_run, "final")), expected)
+    np.testing.assert_array_equal(load_policy(moved).score(load_candidates(small_run, "full")), expected)
 
 
-def test_policy_refuses_a_pool_without_its_columns(small_run: Run, policy_folder: Path) -> None:
-    pool = load_pool(small_run, "final")
-    with pytest.raises(BadData, match=r"missing \['rank_popularity'"):
-        load_policy(policy_folder).require_fit(pool.without("popularity"))
+def test_policy_refuses_a_candidate_set_without_its_columns(small_run: Run, policy_folder: Path) -> None:
+    candidates = load_candidates(small_run, "full")
+    with pytest.raises(PermanentError, match=r"missing \['rank_popularity'"):
+        load_policy(policy_folder).require_fit(candidates.without("popularity"))
 
 
 def test_choices_survive_their_file(tmp_path: Path) -> None:

@@ -11,35 +11,35 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from hybridrec.base.errors import BadData
-from hybridrec.candidates.pool import Pool
+from hybridrec.base.errors import PermanentError
+from hybridrec.candidates.candidate_set import CandidateSet
 from hybridrec.ranking.ranker import Blend, Ranker, mixed
 from hybridrec.ranking.ranker_fit import NO_TREES, Config, TreeChoice, better, fit_ranker
-from tests.support import pools
+from tests.support import made_candidates
 
 CONFIG = Config(max_rounds=40, min_rows_in_leaf=10, k=5)
 
 
-def world(n_users: int, signal: float, seed: int = 1) -> tuple[Pool, np.ndarray]:
-    """Users with 20 candidates each; gains follow column `hidden` with strength `signal`, scores are noise."""
+def world(n_users: int, signal: float, seed: int = 1) -> tuple[CandidateSet, np.ndarray]:
+    """Return users with 20 candidates each; gains follow column `hidden` with strength `signal`, scores are noise."""
     rng = np.random.default_rng(seed)
     n = n_users * 20
     hidden, noise = rng.normal(size=n), rng.normal(size=n)
     chance = 1 / (1 + np.exp(3 - signal * hidden))
     gains = (rng.random(n) < chance).astype(np.float32)
     users = np.repeat(np.arange(n_users), 20).tolist()
-    pool = pools.hand_pool(
+    candidates = made_candidates.candidates_by_hand(
         users, list(range(20)) * n_users, score_a=noise, z_a=noise, mean_z=noise, rank_a=noise, hidden=hidden, n_sources=[1] * n
     )
-    return pool, gains
+    return candidates, gains
 
 
 def test_learns_a_signal_that_the_blend_lacks() -> None:
-    pool, gains = world(150, signal=4.0)
-    ranker, metrics = fit_ranker(pool, gains, CONFIG, seed=5, threads=1)
+    candidates, gains = world(150, signal=4.0)
+    ranker, metrics = fit_ranker(candidates, gains, CONFIG, seed=5, threads=1)
     assert ranker.mix > 0
     assert metrics["ndcg"] > metrics["plain_ndcg"] + 0.2
-    scores = ranker.score(pool)
+    scores = ranker.score(candidates)
     assert scores[gains > 0].mean() > scores[gains == 0].mean() + 0.5
 
 
@@ -50,50 +50,50 @@ def test_trees_do_not_lift_what_lies_deep() -> None:
     z = rng.normal(size=n_users * n)
     gains = (rng.random(len(z)) < 1 / (1 + np.exp(5 - z))).astype(np.float32)
     users, items = np.repeat(np.arange(n_users), n).tolist(), list(range(n)) * n_users
-    pool = pools.hand_pool(users, items, score_a=z, z_a=z, mean_z=z, rank_a=z, n_sources=[1] * len(z))
-    ranker, _ = fit_ranker(pool, gains, replace(CONFIG, rounds=40, mix=1.0), seed=5, threads=1)
-    top = ranker.score(pool).reshape(n_users, n).argsort(axis=1)[:, -10:]
+    candidates = made_candidates.candidates_by_hand(users, items, score_a=z, z_a=z, mean_z=z, rank_a=z, n_sources=[1] * len(z))
+    ranker, _ = fit_ranker(candidates, gains, replace(CONFIG, rounds=40, mix=1.0), seed=5, threads=1)
+    top = ranker.score(candidates).reshape(n_users, n).argsort(axis=1)[:, -10:]
     assert np.take_along_axis(z.reshape(n_users, n), top, axis=1).mean() > 1.2  # the best ten of 300 have 2.1 on average
 
 
 def test_shrinks_to_the_blend_when_nothing_can_be_learnt() -> None:
-    pool, gains = world(8, signal=0.0)
-    ranker, _ = fit_ranker(pool, gains, CONFIG, seed=5, threads=1)
+    candidates, gains = world(8, signal=0.0)
+    ranker, _ = fit_ranker(candidates, gains, CONFIG, seed=5, threads=1)
     assert ranker.mix == 0
-    assert_array_equal(ranker.score(pool), mixed(pool, pool.features["mean_z"], np.zeros(len(gains)), 0.0))
-    assert ranker.top_features(pool, np.array([0, 3])) == [["mean_z"], ["mean_z"]]
+    assert_array_equal(ranker.score(candidates), mixed(candidates, candidates.features["mean_z"], np.zeros(len(gains)), 0.0))
+    assert ranker.top_features(candidates, np.array([0, 3])) == [["mean_z"], ["mean_z"]]
 
 
 def test_one_labelled_user_gives_the_blend() -> None:
-    pool, gains = world(1, signal=4.0)
+    candidates, gains = world(1, signal=4.0)
     gains[:2] = 1.0
-    ranker, _ = fit_ranker(pool, gains, CONFIG, seed=5, threads=1)
+    ranker, _ = fit_ranker(candidates, gains, CONFIG, seed=5, threads=1)
     assert ranker.mix == 0
 
 
-def test_no_label_in_the_pool_gives_the_blend(tmp_path: Path) -> None:
-    pool, gains = world(5, signal=1.0)
-    ranker, _ = fit_ranker(pool, np.zeros_like(gains), CONFIG, seed=5, threads=1)
+def test_no_label_in_the_candidates_gives_the_blend(tmp_path: Path) -> None:
+    candidates, gains = world(5, signal=1.0)
+    ranker, _ = fit_ranker(candidates, np.zeros_like(gains), CONFIG, seed=5, threads=1)
     ranker.save(tmp_path)
-    assert_array_equal(Ranker.load(tmp_path).score(pool), mixed(pool, pool.features["mean_z"], np.zeros(len(gains)), 0.0))
+    assert_array_equal(Ranker.load(tmp_path).score(candidates), mixed(candidates, candidates.features["mean_z"], np.zeros(len(gains)), 0.0))
 
 
 def test_same_seed_same_files_on_any_number_of_threads_and_load_equals_save(tmp_path: Path) -> None:
-    pool, gains = world(60, signal=4.0)
+    candidates, gains = world(60, signal=4.0)
     found = []
     for threads in (1, 2):
         folder = tmp_path / str(threads)
         folder.mkdir()
-        ranker, _ = fit_ranker(pool, gains, CONFIG, seed=5, threads=threads)
+        ranker, _ = fit_ranker(candidates, gains, CONFIG, seed=5, threads=threads)
         ranker.save(folder)
         found.append([(folder / name).read_bytes() for name in ("trees-0.txt", "trees-3.txt", "trees-3.npz", "columns.json")])
     assert found[0] == found[1]
-    assert_array_equal(Ranker.load(tmp_path / "1").score(pool), ranker.score(pool))
+    assert_array_equal(Ranker.load(tmp_path / "1").score(candidates), ranker.score(candidates))
 
 
 def test_loading_needs_no_lightgbm_but_for_trees_that_are_text_alone(tmp_path: Path) -> None:
-    pool, gains = world(60, signal=4.0)
-    ranker, _ = fit_ranker(pool, gains, CONFIG, seed=5, threads=1)
+    candidates, gains = world(60, signal=4.0)
+    ranker, _ = fit_ranker(candidates, gains, CONFIG, seed=5, threads=1)
     ranker.save(tmp_path)
     load = "import sys; from pathlib import Path; from hybridrec.ranking.ranker import Ranker; Ranker.load(Path(sys.argv[1]))"
     asked = f"{load}; print('lightgbm' in sys.modules)"
@@ -104,29 +104,29 @@ def test_loading_needs_no_lightgbm_but_for_trees_that_are_text_alone(tmp_path: P
         for file in arrays:
             file.unlink()
     assert outputs == ["False", "True"]
-    assert_array_equal(Ranker.load(tmp_path).score(pool), ranker.score(pool))
+    assert_array_equal(Ranker.load(tmp_path).score(candidates), ranker.score(candidates))
 
 
 def test_refuses_missing_and_unknown_columns() -> None:
-    pool, gains = world(60, signal=4.0)
-    ranker, _ = fit_ranker(pool, gains, CONFIG, seed=5, threads=1)
-    renamed = {("hidden2" if name == "hidden" else name): values for name, values in pool.features.items()}
-    with pytest.raises(BadData, match=r"missing \['hidden'\], unknown \['hidden2'\]"):
-        ranker.score(replace(pool, features=renamed))
+    candidates, gains = world(60, signal=4.0)
+    ranker, _ = fit_ranker(candidates, gains, CONFIG, seed=5, threads=1)
+    renamed = {("hidden2" if name == "hidden" else name): values for name, values in candidates.features.items()}
+    with pytest.raises(PermanentError, match=r"missing \['hidden'\], unknown \['hidden2'\]"):
+        ranker.score(replace(candidates, features=renamed))
 
 
 def test_a_users_scores_depend_on_this_user_only() -> None:
-    pool, gains = world(60, signal=4.0)
-    ranker, _ = fit_ranker(pool, gains, CONFIG, seed=5, threads=1)
+    candidates, gains = world(60, signal=4.0)
+    ranker, _ = fit_ranker(candidates, gains, CONFIG, seed=5, threads=1)
     some = np.arange(10, 25, dtype=np.int32)
-    assert_array_equal(ranker.score(pool.rows_of(some)), ranker.score(pool)[np.isin(pool.row_users, some)])
+    assert_array_equal(ranker.score(candidates.rows_of(some)), ranker.score(candidates)[np.isin(candidates.row_users, some)])
 
 
 def test_names_the_feature_that_moved_the_score() -> None:
-    pool, gains = world(150, signal=4.0)
-    ranker, _ = fit_ranker(pool, gains, CONFIG, seed=5, threads=1)
-    best = np.argsort(-pool.features["hidden"])[:5]
-    assert all(names[0] == "hidden" for names in ranker.top_features(pool, best))
+    candidates, gains = world(150, signal=4.0)
+    ranker, _ = fit_ranker(candidates, gains, CONFIG, seed=5, threads=1)
+    best = np.argsort(-candidates.features["hidden"])[:5]
+    assert all(names[0] == "hidden" for names in ranker.top_features(candidates, best))
 
 
 def test_a_choice_must_beat_the_simple_one_by_more_than_a_standard_error() -> None:
@@ -135,27 +135,31 @@ def test_a_choice_must_beat_the_simple_one_by_more_than_a_standard_error() -> No
     assert better({NO_TREES: simple, trees: simple + np.array([0.4, -0.2, 0, 0])}, NO_TREES) == NO_TREES  # carried by one user
 
 
-def test_corrections_find_what_the_sources_mean_hides() -> None:
-    """Two sources, one of them pure noise: the equal mean is half noise, and a linear correction is all it takes."""
+def test_corrections_find_what_the_retrievers_mean_hides() -> None:
+    """Two retrievers, one of them pure noise: the equal mean is half noise, and a linear correction is all it takes."""
     rng = np.random.default_rng(2)
     n_users, n = 200, 200 * 20
     good, bad = rng.normal(size=n), 3 * rng.normal(size=n)
     gains = (rng.random(n) < 1 / (1 + np.exp(3 - 3 * good))).astype(np.float32)
     columns = {"z_a": good, "rank_a": np.ones(n), "z_b": bad, "rank_b": np.ones(n), "mean_z": (good + bad) / 2}
-    pool = pools.hand_pool(np.repeat(np.arange(n_users), 20).tolist(), np.tile(np.arange(20), n_users).tolist(), **columns)
-    ranker, metrics = fit_ranker(pool, gains, CONFIG, seed=5, threads=1)
+    candidates = made_candidates.candidates_by_hand(
+        np.repeat(np.arange(n_users), 20).tolist(), np.tile(np.arange(20), n_users).tolist(), **columns
+    )
+    ranker, metrics = fit_ranker(candidates, gains, CONFIG, seed=5, threads=1)
     assert ranker.blend.shares or ranker.blend.corrections
     assert metrics["blend_ndcg"] > metrics["plain_ndcg"] + 0.1
 
 
 def test_without_trees_the_blend_names_its_columns() -> None:
-    pool = pools.hand_pool([1, 1], [1, 2], z_a=[2.0, 0.1], rank_a=[1, 2], z_b=[1.0, 3.0], rank_b=[2, 1], mean_z=[1.5, 1.5])
-    ranker = Ranker((), tuple(sorted(pool.features)), 0, 0.0, Blend({"a": 1.0}, {"z_b": -0.5}))
-    assert ranker.top_features(pool, np.array([0, 1])) == [["z_a", "z_b"], ["z_b", "z_a"]]
+    candidates = made_candidates.candidates_by_hand(
+        [1, 1], [1, 2], z_a=[2.0, 0.1], rank_a=[1, 2], z_b=[1.0, 3.0], rank_b=[2, 1], mean_z=[1.5, 1.5]
+    )
+    ranker = Ranker((), tuple(sorted(candidates.features)), 0, 0.0, Blend({"a": 1.0}, {"z_b": -0.5}))
+    assert ranker.top_features(candidates, np.array([0, 1])) == [["z_a", "z_b"], ["z_b", "z_a"]]
 
 
 def test_max_rows_samples_whole_users() -> None:
-    pool, gains = world(60, signal=4.0)
-    _, metrics = fit_ranker(pool, gains, replace(CONFIG, max_rows=200), seed=5, threads=1)
+    candidates, gains = world(60, signal=4.0)
+    _, metrics = fit_ranker(candidates, gains, replace(CONFIG, max_rows=200), seed=5, threads=1)
     assert metrics["n_rows"] == 200
     assert metrics["n_users"] == 10

@@ -26,15 +26,15 @@ def test_an_axis_without_extent_does_not_divide_by_zero() -> None:
     assert Axis(2, 2, 0, 100).at(2) == 0
 
 
-def test_metric_forest_marks_popularity_and_the_best_source() -> None:
+def test_metric_forest_marks_popularity_and_the_best_retriever() -> None:
     rows = [Metric("source", name, "all", "ndcg@10", value, value, value, 5) for name, value in (("als", 0.3), ("popularity", 0.1))]
     rows += [Metric("scorer", "fm", "all", "ndcg@10", 0.4, 0.4, 0.4, 5), Metric("pool", "pool", "all", "ndcg@10", 1, 1, 1, 5)]
     found = metric_forest([*rows, Metric("strategy", "stacking", "all", "ndcg@10", 0.5, 0.4, 0.6, 5)], "stacking")
     expected = [("stacking", "strategy"), ("als", "best"), ("popularity", "popularity"), ("fm", "scorer")]
     assert [(row.label, row.role) for row in found.rows] == expected
-    assert [row.group.split()[0] for row in found.rows] == ["Strategies", "Sources'", "Sources'", "Pair"]
+    assert [row.group.split()[0] for row in found.rows] == ["Strategies", "Retrievers'", "Retrievers'", "Pair"]
     assert [style for _, style in found.marks] == ["best", "popularity"]
-    assert [row.note for row in found.rows] == ["published", "best single source", "", ""]
+    assert [row.note for row in found.rows] == ["published", "best single retriever", "", ""]
     assert found.rows[0].left < found.rows[0].point < found.rows[0].left + found.rows[0].width <= 100
 
 
@@ -51,10 +51,10 @@ def test_comparisons_are_grouped_by_what_they_are_against() -> None:
     pairs = [("strategy", "weighted", "popularity", 0.1), ("strategy", "als", "stacking", -0.1), ("best_source", "weighted", "als", 0.05)]
     rows = [Comparison(question, name, against, "all", "ndcg@10", d, d - 0.01, d + 0.01, 9) for question, name, against, d in pairs]
     found = difference_forest(rows).rows
-    assert [row.group for row in found] == ["against the best single source, als", "against stacking", "against popularity"]
+    assert [row.group for row in found] == ["against the best single retriever, als", "against stacking", "against popularity"]
     assert [row.role for row in found] == ["gain", "loss", "gain"]
     served = [Comparison("served", "tonight", against, "served", "ndcg@10", 0.1, 0.05, 0.15, 9) for against in ("als", "popularity")]
-    assert [row.group for row in difference_forest(served).rows] == ["against the best single source, als", "against popularity"]
+    assert [row.group for row in difference_forest(served).rows] == ["against the best single retriever, als", "against popularity"]
 
 
 def test_a_line_has_a_gap_where_it_was_not_judged() -> None:

@@ -1,4 +1,4 @@
-"""What the report says of a night that failed or was held."""
+"""The report of a night that failed or was held."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def test_a_failed_night_begins_with_its_first_failing_task(small_run: Run) -> No
     finished_night.finish(small_run, ("pool",))
     records(
         small_run,
-        Task("train_model", "two_tower.rank", "failed", "out of luck"),
-        Task("generate_candidates", "rank", "done"),
-        Task("train_ranker", "", "bad_data", "BadData in train_ranker: <no> label"),
+        Task("train_model", "two_tower.ranker", "failed", "out of luck"),
+        Task("generate_candidates", "ranker", "done"),
+        Task("train_ranker", "", "bad_data", "PermanentError in train_ranker: <no> label"),
         Task("stop_of_its_own", "", "failed", "later"),
     )
     facts = collect(small_run)
@@ -50,11 +50,11 @@ def test_a_failed_night_begins_with_its_first_failing_task(small_run: Run) -> No
     page = render(facts)
     at = [
         page.index(text)
-        for text in ("This night failed in train_ranker", "BadData in train_ranker: &lt;no&gt; label", "The night stopped before")
+        for text in ("This night failed in train_ranker", "PermanentError in train_ranker: &lt;no&gt; label", "The night stopped before")
     ]
     assert at == sorted(at) and at[0] < page.index("<nav>")
     assert f'<a href="{PAGE}train_ranker">' in page
-    assert "Task train_ranker" not in said(facts) and "Task train_model two_tower rank failed" in said(facts)
+    assert "Task train_ranker" not in said(facts) and "Task train_model two_tower ranker failed" in said(facts)
 
 
 def test_a_held_night_has_not_failed_and_says_who_holds_it(night: Run) -> None:
@@ -82,13 +82,13 @@ def test_a_published_night_that_fails_when_cleared_says_both(night: Run) -> None
     ("tasks", "failed_in", "told"),
     [
         (
-            [Task("train_model", "als.rank", "failed", "no"), Task("generate_candidates", "rank", "bad_data", "needs als")],
-            "train_model als rank",
+            [Task("train_model", "als.ranker", "failed", "no"), Task("generate_candidates", "ranker", "bad_data", "needs als")],
+            "train_model als ranker",
             "no",
         ),
         ([Task("train_ranker", "", "running")], "train_ranker", "left no record of its end: it was killed"),
         (
-            [Task("train_model", "als.rank", "failed", "no"), Task("generate_candidates", "rank", "done")],
+            [Task("train_model", "als.ranker", "failed", "no"), Task("generate_candidates", "ranker", "done")],
             "",
             "No task has left a record of a failure",
         ),

@@ -63,8 +63,8 @@ def test_the_summary_says_what_a_person_must_know(night: Run) -> None:
     facts = collect(night)
     assert "60 users with up to 10 items each" in facts.headline
     text = said(facts)
-    assert "Task train_model two_tower final failed: out of luck. Limit: no task fails." in text
-    assert "Source two_tower dropped out: it is not fitted on all folds" in text
+    assert "Task train_model two_tower full failed: out of luck. Limit: no task fails." in text
+    assert "Model two_tower dropped out: it is not fitted on all splits" in text
     assert "1 user has fewer than 10 items: only 4 unseen items are left. Limit: 10 items each." in text
     assert "Output check coverage failed: share of the available items that is in some list: 0.01. Limit: at least 0.02." in text
     assert "A person has overridden it: a small shop" in text
@@ -97,13 +97,13 @@ def test_sample_users_show_titles_reasons_and_history(night: Run) -> None:
     assert "&lt;too&gt;" in render(collect(night))
 
 
-def test_hits_of_the_pool_by_source(night: Run) -> None:
-    pool = collect(night).pool
-    assert pool is not None
-    labels = night.read("model_labels", "eval").to_pandas()
-    assert (pool.n_labels, pool.n_hits) == (len(labels), len(labels))
-    assert sum(source.n_unique_hits for source in pool.sources) == len(labels)
-    assert {source.source: source.n_unique_hits for source in pool.sources}["als"] == (labels.user_idx % 4 == 0).sum()
+def test_hits_of_the_candidates_by_source(night: Run) -> None:
+    candidates = collect(night).pool
+    assert candidates is not None
+    labels = night.read("model_labels", "holdout").to_pandas()
+    assert (candidates.n_labels, candidates.n_hits) == (len(labels), len(labels))
+    assert sum(source.n_unique_hits for source in candidates.sources) == len(labels)
+    assert {source.source: source.n_unique_hits for source in candidates.sources}["als"] == (labels.user_idx % 4 == 0).sum()
 
 
 def test_what_each_model_brings_stands_beside_its_cost(night: Run) -> None:
@@ -120,7 +120,7 @@ def test_what_each_model_brings_stands_beside_its_cost(night: Run) -> None:
 def test_how_large_catalogues_are_searched(night: Run) -> None:
     assert not collect(night).indexes and 'id="indexes"' not in render(collect(night))
     measured = {"index_exact_share": 0.9, "index_share": 0.0625, "index_recall": 0.9934, "index_recall_error": 0.0012, "index_used": 1.0}
-    with night.staged("models/als", "final") as folder:
+    with night.staged("models/als", "full") as folder:
         (folder / "fit.json").write_text(json.dumps({"metrics": {"loss": 1.0} | measured}))
     facts = collect(night)
     assert [(index.model, index.used, index.recall) for index in facts.indexes] == [("als", True, 0.9934)]
@@ -146,7 +146,7 @@ def test_every_list_has_its_row_and_new_items_their_plot(night: Run) -> None:
 @pytest.mark.parametrize(
     ("steps", "missing"),
     [
-        ((), ["metrics", "the pool's hits", "published lists", "the gate's verdict"]),
+        ((), ["metrics", "the candidates' hits", "published lists", "the gate's verdict"]),
         (("pool", "judge"), ["published lists", "the gate's verdict"]),
         (("pool", "judge", "promote", "lists"), ["checks of the output"]),
     ],
@@ -156,7 +156,7 @@ def test_a_night_that_stopped_early_says_what_is_missing(small_run: Run, steps: 
     facts = collect(small_run)
     assert [any(line.startswith(name) for line in facts.absent) for name in missing] == [True] * len(missing)
     page = render(facts)
-    assert "the night did not get there" in page
+    assert "the night stopped before" in page
     assert ("stopped before it had lists" in page) == ("lists" not in steps)
 
 
@@ -166,8 +166,8 @@ def test_the_gate_says_who_serves_and_why(night: Run) -> None:
     assert (facts.gate.promoted, facts.gate.candidate, facts.gate.champion_before, facts.gate.serving) == (True, "1", "", "tonight")
     assert facts.gate.comparisons[0].difference == 0.2
     assert {choice.segment: choice.strategy for choice in facts.choices} == {"heavy": "stacking", "light": "weighted", "none": "popularity"}
-    refused = replace(facts, gate=replace(facts.gate, promoted=False, reasons=("a", "refused; tonight's lists are ranked by champion")))
-    assert "refused; tonight's lists are ranked by champion." in "\n".join(notice.text for notice in warnings(refused))
+    refused = replace(facts, gate=replace(facts.gate, promoted=False, reasons=("a", "refused; the lists are ranked by champion")))
+    assert "refused; the lists are ranked by champion." in "\n".join(notice.text for notice in warnings(refused))
 
 
 def test_many_judged_users_without_history_are_pointed_out(night: Run) -> None:
@@ -191,12 +191,12 @@ def test_a_run_that_only_ranks_says_so(small_run: Run) -> None:
 
 
 def test_a_night_without_time_is_marked(night: Run) -> None:
-    assert "flatters every list" not in render(collect(night))
+    assert "which raises all figures" not in render(collect(night))
     night.manifest = replace(night.manifest, config=replace(night.config, split="random_per_user"))
     facts = collect(night)
-    assert "On pairs held out at random, for 58 of the 60 users served, tonight's lists beat" in facts.headline
-    assert facts.folds["eval"] == "judged by pairs held out at random"
-    assert "flatters every list" in render(facts)
+    assert "On pairs held out at random, for 58 of the 60 users served, this run's lists beat" in facts.headline
+    assert facts.folds["holdout"] == "judged by pairs held out at random"
+    assert "which raises all figures" in render(facts)
 
 
 def test_the_same_run_gives_the_same_page(night: Run) -> None:
@@ -207,7 +207,7 @@ def test_the_same_run_gives_the_same_page(night: Run) -> None:
 def test_what_the_scheduler_added_is_shown(night: Run) -> None:
     steps = collect(night, {"open_run": 4.0}).steps
     assert {step.name: step.airflow_seconds for step in steps}["open_run"] == 2.5
-    assert {step.name: step.airflow_seconds for step in steps}["train_model als final"] is None
+    assert {step.name: step.airflow_seconds for step in steps}["train_model als full"] is None
 
 
 def test_what_the_leak_alarms_cost_stands_in_the_report(night: Run) -> None:
@@ -222,7 +222,7 @@ def test_what_the_leak_alarms_cost_stands_in_the_report(night: Run) -> None:
     assert facts.leak_alarms.share == pytest.approx(5 / (33 + others), abs=1e-4)
     page = render(facts)
     assert f"they took 5.0 s, {100 * facts.leak_alarms.share:.1f} % of the time in tasks" in page
-    assert "features: fold eval: those of 20 users are the same" in page
+    assert "features: split holdout: those of 20 users are the same" in page
 
 
 def test_sample_positions_fill_up_from_the_largest_segment() -> None:
@@ -265,7 +265,7 @@ def test_a_target_that_does_not_answer_costs_a_sentence(night: Run) -> None:
 def test_the_headline_is_about_the_users_served_against_the_best_single_model(night: Run) -> None:
     facts = collect(night)
     assert (
-        "On held-out time, for 58 of the 60 users served, tonight's lists beat the best single model, item_knn: ndcg@10 0.3700 against"
+        "On held-out time, for 58 of the 60 users served, this run's lists beat the best single model, item_knn: ndcg@10 0.3700 against"
         " 0.3300, 12 % more; a difference of +0.0400, 95 % interval +0.0100 to +0.0700."
     ) in facts.headline
     page = render(facts)
@@ -296,6 +296,6 @@ def test_the_headline_claims_no_more_than_its_interval(night: Run, difference: f
 def test_lists_that_a_stand_in_has_ranked_have_their_own_figures(small_run: Run) -> None:
     finished_night.finish(small_run, ("pool", "judge", "lists"))
     row = Comparison("served", "blend", "item_knn", "served", "ndcg@10", -0.01, -0.04, 0.02, 58)
-    write_promotion(small_run, Verdict(False, "blend", ("refused; tonight's lists are ranked by blend",), (row,)), "1", None)
+    write_promotion(small_run, Verdict(False, "blend", ("refused; the lists are ranked by blend",), (row,)), "1", None)
     said = "the equal-weight blend's lists are not clearly worse than the best single model, item_knn: ndcg@10 0.3200"
     assert said in collect(small_run).headline

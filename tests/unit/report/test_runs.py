@@ -51,7 +51,7 @@ def test_a_live_version_may_have_expired(home: Path, embedded: Target) -> None:
 
 def test_nothing_is_live_before_the_first_night(home: Path) -> None:
     page = render_runs(list_runs(Settings.from_env(), NOW), "/hybridrec")
-    assert "Nothing is live." in page and "No run yet" in page
+    assert "No version is live." in page and "No run yet" in page
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_target_that_cannot_be_asked_is_said(home: Path, monkeypatch: pytest.M
     found = list_runs(Settings.from_env(), NOW)
     assert found.problem.startswith(f"The target {target} could not be asked: ") and said in found.problem
     assert states(found) == {"older": "published", "broken": "failed"}
-    assert "What is live is not known" in (page := render_runs(found, "/hybridrec")) and "live now" not in page
+    assert "The live version is unknown" in (page := render_runs(found, "/hybridrec")) and "live now" not in page
 
 
 def test_a_report_of_another_release_has_its_row(home: Path) -> None:

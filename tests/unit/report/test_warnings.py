@@ -1,4 +1,4 @@
-"""What the report points out."""
+"""The warnings of the report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.finished_night import collect, publish, said
 
 
 def with_limits(facts: Facts, **limits: float) -> str:
-    """The warnings under other limits."""
+    """Return the warnings under other limits."""
     return "\n".join(notice.text for notice in warnings(replace(facts, limits=replace(facts.limits, **limits))))
 
 
@@ -25,7 +25,7 @@ def test_one_item_in_many_lists_is_named_with_its_share(night: Run) -> None:
     ((item, n),) = Counter(item for row in rows for item in row["item_ids"]).most_common(1)
     found = facts.lists and facts.lists.most_shown
     assert found and (found.item_id, found.n_lists) == (item, n)
-    assert found.n_histories == (night.read("model_interactions", "final").to_pandas().item_idx == int(item[1:])).sum()
+    assert found.n_histories == (night.read("model_interactions", "full").to_pandas().item_idx == int(item[1:])).sum()
     share = f"{n} of 60 lists, {100 * n / 60:.1f} %; {found.n_histories} users have had it"
     text = f"({item}) is in very many lists: {share}. Limit: 10 % (warn_item_share)."
     assert text in said(facts)
@@ -40,13 +40,13 @@ def test_places_on_few_items_are_held_against_histories(night: Run) -> None:
     for n_for_half, warned in ((4, True), (5, False)):
         lists = replace(facts.lists, exposures=(replace(published, n_for_half=n_for_half), replace(histories, n_for_half=15)))
         text = with_limits(replace(facts, lists=lists))
-        assert ("half of all places go to 4 items, half of the histories to 15, 3.8 times as many" in text) == warned
+        assert ("half of all positions go to 4 items, half of the histories to 15, 3.8 times as many" in text) == warned
     assert "Limit: 1 times (warn_concentration)" in with_limits(facts, concentration=1.0)
 
 
 @pytest.mark.parametrize(("after", "text"), [(2.9, ""), (3.1, "3.1 days before"), (10_450.0, "28.6 years before")])
 def test_old_data_are_pointed_out(night: Run, after: float, text: str) -> None:
-    newest = night.read("model_interactions", "final").to_pandas().last_event_at.max().to_pydatetime()
+    newest = night.read("model_interactions", "full").to_pandas().last_event_at.max().to_pydatetime()
     facts = collect(night, at=newest + timedelta(days=after))
     assert (
         f"is old: {newest:%Y-%m-%d %H:%M} UTC, {text} this report was written. Limit: 3 days (warn_event_age_days)." in said(facts)
@@ -68,15 +68,15 @@ def test_a_night_that_repeats_the_one_before_is_pointed_out(night: Run) -> None:
     publish(night, "v2", "one", run_id="small")
     facts = collect(night)
     assert facts.before and (facts.before.version, facts.before.same_lists, facts.before.same_inputs) == ("v1", True, None)
-    assert "The lists equal those that were live before, row for row: content hash as in version v1 of run gone." in said(facts)
+    assert "The lists equal the previously live ones, row for row: content hash as in version v1 of run gone." in said(facts)
 
 
 def test_the_same_data_under_other_lists_are_pointed_out_too(night: Run) -> None:
     publish(night, "v1", "one", run_id="earlier")
     publish(night, "v2", "two", run_id="small")
-    assert "repeats" not in said(collect(night))
+    assert "no night repeats" not in said(collect(night))
     Run.create(replace(night.manifest, run_id="earlier"), night.settings)
-    assert "This night saw the same data as the one that was live before: events, items and users are those of run earlier" in said(
+    assert "This night had the same data as the previously live one: events, items and users are those of run earlier" in said(
         collect(night)
     )
     other = {"core_events": Input(("a",), 1, "another hash")}

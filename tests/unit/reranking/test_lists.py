@@ -1,4 +1,4 @@
-"""The lists of a small run, and the ladder that fills them."""
+"""The lists of a small run, and the fallback that fills them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from hybridrec.reranking import published_lists
 from hybridrec.reranking.inputs import ListInputs, load_inputs, read_items, write_inputs
-from hybridrec.reranking.popular import Popularity, ladder, popular_items, popularity
+from hybridrec.reranking.popular import Popularity, fallback_tiers, popular_items, popularity
 from hybridrec.reranking.sentences import nearest_of_history, sentences
 from hybridrec.reranking.similar import similar_items
 from hybridrec.runs.run import Run
@@ -132,18 +132,18 @@ def test_all_lists_are_the_same_whatever_the_order_of_ranked_rows(inputs: ListIn
     pd.testing.assert_frame_equal(make(inputs, shuffled), make(inputs))
 
 
-def test_the_ladder_goes_from_recent_to_all_time_to_the_rest() -> None:
+def test_the_fallback_goes_from_recent_to_all_time_to_the_rest() -> None:
     counts = Popularity(recent=np.array([0, 3, 5, 0, 0, 3.0]), all_time=np.array([9, 4, 5, 2, 0, 8.0]))
-    steps = ladder(counts, np.array([True, True, True, True, True, True]))
+    steps = fallback_tiers(counts, np.array([True, True, True, True, True, True]))
     assert steps.items.tolist() == [2, 5, 1, 0, 3, 4]
-    assert steps.rungs.tolist() == [0, 0, 0, 1, 1, 2]
+    assert steps.tiers.tolist() == [0, 0, 0, 1, 1, 2]
     assert (np.diff(steps.scores) < 0).all()
-    assert ladder(counts, np.array([True, False, True, False, True, False])).items.tolist() == [2, 0, 4]
+    assert fallback_tiers(counts, np.array([True, False, True, False, True, False])).items.tolist() == [2, 0, 4]
 
 
 def test_popular_items_are_available_and_in_order(ranked_run: Run) -> None:
     items = read_items(ranked_run)
-    made = popular_items(popularity(ranked_run.read("model_item_features", "final"), len(items)), items)
+    made = popular_items(popularity(ranked_run.read("model_item_features", "full"), len(items)), items)
     frame = table("out_popular_items").conform(made).to_pandas()
     assert set(frame.window) == {"recent", "all_time"}
     for _, own in frame.groupby("window"):

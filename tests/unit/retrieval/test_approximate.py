@@ -1,4 +1,4 @@
-"""The approximate index: only where it pays and is good enough, and then nearly the exact lists."""
+"""The approximate index: only if it is faster and accurate enough, and then nearly the exact lists."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def in_topics(noise: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray, csr_array]:
-    """Users and items around 40 topics, all of length 1; the more noise, the less of it; and seen items."""
+    """Return users and items around 40 topics, all of length 1; the more noise, the less of it; and seen items."""
     rng = np.random.default_rng(seed)
     topics = unit(rng.normal(size=(40, N_FACTORS)))
     users, items = (unit(topics[rng.integers(40, size=n)] + noise * rng.normal(size=(n, N_FACTORS)) / 5) for n in (N_USERS, N_ITEMS))

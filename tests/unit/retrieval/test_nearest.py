@@ -29,12 +29,12 @@ def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def some(rng: np.random.Generator, n_rows: int, n_columns: int, share: float = 0.5) -> csr_array:
-    """Whole numbers from 0 to 3: sums of them are exact."""
+    """Return whole numbers from 0 to 3: sums of them are exact."""
     return csr_array((rng.integers(1, 4, (n_rows, n_columns)) * (rng.random((n_rows, n_columns)) < share)).astype(np.float32))
 
 
 def brute_force(nearness: np.ndarray, n_kept: int) -> np.ndarray:
-    """Every row sorted in Python: others above 0, the nearest first, of equals the lower."""
+    """Return every row sorted in Python: others above 0, the nearest first, of equals the lower."""
     kept = np.zeros_like(nearness)
     for item, of_item in enumerate(nearness):
         others = [other for other in range(len(of_item)) if other != item and of_item[other] > 0]
@@ -57,7 +57,7 @@ def test_neighbours_are_those_of_brute_force(sizes: tuple[int, int, int], seed: 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(130, 400), st.integers(20, 60), st.floats(0.01, 0.2), SEEDS)
 def test_neighbours_of_long_and_of_short_rows(n_items: int, n_users: int, share: float, seed: int) -> None:
-    """Of few products a row is summed in a table, of many in an array of all items: in one matrix some rows are of either kind."""
+    """A row of few products is summed in a table, a long row in an array of all items; each matrix has both kinds."""
     rng = np.random.default_rng(seed)
     left, right = some(rng, n_items, n_users, share), some(rng, n_users, n_items, share)
     found = nearest(left, right, 5, 2)

@@ -80,7 +80,7 @@ def test_a_list_does_not_depend_on_the_block(seed: int) -> None:
 
 
 def whole_lists(users: np.ndarray, items: np.ndarray, seen: csr_array, k: int) -> Neighbours:
-    """Every pair scored by itself and every row sorted."""
+    """Return every pair scored by itself and every row sorted."""
     n_users, n_items = len(users), len(items)
     rows, columns = np.repeat(np.arange(n_users), n_items), np.tile(np.arange(n_items), n_users)
     scores = score_dot(users, items, rows, columns).reshape(n_users, n_items)

@@ -1,4 +1,4 @@
-"""What every rule promises, whoever wrote it."""
+"""Contract of every rule."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from hybridrec.base import extensions
 from hybridrec.base.config import Config
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.reranking.rule_chain import Rule, active_rules, apply_rules, in_order
 from hybridrec.rules import Kind
 from tests.support import ROOT
@@ -97,16 +97,16 @@ def test_a_rule_of_one_new_file_is_applied(tmp_path: Path, monkeypatch: pytest.M
 
 def test_options_reach_the_rule() -> None:
     lists, context = random_world(4)
-    loose = apply_rules(lists, context, active_rules(Config(members={"rules": {"category_cap": {"max_share": 1.0}}})))
-    tight = apply_rules(lists, context, active_rules(Config(members={"rules": {"category_cap": {"max_share": 0.2}}})))
+    loose = apply_rules(lists, context, active_rules(Config(extension_options={"rules": {"category_cap": {"max_share": 1.0}}})))
+    tight = apply_rules(lists, context, active_rules(Config(extension_options={"rules": {"category_cap": {"max_share": 0.2}}})))
     assert len(tight) < len(loose)
 
 
 def test_a_rule_that_breaks_its_kind_is_named() -> None:
     lists, context = random_world(5)
-    with pytest.raises(BadData, match=r"rule greedy: \d+ rows became \d+; a BOOST keeps every row"):
+    with pytest.raises(PermanentError, match=r"rule greedy: \d+ rows became \d+; a BOOST keeps every row"):
         apply_rules(lists, context, [Rule("greedy", Kind.BOOST, lambda ranked, context: ranked.head(1))])
-    with pytest.raises(BadData, match=r"rule maker: .* a rule adds no rows"):
+    with pytest.raises(PermanentError, match=r"rule maker: .* a rule adds no rows"):
         apply_rules(lists, context, [Rule("maker", Kind.FILTER, lambda ranked, context: ranked.set_axis(ranked.index + 1000))])
 
 
@@ -131,9 +131,9 @@ def test_the_example_of_the_documentation_is_a_rule(tmp_path: Path, monkeypatch:
     page = (ROOT / "docs" / "adding-a-rule.md").read_text()
     code = page[page.index('    """Put what is under promotion') : page.index("`ranked` holds the rows")]
     (tmp_path / "rules").mkdir()
-    (tmp_path / "rules" / "promoted_boost.py").write_text(textwrap.dedent(code))
+    (tmp_path / "rules" / "promoted_boost.py").write_text(code)
     monkeypatch.setenv("HYBRIDREC_EXTENSIONS", str(tmp_path))
-    config = Config(members={"rules": {"promoted_boost": {"strength": 100.0}}})
+    config = Config(extension_options={"rules": {"promoted_boost": {"strength": 100.0}}})
     rule = next(rule for rule in active_rules(config) if rule.name == "promoted_boost")
     lists, context = random_world(6)
     promoted = np.arange(len(context.items)) % 5 == 0

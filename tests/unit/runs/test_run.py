@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -9,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.runs.run import Input, Run
 from tests.support import small_world
 
 
 @pytest.fixture(params=["disk", "s3"])
 def small_run(request: pytest.FixtureRequest, home: Path) -> Run:
-    """The small world's run; of an object store this machine has nothing on its disk."""
+    """Provide the small world's run; with an object store this machine's disk is empty."""
     if request.param == "s3":
         request.getfixturevalue("object_storage")
     run = small_world.make_run()
@@ -27,8 +28,8 @@ def small_run(request: pytest.FixtureRequest, home: Path) -> Run:
 
 def test_small_run_reads_back(small_run: Run) -> None:
     assert small_run.read("model_users").num_rows == 60
-    assert small_run.read("model_interactions", "eval").num_rows == 57 * 10
-    assert small_run.read("model_labels", "eval").num_rows == 57 * 4 + 4
+    assert small_run.read("model_interactions", "holdout").num_rows == 57 * 10
+    assert small_run.read("model_labels", "holdout").num_rows == 57 * 4 + 4
     reopened = Run.open("small")
     assert reopened.manifest == small_run.manifest
 
@@ -36,16 +37,34 @@ def test_small_run_reads_back(small_run: Run) -> None:
 def test_files_that_an_ingest_has_replaced_are_named(small_run: Run) -> None:
     gone = Input(("attempt-0/x.parquet",), 1, "")
     run = Run(replace(small_run.manifest, inputs={"core_users": gone}), small_run.settings)
-    with pytest.raises(BadData, match=r"core_users: files of run small are gone, .*; open a new run .*x\.parquet"):
+    with pytest.raises(PermanentError, match=r"core_users: files of run small are gone, .*; open a new run .*x\.parquet"):
         run.files("core_users")
 
 
 def test_unknown_run_says_how_to_make_one(home: object) -> None:
-    with pytest.raises(BadData, match=r"run 'nope'.*python -m jobs.open_run"):
+    with pytest.raises(PermanentError, match=r"run 'nope'.*python -m jobs.open_run"):
         Run.open("nope")
 
 
 @pytest.mark.parametrize("run_id", ["../x", "a/b", "", ".hidden", "a..b"])
 def test_run_id_cannot_leave_the_runs_folder(home: object, run_id: str) -> None:
-    with pytest.raises(BadData, match="letters, digits"):
+    with pytest.raises(PermanentError, match="letters, digits"):
         Run.open(run_id)
+
+
+def test_a_run_from_before_the_splits_were_renamed_reads_as_it_did(home: Path) -> None:
+    run = small_world.make_run()
+    pairs = run.read("model_interactions", "full")
+    manifest = json.loads((run.folder / "run.json").read_text())
+    former = {"ranker": "rank", "holdout": "eval", "full": "final"}
+    manifest["folds"] = {former[name]: split | {"name": former[name]} for name, split in manifest.pop("splits").items()}
+    del manifest["kept_by"]
+    manifest["config"]["members"] = manifest["config"].pop("extension_options") | {"models": {"als": {"factors": 8}}}
+    (run.folder / "run.json").write_text(json.dumps(manifest))
+    for folder in list(run.folder.rglob("split=*")):
+        folder.rename(folder.with_name(f"fold={former[folder.name.removeprefix('split=')]}"))
+    again = Run.open("small")
+    assert again.splits == run.splits and again.split("ranker") == run.split("ranker")
+    assert again.read("model_interactions", "full").equals(pairs)
+    assert again.config.options("models", "als") == {"factors": 8}
+    assert replace(again.manifest, kept_by="split", config=run.config) == run.manifest

@@ -1,4 +1,4 @@
-"""What is below the home folder is for its owner only, whoever made it and when; published tables are for others if an option says so."""
+"""Files below the home folder are for its owner only, whichever process made them; an option opens published tables to others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.private_files import keep_private, make_private_folder, require_own, tighten, write_private
 from hybridrec.base.settings import Settings
 from hybridrec.targets.sqlite import connect
@@ -23,7 +23,7 @@ AS_BEFORE = 0o022
 
 @pytest.fixture(autouse=True)
 def open_by_default() -> Iterator[None]:
-    """The usual rights of new files, and again at the end."""
+    """Provide the usual rights of new files, and again at the end."""
     before = os.umask(AS_BEFORE)
     yield
     os.umask(before)
@@ -138,5 +138,5 @@ def test_a_home_of_another_user_is_refused(tmp_path: Path) -> None:
     require_own(tmp_path / "none yet")
     require_own(tmp_path)
     os.chown(tmp_path, 65534, 65534)
-    with pytest.raises(BadData, match=f"{tmp_path} belongs to another user, who could read and replace what is in it"):
+    with pytest.raises(PermanentError, match=f"{tmp_path} belongs to another user, who could read and replace what is in it"):
         require_own(tmp_path)

@@ -42,7 +42,7 @@ def test_a_name_that_is_no_utf8_or_holds_a_line_end_is_made_printable(delivery: 
 
 
 def spark_folder(folder: Path) -> None:
-    """What Spark leaves after a job: parts, markers, checksums; a failed attempt's rows."""
+    """Return what Spark leaves after a job: parts, markers, checksums; a failed attempt's rows."""
     folder.mkdir()
     events = pa.table({"user_id": ["u1"], "item_id": ["i1"], "event_type": ["view"], "event_at": ["2026-05-01"]})
     for name in ("part-00000-a.snappy.parquet", "part-00001-a.snappy.parquet", "_temporary/0/part-00002.parquet", ".hidden/part-3.parquet"):
@@ -131,7 +131,7 @@ def test_what_belongs_to_no_part_is_named(delivery: Path, tmp_path: Path, caplog
 
 @pytest.fixture
 def outside(tmp_path: Path) -> Path:
-    """A file that is none of the delivery's business."""
+    """Provide a file that is none of the delivery's business."""
     folder = tmp_path / "delivery-of-others"  # its path begins like the delivered folder's
     folder.mkdir()
     (folder / "events.csv").write_text(HEADER + ROW)

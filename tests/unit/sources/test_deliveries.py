@@ -1,4 +1,4 @@
-"""Deliveries as people make them: dialects, encodings, folders, links, leftovers. What lands is right, or a sentence says what is not."""
+"""Real deliveries: dialects, encodings, folders, links, leftovers. The landed rows are right, or a message names the fault."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.sources import files
 from tests.support.delivered_folder import HEADER, ROW, land, refusal
@@ -153,6 +153,6 @@ def test_header_without_rows_lands_as_no_rows(delivery: Path, tmp_path: Path) ->
 def test_no_permission_to_read(delivery: Path, tmp_path: Path) -> None:
     land(tmp_path)
     (delivery / "events.csv").chmod(0)
-    with as_a_plain_user(delivery), pytest.raises(BadData) as error:
+    with as_a_plain_user(delivery), pytest.raises(PermanentError) as error:
         files.land(Settings.from_env(), tmp_path / "again", seed=1)
     assert f"no permission to read {delivery / 'events.csv'}; let this user read it" in str(error.value)

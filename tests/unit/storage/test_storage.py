@@ -1,4 +1,4 @@
-"""What holds of an object store alone: writers that are killed at any byte, copies on this disk, addresses, secrets."""
+"""Properties of an object store only: writers that are killed at any byte, copies on this disk, addresses, secrets."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.storage import shared_files, store
 from tests.support import object_store
 
 
 def text(word: str) -> str:
-    """Some hundred kilobytes, so that a file is more than one packet."""
+    """Return some hundred kilobytes, so that a file is more than one packet."""
     return f"{word}, and again " * 10_000
 
 
@@ -81,7 +81,7 @@ def test_storage_may_be_a_folder_that_machines_share(home: Path, tmp_path: Path,
 @pytest.mark.parametrize("address", ["s3://", "s3:///x", "https://host/bucket", "s3://bucket/../x y", "s3://key:secret@bucket/x"])
 def test_an_address_that_is_none_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setenv("HYBRIDREC_STORAGE", address)
-    with pytest.raises(BadData, match="expected a folder or an address as s3://bucket/prefix"):
+    with pytest.raises(PermanentError, match="expected a folder or an address as s3://bucket/prefix"):
         store.is_committed(home / "runs" / "night" / "x")
 
 

@@ -1,4 +1,4 @@
-"""Datasets are visible whole or not at all, on a disk and on an object store, whoever is killed and whoever comes second."""
+"""Datasets are visible whole or not at all, on a disk and on an object store, whichever writer is killed or comes second."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support import object_store
 
 @pytest.fixture(params=["disk", "s3"])
 def folder(request: pytest.FixtureRequest, home: Path) -> Path:
-    """A dataset without any content, on this disk or mirrored from an object store."""
+    """Provide a dataset without any content, on this disk or mirrored from an object store."""
     if request.param == "s3":
         request.getfixturevalue("object_storage")
     return home / "runs" / "night" / "x"
@@ -45,11 +45,11 @@ def forget(folder: Path) -> None:
 
 
 def attempts(folder: Path) -> set[str]:
-    """The attempts that lie where a dataset is kept."""
+    """Return the attempts that lie where a dataset is kept."""
     if "HYBRIDREC_STORAGE" not in os.environ:
         return {path.name for path in folder.glob("attempt-*")}
     address = f"{os.environ['HYBRIDREC_STORAGE']}/{folder.relative_to(os.environ['HYBRIDREC_HOME'])}"
-    return {name.split("/")[0] for name in object_store.objects(address) if name not in (store.MANIFEST, store.CANDIDATE)}
+    return {name.split("/")[0] for name in object_store.objects(address) if name not in (store.MANIFEST, store.PENDING)}
 
 
 def test_nothing_is_there_before_the_first_commit(folder: Path) -> None:
@@ -232,7 +232,7 @@ def test_a_candidate_counts_once_it_is_accepted(folder: Path) -> None:
     assert store.newest(folder) == first
     store.accept(folder, first)
     forget(folder)
-    assert (read(folder), store.candidate(folder)) == ({"one"}, None)
+    assert (read(folder), store.pending(folder)) == ({"one"}, None)
     propose(folder, "cut off")
     second = propose(folder, "two")  # the candidate before is gone with its files
     forget(folder)
@@ -265,7 +265,7 @@ def test_killed_between_its_steps_accepting_is_done_again(folder: Path, monkeypa
     forget(folder)
     assert read(folder) == {"two"}
     store.accept(folder, waiting)
-    assert store.candidate(folder) is None
+    assert store.pending(folder) is None
     assert read(folder) == {"two"}
 
 
@@ -279,4 +279,4 @@ def test_what_is_proposed_while_a_check_runs_goes_on_waiting(folder: Path) -> No
         store.propose(folder, newer)
     store.accept(folder, checked)
     assert read(folder) == {"checked again"}
-    assert store.candidate(folder) == newer
+    assert store.pending(folder) == newer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
+import re
 from pathlib import Path
 
 import pytest
@@ -10,26 +10,25 @@ import pytest
 from hybridrec.base import extensions
 from hybridrec.runs.run import Run
 from jobs import evaluate, train_ranker
-from tests.support import ROOT, pools
+from tests.support import ROOT, made_candidates
 
 DOCS = ROOT / "docs" / "adding-a-strategy.md"
 
 
 @pytest.fixture
 def extension(tmp_path: Path, small_run: Run, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of extensions with the page's example in it."""
-    lines = [line for line in DOCS.read_text().splitlines() if not line or line.startswith("    ")]
-    code = textwrap.dedent("\n".join(lines)).strip()
+    """Provide a folder of extensions with the page's example in it."""
+    (code,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(), flags=re.DOTALL)
     path = tmp_path / "more" / "strategies" / "best_rank.py"
     path.parent.mkdir(parents=True)
-    path.write_text(code[: code.index(".venv/bin/python")])
+    path.write_text(code)
     monkeypatch.setenv("HYBRIDREC_EXTENSIONS", str(tmp_path / "more"))
     return path
 
 
 def test_the_example_is_judged(extension: Path, small_run: Run) -> None:
     assert "best_rank" in extensions.names("strategies")
-    run = pools.add_candidates(small_run)
+    run = made_candidates.add_candidates(small_run)
     train_ranker.main(train_ranker.Params(run.run_id))
     evaluate.main(evaluate.Params(run.run_id))
     metrics = run.read("out_metrics").to_pandas()

@@ -1,4 +1,4 @@
-"""What is hashed of a table: exactly these bytes, so that a recorded hash stays true."""
+"""Bytes of a table that are hashed: exactly these, so that a recorded hash stays true."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.storage.ahead import one_ahead
 from hybridrec.tables import Column, Table
 from hybridrec.versions.content_hash import TableHash
@@ -31,7 +31,7 @@ TABLE = Table(
     key=("window", "rank"),
 )
 ROWS = [("a", 2, ['Zoë "Z"', "b"], None), ("a", 10, [], "x"), ("é", 1, ["c"], "")]
-# By column and part: which values there are, how long each is, and what they are; of a list also that of its elements.
+# By column and part: the mask of values, their lengths, and the values; for a list also those of its elements.
 PARTS = {
     (0, 0): b"\1\1\1",
     (0, 1): struct.pack("<3i", 1, 1, 2),
@@ -104,7 +104,7 @@ def test_a_list_of_strings_is_stored_as_json(lists: list[list[str]]) -> None:
 def test_the_order_holds_within_and_across_batches(border: int) -> None:
     hashed = TableHash(TABLE)
     wrong = [ROWS[1], ROWS[0], ROWS[2]]
-    with pytest.raises(BadData, match=r"row \('a', 2\) comes after \('a', 10\); rows must be unique"):
+    with pytest.raises(PermanentError, match=r"row \('a', 2\) comes after \('a', 10\); rows must be unique"):
         for rows in (wrong[:border], wrong[border:]):
             hashed.add(batch(rows))
 

@@ -1,4 +1,4 @@
-"""What the SQLite file promises beyond every target: readers beside writers, killed writers, damage."""
+"""Promises of the SQLite file beyond every target's: readers beside writers, killed writers, damage."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hybridrec.base.errors import BadData, explain_os_error
+from hybridrec.base.errors import PermanentError, explain_os_error
 from hybridrec.sqlite import connecting
 from hybridrec.targets.sqlite import SqliteTarget
 from tests.support.published_rows import publication, publish, publish_beside_readers, tables
@@ -73,9 +73,11 @@ def test_a_tampered_version_is_rejected_and_the_live_one_stays(target: SqliteTar
     before = sql(target, f"SELECT * FROM {table}")
     sql(target, change.format(table=table))
     assert sql(target, f"SELECT * FROM {table}") != before
-    with pytest.raises(BadData, match=r"recommendations of version v2 as stored has 50 rows with checksum \w{12}, expected 50 with "):
+    with pytest.raises(
+        PermanentError, match=r"recommendations of version v2 as stored has 50 rows with checksum \w{12}, expected 50 with "
+    ):
         target.check("v2")
-    with pytest.raises(BadData, match="version v2 is rejected"):
+    with pytest.raises(PermanentError, match="version v2 is rejected"):
         target.switch_to("v2", 3)
     assert target.versions()[-1].state == "live"
     assert publish(target, "v2", "two") == target.versions()[0].content_hash
@@ -86,7 +88,7 @@ def test_a_version_that_lost_rows_does_not_pass(target: SqliteTarget, loss: str)
     target.stage(publication("v1"), tables("one"))
     table = next(name for name in stored_tables(target) if name.startswith("recommendations_v1"))
     sql(target, loss.format(table=table))
-    with pytest.raises(BadData, match="stage it again"):
+    with pytest.raises(PermanentError, match="stage it again"):
         target.check("v1")
 
 
@@ -98,7 +100,7 @@ def test_tables_of_a_killed_attempt_are_dropped_by_the_next(target: SqliteTarget
 
 
 def test_readers_need_no_right_to_write(target: SqliteTarget) -> None:
-    """The log files stay behind the last writer, since a reader in a folder it may not write to cannot make them."""
+    """The log files stay after the last writer, because a reader without write permission for the folder cannot make them."""
     publish(target, "v1", "one")
     left = {path.name for path in target.path.parent.iterdir()}
     assert {"recommendations.db-wal", "recommendations.db-shm"} <= left
@@ -111,7 +113,7 @@ def test_readers_need_no_right_to_write(target: SqliteTarget) -> None:
 def test_a_file_that_is_no_database_is_named(target: SqliteTarget) -> None:
     target.path.parent.mkdir(parents=True)
     target.path.write_bytes(b"not a database, but long enough to look like one" * 50)
-    with pytest.raises(BadData, match=r"recommendations.db: file is not a database; move the file away and publish again"):
+    with pytest.raises(PermanentError, match=r"recommendations.db: file is not a database; move the file away and publish again"):
         publish(target, "v1", "one")
 
 

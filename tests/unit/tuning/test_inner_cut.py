@@ -1,4 +1,4 @@
-"""What an inner cut holds out, by hand for each split, and what it leaves."""
+"""Pairs that an inner cut holds out and leaves, by hand for each split."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from hybridrec.base.config import Split
-from hybridrec.base.errors import BadData
+from hybridrec.base.config import SplitMethod
+from hybridrec.base.errors import PermanentError
 from hybridrec.tuning.inner_cut import inner_cut
 from tests.support.training_data import data_of, random_data
 
@@ -65,7 +65,7 @@ def test_random_per_user_draws_a_share_and_leaves_each_user_something() -> None:
 
 
 @pytest.mark.parametrize("split", ["time", "last_per_user", "random_per_user"])
-def test_no_held_out_pair_is_left_and_a_seed_gives_one_cut(split: Split) -> None:
+def test_no_held_out_pair_is_left_and_a_seed_gives_one_cut(split: SplitMethod) -> None:
     data = random_data(split)
     cut = inner_cut(data, share=0.1, seed=5, max_users=30)
     assert len(cut.labels.users) == 30
@@ -84,10 +84,10 @@ def test_no_held_out_pair_is_left_and_a_seed_gives_one_cut(split: Split) -> None
 
 
 @pytest.mark.parametrize("split", ["time", "last_per_user", "random_per_user"])
-def test_nobody_to_judge_is_refused(split: Split) -> None:
+def test_nobody_to_judge_is_refused(split: SplitMethod) -> None:
     nothing = data_of([(0, 1, 3), (1, 1, 3)], split)
-    with pytest.raises(BadData, match="inner cut: no user of 5 has both a pair held out and a history left, of 2 pairs"):
+    with pytest.raises(PermanentError, match="inner cut: no user of 5 has both a pair held out and a history left, of 2 pairs"):
         inner_cut(nothing, share=0.1, seed=0)
     empty = replace(nothing, matrix=csr_array(np.zeros((5, 7), np.float32)), last_event_day=np.zeros(0))
-    with pytest.raises(BadData, match="of 0 pairs"):
+    with pytest.raises(PermanentError, match="of 0 pairs"):
         inner_cut(empty, share=0.1, seed=0)

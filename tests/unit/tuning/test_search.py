@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from hybridrec.base import extensions
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.metrics.metrics import Labels
-from hybridrec.tuning import search
-from hybridrec.tuning.trials import Budget, Trial, choose, judged_lists
+from hybridrec.tuning import Budget, Trial, search
+from hybridrec.tuning.trials import choose, judged_lists
 from hybridrec.types import TrainingData
 from tests.support.training_data import random_data
 
@@ -22,7 +22,7 @@ TOY = '''
 """Lists the held-out items of user 0 to 199 the better, the nearer `depth` is to 32 and `sign` to "plus". For tests."""
 from dataclasses import dataclass
 import numpy as np
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.types import Linear, Log, Neighbours, OneOf
 
 DOC, BECAUSE, REQUIRED = "Toy.", "it is a toy", False
@@ -40,7 +40,7 @@ class Model:
     def __init__(self, config):
         self.config = config
         if config.depth > 300:
-            raise BadData(f"depth is {config.depth}, expected at most 300")
+            raise PermanentError(f"depth is {config.depth}, expected at most 300")
     def fit(self, data):
         self.seen, self.n_items = data.matrix, data.matrix.shape[1]
         return {}
@@ -60,11 +60,11 @@ class Model:
 
 @pytest.fixture
 def toy(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A model that knows all pairs, more or less clearly, by its options."""
+    """Provide a model that knows all pairs, more or less clearly, by its options."""
     (tmp_path / "extension" / "models").mkdir(parents=True)
     (tmp_path / "extension" / "models" / "toy_tuned.py").write_text(TOY)
     monkeypatch.setenv("HYBRIDREC_EXTENSIONS", str(tmp_path / "extension"))
-    extensions.member("models", "toy_tuned").TRUTH = data().matrix.toarray()
+    extensions.module("models", "toy_tuned").TRUTH = data().matrix.toarray()
     yield "toy_tuned"
     sys.modules.pop("hybridrec.models.toy_tuned", None)
 
@@ -113,9 +113,9 @@ def test_the_budget_and_what_is_fixed_are_kept_to(toy: str, caplog: pytest.LogCa
 
 
 def test_current_options_that_are_refused_are_an_error(toy: str) -> None:
-    with pytest.raises(BadData, match="depth is 400, expected at most 300"):
+    with pytest.raises(PermanentError, match="depth is 400, expected at most 300"):
         search(toy, data(), {"depth": 400}, Budget(3, 60), seed=1)
-    with pytest.raises(BadData, match="there is no option 'width'"):
+    with pytest.raises(PermanentError, match="there is no option 'width'"):
         search(toy, data(), {"width": 4}, Budget(3, 60), seed=1)
 
 

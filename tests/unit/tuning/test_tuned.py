@@ -1,4 +1,4 @@
-"""What a search has found is stored whole, used by the next night, and gives way to hybridrec.toml."""
+"""The result of a search is stored whole, used by the next night, and overridden by hybridrec.toml."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ from hybridrec.report.gathering.collect import collect
 from hybridrec.report.pages.page import render
 from hybridrec.runs.run import Run
 from hybridrec.storage import store
-from hybridrec.tuning import tuned
-from hybridrec.tuning.trials import SearchResult, Trial
+from hybridrec.tuning import SearchResult, Trial, tuned
 from jobs import tune_model
 from tests.support import small_world
 from tests.support.training_data import random_data
@@ -37,7 +36,7 @@ def found(options: Options, model: str = "als") -> SearchResult:
 
 @pytest.fixture
 def night(home: Path) -> Run:
-    """An opened run over the ingested small world."""
+    """Provide an opened run over the ingested small world."""
     small_world.write_core_tables()
     return open_run(Request("first", "files"), Settings.from_env())
 
@@ -111,7 +110,7 @@ def test_the_job_searches_what_toml_has_not_fixed(home: Path, monkeypatch: pytes
     from hybridrec.base import extensions
     from hybridrec.types import Linear, Log
 
-    module = extensions.member("models", "recent_popularity")
+    module = extensions.module("models", "recent_popularity")
     monkeypatch.setattr(module, "SEARCH", {"half_life_days": Log(1, 365)}, raising=False)
     logged: list[tuple[str, Path]] = []
     monkeypatch.setattr(mlflow_registry, "log_search", lambda run, model, path: logged.append((model, path)))
@@ -127,7 +126,7 @@ def test_the_job_searches_what_toml_has_not_fixed(home: Path, monkeypatch: pytes
     assert store.committed_files(path.parent.parent, ".json")[0].read_bytes() == again
 
     monkeypatch.setattr(module, "SEARCH", {"half_life_days": Linear(5, 6)})
-    small_world.make_run("by_hand", Config(k=10, members={"models": {"recent_popularity": {"half_life_days": 3.0}}}))
+    small_world.make_run("by_hand", Config(k=10, extension_options={"models": {"recent_popularity": {"half_life_days": 3.0}}}))
     tune_model.main(tune_model.Params("by_hand", "recent_popularity", trials=4, seconds=60))
     assert len(json.loads(logged[-1][1].read_text())["trials"]) == 1
     monkeypatch.delattr(module, "SEARCH")

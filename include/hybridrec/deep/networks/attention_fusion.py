@@ -14,7 +14,7 @@ from hybridrec.deep.networks.sides import Embeddings, Inputs
 class AttentionFusion(nn.Module):  # type: ignore[misc]
     """The parts of an item are its fields and its content; the user's attention weighs them, the user's taste judges them.
 
-    An item's side is its parts one after the other and, in the last place, a weight of its own.
+    An item's side is its parts in sequence and, at the end, a weight of its own.
     """
 
     def __init__(self, users: Layout, items: Layout, factors: int) -> None:
@@ -28,14 +28,14 @@ class AttentionFusion(nn.Module):  # type: ignore[misc]
         self.part_weights = nn.Parameter(torch.zeros(self.n_parts, factors))
 
     def users(self, users: Inputs) -> Tensor:
-        """(n, 2 * factors): what the user looks for, and the taste."""
+        """Return (n, 2 * factors): what the user looks for, and the taste."""
         taste = self.user_vectors(users).sum(dim=1)
         if self.user_content is not None:
             taste = taste + self.user_content(users.dense)
         return torch.cat([self.attention(taste), taste], dim=1)
 
     def items(self, items: Inputs) -> Tensor:
-        """(n, n_parts * factors + 1)."""
+        """Return (n, n_parts * factors + 1)."""
         features = self.item_features(items)
         parts, weights = features[..., :-1], features[..., -1]
         if self.item_content is not None:
@@ -43,7 +43,7 @@ class AttentionFusion(nn.Module):  # type: ignore[misc]
         return torch.cat([parts.flatten(1), weights.sum(dim=1, keepdim=True)], dim=1)
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
-        """The taste's product with the parts, weighed by attention."""
+        """Return the taste's product with the parts, weighed by attention."""
         parts = items[..., :-1].unflatten(-1, (self.n_parts, self.factors))
         query, taste = users[..., None, : self.factors], users[..., None, self.factors :]
         looks = ((parts + self.part_weights) * query).sum(dim=-1) / math.sqrt(self.factors)  # (..., n_parts)

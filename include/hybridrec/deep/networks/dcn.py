@@ -17,7 +17,7 @@ class CrossLayer(nn.Module):  # type: ignore[misc]
         self.narrow, self.widen = nn.Linear(width, rank, bias=False), nn.Linear(rank, width)
 
     def forward(self, first: Tensor, x: Tensor) -> Tensor:
-        """(..., width) both -> (..., width)."""
+        """Return (..., width) both -> (..., width)."""
         return first * self.widen(self.narrow(x)) + x
 
 
@@ -33,17 +33,17 @@ class CrossNetwork(nn.Module):  # type: ignore[misc]
         self.layers = PairLayers(self.n_user, self.n_item, hidden)
 
     def users(self, users: Inputs) -> Tensor:
-        """(n, n_user + hidden)."""
+        """Return (n, n_user + hidden)."""
         vectors = self.user_vectors(users).flatten(1)
         return torch.cat([vectors, self.layers.user(vectors)], dim=1)
 
     def items(self, items: Inputs) -> Tensor:
-        """(n, n_item + hidden)."""
+        """Return (n, n_item + hidden)."""
         vectors = self.item_vectors(items).flatten(1)
         return torch.cat([vectors, self.layers.item(vectors)], dim=1)
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
-        """The sum of both parts."""
+        """Return the sum of both parts."""
         own, of_item = users[..., : self.n_user], items[..., : self.n_item]
         crossed = first = torch.cat([own.expand(*of_item.shape[:-1], -1), of_item], dim=-1)
         for layer in self.crosses:

@@ -20,16 +20,16 @@ class DeepMachine(nn.Module):  # type: ignore[misc]
         self.layers = PairLayers(users.n_fields * factors, items.n_fields * factors, hidden)
 
     def users(self, users: Inputs) -> Tensor:
-        """(n, factors + 1 + hidden)."""
+        """Return (n, factors + 1 + hidden)."""
         features = self.user_features(users)
         return torch.cat([fm.side(features), self.layers.user(features[..., :-1].flatten(1))], dim=1)
 
     def items(self, items: Inputs) -> Tensor:
-        """(n, factors + 1 + hidden)."""
+        """Return (n, factors + 1 + hidden)."""
         features = self.item_features(items)
         return torch.cat([fm.side(features), self.layers.item(features[..., :-1].flatten(1))], dim=1)
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
-        """The sum of both parts."""
+        """Return the sum of both parts."""
         n = self.n_machine
         return fm.meet(users[..., :n], items[..., :n]) + self.layers(users[..., n:], items[..., n:])

@@ -18,9 +18,9 @@ class Factors(nn.Module):  # type: ignore[misc]  # torch's types are not followe
         self.user, self.item = FieldSum(users, factors), FieldSum(items, factors + 1)
 
     def users(self, users: Inputs) -> Tensor:
-        """(n, factors + 1)."""
+        """Return (n, factors + 1)."""
         return F.pad(self.user(users), (0, 1), value=1.0)
 
     def items(self, items: Inputs) -> Tensor:
-        """(n, factors + 1)."""
+        """Return (n, factors + 1)."""
         return self.item(items)

@@ -22,17 +22,17 @@ class FeatureNet(nn.Module):  # type: ignore[misc]
         self.products = nn.Linear(factors, hidden, bias=False)
 
     def users(self, users: Inputs) -> Tensor:
-        """(n, factors + hidden)."""
+        """Return (n, factors + hidden)."""
         combined = torch.cat([self.user_vectors(users).flatten(1), users.dense], dim=1)
         return torch.cat([self.user_taste(combined), self.layers.user(combined)], dim=1)
 
     def items(self, items: Inputs) -> Tensor:
-        """(n, factors + hidden)."""
+        """Return (n, factors + hidden)."""
         combined = torch.cat([self.item_vectors(items).flatten(1), items.dense], dim=1)
         return torch.cat([self.item_taste(combined), self.layers.item(combined)], dim=1)
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
-        """Scores."""
+        """Return scores."""
         k = self.factors
         together = self.products(users[..., :k] * items[..., :k])
         return self.layers(users[..., k:], items[..., k:] + together)

@@ -22,23 +22,23 @@ class FieldAwareMachine(nn.Module):  # type: ignore[misc]
         self.user_features, self.item_features = Embeddings(users, size), Embeddings(items, size)
 
     def users(self, users: Inputs) -> Tensor:
-        """(n, n_user * n_item * factors + 1), by user field, then item field."""
+        """Return (n, n_user * n_item * factors + 1), by user field, then item field."""
         features = self.user_features(users)
         for_users, for_items = self._split(features)
         return torch.cat([for_items.flatten(1), _alone(for_users, features)], dim=1)
 
     def items(self, items: Inputs) -> Tensor:
-        """(n, n_user * n_item * factors + 1), in the order of the users' side."""
+        """Return (n, n_user * n_item * factors + 1), in the order of the users' side."""
         features = self.item_features(items)
         for_users, for_items = self._split(features)
         return torch.cat([for_users.transpose(1, 2).flatten(1), _alone(for_items, features)], dim=1)
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
-        """The products between the sides, and what each side has by itself."""
+        """Return the products between the sides, and what each side has by itself."""
         return dot(users[..., :-1], items[..., :-1]) + users[..., -1] + items[..., -1]
 
     def _split(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """The vectors for the users' fields and those for the items' fields, (n, F, fields, K) each."""
+        """Return the vectors for the users' fields and those for the items' fields, (n, F, fields, K) each."""
         by_field = features[..., :-1].unflatten(2, (-1, self.factors))
         return by_field[:, :, : self.n_user], by_field[:, :, self.n_user :]
 

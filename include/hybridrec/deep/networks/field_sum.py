@@ -24,14 +24,14 @@ class FieldSum(nn.Module):  # type: ignore[misc]  # torch's types are not follow
         self.dense = nn.Parameter(torch.randn(layout.n_dense, dims) * INITIAL_STD)
 
     def forward(self, rows: Inputs) -> Tensor:
-        """(n, dims)."""
+        """Return (n, dims)."""
         return self.fields(rows).sum(dim=1) + rows.dense @ self.dense
 
 
 def embed(side: Callable[[Inputs], Tensor], table: FieldTable) -> Floats:
-    """What a side of a network says of each row, float32 (n_rows, dims)."""
+    """Embed each row by one side of the network, float32 (n_rows, dims)."""
     rows = np.arange(len(table.codes))
     with torch.no_grad():
         parts = [side(Inputs.of(table.take(rows[start : start + ROWS_AT_ONCE]))) for start in range(0, len(rows), ROWS_AT_ONCE)]
-    found: Floats = torch.cat(parts).numpy()
-    return found
+    vectors_of_all: Floats = torch.cat(parts).numpy()
+    return vectors_of_all

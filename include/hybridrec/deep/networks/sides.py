@@ -1,4 +1,4 @@
-"""What all pair networks share: a side for the user, a side for the item, and what happens where both meet.
+"""Shared parts of all pair networks: a side for the user, a side for the item, and their combination.
 
 Shapes: n rows, F fields, K numbers an embedding, U and I numbers of a side's result.
 """
@@ -26,7 +26,7 @@ class Inputs(NamedTuple):
 
     @classmethod
     def of(cls, table: FieldTable) -> Inputs:
-        """The table's arrays, not copied."""
+        """Return the table's arrays, not copied."""
         return cls(torch.from_numpy(table.codes), table.bags, torch.from_numpy(table.dense))
 
 
@@ -34,13 +34,13 @@ class PairNetwork(Protocol):
     """A network whose work is done once a user and once an item as far as possible, and only the rest once a pair."""
 
     def users(self, users: Inputs) -> Tensor:
-        """(n, U)."""
+        """Return (n, U)."""
 
     def items(self, items: Inputs) -> Tensor:
-        """(n, I)."""
+        """Return (n, I)."""
 
     def __call__(self, users: Tensor, items: Tensor) -> Tensor:
-        """Scores of pairs (..., U) and (..., I), leading dimensions broadcast."""
+        """Return scores of pairs (..., U) and (..., I), leading dimensions broadcast."""
 
 
 class Embeddings(nn.Module):  # type: ignore[misc]  # torch's types are not followed: they cost mypy a minute
@@ -53,7 +53,7 @@ class Embeddings(nn.Module):  # type: ignore[misc]  # torch's types are not foll
         nn.init.normal_(self.codes.weight[1:], std=std)
 
     def forward(self, rows: Inputs) -> Tensor:
-        """(n, F, size): fields of one code first, then bags, in the order of the layout."""
+        """Return (n, F, size): fields of one code first, then bags, in the order of the layout."""
         means = [BagMean.apply(table, rows.bags[name]) for name, table in self.bags.items()]
         return torch.cat([self.codes(rows.codes), *(mean[:, None] for mean in means)], dim=1)
 
@@ -63,13 +63,13 @@ class BagMean(torch.autograd.Function):  # type: ignore[misc]
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, bag: csr_array) -> Tensor:
-        """Table (n_values, size), bag csr (n, n_values) -> (n, size)."""
+        """Return table (n_values, size), bag csr (n, n_values) -> (n, size)."""
         ctx.bag = bag
         return torch.from_numpy(bag @ table.detach().numpy())
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        """(n, size) -> (n_values, size)."""
+        """Return (n, size) -> (n_values, size)."""
         return torch.from_numpy(ctx.bag.T @ gradient.numpy()), None
 
 
@@ -85,10 +85,10 @@ class PairLayers(nn.Module):  # type: ignore[misc]
         self.later = nn.Sequential(nn.ReLU(), nn.Linear(hidden, hidden // 2), nn.ReLU(), nn.Linear(hidden // 2, 1))
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
-        """Scores from what `user` and `item` gave, (..., hidden) each -> (...)."""
+        """Return scores from what `user` and `item` gave, (..., hidden) each -> (...)."""
         return self.later(users + items).squeeze(-1)
 
 
 def dot(left: Tensor, right: Tensor) -> Tensor:
-    """Products of vectors (..., K) -> (...)."""
+    """Return products of vectors (..., K) -> (...)."""
     return (left * right).sum(dim=-1)

@@ -23,14 +23,14 @@ class TwoTowers(nn.Module):  # type: ignore[misc]  # torch's types are not follo
         self.temperature = temperature
 
     def users(self, users: Inputs) -> Tensor:
-        """Unit vectors (n, dims)."""
+        """Return unit vectors (n, dims)."""
         state = self.user(users)
         return F.normalize(state + self.transform(state), dim=1)
 
     def items(self, items: Inputs) -> Tensor:
-        """Unit vectors (n, dims)."""
+        """Return unit vectors (n, dims)."""
         return F.normalize(self.item(items), dim=1)
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
-        """(..., dims) and (..., dims) -> (...)."""
+        """Return (..., dims) and (..., dims) -> (...)."""
         return (users * items).sum(dim=-1) / self.temperature

@@ -24,29 +24,29 @@ class WideAndDeep(nn.Module):  # type: ignore[misc]
         self.crosses = Embeddings(users._replace(bags={}), buckets, std=0.0)
         self.user_vectors, self.item_vectors = Embeddings(users, factors), Embeddings(items, factors)
         self.layers = PairLayers(users.n_fields * factors, items.n_fields * factors, hidden)
-        self.attributes = [place for place, name in enumerate(items.names) if name != "item"]
+        self.attributes = [index for index, name in enumerate(items.names) if name != "item"]
 
     def users(self, users: Inputs) -> Tensor:
-        """(n, buckets + hidden)."""
+        """Return (n, buckets + hidden)."""
         return torch.cat([self.crosses(users).sum(dim=1), self.layers.user(self.user_vectors(users).flatten(1))], dim=1)
 
     def items(self, items: Inputs) -> Tensor:
-        """(n, buckets + hidden)."""
+        """Return (n, buckets + hidden)."""
         return torch.cat([self._attributes(items), self.layers.item(self.item_vectors(items).flatten(1))], dim=1)
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
-        """The sum of both parts."""
+        """Return the sum of both parts."""
         n = self.buckets
         return dot(users[..., :n], items[..., :n]) + self.layers(users[..., n:], items[..., n:])
 
     def _attributes(self, items: Inputs) -> Tensor:
-        """How much of each bucket an item has, (n, buckets)."""
+        """Return the share of each bucket in an item, (n, buckets)."""
         codes = items.codes[:, self.attributes].long()
-        found = torch.zeros(len(codes), self.buckets).scatter_add_(1, self._bucket(codes), (codes > 0).float())
+        attributes = torch.zeros(len(codes), self.buckets).scatter_add_(1, self._bucket(codes), (codes > 0).float())
         for bag in items.bags.values():
             values = torch.arange(bag.shape[1])
-            found += BagMean.apply(nn.functional.one_hot(self._bucket(values), self.buckets).float(), bag)
-        return found
+            attributes += BagMean.apply(nn.functional.one_hot(self._bucket(values), self.buckets).float(), bag)
+        return attributes
 
     def _bucket(self, codes: Tensor) -> Tensor:
         return codes * HASH % 2**32 * self.buckets // 2**32

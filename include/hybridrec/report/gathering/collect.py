@@ -1,4 +1,4 @@
-"""Read a run into the facts of its report; whatever a night that stopped early has not written is named, not guessed."""
+"""Read a run into the facts of its report; tables that a stopped night has not written are named, not guessed."""
 
 from __future__ import annotations
 
@@ -8,22 +8,35 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 
-from hybridrec.base.config import Split
-from hybridrec.base.errors import BadData
+from hybridrec.base.config import SplitMethod
+from hybridrec.base.errors import PermanentError
 from hybridrec.evaluation.ablation import Ablation
 from hybridrec.evaluation.comparisons import Comparison
-from hybridrec.evaluation.leaks import FOUND, FOUND_FILE
+from hybridrec.evaluation.leaks import FINDINGS, FINDINGS_FILE
 from hybridrec.execution.spark import server_peak_mib
 from hybridrec.policy.policy import DECISION, read_choices
 from hybridrec.publishing import output_checks
 from hybridrec.publishing.publish import why_held
 from hybridrec.report import story
-from hybridrec.report.facts import Before, Check, Choice, Facts, Gate, Index, LeakAlarms, Limits, Metric, OutputChecks, TunedModel, Version
+from hybridrec.report.facts import (
+    Before,
+    CheckLine,
+    Choice,
+    Facts,
+    Gate,
+    Index,
+    LeakAlarms,
+    Limits,
+    Metric,
+    OutputChecks,
+    TunedModel,
+    Version,
+)
+from hybridrec.report.gathering.candidate_coverage import retriever_hits
 from hybridrec.report.gathering.costs import alarm_seconds, steps
 from hybridrec.report.gathering.failure import find_failure, unknown_failure
 from hybridrec.report.gathering.headline import served_quality
 from hybridrec.report.gathering.list_figures import batches, describe_lists
-from hybridrec.report.gathering.pool_hits import pool_hits
 from hybridrec.report.gathering.table_quality import table_quality
 from hybridrec.report.gathering.target_state import ask_target
 from hybridrec.report.gathering.warnings import warnings
@@ -33,11 +46,11 @@ from hybridrec.training.fits import FIT_FILE
 from hybridrec.tuning.trials import as_text
 
 if TYPE_CHECKING:
-    from hybridrec.runs.run import Fold, RunManifest
+    from hybridrec.runs.run import RunManifest, Split
     from hybridrec.versions.publications import Publication
 
 T = TypeVar("T")
-HELD_OUT: dict[Split, str] = {
+HELD_OUT: dict[SplitMethod, str] = {
     "time": "held-out time",
     "last_per_user": "each user's last items",
     "random_per_user": "pairs held out at random",
@@ -45,7 +58,7 @@ HELD_OUT: dict[Split, str] = {
 
 
 def collect(run: Run, written_at: datetime, durations: Mapping[str, float] | None = None) -> Facts:
-    """All that the report says about a run, as it is at `written_at`.
+    """Return all that the report says about a run, as it is at `written_at`.
 
     durations: seconds of whole tasks as the scheduler measured them, by step name.
     """
@@ -68,11 +81,11 @@ def collect(run: Run, written_at: datetime, durations: Mapping[str, float] | Non
         comparisons=read("comparisons", "evaluate", _comparisons) or (),
         ablations=read("what each model brings", "evaluate", _ablations) or (),
         gate=read("the gate's verdict", "promote_model", _gate),
-        pool=read("the pool's hits", "generate_candidates", pool_hits),
+        pool=read("the candidates' hits", "generate_candidates", retriever_hits),
         indexes=_indexes(run),
         lists=read("published lists", "apply_rules", describe_lists),
         ranked_users=_ranked_users(run),
-        missing_sources=read("the pool of all users", "generate_candidates", _missing_sources) or (),
+        missing_sources=read("the candidates of all users", "generate_candidates", _missing_models) or (),
         categories_unlearnt=bool(read("the catalogue", "build_interactions", _categories_unlearnt)),
         output_checks=read("checks of the output", "check_output", _output_checks),
         leak_alarms=read("the leak alarms", "check_leaks", _leak_alarms),
@@ -89,7 +102,7 @@ def collect(run: Run, written_at: datetime, durations: Mapping[str, float] | Non
 
 
 def _ranked_users(run: Run) -> int:
-    """Users with a ranked list, before any rule; 0 where nothing has been ranked. A file holds all rows of its users."""
+    """Return users with a ranked list, before any rule; 0 where nothing has been ranked. A file holds all rows of its users."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
@@ -102,7 +115,9 @@ def _ranked_users(run: Run) -> int:
 
 def _frame(run: Run, written_at: datetime) -> Facts:
     manifest, config = run.manifest, run.config
-    folds = {str(fold.name): _describe_fold(fold, run.config.split) for fold in sorted(manifest.folds.values(), key=lambda fold: fold.cut)}
+    splits = {
+        str(split.name): _describe_split(split, run.config.split) for split in sorted(manifest.splits.values(), key=lambda split: split.cut)
+    }
     options = {name: str(value) for name, value in asdict(run.config).items()}
     return Facts(
         run_id=run.run_id,
@@ -115,22 +130,22 @@ def _frame(run: Run, written_at: datetime) -> Facts:
         k=run.config.k,
         publish=manifest.publish,
         held_out=HELD_OUT[run.config.split],
-        folds=folds,
+        folds=splits,
         options=options,
         tuned=_tuned(manifest),
     )
 
 
 def _tuned(manifest: RunManifest) -> tuple[TunedModel, ...]:
-    found = sorted(manifest.tuned.items())
-    return tuple(TunedModel(model, as_text(of.options), of.run_id, of.metric, of.before, of.after) for model, of in found)
+    by_model = sorted(manifest.tuned.items())
+    return tuple(TunedModel(model, as_text(of.options), of.run_id, of.metric, of.before, of.after) for model, of in by_model)
 
 
-def _describe_fold(fold: Fold, split: Split) -> str:
-    if split != "time":
-        return f"judged by {HELD_OUT[split]}" if fold.label_end else "trains on everything"
-    judged = f", judged until {fold.label_end:%Y-%m-%d %H:%M}" if fold.label_end else ""
-    return f"trains before {fold.cut:%Y-%m-%d %H:%M}{judged}"
+def _describe_split(split: Split, method: SplitMethod) -> str:
+    if method != "time":
+        return f"judged by {HELD_OUT[method]}" if split.label_end else "trains on everything"
+    judged = f", judged until {split.label_end:%Y-%m-%d %H:%M}" if split.label_end else ""
+    return f"trains before {split.cut:%Y-%m-%d %H:%M}{judged}"
 
 
 def _metrics(run: Run) -> tuple[Metric, ...]:
@@ -146,7 +161,7 @@ def _ablations(run: Run) -> tuple[Ablation, ...]:
 
 
 def _decision(run: Run) -> tuple[str, tuple[Choice, ...]]:
-    """The metric that lists are compared by, and what each segment is served with: by the gate's policy once it has one."""
+    """Return the metric that lists are compared by, and what each segment is served with: by the gate's policy once it has one."""
     folder = run.artefact("decision")
     metric = str(json.loads((folder / DECISION).read_text())["metric"])
     if store.is_committed(run.dataset("promotion")):
@@ -156,7 +171,7 @@ def _decision(run: Run) -> tuple[str, tuple[Choice, ...]]:
 
 
 def _gate(run: Run) -> Gate | None:
-    """The verdict; None where a policy serves without a gate, as in a benchmark."""
+    """Return the verdict; None where a policy serves without a gate, as in a benchmark."""
     path = run.artefact("promotion") / "promotion.json"
     if not path.exists():
         return None
@@ -173,18 +188,18 @@ def _gate(run: Run) -> Gate | None:
 
 def _output_checks(run: Run) -> OutputChecks:
     raw = json.loads((run.artefact("output_checks") / "checks.json").read_text())
-    checks = [_output_check(output_checks.Check(**check)) for check in raw["checks"]]
+    checks = [_output_check(output_checks.OutputCheck(**check)) for check in raw["checks"]]
     checks.sort(key=lambda check: check.passed)
     return OutputChecks(bool(raw["passed"]), str(raw["override_reason"] or ""), str(raw["compared_with"] or ""), tuple(checks))
 
 
-def _output_check(check: output_checks.Check) -> Check:
+def _output_check(check: output_checks.OutputCheck) -> CheckLine:
     bound = "" if check.limit is None else f", {check.kind.replace('_', ' ')} {check.limit:.4g}"
-    return Check(f"{check.name}: {check.meaning}", check.passed, f"{check.value:.4g}{bound}")
+    return CheckLine(f"{check.name}: {check.meaning}", check.passed, f"{check.value:.4g}{bound}")
 
 
 class BesideTarget(TypedDict):
-    """What the target has of this run, and of the one before."""
+    """The target's versions of this run and of the one before."""
 
     version: Version | None
     before: Before | None
@@ -192,11 +207,11 @@ class BesideTarget(TypedDict):
 
 
 def _beside_target(run: Run, facts: Facts) -> BesideTarget:
-    """The target is asked only by a night that got as far as lists."""
+    """Ask the target only for a night with lists."""
     if not facts.lists:
         return {"version": None, "before": None, "target_problem": ""}
     versions, problem = ask_target(run.settings)
-    ours = next((found for found in versions if found.run_id == run.run_id), None)
+    ours = next((publication for publication in versions if publication.run_id == run.run_id), None)
     earlier = _live_before(versions, ours, facts.output_checks.compared_with if facts.output_checks else "")
     return {
         "version": _version(ours) if ours else None,
@@ -205,24 +220,24 @@ def _beside_target(run: Run, facts: Facts) -> BesideTarget:
     }
 
 
-def _version(found: Publication) -> Version:
-    at = f"{found.generated_at:%Y-%m-%d %H:%M} UTC"
-    return Version(found.version, found.state, found.content_hash, at, found.notes, dict(found.counts))
+def _version(publication: Publication) -> Version:
+    at = f"{publication.generated_at:%Y-%m-%d %H:%M} UTC"
+    return Version(publication.version, publication.state, publication.content_hash, at, publication.notes, dict(publication.counts))
 
 
 def _live_before(versions: Sequence[Publication], ours: Publication | None, compared_with: str) -> Publication | None:
-    """What was live when the output was checked; for a run that was live itself by then, the newest published version before it."""
+    """Return the version live at the time of the output check; for a live run, the newest published version before it."""
     if ours is None or compared_with not in ("", ours.version):
-        return next((found for found in versions if found.version == compared_with), None)
+        return next((publication for publication in versions if publication.version == compared_with), None)
     older = versions[versions.index(ours) + 1 :]
-    return next((found for found in older if found.state in ("live", "kept", "dropped")), None)
+    return next((publication for publication in older if publication.state in ("live", "kept", "dropped")), None)
 
 
 def _before(run: Run, ours: Publication | None, earlier: Publication) -> Before:
     try:
         inputs = Run.open(earlier.run_id, run.settings).manifest.inputs
         same = {n: i.content_hash for n, i in inputs.items()} == {n: i.content_hash for n, i in run.manifest.inputs.items()}
-    except BadData:  # its folder is gone
+    except PermanentError:  # its folder is gone
         same = None
     return Before(earlier.version, earlier.run_id, ours is not None and ours.content_hash == earlier.content_hash, same)
 
@@ -235,43 +250,45 @@ class NewestEvent(TypedDict):
 
 
 def _newest_event(run: Run, written_at: datetime) -> NewestEvent:
-    """Of the last fold's interactions; nothing without a calendar, or before there are any."""
+    """Return the newest event of the last split's interactions; empty without a calendar or interactions."""
     import pyarrow.compute as pc
 
     try:
-        found = [pc.max(batch.column(0)).as_py() for batch in batches(run, "model_interactions", ["last_event_at"], run.folds[-1])]
+        newest_by_batch = [
+            pc.max(batch.column(0)).as_py() for batch in batches(run, "model_interactions", ["last_event_at"], run.splits[-1])
+        ]
     except store.NotCommitted:
-        found = []
-    if run.config.split != "time" or not found:
+        newest_by_batch = []
+    if run.config.split != "time" or not newest_by_batch:
         return {"newest_event": "", "newest_event_age_days": None}
-    newest = max(found)
+    newest = max(newest_by_batch)
     return {"newest_event": f"{newest:%Y-%m-%d %H:%M} UTC", "newest_event_age_days": (written_at - newest).total_seconds() / 86_400}
 
 
 def _leak_alarms(run: Run) -> LeakAlarms:
-    raw = json.loads((run.artefact(FOUND) / FOUND_FILE).read_text())
-    return LeakAlarms(tuple(f"{found['alarm']}: {found['detail']}" for found in raw), *alarm_seconds(run.folder))
+    raw = json.loads((run.artefact(FINDINGS) / FINDINGS_FILE).read_text())
+    return LeakAlarms(tuple(f"{finding['alarm']}: {finding['detail']}" for finding in raw), *alarm_seconds(run.folder))
 
 
-def _missing_sources(run: Run) -> tuple[str, ...]:
-    """Sources that were asked for and take no part in the lists."""
-    raw = json.loads((run.artefact("candidate_sources", "final") / "sources.json").read_text())
+def _missing_models(run: Run) -> tuple[str, ...]:
+    """Return models that were asked for and take no part in the lists."""
+    raw = json.loads((run.artefact("candidate_sources", "full") / "sources.json").read_text())
     return tuple(raw["missing"])
 
 
 def _indexes(run: Run) -> tuple[Index, ...]:
-    """How models search a large catalogue; nothing for those that had no choice, or no fit."""
-    found = []
+    """Return the search method of models over a large catalogue; empty for models without a choice or a fit."""
+    indexes = []
     for model in run.manifest.models:
-        if store.is_committed(run.dataset(f"models/{model}", "final")):
-            metrics = json.loads((run.artefact(f"models/{model}", "final") / FIT_FILE).read_text())["metrics"]
+        if store.is_committed(run.dataset(f"models/{model}", "full")):
+            metrics = json.loads((run.artefact(f"models/{model}", "full") / FIT_FILE).read_text())["metrics"]
             measured = {name.removeprefix("index_"): value for name, value in metrics.items() if name.startswith("index_")}
-            found += [Index(model, **measured | {"used": bool(measured["used"])})] if measured else []
-    return tuple(found)
+            indexes += [Index(model, **measured | {"used": bool(measured["used"])})] if measured else []
+    return tuple(indexes)
 
 
 def _categories_unlearnt(run: Run) -> bool:
-    """Whether there are categories and models were not let see them."""
+    """Return whether there are categories that models were not allowed to see."""
     import pyarrow.compute as pc
 
     items = run.read("model_items", columns=["categories", "learnt_categories"])
@@ -280,7 +297,7 @@ def _categories_unlearnt(run: Run) -> bool:
 
 
 def _spark_peak_mib(run: Run) -> float | None:
-    """What stop_spark noted, or what the night's server has used so far: it is still up when the report is written."""
+    """Return the peak that stop_spark noted, or the night's server's so far: it still runs when the report is written."""
     noted = run.folder / "spark_server.json"
     if shared_files.modified(noted) is not None:
         return float(json.loads(shared_files.read_text(noted))["peak_mib"])

@@ -1,4 +1,4 @@
-"""What each task cost, from the records that jobs leave."""
+"""Read the cost of each task from the records of the jobs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from hybridrec.report.facts import Step
 
 
 def steps(folder: Path, durations: Mapping[str, float]) -> tuple[Step, ...]:
-    """The tasks of a run or of a source's ingest, in the order of their start, the report itself apart.
+    """Return the tasks of a run or of a source's ingest, in the order of their start, the report itself apart.
 
-    durations: seconds that the scheduler states for a task, by step name; what exceeds the process is its overhead.
+    durations: seconds that the scheduler states for a task, by step name; the excess over the process is its overhead.
     """
     return tuple(_step(record, durations) for record in task_records.read_records(folder) if record.job != "write_report")
 
@@ -33,7 +33,7 @@ def _step(record: task_records.TaskRecord, durations: Mapping[str, float]) -> St
 
 
 def alarm_seconds(folder: Path) -> tuple[float, float]:
-    """Seconds that a run's leak alarms have taken, in a job of their own and within others, and their share of all tasks' time."""
+    """Return seconds that a run's leak alarms have taken, in a job of their own and within others, and their share of all tasks' time."""
     records = [record for record in task_records.read_records(folder) if record.job != "write_report"]
     spent = sum(record.wall_seconds if record.job == "check_leaks" else record.alarm_seconds for record in records)
     total = sum(record.wall_seconds for record in records)
@@ -41,5 +41,5 @@ def alarm_seconds(folder: Path) -> tuple[float, float]:
 
 
 def step_name(record: task_records.TaskRecord) -> str:
-    """A task's name in the report: the job and what tells its tasks apart, as `train_model als final`."""
+    """Return a task's name in the report: the job and what tells its tasks apart, as `train_model als full`."""
     return f"{record.job} {record.part.replace('.', ' ')}".strip()

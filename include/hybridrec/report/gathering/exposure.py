@@ -1,4 +1,4 @@
-"""How evenly places are spread over items."""
+"""Measure how evenly positions are spread over items."""
 
 from __future__ import annotations
 

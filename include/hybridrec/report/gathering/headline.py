@@ -1,4 +1,4 @@
-"""The headline's figures: tonight's lists beside the best single model, over the users who are served."""
+"""Compute the headline's figures: this run's lists beside the best single model, over the users who are served."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ if TYPE_CHECKING:
 
 
 def served_quality(run: Run, facts: Facts) -> Served | None:
-    """The figures of the lists as they are ranked: tonight's, or the gate's stand-in's; None when too few users were judged."""
+    """Return the figures of the ranked lists: the challenger's, or its replacement's; None if too few users were evaluated."""
     figures = json.loads((run.artefact("decision") / DECISION).read_text())
-    found = _against_best(facts)
-    if found is None:
+    comparison = _against_best(facts)
+    if comparison is None:
         return None
     levels = {m.name: m.value for m in facts.metrics if m.segment == SERVED and m.metric == facts.metric and m.kind == "source"}
     users = {segment: int(figures["served"][segment]) for segment in SEGMENTS if figures["served"].get(segment)}
     judged = figures["judged"]
     return Served(
-        metric=found.metric,
-        ranked_by=found.name,
-        value=levels[found.against] + found.difference,
-        best=found.against,
-        best_value=levels[found.against],
-        difference=found.difference,
-        low=found.low,
-        high=found.high,
+        metric=comparison.metric,
+        ranked_by=comparison.name,
+        value=levels[comparison.against] + comparison.difference,
+        best=comparison.against,
+        best_value=levels[comparison.against],
+        difference=comparison.difference,
+        low=comparison.low,
+        high=comparison.high,
         popularity=levels.get(POPULARITY),
-        n_judged=found.n_users,
+        n_judged=comparison.n_users,
         users={segment: n for segment, n in users.items() if segment in judged},
         left_out={segment: n for segment, n in users.items() if segment not in judged},
     )
 
 
 def _against_best(facts: Facts) -> Comparison | None:
-    """The comparison with the best single source; evaluate writes it before that with popularity, which may be the best itself."""
+    """Return the comparison with the best single retriever; evaluate writes it before the one with popularity."""
     stand_in = facts.gate is not None and facts.gate.serving != "tonight"
     rows = facts.gate.comparisons if facts.gate and stand_in else facts.comparisons
-    found = [row for row in rows if row.question == SERVED and row.metric == facts.metric]
-    return next((row for row in found if row.against != POPULARITY), next(iter(found), None))
+    comparisons = [row for row in rows if row.question == SERVED and row.metric == facts.metric]
+    return next((row for row in comparisons if row.against != POPULARITY), next(iter(comparisons), None))

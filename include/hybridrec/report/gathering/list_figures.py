@@ -27,7 +27,7 @@ HISTORY_SHOWN = 10
 
 @dataclass
 class Tally:
-    """What one pass over the lists counts. Ranges are (lowest, highest score) by strategy."""
+    """Counts from one pass over the lists. Ranges are (lowest, highest score) by strategy."""
 
     how: Counter[str] = field(default_factory=Counter)
     segment: Counter[str] = field(default_factory=Counter)
@@ -57,7 +57,7 @@ def describe_lists(run: Run) -> Lists:
 
 
 def batches(run: Run, name: str, columns: list[str], part: str = "") -> Iterator[pa.RecordBatch]:
-    """A run's table in pieces, in the order of its files."""
+    """Yield a run's table in pieces, in the order of its files."""
     for path in run.files(name, part):
         yield from pq.ParquetFile(path).iter_batches(batch_size=BATCH_ROWS, columns=columns)
 
@@ -81,7 +81,7 @@ def _count(counter: Counter[str], column: pa.Array) -> None:
 
 
 def _scores_by_strategy(batch: pa.RecordBatch) -> Iterator[tuple[str, NDArray[np.float32], NDArray[np.float32]]]:
-    """Each strategy of the batch with its rows' finite scores and the scores of its rows' best items."""
+    """Yield each strategy of the batch with its rows' finite scores and the scores of its rows' best items."""
     scores = batch.column("scores")
     lengths = pc.list_value_length(scores).fill_null(0).to_numpy(zero_copy_only=False)
     flat = scores.flatten().to_numpy(zero_copy_only=False)
@@ -126,15 +126,15 @@ def _catalogue(run: Run) -> _Catalogue:
 
 
 def _history_counts(run: Run, n_items: int) -> NDArray[np.int64]:
-    """In how many users' histories each item is, int64 (n_items,)."""
+    """Count the users' histories with each item, int64 (n_items,)."""
     counts = np.zeros(n_items, dtype=np.int64)
-    for batch in batches(run, "model_interactions", ["item_idx"], "final"):
+    for batch in batches(run, "model_interactions", ["item_idx"], "full"):
         counts += np.bincount(batch.column("item_idx").to_numpy(), minlength=n_items)
     return counts
 
 
 def _most_shown(tally: Tally, catalogue: _Catalogue, histories: NDArray[np.int64]) -> MostShown | None:
-    """The item with the most places, the first by id of equals; no list holds an item twice."""
+    """Return the item with the most places, the first by id of equals; no list holds an item twice."""
     known = [(item, n) for item, n in tally.items.items() if item in catalogue.shown]
     if not known:
         return None
@@ -143,14 +143,14 @@ def _most_shown(tally: Tally, catalogue: _Catalogue, histories: NDArray[np.int64
 
 
 def _exposures(tally: Tally, catalogue: _Catalogue, histories: NDArray[np.int64]) -> tuple[Exposure, ...]:
-    """The published lists beside what users turned to by themselves, over the available catalogue."""
+    """Return the published lists beside what users turned to by themselves, over the available catalogue."""
     published = np.array([tally.items[item] for item in catalogue.ids], dtype=np.int64)
     offered = catalogue.is_available
     return (exposure("published lists", published[offered]), exposure("users' histories", histories[offered]))
 
 
 def _samples(run: Run, segments: Counter[str], catalogue: _Catalogue) -> tuple[SampleUser, ...]:
-    """A few users, spread over the segments; the same run always shows the same ones."""
+    """Return a few users, spread over the segments; the same run always shows the same ones."""
     wanted = sample_positions(segments)
     passed: Counter[str] = Counter()
     rows = []
@@ -158,11 +158,11 @@ def _samples(run: Run, segments: Counter[str], catalogue: _Catalogue) -> tuple[S
     for batch in batches(run, "out_recommendations", columns):
         names = batch.column("segment").to_numpy(zero_copy_only=False).astype(object)
         for segment in sorted(set(names)):
-            places = np.flatnonzero(names == segment)
+            indices = np.flatnonzero(names == segment)
             for position in wanted.get(segment, ()):
-                if passed[segment] <= position < passed[segment] + len(places):
-                    rows.append(batch.slice(int(places[position - passed[segment]]), 1).to_pylist()[0])
-            passed[segment] += len(places)
+                if passed[segment] <= position < passed[segment] + len(indices):
+                    rows.append(batch.slice(int(indices[position - passed[segment]]), 1).to_pylist()[0])
+            passed[segment] += len(indices)
     histories = _histories(run, [row["user_id"] for row in rows], catalogue)
     order = {name: n for n, name in enumerate(wanted)}
     rows.sort(key=lambda row: (order[row["segment"]], row["user_id"]))
@@ -170,7 +170,7 @@ def _samples(run: Run, segments: Counter[str], catalogue: _Catalogue) -> tuple[S
 
 
 def sample_positions(segments: Counter[str]) -> dict[str, tuple[int, ...]]:
-    """Which rows of each segment to show: the middle one of each, and more of the largest segment up to SAMPLES."""
+    """Choose the rows to show of each segment: the middle one, and more of the largest segment up to SAMPLES."""
     present = [name for name in ("heavy", "light", "none") if segments[name]]
     if not present:
         return {}
@@ -193,19 +193,19 @@ def _sample(row: dict[str, object], history: tuple[int, tuple[ShownItem, ...]], 
 
 
 def _histories(run: Run, user_ids: list[str], catalogue: _Catalogue) -> dict[str, tuple[int, tuple[ShownItem, ...]]]:
-    """Length of each user's history and its newest items, newest first."""
-    found = pa.concat_tables(
+    """Return the length of each user's history and its newest items, newest first."""
+    wanted_users = pa.concat_tables(
         pa.Table.from_batches([batch]).filter(pc.is_in(batch.column("user_id"), pa.array(user_ids, pa.string())))
         for batch in batches(run, "model_users", ["user_idx", "user_id"])
     ).to_pylist()
     rows = pa.concat_tables(
         pa.Table.from_batches([batch]).filter(
-            pc.is_in(batch.column("user_idx"), pa.array([user["user_idx"] for user in found], pa.int32()))
+            pc.is_in(batch.column("user_idx"), pa.array([user["user_idx"] for user in wanted_users], pa.int32()))
         )
-        for batch in batches(run, "model_interactions", ["user_idx", "item_idx", "last_event_at"], "final")
+        for batch in batches(run, "model_interactions", ["user_idx", "item_idx", "last_event_at"], "full")
     ).sort_by([("last_event_at", "descending"), ("item_idx", "ascending")])
     histories = {}
-    for user in found:
+    for user in wanted_users:
         items = rows.filter(pc.equal(rows.column("user_idx"), user["user_idx"])).column("item_idx").to_pylist()
         newest = tuple(catalogue.shown[catalogue.ids[item]] for item in items[:HISTORY_SHOWN])
         histories[user["user_id"]] = (len(items), newest)

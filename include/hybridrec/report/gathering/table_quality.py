@@ -1,11 +1,11 @@
-"""What ingest found out about the data: rows kept, rows refused and why, and the checks of each core table."""
+"""Read the findings of ingest: rows kept, rows refused with reasons, and the checks of each core table."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from hybridrec.ingest import quality
-from hybridrec.report.facts import Check, TableQuality
+from hybridrec.report.facts import CheckLine, TableQuality
 from hybridrec.storage import store
 
 if TYPE_CHECKING:
@@ -15,28 +15,28 @@ CORE_TABLES = ("core_events", "core_items", "core_users")
 
 
 def table_quality(run: Run) -> tuple[TableQuality, ...]:
-    """Each core table of the run's source; rows are those that the run has pinned, checks those of the newest ingest."""
+    """Return each core table of the run's source; rows are those that the run has pinned, checks those of the newest ingest."""
     return tuple(_one_table(run, name) for name in CORE_TABLES)
 
 
 def _one_table(run: Run, name: str) -> TableQuality:
     rows = run.manifest.inputs[name].rows if name in run.manifest.inputs else 0
     try:
-        found = quality.read_checks(run.settings, run.manifest.source, name)
+        checked = quality.read_checks(run.settings, run.manifest.source, name)
     except store.NotCommitted:
         return TableQuality(name, rows, {}, False, ())
-    refused = dict(sorted(found.quarantined.items(), key=lambda pair: (-pair[1], pair[0])))
-    checks = sorted((_check(check) for check in found.checks), key=lambda check: check.passed)
-    return TableQuality(name, rows, refused, True, tuple(checks), found.warnings)
+    refused = dict(sorted(checked.quarantined.items(), key=lambda pair: (-pair[1], pair[0])))
+    checks = sorted((_check(check) for check in checked.checks), key=lambda check: check.passed)
+    return TableQuality(name, rows, refused, True, tuple(checks), checked.warnings)
 
 
-def _check(check: quality.Check) -> Check:
+def _check(check: quality.ExpectationResult) -> CheckLine:
     words = check.expectation.removeprefix("expect_").replace("_", " ")
     expected = [f"{key.replace('_', ' ')} {_short(value)}" for key, value in check.expected.items()]
-    found = [f"found {check.observed}"] if check.observed is not None else []
+    observed = [f"found {check.observed}"] if check.observed is not None else []
     refused = [f"{check.unexpected_count:,} rows do not hold"] if check.unexpected_count else []
-    detail = ", ".join([*expected, *found, *refused, *([check.error] if check.error else [])])
-    return Check(f"{check.column}: {words}" if check.column else words, check.success, detail)
+    detail = ", ".join([*expected, *observed, *refused, *([check.error] if check.error else [])])
+    return CheckLine(f"{check.column}: {words}" if check.column else words, check.success, detail)
 
 
 def _short(value: object) -> str:

@@ -1,4 +1,4 @@
-"""What the publish target says of its versions: asked when a report is written, and by the list of runs each time it is shown."""
+"""Ask the publish target for its versions: when a report is written, and each time the list of runs is shown."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Answer(NamedTuple):
 
 
 def ask_target(settings: Settings) -> Answer:
-    """All versions of the target that the settings name. A target that does not answer is said, never raised: a page must stand."""
+    """Return all versions of the target that the settings name. A target that does not answer is said, never raised: a page must stand."""
     try:
         with closing(open_target(settings)) as target:
             return Answer(tuple(target.versions()))

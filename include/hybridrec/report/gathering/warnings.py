@@ -1,4 +1,4 @@
-"""What a person should look at in a night, each with its figure, the limit that it is beyond, and what to do."""
+"""Collect the warnings of a night, each with its figure, its limit and a remedy."""
 
 from __future__ import annotations
 
@@ -9,54 +9,51 @@ from hybridrec.report.list_facts import Exposure, Lists
 from hybridrec.report.story import per_cent
 
 NOT_OK = {"failed": "failed", "bad_data": "refused its input", "running": "left no record of its end"}
-UNLEARNT = (
-    "They follow from the events: items with users after the judged cut have more categories than others that were as popular before it, "
-    "so models were not let see them"
-)
+UNLEARNT = "Items with users after the judged cut have more categories than others that were as popular before it"
 
 
 def warnings(facts: Facts) -> tuple[Notice, ...]:
-    """All that is beyond its limit, the most serious first."""
-    return tuple(notice for found in (_tasks, _quality, _output, _gate, _news, _lists, _models, _data) for notice in found(facts))
+    """Return all warnings, the most serious first."""
+    return tuple(notice for notices_of in (_tasks, _quality, _output, _gate, _news, _lists, _models, _data) for notice in notices_of(facts))
 
 
 def _tasks(facts: Facts) -> Iterator[Notice]:
     for step in facts.steps:
         if step.state in NOT_OK and not (facts.failure and step.name == facts.failure.task):
-            remedy = "The night goes on without a model that fails; read its log, mend it and clear the task with downstream."
+            remedy = "The night continues without a model that fails; read its log, fix the cause and clear the task with downstream."
             if not step.name.startswith("train_model"):
-                remedy = "Read its log, mend what it names and clear the task with downstream."
+                remedy = "Read its log, fix the cause and clear the task with downstream."
             yield Notice(
                 f"Task {step.name} {NOT_OK[step.state]}", (step.said or "its log says why").removesuffix("."), "no task fails", remedy
             )
     for name in facts.missing_sources:
-        figure, remedy = "it is not fitted on all folds, so no list holds its nominees", "Clear its train_model tasks with downstream."
-        yield Notice(f"Source {name} dropped out", figure, "no model drops out", remedy)
+        figure, remedy = "it is not fitted on all splits, so no list holds its candidates", "Clear its train_model tasks with downstream."
+        yield Notice(f"Model {name} dropped out", figure, "no model drops out", remedy)
 
 
 def _quality(facts: Facts) -> Iterator[Notice]:
     served = facts.served
     if served and served.high < 0:
         figure = f"{served.metric} {served.difference:+.4f}, 95 % interval {served.low:+.4f} to {served.high:+.4f}"
-        remedy = "See Comparisons for the segments it comes from; if it stays so for several nights, publish that model alone for them."
+        remedy = "See Comparisons for the segments; if it repeats for several nights, publish that model alone for them."
         yield Notice(f"The lists are worse than the best single model, {served.best}", figure, "an interval that lies below 0", remedy)
 
 
 def _output(facts: Facts) -> Iterator[Notice]:
-    found = facts.output_checks
-    for check in found.checks if found else ():
+    checks = facts.output_checks
+    for check in checks.checks if checks else ():
         if not check.passed:
             (name, _, meaning), (value, _, bound) = check.name.partition(": "), check.detail.partition(", ")
-            overridden = found.override_reason if found else ""
+            overridden = checks.override_reason if checks else ""
             remedy = f"A person has overridden it: {overridden}" if overridden else "Nothing is published until it passes."
             yield Notice(f"Output check {name} failed", f"{meaning}: {value}", bound, remedy)
 
 
 def _gate(facts: Facts) -> Iterator[Notice]:
     if facts.gate and not facts.gate.promoted:
-        remedy = "See The gate: its comparisons say where tonight's stack lost. It is tried again with the next night's data."
+        remedy = "See The gate: its comparisons say where the challenger lost. The next night tries again."
         yield Notice(
-            "The gate did not promote this night's stack",
+            "The gate did not promote this night's model bundle",
             facts.gate.reasons[-1],
             f"gate_tolerance {facts.options['gate_tolerance']}",
             remedy,
@@ -68,26 +65,26 @@ def _news(facts: Facts) -> Iterator[Notice]:
     if limit and age is not None and age > limit:
         figure = f"{facts.newest_event}, {days(age)} before this report was written"
         remedy = (
-            "Run ingest and see what the newest delivery holds. For a night of the past, or data that no longer grow, this is as expected: "
+            "Run ingest and check the newest delivery. This is expected for a past date or data that no longer grow: "
             "warn_event_age_days = 0 in hybridrec.toml [night] silences it."
         )
         yield Notice("The newest event that the models saw is old", figure, f"{limit:g} days (warn_event_age_days)", remedy)
     if facts.before and facts.before.same_lists:
         figure = f"content hash as in version {facts.before.version} of run {facts.before.run_id}"
         yield Notice(
-            "The lists equal those that were live before, row for row", figure, "no night repeats the one before", _same_remedy(facts)
+            "The lists equal the previously live ones, row for row", figure, "no night repeats the one before", _same_remedy(facts)
         )
     elif facts.before and facts.before.same_inputs:
         figure = f"events, items and users are those of run {facts.before.run_id}"
         yield Notice(
-            "This night saw the same data as the one that was live before", figure, "no night repeats the one before", _same_remedy(facts)
+            "This night had the same data as the previously live one", figure, "no night repeats the one before", _same_remedy(facts)
         )
 
 
 def _same_remedy(facts: Facts) -> str:
     if facts.before and facts.before.same_inputs:
-        return "See whether ingest has run since, and whether anything was delivered to it."
-    return "See whether this night's options, models and input are what was meant."
+        return "Check whether ingest has run since, and whether new data were delivered."
+    return "Check this night's options, models and input."
 
 
 def _lists(facts: Facts) -> Iterator[Notice]:
@@ -104,40 +101,42 @@ def _lists(facts: Facts) -> Iterator[Notice]:
     fallback, limit = facts.lists.by_how.get("fallback", 0) / max(facts.lists.n_users, 1), facts.limits.fallback_share
     if limit and fallback > limit:
         figure = f"{facts.lists.by_how['fallback']:,} of {facts.lists.n_users:,} users, {per_cent(fallback, 1)}"
-        remedy = "They have no history, or no model reached them: see whether their events are ingested under the same user_id."
+        remedy = "They have no history, or no model has candidates for them: check whether their events have the same user_id."
         yield Notice(
-            "Many users got the popular items in place of a list of their own", figure, f"{per_cent(limit)} (warn_fallback_share)", remedy
+            "Many users got popular items instead of a list of their own", figure, f"{per_cent(limit)} (warn_fallback_share)", remedy
         )
 
 
 def _one_item(lists: Lists, limit: float) -> Iterator[Notice]:
-    found = lists.most_shown
-    if found and limit and found.n_lists > limit * lists.n_users:
-        share = per_cent(found.n_lists / lists.n_users, 1)
-        figure = f"{found.n_lists:,} of {lists.n_users:,} lists, {share}; {found.n_histories:,} users have had it"
+    most_shown = lists.most_shown
+    if most_shown and limit and most_shown.n_lists > limit * lists.n_users:
+        share = per_cent(most_shown.n_lists / lists.n_users, 1)
+        figure = f"{most_shown.n_lists:,} of {lists.n_users:,} lists, {share}; {most_shown.n_histories:,} users have had it"
         remedy = (
-            "See whether it should be that visible: mend its events if they are a robot's or a campaign's, or limit it by a rule "
+            "If this is not intended, remove its events if they are a robot's or a campaign's, or limit it by a rule "
             "(docs/adding-a-rule.md)."
         )
-        name = found.title if found.title == found.item_id else f"{found.title} ({found.item_id})"
+        name = most_shown.title if most_shown.title == most_shown.item_id else f"{most_shown.title} ({most_shown.item_id})"
         yield Notice(f"{name} is in very many lists", figure, f"{per_cent(limit)} (warn_item_share)", remedy)
 
 
 def _concentration(lists: Exposure, histories: Exposure, limit: float) -> Iterator[Notice]:
     if limit and lists.n_for_half and histories.n_for_half > limit * lists.n_for_half:
         figure = (
-            f"half of all places go to {lists.n_for_half:,} items, half of the histories to {histories.n_for_half:,}, "
+            f"half of all positions go to {lists.n_for_half:,} items, half of the histories to {histories.n_for_half:,}, "
             f"{histories.n_for_half / lists.n_for_half:.1f} times as many; Gini {lists.gini:.2f} against {histories.gini:.2f}"
         )
         remedy = (
-            "See Exposure. A rule that caps or boosts items (docs/adding-a-rule.md) spreads places; a strategy that favours popular items "
-            "gathers them."
+            "See Exposure. A rule that caps or boosts items (docs/adding-a-rule.md) spreads positions; a strategy that favours popular "
+            "items concentrates them."
         )
-        yield Notice("Places are much more concentrated than users' own choices", figure, f"{limit:g} times (warn_concentration)", remedy)
+        yield Notice(
+            "Positions are much more concentrated than users' own choices", figure, f"{limit:g} times (warn_concentration)", remedy
+        )
 
 
 def _models(facts: Facts) -> Iterator[Notice]:
-    """A study in full overrules what the night has measured on a sample."""
+    """Yield a study in full overrules what the night has measured on a sample."""
     studied = {(a.source, a.strategy) for a in facts.ablations if a.scope == "study"}
     for a in facts.ablations:
         if a.high < 0 and (a.scope == "study" or (a.source, a.strategy) not in studied):
@@ -145,20 +144,20 @@ def _models(facts: Facts) -> Iterator[Notice]:
             figure = f"{a.strategy} without it: {gain}, {a.n_users:,} users"
             remedy = f'Leave it out: in the form\'s field Models, or for good with HYBRIDREC_SKIP="models.{a.source}".'
             if a.scope == "night":
-                remedy = f"This is a night's short measure: if it says so again, run the DAG ablation_study. {remedy}"
+                remedy = f"A night measures this on a sample: if the warning repeats, run the DAG ablation_study. {remedy}"
             yield Notice(f"Lists would be better without the model {a.source}", figure, "an interval that lies above 0", remedy)
 
 
 def _data(facts: Facts) -> Iterator[Notice]:
     if facts.categories_unlearnt:
-        remedy = "Deliver categories as they stood before, or ones that users do not give."
-        yield Notice("Models do without the items' categories", UNLEARNT, "", remedy)
+        remedy = "Deliver categories as they were before the cut, or categories that users do not give."
+        yield Notice("Suspected leak: categories follow from events, so models ignored them", UNLEARNT, "", remedy)
     for table in facts.quality:
         yield from _table(table)
 
 
 def _table(table: TableQuality) -> Iterator[Notice]:
-    remedy = "See Data quality; mend the delivery and ingest it again."
+    remedy = "See Data quality; fix the delivery and ingest it again."
     broken = [check.name for check in table.checks if not check.passed]
     if broken:
         yield Notice(f"Checks of {table.table} failed", f"{len(broken)}, the first of them {broken[0]}", "0 failed checks", remedy)
@@ -170,5 +169,5 @@ def _table(table: TableQuality) -> Iterator[Notice]:
 
 
 def days(age: float) -> str:
-    """A span of days for a person."""
+    """Return a span of days for a person."""
     return f"{age / 365.25:.1f} years" if age > 730 else f"{age:,.1f} days"

@@ -39,7 +39,7 @@ class BacktestSegment:
 
 @dataclass(frozen=True)
 class BacktestFacts:
-    """What the page states; origins are points in time, the oldest first."""
+    """Content of the page; origins are points in time, the oldest first."""
 
     run_id: str
     source: str
@@ -60,7 +60,7 @@ def backtest_facts(run: Run) -> BacktestFacts:
 
 
 def render_backtest(facts: BacktestFacts) -> str:
-    """The page as HTML."""
+    """Return the page as HTML."""
     return template("backtest.html").render(
         facts=facts,
         charts={of.segment: line_chart(facts.origins, _lines(of), facts.metric) for of in facts.segments},
@@ -69,38 +69,38 @@ def render_backtest(facts: BacktestFacts) -> str:
 
 
 def backtest_json(facts: BacktestFacts) -> str:
-    """The same figures for machines."""
+    """Return the same figures for machines."""
     return json.dumps(asdict(facts), indent=1, sort_keys=True)
 
 
 def _segment(name: str, rows: Sequence[dict[str, object]], times: Sequence[object]) -> BacktestSegment:
-    found: dict[tuple[str, str], dict[object, Point]] = {}
+    points_by_list: dict[tuple[str, str], dict[object, Point]] = {}
     users: dict[object, int] = {}
     for row in rows:
-        points = found.setdefault((str(row["kind"]), str(row["name"])), {})
+        points = points_by_list.setdefault((str(row["kind"]), str(row["name"])), {})
         points[row["as_of"]] = (float(row["value"]), float(row["low"]), float(row["high"]))  # type: ignore[arg-type]
         users[row["as_of"]] = int(row["n_users"])  # type: ignore[call-overload]
     lists = [
         BacktestList(kind, of, sum(value for value, _, _ in points.values()) / len(points), tuple(points.get(time) for time in times))
-        for (kind, of), points in found.items()
+        for (kind, of), points in points_by_list.items()
     ]
     return BacktestSegment(name, tuple(users.get(time, 0) for time in times), tuple(sorted(lists, key=lambda one: (-one.mean, one.name))))
 
 
 def _headline(metric: str, everybody: BacktestSegment) -> str:
-    """What a person should know: is the default ahead, by how much, how often."""
+    """Summarise whether the default is ahead, by how much, how often."""
     roles = {role: one for one in everybody.lists if (role := _roles(everybody).get(one.name))}
-    ours, source = roles.get("strategy"), roles.get("best") or roles.get("popularity")
-    if not ours or not source:
+    ours, retriever = roles.get("strategy"), roles.get("best") or roles.get("popularity")
+    if not ours or not retriever:
         return f"{everybody.lists[0].name} has the best mean {metric}, {everybody.lists[0].mean:.4f}."
-    pairs = [(a, b) for a, b in zip(ours.points, source.points, strict=True) if a and b]
+    pairs = [(a, b) for a, b in zip(ours.points, retriever.points, strict=True) if a and b]
     ahead = sum(a[0] > b[0] for a, b in pairs)
-    text = f"Over {len(pairs)} points in time {ours.name} has a mean {metric} of {ours.mean:.4f}, the best single source, {source.name}, "
-    return text + f"{source.mean:.4f}; {ours.name} is ahead at {ahead} of {len(pairs)}."
+    text = f"Over {len(pairs)} points in time {ours.name} has a mean {metric} of {ours.mean:.4f}, the best single retriever, "
+    return text + f"{retriever.name}, {retriever.mean:.4f}; {ours.name} is ahead at {ahead} of {len(pairs)}."
 
 
 def _roles(segment: BacktestSegment) -> dict[str, str]:
-    """Style by name of the lists that are drawn: the default, the best other strategy, the best source, popularity."""
+    """Return the style by name of the lists that are drawn: the default, the best other strategy, the best retriever, popularity."""
     of_kind = {kind: [one.name for one in segment.lists if one.kind == kind] for kind in ("strategy", "source")}
     others = [name for name in of_kind["strategy"] if name != strategies.DEFAULT]
     roles = dict.fromkeys(others[:1], "other") | dict.fromkeys(of_kind["source"][:1], "best")

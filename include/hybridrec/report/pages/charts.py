@@ -24,13 +24,13 @@ class Axis:
     end: float
 
     def at(self, value: float) -> float:
-        """Pixel of a value."""
+        """Return the pixel of a value."""
         share = (value - self.low) / ((self.high - self.low) or 1)
         return round(self.start + share * (self.end - self.start), 1)
 
 
 def lorenz_chart(exposures: Sequence[Exposure]) -> Markup:
-    """Share of places over share of the catalogue; the diagonal is an even spread."""
+    """Return the share of places over share of the catalogue; the diagonal is an even spread."""
     x, y = Axis(0, 1, LEFT, WIDTH - RIGHT), Axis(0, 1, HEIGHT - BOTTOM, TOP)
     lines = [_grid(x, y, "share of the catalogue, least shown first", "share of places")]
     lines.append(f'<line class="even" x1="{x.at(0)}" y1="{y.at(0)}" x2="{x.at(1)}" y2="{y.at(1)}"/>')
@@ -41,7 +41,7 @@ def lorenz_chart(exposures: Sequence[Exposure]) -> Markup:
 
 
 def histogram_chart(histogram: Histogram) -> Markup:
-    """Counts of all scores, and of every list's best score in front, both as a share of their own total."""
+    """Return counts of all scores, and of every list's best score in front, both as a share of their own total."""
     shares = [_shares(histogram.counts), _shares(histogram.best_counts)]
     top = max(max(values) for values in shares) * 1.05 or 1.0
     x = Axis(histogram.edges[0], histogram.edges[-1], LEFT, WIDTH - RIGHT)
@@ -58,19 +58,19 @@ def histogram_chart(histogram: Histogram) -> Markup:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a chart; style is a class of the page. points: (value, low, high) at each place, None where there is none."""
+    """A line of a chart; style is a class of the page. points: (value, low, high) at each position, or None."""
 
     name: str
     style: str
     points: tuple[tuple[float, float, float] | None, ...]
 
 
-def line_chart(places: Sequence[str], lines: Sequence[Line], label: str) -> Markup:
-    """Lines over named places, each with its interval as a bar at every place."""
+def line_chart(ticks: Sequence[str], lines: Sequence[Line], label: str) -> Markup:
+    """Return lines over named places, each with its interval as a bar at every place."""
     top = max((point[2] for line in lines for point in line.points if point), default=1.0) * 1.05 or 1.0
-    x, y = Axis(-0.5, len(places) - 0.5, LEFT, WIDE - RIGHT), Axis(0, top, HEIGHT - BOTTOM, TOP)
+    x, y = Axis(-0.5, len(ticks) - 0.5, LEFT, WIDE - RIGHT), Axis(0, top, HEIGHT - BOTTOM, TOP)
     parts = [_horizontal(x, y, label)]
-    parts += [f'<text x="{x.at(n)}" y="{y.start + 14}" text-anchor="middle">{escape(place)}</text>' for n, place in enumerate(places)]
+    parts += [f'<text x="{x.at(n)}" y="{y.start + 14}" text-anchor="middle">{escape(tick)}</text>' for n, tick in enumerate(ticks)]
     for number, line in enumerate(lines):
         aside = 3.0 * (number - (len(lines) - 1) / 2)  # pixels: bars of lines that are near each other stay apart
         known = [(x.at(n) + aside, *point) for n, point in enumerate(line.points) if point]
@@ -79,7 +79,7 @@ def line_chart(places: Sequence[str], lines: Sequence[Line], label: str) -> Mark
         for at, value, low, high in known:
             parts.append(f'<line class="line {line.style}" x1="{at:.1f}" x2="{at:.1f}" y1="{y.at(low)}" y2="{y.at(high)}"/>')
             parts.append(f'<circle class="point {line.style}" cx="{at:.1f}" cy="{y.at(value)}" r="3"/>')
-    return _svg(parts, f"{label} at {len(places)} points in time", WIDE)
+    return _svg(parts, f"{label} at {len(ticks)} points in time", WIDE)
 
 
 def _shares(counts: Sequence[int]) -> list[float]:
@@ -96,7 +96,7 @@ def _grid(x: Axis, y: Axis, x_label: str, y_label: str) -> str:
 
 
 def _horizontal(x: Axis, y: Axis, y_label: str) -> str:
-    """Lines across at round values, with the values and what they are."""
+    """Return lines across at round values, with the values and what they are."""
     parts = []
     for value in ticks(y.low, y.high):
         parts.append(f'<line class="grid" x1="{x.start}" x2="{x.end}" y1="{y.at(value)}" y2="{y.at(value)}"/>')
@@ -109,7 +109,7 @@ def _horizontal(x: Axis, y: Axis, y_label: str) -> str:
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Three to six round numbers within a range, for an axis."""
+    """Return three to six round numbers within a range, for an axis."""
     span = high - low or 1.0
     step = 10.0 ** math.floor(math.log10(span / 3))
     step *= next(factor for factor in (5, 2, 1) if span / (step * factor) >= 3 or factor == 1)

@@ -1,4 +1,4 @@
-"""Intervals beside each other on one scale, as places in per cent: the page draws them with plain boxes."""
+"""Intervals beside each other on one scale, as positions in per cent: the page draws them with plain boxes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from hybridrec.report.pages.charts import Axis, ticks
 KINDS = {
     "policy": "The lists as chosen for each segment",
     "strategy": "Strategies",
-    "source": "Sources' own nominees",
-    "scorer": "Pair scorers, over the whole pool",
+    "source": "Retrievers' own lists",
+    "scorer": "Pair scorers, over all candidates",
 }
 
 
 @dataclass(frozen=True)
 class ForestRow:
-    """One interval. Places are per cent of the track's width; rows of a group follow each other.
+    """One interval. Positions are per cent of the track's width; rows of a group follow each other.
 
     role is a style: policy, strategy, source, scorer, popularity, best, gain, loss or even.
     """
@@ -40,7 +40,7 @@ class ForestRow:
 
 @dataclass(frozen=True)
 class Forest:
-    """Rows on one scale. marks are (place, style) of vertical reference lines, ticks are (place, text)."""
+    """Rows on one scale. marks are (position, style) of vertical reference lines, ticks are (position, text)."""
 
     rows: tuple[ForestRow, ...]
     marks: tuple[tuple[float, str], ...]
@@ -48,7 +48,7 @@ class Forest:
 
 
 def metric_forest(metrics: Sequence[Metric], published: str) -> Forest:
-    """Lists by kind, in each by falling value; popularity and the best single source are marked through all rows."""
+    """Return lists by kind, in each by falling value; popularity and the best single retriever are marked through all rows."""
     lists = [m for m in metrics if m.kind in KINDS]
     rows = sorted(lists, key=lambda m: (list(KINDS).index(m.kind), -m.value, m.name))
     axis = _axis([0.0, *(m.high for m in rows)])
@@ -60,7 +60,7 @@ def metric_forest(metrics: Sequence[Metric], published: str) -> Forest:
 
 
 def difference_forest(comparisons: Sequence[Comparison]) -> Forest:
-    """Differences around zero, by what they are against, popularity last, in each by falling difference."""
+    """Return differences around zero, by what they are against, popularity last, in each by falling difference."""
     rows = sorted(comparisons, key=lambda c: (c.question != "best_source", c.against == POPULARITY, c.against, -c.difference, c.name))
     axis = _axis([0.0, *(c.low for c in rows), *(c.high for c in rows)])
     drawn = tuple(_drawn(axis, _question(c), c.name, "", verdict(c.low, c.high), c) for c in rows)
@@ -68,7 +68,7 @@ def difference_forest(comparisons: Sequence[Comparison]) -> Forest:
 
 
 def ablation_forest(ablations: Sequence[Ablation]) -> Forest:
-    """What each model brings, the most first."""
+    """Draw the contribution of each model, the largest first."""
     rows = sorted(ablations, key=lambda a: (-a.marginal_ndcg, a.source))
     axis = _axis([0.0, *(a.low for a in rows), *(a.high for a in rows)])
     drawn = tuple(_drawn(axis, "", a.source, "", verdict(a.low, a.high), a) for a in rows)
@@ -76,7 +76,7 @@ def ablation_forest(ablations: Sequence[Ablation]) -> Forest:
 
 
 def verdict(low: float, high: float) -> str:
-    """gain or loss where the whole interval says so, else even."""
+    """Return gain or loss where the whole interval says so, else even."""
     return "gain" if low > 0 else "loss" if high < 0 else "even"
 
 
@@ -88,7 +88,7 @@ def _drawn(axis: Axis, group: str, label: str, note: str, role: str, of: Metric 
 
 def _question(comparison: Comparison) -> str:
     best = comparison.question == "best_source" or (comparison.question == "served" and comparison.against != POPULARITY)
-    return ("against the best single source, " if best else "against ") + comparison.against
+    return ("against the best single retriever, " if best else "against ") + comparison.against
 
 
 def _role(metric: Metric, best: str) -> str:
@@ -101,7 +101,7 @@ def _role(metric: Metric, best: str) -> str:
 
 def _note(metric: Metric, best: str, published: str) -> str:
     words = ["published"] if metric.name == published else []
-    words += ["best single source"] if metric.kind == "source" and metric.name == best else []
+    words += ["best single retriever"] if metric.kind == "source" and metric.name == best else []
     return ", ".join(words)
 
 

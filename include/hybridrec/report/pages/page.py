@@ -27,7 +27,7 @@ SEGMENTS = ("served", "all", "heavy", "light", "none", "new_items")
 
 @dataclass(frozen=True)
 class AblationTable:
-    """What each model brings to a strategy: intervals to be drawn, and by source what stands beside them."""
+    """Contribution of each model to a strategy: intervals to be drawn, and further figures by model."""
 
     scope: str
     strategy: str
@@ -37,7 +37,7 @@ class AblationTable:
 
 @dataclass(frozen=True)
 class MetricTable:
-    """Metrics as a table: one row a list, one column a metric; None where there is no value."""
+    """Metrics as a table: one row per list, one column per metric; None without a value."""
 
     segment: str
     depth: str
@@ -46,7 +46,7 @@ class MetricTable:
 
 
 def render(facts: Facts) -> str:
-    """The page as HTML."""
+    """Return the page as HTML."""
     published = story.published_list(facts)
     return template("page.html").render(
         facts=facts,
@@ -55,7 +55,7 @@ def render(facts: Facts) -> str:
         basis=story.basis(facts.served) if facts.served else "",
         how_killed=HOW["running"],
         judged=story.judged_users(facts),
-        forests=[(segment, metric_forest(found, published)) for segment in SEGMENTS if (found := story.overall(facts, segment))],
+        forests=[(segment, metric_forest(metrics, published)) for segment in SEGMENTS if (metrics := story.overall(facts, segment))],
         tables=metric_tables(facts),
         glossary=glossary(facts.metrics),
         comparisons=comparison_plots(facts),
@@ -71,7 +71,7 @@ def render(facts: Facts) -> str:
 
 
 def template(name: str) -> Template:
-    """A page of this folder, with the style and the filters that all of them use."""
+    """Return a page of this folder, with the style and the filters that all of them use."""
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -81,48 +81,48 @@ def template(name: str) -> Template:
 
 
 def report_json(facts: Facts) -> str:
-    """The same figures for machines; NaN becomes null, since JSON has none."""
+    """Return the same figures for machines; NaN becomes null, since JSON has none."""
     return json.dumps(_without_nan(asdict(facts)), indent=1, sort_keys=True)
 
 
 def tiles(facts: Facts) -> list[tuple[str, str, str]]:
-    """The figures at the top: label, value, remark."""
-    found = []
+    """Return the figures at the top: label, value, remark."""
+    tiles_shown = []
     ours = {m.name: m for m in story.overall(facts)}
     name = story.published_list(facts)
     if facts.lists:
         share = facts.lists.exposures[0].n_shown / max(facts.lists.exposures[0].n_items, 1)
-        found.append(("Users served", number(facts.lists.n_users), f"{number(facts.lists.n_places)} places"))
-        found.append(("Catalogue shown", percent(share), f"{number(facts.lists.exposures[0].n_shown)} items"))
+        tiles_shown.append(("Users served", number(facts.lists.n_users), f"{number(facts.lists.n_places)} places"))
+        tiles_shown.append(("Catalogue shown", percent(share), f"{number(facts.lists.exposures[0].n_shown)} items"))
     if facts.served:
         served = facts.served
-        found.append((served.metric, f"{served.value:.4f}", f"best single model {served.best_value:.4f}"))
-        found.append(("Gain over it", f"{served.difference:+.4f}", f"{served.low:+.4f} to {served.high:+.4f}"))
+        tiles_shown.append((served.metric, f"{served.value:.4f}", f"best single model {served.best_value:.4f}"))
+        tiles_shown.append(("Gain over it", f"{served.difference:+.4f}", f"{served.low:+.4f} to {served.high:+.4f}"))
     elif name in ours:
-        found.append((f"{ours[name].metric}, {name}", f"{ours[name].value:.4f}", f"{ours[name].low:.4f} to {ours[name].high:.4f}"))
-    sources = [m for m in ours.values() if m.kind == "source"]
-    if sources and not facts.served:
-        best = max(sources, key=lambda m: (m.value, m.name))
-        found.append(("Best single source", f"{best.value:.4f}", best.name))
+        tiles_shown.append((f"{ours[name].metric}, {name}", f"{ours[name].value:.4f}", f"{ours[name].low:.4f} to {ours[name].high:.4f}"))
+    retrievers = [m for m in ours.values() if m.kind == "source"]
+    if retrievers and not facts.served:
+        best = max(retrievers, key=lambda m: (m.value, m.name))
+        tiles_shown.append(("Best single retriever", f"{best.value:.4f}", best.name))
     if facts.gate:
-        found.append(("Gate", "promoted" if facts.gate.promoted else "not promoted", f"model version {facts.gate.candidate}"))
+        tiles_shown.append(("Gate", "promoted" if facts.gate.promoted else "not promoted", f"model version {facts.gate.candidate}"))
     if facts.steps:
-        found.append(("Time in tasks", seconds(sum(total_seconds(step) for step in facts.steps)), f"{len(facts.steps)} tasks so far"))
-    return found
+        tiles_shown.append(("Time in tasks", seconds(sum(total_seconds(step) for step in facts.steps)), f"{len(facts.steps)} tasks so far"))
+    return tiles_shown
 
 
 def comparison_plots(facts: Facts) -> list[tuple[str, Forest]]:
-    """Lists against each other, by segment, in the metric that decides."""
+    """Return lists against each other, by segment, in the metric that decides."""
     plots = []
     for segment in SEGMENTS:
-        found = [c for c in facts.comparisons if c.segment == segment and c.metric == facts.metric]
-        if found:
-            plots.append((segment, difference_forest(found)))
+        comparisons = [c for c in facts.comparisons if c.segment == segment and c.metric == facts.metric]
+        if comparisons:
+            plots.append((segment, difference_forest(comparisons)))
     return plots
 
 
 def ablation_tables(facts: Facts) -> list[AblationTable]:
-    """What each model brings, strategy by strategy, the published one first; a study in full before the night's sample."""
+    """Return each model's contribution by strategy, the published one first; a full study before the night's sample."""
     published = story.published_list(facts)
     names = sorted({(a.scope != "study", a.strategy != published, a.strategy, a.scope) for a in facts.ablations})
     tables = []
@@ -133,7 +133,7 @@ def ablation_tables(facts: Facts) -> list[AblationTable]:
 
 
 def metric_tables(facts: Facts) -> list[MetricTable]:
-    """One table a segment and length of list, that of the deciding metric first; strategies before models."""
+    """Return one table a segment and length of list, that of the deciding metric first; strategies before models."""
     depth = facts.metric.partition("@")[2]
     depths = sorted({m.metric.partition("@")[2] for m in facts.metrics if m.metric.startswith("ndcg@")}, key=int)
     ordered = sorted(depths, key=lambda k: (k != depth, int(k)))
@@ -152,40 +152,40 @@ def _metric_table(metrics: Sequence[Metric], segment: str, depth: str) -> Metric
 
 
 def metric_order(metric: str) -> tuple[int, int, str]:
-    """Place of a metric in a table: as defined, then by k."""
+    """Return the place of a metric in a table: as defined, then by k."""
     name, _, k = metric.partition("@")
     names = [*definitions.METRICS, "novelty", "diversity", "serendipity", *definitions.TABLE_METRICS]
     return (names.index(name) if name in names else len(names), int(k) if k.isdigit() else 0, name)
 
 
 def glossary(metrics: Sequence[Metric]) -> list[tuple[str, str]]:
-    """What each metric means, in the words of its definition."""
+    """Return the definition of each metric."""
     names = sorted({m.metric.partition("@")[0] for m in metrics}, key=metric_order)
-    found = []
+    entries = []
     for name in names:
         definition = definitions.METRICS.get(name) or getattr(definitions, name, None)
         if definition and (doc := inspect.getdoc(definition)):
-            found.append((name, " ".join(doc.split())))
-    return found
+            entries.append((name, " ".join(doc.split())))
+    return entries
 
 
 def total_seconds(step: Step) -> float:
-    """Wall time of a task, with what the scheduler added where that is known."""
+    """Return wall time of a task, with what the scheduler added where that is known."""
     return step.startup_seconds + step.spark_seconds + step.compute_seconds + (step.airflow_seconds or 0.0)
 
 
 def number(value: float) -> str:
-    """A count with separators."""
+    """Return a count with separators."""
     return f"{value:,.0f}"
 
 
 def percent(share: float) -> str:
-    """A share as per cent."""
+    """Return a share as per cent."""
     return f"{share:.1%}"
 
 
 def seconds(value: float) -> str:
-    """A duration for a person."""
+    """Return a duration for a person."""
     return f"{value:.1f} s" if value < 60 else f"{int(value // 60)} min {value % 60:02.0f} s"
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SHOWN = 100  # of all runs, the newest
 # State of a run's version in the target: what the list calls it, its style, and what that means.
 STATES = {
-    "live": ("live now", "good", "What services read now."),
+    "live": ("live now", "good", "The version that services read now."),
     "kept": ("kept", "kind", "Was live; a rollback can bring it back."),
     "dropped": ("dropped", "kind", "Was live; its tables are gone."),
     "rejected": ("rejected", "bad", "The stored version failed its check and never went live."),
@@ -38,7 +38,7 @@ OUTCOMES = {
     "failed": ("failed", "bad", "Ended before it was published."),
 }
 REPORTED = ("reported", "kind", "Judged, with a report of its own kind or of an earlier release.")
-UNFINISHED = ("no report yet", "kind", "At work, or ended before its report.")
+UNFINISHED = ("no report yet", "kind", "Running, or ended before its report.")
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ class RunRow:
 
 @dataclass(frozen=True)
 class RunList:
-    """The newest runs, what is live by the target, or why it could not be asked.
+    """The newest runs, the live version by the target, or why it could not be asked.
 
-    hold: who keeps runs from publishing, when and why; empty if nobody does. n_older: runs that are not shown.
+    hold: person, time and reason of a hold; empty without one. n_older: runs that are not shown.
     """
 
     asked_at: str
@@ -79,22 +79,24 @@ def list_runs(settings: Settings, now: datetime) -> RunList:
     names = [name for name in shared_files.children(settings.runs) if RUN_ID.fullmatch(name)]
     opened = shared_files.times([settings.runs / name / MANIFEST for name in names])
     reports = shared_files.times([settings.runs / name / "report" / store.MANIFEST for name in names])
-    found = sorted(((at, name, report is not None) for at, name, report in zip(opened, names, reports, strict=True) if at), reverse=True)
+    newest_first = sorted(
+        ((at, name, report is not None) for at, name, report in zip(opened, names, reports, strict=True) if at), reverse=True
+    )
     answer = ask_target(settings)
     live, published = live_publication(list(answer.versions)), {version.run_id: version for version in answer.versions}
-    rows = tuple(_row(settings, name, at, has_report, published) for at, name, has_report in found[:SHOWN])
+    rows = tuple(_row(settings, name, at, has_report, published) for at, name, has_report in newest_first[:SHOWN])
     expired, held = live is not None and live.valid_until < now, interventions.hold(settings)
     hold = held.sentence if held else ""
-    return RunList(minute(now), _live(live) if live else "", expired, answer.problem, hold, rows, len(found) - len(rows))
+    return RunList(minute(now), _live(live) if live else "", expired, answer.problem, hold, rows, len(newest_first) - len(rows))
 
 
-def render_runs(found: RunList, prefix: str) -> str:
-    """The page as HTML; prefix: path below which reports are served."""
-    return template("runs.html").render(found=found, prefix=prefix)
+def render_runs(run_list: RunList, prefix: str) -> str:
+    """Return the page as HTML; prefix: path below which reports are served."""
+    return template("runs.html").render(run_list=run_list, prefix=prefix)
 
 
 def minute(at: datetime) -> str:
-    """A point in time to the minute."""
+    """Return a point in time to the minute."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
@@ -122,7 +124,7 @@ def _row(settings: Settings, name: str, opened_at: float, has_report: bool, publ
 
 
 def _state(version: Publication | None, summary: Summary | None, has_report: bool) -> tuple[str, str, str]:
-    """The target knows best; it does not know of runs that published nothing."""
+    """Prefer the target's state; it has none for runs without a publication."""
     was_held = summary is not None and summary.outcome == HELD
     if version is not None and not (was_held and version.state == "staged"):  # the hold came while it was being written
         return STATES[version.state]

@@ -1,4 +1,4 @@
-"""What the compiled loops of retrieval take and fill: named groups of arrays. Needs no numba."""
+"""Name the arrays that the compiled loops of retrieval read and fill. Needs no numba."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ class Sums(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """items[places[user]:ends[user]] are seen by a user of the block and lie in the tiles to come, ascending."""
+    """items[heads[user]:ends[user]] are seen by a user of the block and lie in the tiles to come, ascending."""
 
-    places: Longs
+    heads: Longs
     ends: Longs
     items: Ints
 
 
 class Kept(NamedTuple):
-    """What a block of users has kept so far, in the order of the items.
+    """Items that a block of users has kept so far, in the order of the items.
 
     scores, items: (n_users, room), the first sizes[user] of them are filled. thresholds: what a score must reach.
     slack: how far below the k-th best a score may be and still be among the k best when it is computed by itself.
@@ -56,7 +56,7 @@ class Kept(NamedTuple):
 
 
 class Norms(NamedTuple):
-    """What a product is divided by: own[i] * other[j] + shrinkage, a shrunk cosine that need not treat both items alike.
+    """Divisor of a product: own[i] * other[j] + shrinkage, a shrunk cosine that need not treat both items alike.
 
     own, other: float32 (n_items,), of the item of the history and of the one to be recommended.
     """
@@ -67,7 +67,7 @@ class Norms(NamedTuple):
 
     @classmethod
     def none(cls, n_items: int) -> Norms:
-        """The product counts as it is."""
+        """Return the product counts as it is."""
         zeros: Floats = np.zeros(n_items, np.float32)
         return cls(zeros, zeros, np.float32(1))
 
@@ -84,7 +84,7 @@ class Reach(NamedTuple):
 
     @classmethod
     def itself(cls, n_columns: int) -> Reach:
-        """The row of the same number, as in a plain product."""
+        """Return the row of the same number, as in a plain product."""
         numbers = np.arange(n_columns, dtype=np.int64)
         return cls(numbers, numbers + 1, np.ones(1, np.float32))
 

@@ -15,23 +15,23 @@ UNSURE = -1  # in Kept.sizes: what is kept may lack one of the k best, or there 
 
 @compiled
 def leave_out(tile: Floats, users: Longs, first: int, step: int, seen: Seen) -> None:
-    """Make seen items not eligible; moves seen.places behind the tile.
+    """Make seen items not eligible; moves seen.heads behind the tile.
 
     Row r of the tile is users[r] of the block, column c is item first + c * step.
     """
     behind = first + tile.shape[1] * step
     for row, user in enumerate(users):
-        place = seen.places[user]
-        while place < seen.ends[user] and seen.items[place] < behind:
-            if seen.items[place] >= first and (seen.items[place] - first) % step == 0:
-                tile[row, (seen.items[place] - first) // step] = -np.inf
-            place += 1
-        seen.places[user] = place
+        index = seen.heads[user]
+        while index < seen.ends[user] and seen.items[index] < behind:
+            if seen.items[index] >= first and (seen.items[index] - first) % step == 0:
+                tile[row, (seen.items[index] - first) // step] = -np.inf
+            index += 1
+        seen.heads[user] = index
 
 
 @compiled
 def scores_of_rank(sample: Floats, rank: int, thresholds: Floats) -> None:
-    """Each row's score of that rank, 1 is the best, and at least LOWEST."""
+    """Find each row's score of that rank, 1 is the best, and at least LOWEST."""
     best = np.empty(rank, np.float32)  # falling
     for row in range(len(sample)):
         of_row, n_best = sample[row], 0
@@ -59,7 +59,7 @@ def scores_of_rank(sample: Floats, rank: int, thresholds: Floats) -> None:
 def collect(tile: Floats, users: Longs, first: int, k: int, kept: Kept) -> None:
     """Keep what a tile has at or above each user's threshold; rows and columns as in leave_out, a multiple of CHUNK of them.
 
-    Where there is no room left, all but the k best and what lies within the slack below them goes, and the threshold rises.
+    When the room is used up, only the k best and the scores within the slack below them stay, and the threshold rises.
     """
     for row, user in enumerate(users):
         of_row, size, threshold = tile[row], kept.sizes[user], kept.thresholds[user]
@@ -87,8 +87,8 @@ def raise_thresholds(users: Longs, k: int, kept: Kept) -> None:
     """Raise each user's threshold to what is known of the k-th best."""
     for user in users:
         if kept.sizes[user] >= 2 * k:  # fewer are cheaper to carry along
-            found = shrink(kept.scores[user], kept.items[user], kept.sizes[user], k, kept.slack[user])
-            kept.sizes[user], kept.thresholds[user] = found[0], max(found[1], kept.thresholds[user])
+            size_and_threshold = shrink(kept.scores[user], kept.items[user], kept.sizes[user], k, kept.slack[user])
+            kept.sizes[user], kept.thresholds[user] = size_and_threshold[0], max(size_and_threshold[1], kept.thresholds[user])
 
 
 @compiled
@@ -96,8 +96,8 @@ def shrink(scores: Floats, items: Ints, size: int, k: int, slack: np.float32) ->
     """Drop what can no longer be among the k best of the first `size`; the new size and threshold."""
     threshold = np.partition(scores[:size], size - k)[size - k] - slack
     left = 0
-    for place in range(size):
-        score, item = scores[place], items[place]
+    for index in range(size):
+        score, item = scores[index], items[index]
         scores[left], items[left] = score, item
         left += score >= threshold
     return left, threshold
@@ -105,10 +105,10 @@ def shrink(scores: Floats, items: Ints, size: int, k: int, slack: np.float32) ->
 
 @compiled
 def rank_kept(users: Floats, vectors: Floats, numbers: Ints, k: int, kept: Kept, items: Ints, scores: Floats) -> None:
-    """Lists of k into items and scores (n_users, k), each pair scored by itself; of equals the lower number first.
+    """Return lists of k into items and scores (n_users, k), each pair scored by itself; the lower number first in a tie.
 
-    A user who started at a threshold is sure only where the k-th best lies above it by the slack: else what was left out
-    could still be better when it is scored by itself.
+    A user who started at a threshold is sure only if the k-th best lies above it by the slack: otherwise an omitted item could still be
+    better when it is scored by itself.
     """
     room = kept.scores.shape[1]
     exact, keys = np.empty(room, np.float32), np.empty(room, np.uint64)
@@ -123,43 +123,43 @@ def rank_kept(users: Floats, vectors: Floats, numbers: Ints, k: int, kept: Kept,
         kept.sizes[user] = size
         if size == UNSURE:
             continue
-        for place in range(size):
-            exact[place] = dot(users[user], vectors[kept.items[user, place]]) + np.float32(0)  # makes -0 a 0, which it equals
-            keys[place] = (np.uint64(_falling(bits[place])) << np.uint64(32)) | np.uint64(numbers[kept.items[user, place]])
-        keys[:size].sort()  # twice as fast as to sort the scores' places, and equals come in the order of their numbers
-        for place in range(min(size, k)):
-            items[user, place] = np.int32(keys[place] & np.uint64(0xFFFFFFFF))
-            bits[place] = _falling(np.uint32(keys[place] >> np.uint64(32)))
-            scores[user, place] = exact[place]
+        for index in range(size):
+            exact[index] = dot(users[user], vectors[kept.items[user, index]]) + np.float32(0)  # makes -0 a 0, which it equals
+            keys[index] = (np.uint64(_falling(bits[index])) << np.uint64(32)) | np.uint64(numbers[kept.items[user, index]])
+        keys[:size].sort()  # twice as fast as to sort the scores' indices, and equals come in the order of their numbers
+        for index in range(min(size, k)):
+            items[user, index] = np.int32(keys[index] & np.uint64(0xFFFFFFFF))
+            bits[index] = _falling(np.uint32(keys[index] >> np.uint64(32)))
+            scores[user, index] = exact[index]
 
 
 @compiled
 def _falling(bits: np.uint32) -> np.uint32:
-    """The bits of a float as a whole number that is the smaller, the larger the float; the same again gives the bits back."""
+    """Return the bits of a float as a whole number that is the smaller, the larger the float; the same again gives the bits back."""
     return np.uint32(bits ^ np.uint32(0x7FFFFFFF)) if bits < np.uint32(0x80000000) else bits
 
 
 @compiled
 def dots_of_pairs(users: Floats, items: Floats, rows: Longs, columns: Longs, scores: Floats) -> None:
-    """scores[i] = users[rows[i]] times items[columns[i]]."""
+    """Compute scores[i] = users[rows[i]] times items[columns[i]]."""
     for pair in range(len(rows)):
         scores[pair] = dot(users[rows[pair]], items[columns[pair]])
 
 
 @compiled
 def dot(left: Floats, right: Floats) -> np.float32:
-    """A product of two vectors, summed in an order that depends on their length alone; eight sums fill a vector register."""
+    """Return a product of two vectors, summed in an order that depends on their length alone; eight sums fill a vector register."""
     a = b = c = d = e = f = g = h = np.float32(0)
     whole = len(left) - len(left) % 8
-    for place in range(0, whole, 8):
-        a += left[place] * right[place]
-        b += left[place + 1] * right[place + 1]
-        c += left[place + 2] * right[place + 2]
-        d += left[place + 3] * right[place + 3]
-        e += left[place + 4] * right[place + 4]
-        f += left[place + 5] * right[place + 5]
-        g += left[place + 6] * right[place + 6]
-        h += left[place + 7] * right[place + 7]
-    for place in range(whole, len(left)):
-        a += left[place] * right[place]
+    for index in range(0, whole, 8):
+        a += left[index] * right[index]
+        b += left[index + 1] * right[index + 1]
+        c += left[index + 2] * right[index + 2]
+        d += left[index + 3] * right[index + 3]
+        e += left[index + 4] * right[index + 4]
+        f += left[index + 5] * right[index + 5]
+        g += left[index + 6] * right[index + 6]
+        h += left[index + 7] * right[index + 7]
+    for index in range(whole, len(left)):
+        a += left[index] * right[index]
     return ((a + b) + (c + d)) + ((e + f) + (g + h))

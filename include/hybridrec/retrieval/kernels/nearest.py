@@ -19,7 +19,7 @@ SPREAD = 0x9E3779B97F4A7C15  # 2**64 / the golden ratio: neighbouring numbers go
 
 
 class Sums(NamedTuple):
-    """Sums of the row at work by slot. items: whose sum a slot holds, EMPTY for nobody's. used: slots in use, as many as are counted."""
+    """Sums of the current row by slot. items: item of the slot's sum, EMPTY without one. used: slots in use, as many as are counted."""
 
     items: Ints
     totals: Floats
@@ -27,16 +27,16 @@ class Sums(NamedTuple):
 
 
 @compiled
-def nearest_sums(left: Sparse, right: Sparse, norms: Norms, reach: Reach, first: int, n_kept: int, work: Longs, found: Rows) -> None:
-    """The n_kept largest cells of the rows of left @ right from `first` on, row after row; columns rise, of equals the lower stays.
+def nearest_sums(left: Sparse, right: Sparse, norms: Norms, reach: Reach, first: int, n_kept: int, work: Longs, nearest: Rows) -> None:
+    """Find the n_kept largest cells of the rows of left @ right from `first` on; columns rise, the lower one wins a tie.
 
-    Without the diagonal and what is not above 0. work: products that each of these rows adds up; as many rows as `found` has sizes.
+    Without the diagonal and what is not above 0. work: products that each of these rows adds up; as many rows as `nearest` has sizes.
     """
     n_items = len(norms.other)
     sums = Sums(np.full(n_items, EMPTY, np.int32), np.empty(n_items, np.float32), np.empty(n_items, np.int32))
     items, nearness = np.empty(n_items, np.int32), np.empty(n_items, np.float32)
     half, end = len(reach.weights) // 2, 0
-    for row in range(len(found.sizes)):
+    for row in range(len(nearest.sizes)):
         own, n_used = first + row, 0
         bits = _table_bits(work[row], n_items)
         for entry in range(left.starts[own], left.starts[own + 1]):
@@ -46,14 +46,14 @@ def nearest_sums(left: Sparse, right: Sparse, norms: Norms, reach: Reach, first:
                 if weight > 0:
                     n_used = _add(right, near, value * weight, own, bits, n_used, sums)
         n_near = _take(sums, n_used, norms, own, items, nearness)
-        size = _keep_best(items[:n_near], nearness[:n_near], n_kept, found.columns[end:], found.values[end:])
-        found.sizes[row] = size
+        size = _keep_best(items[:n_near], nearness[:n_near], n_kept, nearest.columns[end:], nearest.values[end:])
+        nearest.sizes[row] = size
         end += size
 
 
 @compiled
 def _table_bits(work: int, n_items: int) -> int:
-    """The hash table of a row has 2 ** bits slots, twice as many as it can use; 0: an array of all items is smaller."""
+    """Return the hash table of a row has 2 ** bits slots, twice as many as it can use; 0: an array of all items is smaller."""
     bits = 4
     while 1 << bits < 2 * work:
         bits += 1
@@ -100,7 +100,7 @@ def _take(sums: Sums, n_used: int, norms: Norms, own: int, items: Ints, nearness
 
 @compiled
 def _keep_best(items: Ints, nearness: Floats, k: int, columns: Ints, values: Floats) -> int:
-    """Write the k nearest items, rising; of those that equal the last one the lower stay. How many there are."""
+    """Write the k nearest items, rising; the lower ones win a tie at the end. Returns their number."""
     last, n_equal = np.float32(0), k
     if len(items) > k:
         last = np.partition(nearness, len(items) - k)[len(items) - k]

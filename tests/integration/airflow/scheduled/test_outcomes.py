@@ -1,4 +1,4 @@
-"""What the grid says of a run is true: dated runs see their date, backfills publish nothing, a run that is marked as failed is red."""
+"""The grid tells the truth about a run: dated runs see their date, backfills publish nothing, a run that is marked as failed is red."""
 
 from __future__ import annotations
 

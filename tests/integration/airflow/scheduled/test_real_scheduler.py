@@ -22,7 +22,7 @@ def test_a_night_started_over_rest_publishes_for_everybody(stack: Stack, first_n
     states = stack.states("nightly_retrain", first_night)
     assert set(states.values()) == {"success"}
     assert {label for label in states if label.startswith("train_model[als")} == {
-        f"train_model[als {fold}]" for fold in ("rank", "eval", "final")
+        f"train_model[als {split}]" for split in ("ranker", "holdout", "full")
     }
     assert stack.published("select count(*), count(distinct user_id) from recommendations") == [(943, 943)]
     (run_id,) = stack.published("select run_id from publications where state = 'live'")[0]
@@ -52,8 +52,8 @@ def test_the_first_task_refuses_a_time_before_the_data(stack: Stack, first_night
     run_id = stack.api.trigger("nightly_retrain", {"source": "movielens_100k", "as_of": "1990-01-01"})
     assert stack.wait_for("nightly_retrain", run_id) == "failed"
     task = next(task for task in stack.api.tasks("nightly_retrain", run_id) if task.task_id == "open_run")
-    assert (task.state, task.try_number) == ("failed", 1), "BadData must not be retried"
-    assert "1990-01-01" in (text := "\n".join(stack.api.log("nightly_retrain", run_id, task))) and "BadData" in text
+    assert (task.state, task.try_number) == ("failed", 1), "PermanentError must not be retried"
+    assert "1990-01-01" in (text := "\n".join(stack.api.log("nightly_retrain", run_id, task))) and "PermanentError" in text
     assert stack.published("select version, content_hash from publications where state = 'live'") == live
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from hybridrec.base import extensions
 from hybridrec.base.settings import Settings
-from hybridrec.candidates.nomination import nominates
+from hybridrec.candidates.candidate_blocks import retrieves
 from hybridrec.execution.spark import stop_server
 from hybridrec.execution.task_records import read_records
 from hybridrec.publishing.interventions import interventions
@@ -36,7 +36,7 @@ def test_every_user_has_a_whole_list_or_a_stated_reason(undisturbed: Run) -> Non
     rows = undisturbed.read("out_recommendations").to_pylist()
     catalogue = undisturbed.read("model_items").to_pandas()
     available = set(catalogue.item_id[catalogue.is_available])
-    history = undisturbed.read("model_interactions", "final").to_pandas()
+    history = undisturbed.read("model_interactions", "full").to_pandas()
     user_ids = undisturbed.read("model_users").column("user_id").to_pylist()
     seen: dict[str, set[str]] = {user: set() for user in user_ids}
     for user, item in zip(history.user_idx, history.item_idx, strict=True):
@@ -54,7 +54,7 @@ def test_every_user_has_a_whole_list_or_a_stated_reason(undisturbed: Run) -> Non
 def test_the_report_names_popularity_every_source_and_the_stack_with_intervals(undisturbed: Run) -> None:
     metrics = undisturbed.read("out_metrics").to_pandas().query("metric == 'ndcg@10' and segment == 'all'")
     listed = set(zip(metrics.kind, metrics.name, strict=True))
-    assert {("source" if nominates(model) else "scorer", model) for model in undisturbed.manifest.models} <= listed
+    assert {("source" if retrieves(model) else "scorer", model) for model in undisturbed.manifest.models} <= listed
     assert {("strategy", name) for name in extensions.names("strategies")} <= listed
     assert ((metrics.low <= metrics.value) & (metrics.value <= metrics.high)).all()
     assert (metrics.high > metrics.low).all()
@@ -63,7 +63,7 @@ def test_the_report_names_popularity_every_source_and_the_stack_with_intervals(u
 
 
 def test_personalised_quality_is_real(undisturbed: Run) -> None:
-    """The published strategy is not below popularity on the held-out fold; a broken join or a shifted id would be."""
+    """The published strategy is not below popularity on the held-out split; a broken join or a shifted id would be."""
     metrics = undisturbed.read("out_metrics").to_pandas().query("metric == 'ndcg@10' and segment == 'all'").set_index("name").value
     assert metrics["stacking"] > metrics["popularity"]
 
@@ -87,7 +87,7 @@ def test_a_table_that_fails_its_checks_is_not_published_until_it_is_mended_and_c
     states = stack.states("nightly_retrain", first_night)
     ended = [states[task] for task in ("check_output", "publish_table", "write_report", "confirm_outcome")]
     assert ended == ["failed", "upstream_failed", "success", "failed"]
-    assert "mend it and clear apply_rules" in stack.failures("nightly_retrain", first_night)
+    assert "fix it and clear apply_rules" in stack.failures("nightly_retrain", first_night)
     _see_why_it_failed(stack, first_night)
     assert stack.published("SELECT version, content_hash, state FROM publications") == live
 
@@ -98,7 +98,7 @@ def test_a_table_that_fails_its_checks_is_not_published_until_it_is_mended_and_c
 
 
 def _see_why_it_failed(stack: Stack, night: str) -> None:
-    """The failed night's report begins with the task and what it said; its link leads to the task's log in Airflow."""
+    """Check that the failed night's report begins with the task and its message, with a link to the log in Airflow."""
     url, pictures = stack.installation.airflow_url, stack.installation.settings.home / "screenshots"
     with chromium() as program:
         browser = log_in(program, url, "admin", stack.installation.password("admin"), pictures)
@@ -108,7 +108,7 @@ def _see_why_it_failed(stack: Stack, night: str) -> None:
         assert "This night failed in check_output" in (text := failure.inner_text()) and "concentration is" in text
         failure.get_by_role("link").click()
         browser.page.wait_for_url(f"**/runs/{quote(night, safe='')}/tasks/check_output")
-        browser.page.get_by_text("mend it and clear apply_rules").first.wait_for()
+        browser.page.get_by_text("fix it and clear apply_rules").first.wait_for()
         browser.picture("failed_task")
 
 
@@ -119,14 +119,14 @@ def test_a_night_killed_in_four_tasks_publishes_the_same_table(undisturbed: Run,
 
 
 def test_the_same_spark_job_submitted_twice_at_once_leaves_one_result(undisturbed: Run, night_home: Path) -> None:
-    (step,) = [step for step in steps("nightly_retrain", undisturbed.run_id, NIGHT) if step.task == "generate_candidates.final"]
-    before = store.read_manifest(undisturbed.dataset("model_candidates", "final"))
+    (step,) = [step for step in steps("nightly_retrain", undisturbed.run_id, NIGHT) if step.task == "generate_candidates.full"]
+    before = store.read_manifest(undisturbed.dataset("model_candidates", "full"))
     both = [nightly.start(step, night_home) for _ in range(2)]
     try:
         assert [process.wait(timeout=nightly.STEP_SECONDS) for process in both] == [0, 0], nightly.tail(step, night_home)
     finally:
         stop_server(Settings.from_env(), step.session)
-    after = store.read_manifest(undisturbed.dataset("model_candidates", "final"))
+    after = store.read_manifest(undisturbed.dataset("model_candidates", "full"))
     assert (after.rows, after.content_hash) == (before.rows, before.content_hash)
     assert len({name.split("/")[0] for name in after.files}) == 1
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-MODULES, LINES = 12, 400  # of a room, extension folders apart; of a file
+from tests.support import ROOT
+
+MODULES, LINES = 12, 400  # a room's limit, extension folders apart, and a file's
 MEMBERS = ("models", "rules", "sources", "strategies", "tables", "targets", "deep/networks")
 CODE = ("include", "plugins", "jobs", "dags")
 PLANTED = {
@@ -33,7 +34,7 @@ PLANTED = {
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The code that the contracts are about, and the contracts."""
+    """Provide the code that the contracts are about, and the contracts."""
     root = tmp_path_factory.mktemp("rooms")
     for folder in CODE:
         shutil.copytree(

@@ -1,4 +1,4 @@
-"""The pool of candidates: every retriever's nominees for each user, each pair scored by every model."""
+"""The candidates: every retriever's candidates for each user, each pair scored by every model."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from hybridrec.base import extensions
-from hybridrec.base.errors import BadData
-from hybridrec.dataset.catalogue import known_items
+from hybridrec.base.errors import PermanentError
+from hybridrec.dataset.catalogue import candidate_items
 from hybridrec.retrieval.select import row_numbers
 from hybridrec.runs.run import Run
 from hybridrec.storage import shared_files, store
@@ -25,20 +25,20 @@ from hybridrec.types import NO_ITEM, Floats, HasFactors, Ints, Neighbours, PairS
 if TYPE_CHECKING:
     import pyarrow as pa
 
-USERS_AT_ONCE = 500  # some 150,000 pairs times two columns a source
-KEPT_MODELS = 32  # a worker may serve all three folds
+USERS_AT_ONCE = 500  # some 150,000 pairs times two columns a model
+KEPT_MODELS = 32  # a worker may serve all three splits
 
 
-class SourceChoice(NamedTuple):
-    """Models of the run that take part in its pools, and those that were asked for and have not been fitted."""
+class ModelChoice(NamedTuple):
+    """Models of the run that take part in its candidates, and requested models without a fit."""
 
     used: tuple[str, ...]
     missing: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Sources:
-    """What a worker needs to make a fold's pool: names and places, no models.
+class FittedModels:
+    """Input of a worker that makes a split's candidates: names and paths, no models.
 
     folders: model and folder of its fit. catalogue: items that may be candidates, bool (n_items,); a byte an item travels
     with the task, since a file of it could be replaced by a second attempt at the job while workers of the first read it.
@@ -55,59 +55,61 @@ class Sources:
         return tuple(name for name, _ in self.folders)
 
 
-def choose_sources(run: Run) -> SourceChoice:
-    """The models with a fit on all of the run's folds, as the ranker must find the same columns on each; BadData without a required one."""
-    fitted = {name for name in run.manifest.models if all(store.is_committed(run.dataset(f"models/{name}", fold)) for fold in run.folds)}
+def choose_models(run: Run) -> ModelChoice:
+    """Return the models fitted on all splits, as the ranker must find the same columns on each; PermanentError without a required one."""
+    fitted = {name for name in run.manifest.models if all(store.is_committed(run.dataset(f"models/{name}", split)) for split in run.splits)}
     missing = tuple(sorted(set(run.manifest.models) - fitted))
-    required = [name for name in missing if extensions.member("models", name).REQUIRED]
+    required = [name for name in missing if extensions.module("models", name).REQUIRED]
     if required or not fitted:
         lacking = ", ".join(required) or "every model"
-        raise BadData(
-            f"models of run {run.run_id}: {lacking} not fitted on all of the folds {', '.join(run.folds)}; "
+        raise PermanentError(
+            f"models of run {run.run_id}: {lacking} not fitted on all of the splits {', '.join(run.splits)}; "
             "look at the failed train_model tasks, clear them and run them again"
         )
-    return SourceChoice(tuple(sorted(fitted)), missing)
+    return ModelChoice(tuple(sorted(fitted)), missing)
 
 
-def sources_of(run: Run, fold: str, names: Iterable[str]) -> Sources:
-    """Where a worker finds these models' fits of a fold, and the fold's catalogue."""
-    folders = tuple((name, str(run.artefact(f"models/{name}", fold))) for name in names)
-    return Sources(folders, known_items(run, fold), run.config.pool_k, run.config.pool_size)
+def fitted_models(run: Run, split: str, names: Iterable[str]) -> FittedModels:
+    """Return the paths of these models' fits of a split and of the split's catalogue, for a worker."""
+    folders = tuple((name, str(run.artefact(f"models/{name}", split))) for name in names)
+    return FittedModels(folders, candidate_items(run, split), run.config.pool_k, run.config.pool_size)
 
 
-def pool_ddl(names: Iterable[str]) -> str:
-    """Spark schema of the pool of these sources."""
+def candidates_ddl(names: Iterable[str]) -> str:
+    """Return Spark schema of the candidates of these retrievers."""
     return table("model_candidates").spark_ddl() + "".join(f", `{column}` float" for name in names for column in columns_of(name))
 
 
 def columns_of(model: str) -> tuple[str, ...]:
-    """The columns that a model adds to the pool."""
-    rank = (f"rank_{model}",) if nominates(model) else ()
+    """Return the columns that a model adds to the candidates."""
+    rank = (f"rank_{model}",) if retrieves(model) else ()
     return (f"score_{model}", *rank, *factor_columns(model))
 
 
 def factor_columns(model: str) -> tuple[str, ...]:
-    """The columns of a model that HasFactors; none for others."""
-    n_factors = getattr(extensions.member("models", model).Model, "N_FACTORS", 0)
+    """Return the columns of a model that HasFactors; none for others."""
+    n_factors = getattr(extensions.module("models", model).Model, "N_FACTORS", 0)
     return tuple(f"factor_{model}_{number}" for number in range(n_factors))
 
 
-def nominates(model: str) -> bool:
-    """Whether the model finds candidates; otherwise it only scores those of others."""
-    return hasattr(extensions.member("models", model).Model, "top_k")
+def retrieves(model: str) -> bool:
+    """Return whether the model finds candidates; otherwise it only scores those of others."""
+    return hasattr(extensions.module("models", model).Model, "top_k")
 
 
-def pool_batches(batches: Iterable[pa.RecordBatch], sources: Sources) -> Iterator[pa.RecordBatch]:
-    """Pools for batches of users: user_idx, items, weights, days (the history: item numbers, rising; weight and age of each), disliked.
+def candidate_batches(batches: Iterable[pa.RecordBatch], fitted: FittedModels) -> Iterator[pa.RecordBatch]:
+    """Yield candidates for batches of users: user_idx, items, weights, days (item numbers, rising; weight and age), disliked.
 
     disliked: numbers of items that the user had and did not like, rising; the column may be missing.
     """
-    models = {name: _loaded(name, folder) for name, folder in sources.folders}
+    models = {name: _loaded(name, folder) for name, folder in fitted.folders}
     for batch in batches:
         for start in range(0, batch.num_rows, USERS_AT_ONCE):
             part = batch.slice(start, USERS_AT_ONCE)
-            users = user_block_of(part, len(sources.catalogue))
-            yield pool_block(models, users, sources.catalogue, sources.pool_k, sources.pool_size, disliked_of(part, len(sources.catalogue)))
+            users = user_block_of(part, len(fitted.catalogue))
+            yield candidate_block(
+                models, users, fitted.catalogue, fitted.pool_k, fitted.pool_size, disliked_of(part, len(fitted.catalogue))
+            )
 
 
 @lru_cache(maxsize=KEPT_MODELS)
@@ -116,7 +118,7 @@ def _loaded(name: str, folder: str) -> PairScorer:
 
 
 def user_block_of(batch: pa.RecordBatch, n_items: int) -> UserBlock:
-    """Users with their histories from an Arrow batch."""
+    """Return users with their histories from an Arrow batch."""
     items, weights, days = batch["items"], batch["weights"], batch["days"]
     lengths = items.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
     ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
@@ -133,7 +135,7 @@ def user_block_of(batch: pa.RecordBatch, n_items: int) -> UserBlock:
 
 
 def disliked_of(batch: pa.RecordBatch, n_items: int) -> csr_array:
-    """What the users of an Arrow batch had and did not like: ones, csr float32 (n_users, n_items)."""
+    """Return the disliked items of the users of an Arrow batch: ones, csr float32 (n_users, n_items)."""
     shape = (batch.num_rows, n_items)
     if "disliked" not in batch.schema.names:
         return csr_array(shape, dtype=np.float32)
@@ -143,7 +145,7 @@ def disliked_of(batch: pa.RecordBatch, n_items: int) -> csr_array:
     return csr_array((np.ones(len(numbers), np.float32), numbers, ends), shape=shape)
 
 
-def pool_block(
+def candidate_block(
     models: Mapping[str, PairScorer],
     users: UserBlock,
     catalogue: NDArray[np.bool_],
@@ -151,20 +153,19 @@ def pool_block(
     pool_size: int,
     disliked: csr_array | None = None,
 ) -> pa.RecordBatch:
-    """model_candidates of some users: the union of each retriever's top pool_k, scored by every model.
+    """Return model_candidates of some users: the union of each retriever's top pool_k, scored by every model.
 
-    catalogue: items that may be candidates, bool (n_items,); what else a retriever names is passed over, and so is what the user
-    had and did not like (disliked: csr (n_users, n_items)).
-    Of a longer union each user keeps the pool_size pairs of the best rank with any source, so that every source has its say.
-    Sorted by the users' order in the block, then item_idx. score_<model> is null where the source has no score for
-    the pair, rank_<model> where it did not nominate it; a model that cannot nominate has no rank column.
+    catalogue: items that may be candidates, bool (n_items,); other items of a retriever are ignored, and so are items that the user
+    disliked (disliked: csr (n_users, n_items)). Each user keeps the pool_size pairs with the best rank in any retriever's list, so that
+    every retriever contributes. Sorted by the users' order in the block, then item_idx. score_<model> is null where the model has no score
+    for the pair, rank_<model> where it did not retrieve it; a model that cannot retrieve has no rank column.
     """
     import pyarrow as pa
 
     n_items = users.history.shape[1]
-    nominated = {name: model.top_k(users, pool_k) for name, model in models.items() if isinstance(model, Retriever)}
+    retrieved = {name: model.top_k(users, pool_k) for name, model in models.items() if isinstance(model, Retriever)}
     unwanted = np.zeros(0, np.int64) if disliked is None else row_numbers(disliked) * np.int64(n_items) + disliked.indices
-    cells = {name: _cells(found, catalogue, unwanted) for name, found in nominated.items()}
+    cells = {name: _cells(best, catalogue, unwanted) for name, best in retrieved.items()}
     union, n_sources = _union(cells, n_items, pool_size)
     rows, items = (union // n_items).astype(np.int32), (union % n_items).astype(np.int32)
     columns = {"user_idx": pa.array(users.user_idx[rows]), "item_idx": pa.array(items), "n_sources": pa.array(n_sources.astype(np.int16))}
@@ -178,38 +179,38 @@ def pool_block(
     return pa.record_batch(columns)
 
 
-class _Nominations(NamedTuple):
-    """Nominated pairs as row * n_items + item, and the rank that the source gave each."""
+class _Retrieved(NamedTuple):
+    """Retrieved pairs as row * n_items + item, and the rank that the retriever gave each."""
 
     cells: NDArray[np.int64]
     ranks: Floats
 
 
-def _cells(found: Neighbours, catalogue: NDArray[np.bool_], unwanted: NDArray[np.int64]) -> _Nominations:
-    kept = (found.items != NO_ITEM) & catalogue[found.items]
+def _cells(best: Neighbours, catalogue: NDArray[np.bool_], unwanted: NDArray[np.int64]) -> _Retrieved:
+    kept = (best.items != NO_ITEM) & catalogue[best.items]
     if len(unwanted):
-        kept &= ~np.isin(np.arange(len(kept))[:, None] * np.int64(len(catalogue)) + found.items, unwanted)
+        kept &= ~np.isin(np.arange(len(kept))[:, None] * np.int64(len(catalogue)) + best.items, unwanted)
     rows, _ = np.nonzero(kept)
-    items: Ints = found.items[kept]
-    return _Nominations(rows * np.int64(len(catalogue)) + items, np.cumsum(kept, axis=1)[kept].astype(np.float32))
+    items: Ints = best.items[kept]
+    return _Retrieved(rows * np.int64(len(catalogue)) + items, np.cumsum(kept, axis=1)[kept].astype(np.float32))
 
 
-def _union(nominations: Mapping[str, _Nominations], n_items: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The cells that stay, rising, and how many sources nominated each."""
-    if not nominations:
+def _union(retrieved: Mapping[str, _Retrieved], n_items: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the cells that stay, rising, and how many retrievers retrieved each."""
+    if not retrieved:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    every = np.concatenate([found.cells for found in nominations.values()])
-    union, place, counts = np.unique(every, return_inverse=True, return_counts=True)
+    every = np.concatenate([of_model.cells for of_model in retrieved.values()])
+    union, union_index, counts = np.unique(every, return_inverse=True, return_counts=True)
     best = np.full(len(union), np.inf, dtype=np.float32)
-    np.minimum.at(best, place, np.concatenate([found.ranks for found in nominations.values()]))
+    np.minimum.at(best, union_index, np.concatenate([of_model.ranks for of_model in retrieved.values()]))
     rows = union // n_items
     order = np.lexsort((union, -counts, best, rows))
     kept = np.sort(order[np.arange(len(union)) - np.searchsorted(rows, rows) < size])  # rows rise, in the order as well
     return union[kept], counts[kept]
 
 
-def _ranks(nominations: _Nominations, union: NDArray[np.int64]) -> Floats:
+def _ranks(retrieved: _Retrieved, union: NDArray[np.int64]) -> Floats:
     ranks = np.full(len(union), np.nan, dtype=np.float32)
-    kept = np.isin(nominations.cells, union)
-    ranks[np.searchsorted(union, nominations.cells[kept])] = nominations.ranks[kept]
+    kept = np.isin(retrieved.cells, union)
+    ranks[np.searchsorted(union, retrieved.cells[kept])] = retrieved.ranks[kept]
     return ranks

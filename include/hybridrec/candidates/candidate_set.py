@@ -1,17 +1,17 @@
-"""The pool: candidates of some users with named feature columns, the same object in training and in scoring.
+"""A candidate set: the candidates of some users with named feature columns, the same object in training and in scoring.
 
-Features are of a point in time: they come from the tables of one fold, which hold nothing past its cut. Jobs load
-a whole fold's pool with `load_pool`; inside Spark's mapInArrow the same `build_pool` makes it from the rows of a
+Features are of a point in time: they come from the tables of one split, which hold nothing past its cut. Jobs load
+a whole split's candidates with `load_candidates`; inside Spark's mapInArrow the same `build_candidates` makes it from the rows of a
 block of users.
 
-    score_<model>, rank_<model>   as the source gave them, NaN where it gave none
+    score_<model>, rank_<model>   as the retriever gave them, NaN where it gave none
     z_<model>                     the score in standard deviations from the user's mean
     factor_<model>_<n>            product of the user's and the item's n-th factor
-    mean_z                        mean of the sources' z-scores, the equal-weight blend
-    fused_rank                    sum over the sources of 1 / (60 + rank), reciprocal rank fusion
-    best_rank                     the best rank that a source gave
-    n_sources                     how many sources nominated the pair
-    user_*, item_*                features of the fold; counts as log(1 + n); age and recency in days; shares of events
+    mean_z                        mean of the retrievers' z-scores, the equal-weight blend
+    fused_rank                    sum over the retrievers of 1 / (60 + rank), reciprocal rank fusion
+    best_rank                     the best rank that a retriever gave
+    n_sources                     how many retrievers retrieved the pair
+    user_*, item_*                features of the split; counts as log(1 + n); age and recency in days; shares of events
     gap_<habit>                   distance between the user's and the item's share of events with that habit
     affinity_category             share of the user's history that has the item's categories, averaged over them
 """
@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hybridrec.base.errors import BadData
+from hybridrec.base.errors import PermanentError
 from hybridrec.candidates.groups import Floats, Starts, starts_of, zscore
 
 if TYPE_CHECKING:
@@ -45,12 +45,12 @@ FUSION = 60  # Cormack, Clarke and Buettcher, "Reciprocal rank fusion outperform
 
 
 @dataclass(frozen=True)
-class Pool:
+class CandidateSet:
     """Candidates sorted by user, then item.
 
     users: int32 (n_users,), sorted; each has a row. starts: rows starts[u]:starts[u + 1] belong to users[u].
     items: int32 (n_rows,). n_history: int32 (n_users,), items in the user's history, 0 for none.
-    features: float32 (n_rows,) by column name, NaN where there is no value.
+    features: float32 (n_rows,) by column name, NaN without a value.
     """
 
     users: Ints
@@ -65,43 +65,43 @@ class Pool:
         return np.repeat(self.users, np.diff(self.starts))
 
     @property
-    def sources(self) -> tuple[str, ...]:
-        """Names of the models that nominated candidates, sorted."""
+    def retrievers(self) -> tuple[str, ...]:
+        """Names of the models that retrieved candidates, sorted."""
         return tuple(sorted(name.removeprefix("rank_") for name in self.features if name.startswith("rank_")))
 
     @property
     def scorers(self) -> tuple[str, ...]:
-        """Names of the models that nominate nothing and only score what others nominated, sorted."""
+        """Names of the models that retrieve nothing and only score what others retrieved, sorted."""
         models = {name.removeprefix("score_") for name in self.features if name.startswith("score_")}
-        return tuple(sorted(models - set(self.sources)))
+        return tuple(sorted(models - set(self.retrievers)))
 
-    def rows_of(self, users: Ints) -> Pool:
-        """The pool of some of the users; users without candidates are passed over."""
+    def rows_of(self, users: Ints) -> CandidateSet:
+        """Return the candidates of some of the users; users without candidates are passed over."""
         wanted = np.isin(self.users, users)
         return self.take(np.repeat(wanted, np.diff(self.starts)))
 
-    def without(self, source: str) -> Pool:
-        """The pool as it would be had the source not existed: neither its columns nor what only it nominated."""
-        own = {f"score_{source}", f"rank_{source}", f"z_{source}"}
-        own |= {name for name in self.features if name.startswith(f"factor_{source}_")}
-        others = [name for name in self.sources if name != source]
-        n_sources = _count_nominations([self.features[f"rank_{name}"] for name in others], len(self.items))
+    def without(self, model: str) -> CandidateSet:
+        """Return the candidates as they would be had the model not existed: neither its columns nor what only it retrieved."""
+        own = {f"score_{model}", f"rank_{model}", f"z_{model}"}
+        own |= {name for name in self.features if name.startswith(f"factor_{model}_")}
+        others = [name for name in self.retrievers if name != model]
+        n_sources = _count_retrievers([self.features[f"rank_{name}"] for name in others], len(self.items))
         left = {name: values for name, values in self.features.items() if name not in own} | {"n_sources": n_sources}
         kept = replace(self, features=left).take(n_sources > 0)
         return replace(kept, features=kept.features | _normalised(kept.features, kept.starts))
 
-    def take(self, mask: NDArray[np.bool_]) -> Pool:
-        """Some of the rows; a user without any is passed over."""
+    def take(self, mask: NDArray[np.bool_]) -> CandidateSet:
+        """Return some of the rows; a user without any is passed over."""
         row_users = self.row_users[mask]
         starts = starts_of(row_users)
         users = row_users[starts[:-1]]
         features = {name: values[mask] for name, values in self.features.items()}
-        return Pool(users, starts, self.items[mask], self.n_history[np.searchsorted(self.users, users)], features)
+        return CandidateSet(users, starts, self.items[mask], self.n_history[np.searchsorted(self.users, users)], features)
 
 
 @dataclass(frozen=True)
 class FeatureFiles:
-    """The Parquet files that a fold's features come from; only paths, so that it can travel to Spark's workers."""
+    """The Parquet files that a split's features come from; only paths, so that it can travel to Spark's workers."""
 
     interactions: tuple[str, ...]
     user_features: tuple[str, ...]
@@ -111,7 +111,7 @@ class FeatureFiles:
 
 @dataclass(frozen=True)
 class ItemColumns:
-    """What is known of every item, read once a process.
+    """Facts about every item, read once per process.
 
     features: float32 (n_items,) by column name. categories: csr float32 (n_items, n_categories) of ones.
     """
@@ -125,33 +125,35 @@ class ItemColumns:
         return int(self.categories.shape[0])
 
 
-def feature_files(run: Run, fold: str) -> FeatureFiles:
-    """The files of a fold's features."""
+def feature_files(run: Run, split: str) -> FeatureFiles:
+    """Return the files of a split's features."""
     return FeatureFiles(
-        interactions=tuple(run.files("model_interactions", fold)),
-        user_features=tuple(run.files("model_user_features", fold)),
-        item_features=tuple(run.files("model_item_features", fold)),
+        interactions=tuple(run.files("model_interactions", split)),
+        user_features=tuple(run.files("model_user_features", split)),
+        item_features=tuple(run.files("model_item_features", split)),
         items=tuple(run.files("model_items")),
     )
 
 
-def load_pool(run: Run, fold: str, users: Ints | None = None) -> Pool:
-    """The pool of a fold, of all its users or of some."""
-    candidates = _read_users(run.files("model_candidates", fold), users)
-    files = feature_files(run, fold)
-    return build_pool(candidates, files, load_items(files))
+def load_candidates(run: Run, split: str, users: Ints | None = None) -> CandidateSet:
+    """Return the candidates of a split, of all its users or of some."""
+    rows = _read_users(run.files("model_candidates", split), users)
+    files = feature_files(run, split)
+    return build_candidates(rows, files, load_items(files))
 
 
-def build_pool(candidates: pa.Table, files: FeatureFiles, items: ItemColumns) -> Pool:
-    """The pool of the candidates of some users, complete for each of them, in any order of rows."""
-    candidates = candidates.sort_by([("user_idx", "ascending"), ("item_idx", "ascending")])
-    row_users = candidates["user_idx"].to_numpy().astype(np.int32)
-    row_items = candidates["item_idx"].to_numpy().astype(np.int32)
+def build_candidates(rows: pa.Table, files: FeatureFiles, items: ItemColumns) -> CandidateSet:
+    """Return the candidate set of some users' rows, complete for each of them, in any order of rows."""
+    rows = rows.sort_by([("user_idx", "ascending"), ("item_idx", "ascending")])
+    row_users = rows["user_idx"].to_numpy().astype(np.int32)
+    row_items = rows["item_idx"].to_numpy().astype(np.int32)
     if len(row_items) and row_items.max() >= items.n_items:
-        raise BadData(f"model_candidates: item_idx {row_items.max()} is outside model_items with {items.n_items} rows; rerun the night")
+        raise PermanentError(
+            f"model_candidates: item_idx {row_items.max()} is outside model_items with {items.n_items} rows; rerun the night"
+        )
     starts = starts_of(row_users)
     users = row_users[starts[:-1]]
-    features = {name: _floats(candidates[name]) for name in candidates.column_names if name not in ("user_idx", "item_idx")}
+    features = {name: _floats(rows[name]) for name in rows.column_names if name not in ("user_idx", "item_idx")}
     features |= _normalised(features, starts)
     of_users = _user_columns(users, files.user_features)
     n_history = np.rint(of_users.pop("user_n_items")).astype(np.int32)
@@ -161,11 +163,11 @@ def build_pool(candidates: pa.Table, files: FeatureFiles, items: ItemColumns) ->
     for habit in HABITS:
         features[f"gap_{habit}"] = np.abs(features[f"user_{habit}_share"] - features[f"item_{habit}_share"])
     features["affinity_category"] = _category_affinity(users, starts, row_items, files.interactions, items)
-    return Pool(users, starts, row_items, n_history, features)
+    return CandidateSet(users, starts, row_items, n_history, features)
 
 
 def load_items(files: FeatureFiles) -> ItemColumns:
-    """Item features by item_idx; an item without events counts 0 and has no age."""
+    """Return item features by item_idx; an item without events counts 0 and has no age."""
     catalogue = _read(files.items, ["item_idx", "learnt_categories"]).sort_by("item_idx")
     table = _read(files.item_features, ["item_idx", *ITEM_COUNTS, *ITEM_VALUES])
     where = table["item_idx"].to_numpy()
@@ -181,12 +183,12 @@ def _normalised(features: dict[str, Floats], starts: Starts) -> dict[str, Floats
     scores = sorted(name for name in features if name.startswith("score_"))
     z = {f"z_{name.removeprefix('score_')}": zscore(features[name], starts) for name in scores}
     ranks = [values for name, values in sorted(features.items()) if name.startswith("rank_")]
-    of_sources = [z[f"z_{name.removeprefix('rank_')}"] for name in sorted(features) if name.startswith("rank_")]
-    return z | {"mean_z": _mean(of_sources)} | _fused(ranks)
+    of_retrievers = [z[f"z_{name.removeprefix('rank_')}"] for name in sorted(features) if name.startswith("rank_")]
+    return z | {"mean_z": _mean(of_retrievers)} | _fused(ranks)
 
 
 def _mean(columns: list[Floats]) -> Floats:
-    """Mean of the values that exist, 0 where none does."""
+    """Return the mean of the existing values, 0 without any."""
     known, total = np.zeros(len(columns[0]), np.int32), np.zeros(len(columns[0]))
     for values in columns:
         known += ~np.isnan(values)
@@ -202,15 +204,15 @@ def _fused(ranks: list[Floats]) -> dict[str, Floats]:
     return {"fused_rank": fused, "best_rank": np.where(np.isinf(best), np.nan, best).astype(np.float32)}
 
 
-def _count_nominations(ranks: list[Floats], n_rows: int) -> Floats:
-    nominated: Floats = np.zeros(n_rows, dtype=np.float32)
+def _count_retrievers(ranks: list[Floats], n_rows: int) -> Floats:
+    retrieved: Floats = np.zeros(n_rows, dtype=np.float32)
     for rank in ranks:
-        nominated += ~np.isnan(rank)
-    return nominated
+        retrieved += ~np.isnan(rank)
+    return retrieved
 
 
 def _user_columns(users: Ints, files: Iterable[str]) -> dict[str, Floats]:
-    """Features of the users, float32 (n_users,) by name; a user without history counts 0 and has no recency."""
+    """Return features of the users, float32 (n_users,) by name; a user without history counts 0 and has no recency."""
     table = _read_users(list(files), users)
     where = np.searchsorted(users, table["user_idx"].to_numpy())
     columns = {}
@@ -253,7 +255,7 @@ def _read(files: Iterable[str], columns: list[str]) -> pa.Table:
 
 
 def _read_users(files: list[str], users: Ints | None, columns: list[str] | None = None) -> pa.Table:
-    """The rows of some users, sorted or not; files sorted by user are read only where these users lie."""
+    """Return the rows of some users, sorted or not; only the needed row groups of files sorted by user are read."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.dataset as ds

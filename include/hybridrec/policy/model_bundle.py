@@ -19,27 +19,27 @@ import pyarrow as pa
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from hybridrec.base.settings import Settings
+from hybridrec.candidates.candidate_blocks import candidate_block
+from hybridrec.candidates.candidate_set import FeatureFiles, ItemColumns, build_candidates, feature_files, load_items
 from hybridrec.candidates.groups import best_first, starts_of
-from hybridrec.candidates.nomination import pool_block
-from hybridrec.candidates.pool import FeatureFiles, ItemColumns, build_pool, feature_files, load_items
-from hybridrec.dataset.catalogue import known_items
+from hybridrec.dataset.catalogue import candidate_items
 from hybridrec.policy.policy import Policy, load_policy
 from hybridrec.runs.run import Run
 from hybridrec.splitting.likes import disliked
 from hybridrec.training.fits import load_fit, user_block
 from hybridrec.types import Ints, PairScorer
 
-# What MLflow keeps as a version's code and runs to load it. The name of this module is published by it: it must not move.
+# Code that MLflow keeps with a version and runs to load it. The name of this module is published by it: it must not move.
 CODE = """\
 import mlflow
 
-from hybridrec.policy.registered_stack import RegisteredStack
+from hybridrec.policy.model_bundle import ModelBundle
 
-mlflow.models.set_model(RegisteredStack())
+mlflow.models.set_model(ModelBundle())
 """
 
 
-class RegisteredStack(PythonModel):  # type: ignore[misc]  # mlflow has no types
+class ModelBundle(PythonModel):  # type: ignore[misc]  # mlflow has no types
     """Ranks unseen items for users whom the run knew; an unknown user, or one without candidates, gets an empty list."""
 
     run: Run
@@ -54,33 +54,33 @@ class RegisteredStack(PythonModel):  # type: ignore[misc]  # mlflow has no types
         self.run = Run.open(next((home / "runs").iterdir()).name, replace(Settings.from_env(), home=home, storage=""))
         self.policy = load_policy(home / "policy")
         names = sorted(path.name for path in (self.run.folder / "models").iterdir())
-        self.models = {name: load_fit(name, self.run.artefact(f"models/{name}", "final")) for name in names}
-        self.files = feature_files(self.run, "final")
+        self.models = {name: load_fit(name, self.run.artefact(f"models/{name}", "full")) for name in names}
+        self.files = feature_files(self.run, "full")
         self.items = load_items(self.files)
         self.user_ids = pd.Index(self.run.read("model_users", columns=["user_idx", "user_id"]).sort_by("user_idx")["user_id"].to_pandas())
-        self.catalogue = known_items(self.run, "final")
+        self.catalogue = candidate_items(self.run, "full")
         self.item_ids = self.run.read("model_items", columns=["item_idx", "item_id"]).sort_by("item_idx")["item_id"].to_numpy()
 
     def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """One row per row of the input: user_id, item_ids (best first), scores (falling)."""
+        """Return one row per row of the input: user_id, item_ids (best first), scores (falling)."""
         k = int((params or {}).get("k", self.run.config.k))
         asked = model_input["user_id"].astype(str)
         user_idx = self.user_ids.get_indexer(asked)
         lists = self._lists(np.unique(user_idx[user_idx >= 0]).astype(np.int32), k)
-        found = [lists.get(int(user), ([], [])) for user in user_idx]
-        return pd.DataFrame({"user_id": asked, "item_ids": [items for items, _ in found], "scores": [scores for _, scores in found]})
+        answers = [lists.get(int(user), ([], [])) for user in user_idx]
+        return pd.DataFrame({"user_id": asked, "item_ids": [items for items, _ in answers], "scores": [scores for _, scores in answers]})
 
     def _lists(self, users: Ints, k: int) -> dict[int, tuple[list[str], list[float]]]:
-        block, config = user_block(self.run, "final", users), self.run.config
-        unwanted = disliked(self.run, "final", users)
-        candidates = pool_block(self.models, block, self.catalogue, config.pool_k, config.pool_size, unwanted)
-        pool = build_pool(pa.Table.from_batches([candidates]), self.files, self.items)
-        scores = self.policy.score(pool)
-        rows, ranks = best_first(scores, pool.items, pool.starts)
+        block, config = user_block(self.run, "full", users), self.run.config
+        unwanted = disliked(self.run, "full", users)
+        batch = candidate_block(self.models, block, self.catalogue, config.pool_k, config.pool_size, unwanted)
+        candidates = build_candidates(pa.Table.from_batches([batch]), self.files, self.items)
+        scores = self.policy.score(candidates)
+        rows, ranks = best_first(scores, candidates.items, candidates.starts)
         rows = rows[ranks <= k]
-        starts = starts_of(pool.row_users[rows])
+        starts = starts_of(candidates.row_users[rows])
         lists = {}
         for first, last in pairwise(starts):
             part = rows[first:last]
-            lists[int(pool.row_users[part[0]])] = (self.item_ids[pool.items[part]].tolist(), scores[part].tolist())
+            lists[int(candidates.row_users[part[0]])] = (self.item_ids[candidates.items[part]].tolist(), scores[part].tolist())
         return lists

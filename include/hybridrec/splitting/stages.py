@@ -1,11 +1,11 @@
-"""Which events a fold may learn from and which are its labels, for each thing that may be known of time.
+"""Which events a split may learn from and which are its labels, for each thing that may be known of time.
 
-Every positive event gets a `stage`: 0 is history everywhere, 1 is a label of fold rank, 2 a label of fold eval. A
-fold's history are the stages below its own, so what fold rank is judged on, fold eval may learn from.
+Every positive event gets a `stage`: 0 is history everywhere, 1 is a label of the ranker split, 2 a label of the holdout split. A
+split's history are the stages below its own, so the holdout split may learn from the labels of the ranker split.
 
     time              the stages are cut at two points of time; new items are held out by themselves
-    last_per_user     each user's newest pair is a label of eval, the one before it of rank
-    random_per_user   a share of each user's pairs is drawn for eval, another one for rank
+    last_per_user     each user's newest pair is a label of holdout, the one before it of ranker
+    random_per_user   a share of each user's pairs is drawn for holdout, another one for ranker
 
 The last two never hold out an item as a whole, and a ranker that has never met an item without history learns to
 bury it. So they also hold out whole items, at the rate at which the catalogue's items are new: without any event.
@@ -15,52 +15,52 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hybridrec.base.config import Config, Split
-from hybridrec.base.errors import BadData
+from hybridrec.base.config import Config, SplitMethod
+from hybridrec.base.errors import PermanentError
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-    from hybridrec.runs.run import Fold, RunManifest
+    from hybridrec.runs.run import RunManifest, Split
 
-STAGES = {"rank": 1, "eval": 2, "final": 3}
+STAGES = {"ranker": 1, "holdout": 2, "full": 3}
 NEVER = 9
-MIN_PAIRS = 3  # a user with fewer keeps them all: one to learn from, one for each label fold
-MAX_NEW_SHARE = 0.2  # of the items held out for each label fold, however many of the catalogue are new
+MIN_PAIRS = 3  # a user with fewer keeps them all: one to learn from, one for each label split
+MAX_NEW_SHARE = 0.2  # of the items held out for each label split, however many of the catalogue are new
 RESOLUTION = 1_000_003
 
 
 def with_stage(events: DataFrame, manifest: RunManifest, n_items: int) -> DataFrame:
-    """Positive events with their stage. events: user_idx, item_idx, event_at, ...; n_items: of the catalogue."""
+    """Return positive events with their stage. events: user_idx, item_idx, event_at, ...; n_items: of the catalogue."""
     from pyspark.sql import functions as F
 
     config = manifest.config
     if config.split == "time":
-        late = [F.col("event_at") >= F.lit(manifest.folds[fold].cut) for fold in ("rank", "eval")]
+        late = [F.col("event_at") >= F.lit(manifest.splits[split].cut) for split in ("ranker", "holdout")]
         return events.withColumn("stage", late[0].cast("int") + late[1].cast("int"))
     pairs = events.groupBy("user_idx", "item_idx").agg(F.max("event_at").alias("last_event_at"))
-    place, n_pairs = _place(pairs, config.split, config.seed)
-    staged = pairs.withColumns({"place": place, "n_pairs": n_pairs})
+    position, n_pairs = _position(pairs, config.split, config.seed)
+    staged = pairs.withColumns({"position": position, "n_pairs": n_pairs})
     stage = _last_stage() if config.split == "last_per_user" else _random_stage(config.label_share / 2, config.seed)
     new = new_item_share(n_items, events.select("item_idx").distinct().count())
     staged = staged.withColumn("stage", _item_stage(new, config.seed, stage))
     return events.join(staged.select("user_idx", "item_idx", "stage"), ["user_idx", "item_idx"])
 
 
-def history(events: DataFrame, fold: Fold) -> DataFrame:
-    """What the fold's models and features may see: without what the user has disliked by then, where that is marked."""
-    seen = events.where(events["stage"] < STAGES[fold.name])
-    return seen.where(f"coalesce(disliked_stage, {NEVER}) >= {STAGES[fold.name]}") if "disliked_stage" in events.columns else seen
+def history(events: DataFrame, split: Split) -> DataFrame:
+    """Return the events for the split's models and features: without pairs that the user has disliked by then."""
+    seen = events.where(events["stage"] < STAGES[split.name])
+    return seen.where(f"coalesce(disliked_stage, {NEVER}) >= {STAGES[split.name]}") if "disliked_stage" in events.columns else seen
 
 
-def labelled(events: DataFrame, fold: Fold) -> DataFrame:
-    """The events that the fold is judged on."""
-    found = events.where(events["stage"] == STAGES[fold.name])
-    return found.where(f"coalesce(disliked_stage, {NEVER}) > {STAGES[fold.name]}") if "disliked_stage" in events.columns else found
+def labelled(events: DataFrame, split: Split) -> DataFrame:
+    """Return the events that the split is judged on."""
+    labels = events.where(events["stage"] == STAGES[split.name])
+    return labels.where(f"coalesce(disliked_stage, {NEVER}) > {STAGES[split.name]}") if "disliked_stage" in events.columns else labels
 
 
-def no_labels(events: DataFrame, fold: Fold, config: Config) -> BadData:
-    """Why the fold has nothing to be judged by, as an error to be raised: what the split found, between which times, and the remedy.
+def no_labels(events: DataFrame, split: Split, config: Config) -> PermanentError:
+    """Return the error for a split without labels: the events that it found, their time span, and the remedy.
 
     events: those of with_stage.
     """
@@ -75,14 +75,14 @@ def no_labels(events: DataFrame, fold: Fold, config: Config) -> BadData:
     whole = of_users.agg(
         F.count("*").alias("users"), F.sum("n").alias("n"), F.max("n_items").alias("most"), *_as_text(F.min("first"), F.max("last"))
     ).first()
-    held = labelled(events, fold).agg(F.count("*").alias("n"), *_as_text(F.min("event_at"), F.max("event_at"))).first()
+    held = labelled(events, split).agg(F.count("*").alias("n"), *_as_text(F.min("event_at"), F.max("event_at"))).first()
     assert whole is not None and held is not None
     if not whole["n"]:
-        return BadData(f"fold {fold.name}: no labels, since no event counts; correct event_type or [night] event_weights")
-    found = f"of {whole['n']} positive events of {whole['users']} users, {whole['from']} to {whole['to']}, "
-    of_fold = f"{held['n']} are held out for it, {held['from']} to {held['to']}, and their users had each item before"
-    found += of_fold if held["n"] else "none is held out for it"
-    return BadData(f"fold {fold.name}: no labels, so nothing can be judged: {found}; {_remedy(fold, config, whole['most'])}")
+        return PermanentError(f"split {split.name}: no labels, since no event counts; correct event_type or [night] event_weights")
+    held_out = f"of {whole['n']} positive events of {whole['users']} users, {whole['from']} to {whole['to']}, "
+    of_split = f"{held['n']} are held out for it, {held['from']} to {held['to']}, and their users had each item before"
+    held_out += of_split if held["n"] else "none is held out for it"
+    return PermanentError(f"split {split.name}: no labels, so nothing can be judged: {held_out}; {_remedy(split, config, whole['most'])}")
 
 
 def _as_text(first: Column, last: Column) -> list[Column]:
@@ -91,10 +91,10 @@ def _as_text(first: Column, last: Column) -> list[Column]:
     return [F.date_format(at, "yyyy-MM-dd HH:mm").alias(name) for name, at in (("from", first), ("to", last))]
 
 
-def _remedy(fold: Fold, config: Config, most: int) -> str:
+def _remedy(split: Split, config: Config, most: int) -> str:
     if config.split == "time":
         return (
-            f"split time needs a user who turns to a new item between {fold.cut:%Y-%m-%d %H:%M} and {fold.label_end:%Y-%m-%d %H:%M}; "
+            f"split time needs a user who turns to a new item between {split.cut:%Y-%m-%d %H:%M} and {split.label_end:%Y-%m-%d %H:%M}; "
             f"load more events, move as_of or widen the window by [night] label_share ({config.label_share:g}) or min_label_events"
         )
     held = "each user's last items" if config.split == "last_per_user" else f"{config.label_share / 2:.0%} of each user's items"
@@ -105,20 +105,20 @@ def _remedy(fold: Fold, config: Config, most: int) -> str:
 
 
 def new_item_share(n_items: int, n_items_with_events: int) -> float:
-    """Share of items to hold out as a whole for each label fold: that of the catalogue without an event, with an upper bound."""
+    """Return the share of items to hold out whole per label split: the catalogue's share without events, bounded."""
     return min(MAX_NEW_SHARE, 1 - n_items_with_events / max(n_items, 1))
 
 
 def sample_users(labels: DataFrame, max_users: int, seed: int) -> DataFrame:
-    """The labels of some max_users users, drawn by seed: enough for narrow intervals, and memory stays bounded."""
+    """Return the labels of some max_users users, drawn by seed: enough for narrow intervals, and memory stays bounded."""
     from pyspark.sql import functions as F
 
     n_users = labels.select("user_idx").distinct().count()
     return labels if n_users <= max_users else labels.where(_draw(seed, "labels", F.col("user_idx")) < max_users / n_users)
 
 
-def _place(pairs: DataFrame, split: Split, seed: int) -> tuple[Column, Column]:
-    """Each pair's place among its user's, 1 is held out first, and how many pairs the user has."""
+def _position(pairs: DataFrame, split: SplitMethod, seed: int) -> tuple[Column, Column]:
+    """Return each pair's position among its user's, 1 is held out first, and how many pairs the user has."""
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
@@ -133,16 +133,16 @@ def _last_stage() -> Column:
     from pyspark.sql import functions as F
 
     enough = F.col("n_pairs") >= MIN_PAIRS
-    return F.when(enough & (F.col("place") == 1), 2).when(enough & (F.col("place") == 2), 1).otherwise(0)
+    return F.when(enough & (F.col("position") == 1), 2).when(enough & (F.col("position") == 2), 1).otherwise(0)
 
 
 def _random_stage(share: float, seed: int) -> Column:
-    """`share` of each user's pairs for eval and as many for rank; fractions of a pair are rounded by chance."""
+    """Return `share` of each user's pairs for holdout and as many for ranker; fractions of a pair are rounded by chance."""
     from pyspark.sql import functions as F
 
     n_held = F.floor(F.col("n_pairs") * F.lit(share) + _draw(seed, "round", F.col("user_idx")))
     n_held = F.least(n_held, F.floor((F.col("n_pairs") - 1) / 2))
-    return F.when(F.col("place") <= n_held, 2).when(F.col("place") <= 2 * n_held, 1).otherwise(0)
+    return F.when(F.col("position") <= n_held, 2).when(F.col("position") <= 2 * n_held, 1).otherwise(0)
 
 
 def _item_stage(share: float, seed: int, otherwise: Column) -> Column:
@@ -153,7 +153,7 @@ def _item_stage(share: float, seed: int, otherwise: Column) -> Column:
 
 
 def _draw(seed: int, what: str, *keys: Column) -> Column:
-    """A number in [0, 1) for each key, the same in every attempt."""
+    """Return a number in [0, 1) for each key, the same in every attempt."""
     from pyspark.sql import functions as F
 
     return F.pmod(F.xxhash64(F.lit(f"{seed}:{what}"), *keys), F.lit(RESOLUTION)) / F.lit(float(RESOLUTION))

@@ -1,4 +1,4 @@
-"""Where a run cuts time: the three folds, from the number of positive events per hour."""
+"""Cut time into the three splits of a run, from the number of positive events per hour."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from hybridrec.base.config import Config
-from hybridrec.base.errors import BadData
-from hybridrec.runs.run import Fold
+from hybridrec.base.errors import PermanentError
+from hybridrec.runs.run import Split
 from hybridrec.splitting.likes import is_positive
 
 HOUR = timedelta(hours=1)
@@ -21,7 +21,7 @@ Hours = NDArray[np.int64]
 
 
 def positive_events_per_hour(files: Iterable[str], config: Config) -> tuple[Hours, Hours]:
-    """Hours since 1970 in which something positive happened, ascending, and the number of such events in each.
+    """Return hours since 1970 in which something positive happened, ascending, and the number of such events in each.
 
     Streams one column of core_events in batches: memory grows with the hours, not with the events.
     """
@@ -35,29 +35,29 @@ def positive_events_per_hour(files: Iterable[str], config: Config) -> tuple[Hour
     return hours, np.array([counts[hour] for hour in hours.tolist()], dtype=np.int64)
 
 
-def cut_folds(hours: Hours, counts: Hours, as_of: datetime, config: Config) -> dict[str, Fold]:
-    """Folds rank, eval and final; a label window is the newest `label_share` of what is left, at most label_days_max.
+def cut_splits(hours: Hours, counts: Hours, as_of: datetime, config: Config) -> dict[str, Split]:
+    """Return the splits ranker, holdout and full; a label window is the newest `label_share` of what is left, at most label_days_max.
 
-    The limit in days gives way where it would leave fewer than min_label_events: with too few labels nothing is learnt.
+    The limit in days is dropped if it would leave fewer than min_label_events: with too few labels nothing is learnt.
 
-    hours, counts: positive events per hour before as_of. BadData when the events span too little time for three folds.
+    hours, counts: positive events per hour before as_of. PermanentError when the events span too little time for three splits.
     """
     if not len(hours):
         raise _nothing_counts(as_of, config)
-    if config.split != "time":  # the labels are not those behind a cut: see hybridrec.splitting.splits
-        return {"rank": Fold("rank", as_of, as_of), "eval": Fold("eval", as_of, as_of), "final": Fold("final", as_of, None)}
+    if config.split != "time":  # the labels are not those after a cut: see hybridrec.splitting.stages
+        return {"ranker": Split("ranker", as_of, as_of), "holdout": Split("holdout", as_of, as_of), "full": Split("full", as_of, None)}
     label_cut = _label_start(hours, counts, as_of, config)
     earlier = hours < _hour(label_cut)
     rank_cut = _label_start(hours[earlier], counts[earlier], label_cut, config)
     if not (hours < _hour(rank_cut)).any():
-        raise BadData(
-            f"core_events: nothing before {rank_cut:%Y-%m-%d %H:%M} to train fold rank on, of {counts.sum()} positive events up to "
-            f"{as_of:%Y-%m-%d %H:%M}; three folds need events in at least three different hours: load more history or move as_of"
+        raise PermanentError(
+            f"core_events: nothing before {rank_cut:%Y-%m-%d %H:%M} to train the ranker split on, of {counts.sum()} positive events up to "
+            f"{as_of:%Y-%m-%d %H:%M}; three splits need events in at least three different hours: load more history or move as_of"
         )
     return {
-        "rank": Fold("rank", rank_cut, label_cut),
-        "eval": Fold("eval", label_cut, as_of),
-        "final": Fold("final", as_of, None),
+        "ranker": Split("ranker", rank_cut, label_cut),
+        "holdout": Split("holdout", label_cut, as_of),
+        "full": Split("full", as_of, None),
     }
 
 
@@ -71,16 +71,16 @@ def _label_start(hours: Hours, counts: Hours, end: datetime, config: Config) -> 
     return EPOCH + max(by_share, min(limit, by_events)) * HOUR
 
 
-def _nothing_counts(end: datetime, config: Config) -> BadData:
+def _nothing_counts(end: datetime, config: Config) -> PermanentError:
     positive = ", ".join(name for name, weight in config.event_weights.items() if weight > 0)
-    return BadData(
+    return PermanentError(
         f"core_events: no positive event before {end:%Y-%m-%d %H:%M}; load more history, move as_of, or correct event_type: "
         f"only types with a weight above 0 in [night] event_weights ({positive}) say what somebody wants"
     )
 
 
 def _hour_of(hours: Hours, before: Hours, n_events: float) -> int:
-    """The hour in which the n-th event happened."""
+    """Return the hour in which the n-th event happened."""
     return int(hours[min(int(np.searchsorted(before, n_events)), len(hours) - 1)])
 
 
