@@ -11,12 +11,13 @@ from tests.support import ROOT
 
 NIGHT = """
 from numba.core.registry import CPUDispatcher
-import jobs, candidates, small_world
+import jobs
 from hybridrec.installation import precompile
 from hybridrec.metrics import metric_kernels
 from hybridrec.ranking import forest_kernel
 from hybridrec.retrieval.kernels import dense, nearest, sums
 from jobs import evaluate, train_model, train_ranker
+from tests.support import made_candidates, small_world
 
 def known():
     loops = [loop for module in (dense, nearest, sums, forest_kernel, metric_kernels) for loop in vars(module).values()]
@@ -27,7 +28,7 @@ before = known()
 run = small_world.make_run()
 for model in ("als", "item_knn"):
     train_model.main(train_model.Params(run.run_id, model, "full"))
-candidates.add_candidates(run)
+made_candidates.add_candidates(run)
 train_ranker.main(train_ranker.Params(run.run_id))
 evaluate.main(evaluate.Params(run.run_id))
 print(sorted(known() - before))

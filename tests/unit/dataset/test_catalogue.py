@@ -110,7 +110,7 @@ def test_models_and_ranker_do_without_categories_that_know_the_future(small_run:
         run.write("model_items", items)
         keep_learnt_categories(run)
         assert run.read("model_items").sort_by("item_idx")["categories"].to_pylist() == names.to_pylist(), "what people read stays"
-        assert any("without the items' categories" in notice.text for notice in collect(run, cut).warnings) is not learnt
+        assert any("models ignored them" in notice.text for notice in collect(run, cut).warnings) is not learnt
         seen = training_data(run, "holdout").items["categories"]
         assert [len(of_item) for of_item in seen] == (n_categories.tolist() if learnt else [0] * n_items)
         assert load_items(feature_files(run, "holdout")).categories.nnz == (n_categories.sum() if learnt else 0)

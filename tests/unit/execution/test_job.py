@@ -112,7 +112,7 @@ def test_a_failed_job_leaves_its_last_line_and_its_page(home: Path, monkeypatch:
 def test_a_killed_job_leaves_a_record_that_it_began(home: Path) -> None:
     (home / "runs" / "r").mkdir(parents=True)
     code = (
-        "import os, signal; from test_job import Params; from hybridrec.execution import job;"
+        "import os, signal; from tests.unit.execution.test_job import Params; from hybridrec.execution import job;"
         "job._run(lambda _: os.kill(os.getpid(), signal.SIGKILL), Params('r'), 'toy')"
     )
     path = os.pathsep.join(sys.path)

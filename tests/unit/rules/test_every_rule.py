@@ -129,7 +129,7 @@ def test_rows_come_out_in_the_order_of_the_list(seed: int) -> None:
 
 def test_the_example_of_the_documentation_is_a_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (ROOT / "docs" / "adding-a-rule.md").read_text()
-    code = page[page.index('    """Put what is under promotion') : page.index("`ranked` holds the rows")]
+    code = page.split("```python\n", 1)[1].split("```", 1)[0]
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules" / "promoted_boost.py").write_text(code)
     monkeypatch.setenv("HYBRIDREC_EXTENSIONS", str(tmp_path))

@@ -49,7 +49,7 @@ def test_unknown_normaliser_and_option_are_bad_data() -> None:
     with pytest.raises(PermanentError, match="choose from zscore, minmax, rank"):
         weighted.Strategy(weighted.Config(normaliser="softmax"))
     with pytest.raises(PermanentError, match=r"\[strategies.weighted\].*no option 'weight'"):
-        strategies.create("weighted", Config(members={"strategies": {"weighted": {"weight": "a=1"}}}))
+        strategies.create("weighted", Config(extension_options={"strategies": {"weighted": {"weight": "a=1"}}}))
 
 
 @pytest.mark.parametrize(
