@@ -17,10 +17,10 @@ def rendered(dag: DAG) -> str:
         f"  schedule: {getattr(dag.timetable, 'expression', 'by hand')}",
         f"  catchup: {dag.catchup}, max_active_runs: {dag.max_active_runs}, start_date: {dag.start_date}",
         f"  tags: {', '.join(sorted(dag.tags))}",
-        f"  deadline: {', '.join(str(alert.interval) for alert in dag.deadline or ()) or 'none'}",
+        f"  deadline: {', '.join(str(alert.interval) for alert in dag.deadline or ()) or 'none'}",  # type: ignore[union-attr]
         *(f"  param {name}: {_schema(dag.params.get_param(name).schema)}" for name in sorted(dag.params)),
     ]
-    text = "\n".join([*head, *(_task(task) for task in dag.topological_sort())]) + "\n"
+    text = "\n".join([*head, *(_task(task) for task in dag.topological_sort())]) + "\n"  # type: ignore[no-untyped-call]
     return text.replace(RUN_ID, "<run id>")
 
 

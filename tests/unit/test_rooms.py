@@ -93,5 +93,5 @@ def lint(root: Path) -> tuple[int, str]:
     """Exit code and output of import-linter over a copy of the code."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (root / "include", root / "plugins", root))), "COLUMNS": "200"}
     command = [ROOT / ".venv/bin/lint-imports", "--no-cache", "--no-logo"]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)  # type: ignore[arg-type]
     return done.returncode, done.stdout + done.stderr

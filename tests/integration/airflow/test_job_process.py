@@ -18,7 +18,7 @@ from hybridrec_local.process import JobProcess, environment, flag_arguments, tel
 
 def test_flags_become_a_command_line() -> None:
     flags = {"run_id": "r", "k": 5, "publish": "False", "quick": True, "models": ["als", "content"], "as_of": "None", "note": "", "x": None}
-    assert flag_arguments(flags) == ["--run-id=r", "--k=5", "--no-publish", "--quick", "--models=als,content"]
+    assert flag_arguments(flags) == ["--run-id=r", "--k=5", "--no-publish", "--quick", "--models=als,content"]  # type: ignore[arg-type]
 
 
 def test_a_value_that_looks_like_a_flag_stays_a_value() -> None:

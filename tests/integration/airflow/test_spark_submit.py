@@ -33,12 +33,12 @@ def test_a_submitted_job_does_its_work_and_names_its_refusal(local_cluster: Path
     monkeypatch.setenv("HYBRIDREC_FILES", str(incoming))
     JobOperator(task_id="land", job="land_source", flags={"source": "files"}).execute({})
 
-    spark_job("clean_table", source="files", table="core_items").execute({})
+    spark_job("clean_table", source="files", table="core_items").execute({})  # type: ignore[union-attr]
     proposed = store.pending(local_cluster / "warehouse" / "files" / "core_items")
     assert proposed
     assert proposed.rows == 2
     with pytest.raises(JobRefused, match="exit code 3"):
-        spark_job("clean_table", source="synthetic", table="core_items").execute({})
+        spark_job("clean_table", source="synthetic", table="core_items").execute({})  # type: ignore[union-attr]
 
 
 def test_an_executor_that_does_not_start_is_named(local_cluster: Path) -> None:
@@ -52,9 +52,9 @@ def test_an_executor_that_does_not_start_is_named(local_cluster: Path) -> None:
         "INFO ClientEndpoint: Executor updated: app-7/0 is now FAILED (java.io.IOException: No space left on device)",
         "INFO StandaloneSchedulerBackend: Connected to Spark cluster with app ID app-8",
     ]
-    assert list(task._noted(log)) == log
-    assert task.application_id == "app-7"
-    assert task.not_started == "An executor did not start on 10.0.0.4: java.io.IOException: No space left on device"
+    assert list(task._noted(log)) == log  # type: ignore[union-attr]
+    assert task.application_id == "app-7"  # type: ignore[union-attr]
+    assert task.not_started == "An executor did not start on 10.0.0.4: java.io.IOException: No space left on device"  # type: ignore[union-attr]
 
 
 def test_no_server_is_started_for_submitted_jobs(local_cluster: Path) -> None:
@@ -67,4 +67,4 @@ def test_a_submitted_job_is_mapped_over_splits(local_cluster: Path) -> None:
     from hybridrec_airflow.operators import spark_job
 
     task = spark_job("generate_candidates", over={"split": ["ranker", "full"]}, run_id="r")
-    assert task.expand_input.value == {"application_args": [["--run-id=r", "--split=ranker"], ["--run-id=r", "--split=full"]]}
+    assert task.expand_input.value == {"application_args": [["--run-id=r", "--split=ranker"], ["--run-id=r", "--split=full"]]}  # type: ignore[union-attr]

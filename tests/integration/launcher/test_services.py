@@ -90,7 +90,7 @@ def test_a_full_disk_is_one_sentence(
     def fail(installation: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(home))
 
-    monkeypatch.setattr(services.Installation, "write", fail)  # a full disk cannot be had without a mount
+    monkeypatch.setattr(services.Installation, "write", fail)  # type: ignore[attr-defined]  # a full disk cannot be had without a mount
     assert services.main(["up"]) == 1
     assert "free some space or move HYBRIDREC_HOME" in capsys.readouterr().out
 

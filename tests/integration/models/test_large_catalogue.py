@@ -137,7 +137,7 @@ def test_everything_beside_the_models(tmp_path: Path) -> None:
         assert candidates.num_rows == N_USERS * K
         judged = metrics.judge_items(lists.items, labels())
         assert len(metrics.ndcg(judged, K)) == N_USERS
-        assert len(metrics.diversity(lists.items, content.vectors, K)) == len(metrics.novelty(lists.items, popular, N_USERS, K)) == N_USERS
+        assert len(metrics.diversity(lists.items, content.vectors, K)) == len(metrics.novelty(lists.items, popular, N_USERS, K)) == N_USERS  # type: ignore[arg-type]
         assert metrics.exposure(lists.items, N_ITEMS, K).sum() == N_USERS * K
 
 

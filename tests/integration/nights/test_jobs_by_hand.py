@@ -35,7 +35,7 @@ def test_an_origin_is_judged_summarised_and_studied(origin: Run) -> None:
     judge_origin.main(judge_origin.Params("by_hand", origin=1))
     summarise_backtest.main(summarise_backtest.Params("by_hand"))
     backtest = Run.open("by_hand")
-    assert {*made_candidates.SOURCES, "stacking", "weighted"} <= set(backtest.read("out_backtest")["name"].to_pylist())
+    assert {*made_candidates.RETRIEVERS, "stacking", "weighted"} <= set(backtest.read("out_backtest")["name"].to_pylist())
     assert "item_knn" in (backtest.artefact("report") / "report.html").read_text()
 
     ablate_sources.main(ablate_sources.Params(origin.run_id, sources=("popularity",)))

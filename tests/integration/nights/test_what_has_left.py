@@ -48,7 +48,7 @@ def night(home: Path, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.M
     nightly.ByHand("day1", PARAMS, LEFT_OUT, nightly.run_here).run(home, "ingest")
     items.query("item_id not in @GONE_ITEMS").to_parquet(folder / "items.parquet", coerce_timestamps="us")
     stay = users.query("user_id not in @GONE_USERS")
-    stay.assign(standing=np.where(stay.user_id == ERASED, np.array("removed", object), None)).to_parquet(
+    stay.assign(standing=np.where(stay.user_id == ERASED, "removed", None)).to_parquet(  # type: ignore[call-overload]
         folder / "users.parquet", coerce_timestamps="us"
     )
     nightly.ByHand("day2", PARAMS, LEFT_OUT, nightly.run_here).run(home, "ingest", "nightly_retrain")

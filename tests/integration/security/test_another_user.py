@@ -222,7 +222,7 @@ def test_a_browser_goes_by_the_login_to_pages_that_it_can_draw(stack: Stack, fir
     pages = f"{installation.airflow_url}/hybridrec"
     login = {"username": "viewer", "password": installation.password("viewer")}
     with chromium() as program:
-        window = program.new_page(http_credentials=login)
+        window = program.new_page(http_credentials=login)  # type: ignore[arg-type]
         said: list[str] = []
         window.on("console", lambda message: said.append(message.text))
         window.goto(f"{pages}/reports/{run}")

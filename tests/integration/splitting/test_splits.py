@@ -54,8 +54,8 @@ def test_random_per_user_holds_out_a_share_and_leaves_one(spark: SparkSession) -
 
 def test_new_items_are_held_out_at_the_catalogues_rate(spark: SparkSession) -> None:
     found = staged(spark, "random_per_user", n_items=50)  # ten of fifty items have no event
-    stages = found.groupby("item_idx").stage.agg(["min", "max", "size"])
-    whole = stages[(stages["min"] == 2) & (stages["size"] > 2)]
+    by_item = found.groupby("item_idx").stage.agg(["min", "max", "size"])
+    whole = by_item[(by_item["min"] == 2) & (by_item["size"] > 2)]
     assert 2 <= len(whole) <= 16
     assert stages.new_item_share(50, 40) == pytest.approx(0.2) and stages.new_item_share(100, 10) == stages.MAX_NEW_SHARE
     assert stages.new_item_share(40, 40) == 0

@@ -60,7 +60,7 @@ def test_every_job_refuses_to_skip_what_there_is_not(
     skip: str, said: str, home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HYBRIDREC_SKIP", skip)
-    assert job._run(open_run.main, open_run.Params("n", "files"), "open_run") == job.EXIT_PERMANENT
+    assert job._run(open_run.main, open_run.Params("n", "files"), "open_run") == job.EXIT_PERMANENT  # type: ignore[attr-defined]
     assert re.search(said, capfd.readouterr().err)
     assert not (home / "runs").exists()
 

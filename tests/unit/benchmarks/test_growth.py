@@ -48,7 +48,7 @@ def test_the_left_out_night_is_predicted_and_shown(monkeypatch: pytest.MonkeyPat
     record = {name: night(name) for name in ("1m", "10m")} | {"3m": night("3m", bent=1.0)}
     monkeypatch.setattr(cost_model, "RECORD", tmp_path / "growth.json")
     monkeypatch.setattr(cost_model, "PAGE", tmp_path / "scale.md")
-    cost_model.RECORD.write_text(json.dumps(record))
+    cost_model.RECORD.write_text(json.dumps(record))  # type: ignore[attr-defined]
     lines = cost_model.fit(record)  # type: ignore[arg-type]
     assert cost_model.total(lines, SIZES["3m"], lines) == pytest.approx(sum(night("3m")["seconds"].values()))  # type: ignore[attr-defined]
     cost_model.main()
@@ -67,10 +67,10 @@ def test_what_a_large_catalogue_takes_above_the_line_is_its_items(monkeypatch: p
     assert lines["build_features"].per_item == pytest.approx(30e-6) and lines["rank_candidates"].per_item == pytest.approx(0, abs=1e-9)
     assert cost_model.seconds_at("build_features", lines["build_features"], SIZES["1m_items"]) == pytest.approx(wide["build_features"])  # type: ignore[index]
     assert lines["train_model.content_attributes"].rate == pytest.approx(2e-6)
-    assert lines["train_model.sequence_knn"] == Line(pytest.approx(5.0), pytest.approx(2e-6)), "of the large catalogues alone"
+    assert lines["train_model.sequence_knn"] == Line(pytest.approx(5.0), pytest.approx(2e-6)), "of the large catalogues alone"  # type: ignore[arg-type]
     monkeypatch.setattr(cost_model, "RECORD", tmp_path / "growth.json")
     monkeypatch.setattr(cost_model, "PAGE", tmp_path / "scale.md")
-    cost_model.RECORD.write_text(json.dumps(record))
+    cost_model.RECORD.write_text(json.dumps(record))  # type: ignore[attr-defined]
     cost_model.main()
     page = cost_model.PAGE.read_text()
     assert "5 M events, 1,000,000 items" in page and "| build_features | 5.0 s | 2.0 s | events | 30.0 s |" in page

@@ -31,11 +31,11 @@ def with_items(run: Run, released: np.ndarray, first: np.ndarray) -> Run:
     def times(days: np.ndarray) -> list[object]:
         return [None if np.isnan(day) else cut - timedelta(days=float(day)) for day in days]
 
-    rows = rows.assign(item_idx=range(len(released)), released_at=times(released), first_event_at=times(first))
+    rows = rows.assign(item_idx=range(len(released)), released_at=times(released), first_event_at=times(first))  # type: ignore[arg-type]
     types = {name: pa.timestamp("us", tz="UTC") for name in ("released_at", "first_event_at")}
     table = pa.Table.from_pandas(rows.drop(columns=list(types)), preserve_index=False)
     for name, kind in types.items():
-        table = table.append_column(name, pa.array(list(rows[name].astype(object).where(rows[name].notna(), None)), kind))
+        table = table.append_column(name, pa.array(list(rows[name].astype(object).where(rows[name].notna(), None)), kind))  # type: ignore[call-overload]
     run.write("model_items", table)
     return run
 

@@ -127,7 +127,7 @@ def test_origins_are_gathered_and_drawn_the_oldest_first(backtest: Run) -> None:
     assert set(rows.metric) == {"ndcg@20", "recall@100"}
     facts = backtest_facts(backtest)
     first = facts.segments[0].lists[0]
-    assert (first.name, [point[0] for point in first.points if point]) == ("stacking", pytest.approx([0.38, 0.44, 0.42]))
+    assert (first.name, [point[0] for point in first.points if point]) == ("stacking", pytest.approx([0.38, 0.44, 0.42]))  # type: ignore[comparison-overlap]
     assert first.mean == pytest.approx(1.24 / 3)
     assert "stacking is ahead at 3 of 3" in facts.headline
     page = (backtest.artefact("report") / "report.html").read_text()

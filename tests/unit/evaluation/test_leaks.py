@@ -43,7 +43,7 @@ def honest_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for split in run.splits:
             for model in MODELS:
                 train_model.main(train_model.Params(run.run_id, model, split))
-        for split in SPLITS:
+        for split in SPLITS:  # type: ignore[assignment]
             write_candidates(run, split, fits=split)
     return home
 
@@ -248,7 +248,7 @@ def planted_run(home: object, monkeypatch: pytest.MonkeyPatch) -> Run:
     rush["event_at"] = small_world.CUTS["holdout"] + pd.Timedelta(hours=1)
     blank = items.iloc[-1:].assign(item_id=planted, title=None, description=None, brand=None)
     blank["released_at"] = pd.Series([pd.NaT], blank.index, items.released_at.dtype)
-    blank.at[blank.index[0], "categories"] = []
+    blank.at[blank.index[0], "categories"] = []  # type: ignore[assignment]
     monkeypatch.setattr(small_world, "events", lambda: pd.concat([events, rush], ignore_index=True))
     monkeypatch.setattr(small_world, "items", lambda: pd.concat([items, blank], ignore_index=True))
     return small_world.make_run()

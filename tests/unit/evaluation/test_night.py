@@ -45,7 +45,7 @@ def two_lists(n_users: int, n_history: int, better: str) -> JudgedLists:
     labels = made_candidates.hand_labels([(u, 1, 1.0) for u in range(n_users)])
     ready = {name: Fixed("right" if name == better else "wrong") for name in ("stacking", "weighted")}
     segments = segments_of(candidates.n_history, 20)
-    return judge_lists(candidates, labels, ready, (1, 2), segments, catalogue([0.0, 1.0, 2.0]))
+    return judge_lists(candidates, labels, ready, (1, 2), segments, catalogue([0.0, 1.0, 2.0]))  # type: ignore[arg-type]
 
 
 def choice_of(lists: JudgedLists, segment: str) -> tuple[str, str]:

@@ -43,7 +43,12 @@ def judged(n_none: int, n_light: int, n_heavy: int) -> JudgedLists:
     )
     ready = {"stacking": Fixed("right"), "weighted": Fixed("wrong")}
     return judge_lists(
-        candidates, made_candidates.hand_labels([(u, 1, 1.0) for u in range(n)]), ready, (1,), of_user, catalogue([0.0, 1.0, 2.0])
+        candidates,
+        made_candidates.hand_labels([(u, 1, 1.0) for u in range(n)]),
+        ready,
+        (1,),
+        of_user,
+        catalogue([0.0, 1.0, 2.0]),  # type: ignore[arg-type]
     )
 
 

@@ -98,6 +98,6 @@ def test_embeddings_take_the_place_of_words(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "sentence_transformers", SimpleNamespace(SentenceTransformer=Encoder))
     model = content_text.Model(content_text.Config(embeddings="some-model"))
     model.fit(checkerboard())
-    assert_allclose(model.terms.distinct[model.terms.group_of[[0, 1]]].toarray(), [[0.6, 0.8], [0, 1]], rtol=1e-6)
+    assert_allclose(model.terms.distinct[model.terms.group_of[[0, 1]]].toarray(), [[0.6, 0.8], [0, 1]], rtol=1e-6)  # type: ignore[arg-type]
     assert_array_equal(model.top_k(block(checkerboard(), np.arange(4)), 1).items[:, 0], [0, 1, 2, 3])
     assert len(model.terms.group_of) == SIDE + 1

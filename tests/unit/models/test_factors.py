@@ -32,9 +32,9 @@ def test_warp_weighs_excess_by_the_log_of_the_rank() -> None:
 
 
 def without_attributes(data: TrainingData) -> TrainingData:
-    items = data.items.assign(categories=[[] for _ in range(SIDE + 1)])
+    items = data.items.assign(categories=[[] for _ in range(SIDE + 1)])  # type: ignore[misc]
     users = pd.DataFrame({"user_idx": data.users.user_idx, "user_id": data.users.user_id})
-    return replace(data, items=items, users=users.assign(age_years=pd.NA, gender=None, occupation=None, region=None))
+    return replace(data, items=items, users=users.assign(age_years=pd.NA, gender=None, occupation=None, region=None))  # type: ignore[arg-type]
 
 
 def test_a_new_item_lies_where_its_attributes_put_it() -> None:

@@ -36,7 +36,7 @@ def adapted(folder: Path, split: str = "time") -> pd.DataFrame:
 
 def add_events(folder: Path, **columns: object) -> None:
     """Give the folder's events these columns."""
-    pd.read_parquet(folder / "events.parquet").assign(**columns).to_parquet(folder / "events.parquet")
+    pd.read_parquet(folder / "events.parquet").assign(**columns).to_parquet(folder / "events.parquet")  # type: ignore[arg-type]
 
 
 def test_without_event_type_events_are_purchases_and_ids_stay_as_they_came(folder: Path) -> None:

@@ -165,7 +165,7 @@ def test_the_same_lists_agree_with_the_live_ones(live: Run, target: Target) -> N
 
 def test_overlap_is_the_mean_share_of_live_items_that_stay(live: Run, target: Target) -> None:
     before = live.read("out_recommendations").to_pandas()
-    rewrite(live, lambda frame: frame.assign(item_ids=[items if n % 2 else ["new"] * 10 for n, items in enumerate(frame.item_ids)]))
+    rewrite(live, lambda frame: frame.assign(item_ids=[items if n % 2 else ["new"] * 10 for n, items in enumerate(frame.item_ids)]))  # type: ignore[misc]
     checks = {c["name"]: c for c in output_checks.check_output(this_night(live), target, None)["checks"]}  # type: ignore[attr-defined]
     assert checks["live_overlap"]["value"] == pytest.approx(0.5)
     gone = set(before.item_ids.explode()) - set(before.item_ids[1::2].explode())

@@ -29,7 +29,7 @@ def test_a_user_counts_once_and_a_gain_keeps_its_size() -> None:
 def test_gradients_are_those_of_differences(kind: type[LinearScorer] | type[SoftmaxScorer]) -> None:
     rng = np.random.default_rng(1)
     first, second = rng.normal(size=(20, 3)), (rng.random((20, 3)) < 0.8).astype(float)
-    scorer: Scorer = LinearScorer(first[:, 0], second) if kind is LinearScorer else SoftmaxScorer(first * second, second)
+    scorer: Scorer = LinearScorer(first[:, 0], second) if kind is LinearScorer else SoftmaxScorer(first * second, second)  # type: ignore[arg-type]
     weights, direction = rng.normal(size=3), rng.normal(size=20)
     steps = [1e-3 * unit for unit in np.eye(3)]
     slopes = [(scorer.score(weights + step) - scorer.score(weights - step)) @ direction / 2e-3 for step in steps]

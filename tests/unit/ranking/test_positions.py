@@ -96,7 +96,7 @@ def shown() -> Shown:
 def test_corrected_labels_find_the_true_order(strategy: str, options: dict[str, float], shown: Shown) -> None:
     truth, quality = labels_in(shown.candidates, shown.likes.astype(np.float32)), []
     for max_weight in (1, 10):
-        learnt = strategies.create(strategy, Config(extension_options={"strategies": {strategy: options}}))
+        learnt = strategies.create(strategy, Config(extension_options={"strategies": {strategy: options}}))  # type: ignore[dict-item]
         assert isinstance(learnt, strategies.LearntStrategy)
         learnt.fit(shown.candidates, shown.gains(max_weight), seed=1, threads=1)
         quality.append(ndcg(judge(shown.candidates, learnt.score(shown.candidates), truth, 5), 5).mean())

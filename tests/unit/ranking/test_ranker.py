@@ -143,7 +143,9 @@ def test_corrections_find_what_the_retrievers_mean_hides() -> None:
     gains = (rng.random(n) < 1 / (1 + np.exp(3 - 3 * good))).astype(np.float32)
     columns = {"z_a": good, "rank_a": np.ones(n), "z_b": bad, "rank_b": np.ones(n), "mean_z": (good + bad) / 2}
     candidates = made_candidates.candidates_by_hand(
-        np.repeat(np.arange(n_users), 20).tolist(), np.tile(np.arange(20), n_users).tolist(), **columns
+        np.repeat(np.arange(n_users), 20).tolist(),
+        np.tile(np.arange(20), n_users).tolist(),
+        **columns,  # type: ignore[arg-type]
     )
     ranker, metrics = fit_ranker(candidates, gains, CONFIG, seed=5, threads=1)
     assert ranker.blend.shares or ranker.blend.corrections

@@ -50,7 +50,7 @@ def test_it_follows_the_seed_and_the_users_only(seed: int) -> None:
     users = np.repeat(np.arange(30), 20)
     hidden = rng.normal(size=600)
     columns = {f"z_{name}": hidden + rng.normal(size=600) for name in "abc"} | {f"rank_{name}": np.ones(600) for name in "abc"}
-    candidates = made_candidates.candidates_by_hand(users.tolist(), np.tile(np.arange(20), 30).tolist(), **columns)
+    candidates = made_candidates.candidates_by_hand(users.tolist(), np.tile(np.arange(20), 30).tolist(), **columns)  # type: ignore[arg-type]
     gains = (hidden > 1.5).astype(np.float32)
     found = select_retrievers(candidates, gains, k=5, max_users=30, seed=1)
     assert sum(found.values()) == pytest.approx(1) and found == select_retrievers(candidates, gains, k=5, max_users=30, seed=2)

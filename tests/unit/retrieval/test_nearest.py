@@ -116,7 +116,7 @@ def test_a_large_catalogue_of_common_terms_gives_the_same_lists() -> None:
     vectors = unit_rows(as_csr(csr_array((weights.ravel(), codes.ravel(), np.arange(0, 60_001, 3)), shape=(20_000, 306))))
     nothing = csr_array((40, 20_000), dtype=np.float32)
     left = unit_rows(as_csr(vectors[:40] + vectors[40:80]))
-    assert_same(Terms.of(vectors).top_k(left, nothing, 30), top_k_sparse(left, vectors.T.tocsr(), nothing, 30))
+    assert_same(Terms.of(vectors).top_k(left, nothing, 30), top_k_sparse(left, vectors.T.tocsr(), nothing, 30))  # type: ignore[arg-type]
 
 
 def test_vectors_with_values_below_0_are_searched_as_a_whole() -> None:
@@ -134,7 +134,7 @@ def test_the_graph_filter_adds_neighbours_and_waves(n_users: int, n_items: int, 
     history.data[:] = 1
     model.neighbours = some(rng, n_items, n_items, 0.2)
     scorable = np.bincount(model.neighbours.indices, minlength=n_items) + rng.integers(0, 2, n_items) > 0
-    model.waves = Vectors(*(rng.integers(-2, 3, (n_items, 3)).astype(np.float32) for _ in range(2)), scorable)
+    model.waves = Vectors(*(rng.integers(-2, 3, (n_items, 3)).astype(np.float32) for _ in range(2)), scorable)  # type: ignore[arg-type, call-arg]
     scores = (history @ model.neighbours).toarray() + history @ model.waves.users @ model.waves.items.T
     found = model._top_k(history, k)
     for user in range(n_users):

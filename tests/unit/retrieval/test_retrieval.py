@@ -108,7 +108,7 @@ def test_a_search_ends_where_the_vectors_are_too_short(threads: int, monkeypatch
     seen, scorable = random_csr(rng, 90, 9_000, 0.1), rng.random(9_000) < 0.9
     looked_at: list[int] = []
     collect = dense.collect
-    monkeypatch.setattr(dense, "collect", lambda tile, *rest: looked_at.append(tile.size) or collect(tile, *rest))
+    monkeypatch.setattr(dense, "collect", lambda tile, *rest: looked_at.append(tile.size) or collect(tile, *rest))  # type: ignore[func-returns-value]
     found = top_k_dot(users, items, seen, 30, scorable, threads)
     assert_same(found, whole_lists(users, items, csr_array((seen.toarray() > 0) | ~scorable), 30))
     assert sum(looked_at) < 0.5 * 90 * 9_000
@@ -137,7 +137,7 @@ def test_scores_that_differ_by_rounding_alone_are_told_apart_one_by_one(n_best: 
     numbers = rng.normal(size=37).astype(np.float32) + 2
     items[rng.permutation(4_000)[:n_best]] = np.stack([rng.permutation(numbers) for _ in range(n_best)])
     seen = csr_array((3, 4_000), dtype=np.float32)
-    assert_same(top_k_dot(users, items, seen, 20), whole_lists(users, items, seen, 20))
+    assert_same(top_k_dot(users, items, seen, 20), whole_lists(users, items, seen, 20))  # type: ignore[arg-type]
 
 
 def test_users_without_enough_items_get_what_there_is() -> None:
@@ -176,5 +176,5 @@ def test_saved_matrix_is_mapped_and_equal(tmp_path: Path) -> None:
     matrix = random_csr(np.random.default_rng(3), 5, 8, 0.5)
     save_csr(matrix, tmp_path, "m")
     loaded = load_csr(tmp_path, "m")
-    assert loaded.shape == (5, 8) and (loaded != matrix).nnz == 0
+    assert loaded.shape == (5, 8) and (loaded != matrix).nnz == 0  # type: ignore[attr-defined]
     assert not loaded.data.flags.writeable

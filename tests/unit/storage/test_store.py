@@ -142,7 +142,7 @@ def test_orphans_of_killed_writers_go_after_a_day_and_young_attempts_stay(folder
     write(folder, "today")
     assert orphan.name in attempts(folder)
     now = time.time()
-    monkeypatch.setattr(store.time, "time", lambda: now + 2 * store.ORPHAN_SECONDS)
+    monkeypatch.setattr(store.time, "time", lambda: now + 2 * store.ORPHAN_SECONDS)  # type: ignore[attr-defined]
     write(folder, "in two days")
     assert not orphan.exists()
     assert len(attempts(folder)) == 1

@@ -56,8 +56,8 @@ def test_declares_itself(name: str) -> None:
     module = extensions.module("strategies", name)
     assert len(module.DOC) > 20
     assert is_dataclass(module.Config)
-    assert isinstance(module.Strategy(module.Config()), strategies.Strategy)
-    assert strategies.learns(name) == isinstance(module.Strategy(module.Config()), strategies.LearntStrategy)
+    assert isinstance(module.Strategy(module.Config()), strategies.Strategy)  # type: ignore[operator]
+    assert strategies.learns(name) == isinstance(module.Strategy(module.Config()), strategies.LearntStrategy)  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("name", NAMES)

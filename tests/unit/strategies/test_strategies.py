@@ -149,7 +149,7 @@ def test_meta_level_learns_which_factor_counts() -> None:
 
 def test_feature_augmentation_fills_missing_collaborative_scores_with_content() -> None:
     columns = {f"{kind}_{name}": values for name, values in {"als": [NAN, 1], "content_text": [2, -2]}.items() for kind in ("z", "rank")}
-    candidates = made_candidates.candidates_by_hand([1, 1], [4, 5], [0], user_log_n_items=[0, 0], item_log_n_users=[0, 3], **columns)
+    candidates = made_candidates.candidates_by_hand([1, 1], [4, 5], [0], user_log_n_items=[0, 0], item_log_n_users=[0, 3], **columns)  # type: ignore[arg-type]
     base, seen = feature_augmentation.Strategy(feature_augmentation.Config()).inputs(candidates)
     assert_allclose(base, [2, -0.5])
     assert_allclose(seen["als"], [2, 1])

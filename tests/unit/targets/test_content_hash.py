@@ -118,8 +118,8 @@ def test_one_value_is_made_ahead_in_another_thread() -> None:
             made.append(number)
             yield number
 
-    for number in one_ahead(numbers()):  # type: ignore[arg-type]
-        assert len(made) <= number + 2  # type: ignore[operator]
+    for number in one_ahead(numbers()):  # type: ignore[arg-type, var-annotated]
+        assert len(made) <= number + 2
     assert made == list(range(5))
 
 

@@ -64,7 +64,7 @@ def toy(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     (tmp_path / "extension" / "models").mkdir(parents=True)
     (tmp_path / "extension" / "models" / "toy_tuned.py").write_text(TOY)
     monkeypatch.setenv("HYBRIDREC_EXTENSIONS", str(tmp_path / "extension"))
-    extensions.module("models", "toy_tuned").TRUTH = data().matrix.toarray()
+    extensions.module("models", "toy_tuned").TRUTH = data().matrix.toarray()  # type: ignore[attr-defined]
     yield "toy_tuned"
     sys.modules.pop("hybridrec.models.toy_tuned", None)
 
