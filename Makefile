@@ -7,7 +7,8 @@ TESTS ?=
 PORT ?= 8100
 WORKERS ?= 2
 SECRETS := secrets/hybridrec.env
-$(if $(wildcard tests/*/$(TESTS)),,$(error TESTS=$(TESTS): there is no tests/unit/$(TESTS) and no tests/integration/$(TESTS)))
+FOLDER := $(patsubst tests/%,%,$(TESTS))
+$(if $(wildcard tests/*/$(FOLDER)),,$(error TESTS=$(TESTS): there is no tests/unit/$(FOLDER) and no tests/integration/$(FOLDER)))
 # Files go to the workers in the order of collection, the longest first: tests/integration/conftest.py.
 SIDE_BY_SIDE := $(PY) -m pytest -n $(WORKERS) --no-loadscope-reorder
 
@@ -53,11 +54,11 @@ cluster-stop:
 test: test-unit test-integration  ## all that one machine can show; TESTS=models runs tests/unit/models and tests/integration/models alone
 
 test-unit: install  ## seconds a file: no server, no Spark, no Airflow
-	$(if $(wildcard tests/unit/$(TESTS)),$(SIDE_BY_SIDE) tests/unit/$(TESTS),@echo 'there is no tests/unit/$(TESTS)')
+	$(if $(wildcard tests/unit/$(FOLDER)),$(SIDE_BY_SIDE) tests/unit/$(FOLDER),@echo 'there is no tests/unit/$(FOLDER)')
 
 test-integration:  ## Spark, Airflow, a browser, a database
 	@.ci/install chromium postgresql
-	$(if $(wildcard tests/integration/$(TESTS)),$(SIDE_BY_SIDE) tests/integration/$(TESTS),@echo 'there is no tests/integration/$(TESTS)')
+	$(if $(wildcard tests/integration/$(FOLDER)),$(SIDE_BY_SIDE) tests/integration/$(FOLDER),@echo 'there is no tests/integration/$(FOLDER)')
 
 test-fast: test-unit  ## the same by its old name
 test-slow: test-integration  ## the same by its old name

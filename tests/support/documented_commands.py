@@ -1,8 +1,9 @@
 """The commands that a page shows, with the output that it shows for each.
 
-A page shows commands in fenced blocks marked `sh` or `console`, or in indented ones. In a `console` block a command begins with `$ `
-and its output follows it. After a block of another kind a block marked `text` is the output of its last command. In an output `...`
-stands for any text, and a line of it for any number of lines. Numbers, times, ids and the width of columns may differ from run to run.
+A page shows commands in fenced blocks marked `sh` or `console`, or in indented ones. In a `console` block, and in a `text` block that
+begins with one, a command begins with `$ ` and its output follows it. After a block of another kind a block marked `text` is the output
+of its last command. In an output `...` stands for any text, and a line of it for any number of lines. Numbers, times, ids and the width
+of columns may differ from run to run.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ LEFT_OUT = "..."
 # Two runs differ in these: times and dates, ids, numbers.
 VARIABLE = re.compile(
     r"\d{4}-\d\d-\d\d(?:[T_ ]\d\d:?\d\d(?::?\d\d)?(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?)?"
-    r"|\b(?=\w*\d)[0-9a-f]{8,}\b|[+-]?(?:\d[\d,]*)?\.?\d+"
+    r"|(?<![0-9A-Za-z])[0-9a-f]{8,}(?![0-9A-Za-z])|[+-]?(?:\d[\d,]*)?\.?\d+"
 )
+OWN_PATH = re.compile(r"\S*/(?=var/)")  # of the home on this machine
 SHELL = ("sh", "bash", "shell")
 
 
@@ -61,7 +63,7 @@ def commands(page: Path) -> list[Command]:
     before = Block("text", "")
     for block in blocks(page.read_text()):
         is_shell = block.language in SHELL or (not block.language and COMMAND_WORDS.match(block.text))
-        if block.language == "console":
+        if block.language == "console" or (block.language == "text" and block.text.startswith("$ ")):
             found += _session(block.text)
         elif is_shell:
             found += [Command(line) for line in _lines(block.text)]
@@ -94,5 +96,5 @@ def difference(expected: str, got: str) -> str:
 
 def steady(text: str) -> str:
     """Return the text with one sign for each number, time and id, and one space between words."""
-    rows = [" ".join(VARIABLE.sub("#", row).split()) for row in text.strip().splitlines()]
+    rows = [" ".join(VARIABLE.sub("#", OWN_PATH.sub("", row)).split()) for row in text.strip().splitlines()]
     return "\n".join(row for row in rows if row) + "\n"

@@ -63,7 +63,7 @@ def test_events_follow_the_catalogue(delivery: Delivery) -> None:
     """A newer delivery's catalogue has been cleaned, and its events have not."""
     items = delivery.folder / "items.csv"
     whole = items.read_text()
-    delivery.clean("core_items", "core_events")
+    delivery.clean()
     assert cleaned(delivery) == ["core_items", "core_events"]
     items.write_text(whole.replace("One", "Uno"))
     delivery.clean("core_items")
@@ -74,7 +74,7 @@ def test_events_follow_the_catalogue(delivery: Delivery) -> None:
 
 def test_an_event_of_the_future_is_judged_at_every_landing(delivery: Delivery) -> None:
     delivery.events(f"e1,u1,i1,view,{AT},,", f"late,u1,i1,view,{(LANDED_AT + HOUR).isoformat()},,")
-    delivery.clean("core_items", "core_events")
+    delivery.clean()
     assert delivery.refused() == {"late": "event_at is in the future: after the data landed"}
     assert cleaned(delivery) == ["core_items"]
     delivery.clean("core_events", landed_at=LANDED_AT + HOUR)
@@ -86,7 +86,7 @@ def test_after_a_bad_delivery_the_good_one_is_cleaned_again(delivery: Delivery) 
     """The core table has stayed, its quarantine tells of the bad delivery."""
     events = delivery.folder / "events.csv"
     good = events.read_text()
-    delivery.clean("core_items", "core_events")
+    delivery.clean()
     delivery.events(f"e2,,i1,view,{AT},,")
     with pytest.raises(PermanentError, match="1 of 1 rows are bad"):
         delivery.clean("core_events")

@@ -38,6 +38,12 @@ mlflow   stopped
 $ make stop
 ```
 
+```text
+$ sqlite3 var/x.db \\
+    "SELECT 2"
+2
+```
+
     SELECT 1;
 
 ```python
@@ -59,6 +65,7 @@ def test_commands_come_with_their_output(page: Path) -> None:
         Command("curl 'localhost:8100/live'"),
         Command("make status", "airflow  running\nmlflow   stopped\n"),
         Command("make stop"),
+        Command('sqlite3 var/x.db "SELECT 2"', "2\n"),
     ]
     assert (code(page, "sql"), code(page, "python")) == (["SELECT 1;\n"], ["print(2)\n"])
 
@@ -74,6 +81,8 @@ def test_commands_come_with_their_output(page: Path) -> None:
         ("first\n...\nlast", "first\nlast"),
         ("report .../report.html", "report /tmp/x/report.html"),
         ("first\n...", "first\nany\nthing"),
+        ("version manual_2026_11_30t15_03__7955778d", "version manual_2027_01_02t00_59__abcdefab"),
+        ("report ~/there/var/runs/1", "report var/runs/2"),
     ],
 )
 def test_numbers_times_ids_and_what_is_left_out_may_differ(shown: str, printed: str) -> None:
