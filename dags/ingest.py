@@ -8,7 +8,7 @@ stays as it is.
 
 **When it fails**
 
-- `land_source`: the data could not be had or read. The last lines of the log say which file and what to do.
+- `land_source`: the data could not be fetched or read. The last lines of the log name the file and the remedy.
 - `clean_table`: a Spark problem; it is retried. If it stays, look at `<home>/spark/<session>.log`.
 - `check_table`: the table breaks a promise. Open the *Data Docs* button, correct the source, clear `land_source`.
 

@@ -6,7 +6,7 @@ undone. Leave *Version* empty to choose from the kept versions with their dates 
 waits, up to twelve hours, under *Required Actions*. With *Version* given nothing waits.
 
 The next `nightly_retrain` publishes again, unless you hold publications: it is then computed, checked and reported, and what is
-live stays live until somebody starts this DAG with *Lift the hold*.
+live stays live until a person starts this DAG with *Lift the hold*.
 
 **When it fails** the log says which versions exist. Nothing was changed.
 """

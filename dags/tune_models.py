@@ -31,7 +31,7 @@ with DAG(
     schedule=None,
     params={
         "source": forms.source(),
-        "models": forms.models("Models to look for better options of; one without options worth a search is passed over."),
+        "models": forms.models("Models to look for better options of; a model without options to search is skipped."),
         "trials": forms.trials(),
         "seconds": forms.seconds(),
     },

@@ -16,7 +16,7 @@ THIS_MACHINE = ("localhost", "127.0.0.1")
 
 
 def allowed_hosts() -> list[str]:
-    """List the names of this machine and those that HYBRIDREC_ALLOWED_HOSTS adds, joined by commas; a port behind a name is passed over."""
+    """List the names of this machine and those that HYBRIDREC_ALLOWED_HOSTS adds, joined by commas; a port after a name is ignored."""
     added = os.environ.get("HYBRIDREC_ALLOWED_HOSTS", "").split(",")
     return list(dict.fromkeys([*THIS_MACHINE, *(host.strip().split(":")[0] for host in added if host.strip())]))
 

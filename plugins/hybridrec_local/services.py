@@ -62,7 +62,7 @@ class Service:
     def _environment(self) -> dict[str, str]:
         """Return the environment of all, and for MLflow a folder of its own for temporary files.
 
-        In /tmp it would read sessions and write locks of names that everybody knows, or has made there before.
+        In /tmp it would read sessions and write locks with known names, which another user may have made before.
         """
         if self.name != MLFLOW:
             return self.installation.environment()
@@ -274,7 +274,7 @@ def main(argv: Sequence[str]) -> int:
     except (CannotStart, PermanentError) as error:
         say(str(error))
         return 1
-    except OSError as error:  # a full disk, a folder of somebody else's
+    except OSError as error:  # a full disk, another user's folder
         say(explain_os_error(error))
         return 1
     except KeyboardInterrupt:

@@ -15,7 +15,7 @@ LONGEST_FIRST = ("airflow/scheduled", "security", "nights", "ingest", "models", 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Return what takes longest comes first, so that two workers end at about the same time."""
+    """Put the longest tests first, so that two workers end at about the same time."""
 
     def place(item: pytest.Item) -> int:
         if not item.path.is_relative_to(HERE):

@@ -41,7 +41,7 @@ def as_another_user(attack: Callable[..., Any], *arguments: Any, environment: di
 
 
 def run_python_in_spark(address: str) -> str:
-    """Run Python in somebody's Spark server; the user that it ran as, or the refusal."""
+    """Run Python in another user's Spark server; returns the user that it ran as, or the refusal."""
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
     from pyspark.sql.functions import udf
@@ -75,7 +75,7 @@ def write_through_mlflow(server: str, folder: str) -> list[int]:
 
 
 def reach(places: Sequence[tuple[str, int]]) -> list[str]:
-    """Return the places, addresses with ports, at which somebody answers."""
+    """Return the addresses and ports that answer."""
     found = []
     for address, port in places:
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:

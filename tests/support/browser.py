@@ -1,4 +1,4 @@
-"""Chromium in the hands of somebody who is logged in to Airflow: starts a night with its form, looks at its graph, keeps pictures."""
+"""Drive Chromium as a user who is logged in to Airflow: start a night with its form, look at its graph, keep pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A night in which jobs are killed, while somebody reads what is published."""
+"""A night in which jobs are killed while a reader reads the published tables."""
 
 from __future__ import annotations
 

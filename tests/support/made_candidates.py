@@ -106,7 +106,7 @@ def _scores(history: np.ndarray, catalogue: pd.DataFrame) -> dict[str, np.ndarra
 
 
 def _ranks(scores: np.ndarray, seen: np.ndarray, top: int) -> np.ndarray:
-    """Return 1 is best, 0 beyond `top`, for seen items and for users without scores; ties by item."""
+    """Return ranks: 1 is best, 0 beyond `top`, for seen items and for users without scores; ties by item."""
     masked = np.where(seen | np.isnan(scores), -np.inf, scores)
     order = np.argsort(-masked, axis=1, kind="stable")
     ranks = np.empty_like(order)

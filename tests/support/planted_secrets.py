@@ -31,7 +31,7 @@ def leaks(folder: Path, secrets: Mapping[str, str]) -> list[str]:
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()):
         try:
             content = b"\n".join(_contents(path))
-        except FileNotFoundError:  # somebody who still runs has removed it
+        except FileNotFoundError:  # a running process has removed it
             continue
         found += [f"{name} in {path.relative_to(folder)}" for name, texts in forms.items() if any(text in content for text in texts)]
     return found

@@ -108,7 +108,7 @@ def _open_published(folder: Path) -> None:
 
 
 def _limit(path: Path, allowed: int) -> bool:
-    """Take all rights but the allowed ones; whether there were others. Links and what belongs to somebody else stay as they are."""
+    """Take all rights but the allowed ones; whether there were others. Links and files of other users stay as they are."""
     try:
         status = path.lstat()
     except FileNotFoundError:  # another process has removed it

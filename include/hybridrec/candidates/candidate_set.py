@@ -76,7 +76,7 @@ class CandidateSet:
         return tuple(sorted(models - set(self.retrievers)))
 
     def rows_of(self, users: Ints) -> CandidateSet:
-        """Return the candidates of some of the users; users without candidates are passed over."""
+        """Return the candidates of some of the users; users without candidates are skipped."""
         wanted = np.isin(self.users, users)
         return self.take(np.repeat(wanted, np.diff(self.starts)))
 
@@ -91,7 +91,7 @@ class CandidateSet:
         return replace(kept, features=kept.features | _normalised(kept.features, kept.starts))
 
     def take(self, mask: NDArray[np.bool_]) -> CandidateSet:
-        """Return some of the rows; a user without any is passed over."""
+        """Return some of the rows; a user without any is skipped."""
         row_users = self.row_users[mask]
         starts = starts_of(row_users)
         users = row_users[starts[:-1]]

@@ -1,7 +1,7 @@
 """Users and items as integer codes, one a field, and as bags of codes where a field has many values.
 
 Code 0 is "unknown" in every field, and its embedding is zero; any other code belongs to one field only, so a network
-needs one table of embeddings. A field that says the same of everybody is dropped.
+needs one table of embeddings. A field with the same value for all users is dropped.
 """
 
 from __future__ import annotations

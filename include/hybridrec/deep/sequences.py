@@ -62,7 +62,7 @@ class Rows(NamedTuple):
 
 
 def sequences(matrix: csr_array, days: NDArray[np.floating], seed: int) -> Sequences:
-    """Return everybody's items by age, the days of each stored pair; equally old ones in an order that ignores their numbers."""
+    """Return all users' items by age, the days of each stored pair; equally old ones in an order that ignores their numbers."""
     users = row_numbers(matrix).astype(np.int64)
     tie = np.random.default_rng(seed).permutation(matrix.shape[1])[matrix.indices]
     order = np.lexsort((tie, -days, users))

@@ -77,7 +77,7 @@ def newest_rows(spark: SparkSession, dataset: Path, table: Table) -> DataFrame |
 
 
 def _touched_days(spark: SparkSession, dataset: Path, table: Table, rows: DataFrame, forgotten: DataFrame | None) -> set[str]:
-    """Return days of the new rows, and days that hold an older version of one of them or an event of somebody who is to be forgotten."""
+    """Return days of the new rows, and days that hold an older version of one of them or an event of a user who is to be deleted."""
     column = table.partition_by[0]
     days = rows.select(column)
     old = newest_rows(spark, dataset, table)

@@ -77,7 +77,7 @@ class Judged(NamedTuple):
 
 
 def row_gains(candidates: CandidateSet, labels: Labels) -> Floats:
-    """Return the gain of every row of the candidates, 0 where the user did not turn to the item; float32 (n_rows,)."""
+    """Return the gain of every row of the candidates, 0 if the user did not choose the item; float32 (n_rows,)."""
     label_keys = pair_keys(np.repeat(labels.users, np.diff(labels.starts)), labels.items)
     keys = pair_keys(candidates.row_users, candidates.items)
     at = np.minimum(np.searchsorted(label_keys, keys), len(label_keys) - 1)
@@ -85,7 +85,7 @@ def row_gains(candidates: CandidateSet, labels: Labels) -> Floats:
 
 
 def judge(candidates: CandidateSet, scores: Floats, labels: Labels, depth: int) -> Judged:
-    """Return the best `depth` rows of every user with labels, judged; users without labels are passed over."""
+    """Return the best `depth` rows of every user with labels, judged; users without labels are skipped."""
     return judge_items(best_items(candidates, scores, labels.users, depth), labels)
 
 

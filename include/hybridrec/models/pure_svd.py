@@ -51,7 +51,7 @@ class Model(DotProductModel[Config]):
     N_FACTORS = 8
 
     def fit(self, data: TrainingData) -> dict[str, float]:
-        """Find the directions and project everybody."""
+        """Find the directions and project all users."""
         matrix = data.matrix if self.config.weighted else pattern(data.matrix)
         users, items = row_sums(matrix), column_sums(matrix)
         damped = scaled(matrix, power(users, -self.config.user_damping), power(items, -self.config.item_damping))

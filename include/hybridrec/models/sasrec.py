@@ -75,7 +75,7 @@ class Model(DotProductModel[Config]):
     """The network's output after each user's newest items, and the items' vectors."""
 
     def fit(self, data: TrainingData) -> dict[str, float]:
-        """Learn to tell the next item, then read everybody's history once."""
+        """Learn to predict the next item, then read all users' histories once."""
         from hybridrec.deep.networks.field_sum import embed
         from hybridrec.deep.sequences import sequences
         from hybridrec.deep.training_loop import reproducible, train

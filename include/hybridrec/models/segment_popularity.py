@@ -2,7 +2,7 @@
 
 Demographic recommendation as in Pazzani, "A framework for collaborative, content-based and demographic filtering", AI Review
 1999: groups by age, gender, occupation and region. A group's share of each item is estimated with `prior_users` users more who
-choose as everybody does, so a small group hardly differs; a user gets the mean over the groups.
+choose like the average user, so a small group hardly differs; a user gets the mean over the groups.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class Model(DotProductModel[Config]):
     """The towers' outputs as two matrices; torch is needed to fit, not to recommend."""
 
     def fit(self, data: TrainingData) -> dict[str, float]:
-        """Train the towers, keep the epoch that ranks the held-out pairs best, and embed everybody."""
+        """Train the towers, keep the epoch that ranks the held-out pairs best, and embed all users."""
         if self.config.processes == 1:
             return self._fit_alone(data)
         from hybridrec.deep.distributed import fit_in_processes

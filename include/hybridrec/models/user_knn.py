@@ -59,10 +59,10 @@ class Config:
 
 
 class Model:
-    """Everybody's choices; the neighbours are found when somebody is asked for.
+    """All users' choices; the neighbours are found when a user is asked for.
 
     votes: csr (n_users, n_items), what each user says for each item. by_item: csr (n_items, n_users), a history times it is its
-    likeness to everybody's.
+    likeness to all users'.
     """
 
     def __init__(self, config: Config) -> None:

@@ -1,4 +1,4 @@
-"""The lists of a run as plain Parquet: what is recommended to everybody, and what each retriever would have recommended."""
+"""Export the lists of a run as plain Parquet: the published list of every user, and each retriever's own."""
 
 from __future__ import annotations
 

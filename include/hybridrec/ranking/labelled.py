@@ -1,4 +1,4 @@
-"""The part of a candidate set that a learner learns from: users who turned to one of their candidates."""
+"""The part of a candidate set that a learner learns from: users who chose one of their candidates."""
 
 from __future__ import annotations
 

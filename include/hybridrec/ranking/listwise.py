@@ -42,7 +42,7 @@ class Scorer(Protocol):
 class Targets(NamedTuple):
     """Target of the scores.
 
-    starts: the rows of each user. values: float64 (n_rows,), 0 where the user did not turn to the item.
+    starts: the rows of each user. values: float64 (n_rows,), 0 if the user did not choose the item.
     """
 
     starts: Starts

@@ -105,7 +105,7 @@ Doubles = NDArray[np.float64]
 
 
 class Examples(NamedTuple):
-    """A candidate set with each row's gain, 0 where the user did not turn to the item."""
+    """A candidate set with each row's gain, 0 if the user did not choose the item."""
 
     candidates: CandidateSet
     gains: Floats
@@ -132,7 +132,7 @@ def fit_ranker(candidates: CandidateSet, gains: Floats, config: Config, seed: in
     columns = tuple(sorted(candidates.features))
     examples = Examples(candidates, gains).of(labelled_users(candidates, gains))
     if len(examples.candidates.users) < MIN_USERS:
-        text = "%d users turned to a candidate, too few to learn from: the ranker is the plain blend; widen label_share or pool_k"
+        text = "%d users chose a candidate, too few to learn from: the ranker is the plain blend; widen label_share or pool_k"
         log.warning(text, len(examples.candidates.users))
         return Ranker((), columns, 0, 0.0, PLAIN_BLEND), {"rounds": 0.0, "mix": 0.0, "n_users": float(len(examples.candidates.users))}
     blend_choice, tree_choice, figures = _choose(examples, columns, config, seed, threads)

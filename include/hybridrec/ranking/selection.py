@@ -18,7 +18,7 @@ MIN_GAIN = 1e-4  # of NDCG: less is not worth a retriever
 def select_retrievers(candidates: CandidateSet, gains: Floats, k: int, max_users: int, seed: int) -> dict[str, float]:
     """Return weights by retriever, as shares; retrievers that do not help are left out. Learns from at most max_users users.
 
-    gains: float32 (n_rows,), 0 where the user did not turn to the item.
+    gains: float32 (n_rows,), 0 if the user did not choose the item.
     """
     retrievers = candidates.retrievers
     if not len(gains):

@@ -113,7 +113,7 @@ def _walk(origin: Path, path: Path, seen: set[Path]) -> Iterator[Path]:
         _require_plain_folder(path, names)
         passed_over = [printable(name) for name in names if not _counts(name) and name != FINISHED]
         if passed_over:
-            log.warning("%s: passed over what is hidden, unfinished or no data: %s", printable(str(path)), ", ".join(passed_over[:10]))
+            log.warning("%s: ignored hidden, unfinished or other files: %s", printable(str(path)), ", ".join(passed_over[:10]))
         for name in filter(_counts, names):
             yield from _walk(origin, path / name, seen)
 

@@ -16,7 +16,7 @@ from hybridrec.base.errors import PermanentError
 BLOCK = 1 << 20
 MAX_LINE = 1 << 26  # characters: memory stays bounded whatever is delivered
 GZIP = b"\x1f\x8b"
-OTHERS = {  # how files begin that carry a text file's name all the same
+OTHERS = {  # first bytes of other files that have a text file's name
     b"PK\x03\x04": "a ZIP archive (or an Excel workbook)",
     b"PAR1": "a Parquet file",
     b"BZh": "packed with bzip2",

@@ -1,4 +1,4 @@
-"""One ranking for everybody, each without what they have seen."""
+"""Rank items once for all users, without each user's seen items."""
 
 from __future__ import annotations
 

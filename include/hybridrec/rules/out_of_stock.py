@@ -1,4 +1,4 @@
-"""Never recommend what cannot be had."""
+"""Never recommend unavailable items."""
 
 from __future__ import annotations
 

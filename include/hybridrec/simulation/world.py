@@ -124,7 +124,7 @@ def make_users(config: Config, rng: np.random.Generator) -> Users:
     activity = rng.permutation(np.arange(1, n + 1) ** -config.user_exponent)
     activity = np.where(rng.random(n) < config.silent_user_share, 0.0, activity)
     join_day = np.where(rng.random(n) < config.new_user_share, rng.integers(1, config.n_days, size=n), 0)
-    activity[0], join_day[0] = 1.0, 0  # somebody is there on every day
+    activity[0], join_day[0] = 1.0, 0  # at least one user is there on every day
     return Users(
         vector=vector / np.linalg.norm(vector, axis=1, keepdims=True),
         first_taste=tastes[0],

@@ -7,7 +7,8 @@ An extension has `DOC` (one line for the form and the docs) and
 which writes the raw data as it came into `folder / "events"`, `"items"`, `"users"`: Parquet files whose columns are
 named as in core_events, core_items and core_users (text or typed; absent optional columns are fine), and SOURCE_FILE where
 the file that a row came in has another name. It raises
-PermanentError when the data cannot be had or read. It holds no more than one file in memory; a large one may be written by Spark's workers.
+PermanentError if the data cannot be fetched or read. It holds no more than one file in memory; a large one may be written by Spark's
+workers.
 
 An extension with a frozen `Config` reads its overrides, `[sources.<name>]` in `<home>/hybridrec.toml`, by `options`.
 """

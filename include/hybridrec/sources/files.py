@@ -54,7 +54,7 @@ def land(settings: Settings, folder: Path, seed: int) -> None:
         )
     others = find_others(origin, PARTS)
     if others:
-        log.warning("%s: passed over what is unfinished or named neither events, items nor users: %s", origin, ", ".join(others[:10]))
+        log.warning("%s: ignored files that are unfinished or named neither events, items nor users: %s", origin, ", ".join(others[:10]))
     for part in PARTS:
         for number, blocks in enumerate(read_part(origin, part, REQUIRED[part])):
             target = folder / part / f"{number:06d}.parquet"  # a foreign name may be too long, or a pattern or an address to Spark

@@ -75,7 +75,7 @@ def _nothing_counts(end: datetime, config: Config) -> PermanentError:
     positive = ", ".join(name for name, weight in config.event_weights.items() if weight > 0)
     return PermanentError(
         f"core_events: no positive event before {end:%Y-%m-%d %H:%M}; load more history, move as_of, or correct event_type: "
-        f"only types with a weight above 0 in [night] event_weights ({positive}) say what somebody wants"
+        f"only types with a weight above 0 in [night] event_weights ({positive}) show interest"
     )
 
 

@@ -30,7 +30,7 @@ RATING = "rating"
 MAX_RATING, STEP = 10.0, 0.1  # of core_events
 COVERED = 0.99  # of the ratings: a few wrong ones do not make a scale
 MIDDLE = 0.5
-MIN_DISLIKES = 3  # one or two people do not take an item out of everybody's lists
+MIN_DISLIKES = 3  # one or two users do not remove an item from all lists
 
 
 def resolved(config: Config, files: Iterable[str]) -> Config:

@@ -94,7 +94,7 @@ def _as_text(first: Column, last: Column) -> list[Column]:
 def _remedy(split: Split, config: Config, most: int) -> str:
     if config.split == "time":
         return (
-            f"split time needs a user who turns to a new item between {split.cut:%Y-%m-%d %H:%M} and {split.label_end:%Y-%m-%d %H:%M}; "
+            f"split time needs a user who chooses a new item between {split.cut:%Y-%m-%d %H:%M} and {split.label_end:%Y-%m-%d %H:%M}; "
             f"load more events, move as_of or widen the window by [night] label_share ({config.label_share:g}) or min_label_events"
         )
     held = "each user's last items" if config.split == "last_per_user" else f"{config.label_share / 2:.0%} of each user's items"

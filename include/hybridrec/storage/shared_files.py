@@ -2,7 +2,7 @@
 
 With HYBRIDREC_STORAGE=s3://bucket/prefix the folders in SHARED are kept there under the names that they have in the home.
 A path below the home then names an object and this machine's copy of it. The files of an attempt never change once they are
-committed: they are copied when somebody asks for them, and the copy stays good. Files that change, manifests and records, are read at the
+committed: they are copied on demand, and the copy stays valid. Files that change, manifests and records, are read at the
 address each time. Nothing is renamed there: an object appears whole when its upload is complete.
 
 The address holds no secret. Credentials, region and end point come from the environment, as AWS's own tools read it.

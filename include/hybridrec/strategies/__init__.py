@@ -40,7 +40,7 @@ class LearntStrategy(Strategy, Protocol):
     """A strategy that learns from the label window of the ranker split."""
 
     def fit(self, candidates: CandidateSet, gains: Floats, seed: int, threads: int) -> dict[str, float]:
-        """Learn from gains, float32 (n_rows,), 0 where the user did not turn to the item; returns metrics of the fit."""
+        """Learn from gains, float32 (n_rows,), 0 if the user did not choose the item; returns metrics of the fit."""
 
     def unfitted(self) -> LearntStrategy:
         """Return a new one for a fit with the same choices, without searching for them again."""

@@ -50,7 +50,7 @@ def blend(candidates: CandidateSet, weights: dict[str, float], normaliser: str =
 
 
 def named_retrievers(names: str, candidates: CandidateSet) -> tuple[str, ...]:
-    """Return the retrievers of the candidates among names written with commas; a name that the candidates lack is passed over."""
+    """Return the retrievers of the candidates among names written with commas; a name that the candidates lack is ignored."""
     wanted = {name.strip() for name in names.split(",")}
     return tuple(retriever for retriever in candidates.retrievers if retriever in wanted)
 

@@ -342,7 +342,7 @@ def _make_live(db: Connection[tuple[Any, ...]], version: str, storage: str, read
 
 
 def _prune(db: Connection[tuple[Any, ...]], keep: int) -> None:
-    """Drop what is beyond the newest `keep`; a version that somebody still reads goes with the next switch."""
+    """Drop versions beyond the newest `keep`; a version that is still read is dropped by the next switch."""
     from psycopg import errors
 
     stored = db.execute("SELECT storage, state FROM hybridrec.publications WHERE state <> 'dropped' ORDER BY number DESC").fetchall()

@@ -70,7 +70,7 @@ def user_block(run: Run, split: str, user_idx: Ints) -> UserBlock:
     pairs = ds.dataset(run.files("model_interactions", split)).to_table(columns=columns, filter=wanted)
     pairs = pairs.sort_by([("user_idx", "ascending"), ("item_idx", "ascending")])
     known, compact = np.unique(pairs["user_idx"].to_numpy(), return_inverse=True)
-    # one empty row behind the known ones serves everybody without history
+    # one empty row after the known ones serves all users without history
     history = _csr(pairs.set_column(0, "user_idx", pa.array(compact)), pairs["weight"], (len(known) + 1, n_items))
     days = days_before(pairs["last_event_at"], run.split(split).cut).astype(np.float32)
     users = np.append(known, -1).astype(np.int32)

@@ -90,13 +90,13 @@ def test_a_full_disk_is_one_sentence(
     def fail(installation: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(home))
 
-    monkeypatch.setattr(services.Installation, "write", fail)  # type: ignore[attr-defined]  # a full disk cannot be had without a mount
+    monkeypatch.setattr(services.Installation, "write", fail)  # type: ignore[attr-defined]  # a full disk needs a mount
     assert services.main(["up"]) == 1
     assert "free some space or move HYBRIDREC_HOME" in capsys.readouterr().out
 
 
 def test_mlflow_keeps_its_temporary_files_from_other_users(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It opens files in that folder whose names everybody knows: a link of another user would say which of ours it empties."""
+    """It opens files with known names in that folder: a link of another user would decide which of ours it empties."""
     from hybridrec_local.services import Service
 
     folders: dict[str, str | None] = {}

@@ -142,6 +142,6 @@ def test_everything_beside_the_models(tmp_path: Path) -> None:
 
 
 def labels() -> metrics.Labels:
-    """Return one item of everybody."""
+    """Return one item of every user."""
     users = np.arange(N_USERS, dtype=np.int32)
     return metrics.Labels(users, np.arange(N_USERS + 1), users, np.ones(N_USERS, np.float32))

@@ -107,7 +107,7 @@ def _rpc(port: int) -> bytes:
 
 
 def test_nobody_writes_through_mlflow(stack: Stack, first_night: str, tmp_path: Path) -> None:
-    """Neither a stranger, who is asked for a login, nor somebody who has one."""
+    """Neither a stranger, who is asked for a login, nor a user with one."""
     folder = tmp_path / "dags"
     folder.mkdir()
     assert as_another_user(write_through_mlflow, stack.installation.mlflow_url, str(folder)) == [401, 401, 401]
@@ -216,7 +216,7 @@ def _answer(address: str, headers: dict[str, str], body: dict[str, Any] | None =
 
 
 def test_a_browser_goes_by_the_login_to_pages_that_it_can_draw(stack: Stack, first_night: str) -> None:
-    """Report, Data Docs and MLflow, as somebody who may only look: nothing of them is forbidden by their own headers."""
+    """Report, Data Docs and MLflow, as a user who may only look: their own headers forbid no part of them."""
     installation = stack.installation
     run = stack.file_safe(first_night)
     pages = f"{installation.airflow_url}/hybridrec"

@@ -101,7 +101,7 @@ def test_a_window_of_repeats_says_so(spark: SparkSession) -> None:
     assert str(stages.no_labels(events, split, Config())) == (
         "split holdout: no labels, so nothing can be judged: of 216 positive events of 20 users, 2025-12-02 00:00 to 2025-12-31 00:00, 6 "
         "are held out for it, 2025-12-26 00:00 to 2025-12-31 00:00, and their users had each item before; split time needs a user who "
-        "turns to a new item between 2025-12-22 00:00 and 2026-01-01 00:00; load more events, move as_of or widen the window by "
+        "chooses a new item between 2025-12-22 00:00 and 2026-01-01 00:00; load more events, move as_of or widen the window by "
         "[night] label_share (0.2) or min_label_events"
     )
 

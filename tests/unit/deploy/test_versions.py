@@ -1,4 +1,4 @@
-"""pyspark and pyspark-client own the same files, so a mix of versions is silent unless somebody looks."""
+"""pyspark and pyspark-client own the same files, so a mix of versions stays unnoticed unless it is tested."""
 
 from importlib.metadata import version
 from pathlib import Path

@@ -125,3 +125,11 @@ def test_the_glossary_is_in_order_and_every_term_is_used() -> None:
 def words(text: str) -> str:
     """Return the text in small letters with names as words: SplitMethod and split_method are both split method."""
     return re.sub(r"[-_\s]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)).lower()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_the_tests_that_a_page_names_exist(page: Path) -> None:
+    if page.name == "CHANGELOG.md" or page.parent.name == "decisions":
+        return  # these describe the past
+    named = re.findall(r"(?<![\w/])tests/[\w/]+(?:\.py)?", page.read_text())
+    assert [path for path in named if not (ROOT / path).exists()] == []

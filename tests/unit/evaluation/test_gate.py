@@ -25,7 +25,7 @@ from tests.support import made_candidates
 
 
 def policy(run: Run, folder: Path, kind: str, name: str) -> Policy:
-    """Return a policy of this run with one list for everybody."""
+    """Return a policy of this run with one list for all users."""
     save_policy(run, dict.fromkeys(SEGMENTS, Choice(kind, name, "for the test")), folder)  # type: ignore[arg-type]
     return load_policy(folder)
 

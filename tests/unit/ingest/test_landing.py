@@ -73,7 +73,7 @@ def test_full_disk_leaves_the_last_delivery(small_shop: Settings, monkeypatch: p
     def fail(path: Path, rows: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(synthetic, "_write", fail)  # a full disk cannot be had without a mount
+    monkeypatch.setattr(synthetic, "_write", fail)  # a full disk needs a mount
     with pytest.raises(OSError, match="No space left"):
         landing.land(small_shop, "synthetic", 5, AT)
     assert landing.read_landing(small_shop, "synthetic") == before

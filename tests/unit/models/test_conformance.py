@@ -96,7 +96,7 @@ def test_says_what_it_is(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_finds_the_withheld_item(name: str, fits: Fits, tmp_path: Path) -> None:
-    """For everybody. Whom a network's fit misses depends on the processor's rounding: at most one, found with two other seeds."""
+    """For every user. The user that a network's fit misses depends on the processor's rounding: at most one, found with two other seeds."""
     model, _ = fits(name)
     if not is_personal(model):
         pytest.skip("the same for everybody: the checkerboard has no popular item")
@@ -298,7 +298,7 @@ def test_a_model_is_added_by_one_file(toy: str) -> None:
 
 
 def history_batches(run: Run, split: str) -> list[pa.RecordBatch]:
-    """Return everybody's history as Spark hands it to a worker."""
+    """Return all users' histories as Spark hands them to a worker."""
     pairs = run.read("model_interactions", split).to_pandas().sort_values(["user_idx", "item_idx"])
     pairs["days"] = (run.split(split).cut - pairs.last_event_at).dt.total_seconds() / 86_400
     lists = pairs.groupby("user_idx").agg(items=("item_idx", list), weights=("weight", list), days=("days", list)).reindex(range(60))

@@ -133,7 +133,7 @@ def test_a_database_server_of_another_user_can_pass_to_its_folder(home: Path) ->
     assert [rights(path) for path in (home, home / "cluster", home / "runs")] == ["711", "711", "700"]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
 def test_a_home_of_another_user_is_refused(tmp_path: Path) -> None:
     require_own(tmp_path / "none yet")
     require_own(tmp_path)

@@ -64,7 +64,7 @@ def test_the_folder_of_a_spark_job_lands_without_its_leftovers(delivery: Path, t
     spark_folder(delivery / "events.parquet")
     with caplog.at_level(logging.WARNING):
         assert len(land(tmp_path)["events"]) == 2
-    assert "passed over what is hidden, unfinished or no data" in caplog.text
+    assert "ignored hidden, unfinished or other files" in caplog.text
     assert "part-5.parquet.tmp" in caplog.text
 
 
@@ -126,7 +126,7 @@ def test_what_belongs_to_no_part_is_named(delivery: Path, tmp_path: Path, caplog
     (delivery / "items.csv.tmp").write_text("item_id\ni1\n")
     with caplog.at_level(logging.WARNING):
         land(tmp_path)
-    assert "passed over what is unfinished or named neither events, items nor users: item.csv, items.csv.tmp" in caplog.text
+    assert "ignored files that are unfinished or named neither events, items nor users: item.csv, items.csv.tmp" in caplog.text
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""MovieLens: what is read from the zip, and what is said when it cannot be had."""
+"""MovieLens: the content read from the zip, and the message without it."""
 
 from __future__ import annotations
 

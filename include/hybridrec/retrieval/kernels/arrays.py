@@ -67,7 +67,7 @@ class Norms(NamedTuple):
 
     @classmethod
     def none(cls, n_items: int) -> Norms:
-        """Return the product counts as it is."""
+        """Leave the product as it is."""
         zeros: Floats = np.zeros(n_items, np.float32)
         return cls(zeros, zeros, np.float32(1))
 
