@@ -45,10 +45,10 @@ def judged(n_none: int, n_light: int, n_heavy: int) -> JudgedLists:
     return judge_lists(
         candidates,
         made_candidates.hand_labels([(u, 1, 1.0) for u in range(n)]),
-        ready,
+        ready,  # type: ignore[arg-type]
         (1,),
         of_user,
-        catalogue([0.0, 1.0, 2.0]),  # type: ignore[arg-type]
+        catalogue([0.0, 1.0, 2.0]),
     )
 
 
