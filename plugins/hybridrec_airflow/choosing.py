@@ -51,7 +51,7 @@ class ChooseVersion(HITLOperator):
 
 def _kept() -> tuple[str, list[str]]:
     """Return the kept versions as a table, and a label for each."""
-    from hybridrec.publishing.kept_versions import as_markdown, kept_versions
+    from hybridrec.publishing.kept_versions import as_markdown, kept_versions, with_figures
     from hybridrec.publishing.publish import live_publication
     from hybridrec.serving.lookup import open_target
 
@@ -61,4 +61,4 @@ def _kept() -> tuple[str, list[str]]:
     if not versions or live is None:
         raise JobRefused("there is nothing to go back to: no version is kept beside the live one")
     now = f"Live now: `{live.version}` of {live.generated_at:%Y-%m-%d %H:%M}, run {live.run_id}. Times are UTC."
-    return f"{now}\n\n{as_markdown(versions)}", [version.label for version in versions]
+    return f"{now}\n\n{as_markdown([with_figures(live, settings), *versions])}", [version.label for version in versions]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class KeptVersion:
     """A version that may go live again.
 
-    k: items a user got. quality: mean of `metric` over the held-out users, as their segments are served. coverage: share of the
+    k: items a user got. quality: mean of `metric` over the served users, as the report of the run states it. coverage: share of the
     available items that is in some list. None: the run's folder does not tell, as when it was deleted.
     """
 
@@ -38,7 +38,7 @@ class KeptVersion:
 
 def kept_versions(target: Target, settings: Settings) -> list[KeptVersion]:
     """Return the kept versions, newest first."""
-    return [_with_figures(publication, settings) for publication in target.versions() if publication.state == "kept"]
+    return [with_figures(publication, settings) for publication in target.versions() if publication.state == "kept"]
 
 
 def as_markdown(versions: list[KeptVersion]) -> str:
@@ -49,7 +49,8 @@ def as_markdown(versions: list[KeptVersion]) -> str:
     return "\n".join([head, *map(_row, versions)])
 
 
-def _with_figures(publication: Publication, settings: Settings) -> KeptVersion:
+def with_figures(publication: Publication, settings: Settings) -> KeptVersion:
+    """Return a version with the figures of its run, if the run's folder is still there."""
     try:
         run = Run.open(publication.run_id, settings)
         metric, quality = served_quality(run)
@@ -59,14 +60,19 @@ def _with_figures(publication: Publication, settings: Settings) -> KeptVersion:
 
 
 def served_quality(run: Run) -> tuple[str, float]:
-    """Return the decision's metric over all held-out users, each by the list that the user's segment is served with."""
-    metric = str(json.loads((run.artefact("decision") / DECISION).read_text())["metric"])
+    """Return the decision's metric as the report states it: each segment by its list, weighted by its share of the served users.
+
+    A run of before that share was kept counts each segment by its held-out users.
+    """
+    decision = json.loads((run.artefact("decision") / DECISION).read_text())
+    metric, judged = str(decision["metric"]), decision.get("judged", {})
     promoted = store.is_committed(run.dataset("promotion"))
     chosen = read_choices((run.artefact("promotion") / "policy" if promoted else run.artefact("decision")) / DECISION)
     rows = {(row["name"], row["segment"]): row for row in run.read("out_metrics").to_pylist() if row["metric"] == metric}
     served = [rows[choice.name, segment] for segment, choice in chosen.items() if (choice.name, segment) in rows]
-    n_users = sum(row["n_users"] for row in served)
-    return metric, sum(row["value"] * row["n_users"] for row in served) / max(n_users, 1)
+    served = [row for row in served if row["segment"] in judged] or served
+    weights = [decision["served"][row["segment"]] if row["segment"] in judged else row["n_users"] for row in served]
+    return metric, sum(row["value"] * weight for row, weight in zip(served, weights, strict=True)) / max(sum(weights), 1)
 
 
 def _coverage(run: Run) -> float | None:
@@ -85,6 +91,6 @@ def _row(version: KeptVersion) -> str:
         "" if version.k is None else str(version.k),
         "" if version.quality is None else f"{version.metric} {version.quality:.4f}",
         "" if version.coverage is None else f"{version.coverage:.1%}",
-        made.notes,
+        "live now" if made.state == "live" else made.notes,
     ]
     return f"| {' | '.join(' '.join(cell.replace('|', '/').split()) for cell in cells)} |"  # notes hold what a person has typed

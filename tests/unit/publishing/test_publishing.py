@@ -14,10 +14,11 @@ import pytest
 from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.execution.job import Skip
+from hybridrec.policy.policy import DECISION
 from hybridrec.publishing import publish
 from hybridrec.publishing.interventions import hold as publishing_held
 from hybridrec.publishing.interventions import interventions
-from hybridrec.publishing.kept_versions import as_markdown, kept_versions
+from hybridrec.publishing.kept_versions import as_markdown, kept_versions, with_figures
 from hybridrec.runs.run import Run
 from hybridrec.serving import lookup
 from hybridrec.storage import store
@@ -277,6 +278,11 @@ def test_a_person_chooses_from_the_kept_versions_by_their_figures(listed: Run, t
     odd = replace(small, publication=replace(small.publication, notes="override: a|b\nc"))
     assert as_markdown([odd]).splitlines()[2:] == [rows[1].replace("|  |", "| override: a/b c |")]
     assert small.label.startswith(f"{publish.version_of('small')} of 20")
+    decided = listed.artefact("decision") / DECISION
+    store.write_json(decided, json.loads(decided.read_text()) | {"judged": {"heavy": 38, "light": 20}, "served": {"heavy": 1, "light": 3}})
+    assert with_figures(small.publication, listed.settings).quality == pytest.approx((heavy + 3 * light) / 4)
+    [live] = [version for version in target.versions() if version.state == "live"]
+    assert as_markdown([with_figures(live, listed.settings)]).endswith("| live now |")
 
 
 def _raw_manifest(run: Run, **options: object) -> dict[str, object]:
