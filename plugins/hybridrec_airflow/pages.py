@@ -57,7 +57,7 @@ app = FastAPI(title="hybridrec", docs_url=None, redoc_url=None, openapi_url=None
 
 @app.middleware("http")
 async def protect(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    """Return every answer, a refusal too, tells the browser what it may do with it."""
+    """Let every answer, a refusal too, tell the browser what it may do with it."""
     answer = await call_next(request)
     answer.headers.update(HEADERS)
     return answer

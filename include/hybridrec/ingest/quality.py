@@ -157,13 +157,13 @@ def suite_rules(definition: Table, min_rows: int) -> list[Rule]:
 
 
 def freshness_rule(landed_at: datetime, max_age_days: int) -> Rule:
-    """Return the newest event lies before the landing, and, if an age is set, not longer before it."""
+    """Return the rule that the newest event is before the landing and, with an age set, at most that much older."""
     oldest = {"min_value": landed_at - timedelta(days=max_age_days)} if max_age_days else {}
     return Rule("ExpectColumnMaxToBeBetween", {"column": "event_at", "max_value": landed_at, **oldest})
 
 
 def least_rows(definition: Table, before: int, min_kept_share: float) -> int:
-    """Return fewest rows that are believed: the definition's, or that share of those of the state that passed last."""
+    """Return the fewest rows that are accepted: the definition's, or that share of the state that passed last."""
     return max(definition.min_rows, int(min_kept_share * before))
 
 

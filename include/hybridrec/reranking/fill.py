@@ -1,4 +1,4 @@
-"""Fill lists that rules left short: every user gets k items while the catalogue has an eligible one."""
+"""Cut lists to k and fill short ones: every user gets k items while the catalogue has an eligible one."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def in_order(ranked: pd.DataFrame) -> pd.DataFrame:
 
 
 def _apply_kind(ranked: pd.DataFrame, context: RuleContext, rules: Sequence[Rule]) -> pd.DataFrame:
-    """Return all rules of a kind see the same rows: what is left is what all of them leave, changes of scores add up."""
+    """Apply all rules of a kind to the same rows: keep the rows that all of them keep, add up their changes of scores."""
     results = [rule(ranked, context) for rule in rules]
     if not results or ranked.empty:
         return ranked
