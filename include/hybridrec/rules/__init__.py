@@ -28,12 +28,22 @@ if TYPE_CHECKING:
 
 
 class Kind(IntEnum):
-    """Kinds of rule in the order in which they run."""
+    """Kinds of rule in the order in which they run, with all that sets them apart; docs/adding-a-rule.md describes them."""
 
     FILTER = 1
     BOOST = 2
     CAP = 3
     DIVERSIFY = 4
+
+    @property
+    def keeps_rows(self) -> bool:
+        """Return whether its rules keep every row and give finite scores; those of other kinds remove rows and keep scores."""
+        return self in (Kind.BOOST, Kind.DIVERSIFY)
+
+    @property
+    def yields_to_length(self) -> bool:
+        """Return whether a list that would be shorter than k ignores its rules."""
+        return self is Kind.CAP
 
 
 @dataclass(frozen=True)
