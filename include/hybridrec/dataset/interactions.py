@@ -139,7 +139,7 @@ def n_rows(run: Run, name: str) -> int:
 def labels(events: DataFrame, split: Split, config: Config, n_users: int, disliked: DataFrame | None = None) -> DataFrame:
     """Return model_labels of a split: pairs that are held out and not in the history, of at most config.max_label_users users.
 
-    n_users: of the run; so many are not counted again where there can be no more than the limit.
+    n_users: of the run; skips counting when n_users is within the limit.
     disliked: model_disliked of the split, pairs that no list will hold.
     """
     by_pair = stages.labelled(events, split).groupBy("user_idx", "item_idx")

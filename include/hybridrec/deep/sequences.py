@@ -175,7 +175,7 @@ class SequenceTask:
 
 
 def sampled_softmax(said: Tensor, vectors: Tensor, answers: Tensor, others: Tensor, log_share: Floats) -> Tensor:
-    """Return mean loss of the answers among others: one drawn stands for as many as it was unlikely, the answer for itself alone.
+    """Return mean loss of the answers among others: a drawn one is weighted by its inverse sampling probability.
 
     said: (n, D). vectors: (m, D), which answers (n,) and others (k,) are numbers of. log_share: (k,), the logarithm of how
     often each of the others was to be expected.
