@@ -17,7 +17,7 @@ from hybridrec.execution import spark
 from hybridrec.ingest.quality import accept_checked
 from hybridrec.offline.data import adapt, add_named_by_events
 from hybridrec.offline.exported_lists import write_candidates, write_recommendations
-from hybridrec.offline.stages import Stages
+from hybridrec.offline.steps import Stages
 from hybridrec.runs.run import MANIFEST, SPLITS, Run
 from hybridrec.storage import store
 

@@ -13,7 +13,7 @@ from datetime import timedelta
 from hybridrec.base.errors import PermanentError
 from hybridrec.evaluation.backtest import origin_id
 from hybridrec.execution import task_records
-from hybridrec.offline.stages import Stages
+from hybridrec.offline.steps import Stages
 from hybridrec.opening.new_run import Request, open_run
 from hybridrec.runs.run import Run
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from hybridrec.candidates.candidate_set import CandidateSet
 from hybridrec.candidates.groups import Floats
-from hybridrec.ranking.learnt_weights import Learner, LearntWeights, Options
 from hybridrec.ranking.listwise import Doubles, Mask
+from hybridrec.ranking.weight_learner import Learner, LearntWeights, Options
 
 
 class Inputs(NamedTuple):

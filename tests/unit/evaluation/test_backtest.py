@@ -14,7 +14,7 @@ from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.evaluation.backtest import judged_origins, origin_id
 from hybridrec.offline.origin import judge_origin
-from hybridrec.offline.stages import Stages
+from hybridrec.offline.steps import Stages
 from hybridrec.opening.new_run import Request, open_run
 from hybridrec.report.pages.backtest_page import backtest_facts, render_backtest
 from hybridrec.runs.run import Run

@@ -12,7 +12,7 @@ import pytest
 
 from hybridrec.base.errors import PermanentError
 from hybridrec.offline.data import SOME_DAY, adapt
-from hybridrec.offline.stages import Stages
+from hybridrec.offline.steps import Stages
 
 if TYPE_CHECKING:
     pass
