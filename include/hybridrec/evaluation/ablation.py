@@ -17,7 +17,7 @@ import numpy as np
 
 from hybridrec import strategies
 from hybridrec.base.errors import PermanentError
-from hybridrec.evaluation.bootstrap import Doubles, paired_difference
+from hybridrec.evaluation.bootstrap import paired_difference
 from hybridrec.evaluation.comparisons import Resampling
 from hybridrec.execution import task_records
 from hybridrec.metrics import metrics
@@ -25,6 +25,7 @@ from hybridrec.metrics.labels import LabelledCandidates, labelled_candidates
 from hybridrec.metrics.metrics import judge, row_gains
 from hybridrec.metrics.positions import training_gains
 from hybridrec.strategies import LearntStrategy, Strategy
+from hybridrec.types import Doubles
 
 if TYPE_CHECKING:
     from hybridrec.runs.run import Run

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from hybridrec.base.errors import PermanentError
 from hybridrec.candidates.candidate_set import CandidateSet
-from hybridrec.evaluation.bootstrap import Doubles, Interval, interval, resampled_means
+from hybridrec.evaluation.bootstrap import Interval, interval, resampled_means
 from hybridrec.metrics import metrics
 from hybridrec.metrics.metrics import CATALOGUE_METRICS, METRICS, Catalogue, Judged, Labels, judge, judge_items, pair_keys, row_gains
 from hybridrec.policy.policy import SEGMENTS, single_model_lists, single_model_scores
 from hybridrec.strategies import Strategy
+from hybridrec.types import Doubles
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -19,9 +19,8 @@ from scipy.sparse import csr_array
 from hybridrec.base.threads import in_threads
 from hybridrec.candidates.candidate_set import CandidateSet, Ints
 from hybridrec.candidates.groups import Floats, Starts, best_first
-from hybridrec.types import NO_ITEM
+from hybridrec.types import NO_ITEM, Doubles
 
-Doubles = NDArray[np.float64]
 T = TypeVar("T")
 TOP_SHARE = 0.01  # of the catalogue: the items whose positions are counted by top_share
 

@@ -1,4 +1,4 @@
-"""A made-up shop: as large as wished, the same for the same seed, and with a taste to be learned.
+"""A synthetic shop: as large as wished, the same for the same seed, and with a taste to be learned.
 
 Users and items are drawn by power laws. A session is one user looking at lists from one category, chosen by a taste
 that drifts from the user's first mix of categories to the last; within a category an item is clicked the more, the

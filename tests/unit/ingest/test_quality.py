@@ -19,16 +19,16 @@ DAY = datetime(2026, 1, 5, tzinfo=UTC)
 @pytest.mark.parametrize("name", [name for name in extensions.names("tables") if name.startswith("core_")])
 def test_every_promise_of_a_table_is_an_expectation(name: str) -> None:
     definition = table(name)
-    rules = quality.suite_expectations(definition, 7)
+    expected = quality.suite_expectations(definition, 7)
     by_name: dict[str, list[object]] = {}
-    for rule in rules:
-        by_name.setdefault(rule.name, []).append(rule.arguments.get("column"))
+    for one in expected:
+        by_name.setdefault(one.name, []).append(one.arguments.get("column"))
     assert by_name["ExpectColumnValuesToBeUnique"] == list(definition.key)
     assert set(by_name["ExpectColumnValuesToNotBeNull"]) == {c.name for c in definition.columns if not c.nullable}
     assert by_name.get("ExpectColumnValuesToBeInSet", []) == [c.name for c in definition.columns if c.one_of]
     ranged = [c.name for c in definition.columns if c.minimum is not None or c.maximum is not None]
     assert by_name["ExpectColumnValuesToBeBetween"] == ranged
-    assert next(rule for rule in rules if one.name == "ExpectTableRowCountToBeBetween").arguments == {"min_value": 7}
+    assert next(one for one in expected if one.name == "ExpectTableRowCountToBeBetween").arguments == {"min_value": 7}
 
 
 @pytest.mark.parametrize("name", extensions.names("tables"))
