@@ -109,7 +109,7 @@ class SequenceTask:
     sequences: without the held-out pairs. items: the split's table. n_negatives: items that an answer is told from, shared by
     a batch; all of them where the catalogue is no larger. far_share: of the answers, share that may stand anywhere ahead.
     id_dropout: share of a batch's items whose id is hidden. ordered: False where nothing is known of time, and every
-    reading has an order of its own.
+    reading has its own order.
     """
 
     network: SequenceNetwork

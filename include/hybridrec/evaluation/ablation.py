@@ -110,7 +110,7 @@ def ablate(
 ) -> list[Ablation]:
     """Return a row for each model, or each of `left_out`, and each named strategy; PermanentError for an unknown model.
 
-    at_once: models that are left out at the same time, each with candidates of its own.
+    at_once: models that are left out at the same time, each with its own candidates.
     """
     models = (*sets.judged.candidates.retrievers, *sets.judged.candidates.scorers)
     unknown = sorted(set(left_out) - set(models))

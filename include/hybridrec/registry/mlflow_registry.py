@@ -67,7 +67,7 @@ def connect(settings: Settings) -> MlflowClient:
             _upgrade_db(create_sqlalchemy_engine_with_retry(settings.mlflow_uri))
             experiment = client.get_experiment_by_name(NAME)
         if experiment is None:
-            embedded = settings.mlflow_uri.startswith("sqlite")  # a server has a place of its own and hands artefacts out itself
+            embedded = settings.mlflow_uri.startswith("sqlite")  # a server has its own place and hands artefacts out itself
             client.create_experiment(NAME, artifact_location=settings.mlflow_artifacts.as_uri() if embedded else None)
     return client
 
@@ -342,7 +342,7 @@ def _register_bundle(client: MlflowClient, run: Run, parent: str) -> str:
 
 
 def _copy_bundle(run: Run, home: Path) -> None:
-    """Copy the part of the run that ranking needs, as a home of its own."""
+    """Copy the part of the run that ranking needs, as its own home."""
     target = home / "runs" / run.run_id
     target.mkdir(parents=True)
     (target / MANIFEST).write_text(shared_files.read_text(run.folder / MANIFEST))

@@ -1,6 +1,6 @@
 """The publish target of a company: one PostgreSQL database that services on other machines read.
 
-Each version has a schema of its own, named by the version and the attempt that wrote it; the schema `hybridrec` holds
+Each version has its own schema, named by the version and the attempt that wrote it; the schema `hybridrec` holds
 `publications` and the views of the live version. A killed attempt leaves a schema that no publication names; the next one
 drops it. Readers have a role that may read the views and nothing else.
 """

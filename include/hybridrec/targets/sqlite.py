@@ -81,7 +81,7 @@ class SqliteTarget:
         storage = f"{publication.version}_{uuid.uuid4().hex[:8]}"
         with self._only_stager(), self._writer() as db:
             # Nothing of it is live yet, so it need not be on the disk at every batch; the file stays whole, and the
-            # switch, in a connection of its own, brings all that came before it to the disk.
+            # switch, in its own connection, brings all that came before it to the disk.
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute(f"PRAGMA wal_autocheckpoint = {STAGE_LOG_PAGES}")
             drop_unreferenced(db)
