@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ALL, NEW_ITEMS = "all", "new_items"
 JUDGED_SEGMENTS = (ALL, *SEGMENTS, NEW_ITEMS)
-COMPONENT_DEPTH = 100  # recall@100: of a retriever's first so many candidates
+COMPONENT_DEPTH = 100  # recall@100: of a retriever's first candidates
 Key = tuple[str, str]  # kind and name of a list
 Flags = NDArray[np.bool_]
 

@@ -1,1 +1,1 @@
-"""Parts of targets/postgres.py: loading in parallel, a version's tables, checksum of rows, roles' rights; the switch is in the target."""
+"""Parts of targets/postgres.py: a version's tables, loading, checksum, rights; the table publications and the switch are in the target."""

@@ -11,7 +11,7 @@ Kinds run in a fixed order: FILTER removes rows, BOOST changes scores (finite), 
 removes rows, DIVERSIFY reorders by changing scores. A rule only does what its kind says, and keeps the order of rows.
 
 Within a kind the order of rules cannot matter: all of them see the same rows and scores; a row that one removes is gone,
-and changes of scores add up. A rule that must see what another one did is another kind, or the same rule.
+and changes of scores add up. A rule that must see what another one did needs another kind, or is part of the same rule.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def test_what_is_missing_is_named(folder: Path, tmp_path: Path) -> None:
         adapt(folder, folder / "out", "time")
 
 
-def test_stages_say_which_job_failed_and_why(tmp_path: Path, home: Path) -> None:
+def test_steps_say_which_job_failed_and_why(tmp_path: Path, home: Path) -> None:
     steps = Steps(tmp_path / "logs", {"HYBRIDREC_HOME": str(home)}, at_once=2)
     with pytest.raises(
         PermanentError, match=r"evaluate.nope ended with code 3: PermanentError in evaluate: run 'nope': .*open_run .*evaluate.nope.log"
