@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 DUPLICATE, ROBOT = "duplicate", "robot"
 FUTURE = "event_at is in the future: after the data landed"
 RATING_BELOW = "rating is below 0"
+NOT_RATED = (-1.0, -9.0, -99.0, -999.0)
 UNKNOWN = "item_id is not in the catalogue"
 REPEATED = f"{DUPLICATE} event: another file has one of the same user, item, type and time"
 HARMLESS = (ROBOT, REPEATED, f"{DUPLICATE} event_id")  # say nothing about the rest of a delivery
@@ -199,15 +200,15 @@ def judge_events(spark: SparkSession, frame: DataFrame, rules: EventRules) -> Da
 def without_unrated(raw: DataFrame) -> DataFrame:
     """Return the events with null for a rating that only says that there is none; raw, as read_raw returns it, is read once.
 
-    A negative rating is a thumb down where ratings end at 1 or several values are negative. If all negative values are equal and outside
-    the scale, they mean "not rated" in this shop.
+    A negative rating is a thumb down. But if NOT_RATED, a common code for a missing value, is the only negative one beside a scale that
+    goes beyond 1, then it means "not rated" in this shop.
     """
     from pyspark.sql import functions as F
 
     low = F.filter("_mended", lambda entry: entry["reason"] == RATING_BELOW)
-    value = F.when(F.size(low) > 0, F.element_at(low, 1)["value"].cast("double"))
+    value = F.when(F.size(low) > 0, F.element_at(low, 1)["value"].try_cast("double"))
     ratings = raw.agg(F.max("rating").alias("highest"), F.min(value).alias("least"), F.max(value).alias("most")).first()
-    if ratings is None or ratings["least"] is None or ratings["least"] != ratings["most"] or ratings["highest"] <= 1:
+    if ratings is None or ratings["least"] not in NOT_RATED or ratings["least"] != ratings["most"] or ratings["highest"] <= 1:
         return raw
     return raw.withColumn("rating", F.when(value.isNull(), F.col("rating")))
 

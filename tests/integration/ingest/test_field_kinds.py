@@ -67,7 +67,7 @@ def test_words_for_null_are_nobody_and_nothing(shop: Delivery) -> None:
     lines = [{"user_id": "nan", "item_id": "p2", "event_type": "view", "event_at": 1777622400.5}]
     lines += [{"user_id": None, "item_id": "p2", "event_type": "view", "event_at": 1777622400}]
     (shop.folder / "events" / "b.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    shop.clean(landed_at=LANDED_AT)
+    shop.clean("core_items", "core_users", "core_events", landed_at=LANDED_AT)
     assert by_id(shop, "price") == {"p1": None, "p2": 3.0, "p3": None}
     assert by_id(shop, "brand") == {"p1": None, "p2": "Arden", "p3": None}
     assert [row["user_id"] for row in shop.rows("core_events")] == ["ann"]
