@@ -24,7 +24,8 @@ TABLE = Table(
         Column(
             "rating",
             "float32",
-            "Stars given, for ratings; below 0, a thumb down, is 0; -1 as the only negative value beside a longer scale means not rated, null.",
+            "Stars given, for ratings; below 0, a thumb down, is 0; -1 as the only negative value beside a longer scale "
+            "means not rated, null.",
             nullable=True,
             minimum=0,
             maximum=10,
