@@ -32,7 +32,8 @@ The lowest room comes first."""
 FILES = """\
 ## Files
 
-Extension folders are omitted."""
+The files of the library by room, then those that use it."""
+USERS = ("plugins/hybridrec_airflow", "plugins/hybridrec_local", "jobs", "dags")  # of the library
 
 
 def page() -> str:
@@ -41,7 +42,8 @@ def page() -> str:
     rows = layers()
     rooms = [room for row in rows for room in row]
     below = {room: {other for other in rooms if other != room and _imports(graph, room, other)} for room in rooms}
-    return "\n\n".join([INTRODUCTION, PICTURE, picture(rows, below), LIST, table(rows, below), FILES, *map(files, folders(rows))]) + "\n"
+    listed = [*folders(rows), *(ROOT / folder for folder in USERS)]
+    return "\n\n".join([INTRODUCTION, PICTURE, picture(rows, below), LIST, table(rows, below), FILES, *map(files, listed)]) + "\n"
 
 
 def layers() -> list[list[str]]:
@@ -78,20 +80,22 @@ def table(rows: list[list[str]], below: dict[str, set[str]]) -> str:
 
 def folders(rows: list[list[str]]) -> list[Path]:
     """Return the folders that hold files to be listed, those of the lowest room first."""
-    rooms = [LIBRARY / room for row in reversed(rows) for room in row if room not in EXTENSIONS and (LIBRARY / room).is_dir()]
+    rooms = [LIBRARY / room for row in reversed(rows) for room in row if (LIBRARY / room).is_dir()]
     return [folder for room in rooms for folder in (room, *sorted(path for path in room.iterdir() if (path / "__init__.py").exists()))]
 
 
 def files(folder: Path) -> str:
     """Return a table of the modules of a folder."""
-    lines = [f"### {folder.relative_to(LIBRARY).as_posix()}", "", "| file | what it holds |", "|---|---|"]
-    paths = sorted(path for path in folder.glob("*.py") if path.name != "__init__.py")
+    name = folder.relative_to(LIBRARY if folder.is_relative_to(LIBRARY) else ROOT).as_posix()
+    lines = [f"### {name}", "", "| file | what it holds |", "|---|---|"]
+    paths = sorted(path for path in folder.glob("*.py") if path.name != "__init__.py" and headline(path))
     return "\n".join(lines + [f"| `{path.name}` | {headline(path)} |" for path in paths])
 
 
 def headline(path: Path) -> str:
-    """Return the first sentence of a file's docstring."""
+    """Return the first paragraph of a file's docstring; a DAG's is a heading with its name."""
     text = ast.get_docstring(ast.parse(path.read_text())) or ""
+    text = text.removeprefix(f"### {path.stem}: ")
     return " ".join(text.split("\n\n", maxsplit=1)[0].split()).replace("|", "\\|")
 
 

@@ -1,4 +1,4 @@
-"""Turn ranked rows into published lists: rules, the fallback tiers, reasons; and the tables beside them."""
+"""Turn ranked rows into published lists: rules, the fallback tiers, sentences; and the tables beside them."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from hybridrec.dataset import catalogue, interactions
 from hybridrec.execution import job, spark, task_records
 from hybridrec.metrics import positions
 from hybridrec.runs.run import Run, Split
-from hybridrec.splitting import likes, stages
+from hybridrec.splitting import held_out, likes
 from hybridrec.tables import table
 
 HISTORY_MIB = 2  # some hundred thousand pairs: later jobs read the histories of some users at a time
@@ -54,7 +54,7 @@ def _write_labels(run: Run, events: DataFrame, labels: DataFrame, split: Split) 
         run.write_spark("model_labels", interactions.in_files(labels, "user_idx", run), split.name)
     except PermanentError:
         if labels.isEmpty():  # asked only now: an honest night need not count its labels beforehand
-            raise stages.no_labels(events, split, run.config) from None
+            raise held_out.no_labels(events, split, run.config) from None
         raise
 
 

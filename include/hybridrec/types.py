@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Ints = NDArray[np.int32]
+Longs = NDArray[np.int64]
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 NO_ITEM = -1  # pads lists that are shorter than k; its score is -inf
 
 

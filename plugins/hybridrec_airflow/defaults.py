@@ -1,4 +1,4 @@
-"""Shared settings of all DAGs: retries, schedule, the deadline of a night."""
+"""Shared settings of all DAGs: the number of retries, schedule, the deadline of a night."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fields of the forms that start a DAG by hand, and how a task reads them.
+"""Define the fields of the forms that start a DAG by hand, and what a task reads of its run: AS_OF is the date of a scheduled run too.
 
 A field's JSON schema refuses a wrong value before anything runs; values that only the data can contradict are refused by the first task.
 """
@@ -35,7 +35,7 @@ def source() -> Param:
 
 
 def as_of() -> Param:
-    """Return optional point in time that the run must not look past."""
+    """Return the optional point in time that the run must not look past."""
     text = (
         "Date, or date and time (UTC unless a zone is given). Later events are ignored."
         " Empty: up to the newest event; scheduled runs and backfills take their own date."
@@ -51,7 +51,7 @@ def models(text: str = "Base models of this night. A model that you remove is mi
 
 
 def k() -> Param:
-    """Return optional length of a user's list."""
+    """Return the optional length of a user's list."""
     text = f"Items per user, 1 to 200. Empty: the option k under [night] in hybridrec.toml ({Config().k} if it is not set)."
     return Param(None, type=["null", "integer"], minimum=1, maximum=200, title="k", description=text)
 

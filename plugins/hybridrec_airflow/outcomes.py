@@ -1,4 +1,4 @@
-"""Map the failures of a task to Airflow's reactions."""
+"""Map the failures of a task to Airflow's reactions: which exit code is retried."""
 
 from __future__ import annotations
 

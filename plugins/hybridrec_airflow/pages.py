@@ -5,7 +5,7 @@
 /hybridrec/docs/...           Data Docs
 /hybridrec/mlflow/<run_id>    leads to the run in MLflow
 
-Airflow mounts pages of plugins without any check of its own. A browser without a session is sent to Airflow's login, another program
+Airflow mounts pages of plugins without its own check. A browser without a session is sent to Airflow's login, another program
 gets 401. Only files below the two folders are served: a name is resolved first and compared after. Report and Data Docs show
 text from the data, so the browser is told to run no script in them: one in a title cannot act as the person who reads it.
 """
@@ -57,7 +57,7 @@ app = FastAPI(title="hybridrec", docs_url=None, redoc_url=None, openapi_url=None
 
 @app.middleware("http")
 async def protect(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    """Return every answer, a refusal too, tells the browser what it may do with it."""
+    """Let every answer, a refusal too, tell the browser what it may do with it."""
     answer = await call_next(request)
     answer.headers.update(HEADERS)
     return answer

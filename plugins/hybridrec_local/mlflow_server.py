@@ -117,7 +117,7 @@ def serve(options: argparse.Namespace) -> None:
 
 
 def _mlflow_hosts() -> dict[str, str]:
-    """Return the allowed names as MLflow takes them, which looks at hosts and at origins itself, by patterns of its own."""
+    """Return the allowed names as MLflow takes them, which looks at hosts and at origins itself, by its own patterns."""
     names = [f"{host}{port}" for host in allowed_hosts() for port in ("", ":*")]
     origins = [f"{kind}://{name}" for kind in SCHEMES for name in names]
     return {"MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(names), "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": ",".join(origins)}

@@ -60,7 +60,7 @@ class Service:
             self.daemon.start(self._command(), self._environment())
 
     def _environment(self) -> dict[str, str]:
-        """Return the environment of all, and for MLflow a folder of its own for temporary files.
+        """Return the environment of all, and for MLflow its own folder for temporary files.
 
         In /tmp it would read sessions and write locks with known names, which another user may have made before.
         """

@@ -88,7 +88,7 @@ class Browser:
         form.get_by_test_id("trigger-dag-submit").click()
 
     def show_graph(self, run_id: str) -> int:
-        """Return all tasks of a night in the whole window; returns how many boxes are green: the tasks and their groups.
+        """Show all tasks of a night in the whole window; return how many boxes are green: the tasks and their groups.
 
         The panel beside the graph stays away afterwards.
         """

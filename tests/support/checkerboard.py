@@ -18,7 +18,7 @@ EVEN_ITEMS = np.arange(0, SIDE, 2)
 
 @cache
 def checkerboard() -> TrainingData:
-    """Return user u chose every item of u's parity apart from item u, so item u is what u must be offered first.
+    """Return choices in which user u has every item of u's parity apart from item u, so item u is what u must be offered first.
 
     One more user has no history, one more item no events.
     """

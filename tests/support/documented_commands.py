@@ -87,7 +87,7 @@ def _session(text: str) -> Iterator[Command]:
 
 
 def difference(expected: str, got: str) -> str:
-    """Return what tells an output from the one that the page shows; empty if nothing but numbers, times and ids does."""
+    """Return the difference between an output and the one that the page shows; empty if only numbers, times and ids differ."""
     pattern = re.escape(steady(expected)).replace(re.escape(f"\n{LEFT_OUT}\n"), r"\n(?:.*\n)*?").replace(re.escape(LEFT_OUT), ".*?")
     if re.fullmatch(pattern, steady(got), flags=re.DOTALL if expected.strip().endswith(LEFT_OUT) else 0):
         return ""

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from hybridrec.candidates.candidate_set import CandidateSet
-from hybridrec.evaluation.judged_lists import Catalogue
+from hybridrec.metrics.metrics import Catalogue
 
 
 class Fixed:

@@ -25,7 +25,7 @@ ENVIRONMENT = PLANTED | {
 
 
 def leaks(folder: Path, secrets: Mapping[str, str]) -> list[str]:
-    """Return  "name in place" for each secret that a file below the folder holds, as it is or in base 64, compressed or not."""
+    """Return "name in place" for each secret that a file below the folder holds, as it is or in base 64, compressed or not."""
     forms = {name: [secret.encode(), *_base64_forms(secret)] for name, secret in secrets.items()}
     found = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()):

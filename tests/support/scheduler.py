@@ -141,7 +141,7 @@ class Stack(Dags):
         return self._python(["-m", "airflow", *arguments], own)
 
     def scheduled_run(self, dag_id: str, slot: datetime, **form: object) -> str:
-        """Return a run as the scheduler makes one when its slot has come, which a test cannot wait for; returns its id."""
+        """Make a run as the scheduler does at its slot, which a test cannot wait for; return its id."""
         return self._python(["-c", SCHEDULED_RUN, dag_id, slot.isoformat(), json.dumps(form)], {}).splitlines()[-1]
 
     def backfill(self, dag_id: str, first: str, last: str, **form: object) -> None:

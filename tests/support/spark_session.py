@@ -20,7 +20,7 @@ COMPILED = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMo
 
 @pytest.fixture
 def compiled_stages(spark: SparkSession) -> Iterator[None]:
-    """Provide stages and expressions as in a job: for many rows it pays to compile them."""
+    """Compile stages and expressions as in a job: with many rows it is faster."""
     for key, value in COMPILED.items():
         spark.conf.set(key, value)
     yield

@@ -154,21 +154,21 @@ def _event_weights(value: Any, where: str) -> dict[str, float]:
 
 def require_known_options(config: Config, where: str) -> None:
     """Raise PermanentError if an option of an extension, as under [models.als], is not a field of its Config, if it is not switched off."""
-    for folder, members in config.extension_options.items():
-        for name in members.keys() & set(extensions.names(folder)):
+    for folder, options_by_name in config.extension_options.items():
+        for name in options_by_name.keys() & set(extensions.names(folder)):
             module, group = extensions.module(folder, name), f"{where} [{folder}.{name}]"
             if not hasattr(module, "Config"):
                 raise PermanentError(f"{group}: it has no options; remove the group")
-            with_options(module.Config(), members[name], group)
+            with_options(module.Config(), options_by_name[name], group)
 
 
 def _require_known_groups(raw: dict[str, Any], path: Path) -> None:
     """Raise PermanentError for an unknown group: its options would be ignored silently."""
-    for folder, members in raw.items():
+    for folder, options_by_name in raw.items():
         if folder not in extensions.FOLDERS:
             raise PermanentError(f"{path}: there is no group [{folder}]; {choices(folder, (NIGHT, *extensions.FOLDERS))}")
         known = extensions.all_names(folder)
-        for name, options in _group(members, f"{path} [{folder}]").items():
+        for name, options in _group(options_by_name, f"{path} [{folder}]").items():
             if name not in known:
                 raise PermanentError(f"{path}: there is no group [{folder}.{name}]; {choices(name, known)}")
             _group(options, f"{path} [{folder}.{name}]")

@@ -1,4 +1,4 @@
-"""The two ways a job can fail: for good, or for now."""
+"""Define the two ways a job can fail: permanently or transiently."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from hybridrec.dataset.interactions import age_days, as_declared, exact_mean, n_files
 from hybridrec.runs.run import Run, Split
-from hybridrec.splitting import stages
+from hybridrec.splitting import held_out
 from hybridrec.tables import table
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def item_features(events: DataFrame, split: Split) -> DataFrame:
 
 
 def _history(events: DataFrame, split: Split) -> DataFrame:
-    return stages.history(events, split).withColumn("age_days", age_days(F.col("event_at"), split))
+    return held_out.history(events, split).withColumn("age_days", age_days(F.col("event_at"), split))
 
 
 def _habits(of: str) -> list[Column]:
@@ -88,7 +88,7 @@ def recomputed(events: DataFrame, run: Run, users: Mapping[str, Sequence[int]]) 
     parts = []
     for name, of_split in users.items():
         split = run.split(name)
-        past = known.where(F.col("event_at") < F.lit(split.cut)) if run.config.split == "time" else stages.history(known, split)
+        past = known.where(F.col("event_at") < F.lit(split.cut)) if run.config.split == "time" else held_out.history(known, split)
         of_users = user_features(past, split).where(F.col("user_idx").isin(*of_split))
         parts += [of_users.withColumn(PART, F.lit(f"{name}_user")), item_features(past, split).withColumn(PART, F.lit(f"{name}_item"))]
     rows = reduce(lambda left, right: left.unionByName(right, allowMissingColumns=True), parts).toArrow()

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from hybridrec.base.config import Config
 from hybridrec.runs.run import Run, Split
-from hybridrec.splitting import likes, stages
+from hybridrec.splitting import held_out, likes
 from hybridrec.storage import store
 from hybridrec.tables import GONE, Table, spark_type, table
 
@@ -75,12 +75,12 @@ def positive_events(spark: SparkSession, run: Run) -> DataFrame:
     positive, low = positive.withColumn("calendar_at", calendar), low_ratings(spark, run)
     n_items = n_rows(run, "model_items")
     if low is None:
-        return stages.with_stage(positive, run.manifest, n_items)
+        return held_out.with_stage(positive, run.manifest, n_items)
     if run.config.split == "time":
-        return likes.mark_disliked(stages.with_stage(positive, run.manifest, n_items), low)
+        return likes.mark_disliked(held_out.with_stage(positive, run.manifest, n_items), low)
     # without a calendar a disliked pair is no label of any split: it is out before labels are drawn
     liked = likes.mark_disliked(positive, low).where("disliked_stage is null").drop("disliked_stage")
-    return stages.with_stage(liked, run.manifest, n_items)
+    return held_out.with_stage(liked, run.manifest, n_items)
 
 
 def low_ratings(spark: SparkSession, run: Run) -> DataFrame | None:
@@ -91,7 +91,7 @@ def low_ratings(spark: SparkSession, run: Run) -> DataFrame | None:
     numbered = _numbered(spark, run, low)
     if run.config.split != "time":
         return numbered.withColumn("stage", F.lit(0))
-    return stages.with_stage(numbered, run.manifest, n_rows(run, "model_items"))
+    return held_out.with_stage(numbered, run.manifest, n_rows(run, "model_items"))
 
 
 def _events_before(spark: SparkSession, run: Run) -> DataFrame:
@@ -119,7 +119,7 @@ def interactions(events: DataFrame, split: Split, config: Config) -> DataFrame:
     age = age_days(F.col("event_at"), split) if config.split == "time" else F.lit(0.0)
     decayed = F.col("weight") * F.pow(F.lit(0.5), age / F.lit(config.half_life_days))
     pairs = (
-        stages.history(events, split)
+        held_out.history(events, split)
         .groupBy("user_idx", "item_idx")
         .agg(
             (F.sum(_as_integer(decayed)) / UNIT).alias("weight"),
@@ -139,16 +139,16 @@ def n_rows(run: Run, name: str) -> int:
 def labels(events: DataFrame, split: Split, config: Config, n_users: int, disliked: DataFrame | None = None) -> DataFrame:
     """Return model_labels of a split: pairs that are held out and not in the history, of at most config.max_label_users users.
 
-    n_users: of the run; so many are not counted again where there can be no more than the limit.
+    n_users: of the run; skips counting when n_users is within the limit.
     disliked: model_disliked of the split, pairs that no list will hold.
     """
-    by_pair = stages.labelled(events, split).groupBy("user_idx", "item_idx")
+    by_pair = held_out.labelled(events, split).groupBy("user_idx", "item_idx")
     pairs = by_pair.agg(F.max("weight").alias("gain"), F.min("position").alias("position"))
-    known = stages.history(events, split).select("user_idx", "item_idx").distinct()
+    known = held_out.history(events, split).select("user_idx", "item_idx").distinct()
     known = known if disliked is None else known.union(disliked.select("user_idx", "item_idx"))
     fresh = pairs.join(known, ["user_idx", "item_idx"], "left_anti")
     if n_users > config.max_label_users:
-        fresh = stages.sample_users(fresh, config.max_label_users, config.seed)
+        fresh = held_out.sample_users(fresh, config.max_label_users, config.seed)
     return as_declared(fresh, table("model_labels"))
 
 

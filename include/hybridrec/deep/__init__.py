@@ -2,7 +2,7 @@
 
     schedule    Schedule: the options of a training; a model's Config inherits them (no torch)
     held_out    the cut: a pair of some users is held out, to know when to stop (no torch)
-    training    train(): one loop for every network
+    training_loop  train(): one loop for every network
     fields      users and items as integer codes (no torch)
     sampling    negatives, drawn by popularity (no torch)
     pairs       PairTask: pairs against sampled negatives

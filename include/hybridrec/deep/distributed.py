@@ -32,7 +32,7 @@ FITTED, METRICS = "fitted", "metrics.json"
 
 
 def fit_in_processes(alone: M, data: TrainingData, processes: int) -> tuple[M, dict[str, float]]:
-    """Return the model as so many processes fit it together, and its metrics. alone: the model with its options for one process.
+    """Return the model as the processes fit it together, and its metrics. alone: the model with its options for one process.
 
     Its training must be hybridrec.deep.training_loop's. RuntimeError with the end of their output when a process fails.
     """

@@ -26,7 +26,7 @@ class FactorConfig(Schedule):
     """Options of every factor model.
 
     batch_size: examples per step.
-    examples_per_epoch: at most so many, drawn again for each epoch, so the cost of an epoch does not grow with the data.
+    examples_per_epoch: at most this number, drawn again for each epoch, so the cost of an epoch does not grow with the data.
     learning_rate: of the first epoch; it falls to 0 in equal steps.
     weight_decay: with 100,000 examples per epoch; with fewer it is larger, because each example pulls at the weights more.
     max_epochs: most passes over the examples.

@@ -10,7 +10,7 @@ class Schedule:
     """Length and speed of a network's training.
 
     batch_size: examples per step.
-    examples_per_epoch: at most so many, drawn again for each epoch, so the cost of an epoch does not grow with the data.
+    examples_per_epoch: at most this number, drawn again for each epoch, so the cost of an epoch does not grow with the data.
     learning_rate: of the first epoch; it falls to 0 in equal steps.
     weight_decay: strength of the pull of all weights towards 0.
     max_epochs: most passes over the examples.

@@ -109,7 +109,7 @@ class SequenceTask:
     sequences: without the held-out pairs. items: the split's table. n_negatives: items that an answer is told from, shared by
     a batch; all of them where the catalogue is no larger. far_share: of the answers, share that may stand anywhere ahead.
     id_dropout: share of a batch's items whose id is hidden. ordered: False where nothing is known of time, and every
-    reading has an order of its own.
+    reading has its own order.
     """
 
     network: SequenceNetwork
@@ -175,7 +175,7 @@ class SequenceTask:
 
 
 def sampled_softmax(said: Tensor, vectors: Tensor, answers: Tensor, others: Tensor, log_share: Floats) -> Tensor:
-    """Return mean loss of the answers among others: one drawn stands for as many as it was unlikely, the answer for itself alone.
+    """Return mean loss of the answers among others: a drawn one is weighted by its inverse sampling probability.
 
     said: (n, D). vectors: (m, D), which answers (n,) and others (k,) are numbers of. log_share: (k,), the logarithm of how
     often each of the others was to be expected.

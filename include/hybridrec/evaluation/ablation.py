@@ -17,7 +17,7 @@ import numpy as np
 
 from hybridrec import strategies
 from hybridrec.base.errors import PermanentError
-from hybridrec.evaluation.bootstrap import Doubles, paired_difference
+from hybridrec.evaluation.bootstrap import paired_difference
 from hybridrec.evaluation.comparisons import Resampling
 from hybridrec.execution import task_records
 from hybridrec.metrics import metrics
@@ -25,6 +25,7 @@ from hybridrec.metrics.labels import LabelledCandidates, labelled_candidates
 from hybridrec.metrics.metrics import judge, row_gains
 from hybridrec.metrics.positions import training_gains
 from hybridrec.strategies import LearntStrategy, Strategy
+from hybridrec.types import Doubles
 
 if TYPE_CHECKING:
     from hybridrec.runs.run import Run
@@ -109,7 +110,7 @@ def ablate(
 ) -> list[Ablation]:
     """Return a row for each model, or each of `left_out`, and each named strategy; PermanentError for an unknown model.
 
-    at_once: models that are left out at the same time, each with candidates of its own.
+    at_once: models that are left out at the same time, each with its own candidates.
     """
     models = (*sets.judged.candidates.retrievers, *sets.judged.candidates.scorers)
     unknown = sorted(set(left_out) - set(models))

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Doubles = NDArray[np.float64]
+from hybridrec.types import Doubles
+
 CELLS = 4_000_000  # drawn users held at a time, 32 MB
 
 

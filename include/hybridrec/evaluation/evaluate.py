@@ -11,9 +11,10 @@ from hybridrec.base import extensions
 from hybridrec.dataset.content import item_vectors
 from hybridrec.evaluation import ablation
 from hybridrec.evaluation.comparisons import Resampling, as_columns, compare_lists, decide, default_list
-from hybridrec.evaluation.judged_lists import Catalogue, JudgedLists, judge_lists, metric_rows
+from hybridrec.evaluation.judged_lists import JudgedLists, judge_lists, metric_rows
 from hybridrec.evaluation.served import judge_served, served_users
 from hybridrec.metrics.labels import LabelledCandidates, history_lengths, labelled_candidates
+from hybridrec.metrics.metrics import Catalogue
 from hybridrec.policy.policy import Choice, segments_of
 from hybridrec.strategies import Strategy
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from hybridrec.base.errors import PermanentError
 from hybridrec.candidates.groups import Floats
-from hybridrec.evaluation.bootstrap import Doubles, paired_difference
+from hybridrec.evaluation.bootstrap import paired_difference
 from hybridrec.evaluation.comparisons import POPULARITY, Comparison, Resampling
 from hybridrec.evaluation.judged_lists import ALL
 from hybridrec.evaluation.served import SERVED, compare_served, served_users
@@ -26,6 +26,7 @@ from hybridrec.metrics.metrics import judge
 from hybridrec.policy.policy import SEGMENTS, Choice, Policy, load_policy, retriever_scores, segments_of
 from hybridrec.storage import store
 from hybridrec.strategies import weighted
+from hybridrec.types import Doubles
 
 if TYPE_CHECKING:
     from hybridrec.runs.run import Run

@@ -7,37 +7,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from hybridrec.base.errors import PermanentError
 from hybridrec.candidates.candidate_set import CandidateSet
-from hybridrec.evaluation.bootstrap import Doubles, Interval, interval, resampled_means
+from hybridrec.evaluation.bootstrap import Interval, interval, resampled_means
 from hybridrec.metrics import metrics
-from hybridrec.metrics.metrics import METRICS, Judged, Labels, judge, judge_items, pair_keys, row_gains
+from hybridrec.metrics.metrics import CATALOGUE_METRICS, METRICS, Catalogue, Judged, Labels, judge, judge_items, pair_keys, row_gains
 from hybridrec.policy.policy import SEGMENTS, single_model_lists, single_model_scores
 from hybridrec.strategies import Strategy
+from hybridrec.types import Doubles
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 ALL, NEW_ITEMS = "all", "new_items"
 JUDGED_SEGMENTS = (ALL, *SEGMENTS, NEW_ITEMS)
-COMPONENT_DEPTH = 100  # recall@100: of a retriever's first so many candidates
+COMPONENT_DEPTH = 100  # recall@100: of a retriever's first candidates
 Key = tuple[str, str]  # kind and name of a list
 Flags = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """Input of metrics beyond accuracy.
-
-    n_users_of_item: users who know each item before the cut, float64 (n_items,). n_users: users with history.
-    vectors: content of the items, csr (n_items, n_terms), rows of length 1, or 0 without content.
-    """
-
-    n_users_of_item: Doubles
-    n_users: int
-    vectors: csr_array
 
 
 @dataclass(frozen=True)
@@ -137,12 +124,7 @@ def _user_metrics(lists: JudgedLists, segment: str, samples: int, seed: int, thr
 
 
 def _of_list(judged: Judged, k: int, catalogue: Catalogue, threads: int) -> dict[str, Doubles]:
-    known = catalogue.n_users_of_item
-    beyond_accuracy = {
-        "novelty": metrics.novelty(judged.items, known, catalogue.n_users, k, threads),
-        "diversity": metrics.diversity(judged.items, catalogue.vectors, k, threads),
-        "serendipity": metrics.serendipity(judged, known, k),
-    }
+    beyond_accuracy = {name: of_metric(judged, k, catalogue, threads) for name, of_metric in CATALOGUE_METRICS.items()}
     return {name: of_metric(judged, k) for name, of_metric in METRICS.items()} | beyond_accuracy
 
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec.evaluation.bootstrap import Doubles, interval, resampled_means
+from hybridrec.evaluation.bootstrap import interval, resampled_means
 from hybridrec.evaluation.comparisons import MIN_USERS, POPULARITY, Comparison, Resampling
 from hybridrec.policy.policy import SEGMENTS
 from hybridrec.storage import store
+from hybridrec.types import Doubles
 
 if TYPE_CHECKING:
     from hybridrec.evaluation.judged_lists import JudgedLists, Key

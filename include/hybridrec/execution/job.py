@@ -103,27 +103,27 @@ def _outcome(main: Callable[[P], None], params: P, name: str, values: dict[str, 
             write_record(values)  # an attempt that is killed leaves this one
             main(params)
     except PermanentError as error:
-        _say(f"PermanentError in {name}: {error}")
+        _record_error(f"PermanentError in {name}: {error}")
         return EXIT_PERMANENT, "bad_data"
     except Skip as reason:
         log.info("skipped: %s", reason)
         return EXIT_SKIPPED, "skipped"
     except OSError as error:
         sys.stderr.write(traceback.format_exc())
-        _say(f"{name} failed: {explain_os_error(error)}")
+        _record_error(f"{name} failed: {explain_os_error(error)}")
         return 1, "failed"
     except Exception as error:
         sys.stderr.write(traceback.format_exc())
-        _say(f"{name} failed: {type(error).__name__}: {_what_it_says(error)}; it may be retried")
+        _record_error(f"{name} failed: {type(error).__name__}: {_what_it_says(error)}; it may be retried")
         return 1, "failed"
     return 0, "done"
 
 
-def _say(sentence: str) -> None:
+def _record_error(sentence: str) -> None:
     """Write the last words of a failed attempt to the log, and in short to the record."""
     sys.stderr.write(f"{sentence}\n")
-    said = without_secrets(sentence.strip().splitlines()[-1])
-    current.said = said if len(said) <= SAID_LENGTH else f"{said[:SAID_LENGTH]}..."
+    last_error = without_secrets(sentence.strip().splitlines()[-1])
+    current.said = last_error if len(last_error) <= SAID_LENGTH else f"{last_error[:SAID_LENGTH]}..."
 
 
 def _what_it_says(error: Exception) -> str:

@@ -2,7 +2,7 @@
 
 A job calls `session()` and keeps to the DataFrame API, so the same file runs in three ways:
 attached to the night's Connect server on one machine (some 4 s a job instead of 20), started by spark-submit on a
-cluster, or with a session of its own (`HYBRIDREC_SPARK=local[2]`) in tests and from a shell.
+cluster, or with its own session (`HYBRIDREC_SPARK=local[2]`) in tests and from a shell.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def _own_session(settings: Settings) -> SparkSession:
     builder = SparkSession.builder.master(master).config("spark.driver.memory", settings.spark_memory)
     conf = CONF | _folders(settings)
     conf["spark.driver.extraJavaOptions"] = _temporary_files(Path(conf["spark.local.dir"]))
-    if not master.startswith("local"):  # a cluster has a secret of its own, or none
+    if not master.startswith("local"):  # a cluster has its own secret, or none
         conf.pop("spark.authenticate")
     for key, value in conf.items():
         builder = builder.config(key, value)

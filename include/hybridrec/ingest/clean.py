@@ -139,7 +139,7 @@ def _judge_rows(job: _Job) -> _Judged:
 
 
 def _judge_events(job: _Job) -> _Judged:
-    """Return delivered events and those that have waited, each with an id of its own."""
+    """Return delivered events and those that have waited, each with its own id."""
     raw = identity.name_events(cleaning.read_raw(job.spark, job.landing.files("events"), job.definition)).persist()
     numbered = identity.number_repeats(cleaning.without_unrated(raw))
     landed_at = job.landing.landed_at

@@ -2,7 +2,7 @@
 
 Every raw row ends either in the core table or in quarantine with one reason, the first rule that it broke. Only what decides
 a row can cost it: a wrong value of any other column becomes null and is counted. Only the DataFrame API is used, so this runs
-in a session of its own, under Spark Connect and by spark-submit.
+in its own session, under Spark Connect and by spark-submit.
 """
 
 from __future__ import annotations
@@ -242,7 +242,7 @@ def refuse_duplicates(frame: DataFrame, key: tuple[str, ...]) -> DataFrame:
 
 
 def refuse_robots(frame: DataFrame, max_per_day: int) -> DataFrame:
-    """Refuse all events of a user on a day with more than so many; frame is read twice and should be persisted."""
+    """Refuse all events of a user on a day with more than the limit; frame is read twice and should be persisted."""
     from pyspark.sql import functions as F
 
     counts = frame.where("_reason is null").groupBy("user_id", "event_date").count()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 FILE = "findings.json"
-MANY = 0.05  # of the rows; so many refused ones deserve a look
+MANY = 0.05  # of the rows; more refused ones give a warning
 LEAST = 2  # rows that make a day, a position or a type worth a sentence
 SHOWN = 20  # sentences of this kind
 EVERY = ""  # a reason of every row: how many there are

@@ -117,7 +117,7 @@ def _write(dataset: Path, attempt: Path, rows: DataFrame, column: str) -> list[s
     try:
         rows.write.mode("overwrite").option("compression", "zstd").partitionBy(*by).parquet(shared_files.spark_path(attempt))
     except Exception as error:
-        if "No space left on device" in str(error):  # Spark wraps it in an exception of its own
+        if "No space left on device" in str(error):  # Spark wraps it in its own exception
             raise OSError(errno.ENOSPC, "no space left on device", str(dataset)) from error
         raise
     shared_files.take_from_spark(attempt)

@@ -40,7 +40,7 @@ RECORD = "checks.json"
 
 
 @dataclass(frozen=True)
-class Rule:
+class Expectation:
     """One expectation: a class of great_expectations.expectations and its arguments."""
 
     name: str
@@ -99,10 +99,10 @@ def check_table(settings: Settings, source: str, name: str, config: Config, acce
     before = _count_delivered(dataset, definition)
     sample = delivered_rows(sample_rows(files, stride), definition, before)
     least = definition.min_rows if accept_shrink else least_rows(definition, before, config.min_kept_share)
-    rules = suite_rules(definition, least // stride)
+    expected = suite_expectations(definition, least // stride)
     if name == "core_events":
-        rules.append(freshness_rule(read_landing(settings, source).landed_at, config.max_event_age_days))
-    result = run_checkpoint(settings, f"{source}-{name}", sample, rules)
+        expected.append(freshness_expectation(read_landing(settings, source).landed_at, config.max_event_age_days))
+    result = run_checkpoint(settings, f"{source}-{name}", sample, expected)
     checks = _summarise(settings, source, name, newest.rows, sample.num_rows, result)
     with store.staged(_checks_folder(settings, source, name), made_from=origin) as folder:
         store.write_json(folder / RECORD, asdict(checks))
@@ -136,34 +136,38 @@ def read_checks(settings: Settings, source: str, name: str) -> Checks:
     return TypeAdapter(Checks).validate_json((folder / RECORD).read_text())
 
 
-def suite_rules(definition: Table, min_rows: int) -> list[Rule]:
+def suite_expectations(definition: Table, min_rows: int) -> list[Expectation]:
     """Return the promises of a table's definition: columns, volume, completeness, ranges, sets, key."""
-    rules = [
-        Rule("ExpectTableColumnsToMatchOrderedList", {"column_list": list(definition.column_names)}),
-        Rule("ExpectTableRowCountToBeBetween", {"min_value": min_rows}),
+    expected = [
+        Expectation("ExpectTableColumnsToMatchOrderedList", {"column_list": list(definition.column_names)}),
+        Expectation("ExpectTableRowCountToBeBetween", {"min_value": min_rows}),
     ]
     for column in definition.columns:
         named = {"column": column.name}
         if not column.nullable:
-            rules.append(Rule("ExpectColumnValuesToNotBeNull", named))
+            expected.append(Expectation("ExpectColumnValuesToNotBeNull", named))
         if column.minimum is not None or column.maximum is not None:
             limits = {"min_value": column.minimum, "max_value": column.maximum}
-            rules.append(Rule("ExpectColumnValuesToBeBetween", named | {key: value for key, value in limits.items() if value is not None}))
+            expected.append(
+                Expectation("ExpectColumnValuesToBeBetween", named | {key: value for key, value in limits.items() if value is not None})
+            )
         if column.one_of:
-            rules.append(Rule("ExpectColumnValuesToBeInSet", named | {"value_set": list(column.one_of)}))
+            expected.append(Expectation("ExpectColumnValuesToBeInSet", named | {"value_set": list(column.one_of)}))
     if len(definition.key) == 1:
-        return [*rules, Rule("ExpectColumnValuesToBeUnique", {"column": definition.key[0]})]
-    return [*rules, Rule("ExpectCompoundColumnsToBeUnique", {"column_list": list(definition.key)})] if definition.key else rules
+        return [*expected, Expectation("ExpectColumnValuesToBeUnique", {"column": definition.key[0]})]
+    return (
+        [*expected, Expectation("ExpectCompoundColumnsToBeUnique", {"column_list": list(definition.key)})] if definition.key else expected
+    )
 
 
-def freshness_rule(landed_at: datetime, max_age_days: int) -> Rule:
-    """Return the newest event lies before the landing, and, if an age is set, not longer before it."""
+def freshness_expectation(landed_at: datetime, max_age_days: int) -> Expectation:
+    """Return the expectation that the newest event is before the landing and, with an age set, at most that much older."""
     oldest = {"min_value": landed_at - timedelta(days=max_age_days)} if max_age_days else {}
-    return Rule("ExpectColumnMaxToBeBetween", {"column": "event_at", "max_value": landed_at, **oldest})
+    return Expectation("ExpectColumnMaxToBeBetween", {"column": "event_at", "max_value": landed_at, **oldest})
 
 
 def least_rows(definition: Table, before: int, min_kept_share: float) -> int:
-    """Return fewest rows that are believed: the definition's, or that share of those of the state that passed last."""
+    """Return the fewest rows that are accepted: the definition's, or that share of the state that passed last."""
     return max(definition.min_rows, int(min_kept_share * before))
 
 
@@ -213,7 +217,7 @@ def _every_nth(path: Path, stride: int) -> Iterator[pa.RecordBatch]:
             first = (first - batch.num_rows) % stride
 
 
-def run_checkpoint(settings: Settings, suite_name: str, rows: pa.Table, rules: list[Rule]) -> dict[str, Any]:
+def run_checkpoint(settings: Settings, suite_name: str, rows: pa.Table, expected: list[Expectation]) -> dict[str, Any]:
     """Validate rows in the shared context and bring the Data Docs up to date; returns the validation result as JSON."""
     import great_expectations as gx
     import pandas as pd
@@ -223,8 +227,8 @@ def run_checkpoint(settings: Settings, suite_name: str, rows: pa.Table, rules: l
     with _locked(settings):
         context = datadocs.open_context(settings)
         suite = gx.ExpectationSuite(name=suite_name)
-        for rule in rules:
-            suite.add_expectation(getattr(expectations, rule.name)(**rule.arguments))
+        for one in expected:
+            suite.add_expectation(getattr(expectations, one.name)(**one.arguments))
         suite = context.suites.add_or_update(suite)
         asset = context.data_sources.add_or_update_pandas(name=suite_name).add_dataframe_asset("core")
         definition = gx.ValidationDefinition(name=suite_name, data=asset.add_batch_definition_whole_dataframe("whole"), suite=suite)

@@ -75,6 +75,6 @@ def _max_rows(run: Run, split: str) -> int:
     return MAX_CELLS // (len(stored) + n_normalised + OTHER_COLUMNS)
 
 
-def sample_users(labels: Labels, n: int, seed: int) -> Ints:
-    """Draw so many of the users with labels by seed, sorted; int32."""
-    return np.sort(np.random.default_rng(seed).permutation(labels.users)[:n])
+def sample_users(labels: Labels, n_users: int, seed: int) -> Ints:
+    """Draw n_users users with labels by seed, sorted; int32."""
+    return np.sort(np.random.default_rng(seed).permutation(labels.users)[:n_users])

@@ -1,5 +1,7 @@
-"""Measure the quality of lists; each metric is defined once.
+"""Measure the quality of lists; each metric is defined once, here.
 
+A metric is a function and a line in METRICS, CATALOGUE_METRICS (it needs to know of the items) or TABLE_METRICS (all lists together).
+The report shows the docstring of the function as its definition; one of the last two tables has the metric's name.
 Metrics of a user take `Judged` lists and k and return float64 (n_users,); a user with labels and an empty list counts
 0, never drops out. Metrics of a table take the lists of all users together. Higher is better unless it says so.
 """
@@ -7,6 +9,7 @@ Metrics of a user take `Judged` lists and k and return float64 (n_users,); a use
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -16,9 +19,8 @@ from scipy.sparse import csr_array
 from hybridrec.base.threads import in_threads
 from hybridrec.candidates.candidate_set import CandidateSet, Ints
 from hybridrec.candidates.groups import Floats, Starts, best_first
-from hybridrec.types import NO_ITEM
+from hybridrec.types import NO_ITEM, Doubles
 
-Doubles = NDArray[np.float64]
 T = TypeVar("T")
 TOP_SHARE = 0.01  # of the catalogue: the items whose positions are counted by top_share
 
@@ -61,6 +63,19 @@ class Cells(NamedTuple):
 
     def _take(self, kept: NDArray[np.bool_]) -> Cells:
         return Cells(self.rows[kept], self.positions[kept], self.gains[kept])
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Input of metrics beyond accuracy.
+
+    n_users_of_item: users who know each item before the cut, float64 (n_items,). n_users: users with history.
+    vectors: content of the items, csr (n_items, n_terms), rows of length 1, or 0 without content.
+    """
+
+    n_users_of_item: Doubles
+    n_users: int
+    vectors: csr_array
 
 
 class Judged(NamedTuple):
@@ -243,6 +258,13 @@ def serendipity(judged: Judged, n_users_of_item: Doubles, k: int) -> Doubles:
     rows, positions, _ = judged.hits.within(k)
     total = np.bincount(rows, unexpected[judged.items[rows, positions]], minlength=len(judged.items))
     return np.asarray(total / k, dtype=np.float64)
+
+
+CATALOGUE_METRICS: dict[str, Callable[[Judged, int, Catalogue, int], Doubles]] = {  # the last argument is threads
+    "novelty": lambda judged, k, of, threads: novelty(judged.items, of.n_users_of_item, of.n_users, k, threads),
+    "diversity": lambda judged, k, of, threads: diversity(judged.items, of.vectors, k, threads),
+    "serendipity": lambda judged, k, of, _: serendipity(judged, of.n_users_of_item, k),
+}
 
 
 def exposure(items: Ints, n_items: int, k: int, threads: int = 1) -> NDArray[np.int64]:

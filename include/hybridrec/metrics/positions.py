@@ -109,9 +109,9 @@ def training_gains(run: Run, split: str, candidates: CandidateSet, labels: Label
 
 
 def correct_gains(gains: Floats, positions: Ints, of_positions: pa.Table, max_weight: float) -> Floats:
-    """Return gains over the chance that their place was looked at, at most max_weight times as large; float32 like gains.
+    """Return gains over the chance that their position was examined, at most max_weight times as large; float32 like gains.
 
-    positions: where each was shown, 0 for not known, which leaves the gain. A position below the last known is as that one.
+    positions: where each was shown, 0 for not known, which leaves the gain. A position below the last known one uses the last known value.
     of_positions: model_positions, by position.
     """
     if not of_positions.num_rows:

@@ -1,4 +1,4 @@
-"""Attention fusion: the user decides how much an item's id, content, attributes and popularity count.
+"""Fuse an item's id, content, attributes and popularity with learnt attention of the user.
 
 After Vaswani et al., "Attention is all you need", NeurIPS 2017 (scaled dot-product attention), and Chen et al.,
 "Attentive collaborative filtering", SIGIR 2017 (attention of the user over parts of an item).

@@ -24,7 +24,7 @@ SEARCH = {"half_after": Log(0.5, 50.0)}
 class Config(Attributes):
     """Options.
 
-    half_after: an item of the history counts half after so many newer ones.
+    half_after: an item of the history counts half after this number of newer ones.
 
     The other options are those of Attributes.
     """

@@ -36,7 +36,7 @@ class Config:
     max_terms: words of the vocabulary, the most frequent ones.
     embeddings: name or folder of a sentence-transformers model to use instead of words (the extra `text`); its vectors are dense, so
     lists take some ten times as long.
-    half_after: an item of the history counts half after so many newer ones.
+    half_after: an item of the history counts half after this number of newer ones.
     """
 
     max_terms: int = MAX_TERMS

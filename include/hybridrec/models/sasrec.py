@@ -38,7 +38,7 @@ class Config(Schedule):
     """Options of the network and of its training.
 
     batch_size: rows per step; a row has `newest_items` positions and holds several short histories.
-    examples_per_epoch: at most so many rows, drawn again for each epoch, so the cost of an epoch does not grow with the data.
+    examples_per_epoch: at most this number of rows, drawn again for each epoch, so the cost of an epoch does not grow with the data.
     dims: length of the vectors.
     blocks: blocks of self-attention.
     heads: heads of each block.
@@ -49,7 +49,7 @@ class Config(Schedule):
     sequence.
     id_dropout: share of a batch's items whose id is hidden.
     content_dims: numbers that an item's content is projected to before training.
-    readings: if no times are known, a user is the mean of so many draws of `newest_items`.
+    readings: if no times are known, a user is the mean of this number of draws of `newest_items`.
 
     The other options are those of Schedule.
     """

@@ -17,7 +17,7 @@ from hybridrec.execution import spark
 from hybridrec.ingest.quality import accept_checked
 from hybridrec.offline.data import adapt, add_named_by_events
 from hybridrec.offline.exported_lists import write_candidates, write_recommendations
-from hybridrec.offline.stages import Stages
+from hybridrec.offline.steps import Steps
 from hybridrec.runs.run import MANIFEST, SPLITS, Run
 from hybridrec.storage import store
 
@@ -37,10 +37,10 @@ class Night:
         self.delivery = self.settings.home / "delivery"
         environment = {"HYBRIDREC_HOME": str(self.settings.home), spark.SESSION_VARIABLE: RUN, "HYBRIDREC_THREADS": "1"}
         environment |= {"HYBRIDREC_FILES": str(self.delivery)}
-        self.stages = Stages(out / "logs", environment, self.settings.threads)
+        self.steps = Steps(out / "logs", environment, self.settings.threads)
 
     def run(self) -> None:
-        """Run all stages; the Spark server is always stopped."""
+        """Run all steps; the Spark server is always stopped."""
         self.out.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(self.settings.home, ignore_errors=True)
         self.settings.home.mkdir(parents=True)
@@ -55,13 +55,13 @@ class Night:
             spark.stop_server(self.settings, RUN)
 
     def _ingest(self) -> None:
-        with self.stages.stage("read the data"):
+        with self.steps.step("read the data"):
             adapt(self.data, self.delivery, self.split)
             (self.settings.home / "hybridrec.toml").write_text(self._options())
             self._add_named_by_events()
-        self.stages.run("land", [("land_source", "--source", SOURCE)])
+        self.steps.run("land", [("land_source", "--source", SOURCE)])
         for table in TABLES:
-            self.stages.run(f"clean {table}", [("clean_table", "--source", SOURCE, "--table", table)])
+            self.steps.run(f"clean {table}", [("clean_table", "--source", SOURCE, "--table", table)])
             accept_checked(self.settings, SOURCE, table)  # the evaluation has used the data
 
     def _add_named_by_events(self) -> None:
@@ -82,50 +82,50 @@ class Night:
     def _prepare(self) -> None:
         self._open()
         for name in ("build_interactions", "build_features"):
-            self.stages.run(name.replace("_", " "), [(name, "--run-id", RUN)])
+            self.steps.run(name.replace("_", " "), [(name, "--run-id", RUN)])
 
     def _search(self) -> None:
         searched = [name for name, module in extensions.modules("models").items() if getattr(module, "SEARCH", {})]
-        seconds = SEARCH_SECONDS * self.stages.at_once // max(len(searched), 1)
+        seconds = SEARCH_SECONDS * self.steps.at_once // max(len(searched), 1)
         commands = [("tune_model", "--run-id", RUN, "--model", name, "--seconds", str(seconds)) for name in searched]
-        self.stages.run("search options", commands, optional=True)
+        self.steps.run("search options", commands, optional=True)
         (Run.open(RUN).folder / MANIFEST).unlink()  # to be opened with what was found: the tables so far depend on no model's options
         self._open()
 
     def _open(self) -> None:
-        self.stages.run("open run", [("open_run", "--run-id", RUN, "--source", SOURCE, "--no-publish")])
+        self.steps.run("open run", [("open_run", "--run-id", RUN, "--source", SOURCE, "--no-publish")])
 
     def _fit(self) -> None:
         models = Run.open(RUN).manifest.models
         commands = [("train_model", "--run-id", RUN, "--model", name, "--split", split) for name in models for split in SPLITS]
-        self.stages.run("train models", commands, optional=True)
+        self.steps.run("train models", commands, optional=True)
         for split in SPLITS:
-            self.stages.run(f"generate candidates {split}", [("generate_candidates", "--run-id", RUN, "--split", split)])
+            self.steps.run(f"generate candidates {split}", [("generate_candidates", "--run-id", RUN, "--split", split)])
 
     def _judge(self) -> None:
-        self.stages.run("check leaks", [("check_leaks", "--run-id", RUN)])
-        self.stages.run("train ranker", [("train_ranker", "--run-id", RUN)])
-        self.stages.run("evaluate", [("evaluate", "--run-id", RUN)])
+        self.steps.run("check leaks", [("check_leaks", "--run-id", RUN)])
+        self.steps.run("train ranker", [("train_ranker", "--run-id", RUN)])
+        self.steps.run("evaluate", [("evaluate", "--run-id", RUN)])
         run = Run.open(RUN)
         with run.staged("promotion") as folder:  # there is no champion to compare with
             write_policy_of(run, folder / "policy")
-        self.stages.run("rank candidates", [("rank_candidates", "--run-id", RUN)])
+        self.steps.run("rank candidates", [("rank_candidates", "--run-id", RUN)])
 
     def _write(self) -> None:
         run = Run.open(RUN)
-        with self.stages.stage("write recommendations"):
+        with self.steps.step("write recommendations"):
             n_rows = write_recommendations(run, self.out / "recommendations.parquet", self.k)
-        with self.stages.stage("write candidates"):
-            write_candidates(run, self.out, self.k, self.stages.at_once)
-        self.stages.run("write report", [("write_report", "--run-id", RUN)])
+        with self.steps.step("write candidates"):
+            write_candidates(run, self.out, self.k, self.steps.at_once)
+        self.steps.run("write report", [("write_report", "--run-id", RUN)])
         shutil.copyfile(run.artefact("report") / "report.html", self.out / "report.html")
         report = json.loads((run.artefact("report") / "report.json").read_text())
-        store.write_json(self.out / "report.json", report | {"stages": [asdict(stage) for stage in self.stages.done]})
+        store.write_json(self.out / "report.json", report | {"stages": [asdict(step) for step in self.steps.done]})
         self._say_costs(n_rows)
 
     def _say_costs(self, n_rows: int) -> None:
-        for stage in self.stages.done:
-            log.info("%-36s %7.1f s %7.0f MiB", stage.name, stage.seconds, stage.peak_mib)
-        seconds = sum(stage.seconds for stage in self.stages.done)
-        peak = max(stage.peak_mib for stage in self.stages.done)
+        for step in self.steps.done:
+            log.info("%-36s %7.1f s %7.0f MiB", step.name, step.seconds, step.peak_mib)
+        seconds = sum(step.seconds for step in self.steps.done)
+        peak = max(step.peak_mib for step in self.steps.done)
         log.info("%d rows in %s; %.0f s, at most %.0f MiB at a time", n_rows, self.out / "recommendations.parquet", seconds, peak)

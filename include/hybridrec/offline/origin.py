@@ -13,7 +13,7 @@ from datetime import timedelta
 from hybridrec.base.errors import PermanentError
 from hybridrec.evaluation.backtest import origin_id
 from hybridrec.execution import task_records
-from hybridrec.offline.stages import Stages
+from hybridrec.offline.steps import Steps
 from hybridrec.opening.new_run import Request, open_run
 from hybridrec.runs.run import Run
 
@@ -57,4 +57,4 @@ def _run(run: Run, name: str, all_flags: Sequence[Flags], optional: bool = False
     """Run a job with each of these flags, one process at a time, apart from those that are done."""
     done = {record.part for record in task_records.read_records(run.folder) if record.job == name and record.state == "done"}
     left = [(name, "--run-id", run.run_id, *flags) for flags in all_flags if ".".join(flags[1::2]) not in done]
-    Stages(run.folder / "logs", {}, at_once=1).run(name, left, optional)
+    Steps(run.folder / "logs", {}, at_once=1).run(name, left, optional)

@@ -1,4 +1,8 @@
-"""Open a run: everything that could differ between two attempts is resolved once."""
+"""Open a run: everything that could differ between two attempts is resolved once.
+
+The date as_of comes with the request: for a scheduled run plugins/hybridrec_airflow/forms.py (AS_OF) takes it from Airflow. `_as_of` limits
+it to the newest event.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Decide which list each segment of users gets, rank by it, and load it from the registry."""
+"""Store which list each segment of users gets, and rank by it; evaluation decides."""

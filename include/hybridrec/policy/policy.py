@@ -1,4 +1,4 @@
-"""The published list of each history segment, a strategy's or a model's own.
+"""Apply the choice of a list, a strategy's or a model's own, for each history segment; evaluation/comparisons.py makes the choice.
 
 A policy is a self-contained folder, so last month's champion can still rank:
 

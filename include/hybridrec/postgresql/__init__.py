@@ -1,1 +1,1 @@
-"""Support for publishing to PostgreSQL: loading in parallel, a checksum of rows, the roles' rights."""
+"""Parts of targets/postgres.py: a version's tables, loading, checksum, rights; the table publications and the switch are in the target."""

@@ -49,7 +49,7 @@ def stored_sum(table: str, definition: Table) -> str:
 
 
 def _row_hashes(columns: Iterable[pa.Array], seeds: Hashes) -> Hashes:
-    """Return hash_record_extended of rows, each with a seed of its own."""
+    """Return hash_record_extended of rows, each with its own seed."""
     hashes = np.zeros(len(seeds), np.uint64)
     for values in columns:
         hashes = hashes * np.uint64(31) + _hashes(values, seeds)

@@ -101,7 +101,7 @@ def require_passed(verdict: dict[str, object]) -> None:
 
 
 def gather(run: Run) -> Lists:
-    """Return one pass over the lists, a batch of users at a time; memory holds one number per place."""
+    """Return one pass over the lists, a batch of users at a time; memory holds one number per entry."""
     import pyarrow.parquet as pq
 
     users = run.read("model_users").sort_by("user_idx")["user_id"].combine_chunks()
@@ -225,7 +225,7 @@ def _seen(run: Run, users: NDArray[np.int64], items: NDArray[np.int64]) -> int:
 
 
 def _rising(scores: pa.ListArray) -> int:
-    """Return places that break the falling order, a list's first place excepted; and places that hold no number."""
+    """Count entries that break the falling order, a list's first one excepted, and entries without a number."""
     import pyarrow.compute as pc
 
     flat = scores.flatten().to_numpy(zero_copy_only=False)

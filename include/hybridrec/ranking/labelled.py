@@ -15,7 +15,7 @@ def labelled_users(candidates: CandidateSet, gains: Floats) -> Ints:
 
 
 def sample_users(candidates: CandidateSet, gains: Floats, users: Ints, max_rows: int, seed: int) -> tuple[CandidateSet, Floats]:
-    """Return the candidates and gains of so many of the users, drawn by seed, that their rows stay below max_rows; at least one user."""
+    """Return the candidates and gains of users drawn by seed until their rows reach max_rows; at least one user."""
     drawn = np.random.default_rng(seed).permutation(users)
     sizes = np.diff(candidates.starts)[np.searchsorted(candidates.users, drawn)]
     chosen = drawn[: max(1, int((np.cumsum(sizes) <= max_rows).sum()))]

@@ -12,8 +12,9 @@ import numpy as np
 
 from hybridrec.candidates.candidate_set import CandidateSet
 from hybridrec.candidates.groups import Floats
-from hybridrec.ranking.learnt_weights import Learner, LearntWeights, Options
-from hybridrec.ranking.listwise import Doubles, Mask
+from hybridrec.ranking.listwise import Mask
+from hybridrec.ranking.weight_learner import Learner, LearntWeights, Options
+from hybridrec.types import Doubles
 
 
 class Inputs(NamedTuple):

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridrec.candidates.groups import Floats, Starts, group_sums, spread
+from hybridrec.types import Doubles
 
-Doubles = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 MAX_STEPS = 60
 TOLERANCE = 1e-7  # of the loss, relative; float32 products carry no more

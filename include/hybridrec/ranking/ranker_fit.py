@@ -32,6 +32,7 @@ from hybridrec.ranking.linear import LinearScorer
 from hybridrec.ranking.listwise import fit_weights, targets_of
 from hybridrec.ranking.ranker import NO_CORRECTION, PLAIN_BLEND, Blend, Boosted, Ranker, matrix_of, mixed, trees_of
 from hybridrec.ranking.selection import select_retrievers
+from hybridrec.types import Doubles
 
 if TYPE_CHECKING:
     import lightgbm
@@ -101,7 +102,6 @@ class TreeChoice(NamedTuple):
 PLAIN, NO_TREES = BlendChoice(selected=False, penalty=NO_CORRECTION), TreeChoice(rounds=0, mix=0.0)
 BLENDS = tuple(BlendChoice(selected, penalty) for selected in (False, True) for penalty in (NO_CORRECTION, 0.01, 0.001))
 K = TypeVar("K", BlendChoice, TreeChoice)
-Doubles = NDArray[np.float64]
 
 
 class Examples(NamedTuple):

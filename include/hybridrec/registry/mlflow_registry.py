@@ -67,7 +67,7 @@ def connect(settings: Settings) -> MlflowClient:
             _upgrade_db(create_sqlalchemy_engine_with_retry(settings.mlflow_uri))
             experiment = client.get_experiment_by_name(NAME)
         if experiment is None:
-            embedded = settings.mlflow_uri.startswith("sqlite")  # a server has a place of its own and hands artefacts out itself
+            embedded = settings.mlflow_uri.startswith("sqlite")  # a server has its own place and hands artefacts out itself
             client.create_experiment(NAME, artifact_location=settings.mlflow_artifacts.as_uri() if embedded else None)
     return client
 
@@ -216,7 +216,7 @@ def _forget_attempts(client: MlflowClient, run: Run) -> None:
 
 
 def _log_night(client: MlflowClient, run: Run, content: str) -> str:
-    """Return the parent run with its nested ones; returns its id."""
+    """Log the parent run with its nested ones; return its id."""
     experiment = client.get_experiment_by_name(NAME).experiment_id
     tags = {RUN_TAG: run.run_id, CONTENT_TAG: content, "hybridrec.code_version": run.manifest.code_version}
     tags |= {f"hybridrec.input.{name}": core_table.content_hash for name, core_table in run.manifest.inputs.items()}
@@ -284,7 +284,7 @@ def _log_metrics(client: MlflowClient, run_id: str, values: dict[str, float]) ->
 
 
 def _figures(run: Run) -> Iterator[tuple[str, Figure]]:
-    """Yield the quality of every list, and what leaving out each source does."""
+    """Yield the quality of every list, and what leaving out each model does."""
     metric = f"ndcg@{run.config.k}"
     lists = [row for row in run.read("out_metrics").to_pylist() if row["segment"] == "all" and row["metric"] == metric]
     bars = [(f"{row['name']} ({row['kind']})", row["value"], row["low"], row["high"]) for row in lists]
@@ -342,7 +342,7 @@ def _register_bundle(client: MlflowClient, run: Run, parent: str) -> str:
 
 
 def _copy_bundle(run: Run, home: Path) -> None:
-    """Copy the part of the run that ranking needs, as a home of its own."""
+    """Copy the part of the run that ranking needs, as its own home."""
     target = home / "runs" / run.run_id
     target.mkdir(parents=True)
     (target / MANIFEST).write_text(shared_files.read_text(run.folder / MANIFEST))

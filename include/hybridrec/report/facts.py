@@ -129,7 +129,7 @@ class Before:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why the night came to no good end: its first failing task, what that said last, and the path of its page in Airflow.
+    """Why the night failed: its first failing task, what that said last, and the path of its page in Airflow.
 
     how: what happened to it, as "refused its input". others: tasks that failed after it. page: empty for a task from a shell.
     """

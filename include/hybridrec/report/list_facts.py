@@ -28,9 +28,9 @@ class CandidateCoverage:
 class Exposure:
     """Spread of positions over the catalogue.
 
-    curve: (share of the catalogue, share of the places), items with the fewest places first.
-    gini: 0 when every item has the same number, near 1 when one item has all. n_for_half: items that together take half of all places.
-    top_1_percent, top_10_percent: share of all places that the most shown items take.
+    curve: (share of the catalogue, share of the entries), items with the fewest entries first.
+    gini: 0 when every item has the same number, near 1 when one item has all. n_for_half: items that together take half of all entries.
+    top_1_percent, top_10_percent: share of all entries that the most shown items take.
     """
 
     name: str

@@ -1,1 +1,1 @@
-"""Turn ranked rows into the lists that are published: rules, fallback, a reason for each entry."""
+"""Turn ranked rows into published lists: rules, cut to k, fallback, a sentence for each entry; also make similar and popular items."""

@@ -1,4 +1,4 @@
-"""Fill lists that rules left short: every user gets k items while the catalogue has an eligible one."""
+"""Cut lists to k and fill short ones: every user gets k items while the catalogue has an eligible one."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from hybridrec.rules import Kind, RuleContext
 OWN = -1  # `tier` of a row that a retriever retrieved
 WIDTH = 10  # times k: how far down the fallback to look first; only then at the whole catalogue
 MAX_ROWS = 1_000_000  # users x fallback at a time
+REMOVING = tuple(kind for kind in Kind if not kind.keeps_rows)
+BINDING = tuple(kind for kind in REMOVING if not kind.yields_to_length)
 
 
 def first_entries(
@@ -30,9 +32,9 @@ def first_entries(
     """
     entries = _head(kept.assign(tier=OWN, part=0), context.k)
     for kinds, depth in (
-        ((Kind.FILTER, Kind.CAP), WIDTH * context.k),
-        ((Kind.FILTER,), WIDTH * context.k),
-        ((Kind.FILTER,), len(fallback.items)),
+        (REMOVING, WIDTH * context.k),
+        (BINDING, WIDTH * context.k),
+        (BINDING, len(fallback.items)),
     ):
         short = _short_users(entries, context)
         parts = [entries[~entries["user_idx"].isin(short)]]
@@ -75,7 +77,7 @@ def _extended(
     chosen = pd.concat([entries[entries["user_idx"].isin(users)], mine.assign(tier=OWN, part=1), steps], ignore_index=True)
     chosen = chosen.drop(columns="position").sort_values(["user_idx", "part"], kind="stable", ignore_index=True)
     chosen = chosen.drop_duplicates(["user_idx", "item_idx"], ignore_index=True)
-    # FILTER and CAP leave scores alone, so a row's number can travel as its score
+    # rules that remove rows leave scores alone, so a row's number can travel as its score
     numbered = chosen[["user_idx", "item_idx"]].assign(score=-np.arange(len(chosen), dtype=np.float64))
     left = apply_rules(numbered, context, rules, kinds)
     return _head(chosen.iloc[(-left["score"].to_numpy()).astype(np.int64)], context.k)

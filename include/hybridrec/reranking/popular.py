@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PUBLISHED_ITEMS = 200  # of each window: ten pages of a list of 20
 TIERS = ("popular_recent", "popular_all_time", "catalogue")
-SENTENCES = ("popular with everyone lately", "popular with everyone", "in the catalogue, and new to you")
+FALLBACK_SENTENCES = ("popular with everyone lately", "popular with everyone", "in the catalogue, and new to you")
 
 
 @dataclass(frozen=True)

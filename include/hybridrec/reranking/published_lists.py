@@ -14,7 +14,7 @@ from hybridrec.policy.policy import segments_of
 from hybridrec.policy.ranked_lists import user_blocks
 from hybridrec.reranking.fill import OWN, first_entries
 from hybridrec.reranking.inputs import ListInputs, load_inputs
-from hybridrec.reranking.popular import SENTENCES, TIERS
+from hybridrec.reranking.popular import FALLBACK_SENTENCES, TIERS
 from hybridrec.reranking.rule_chain import apply_rules
 from hybridrec.reranking.sentences import sentences
 from hybridrec.rules import RuleContext
@@ -98,7 +98,7 @@ def _retrievers_and_reasons(
     items = entries["item_idx"].to_numpy()[own]
     told = sentences([names[0] for names in retrieved], row[own], items, context.seen, inputs.items, inputs.neighbours)
     retrievers = [TIERS[tier] if tier != OWN else "" for tier in tiers]
-    reasons = [SENTENCES[tier] if tier != OWN else "" for tier in tiers]
+    reasons = [FALLBACK_SENTENCES[tier] if tier != OWN else "" for tier in tiers]
     for index, names, sentence in zip(own, retrieved, told, strict=True):
         retrievers[index], reasons[index] = "+".join(names), sentence
     return retrievers, reasons

@@ -32,8 +32,7 @@ class Rule:
     def __call__(self, ranked: pd.DataFrame, context: RuleContext) -> pd.DataFrame:
         """Apply the rule to the rows; PermanentError if it did something that its kind may not do."""
         after = self.run(ranked, context)
-        keeps_rows = self.kind in (Kind.BOOST, Kind.DIVERSIFY)
-        if keeps_rows and not (len(after) == len(ranked) and np.isfinite(after["score"].to_numpy()).all()):
+        if self.kind.keeps_rows and not (len(after) == len(ranked) and np.isfinite(after["score"].to_numpy()).all()):
             raise PermanentError(
                 f"rule {self.name}: {len(ranked)} rows became {len(after)}; a {self.kind.name} keeps every row and gives finite scores"
             )
@@ -68,7 +67,7 @@ def in_order(ranked: pd.DataFrame) -> pd.DataFrame:
 
 
 def _apply_kind(ranked: pd.DataFrame, context: RuleContext, rules: Sequence[Rule]) -> pd.DataFrame:
-    """Return all rules of a kind see the same rows: what is left is what all of them leave, changes of scores add up."""
+    """Apply all rules of a kind to the same rows: keep the rows that all of them keep, add up their changes of scores."""
     results = [rule(ranked, context) for rule in rules]
     if not results or ranked.empty:
         return ranked

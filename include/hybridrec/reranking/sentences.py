@@ -1,4 +1,4 @@
-"""Why an item is in a list, in a sentence for a person."""
+"""Write the sentence of an entry: why the item is in the list, for a person."""
 
 from __future__ import annotations
 

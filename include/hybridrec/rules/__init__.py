@@ -11,7 +11,7 @@ Kinds run in a fixed order: FILTER removes rows, BOOST changes scores (finite), 
 removes rows, DIVERSIFY reorders by changing scores. A rule only does what its kind says, and keeps the order of rows.
 
 Within a kind the order of rules cannot matter: all of them see the same rows and scores; a row that one removes is gone,
-and changes of scores add up. A rule that must see what another one did is a kind of its own, or the same rule.
+and changes of scores add up. A rule that must see what another one did needs another kind, or is part of the same rule.
 """
 
 from __future__ import annotations
@@ -28,12 +28,22 @@ if TYPE_CHECKING:
 
 
 class Kind(IntEnum):
-    """Kinds of rule in the order in which they run."""
+    """Kinds of rule in the order in which they run, with all that sets them apart; docs/adding-a-rule.md describes them."""
 
     FILTER = 1
     BOOST = 2
     CAP = 3
     DIVERSIFY = 4
+
+    @property
+    def keeps_rows(self) -> bool:
+        """Return whether its rules keep every row and give finite scores; those of other kinds remove rows and keep scores."""
+        return self in (Kind.BOOST, Kind.DIVERSIFY)
+
+    @property
+    def yields_to_length(self) -> bool:
+        """Return whether a list that would be shorter than k ignores its rules."""
+        return self is Kind.CAP
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 class Split:
     """Base models see events before `cut`; labels are events from `cut` to `label_end` (none for the full split).
 
-    With a split other than by time every cut and label_end is as_of, and what is held out is in hybridrec.splitting.stages.
+    With a split other than by time every cut and label_end is as_of, and what is held out is in hybridrec.splitting.held_out.
     """
 
     name: SplitName

@@ -87,7 +87,7 @@ class Edge:
     """An ASGI application around another one.
 
     hosts: names that a Host header may have, beside those of this machine. Any other is refused, so that a page in a browser
-    cannot read the service under a name of its own (DNS rebinding). access_log: where a line for each request goes; None for nowhere.
+    cannot read the service under its own name (DNS rebinding). access_log: where a line for each request goes; None for nowhere.
     """
 
     def __init__(self, app: ASGIApp, hosts: Iterable[str], access_log: TextIO | None) -> None:

@@ -1,1 +1,1 @@
-"""Make up a shop for the data source `synthetic`: items and users with hidden tastes, visits that follow from them."""
+"""Make the synthetic shop of the source `synthetic`: items and users with hidden tastes, visits that follow from them."""

@@ -1,4 +1,4 @@
-"""The visits of the made-up shop: who looks at which list, what is clicked, and what follows from a click."""
+"""The visits of the synthetic shop: who looks at which list, what is clicked, and what follows from a click."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec.simulation.world import CATEGORIES, DAY_MICROS, Config, Floats, Ints, Items, Users, World, chosen, numbered
+from hybridrec.simulation.world import CATEGORIES, DAY_MICROS, Config, Items, Users, World, chosen, numbered
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from hybridrec.types import Doubles, Longs
 
 DEVICES = ("phone", "tablet", "desktop")
 PAGES = ("home", "category", "search", "item")
@@ -26,22 +28,22 @@ VIEWED, RATED = EVENT_KINDS.index("view"), EVENT_KINDS.index("rating")
 class Sessions(NamedTuple):
     """The visits of one day, ordered by start."""
 
-    user: Ints  # (n_sessions,)
-    start: Ints  # (n_sessions,), microseconds since midnight
-    shown: Ints  # (n_sessions, list_length), items
+    user: Longs  # (n_sessions,)
+    start: Longs  # (n_sessions,), microseconds since midnight
+    shown: Longs  # (n_sessions, list_length), items
     shows: NDArray[np.bool_]  # like shown: False where an item is in the list already
     clicked: NDArray[np.bool_]  # like shown
-    liking: Floats  # like shown, cosine of the hidden vectors
+    liking: Doubles  # like shown, cosine of the hidden vectors
 
 
 class Log(NamedTuple):
     """Events of one day, one entry each."""
 
-    cell: Ints  # position in the flattened (n_sessions, list_length)
-    kind: Ints  # position in EVENT_KINDS
-    delay_seconds: Ints  # since the session began
-    rating: Floats  # NaN but for ratings
-    dwell_seconds: Floats  # NaN but for views
+    cell: Longs  # position in the flattened (n_sessions, list_length)
+    kind: Longs  # position in EVENT_KINDS
+    delay_seconds: Longs  # since the session began
+    rating: Doubles  # NaN but for ratings
+    dwell_seconds: Doubles  # NaN but for views
 
 
 class Part(NamedTuple):
@@ -104,16 +106,16 @@ def make_sessions(config: Config, world: World, part: Part, rng: np.random.Gener
     return Sessions(user, start, shown, shows, clicked, liking)
 
 
-def draw_categories(users: Users, user: Ints, progress: float, rng: np.random.Generator) -> Ints:
+def draw_categories(users: Users, user: Longs, progress: float, rng: np.random.Generator) -> Longs:
     """Return one category per session, from the user's taste at this share of the time."""
     taste = (1 - progress) * users.first_taste[user] + progress * users.last_taste[user]
     steps = np.cumsum(taste, axis=1)  # (n_sessions, n_categories)
     drawn = (steps < rng.random((len(user), 1)) * steps[:, -1:]).sum(axis=1)
-    category: Ints = np.minimum(drawn, len(CATEGORIES) - 1)
+    category: Longs = np.minimum(drawn, len(CATEGORIES) - 1)
     return category
 
 
-def draw_items(items: Items, category: Ints, day: int, length: int, rng: np.random.Generator) -> Ints:
+def draw_items(items: Items, category: Longs, day: int, length: int, rng: np.random.Generator) -> Longs:
     """Return lists of released items of each session's category, the popular and the new more often: (n_sessions, length)."""
     age = day - items.release_day
     weight = np.where(age >= 0, items.popularity * (1 + 2 * np.exp(-np.maximum(age, 0) / 7)), 0.0)
@@ -121,7 +123,7 @@ def draw_items(items: Items, category: Ints, day: int, length: int, rng: np.rand
     low, high = steps[items.first[category]], steps[items.first[category + 1]]
     points = low[:, None] + rng.random((len(category), length)) * (high - low)[:, None]
     drawn = np.searchsorted(steps, points, side="right") - 1
-    shown: Ints = np.clip(drawn, items.first[category][:, None], items.first[category + 1][:, None] - 1)
+    shown: Longs = np.clip(drawn, items.first[category][:, None], items.first[category + 1][:, None] - 1)
     return shown
 
 

@@ -1,4 +1,4 @@
-"""The items and users of the made-up shop: drawn by power laws, each with a hidden vector; and what the tables say of them."""
+"""The items and users of the synthetic shop: drawn by power laws, each with a hidden vector; and what the tables say of them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from hybridrec.types import Doubles, Longs
+
 DAY_MICROS = 86_400_000_000
 CATEGORIES = ("lamps", "chairs", "rugs", "kettles", "tents", "boots", "coats", "guitars", "novels", "puzzles", "plants", "bikes")
 STYLES = ("amber", "brisk", "calm", "dusky", "early", "frosty", "gentle", "humble", "ivory", "jolly", "keen", "lunar")
 BRANDS = ("Arden", "Borel", "Corvid", "Dovetail", "Elmwood", "Fenwick", "Gale", "Harbour")
 OCCUPATIONS = ("artist", "baker", "clerk", "doctor", "engineer", "farmer", "student", "teacher")
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
 
 @dataclass(frozen=True)
 class Config:
-    """Size and habits of the generated shop.
+    """Size and habits of the synthetic shop.
 
     n_users: users.
     n_items: items.
@@ -62,23 +61,23 @@ class Config:
 class Items(NamedTuple):
     """The catalogue, ordered by category: rows first[c] to first[c + 1] are category c."""
 
-    category: Ints  # (n_items,)
-    first: Ints  # (n_categories + 1,)
-    style: Ints  # (n_items,)
-    vector: Floats  # (n_items, n_dimensions)
-    popularity: Floats  # (n_items,)
-    release_day: Ints  # (n_items,), below 0: before the first day
+    category: Longs  # (n_items,)
+    first: Longs  # (n_categories + 1,)
+    style: Longs  # (n_items,)
+    vector: Doubles  # (n_items, n_dimensions)
+    popularity: Doubles  # (n_items,)
+    release_day: Longs  # (n_items,), below 0: before the first day
     promoted: NDArray[np.bool_]  # (n_items,)
 
 
 class Users(NamedTuple):
     """The people."""
 
-    vector: Floats  # (n_users, n_dimensions)
+    vector: Doubles  # (n_users, n_dimensions)
     first_taste: NDArray[np.float32]  # (n_users, n_categories), rows sum to 1
     last_taste: NDArray[np.float32]
-    activity: Floats  # (n_users,), 0 for the silent
-    join_day: Ints  # (n_users,)
+    activity: Doubles  # (n_users,), 0 for the silent
+    join_day: Longs  # (n_users,)
 
 
 class World(NamedTuple):
@@ -178,7 +177,7 @@ def describe_users(config: Config, users: Users, rng: np.random.Generator) -> pa
     )
 
 
-def numbered(prefix: str, numbers: Ints) -> pa.Array:
+def numbered(prefix: str, numbers: Longs) -> pa.Array:
     """List the names as u0000042; equal length, so that their order is that of the numbers."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -187,14 +186,14 @@ def numbered(prefix: str, numbers: Ints) -> pa.Array:
     return pc.binary_join_element_wise(prefix, digits, "")
 
 
-def chosen(names: tuple[str, ...], codes: Ints) -> pa.Array:
+def chosen(names: tuple[str, ...], codes: Longs) -> pa.Array:
     """Return the name of each code."""
     import pyarrow as pa
 
     return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array(names)).cast(pa.string())
 
 
-def _days(config: Config, days: Ints) -> pa.Array:
+def _days(config: Config, days: Longs) -> pa.Array:
     import pyarrow as pa
 
     first = (date.fromisoformat(config.first_day) - date(1970, 1, 1)).days

@@ -1,4 +1,4 @@
-"""A made-up shop: as large as wished, the same for the same seed, and with a taste to be learned.
+"""A synthetic shop: as large as wished, the same for the same seed, and with a taste to be learned.
 
 Users and items are drawn by power laws. A session is one user looking at lists from one category, chosen by a taste
 that drifts from the user's first mix of categories to the last; within a category an item is clicked the more, the
@@ -57,7 +57,7 @@ def parts_of(config: Config) -> list[Part]:
 
 
 def write_parts(config: Config, seed: int, parts: Iterable[Part], folder: Path) -> None:
-    """Write some parts below folder/events, each with a seed of its own; a file is there whole or not at all."""
+    """Write some parts below folder/events, each with its own seed; a file is there whole or not at all."""
     world, first = make_world(config, seed), date.fromisoformat(config.first_day)
     for part in parts:
         of_day = np.random.SeedSequence([seed, part.day, part.number])

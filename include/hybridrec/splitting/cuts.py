@@ -44,7 +44,7 @@ def cut_splits(hours: Hours, counts: Hours, as_of: datetime, config: Config) -> 
     """
     if not len(hours):
         raise _nothing_counts(as_of, config)
-    if config.split != "time":  # the labels are not those after a cut: see hybridrec.splitting.stages
+    if config.split != "time":  # the labels are not those after a cut: see hybridrec.splitting.held_out
         return {"ranker": Split("ranker", as_of, as_of), "holdout": Split("holdout", as_of, as_of), "full": Split("full", as_of, None)}
     label_cut = _label_start(hours, counts, as_of, config)
     earlier = hours < _hour(label_cut)

@@ -86,10 +86,10 @@ def mark_disliked(positive: DataFrame, low: DataFrame) -> DataFrame:
 
 def disliked_pairs(low: DataFrame, positive: DataFrame, split: Split) -> DataFrame:
     """Return model_disliked of a split: pairs with a low rating before the cut that no other event of the history speaks for."""
-    from hybridrec.splitting import stages
+    from hybridrec.splitting import held_out
 
-    liked = stages.history(positive, split).select("user_idx", "item_idx")
-    return stages.history(low, split).select("user_idx", "item_idx").distinct().join(liked, ["user_idx", "item_idx"], "left_anti")
+    liked = held_out.history(positive, split).select("user_idx", "item_idx")
+    return held_out.history(low, split).select("user_idx", "item_idx").distinct().join(liked, ["user_idx", "item_idx"], "left_anti")
 
 
 def disliked(run: Run, split: str, users: Ints) -> csr_array:

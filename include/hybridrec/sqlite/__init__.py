@@ -1,1 +1,1 @@
-"""Write and read a version in SQLite: connections and what their errors mean, a version's tables and the checksum of their rows."""
+"""Parts of targets/sqlite.py: connections, the table publications, a version's tables, a checksum of rows; the switch is in the target."""

@@ -33,7 +33,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
 
 
 def file_id(path: Path | str) -> FileId | None:
-    """Return identify the file that lies at this path now; None if there is none."""
+    """Return the identity of the file at this path; None without one."""
     try:
         status = os.stat(path)  # noqa: PTH116  at every look-up, and Path's takes twice the time
     except FileNotFoundError:
@@ -43,7 +43,7 @@ def file_id(path: Path | str) -> FileId | None:
 
 @contextmanager
 def in_sentences(path: Path, wait_seconds: float | None = None) -> Iterator[None]:
-    """Turn SQLite's errors into ones that say what to do. wait_seconds: as for _open_read_only."""
+    """Turn SQLite's errors into ones that say what to do. wait_seconds: as for open_read_only."""
     try:
         yield
     except sqlite3.OperationalError as error:

@@ -1,7 +1,7 @@
 """Folders that are visible all at once or not at all.
 
 A *dataset* is a folder with a manifest, `_committed.json`, that names the files which count. A writer puts its
-files into an attempt folder of its own beside the manifest and commits by replacing the manifest, the one atomic
+files into its own attempt folder beside the manifest and commits by replacing the manifest, the one atomic
 step. Readers read what the manifest names, so a killed writer leaves nothing visible, and of two writers of the
 same dataset the last to commit wins whole. Nothing is renamed, so it holds on object stores: there the files of the attempt
 are uploaded first and the manifest last (hybridrec.storage.shared_files).

@@ -15,8 +15,8 @@ import numpy as np
 
 from hybridrec.candidates.candidate_set import CandidateSet
 from hybridrec.candidates.groups import Floats, Rows, best_first, minmax, starts_of, zscore
-from hybridrec.ranking.learnt_weights import FitOptions
 from hybridrec.ranking.linear import Inputs, LinearCorrection
+from hybridrec.ranking.weight_learner import FitOptions
 from hybridrec.strategies.weighted import blend
 
 DOC = "The blend of the retrievers keeps each user's best candidates, a learnt finer score orders those; the rest follows."

@@ -14,8 +14,8 @@ import numpy as np
 
 from hybridrec.candidates.candidate_set import CandidateSet
 from hybridrec.candidates.groups import Floats
-from hybridrec.ranking.learnt_weights import FitOptions
 from hybridrec.ranking.linear import Inputs, LinearCorrection
+from hybridrec.ranking.weight_learner import FitOptions
 from hybridrec.strategies.weighted import blend, named_retrievers
 
 DOC = "Content models' predictions as input features of a learnt model over the collaborative scores."

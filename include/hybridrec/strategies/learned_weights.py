@@ -16,9 +16,10 @@ import numpy as np
 
 from hybridrec.candidates.candidate_set import CandidateSet
 from hybridrec.candidates.groups import Floats
-from hybridrec.ranking.learnt_weights import BLEND, FitOptions, Learner, LearntWeights
-from hybridrec.ranking.listwise import Doubles, Mask
+from hybridrec.ranking.listwise import Mask
+from hybridrec.ranking.weight_learner import BLEND, FitOptions, Learner, LearntWeights
 from hybridrec.strategies.weighted import blend, normalised, require_normaliser
+from hybridrec.types import Doubles
 
 DOC = "Weighted sum of the retrievers' normalised scores with softmax weights learnt from the label window."
 

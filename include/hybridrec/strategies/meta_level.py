@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from hybridrec.candidates.candidate_set import CandidateSet
 from hybridrec.candidates.groups import Floats, Starts, group_sums, spread
-from hybridrec.ranking.learnt_weights import FitOptions
 from hybridrec.ranking.linear import Inputs, LinearCorrection
+from hybridrec.ranking.weight_learner import FitOptions
 from hybridrec.strategies.weighted import blend
 
 log = logging.getLogger(__name__)

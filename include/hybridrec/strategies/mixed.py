@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hybridrec.base.errors import PermanentError
 from hybridrec.candidates.candidate_set import CandidateSet
 from hybridrec.candidates.groups import Floats, best_first
 from hybridrec.strategies.weighted import by_retriever
+from hybridrec.types import Longs
 
 DOC = "Interleaved lists of the retrievers, each with a quota of places a round."
-Longs = NDArray[np.int64]
 FREE = -1  # not placed yet
 
 

@@ -4,5 +4,5 @@ An extension has `DOC` (one line) and `connect(settings: Settings) -> Target`; s
 Target does. A version is immutable; services read views that `switch_to` moves in one transaction; until it
 commits, last night's version is live.
 
-A service reads a target in threads of its own: in one, or in as many as the target's `parallel_reads` says, if it has that.
+A service reads a target in its own threads: in one, or in as many as the target's `parallel_reads` says, if it has that.
 """

@@ -1,6 +1,6 @@
 """The publish target of a company: one PostgreSQL database that services on other machines read.
 
-Each version has a schema of its own, named by the version and the attempt that wrote it; the schema `hybridrec` holds
+Each version has its own schema, named by the version and the attempt that wrote it; the schema `hybridrec` holds
 `publications` and the views of the live version. A killed attempt leaves a schema that no publication names; the next one
 drops it. Readers have a role that may read the views and nothing else.
 """
@@ -24,9 +24,9 @@ from hybridrec.postgresql.rows import batches, fill, replace_views, stored, valu
 from hybridrec.postgresql.version_tables import add_keys, create_tables, drop_tables, drop_unreferenced, qualified, quoted
 from hybridrec.versions.content_hash import TableHash, combined_hash
 from hybridrec.versions.publications import (
+    POPULAR_SENTENCES,
     PUBLISHED,
-    WHY_POPULAR,
-    WHY_SIMILAR,
+    SIMILAR_SENTENCES,
     Answer,
     Entry,
     Publication,
@@ -154,12 +154,12 @@ class PostgresTarget:
         return Answer(user_id, entries, reason, shortfall, *_as_text(origin))
 
     def read_popular(self, window: str, k: int) -> Answer:
-        """Return the first places of a window of popular_items."""
+        """Return the first entries of a window of popular_items."""
         rows = self._rows(READ_POPULAR, (window, k))
         if not rows:
             raise PermanentError(f"{self.shown}: popular_items has no rows of window {window!r}; choose recent or all_time")
         source = f"popular_{window}"
-        entries = tuple(Entry(rank, item_id, title, score, WHY_POPULAR[window], source) for rank, item_id, title, score, *_ in rows)
+        entries = tuple(Entry(rank, item_id, title, score, POPULAR_SENTENCES[window], source) for rank, item_id, title, score, *_ in rows)
         return Answer("", entries, "unknown_user", None, *_as_text(rows[0][4:]))
 
     def read_similar(self, item_id: str, k: int) -> SimilarItems | None:
@@ -169,7 +169,9 @@ class PostgresTarget:
             return None
         item_ids, scores, titles, source, *origin = rows[0]
         pairs = enumerate(zip(item_ids[:k], scores[:k], strict=True), start=1)
-        entries = tuple(Entry(rank, item, (titles or {}).get(item), score, WHY_SIMILAR[source], source) for rank, (item, score) in pairs)
+        entries = tuple(
+            Entry(rank, item, (titles or {}).get(item), score, SIMILAR_SENTENCES[source], source) for rank, (item, score) in pairs
+        )
         return SimilarItems(item_id, entries, *_as_text(origin))
 
     def close(self) -> None:

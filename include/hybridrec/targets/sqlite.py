@@ -25,9 +25,9 @@ from hybridrec.sqlite.publications import FIELDS, PUBLICATIONS, find, publicatio
 from hybridrec.sqlite.version_tables import READ_ROWS, decoded, drop_tables, drop_unreferenced, fill, quoted, read_back, table_name
 from hybridrec.versions.content_hash import TableHash, combined_hash
 from hybridrec.versions.publications import (
+    POPULAR_SENTENCES,
     PUBLISHED,
-    WHY_POPULAR,
-    WHY_SIMILAR,
+    SIMILAR_SENTENCES,
     Answer,
     Entry,
     Publication,
@@ -81,7 +81,7 @@ class SqliteTarget:
         storage = f"{publication.version}_{uuid.uuid4().hex[:8]}"
         with self._only_stager(), self._writer() as db:
             # Nothing of it is live yet, so it need not be on the disk at every batch; the file stays whole, and the
-            # switch, in a connection of its own, brings all that came before it to the disk.
+            # switch, in its own connection, brings all that came before it to the disk.
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute(f"PRAGMA wal_autocheckpoint = {STAGE_LOG_PAGES}")
             drop_unreferenced(db)
@@ -155,13 +155,13 @@ class SqliteTarget:
         return Answer(user_id, entries, *row[5:])
 
     def read_popular(self, window: str, k: int) -> Answer:
-        """Return the first places of a window of popular_items."""
+        """Return the first entries of a window of popular_items."""
         with self._looking_up() as db:
             rows = db.execute(READ_POPULAR, (window, k)).fetchall()
         if not rows:
             raise PermanentError(f"{self.path}: popular_items has no rows of window {window!r}; choose recent or all_time")
         source = f"popular_{window}"
-        entries = tuple(Entry(rank, item_id, title, score, WHY_POPULAR[window], source) for rank, item_id, title, score, *_ in rows)
+        entries = tuple(Entry(rank, item_id, title, score, POPULAR_SENTENCES[window], source) for rank, item_id, title, score, *_ in rows)
         return Answer("", entries, "unknown_user", None, *rows[0][4:])
 
     def read_similar(self, item_id: str, k: int) -> SimilarItems | None:
@@ -173,7 +173,7 @@ class SqliteTarget:
         item_ids, scores, titles = (json.loads(text) for text in row[:3])
         source = row[3]
         pairs = enumerate(zip(item_ids[:k], scores[:k], strict=True), start=1)
-        entries = tuple(Entry(rank, item, titles.get(item), score, WHY_SIMILAR[source], source) for rank, (item, score) in pairs)
+        entries = tuple(Entry(rank, item, titles.get(item), score, SIMILAR_SENTENCES[source], source) for rank, (item, score) in pairs)
         return SimilarItems(item_id, entries, *row[4:])
 
     def close(self) -> None:

@@ -96,7 +96,7 @@ def _item_ages(run: Run, split: str, n_items: int) -> np.ndarray:
 
 
 def model_seed(seed: int, model: str, split: str) -> int:
-    """Return a seed of its own for each model and split, the same in every process and in every version of this code."""
+    """Return a separate seed for each model and split, the same in every process and in every version of this code."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{model}:{FORMER_SPLITS[split]}".encode()).digest()[:4], "big") >> 1
 
 

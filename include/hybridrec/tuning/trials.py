@@ -14,7 +14,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hybridrec.base import extensions
 from hybridrec.base.config import Options, SplitMethod
@@ -22,7 +21,7 @@ from hybridrec.base.errors import PermanentError
 from hybridrec.metrics.metrics import Judged, Labels, judge_items, ndcg
 from hybridrec.training.fits import config_of
 from hybridrec.tuning.inner_cut import InnerCut, inner_cut
-from hybridrec.types import Ints, Linear, Log, OneOf, Retriever, SearchSpace, TrainingData
+from hybridrec.types import Doubles, Ints, Linear, Log, OneOf, Retriever, SearchSpace, TrainingData
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -33,8 +32,6 @@ log = logging.getLogger(__name__)
 HELD_SHARE: dict[SplitMethod, float] = {"time": 0.2, "last_per_user": 0.0, "random_per_user": 0.1}
 DIGITS = 3  # of a number that is tried; more tell nothing and are hard to read
 UNGUIDED_SHARE = 0.3  # of the trials are drawn at random before the sampler follows what it has seen
-
-Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 PUBLISHED = ("recommendations", "similar_items", "popular_items", "items")
 # Sentence for a whole list, by a column of its rows: the reason of similar_items, the window of popular_items.
-WHY_SIMILAR = {"item_knn": "chosen by the same people", "content": "alike by its description"}
-WHY_POPULAR = {"recent": "popular with everyone lately", "all_time": "popular with everyone"}
+SIMILAR_SENTENCES = {"item_knn": "chosen by the same people", "content": "alike by its description"}
+POPULAR_SENTENCES = {"recent": "popular with everyone lately", "all_time": "popular with everyone"}
 VERSION = re.compile(r"[a-z0-9_]{1,40}")
 State = Literal["staged", "live", "kept", "rejected", "dropped"]
 Reason = Literal["ranked", "filled", "fallback", "unknown_user"]

@@ -14,7 +14,7 @@ from hybridrec.storage import store
 
 @pytest.fixture
 def local_cluster(home: Path, airflow_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Provide submitted jobs run in local[2]; spark-submit is found as it is in an activated environment."""
+    """Let submitted jobs run in local[2]; spark-submit is found as it is in an activated environment."""
     monkeypatch.setenv("HYBRIDREC_SPARK", "submit")
     monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", '{"conn_type": "spark", "host": "local[2]"}')
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:SharedArchiveFile={class_archive()}")

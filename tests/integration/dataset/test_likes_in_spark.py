@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from hybridrec.runs.run import Split
-from hybridrec.splitting import likes, stages
+from hybridrec.splitting import held_out, likes
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -32,10 +32,10 @@ def test_a_low_rating_takes_back_what_came_before_it_once_it_is_known(spark: Spa
     def pairs(frame: object) -> list[tuple[int, int]]:
         return sorted((row["user_idx"], row["item_idx"]) for row in frame.collect())  # type: ignore[attr-defined]
 
-    assert pairs(stages.history(marked, splits["ranker"])) == [(1, 2)]
-    assert pairs(stages.history(marked, splits["holdout"])) == [(1, 3), (2, 1)]
-    assert pairs(stages.history(marked, splits["full"])) == [(1, 3), (1, 4), (2, 1)]
-    assert pairs(stages.labelled(marked, splits["ranker"])) == [(1, 3), (2, 1)]
-    assert pairs(stages.labelled(marked, splits["holdout"])) == [(1, 4)]
+    assert pairs(held_out.history(marked, splits["ranker"])) == [(1, 2)]
+    assert pairs(held_out.history(marked, splits["holdout"])) == [(1, 3), (2, 1)]
+    assert pairs(held_out.history(marked, splits["full"])) == [(1, 3), (1, 4), (2, 1)]
+    assert pairs(held_out.labelled(marked, splits["ranker"])) == [(1, 3), (2, 1)]
+    assert pairs(held_out.labelled(marked, splits["holdout"])) == [(1, 4)]
     assert pairs(likes.disliked_pairs(rated, marked, splits["ranker"])) == [(1, 1), (1, 3)]
     assert pairs(likes.disliked_pairs(rated, marked, splits["full"])) == [(1, 1), (1, 2)]

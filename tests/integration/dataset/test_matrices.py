@@ -19,7 +19,7 @@ from hybridrec.evaluation import leaks
 from hybridrec.metrics import positions
 from hybridrec.opening.new_run import Request, open_run
 from hybridrec.runs.run import Run, Split
-from hybridrec.splitting import stages
+from hybridrec.splitting import held_out
 from jobs import build_features, build_interactions
 from tests.support import made_candidates, small_world
 from tests.support.feature_alarm import features_must_not_change
@@ -67,8 +67,8 @@ def test_features_that_read_past_the_cut_stop_the_night(run: Run, monkeypatch: p
         leaks.require_recomputed_features(run, "ranker").detail
         == "split ranker: those of 20 users and 39 items are the same without later events"
     )
-    whole = stages.history
-    monkeypatch.setattr(stages, "history", lambda events, split: events if split.name == "holdout" else whole(events, split))
+    whole = held_out.history
+    monkeypatch.setattr(held_out, "history", lambda events, split: events if split.name == "holdout" else whole(events, split))
     build_features.main(build_features.Params("night"))
     leaks.require_recomputed_features(run, "ranker")
     with pytest.raises(Leak, match=r"split holdout: model_user_features user_evening_share, .*knows what came after the cut"):

@@ -14,7 +14,7 @@ from hybridrec.base.config import Config, SplitMethod
 from hybridrec.base.errors import Leak
 from hybridrec.dataset.features import item_features, user_features
 from hybridrec.runs.run import RunManifest, Split
-from hybridrec.splitting import stages
+from hybridrec.splitting import held_out
 from tests.support.feature_alarm import features_must_not_change
 
 END = datetime(2026, 1, 1, tzinfo=UTC)
@@ -34,7 +34,7 @@ def world(spark: SparkSession) -> DataFrame:
 
 
 def staged(spark: SparkSession, split: SplitMethod, n_items: int = 40) -> pd.DataFrame:
-    return stages.with_stage(world(spark), manifest(split), n_items).toPandas().sort_values(["user_idx", "event_at"])
+    return held_out.with_stage(world(spark), manifest(split), n_items).toPandas().sort_values(["user_idx", "event_at"])
 
 
 def test_last_per_user_holds_out_the_newest_two(spark: SparkSession) -> None:
@@ -57,13 +57,13 @@ def test_new_items_are_held_out_at_the_catalogues_rate(spark: SparkSession) -> N
     by_item = found.groupby("item_idx").stage.agg(["min", "max", "size"])
     whole = by_item[(by_item["min"] == 2) & (by_item["size"] > 2)]
     assert 2 <= len(whole) <= 16
-    assert stages.new_item_share(50, 40) == pytest.approx(0.2) and stages.new_item_share(100, 10) == stages.MAX_NEW_SHARE
-    assert stages.new_item_share(40, 40) == 0
+    assert held_out.new_item_share(50, 40) == pytest.approx(0.2) and held_out.new_item_share(100, 10) == held_out.MAX_NEW_SHARE
+    assert held_out.new_item_share(40, 40) == 0
 
 
 @pytest.mark.parametrize("split", ["last_per_user", "random_per_user"])
 def test_features_see_the_history_only(spark: SparkSession, split: SplitMethod) -> None:
-    events = stages.with_stage(world(spark), manifest(split), 40)
+    events = held_out.with_stage(world(spark), manifest(split), 40)
     features_must_not_change(user_features, events, SPLITS["ranker"])
     features_must_not_change(item_features, events, SPLITS["ranker"])
 
@@ -90,15 +90,15 @@ def test_features_see_the_history_only(spark: SparkSession, split: SplitMethod) 
     ],
 )
 def test_a_split_without_labels_says_what_the_split_found(spark: SparkSession, split: SplitMethod, sentence: str) -> None:
-    events = stages.with_stage(world(spark).where("user_idx < 2"), manifest(split), 3)
-    assert sentence in str(stages.no_labels(events, SPLITS["holdout"], manifest(split).config))
+    events = held_out.with_stage(world(spark).where("user_idx < 2"), manifest(split), 3)
+    assert sentence in str(held_out.no_labels(events, SPLITS["holdout"], manifest(split).config))
 
 
 def test_a_window_of_repeats_says_so(spark: SparkSession) -> None:
     split = Split("holdout", END - timedelta(days=10), END)
     again = world(spark).where("user_idx = 5").withColumn("event_at", F.expr("event_at + interval 24 days")).withColumn("stage", F.lit(2))
     events = world(spark).withColumn("stage", F.lit(0)).unionByName(again)
-    assert str(stages.no_labels(events, split, Config())) == (
+    assert str(held_out.no_labels(events, split, Config())) == (
         "split holdout: no labels, so nothing can be judged: of 216 positive events of 20 users, 2025-12-02 00:00 to 2025-12-31 00:00, 6 "
         "are held out for it, 2025-12-26 00:00 to 2025-12-31 00:00, and their users had each item before; split time needs a user who "
         "chooses a new item between 2025-12-22 00:00 and 2026-01-01 00:00; load more events, move as_of or widen the window by "
@@ -107,9 +107,9 @@ def test_a_window_of_repeats_says_so(spark: SparkSession) -> None:
 
 
 def test_labels_are_of_a_sample_of_users(spark: SparkSession) -> None:
-    labels = stages.labelled(stages.with_stage(world(spark), manifest("last_per_user"), 40), SPLITS["holdout"])
-    assert stages.sample_users(labels, 100, seed=1).count() == labels.count() == 18
-    some = stages.sample_users(labels, 9, seed=1).toPandas()
+    labels = held_out.labelled(held_out.with_stage(world(spark), manifest("last_per_user"), 40), SPLITS["holdout"])
+    assert held_out.sample_users(labels, 100, seed=1).count() == labels.count() == 18
+    some = held_out.sample_users(labels, 9, seed=1).toPandas()
     assert 3 <= len(some) <= 15
-    other = stages.sample_users(labels, 9, seed=2).toPandas()
+    other = held_out.sample_users(labels, 9, seed=2).toPandas()
     assert not np.array_equal(np.sort(some.user_idx), np.sort(other.user_idx))

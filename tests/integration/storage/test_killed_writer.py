@@ -105,7 +105,7 @@ def test_a_writer_killed_at_any_packet_leaves_a_whole_state(home: Path, object_s
 
 
 def write_through(environment: dict[str, str], folder: Path, word: str, start: Event) -> None:
-    """Return what the process does that is killed."""
+    """Write a dataset in the process that is killed."""
     os.environ |= environment
     start.wait()
     write(folder, word)

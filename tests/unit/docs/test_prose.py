@@ -41,6 +41,9 @@ def test_a_planted_sentence_is_found(tmp_path: Path, name: str, source: str) -> 
         "Raise the limit, but only" + " where" + " there is memory.",
         "The job me" + "nds the rows.",
         "The setting is empty where" + " no fingerprint is available.",
+        "Return" + " identify the file that lies at this path now.",
+        "Return" + " the newest event lies before the landing.",
+        "Return" + " the parent run with its nested ones; returns its id.",
     ],
 )
 def test_each_kind_of_rule_finds_its_sentence(tmp_path: Path, sentence: str) -> None:
@@ -56,6 +59,7 @@ def test_each_kind_of_rule_finds_its_sentence(tmp_path: Path, sentence: str) -> 
         "```\nno" + "body\n```\n",
         "The report names the folder where the files are.\n",
         "Of course this is allowed.\n",
+        "Return the file that is newest, or the one that has a name.\n",
     ],
 )
 def test_plain_english_passes(tmp_path: Path, source: str) -> None:

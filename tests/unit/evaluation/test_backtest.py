@@ -14,7 +14,7 @@ from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.evaluation.backtest import judged_origins, origin_id
 from hybridrec.offline.origin import judge_origin
-from hybridrec.offline.stages import Stages
+from hybridrec.offline.steps import Steps
 from hybridrec.opening.new_run import Request, open_run
 from hybridrec.report.pages.backtest_page import backtest_facts, render_backtest
 from hybridrec.runs.run import Run
@@ -44,10 +44,10 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """Provide the jobs that would be run."""
     found: list[tuple[str, ...]] = []
 
-    def run(stages: Stages, name: str, commands: Sequence[tuple[str, ...]], optional: bool = False) -> None:
+    def run(steps: Steps, name: str, commands: Sequence[tuple[str, ...]], optional: bool = False) -> None:
         found.extend(commands)
 
-    monkeypatch.setattr(Stages, "run", run)
+    monkeypatch.setattr(Steps, "run", run)
     return found
 
 

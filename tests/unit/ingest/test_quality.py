@@ -19,28 +19,28 @@ DAY = datetime(2026, 1, 5, tzinfo=UTC)
 @pytest.mark.parametrize("name", [name for name in extensions.names("tables") if name.startswith("core_")])
 def test_every_promise_of_a_table_is_an_expectation(name: str) -> None:
     definition = table(name)
-    rules = quality.suite_rules(definition, 7)
+    expected = quality.suite_expectations(definition, 7)
     by_name: dict[str, list[object]] = {}
-    for rule in rules:
-        by_name.setdefault(rule.name, []).append(rule.arguments.get("column"))
+    for one in expected:
+        by_name.setdefault(one.name, []).append(one.arguments.get("column"))
     assert by_name["ExpectColumnValuesToBeUnique"] == list(definition.key)
     assert set(by_name["ExpectColumnValuesToNotBeNull"]) == {c.name for c in definition.columns if not c.nullable}
     assert by_name.get("ExpectColumnValuesToBeInSet", []) == [c.name for c in definition.columns if c.one_of]
     ranged = [c.name for c in definition.columns if c.minimum is not None or c.maximum is not None]
     assert by_name["ExpectColumnValuesToBeBetween"] == ranged
-    assert next(rule for rule in rules if rule.name == "ExpectTableRowCountToBeBetween").arguments == {"min_value": 7}
+    assert next(one for one in expected if one.name == "ExpectTableRowCountToBeBetween").arguments == {"min_value": 7}
 
 
 @pytest.mark.parametrize("name", extensions.names("tables"))
 def test_a_column_that_may_be_null_is_not_asked_to_be_complete(name: str) -> None:
     definition = table(name)
-    complete = [rule.arguments for rule in quality.suite_rules(definition, 0) if rule.name == "ExpectColumnValuesToNotBeNull"]
+    complete = [one.arguments for one in quality.suite_expectations(definition, 0) if one.name == "ExpectColumnValuesToNotBeNull"]
     assert complete == [{"column": column.name} for column in definition.columns if not column.nullable]
 
 
 def test_freshness_has_an_upper_end_always_and_a_lower_one_on_request() -> None:
-    assert quality.freshness_rule(DAY, 0).arguments == {"column": "event_at", "max_value": DAY}
-    assert quality.freshness_rule(DAY, 2).arguments["min_value"] == DAY - timedelta(days=2)
+    assert quality.freshness_expectation(DAY, 0).arguments == {"column": "event_at", "max_value": DAY}
+    assert quality.freshness_expectation(DAY, 2).arguments["min_value"] == DAY - timedelta(days=2)
 
 
 def test_a_sample_is_every_nth_row_of_every_file(tmp_path: Path) -> None:

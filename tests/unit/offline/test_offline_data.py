@@ -12,7 +12,7 @@ import pytest
 
 from hybridrec.base.errors import PermanentError
 from hybridrec.offline.data import SOME_DAY, adapt
-from hybridrec.offline.stages import Stages
+from hybridrec.offline.steps import Steps
 
 if TYPE_CHECKING:
     pass
@@ -79,12 +79,12 @@ def test_what_is_missing_is_named(folder: Path, tmp_path: Path) -> None:
         adapt(folder, folder / "out", "time")
 
 
-def test_stages_say_which_job_failed_and_why(tmp_path: Path, home: Path) -> None:
-    stages = Stages(tmp_path / "logs", {"HYBRIDREC_HOME": str(home)}, at_once=2)
+def test_steps_say_which_job_failed_and_why(tmp_path: Path, home: Path) -> None:
+    steps = Steps(tmp_path / "logs", {"HYBRIDREC_HOME": str(home)}, at_once=2)
     with pytest.raises(
         PermanentError, match=r"evaluate.nope ended with code 3: PermanentError in evaluate: run 'nope': .*open_run .*evaluate.nope.log"
     ):
-        stages.run("evaluate", [("evaluate", "--run-id", "nope")])
-    stages.run("again", [("evaluate", "--run-id", "nope")], optional=True)
-    assert [stage.name for stage in stages.done] == ["again"]
-    assert stages.done[0].seconds > 0 and stages.done[0].peak_mib > 10
+        steps.run("evaluate", [("evaluate", "--run-id", "nope")])
+    steps.run("again", [("evaluate", "--run-id", "nope")], optional=True)
+    assert [step.name for step in steps.done] == ["again"]
+    assert steps.done[0].seconds > 0 and steps.done[0].peak_mib > 10

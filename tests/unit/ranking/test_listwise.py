@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from hybridrec.ranking.learnt_weights import best_choice
 from hybridrec.ranking.linear import LinearScorer
 from hybridrec.ranking.listwise import Scorer, Targets, fit_weights, targets_of, user_losses
+from hybridrec.ranking.weight_learner import best_choice
 from hybridrec.strategies.learned_weights import SoftmaxScorer
 from tests.support import made_candidates
 

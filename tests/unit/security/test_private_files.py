@@ -23,7 +23,7 @@ AS_BEFORE = 0o022
 
 @pytest.fixture(autouse=True)
 def open_by_default() -> Iterator[None]:
-    """Provide the usual rights of new files, and again at the end."""
+    """Set the usual rights of new files, and restore those of before at the end."""
     before = os.umask(AS_BEFORE)
     yield
     os.umask(before)

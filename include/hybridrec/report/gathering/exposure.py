@@ -12,7 +12,7 @@ CURVE_POINTS = 61
 
 
 def exposure(name: str, counts: NDArray[np.int64]) -> Exposure:
-    """Measure the spread of `counts`, one number of places an item, zeros included."""
+    """Measure the spread of `counts`, the number of entries of each item, zeros included."""
     rising = np.sort(counts)  # (n_items,)
     total = max(int(rising.sum()), 1)
     cumulated = np.concatenate([[0.0], np.cumsum(rising) / total])  # (n_items + 1,)

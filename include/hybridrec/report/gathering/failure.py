@@ -1,4 +1,4 @@
-"""Why a night came to no good end, from the records that its tasks have left."""
+"""Find out why a night failed, from the records that its tasks have left."""
 
 from __future__ import annotations
 

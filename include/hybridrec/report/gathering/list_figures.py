@@ -134,7 +134,7 @@ def _history_counts(run: Run, n_items: int) -> NDArray[np.int64]:
 
 
 def _most_shown(tally: Tally, catalogue: _Catalogue, histories: NDArray[np.int64]) -> MostShown | None:
-    """Return the item with the most places, the first by id of equals; no list holds an item twice."""
+    """Return the item with the most entries, the first by id of equals; no list holds an item twice."""
     known = [(item, n) for item, n in tally.items.items() if item in catalogue.shown]
     if not known:
         return None

@@ -11,18 +11,18 @@ from hybridrec.serving.lookup import open_target
 from hybridrec.versions.publications import Publication
 
 
-class Answer(NamedTuple):
+class TargetState(NamedTuple):
     """The target's versions, newest first; or why it could not be asked, in a sentence."""
 
     versions: tuple[Publication, ...]
     problem: str = ""
 
 
-def ask_target(settings: Settings) -> Answer:
-    """Return all versions of the target that the settings name. A target that does not answer is said, never raised: a page must stand."""
+def ask_target(settings: Settings) -> TargetState:
+    """Return all versions of the target that the settings name. An error becomes a sentence, since a page must stand."""
     try:
         with closing(open_target(settings)) as target:
-            return Answer(tuple(target.versions()))
+            return TargetState(tuple(target.versions()))
     except Exception as error:  # a target is one file of anybody's, so any error may come out of it
-        said = without_secrets((str(error).splitlines() or [type(error).__name__])[0])
-        return Answer((), f"The target {settings.target} could not be asked: {said}")
+        problem = without_secrets((str(error).splitlines() or [type(error).__name__])[0])
+        return TargetState((), f"The target {settings.target} could not be asked: {problem}")

@@ -136,7 +136,7 @@ def _concentration(lists: Exposure, histories: Exposure, limit: float) -> Iterat
 
 
 def _models(facts: Facts) -> Iterator[Notice]:
-    """Yield a study in full overrules what the night has measured on a sample."""
+    """Yield warnings about models; a full study overrules the night's sample."""
     studied = {(a.source, a.strategy) for a in facts.ablations if a.scope == "study"}
     for a in facts.ablations:
         if a.high < 0 and (a.scope == "study" or (a.source, a.strategy) not in studied):

@@ -30,7 +30,7 @@ class Axis:
 
 
 def lorenz_chart(exposures: Sequence[Exposure]) -> Markup:
-    """Return the share of places over share of the catalogue; the diagonal is an even spread."""
+    """Return the share of entries over the share of the catalogue; the diagonal is an even spread."""
     x, y = Axis(0, 1, LEFT, WIDTH - RIGHT), Axis(0, 1, HEIGHT - BOTTOM, TOP)
     lines = [_grid(x, y, "share of the catalogue, least shown first", "share of places")]
     lines.append(f'<line class="even" x1="{x.at(0)}" y1="{y.at(0)}" x2="{x.at(1)}" y2="{y.at(1)}"/>')
@@ -66,7 +66,7 @@ class Line:
 
 
 def line_chart(ticks: Sequence[str], lines: Sequence[Line], label: str) -> Markup:
-    """Return lines over named places, each with its interval as a bar at every place."""
+    """Return lines over named positions, each with its interval as a bar at every position."""
     top = max((point[2] for line in lines for point in line.points if point), default=1.0) * 1.05 or 1.0
     x, y = Axis(-0.5, len(ticks) - 0.5, LEFT, WIDE - RIGHT), Axis(0, top, HEIGHT - BOTTOM, TOP)
     parts = [_horizontal(x, y, label)]

@@ -154,7 +154,7 @@ def _metric_table(metrics: Sequence[Metric], segment: str, depth: str) -> Metric
 def metric_order(metric: str) -> tuple[int, int, str]:
     """Return the place of a metric in a table: as defined, then by k."""
     name, _, k = metric.partition("@")
-    names = [*definitions.METRICS, "novelty", "diversity", "serendipity", *definitions.TABLE_METRICS]
+    names = [*definitions.METRICS, *definitions.CATALOGUE_METRICS, *definitions.TABLE_METRICS]
     return (names.index(name) if name in names else len(names), int(k) if k.isdigit() else 0, name)
 
 

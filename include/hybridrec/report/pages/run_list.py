@@ -1,4 +1,4 @@
-"""The list of runs: what each has come to, and which one's version is live now, as the target says when it is asked."""
+"""Draw the list of runs: the outcome of each, and which version is live now, as the target says when it is asked."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ UNFINISHED = ("no report yet", "kind", "Running, or ended before its report.")
 
 @dataclass(frozen=True)
 class RunRow:
-    """One run. state, style, meaning: what it has come to. figure: what its lists gain over the best single model."""
+    """One run. state, style, meaning: its outcome. figure: what its lists gain over the best single model."""
 
     run_id: str
     opened_at: str

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hybridrec.types import Floats, Ints
+from hybridrec.types import Doubles, Floats, Ints, Longs
 
-Longs = NDArray[np.int64]
-Doubles = NDArray[np.float64]
+__all__ = ["Bounds", "Doubles", "Groups", "Kept", "Longs", "Norms", "Reach", "Rows", "Seen", "Sparse", "Sums"]
 
 
 class Sparse(NamedTuple):
@@ -107,5 +105,5 @@ class Bounds(NamedTuple):
 class Groups(NamedTuple):
     """Items with equal vectors: members[starts[g]:starts[g + 1]], rising; groups are in the order of their first members."""
 
-    starts: NDArray[np.int64]
+    starts: Longs
     members: Ints

@@ -53,7 +53,7 @@ def nearest_sums(left: Sparse, right: Sparse, norms: Norms, reach: Reach, first:
 
 @compiled
 def _table_bits(work: int, n_items: int) -> int:
-    """Return the hash table of a row has 2 ** bits slots, twice as many as it can use; 0: an array of all items is smaller."""
+    """Return the bits of a row's hash table: 2 ** bits slots, twice as many as it can use; 0 if an array of all items is smaller."""
     bits = 4
     while 1 << bits < 2 * work:
         bits += 1

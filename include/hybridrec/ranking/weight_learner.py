@@ -23,8 +23,9 @@ from hybridrec.candidates.candidate_set import CandidateSet, Ints
 from hybridrec.candidates.groups import Floats, best_first, starts_of
 from hybridrec.metrics.metrics import judge, ndcg
 from hybridrec.ranking.labelled import labelled_users, labels_in, sample_users
-from hybridrec.ranking.listwise import Doubles, Mask, Scorer, fit_weights, targets_of
+from hybridrec.ranking.listwise import Mask, Scorer, fit_weights, targets_of
 from hybridrec.storage import store
+from hybridrec.types import Doubles
 
 log = logging.getLogger(__name__)
 WEIGHTS = "weights.json"

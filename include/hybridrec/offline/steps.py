@@ -33,7 +33,7 @@ FORKS.set_forkserver_preload([*LIBRARIES, "hybridrec.offline.offline_night", "hy
 
 
 @dataclass(frozen=True)
-class Stage:
+class Step:
     """Cost of a group of jobs: wall seconds, and the memory of all processes at their peak, MiB."""
 
     name: str
@@ -42,31 +42,31 @@ class Stage:
 
 
 @dataclass
-class Stages:
+class Steps:
     """Runs jobs and remembers what they took. logs: folder of the jobs' output. environment: beyond this process's own."""
 
     logs: Path
     environment: dict[str, str]
     at_once: int
-    done: list[Stage] = field(default_factory=list)
+    done: list[Step] = field(default_factory=list)
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Measure a block as one stage."""
+    def step(self, name: str) -> Iterator[None]:
+        """Measure a block as one step."""
         started = time.perf_counter()
         log.info("%s ...", name)
         with _PeakMemory() as memory:
             yield
-        self.done.append(Stage(name, round(time.perf_counter() - started, 1), round(memory.peak / MIB)))
+        self.done.append(Step(name, round(time.perf_counter() - started, 1), round(memory.peak / MIB)))
         log.info("%s: %.1f s, at most %.0f MiB", name, self.done[-1].seconds, self.done[-1].peak_mib)
 
     def run(self, name: str, commands: Sequence[Sequence[str]], optional: bool = False) -> None:
-        """Run jobs (a job's name and its flags each) as one stage; a failure ends it all, unless these are optional.
+        """Run jobs (a job's name and its flags each) as one step; a failure ends it all, unless these are optional.
 
         PermanentError where a job says PermanentError, RuntimeError for any other failure; both with the end of the job's log.
         """
         self.logs.mkdir(parents=True, exist_ok=True)
-        with self.stage(name):
+        with self.step(name):
             waiting = list(commands)
             running: list[_Running] = []
             while waiting or running:
