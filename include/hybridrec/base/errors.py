@@ -1,4 +1,4 @@
-"""Define the two ways a job can fail: permanently or transiently."""
+"""Define the permanent errors of a job, which no retry can help; any other error may be transient. Also sentences for both."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ BLEND = "weighted"
 
 @dataclass(frozen=True)
 class Champion:
-    """The model bundle that is live: its version and its policy's folder, None where that is gone."""
+    """The model bundle that the gate has promoted last: its version and its policy's folder, None if the folder is gone."""
 
     version: str
     folder: Path | None

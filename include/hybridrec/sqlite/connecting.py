@@ -8,13 +8,9 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from hybridrec.base.errors import NothingPublished, PermanentError
-
-if TYPE_CHECKING:
-    pass
 
 BUSY_SECONDS = 30.0  # a switch holds the write lock for milliseconds, a batch of rows for less than a second
 FileId = tuple[int, int]  # device and inode

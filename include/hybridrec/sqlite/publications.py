@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from hybridrec.base.errors import PermanentError
 from hybridrec.sqlite.connecting import transaction
@@ -15,10 +15,6 @@ from hybridrec.versions.publications import (
     Publication,
     State,
 )
-
-if TYPE_CHECKING:
-    pass
-
 
 PUBLICATIONS = """
 CREATE TABLE IF NOT EXISTS publications (

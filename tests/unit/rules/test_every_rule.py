@@ -43,7 +43,7 @@ def test_a_rule_does_only_what_its_kind_may(rule: Rule, seed: int) -> None:
     after = rule(lists, context)
     pd.testing.assert_frame_equal(lists, given)
     assert pairs(after) <= pairs(lists)
-    if rule.kind in (Kind.BOOST, Kind.DIVERSIFY):
+    if rule.kind.keeps_rows:
         assert pairs(after) == pairs(lists)
         assert np.isfinite(after.score).all()
     else:
