@@ -68,7 +68,7 @@ def test_a_taken_port_is_named_with_its_holder_and_the_way_out(installation: Ins
 def no_ports(monkeypatch: pytest.MonkeyPatch) -> None:
     """Provide a machine on which no port is taken."""
     for name in ("AIRFLOW", "MLFLOW"):
-        monkeypatch.setenv(f"HYBRIDREC_{name}_PORT", "0")
+        monkeypatch.setenv(f"HYBRIDREC_{name}_PORT", "1")  # never bound: the start fails before
 
 
 def test_a_home_that_cannot_be_written_is_one_sentence(home: Path, no_ports: None, capsys: pytest.CaptureFixture[str]) -> None:
