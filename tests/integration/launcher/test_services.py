@@ -17,7 +17,7 @@ import pytest
 
 from hybridrec.base.settings import Settings
 from hybridrec.targets.sqlite import SqliteTarget
-from tests.support.plain_user import as_a_plain_user
+from tests.support.plain_user import NOBODY, as_a_plain_user
 from tests.support.published_rows import publish
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ def no_ports(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_home_that_cannot_be_written_is_one_sentence(home: Path, no_ports: None, capsys: pytest.CaptureFixture[str]) -> None:
     from hybridrec_local.services import main
 
+    if os.geteuid() == 0:
+        os.chown(home, NOBODY, NOBODY)  # a home of another user is refused earlier
     home.chmod(0o555)
     with as_a_plain_user(home):
         assert main(["up"]) == 1
