@@ -18,6 +18,7 @@ import pytest
 from hybridrec.base.settings import Settings
 from hybridrec.targets.sqlite import SqliteTarget
 from tests.support.plain_user import NOBODY, as_a_plain_user
+from tests.support.serving import free_port
 from tests.support.published_rows import publish
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def test_a_taken_port_is_named_with_its_holder_and_the_way_out(installation: Ins
 def no_ports(monkeypatch: pytest.MonkeyPatch) -> None:
     """Provide a machine on which no port is taken."""
     for name in ("AIRFLOW", "MLFLOW"):
-        monkeypatch.setenv(f"HYBRIDREC_{name}_PORT", "1")  # never bound: the start fails before
+        monkeypatch.setenv(f"HYBRIDREC_{name}_PORT", str(free_port()))
 
 
 def test_a_home_that_cannot_be_written_is_one_sentence(home: Path, no_ports: None, capsys: pytest.CaptureFixture[str]) -> None:
