@@ -17,9 +17,9 @@ import pytest
 
 from hybridrec.base.settings import Settings
 from hybridrec.targets.sqlite import SqliteTarget
-from tests.support.plain_user import NOBODY, as_a_plain_user
-from tests.support.serving import free_port
+from tests.support.plain_user import as_a_plain_user
 from tests.support.published_rows import publish
+from tests.support.serving import free_port
 
 if TYPE_CHECKING:
     from hybridrec_local.installation import Installation
@@ -72,17 +72,18 @@ def no_ports(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(f"HYBRIDREC_{name}_PORT", str(free_port()))
 
 
-def test_a_home_that_cannot_be_written_is_one_sentence(home: Path, no_ports: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_home_that_cannot_be_made_is_one_sentence(
+    home: Path, no_ports: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from hybridrec_local.services import main
 
-    if os.geteuid() == 0:
-        os.chown(home, NOBODY, NOBODY)  # a home of another user is refused earlier
+    monkeypatch.setenv("HYBRIDREC_HOME", str(home / "mine"))
     home.chmod(0o555)
     with as_a_plain_user(home):
         assert main(["up"]) == 1
     home.chmod(0o755)
     said = capsys.readouterr().out.splitlines()
-    assert said[-1] == f"no permission for {home / 'airflow'}; give this user the right to write there or move HYBRIDREC_HOME"
+    assert said[-1] == f"no permission for {home / 'mine'}; give this user the right to write there or move HYBRIDREC_HOME"
 
 
 def test_a_full_disk_is_one_sentence(
