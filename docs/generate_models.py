@@ -8,6 +8,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from types import ModuleType
 
+from docs.generate_options import shown
 from hybridrec.base import extensions
 from hybridrec.candidates.candidate_blocks import retrieves
 
@@ -83,23 +84,13 @@ def options(config: type, searched: Container[str] = ()) -> str:
     """Render the options of a Config with their defaults; inherited ones are listed with their own class."""
     inherited = {field.name: field.default for base in shared(config) for field in fields(base)}
     own = [field for field in fields(config) if inherited.get(field.name, MISSING) != field.default]
-    cells = [f"`{field.name}`{'*' if field.name in searched else ''} {_value(getattr(config(), field.name))}" for field in own]
+    cells = [f"`{field.name}`{'*' if field.name in searched else ''} {shown(getattr(config(), field.name))}" for field in own]
     return ", ".join(cells + [f"and those of [{base.__name__}](#shared-options)" for base in shared(config)[:1]])
 
 
 def shared(config: type) -> list[type]:
     """Return the classes that a Config has options from, the nearest first."""
     return [base for base in config.__mro__[1:] if is_dataclass(base)]
-
-
-def _value(value: object) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, tuple | list):
-        return ", ".join(map(_value, value)) or "none"
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_value(one)}" for name, one in value.items()) or "none"
-    return f"{value:g}" if isinstance(value, float) else str(value) or "none"
 
 
 if __name__ == "__main__":

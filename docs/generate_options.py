@@ -125,7 +125,7 @@ def table(config: type, searched: object = ()) -> str:
     for field in own(config):
         star = "*" if field.name in searched else ""  # type: ignore[operator]
         meaning = said.get(field.name, "").replace("|", "\\|")
-        rows.append(f"| `{field.name}`{star} | {_value(getattr(config(), field.name))} | {meaning} |")
+        rows.append(f"| `{field.name}`{star} | {shown(getattr(config(), field.name))} | {meaning} |")
     return "\n".join(rows)
 
 
@@ -149,13 +149,14 @@ def environment() -> str:
     return "\n".join(rows)
 
 
-def _value(value: object) -> str:
+def shown(value: object) -> str:
+    """Return a default as the pages show it."""
     if isinstance(value, bool):
         return "`true`" if value else "`false`"
     if isinstance(value, tuple | list):
-        return ", ".join(map(_value, value)) or "none"
+        return ", ".join(map(shown, value)) or "none"
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_value(one)}" for name, one in value.items()) or "none"
+        return ", ".join(f"{name} {shown(one)}" for name, one in value.items()) or "none"
     return f"{value:g}" if isinstance(value, float) else f"`{value}`" if value and isinstance(value, str) else str(value) or "empty"
 
 

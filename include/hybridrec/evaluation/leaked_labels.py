@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,6 @@ from hybridrec.metrics.labels import labels_of, load_labels, sample_users
 from hybridrec.metrics.metrics import Labels, judge, row_gains
 from hybridrec.ranking.ranker_fit import Config, fit_ranker
 from hybridrec.runs.run import Run
-
-if TYPE_CHECKING:
-    pass
 
 SHUFFLED_USERS = 400
 FALSE_ALARM = 1e-6  # a night: of three thousand years of nights one

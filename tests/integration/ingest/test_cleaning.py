@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,9 +20,6 @@ from hybridrec.storage import store
 from hybridrec.tables import table
 from tests.support.delivery import LANDED_AT, Delivery
 from tests.support.small_disk import mounted
-
-if TYPE_CHECKING:
-    pass
 
 AT = "2026-01-01T10:00:00Z"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,8 +13,6 @@ from hybridrec.base.config import Config
 from hybridrec.splitting import likes
 from hybridrec.splitting.cuts import positive_events_per_hour
 
-if TYPE_CHECKING:
-    pass
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from hybridrec.base.errors import PermanentError
 from hybridrec.models import als
 from tests.support.checkerboard import checkerboard
-
-if TYPE_CHECKING:
-    pass
 
 
 def fitted(engine: str) -> tuple[als.Model, dict[str, float]]:

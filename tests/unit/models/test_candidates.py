@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,9 +13,6 @@ from hybridrec.models import popularity
 from hybridrec.runs.run import SPLITS, Run
 from hybridrec.types import UserBlock
 from jobs import train_model
-
-if TYPE_CHECKING:
-    pass
 
 
 class Fixed(popularity.Model):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,8 +13,6 @@ from hybridrec.base.errors import PermanentError
 from hybridrec.offline.data import SOME_DAY, adapt
 from hybridrec.offline.steps import Steps
 
-if TYPE_CHECKING:
-    pass
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 
 

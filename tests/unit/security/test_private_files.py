@@ -19,6 +19,7 @@ from tests.support import ROOT
 from tests.support.published_rows import publish
 
 AS_BEFORE = 0o022
+only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +109,7 @@ def test_what_is_not_ours_to_close_stays_as_it_is(home: Path, tmp_path: Path, mo
     assert (rights(shared), rights(shared / "of_others")) == ("1777", "755")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+@only_root
 def test_a_home_of_somebody_else_is_read_and_not_changed(home: Path) -> None:
     (home / "runs").mkdir()
     for path in (home, home / "runs"):
@@ -133,7 +134,7 @@ def test_a_database_server_of_another_user_can_pass_to_its_folder(home: Path) ->
     assert [rights(path) for path in (home, home / "cluster", home / "runs")] == ["711", "711", "700"]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+@only_root
 def test_a_home_of_another_user_is_refused(tmp_path: Path) -> None:
     require_own(tmp_path / "none yet")
     require_own(tmp_path)
