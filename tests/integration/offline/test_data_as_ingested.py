@@ -15,20 +15,11 @@ from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.ingest import clean, landing
 from hybridrec.offline.data import NAMED, adapt, add_named_by_events
+from tests.support.bare_delivery import AT
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-AT = datetime(2026, 1, 2, tzinfo=UTC)
 LANDED_AT = datetime(2026, 7, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Provide a delivery whose events have neither event_type nor rating."""
-    events = pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["a", "b", "a"], "event_at": [AT] * 3})
-    events.to_parquet(tmp_path / "events.parquet")
-    pd.DataFrame({"item_id": ["a", "c"], "categories": [["x"], []]}).to_parquet(tmp_path / "items.parquet")
-    return tmp_path
 
 
 def ingested(spark: SparkSession, folder: Path, monkeypatch: pytest.MonkeyPatch, split: str = "time") -> dict[str, pd.DataFrame]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +11,7 @@ import pytest
 from hybridrec.base.errors import PermanentError
 from hybridrec.offline.data import SOME_DAY, adapt
 from hybridrec.offline.steps import Steps
-
-AT = datetime(2026, 1, 2, tzinfo=UTC)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Provide a delivery whose events have neither event_type nor rating."""
-    events = pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["a", "b", "a"], "event_at": [AT] * 3})
-    events.to_parquet(tmp_path / "events.parquet")
-    pd.DataFrame({"item_id": ["a", "c"], "categories": [["x"], []]}).to_parquet(tmp_path / "items.parquet")
-    return tmp_path
+from tests.support.bare_delivery import AT
 
 
 def adapted(folder: Path, split: str = "time") -> pd.DataFrame:
