@@ -234,10 +234,13 @@ class SqliteTarget:
                 db.execute("PRAGMA journal_mode = WAL")
                 db.execute(PUBLICATIONS)
                 last.execute(LOOK).fetchall()  # a new file has its logs only now
-                yield db
-                # An empty log: SQLite would replay what it holds over another file that a person puts in this one's place.
-                db.execute(f"PRAGMA busy_timeout = {LOG_SECONDS * 1000:.0f}")
-                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                try:
+                    yield db
+                except BaseException:
+                    with suppress(sqlite3.Error):  # the first error is the one to tell
+                        _empty_log(db)
+                    raise
+                _empty_log(db)
 
     @contextmanager
     def _only_stager(self) -> Iterator[None]:
@@ -273,6 +276,16 @@ SELECT l.rank, l.item_id, (SELECT i.title FROM items AS i WHERE i.item_id = l.it
        l.run_id, l.version, l.generated_at, l.valid_until
 FROM popular_items AS l WHERE l."window" = ? AND l.rank <= ? ORDER BY l.rank
 """
+
+
+def _empty_log(db: sqlite3.Connection) -> None:
+    """Leave a log of 0 bytes.
+
+    What it holds would be replayed by SQLite over another file that a person puts in this one's place. And from a log that is a bare header,
+    as a failed write leaves it, a reader without write permission cannot start ("locking protocol").
+    """
+    db.execute(f"PRAGMA busy_timeout = {LOG_SECONDS * 1000:.0f}")
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _require_counts(publication: Publication, hashes: Mapping[str, TableHash]) -> None:
