@@ -29,6 +29,9 @@ def main(params: Params) -> None:
             items = features.item_features(events, split)
             run.write_spark("model_user_features", interactions.in_files(users, "user_idx", run), split.name)
             run.write_spark("model_item_features", interactions.in_files(items, "item_idx", run), split.name)
+            if run.manifest.repeats:
+                repeats = features.item_repeats(run.read_spark(session, "model_interactions", split.name))
+                run.write_spark("model_repeats", interactions.in_files(repeats, "item_idx", run), split.name)
         with task_records.alarm_time():
             _keep_recomputed(run, events)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from hybridrec.base.errors import PermanentError
@@ -12,7 +12,7 @@ from hybridrec.dataset import catalogue, interactions
 from hybridrec.execution import job, spark, task_records
 from hybridrec.metrics import positions
 from hybridrec.runs.run import Run, Split
-from hybridrec.splitting import held_out, likes
+from hybridrec.splitting import held_out, likes, purposes
 from hybridrec.tables import table
 
 HISTORY_MIB = 2  # some hundred thousand pairs: later jobs read the histories of some users at a time
@@ -40,13 +40,21 @@ def main(params: Params) -> None:
                 run.write_spark("model_disliked", interactions.in_files(disliked, "user_idx", run), split.name)
             pairs = interactions.interactions(events, split, run.config)
             run.write_spark("model_interactions", interactions.in_files(pairs, "user_idx", run), split.name, HISTORY_MIB)
+            had = _write_had(run, session, events, split) if run.manifest.repeats else None
             if split.label_end is not None:
-                labels = interactions.labels(events, split, run.config, interactions.n_rows(run, "model_users"), disliked)
+                labels = interactions.labels(events, split, run.config, interactions.n_rows(run, "model_users"), disliked, had)
                 _write_labels(run, events, labels, split)
         if positions.shows_lists(run):
             shown = positions.count_shown(run.read_spark(session, "core_events"), run.split("ranker"))
             run.write("model_positions", positions.examine(shown.toArrow()), "ranker")
     catalogue.keep_learnt_categories(run)
+
+
+def _write_had(run: Run, session: SparkSession, events: DataFrame, split: Split) -> DataFrame:
+    had = purposes.had_pairs(events, run.read_spark(session, "model_items"), split, run.config)
+    pairs = interactions.as_declared(had, table(purposes.TABLE))
+    run.write_spark(purposes.TABLE, interactions.in_files(pairs, "user_idx", run), split.name)
+    return run.read_spark(session, purposes.TABLE, split.name)
 
 
 def _write_labels(run: Run, events: DataFrame, labels: DataFrame, split: Split) -> None:

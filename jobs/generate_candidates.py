@@ -11,7 +11,7 @@ from hybridrec.base import extensions
 from hybridrec.candidates import candidate_blocks
 from hybridrec.execution import command_line, job, spark, task_records
 from hybridrec.runs.run import Run, split_name
-from hybridrec.splitting import likes
+from hybridrec.splitting import held_out, likes, purposes
 from hybridrec.storage import store
 
 if TYPE_CHECKING:
@@ -69,32 +69,36 @@ def candidates(session: SparkSession, run: Run, split: str, fitted: candidate_bl
 
 
 def histories(session: SparkSession, run: Run, split: str) -> DataFrame:
-    """Return user_idx, items, weights, days, disliked of the users who need a candidate set; empty lists for a user without history."""
+    """Return user_idx, items, weights, days, disliked of the users who need a candidate set; empty lists for a user without history.
+
+    had: what no list may hold, only if that is not all of the history.
+    """
     from pyspark.sql import functions as F
 
-    from hybridrec.dataset.interactions import age_days
-
     pairs = run.read_spark(session, "model_interactions", split)
-    days = age_days(F.col("last_event_at"), run.split(split)).cast("float").alias("days")
+    days = held_out.age_days(F.col("last_event_at"), run.split(split)).cast("float").alias("days")
     pairs = pairs.select("user_idx", F.struct("item_idx", "weight", days).alias("pair"))
     lists = pairs.groupBy("user_idx").agg(F.array_sort(F.collect_list("pair")).alias("pairs"))
-    joined = wanted_users(session, run, split).join(lists, "user_idx", "left").join(_dislikes(session, run, split), "user_idx", "left")
+    joined = wanted_users(session, run, split).join(lists, "user_idx", "left")
+    kept_out = {"disliked": likes.TABLE} | ({"had": purposes.TABLE} if run.manifest.repeats else {})
+    for name, table in kept_out.items():
+        joined = joined.join(_items_of_users(session, run, split, table, name), "user_idx", "left")
     return joined.select(
         "user_idx",
         F.coalesce(F.col("pairs.item_idx"), F.array().cast("array<int>")).alias("items"),
         F.coalesce(F.col("pairs.weight"), F.array().cast("array<float>")).alias("weights"),
         F.coalesce(F.col("pairs.days"), F.array().cast("array<float>")).alias("days"),
-        F.coalesce("disliked", F.array().cast("array<int>")).alias("disliked"),
+        *(F.coalesce(name, F.array().cast("array<int>")).alias(name) for name in kept_out),
     )
 
 
-def _dislikes(session: SparkSession, run: Run, split: str) -> DataFrame:
-    """Return user_idx, disliked: items that the user had and did not like."""
+def _items_of_users(session: SparkSession, run: Run, split: str, table: str, column: str) -> DataFrame:
+    """Return user_idx and a column with the user's items in a table of pairs, which need not exist."""
     from pyspark.sql import functions as F
 
-    if not likes.has_dislikes(run, split):
-        return session.createDataFrame([], "user_idx int, disliked array<int>")
-    return run.read_spark(session, likes.TABLE, split).groupBy("user_idx").agg(F.array_sort(F.collect_list("item_idx")).alias("disliked"))
+    if not store.is_committed(run.dataset(table, split)):
+        return session.createDataFrame([], f"user_idx int, {column} array<int>")
+    return run.read_spark(session, table, split).groupBy("user_idx").agg(F.array_sort(F.collect_list("item_idx")).alias(column))
 
 
 def wanted_users(session: SparkSession, run: Run, split: str) -> DataFrame:

@@ -81,18 +81,26 @@ class TrainingData:
 class UserBlock:
     """Some users to recommend for.
 
-    user_idx: int32 (n,). history: csr float32 (n, n_items), their rows of the split's matrix; these items are never returned.
+    user_idx: int32 (n,). history: csr float32 (n, n_items), their rows of the split's matrix.
     days: float32, days from each stored pair's newest event to the cut, aligned with history.data (TrainingData.last_event_day).
+    had: csr (n, n_items), what no list may hold; None: all of the history, as where nobody chooses again.
     """
 
     user_idx: Ints
     history: csr_array
     days: Floats
+    had: csr_array | None = None
+
+    @property
+    def left_out(self) -> csr_array:
+        """Items that a model which finds repeats never returns; all others leave out the whole history."""
+        return self.history if self.had is None else self.had
 
     def take(self, rows: NDArray[np.integer]) -> UserBlock:
         """Return some of the users, in the order given."""
         numbered = csr_array((np.arange(1, self.history.nnz + 1), self.history.indices, self.history.indptr), shape=self.history.shape)
-        return UserBlock(self.user_idx[rows], self.history[rows], self.days[numbered[rows].data - 1])
+        had = None if self.had is None else self.had[rows]
+        return UserBlock(self.user_idx[rows], self.history[rows], self.days[numbered[rows].data - 1], had)
 
 
 class PairScorer(Protocol):
@@ -123,6 +131,8 @@ class Retriever(PairScorer, Protocol):
 
     def top_k(self, users: UserBlock, k: int) -> Neighbours:
         """Return the k best items of each user that the history does not hold, by the scores of score_pairs.
+
+        One with NEEDS_REPEATS in its file returns items of the history too, apart from what the user has had (UserBlock.left_out).
 
         A user without history gets an all-padding row from a personalised model. k may exceed the catalogue.
         """

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass, field, fields, replace
-from math import inf
+from math import inf, isnan
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -24,7 +24,9 @@ Options = dict[str, bool | int | float | str]
 T = TypeVar("T")
 NIGHT = "night"  # the group of Config itself
 EVENT_TYPES = ("impression", "view", "click", "add_to_cart", "purchase", "rating")
-WEIGHTS = "event_weights"  # a group below it
+POSITIVE_TYPES = EVENT_TYPES[1:]  # can have a weight
+WEIGHTS, HAD_DAYS = "event_weights", "had_days"  # groups below it
+FOR_EVER = 36_500.0  # days
 SplitMethod = Literal[
     "time", "last_per_user", "random_per_user"
 ]  # what is known of time: a calendar, the order of a user's events, nothing
@@ -71,6 +73,12 @@ class Config:
     keep_versions: published versions that are kept for a rollback.
     valid_days: days after which a published version is stale.
     event_weights: weight of one event of each type.
+    had_days: days for which an event of each type makes its item one that the user has had, and gets in no list: 0 never, inf for ever;
+    below 0 the data decide.
+    repeat_share: where the data decide, people choose again if at least this share of the newest choices is of pairs that had such an event
+    before; then the type has 0 days, else it counts for ever.
+    label_types: types of events that are labels; none for all with a weight.
+    consumable_categories: items of these categories can be chosen again at once, like those that the catalogue calls consumable.
 
     A night never searches for options, so no option configures a search: it uses the newest result of tune_models for the models' options
     that hybridrec.toml does not set.
@@ -111,6 +119,10 @@ class Config:
     event_weights: dict[str, float] = field(
         default_factory=lambda: {"view": 0.2, "click": 0.5, "add_to_cart": 0.8, "purchase": 1.0, "rating": 1.0}
     )
+    had_days: dict[str, float] = field(default_factory=lambda: dict.fromkeys(POSITIVE_TYPES, -1.0))
+    repeat_share: float = 0.1
+    label_types: list[str] = field(default_factory=list)
+    consumable_categories: list[str] = field(default_factory=list)
     extension_options: dict[str, dict[str, Options]] = field(default_factory=dict)
 
     def options(self, folder: str, name: str) -> Options:
@@ -136,20 +148,34 @@ def read_config(path: Path) -> Config:
         raise PermanentError(f"{path}: it cannot be read as TOML: {error}") from None
     night = _group(raw.pop(NIGHT, {}), f"{path} [{NIGHT}]")
     if WEIGHTS in night:
-        night = night | {WEIGHTS: _event_weights(night[WEIGHTS], f"{path} [{NIGHT}.{WEIGHTS}]")}
+        night = night | {WEIGHTS: Config().event_weights | _by_type(night[WEIGHTS], f"{path} [{NIGHT}.{WEIGHTS}]", 0.0)}
+    if HAD_DAYS in night:
+        days = _by_type(night[HAD_DAYS], f"{path} [{NIGHT}.{HAD_DAYS}]", -FOR_EVER, FOR_EVER)
+        night = night | {HAD_DAYS: Config().had_days | days}
     _require_known_groups(raw, path)
-    return replace(with_options(Config(), night, f"{path} [{NIGHT}]"), extension_options=raw)
+    config = replace(with_options(Config(), night, f"{path} [{NIGHT}]"), extension_options=raw)
+    for name in config.label_types:
+        _require_type(name, f"{path} [{NIGHT}] label_types", POSITIVE_TYPES)
+    return config
 
 
-def _event_weights(value: Any, where: str) -> dict[str, float]:
-    """Return the default weights with those of a group; PermanentError for a type that no event has, which would weigh nothing anywhere."""
-    weights = _group(value, where)
-    for name, weight in weights.items():
-        if name not in EVENT_TYPES:
-            raise PermanentError(f"{where}: there is no event type {name!r}; {choices(name, EVENT_TYPES)}")
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < inf:
-            raise PermanentError(f"{where}: {name} is {weight!r}, expected a number from 0 on")
-    return Config().event_weights | weights
+def _by_type(value: Any, where: str, low: float, high: float = inf) -> dict[str, float]:
+    """Return a group of numbers by event type; PermanentError for a type that no event has, which would mean nothing anywhere.
+
+    low, high: limits of the numbers, the high one excluded if it is infinite; what lies beyond a finite one is cut to it.
+    """
+    numbers = _group(value, where)
+    for name, number in numbers.items():
+        _require_type(name, where, EVENT_TYPES)
+        real = isinstance(number, int | float) and not isinstance(number, bool) and not isnan(number)
+        if not real or number < low or (number == high == inf):
+            raise PermanentError(f"{where}: {name} is {number!r}, expected a number" + (" from 0 on" if low == 0 else ""))
+    return {name: float(min(number, high)) if high < inf else number for name, number in numbers.items()}
+
+
+def _require_type(name: object, where: str, known: tuple[str, ...]) -> None:
+    if name not in known:
+        raise PermanentError(f"{where}: there is no event type {name!r}; {choices(str(name), known)}")
 
 
 def require_known_options(config: Config, where: str) -> None:

@@ -100,16 +100,15 @@ def retrieves(model: str) -> bool:
 def candidate_batches(batches: Iterable[pa.RecordBatch], fitted: FittedModels) -> Iterator[pa.RecordBatch]:
     """Yield candidates for batches of users: user_idx, items, weights, days (item numbers, rising; weight and age), disliked.
 
-    disliked: numbers of items that the user had and did not like, rising; the column may be missing.
+    disliked, had: numbers of items that the user did not like, and that no list may hold, rising; the columns may be missing.
     """
     models = {name: _loaded(name, folder) for name, folder in fitted.folders}
     for batch in batches:
         for start in range(0, batch.num_rows, USERS_AT_ONCE):
             part = batch.slice(start, USERS_AT_ONCE)
             users = user_block_of(part, len(fitted.catalogue))
-            yield candidate_block(
-                models, users, fitted.catalogue, fitted.pool_k, fitted.pool_size, disliked_of(part, len(fitted.catalogue))
-            )
+            unwanted = items_of(part, "disliked", len(fitted.catalogue))
+            yield candidate_block(models, users, fitted.catalogue, fitted.pool_k, fitted.pool_size, unwanted)
 
 
 @lru_cache(maxsize=KEPT_MODELS)
@@ -131,15 +130,16 @@ def user_block_of(batch: pa.RecordBatch, n_items: int) -> UserBlock:
         shape=(batch.num_rows, n_items),
     )
     ages = days.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
-    return UserBlock(batch["user_idx"].to_numpy(zero_copy_only=False).astype(np.int32), history, ages)
+    had = items_of(batch, "had", n_items) if "had" in batch.schema.names else None
+    return UserBlock(batch["user_idx"].to_numpy(zero_copy_only=False).astype(np.int32), history, ages, had)
 
 
-def disliked_of(batch: pa.RecordBatch, n_items: int) -> csr_array:
-    """Return the disliked items of the users of an Arrow batch: ones, csr float32 (n_users, n_items)."""
+def items_of(batch: pa.RecordBatch, column: str, n_items: int) -> csr_array:
+    """Return a column of item numbers of the users of an Arrow batch: ones, csr float32 (n_users, n_items); none without the column."""
     shape = (batch.num_rows, n_items)
-    if "disliked" not in batch.schema.names:
+    if column not in batch.schema.names:
         return csr_array(shape, dtype=np.float32)
-    items = batch["disliked"]
+    items = batch[column]
     ends = np.concatenate([[0], np.cumsum(items.value_lengths().fill_null(0).to_numpy(zero_copy_only=False))]).astype(np.int32)
     numbers = items.flatten().to_numpy(zero_copy_only=False).astype(np.int32)
     return csr_array((np.ones(len(numbers), np.float32), numbers, ends), shape=shape)

@@ -14,6 +14,10 @@ block of users.
     user_*, item_*                features of the split; counts as log(1 + n); age and recency in days; shares of events
     gap_<habit>                   distance between the user's and the item's share of events with that habit
     affinity_category             share of the user's history that has the item's categories, averaged over them
+
+Only where lists may hold what the user chose before:
+
+    pair_*, user_repeat_share, user_gap_days, item_repeat_share, item_gap_days    see repeats.py
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from hybridrec.base.errors import PermanentError
+from hybridrec.candidates import repeats
 from hybridrec.candidates.groups import Floats, Starts, starts_of, zscore
 
 if TYPE_CHECKING:
@@ -41,6 +46,8 @@ HABITS = ("weekend", "evening", "mobile")
 USER_VALUES = ("user_recency_days", "user_span_days", "user_mean_log_popularity", *(f"user_{habit}_share" for habit in HABITS))
 ITEM_COUNTS = ("item_n_users", "item_n_events", "item_n_events_90d", "item_n_events_30d", "item_n_events_7d")
 ITEM_VALUES = ("item_age_days", "item_recency_days", *(f"item_{habit}_share" for habit in HABITS))
+ITEM_REPEATS = ("item_repeat_share", "item_gap_days")
+HISTORY = ("user_idx", "item_idx", "weight")
 FUSION = 60  # Cormack, Clarke and Buettcher, "Reciprocal rank fusion outperforms Condorcet", SIGIR 2009
 
 
@@ -101,12 +108,17 @@ class CandidateSet:
 
 @dataclass(frozen=True)
 class FeatureFiles:
-    """The Parquet files that a split's features come from; only paths, so that it can travel to Spark's workers."""
+    """The Parquet files that a split's features come from; only paths, so that it can travel to Spark's workers.
+
+    repeats: none where lists may not hold repeats. cut: of the split, seconds since 1970.
+    """
 
     interactions: tuple[str, ...]
     user_features: tuple[str, ...]
     item_features: tuple[str, ...]
     items: tuple[str, ...]
+    repeats: tuple[str, ...] = ()
+    cut: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -132,6 +144,8 @@ def feature_files(run: Run, split: str) -> FeatureFiles:
         user_features=tuple(run.files("model_user_features", split)),
         item_features=tuple(run.files("model_item_features", split)),
         items=tuple(run.files("model_items")),
+        repeats=tuple(run.files(repeats.TABLE, split)) if run.manifest.repeats else (),
+        cut=run.split(split).cut.timestamp(),
     )
 
 
@@ -162,7 +176,10 @@ def build_candidates(rows: pa.Table, files: FeatureFiles, items: ItemColumns) ->
     features |= {name: values[row_items] for name, values in items.features.items()}
     for habit in HABITS:
         features[f"gap_{habit}"] = np.abs(features[f"user_{habit}_share"] - features[f"item_{habit}_share"])
-    features["affinity_category"] = _category_affinity(users, starts, row_items, files.interactions, items)
+    history = _read_users(list(files.interactions), users, [*HISTORY, *(repeats.COLUMNS if files.repeats else ())])
+    features["affinity_category"] = _category_affinity(users, starts, row_items, history, items)
+    if files.repeats:
+        features |= repeats.columns(history, users, starts, row_items, files.cut, features["item_gap_days"])
     return CandidateSet(users, starts, row_items, n_history, features)
 
 
@@ -170,13 +187,21 @@ def load_items(files: FeatureFiles) -> ItemColumns:
     """Return item features by item_idx; an item without events counts 0 and has no age."""
     catalogue = _read(files.items, ["item_idx", "learnt_categories"]).sort_by("item_idx")
     table = _read(files.item_features, ["item_idx", *ITEM_COUNTS, *ITEM_VALUES])
-    where = table["item_idx"].to_numpy()
     features = {}
-    for name in (*ITEM_COUNTS, *ITEM_VALUES):
-        values = np.full(catalogue.num_rows, 0.0 if name in ITEM_COUNTS else np.nan, dtype=np.float32)
-        values[where] = _floats(table[name])
-        features[_log_name(name) if name in ITEM_COUNTS else name] = np.log1p(values) if name in ITEM_COUNTS else values
+    for name, values in _of_items(table, (*ITEM_COUNTS, *ITEM_VALUES), catalogue.num_rows).items():
+        features[_log_name(name) if name in ITEM_COUNTS else name] = np.log1p(np.nan_to_num(values)) if name in ITEM_COUNTS else values
+    if files.repeats:
+        features |= _of_items(_read(files.repeats, ["item_idx", *ITEM_REPEATS]), ITEM_REPEATS, catalogue.num_rows)
     return ItemColumns(features, _category_matrix(catalogue["learnt_categories"].to_pylist()))
+
+
+def _of_items(table: pa.Table, names: Iterable[str], n_items: int) -> dict[str, Floats]:
+    """Return columns by item_idx, float32 (n_items,), NaN for an item without a row."""
+    where = table["item_idx"].to_numpy()
+    columns = {name: np.full(n_items, np.nan, dtype=np.float32) for name in names}
+    for name, values in columns.items():
+        values[where] = _floats(table[name])
+    return columns
 
 
 def _normalised(features: dict[str, Floats], starts: Starts) -> dict[str, Floats]:
@@ -224,8 +249,7 @@ def _user_columns(users: Ints, files: Iterable[str]) -> dict[str, Floats]:
     return columns
 
 
-def _category_affinity(users: Ints, starts: Starts, row_items: Ints, files: Iterable[str], items: ItemColumns) -> Floats:
-    history = _read_users(list(files), users, ["user_idx", "item_idx", "weight"])
+def _category_affinity(users: Ints, starts: Starts, row_items: Ints, history: pa.Table, items: ItemColumns) -> Floats:
     rows = np.searchsorted(users, history["user_idx"].to_numpy())
     weights = history["weight"].to_numpy().astype(np.float64)
     totals = np.bincount(rows, weights, minlength=len(users))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from hybridrec.dataset.interactions import age_days, as_declared, exact_mean, n_files
+from hybridrec.dataset.interactions import as_declared, exact_mean, n_files
 from hybridrec.runs.run import Run, Split
 from hybridrec.splitting import held_out
 from hybridrec.tables import table
@@ -60,8 +60,20 @@ def item_features(events: DataFrame, split: Split) -> DataFrame:
     return as_declared(features, table("model_item_features"))
 
 
+def item_repeats(pairs: DataFrame) -> DataFrame:
+    """Return model_repeats from a split's model_interactions."""
+    days = (F.unix_micros("last_event_at") - F.unix_micros("first_event_at")) / F.lit(held_out.DAY_SECONDS * 1e6)
+    again = F.col("days") >= 1
+    of_items = pairs.withColumn("days", days).groupBy("item_idx")
+    repeats = of_items.agg(
+        exact_mean(again.cast("double")).alias("item_repeat_share"),
+        exact_mean(F.when(again, F.col("days") / F.greatest(F.col("n_events") - 1, F.lit(1)))).alias("item_gap_days"),
+    )
+    return as_declared(repeats, table("model_repeats"))
+
+
 def _history(events: DataFrame, split: Split) -> DataFrame:
-    return held_out.history(events, split).withColumn("age_days", age_days(F.col("event_at"), split))
+    return held_out.history(events, split).withColumn("age_days", held_out.age_days(F.col("event_at"), split))
 
 
 def _habits(of: str) -> list[Column]:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 RATING_SCALE = 5.0  # a rating event weighs in proportion to its stars
 UNIT = 1e9
 ROWS_PER_FILE = 2_000_000
-DAY_SECONDS = 86_400.0
 
 
 def number_users(events: DataFrame, users: DataFrame) -> DataFrame:
@@ -58,19 +57,23 @@ def number_items(events: DataFrame, items: DataFrame) -> DataFrame:
             "learnt_categories": categories,
             "is_available": F.coalesce("is_available", F.lit(available)),
             "is_promoted": F.coalesce("is_promoted", F.lit(False)),
+            "is_consumable": F.coalesce("is_consumable", F.lit(False)) if "is_consumable" in items.columns else F.lit(False),
         }
     )
     return as_declared(filled, table("model_items"))
 
 
 def positive_events(spark: SparkSession, run: Run) -> DataFrame:
-    """Return user_idx, item_idx, event_at, device, position, weight (undecayed, above 0), stage of the positive events before as_of.
+    """Return user_idx, item_idx, event_at, event_type, device, position, weight (undecayed, above 0), stage of the positive events.
+
+    They are those before as_of.
 
     calendar_at is event_at where days and hours mean something, else null. disliked_stage: only with low ratings, see splitting/likes.py.
     """
     events = _events_before(spark, run)
     weighted = events.withColumn("weight", event_weight(run.config.event_weights)).where("weight > 0")
-    positive = _numbered(spark, run, weighted.where(~likes.is_low(run.config.liked_from)), "device", "position", "weight")
+    columns = ("device", "position", "weight", "event_type")
+    positive = _numbered(spark, run, weighted.where(~likes.is_low(run.config.liked_from)), *columns)
     calendar = F.col("event_at") if run.config.split == "time" else F.lit(None).cast("timestamp")
     positive, low = positive.withColumn("calendar_at", calendar), low_ratings(spark, run)
     n_items = n_rows(run, "model_items")
@@ -116,7 +119,7 @@ def event_weight(weights: dict[str, float]) -> Column:
 
 def interactions(events: DataFrame, split: Split, config: Config) -> DataFrame:
     """Return model_interactions of a split: one row per pair, weights decayed by their age at the cut if times are known."""
-    age = age_days(F.col("event_at"), split) if config.split == "time" else F.lit(0.0)
+    age = held_out.age_days(F.col("event_at"), split) if config.split == "time" else F.lit(0.0)
     decayed = F.col("weight") * F.pow(F.lit(0.5), age / F.lit(config.half_life_days))
     pairs = (
         held_out.history(events, split)
@@ -124,6 +127,7 @@ def interactions(events: DataFrame, split: Split, config: Config) -> DataFrame:
         .agg(
             (F.sum(_as_integer(decayed)) / UNIT).alias("weight"),
             F.count("*").alias("n_events"),
+            F.min("event_at").alias("first_event_at"),
             F.max("event_at").alias("last_event_at"),
         )
     )
@@ -136,26 +140,24 @@ def n_rows(run: Run, name: str) -> int:
     return store.read_manifest(run.dataset(name)).rows
 
 
-def labels(events: DataFrame, split: Split, config: Config, n_users: int, disliked: DataFrame | None = None) -> DataFrame:
-    """Return model_labels of a split: pairs that are held out and not in the history, of at most config.max_label_users users.
+def labels(
+    events: DataFrame, split: Split, config: Config, n_users: int, disliked: DataFrame | None = None, had: DataFrame | None = None
+) -> DataFrame:
+    """Return model_labels of a split: pairs that are held out and that a list may hold, of at most config.max_label_users users.
 
     n_users: of the run; skips counting when n_users is within the limit.
-    disliked: model_disliked of the split, pairs that no list will hold.
+    disliked: model_disliked of the split, pairs that no list will hold. had: model_had of the split; None: the whole history.
     """
-    by_pair = held_out.labelled(events, split).groupBy("user_idx", "item_idx")
-    pairs = by_pair.agg(F.max("weight").alias("gain"), F.min("position").alias("position"))
-    known = held_out.history(events, split).select("user_idx", "item_idx").distinct()
+    held = held_out.labelled(events, split)
+    if config.label_types:
+        held = held.where(F.col("event_type").isin(*config.label_types))
+    pairs = held.groupBy("user_idx", "item_idx").agg(F.max("weight").alias("gain"), F.min("position").alias("position"))
+    known = held_out.history(events, split).select("user_idx", "item_idx").distinct() if had is None else had
     known = known if disliked is None else known.union(disliked.select("user_idx", "item_idx"))
     fresh = pairs.join(known, ["user_idx", "item_idx"], "left_anti")
     if n_users > config.max_label_users:
         fresh = held_out.sample_users(fresh, config.max_label_users, config.seed)
     return as_declared(fresh, table("model_labels"))
-
-
-def age_days(at: Column, split: Split) -> Column:
-    """Return days from a time to the split's cut."""
-    micros = F.unix_micros(F.lit(split.cut)) - F.unix_micros(at)
-    return micros / F.lit(DAY_SECONDS * 1e6)
 
 
 def in_files(frame: DataFrame, by: str, run: Run) -> DataFrame:

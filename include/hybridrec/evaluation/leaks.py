@@ -23,6 +23,7 @@ from hybridrec.evaluation.leaked_labels import Finding, require_not_too_good, re
 from hybridrec.metrics.labels import load_labels, sample_users
 from hybridrec.metrics.metrics import Labels, pair_keys
 from hybridrec.runs.run import Run
+from hybridrec.splitting import purposes
 from hybridrec.storage import store
 from hybridrec.training.fits import FIT_FILE, load_fit, model_seed, user_block
 from hybridrec.types import HasFactors
@@ -50,21 +51,27 @@ def check_night(run: Run) -> list[Finding]:
 
 
 def require_past(run: Run, split: str) -> None:
-    """Raise Leak if interactions reach the cut, hold a label or miss an item with features, or if a label is of another split."""
+    """Raise Leak if interactions reach the cut or miss an item with features, or if a label is one that a list may not hold.
+
+    Also if a label is of another split.
+    """
     by_time = run.config.split == "time"
     cut, label_keys = run.split(split).cut, _label_keys(load_labels(run, split))
     known = np.zeros(run.read("model_items", columns=["item_idx"]).num_rows, dtype=bool)
     late = held = 0
-    for batch in _interactions(run, split, ["user_idx", "item_idx", "last_event_at"]):
+    for batch in _pairs(run, "model_interactions", split, ["item_idx", "last_event_at"]):
         items = batch["item_idx"].to_numpy()
         known[items] = True
         late += by_time and int((batch["last_event_at"].cast("int64").to_numpy() >= cut.timestamp() * 1e6).sum())
-        held += int(np.isin(pair_keys(batch["user_idx"].to_numpy(), items), label_keys).sum())
+    had = purposes.TABLE if run.manifest.repeats else "model_interactions"
+    for batch in _pairs(run, had, split, ["user_idx", "item_idx"]):
+        held += int(np.isin(pair_keys(batch["user_idx"].to_numpy(), batch["item_idx"].to_numpy()), label_keys).sum())
     featured = run.read("model_item_features", split, ["item_idx"])["item_idx"].to_numpy()
     unknown = int((~known[featured]).sum())
     if late or held or unknown:
         raise Leak(
-            f"split {split}: {late} pairs of model_interactions have events at or after the cut {cut:%Y-%m-%d %H:%M}, {held} are labels, "
+            f"split {split}: {late} pairs of model_interactions have events at or after the cut {cut:%Y-%m-%d %H:%M}, {held} "
+            f"{'that the user has had ' if run.manifest.repeats else ''}are labels, "
             f"{unknown} items of model_item_features have no event before it; expected none; rerun build_interactions and build_features"
         )
     _require_labels_of_split(run, split, label_keys)
@@ -76,7 +83,7 @@ def _require_labels_of_split(run: Run, split: str, label_keys: NDArray[np.int64]
     if not later:
         return
     past = np.zeros(len(label_keys), dtype=bool)
-    for batch in _interactions(run, later[0], ["user_idx", "item_idx"]):
+    for batch in _pairs(run, "model_interactions", later[0], ["user_idx", "item_idx"]):
         keys = pair_keys(batch["user_idx"].to_numpy(), batch["item_idx"].to_numpy())
         at = np.minimum(np.searchsorted(label_keys, keys), len(label_keys) - 1)
         past[at[label_keys[at] == keys]] = True
@@ -88,11 +95,11 @@ def _require_labels_of_split(run: Run, split: str, label_keys: NDArray[np.int64]
         )
 
 
-def _interactions(run: Run, split: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """Yield the split's interactions batch by batch: there are as many as events."""
+def _pairs(run: Run, table: str, split: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """Yield the split's pairs batch by batch: there are as many as events."""
     import pyarrow.dataset as ds
 
-    yield from ds.dataset(run.files("model_interactions", split), format="parquet", partitioning=None).to_batches(columns=columns)
+    yield from ds.dataset(run.files(table, split), format="parquet", partitioning=None).to_batches(columns=columns)
 
 
 def _label_keys(labels: Labels) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import get_args
 
 from hybridrec.base import extensions
@@ -16,7 +17,7 @@ from hybridrec.base.config import Config, SplitMethod, read_config, require_know
 from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.runs.run import MANIFEST, Input, Run, RunManifest, run_folder
-from hybridrec.splitting import likes
+from hybridrec.splitting import likes, purposes
 from hybridrec.splitting.cuts import HOUR, cut_splits, positive_events_per_hour
 from hybridrec.storage import shared_files, store
 from hybridrec.storage.fingerprints import code_version
@@ -66,6 +67,10 @@ def open_run(request: Request, settings: Settings) -> Run:
     as_of = _as_of(request.as_of, files)
     before = hours < (as_of.timestamp() // 3600) + 1
     splits = cut_splits(hours[before], counts[before], as_of, config)
+    start = splits["holdout"].cut
+    config = purposes.resolved(config, files, inputs["core_events"].rows, start, as_of)
+    repeats = purposes.may_come_again(config, _consumables(inputs["core_items"], settings.warehouse(request.source)))
+    models = tuple(name for name in models if repeats or not getattr(extensions.module("models", name), "NEEDS_REPEATS", False))
     if request.judge_only:
         del splits["full"]
     tuned = tuned_models(settings, request.source, as_of, config, models)
@@ -83,6 +88,7 @@ def open_run(request: Request, settings: Settings) -> Run:
             config=config,
             tuned=tuned,
             backfill=request.backfill,
+            repeats=repeats,
         ),
         settings,
     )
@@ -121,6 +127,19 @@ def _inputs(source: str, settings: Settings) -> dict[str, Input]:
         manifest = store.read_manifest(folder)
         inputs[name] = Input(manifest.files, manifest.rows, manifest.content_hash)
     return inputs
+
+
+def _consumables(items: Input, warehouse: Path) -> bool:
+    """Return whether the catalogue calls any item consumable."""
+    import pyarrow.compute as pc
+    import pyarrow.dataset as ds
+
+    files = [str(path) for path in shared_files.fetch(warehouse / "core_items" / name for name in items.files)]
+    data = ds.dataset(files)
+    if "is_consumable" not in data.schema.names:  # of an ingest before there was such a column
+        return False
+    found: int = data.head(1, columns=["item_id"], filter=pc.field("is_consumable")).num_rows
+    return found > 0
 
 
 def _as_of(asked: str | None, files: list[str]) -> datetime:

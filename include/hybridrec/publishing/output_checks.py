@@ -219,8 +219,8 @@ def _wrong_lengths(batch: pa.RecordBatch, lengths: NDArray[np.int64], k: int) ->
 
 def _seen(run: Run, users: NDArray[np.int64], items: NDArray[np.int64]) -> int:
     block, row = np.unique(users, return_inverse=True)
-    history = user_block(run, "full", block.astype(np.int32)).history
-    had = in_history(history, row, items) | in_history(disliked(run, "full", block.astype(np.int32)), row, items)
+    left_out = user_block(run, "full", block.astype(np.int32)).left_out
+    had = in_history(left_out, row, items) | in_history(disliked(run, "full", block.astype(np.int32)), row, items)
     return int(np.count_nonzero(had))
 
 

@@ -45,9 +45,10 @@ class ListInputs:
 
     def context(self, users: Ints) -> RuleContext:
         """Return the input of rules for these users, which are sorted."""
-        history = user_block(self.run, "full", users).history
+        block = user_block(self.run, "full", users)
         vectors, manifest = load_csr(self.content, "vectors"), self.run.manifest
-        return RuleContext(self.items, history, users, vectors, manifest.config.k, manifest.as_of, disliked(self.run, "full", users))
+        unwanted = disliked(self.run, "full", users)
+        return RuleContext(self.items, block.history, users, vectors, manifest.config.k, manifest.as_of, unwanted, block.had)
 
 
 def write_inputs(run: Run, folder: Path) -> dict[str, Neighbours]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from hybridrec.retrieval.select import row_numbers
 from hybridrec.types import UserBlock
@@ -27,6 +28,12 @@ def newer_visits(users: UserBlock) -> NDArray[np.int64]:
     newer = np.empty(len(rows), dtype=np.int64)
     newer[order] = visit - visit[users.history.indptr[rows]]
     return newer
+
+
+def fade(matrix: csr_array, days: NDArray[np.floating], half_life_days: float) -> csr_array:
+    """Return a matrix with each cell halved for every half-life of its age; days: ages aligned with matrix.data."""
+    values = (matrix.data * 0.5 ** (days / half_life_days)).astype(np.float32)
+    return csr_array((values, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 class _Sorted(NamedTuple):

@@ -55,6 +55,7 @@ class RuleContext:
     seen: history before as_of for the block's users, csr (n_users_in_block, n_items), sorted indices; row i belongs to users[i].
     users: user_idx of the block, sorted.
     disliked: what they had and did not like, of the same form; None for nothing.
+    had: what no list of theirs may hold, of the same form; None: all that `seen` holds.
     vectors: content vectors of the items, rows of length 1 (or 0 when an item has no content), csr (n_items, n_terms).
     k: length of the published list.
     """
@@ -66,3 +67,4 @@ class RuleContext:
     k: int
     as_of: datetime
     disliked: csr_array | None = None
+    had: csr_array | None = None

@@ -28,6 +28,7 @@ NEVER = 9
 MIN_PAIRS = 3  # a user with fewer keeps them all: one to learn from, one for each label split
 MAX_NEW_SHARE = 0.2  # of the items held out for each label split, however many of the catalogue are new
 RESOLUTION = 1_000_003
+DAY_SECONDS = 86_400.0
 
 
 def with_stage(events: DataFrame, manifest: RunManifest, n_items: int) -> DataFrame:
@@ -51,6 +52,14 @@ def history(events: DataFrame, split: Split) -> DataFrame:
     """Return the events for the split's models and features: without pairs that the user has disliked by then."""
     seen = events.where(events["stage"] < STAGES[split.name])
     return seen.where(f"coalesce(disliked_stage, {NEVER}) >= {STAGES[split.name]}") if "disliked_stage" in events.columns else seen
+
+
+def age_days(at: Column, split: Split) -> Column:
+    """Return days from a time to the split's cut."""
+    from pyspark.sql import functions as F
+
+    micros = F.unix_micros(F.lit(split.cut)) - F.unix_micros(at)
+    return micros / F.lit(DAY_SECONDS * 1e6)
 
 
 def labelled(events: DataFrame, split: Split) -> DataFrame:

@@ -94,25 +94,30 @@ def disliked_pairs(low: DataFrame, positive: DataFrame, split: Split) -> DataFra
 
 def disliked(run: Run, split: str, users: Ints) -> csr_array:
     """Return items that some users (sorted) disliked before the split's cut: ones, csr float32 (n_users, n_items)."""
+    return pairs_of_users(run, TABLE, split, users)
+
+
+def pairs_of_users(run: Run, table: str, split: str, users: Ints) -> csr_array:
+    """Return the pairs that a table has of some users (sorted): ones, csr float32 (n_users, n_items); none without the table."""
     from scipy.sparse import csr_array
 
     shape = (len(users), store.read_manifest(run.dataset("model_items")).rows)
     items, ends = np.zeros(0, np.int32), np.zeros(len(users), np.int32)
-    if has_dislikes(run, split) and len(users):
-        pairs = _read_pairs(run, split, users)
+    if store.is_committed(run.dataset(table, split)) and len(users):
+        pairs = _read_pairs(run, table, split, users)
         items = pairs["item_idx"].to_numpy()
         ends = np.searchsorted(pairs["user_idx"].to_numpy(), users, side="right").astype(np.int32)
     starts = np.concatenate([np.zeros(1, np.int32), ends])
     return csr_array((np.ones(len(items), np.float32), items, starts), shape=shape)
 
 
-def _read_pairs(run: Run, split: str, users: Ints) -> pa.Table:
+def _read_pairs(run: Run, table: str, split: str, users: Ints) -> pa.Table:
     import pyarrow as pa
     import pyarrow.dataset as ds
 
     number = ds.field("user_idx")
     wanted = (number >= int(users[0])) & (number <= int(users[-1])) & number.isin(pa.array(users, pa.int32()))
-    data = ds.dataset(run.files(TABLE, split), format="parquet", partitioning=None)
+    data = ds.dataset(run.files(table, split), format="parquet", partitioning=None)
     pairs = data.to_table(columns=["user_idx", "item_idx"], filter=wanted)
     return pairs.sort_by([("user_idx", "ascending"), ("item_idx", "ascending")])
 

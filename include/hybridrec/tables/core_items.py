@@ -15,6 +15,7 @@ TABLE = Table(
         Column("price", "float32", "Price in the catalogue's currency.", nullable=True, minimum=0),
         Column("is_available", "bool", "False: must not be recommended.", default=True, if_bad=False),
         Column("is_promoted", "bool", "True: under promotion.", default=False),
+        Column("is_consumable", "bool", "True: who has had it may want it again at once.", default=False),
         Column("released_at", "timestamp", "When the item came into being.", nullable=True),
         standing_of("item", "then is_available is false.", strict=False),
     ),

@@ -10,6 +10,7 @@ TABLE = Table(
         Column("item_idx", "int32", "Column of the matrix.", minimum=0),
         Column("weight", "float32", "Sum of event weights, each decayed by its age at the cut; above 0."),
         Column("n_events", "int32", "Number of events of the pair.", minimum=1),
+        Column("first_event_at", "timestamp", "The pair's oldest event."),
         Column("last_event_at", "timestamp", "The pair's newest event before the cut."),
     ),
     key=("user_idx", "item_idx"),

@@ -17,6 +17,7 @@ TABLE = Table(
         Column("price", "float32", "Price in the catalogue's currency.", nullable=True),
         Column("is_available", "bool", "False: must not be recommended."),
         Column("is_promoted", "bool", "True: under promotion."),
+        Column("is_consumable", "bool", "True: who has had it may want it again at once."),
         Column("released_at", "timestamp", "When the item came into being.", nullable=True),
         Column("first_event_at", "timestamp", "Its first event of any type by as_of; no model may see it.", nullable=True),
     ),

@@ -4,7 +4,7 @@ from hybridrec.tables import Column, Table
 
 TABLE = Table(
     name="model_labels",
-    doc="New positive pairs in the label window of the ranker or holdout split: not in the history before the cut.",
+    doc="Positive pairs in the label window of the ranker or holdout split that the user has not had by the cut.",
     columns=(
         Column("user_idx", "int32", "User.", minimum=0),
         Column("item_idx", "int32", "Item that the user turned to.", minimum=0),

@@ -22,6 +22,7 @@ from hybridrec.base import extensions
 from hybridrec.base.config import with_options
 from hybridrec.base.errors import PermanentError
 from hybridrec.runs.run import FORMER_SPLITS, Run
+from hybridrec.splitting import purposes
 from hybridrec.storage import store
 from hybridrec.types import BuildsIndex, Ints, PairScorer, TrainingData, UserBlock
 
@@ -76,7 +77,7 @@ def user_block(run: Run, split: str, user_idx: Ints) -> UserBlock:
     users = np.append(known, -1).astype(np.int32)
     rows = np.searchsorted(known, user_idx)
     block = UserBlock(users, history, days).take(np.where(users[rows] == user_idx, rows, len(known)))
-    return replace(block, user_idx=user_idx.astype(np.int32))
+    return replace(block, user_idx=user_idx.astype(np.int32), had=purposes.had(run, split, user_idx))
 
 
 def _csr(pairs: pa.Table, values: pa.ChunkedArray, shape: tuple[int, int]) -> csr_array:
