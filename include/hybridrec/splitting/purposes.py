@@ -1,4 +1,4 @@
-"""What a user's history is for: what the user has had, and gets in no list; what tells a taste; what is a label.
+"""Decide the purpose of history: which items a user has had and gets in no list, which events tell a taste, which are labels.
 
 Every event with a weight tells a taste. Whether it also makes its item one that the user "had", and for how many days, says
 `[night] had_days` for each type of events, or the data do: where people choose again what they had such an event with, as those who buy

@@ -1,4 +1,4 @@
-"""What makes an item one that the user has had, by what the data show and by options."""
+"""Items count as had by what the data show and by options."""
 
 from __future__ import annotations
 
