@@ -45,10 +45,10 @@ def visits() -> pd.DataFrame:
     for n in range(small_world.N_USERS):
         user = f"u{n:02d}"
         weeks = pd.date_range(start + pd.Timedelta(hours=n), end - pd.Timedelta(hours=1), freq="7D")
-        rows += [(user, weekly(n), "purchase", at, None) for at in weeks]
-        rows += [(user, weekly(n), "view", at - pd.Timedelta(minutes=5), None) for at in weeks]
-        rows.append((user, looked_at(n), "view", end - pd.Timedelta(hours=2), None))
-        rows.append((user, clicked(n), "click", start + pd.Timedelta(hours=n), None))
+        rows += [(user, weekly(n), "purchase", at) for at in weeks]
+        rows += [(user, weekly(n), "view", at - pd.Timedelta(minutes=5)) for at in weeks]
+        rows.append((user, looked_at(n), "view", end - pd.Timedelta(hours=2)))
+        rows.append((user, clicked(n), "click", start + pd.Timedelta(hours=n)))
     world = small_world.events()
     return pd.concat([world, pd.DataFrame(rows, columns=world.columns)], ignore_index=True)
 
