@@ -10,13 +10,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+import httpx
+
+from hybridrec.base.waiting import first_true
+from hybridrec_local.rest import DIRECT
 from tests.support import ROOT
 from tests.support.documented_commands import Command, code, commands, difference
 from tests.support.serving import free_port
@@ -105,23 +106,21 @@ def served(home: Path) -> Iterator[int]:
         ["bash", "-c", f"{line} PORT={port}"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
     ) as process:
         try:
-            for _ in range(600):
-                assert process.poll() is None, f"{line} has ended"
-                try:
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/live", timeout=5).close()
-                    break
-                except OSError:
-                    time.sleep(0.1)
+            assert first_true(lambda: process.poll() is not None or _is_live(port), 60, every=0.1) and process.poll() is None, line
             yield port
         finally:
             os.killpg(process.pid, signal.SIGTERM)
 
 
+def _is_live(port: int) -> bool:
+    with suppress(httpx.TransportError):
+        return DIRECT.get(f"http://127.0.0.1:{port}/live", timeout=5).is_success
+    return False
+
+
 def _ask(line: str, port: int) -> str:
     """Return what curl would print."""
     (address,) = re.findall(r"127\.0\.0\.1:8100[^'\" ]*|localhost:8100[^'\" ]*", line)
-    try:
-        with urllib.request.urlopen(f"http://{address.replace('8100', str(port))}", timeout=30) as answer:
-            return str(answer.read().decode())
-    except urllib.error.HTTPError as error:
-        raise AssertionError(f"{line}: {error}") from error
+    answer = DIRECT.get(f"http://{address.replace('8100', str(port))}")
+    assert answer.is_success, f"{line}: {answer.status_code} {answer.text}"
+    return answer.text
