@@ -72,7 +72,7 @@ def _environment(home: Path) -> dict[str, str]:
 def differences(home: Path, same_night: bool) -> list[str]:
     """Run all commands and queries that need a home with a published night; return each difference from the page.
 
-    same_night: that of `make run`. After another one the places of its lists are compared by their numbers only.
+    same_night: that of `make run`. After another one the positions of its lists are compared by their numbers only.
     """
     found = []
     with served(home) as port:
@@ -92,7 +92,7 @@ def differences(home: Path, same_night: bool) -> list[str]:
 
 
 def _outline(text: str) -> str:
-    """Return the text without what depends on the models: places of a list by their numbers, values of JSON by their names."""
+    """Return the text without what depends on the models: positions of a list by their numbers, values of JSON by their names."""
     rows = [re.sub(r"^(\s*\d+)[\s|].*", r"\1", row) for row in text.splitlines()]
     return re.sub(r'(?<=[:\[,])\s*"(?:[^"\\]|\\.)*"(?!\s*:)', '"#"', "\n".join(rows))
 
