@@ -36,9 +36,10 @@ class Daemon:
     def process(self) -> psutil.Process | None:
         """Return its process if it lives and is ours."""
         try:
-            return processes.alive(**json.loads(self.pid_file.read_text()))
+            saved = json.loads(self.pid_file.read_text())
         except FileNotFoundError:
             return None
+        return processes.alive(saved["pid"], saved["started_at"])
 
     def start(self, command: Sequence[str], environment: Mapping[str, str], user: str | None = None) -> subprocess.Popen[bytes]:
         """Start it in the project's root. user: whom root becomes for it."""

@@ -91,7 +91,7 @@ class AirflowApi:
         headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {self._token}"} if self._token else {})
         try:
             answer = DIRECT.request(method, self.url + path, json=body, headers=headers)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise ConnectionError(f"{method} {self.url}{path}: {error or type(error).__name__}") from error
         if answer.is_error:
             raise Refused(f"{method} {path}: {answer.status_code} {_detail(answer)}")

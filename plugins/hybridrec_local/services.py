@@ -162,7 +162,7 @@ def _is_healthy(service: Service) -> bool:
     path = {"api-server": "/api/v2/monitor/health", MLFLOW: "/health"}.get(service.name)
     if path is None:
         return service.daemon.process() is not None
-    with contextlib.suppress(httpx.TransportError):
+    with contextlib.suppress(httpx.RequestError):
         return DIRECT.get(f"http://127.0.0.1:{service.port}{path}", timeout=5).status_code == 200
     return False
 
