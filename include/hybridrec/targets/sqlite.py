@@ -8,6 +8,7 @@ the next one drops them. Write-ahead logging lets readers go on while a version 
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 DOC = "SQLite file below the home folder, for services on the same machine."
 LOOK_UP_SECONDS = 0.5  # a look-up waits so long for a lock: its caller waits less than a second
 LOG_SECONDS = 1.0  # a writer waits so long at its end for readers, to leave an empty log
+BLANK_LOG_BYTES = 4096  # of zeros, in which SQLite finds no header
 STAGE_WAIT_SECONDS = 600.0
 PAGE_BYTES = 16_384  # a row of 20 items has some 2 kB: with the default of 4096 each one spills to an overflow page
 STAGE_LOG_PAGES = 4_000  # some 64 MB: rows go on from the log to the file in few large writes, and the log stays bounded
@@ -71,7 +73,7 @@ class SqliteTarget:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._log_path = f"{path}-wal"
+        self._log_path = path.with_name(f"{path.name}-wal")
         self._opened: Opened | None = None
 
     def stage(self, publication: Publication, tables: Mapping[str, Iterable[pa.RecordBatch]]) -> Publication:
@@ -227,7 +229,7 @@ class SqliteTarget:
             self.path.open("ab").close()  # the system says better than SQLite why it cannot be made
             self.path.chmod(self.path.parent.stat().st_mode & 0o644)  # who may read the folder may read the file; so are its logs made
         with in_sentences(self.path), closing(open_read_only(self.path)) as last:
-            if self.path.with_name(f"{self.path.name}-wal").exists():  # otherwise a file is half made, and a reader cannot repair it
+            if self._log_path.exists():  # otherwise a file is half made, and a reader cannot repair it
                 last.execute(LOOK).fetchall()
             # one thread at a time uses it, but not always the same: the read-back fetches in a second one
             with closing(open_to_write(self.path)) as db:
@@ -238,10 +240,10 @@ class SqliteTarget:
                 try:
                     yield db
                 except BaseException:
-                    with suppress(sqlite3.Error):  # the first error is the one to tell
-                        _empty_log(db)
+                    with suppress(sqlite3.Error, OSError):  # the first error is the one to tell
+                        _empty_log(db, self._log_path)
                     raise
-                _empty_log(db)
+                _empty_log(db, self._log_path)
 
 
 READ_USER = """
@@ -263,14 +265,17 @@ FROM popular_items AS l WHERE l."window" = ? AND l.rank <= ? ORDER BY l.rank
 """
 
 
-def _empty_log(db: sqlite3.Connection) -> None:
-    """Leave a log of 0 bytes.
+def _empty_log(db: sqlite3.Connection, log: Path) -> None:
+    """Leave a log that holds nothing: SQLite would replay it over another file that a person puts in this one's place.
 
-    SQLite would replay its content over another file that a person puts in this one's place. And from a log that is a bare header, as a
-    failed write leaves it, a reader without write permission cannot start ("locking protocol").
+    It is longer than a log's header, of 32 bytes. If a writer died with nothing but the header on the disk, SQLite would refuse a reader
+    without write permission, with "locking protocol", until the next write; it accepts a header that is not alone.
     """
     db.execute(f"PRAGMA busy_timeout = {LOG_SECONDS * 1000:.0f}")
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with transaction(db):  # no other writer may add to it meanwhile
+        if log.stat().st_size == 0:
+            os.truncate(log, BLANK_LOG_BYTES)
 
 
 def _require_counts(publication: Publication, hashes: Mapping[str, TableHash]) -> None:
