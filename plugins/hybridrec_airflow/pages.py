@@ -119,7 +119,7 @@ def mlflow_run(run_id: str) -> RedirectResponse:
         experiment, parent = _mlflow_ids(server, run_id)
     except PermanentError as error:
         raise HTTPException(404, f"There is no run {run_id!r}.") from error
-    except (httpx.HTTPError, LookupError):
+    except (OSError, httpx.HTTPError, LookupError):
         return RedirectResponse(server)
     return RedirectResponse(f"{server}/#/experiments/{experiment}/runs/{parent}")
 
