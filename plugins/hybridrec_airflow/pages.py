@@ -12,14 +12,12 @@ text from the data, so the browser is told to run no script in them: one in a ti
 
 from __future__ import annotations
 
-import base64
-import json
 import os
-import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlencode
 
+import httpx
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from airflow.api_fastapi.core_api.security import requires_access_dag
@@ -121,7 +119,7 @@ def mlflow_run(run_id: str) -> RedirectResponse:
         experiment, parent = _mlflow_ids(server, run_id)
     except PermanentError as error:
         raise HTTPException(404, f"There is no run {run_id!r}.") from error
-    except (OSError, LookupError):
+    except (OSError, httpx.HTTPError, LookupError):
         return RedirectResponse(server)
     return RedirectResponse(f"{server}/#/experiments/{experiment}/runs/{parent}")
 
@@ -136,16 +134,8 @@ def _mlflow_ids(server: str, run_id: str) -> tuple[str, str]:
 
 
 def _ask(server: str, method: str, body: dict[str, object]) -> dict[str, list[dict[str, dict[str, str]]]]:
-    headers = {"Content-Type": "application/json"} | _mlflow_login()
-    request = urllib.request.Request(  # noqa: S310  the address is ours
-        f"{server}/api/2.0/mlflow/{method}", json.dumps(body).encode(), headers
-    )
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with direct.open(request, timeout=MLFLOW_SECONDS) as answer:
-        return json.load(answer)
-
-
-def _mlflow_login() -> dict[str, str]:
-    """Return a reader's login for MLflow's pages, which accept Airflow's; None with an auth manager without a password file."""
-    name, password = next(iter(SimpleAuthManager.get_passwords().items()), ("", ""))
-    return {"Authorization": f"Basic {base64.b64encode(f'{name}:{password}'.encode()).decode()}"} if name else {}
+    # MLflow's pages accept Airflow's login; none with an auth manager without a password file
+    login = next(iter(SimpleAuthManager.get_passwords().items()), None)
+    with httpx.Client(trust_env=False, timeout=MLFLOW_SECONDS) as direct:
+        answer = direct.post(f"{server}/api/2.0/mlflow/{method}", json=body, auth=login)
+        return answer.raise_for_status().json()

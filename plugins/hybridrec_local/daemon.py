@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from hybridrec.base.private_files import UMASK
+from hybridrec.execution import processes
 from hybridrec.storage import store
 from hybridrec_local.process import ROOT
 
@@ -33,14 +34,12 @@ class Daemon:
     pid_file: Path
 
     def process(self) -> psutil.Process | None:
-        """Return its process if it lives and is ours: the pid file holds the start time, so a recycled id is not taken for ours."""
+        """Return its process if it lives and is ours."""
         try:
             saved = json.loads(self.pid_file.read_text())
-            process = psutil.Process(saved["pid"])
-        except (FileNotFoundError, psutil.NoSuchProcess):
+        except FileNotFoundError:
             return None
-        same = abs(process.create_time() - saved["started_at"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
-        return process if same else None
+        return processes.alive(saved["pid"], saved["started_at"])
 
     def start(self, command: Sequence[str], environment: Mapping[str, str], user: str | None = None) -> subprocess.Popen[bytes]:
         """Start it in the project's root. user: whom root becomes for it."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hybridrec.base import extensions
 from hybridrec.base.settings import Settings
+from hybridrec.base.waiting import first_true
 from hybridrec.storage import store
 from hybridrec.versions.publications import Target
 from hybridrec_local.process import ROOT, environment
@@ -45,13 +46,11 @@ def run_dag(api: AirflowApi, dag_id: str, conf: dict[str, object], say: Say) -> 
 
 def wait_for_dag(api: AirflowApi, dag_id: str) -> bool:
     """Wait until Airflow has parsed a DAG; returns whether it is paused. RuntimeError tells why it cannot be parsed."""
-    deadline = time.monotonic() + PARSE_SECONDS
-    while dag_id not in (dags := api.dags()):
-        if time.monotonic() > deadline:
-            errors = "\n".join(api.import_errors()) or "Airflow names no error"
-            raise RuntimeError(f"Airflow has no DAG {dag_id} after {PARSE_SECONDS:.0f} s:\n{errors}")
-        time.sleep(POLL_SECONDS)
-    return dags[dag_id]
+    parsed = first_true(lambda: {one: paused for one, paused in api.dags().items() if one == dag_id}, PARSE_SECONDS, POLL_SECONDS)
+    if not parsed:
+        errors = "\n".join(api.import_errors()) or "Airflow names no error"
+        raise RuntimeError(f"Airflow has no DAG {dag_id} after {PARSE_SECONDS:.0f} s:\n{errors}")
+    return parsed[dag_id]
 
 
 def follow(api: AirflowApi, dag_id: str, run_id: str, say: Say) -> bool:

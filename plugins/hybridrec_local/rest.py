@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import urllib.error
-import urllib.parse
-import urllib.request
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
-TIMEOUT = 30.0
-# Services listen on this machine only; a proxy from the environment would be asked for a stranger's 127.0.0.1.
-DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+import httpx
+
+# Services listen on this machine only; a proxy from the environment would be asked for a stranger's 127.0.0.1. A connection is used
+# once: a server closes one that waits for the next question, and may do so when that is under way.
+DIRECT = httpx.Client(trust_env=False, timeout=30, follow_redirects=True, limits=httpx.Limits(max_keepalive_connections=0))
 
 
 class Refused(Exception):
@@ -86,27 +85,24 @@ class AirflowApi:
         return [text for line in content for text in _log_text(line) if not text.startswith("::")]
 
     def _run_path(self, dag_id: str, run_id: str) -> str:
-        return f"/api/v2/dags/{dag_id}/dagRuns/{urllib.parse.quote(run_id, safe='')}"
+        return f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, headers, method=method)  # noqa: S310  the address is ours
+        headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {self._token}"} if self._token else {})
         try:
-            with DIRECT.open(request, timeout=TIMEOUT) as answer:
-                return dict(json.loads(answer.read() or b"{}"))
-        except urllib.error.HTTPError as error:
-            raise Refused(f"{method} {path}: {error.code} {_detail(error)}") from None
+            answer = DIRECT.request(method, self.url + path, json=body, headers=headers)
+        except httpx.RequestError as error:
+            raise ConnectionError(f"{method} {self.url}{path}: {error or type(error).__name__}") from error
+        if answer.is_error:
+            raise Refused(f"{method} {path}: {answer.status_code} {_detail(answer)}")
+        return dict(answer.json()) if answer.content else {}
 
 
-def _detail(error: urllib.error.HTTPError) -> str:
-    text = error.read().decode(errors="replace")
+def _detail(answer: httpx.Response) -> str:
     try:
-        return str(json.loads(text)["detail"])
+        return str(answer.json()["detail"])
     except (ValueError, KeyError, TypeError):
-        return text[:500]
+        return answer.text[:500]
 
 
 def _log_text(line: dict[str, Any] | str) -> list[str]:

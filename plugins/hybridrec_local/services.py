@@ -14,16 +14,17 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import httpx
 import psutil
 
 from hybridrec.base import extensions
 from hybridrec.base.errors import PermanentError, explain_os_error
 from hybridrec.base.private_files import keep_private, make_private_folder, require_own, tighten
+from hybridrec.base.waiting import first_true
 from hybridrec.execution.spark import require_java
 from hybridrec_local import dag_run
 from hybridrec_local.daemon import CannotStart, Daemon, say, tail
@@ -93,7 +94,7 @@ def start_services(installation: Installation, names: Sequence[str] = STOP_ORDER
     _migrate(installation)
     for service in services:
         service.start()
-    _wait_until(lambda: all(_is_healthy(service) for service in services), services)
+    services[0].daemon.require_alive(first_true(lambda: _are_up(services), START_SECONDS, every=0.5))
 
 
 def _close_to_others(installation: Installation) -> None:
@@ -161,18 +162,18 @@ def _is_healthy(service: Service) -> bool:
     path = {"api-server": "/api/v2/monitor/health", MLFLOW: "/health"}.get(service.name)
     if path is None:
         return service.daemon.process() is not None
-    with contextlib.suppress(OSError, urllib.error.URLError), DIRECT.open(f"http://127.0.0.1:{service.port}{path}", timeout=5) as answer:
-        return bool(answer.status == 200)
+    with contextlib.suppress(httpx.RequestError):
+        return DIRECT.get(f"http://127.0.0.1:{service.port}{path}", timeout=5).status_code == 200
     return False
 
 
-def _wait_until(ready: Callable[[], bool], services: list[Service]) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not ready():
-        for service in services:
-            service.daemon.require_alive(service.daemon.process() is not None)
-        services[0].daemon.require_alive(time.monotonic() < deadline)
-        time.sleep(0.5)
+def _are_up(services: list[Service]) -> bool:
+    """Return whether all answer; CannotStart if one has ended."""
+    if all(_is_healthy(service) for service in services):
+        return True
+    for service in services:
+        service.daemon.require_alive(service.daemon.process() is not None)
+    return False
 
 
 @contextmanager

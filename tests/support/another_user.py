@@ -13,16 +13,17 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import httpx
+
 NOBODY = 65534
 SECONDS = 180
+DIRECT = httpx.Client(trust_env=False, timeout=30)
 
 
 def as_another_user(attack: Callable[..., Any], *arguments: Any, environment: dict[str, str] | None = None) -> Any:
@@ -58,14 +59,9 @@ def write_through_mlflow(server: str, folder: str) -> list[int]:
     """Make an experiment whose artefacts lie in a folder, a run of it, and upload a file; the status of each request."""
 
     def post(path: str, body: bytes) -> tuple[int, dict[str, Any]]:
-        request = urllib.request.Request(f"{server}{path}", body, {"Content-Type": "application/json"}, method="POST")
-        try:
-            with direct.open(request, timeout=30) as answer:
-                return answer.status, json.loads(answer.read() or b"{}")
-        except urllib.error.HTTPError as error:
-            return error.code, {}
+        answer = DIRECT.post(f"{server}{path}", content=body, headers={"Content-Type": "application/json"})
+        return answer.status_code, answer.json() if answer.is_success and answer.content else {}
 
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     api = "/api/2.0/mlflow"
     made, experiment = post(f"{api}/experiments/create", json.dumps({"name": "mine", "artifact_location": f"file://{folder}"}).encode())
     started, run = post(f"{api}/runs/create", json.dumps({"experiment_id": experiment.get("experiment_id", "0")}).encode())

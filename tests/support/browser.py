@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from urllib.parse import quote
 import pytest
 
 from hybridrec.base import extensions
+from hybridrec.base.waiting import first_true
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser as Program
@@ -76,10 +76,8 @@ class Browser:
             form.locator("label", has=self.page.locator("input[name=element_publish]")).first.click()
         self.picture("form")
         self.send(form)
-        deadline = time.monotonic() + FORM_SECONDS
-        while not (new := self.run_ids() - known):
-            assert time.monotonic() < deadline, "the form started no run"
-            time.sleep(0.5)
+        new = first_true(lambda: self.run_ids() - known, FORM_SECONDS, every=0.5)
+        assert new, "the form started no run"
         self.page.goto("about:blank")  # a page that follows a run takes half a core from it
         return new.pop()
 

@@ -57,15 +57,17 @@ class Delivery:
     def clean(self, *tables: str, landed_at: datetime = LANDED_AT) -> None:
         """Land what is in the folder and clean the named tables; without a name the events, and before them the other tables delivered.
 
-        The result is accepted as if its check had passed, which takes seconds.
+        As in the DAG, tables before the last are left if nothing of theirs has changed. The result is accepted as if its check had passed,
+        which takes seconds.
         """
         from hybridrec.ingest.clean import CORE_TABLES, clean_table, is_clean
 
         landed = landing.land(self.settings, "files", 1, landed_at)
         if not tables:
             self._take_clean_items(landed)
-        for name in tables or [name for name in CORE_TABLES if landed.files(name.removeprefix("core_"))]:
-            if tables or name == "core_events" or not is_clean(self.settings, "files", name, self.config):
+        names = tables or tuple(name for name in CORE_TABLES if landed.files(name.removeprefix("core_")))
+        for name in names:
+            if name == names[-1] or not is_clean(self.settings, "files", name, self.config):
                 clean_table(self.session, self.settings, "files", name, self.config)
                 quality.accept_checked(self.settings, "files", name)
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -115,7 +115,7 @@ def judge(run: Run) -> None:
 def promote(run: Run) -> None:
     """Write a gate that passes the model bundle."""
     row = Comparison("champion", "tonight", "popularity", "all", "ndcg@10", 0.2, 0.16, 0.24, 58)
-    verdict = Verdict(True, "tonight", (row.text(), "there is no champion yet", "promoted"), (row,))
+    verdict = Verdict(True, "tonight", (replace(row, name="this night").text(), "there is no champion yet", "promoted"), (row,))
     write_promotion(run, verdict, "1", None)
 
 
@@ -152,7 +152,7 @@ def _list(user: int, seen: set[int]) -> tuple[object, ...]:
 def check(run: Run) -> None:
     """Write one passed check of the output and one that a person has overridden."""
     checks = [
-        OutputCheck("seen_items", 0.0, 0.0, "at_most", True, False, "places with an item that the user has had"),
+        OutputCheck("seen_items", 0.0, 0.0, "at_most", True, False, "positions with an item that the user has had"),
         OutputCheck("coverage", 0.01, 0.02, "at_least", False, True, "share of the available items that is in some list"),
     ]
     verdict = {"passed": False, "override_reason": "a small shop", "tables": {}, "compared_with": None}

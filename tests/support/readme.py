@@ -10,13 +10,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+import httpx
+
+from hybridrec.base.waiting import first_true
+from hybridrec_local.rest import DIRECT
 from tests.support import ROOT
 from tests.support.documented_commands import Command, code, commands, difference
 from tests.support.serving import free_port
@@ -71,7 +72,7 @@ def _environment(home: Path) -> dict[str, str]:
 def differences(home: Path, same_night: bool) -> list[str]:
     """Run all commands and queries that need a home with a published night; return each difference from the page.
 
-    same_night: that of `make run`. After another one the places of its lists are compared by their numbers only.
+    same_night: that of `make run`. After another one the positions of its lists are compared by their numbers only.
     """
     found = []
     with served(home) as port:
@@ -91,7 +92,7 @@ def differences(home: Path, same_night: bool) -> list[str]:
 
 
 def _outline(text: str) -> str:
-    """Return the text without what depends on the models: places of a list by their numbers, values of JSON by their names."""
+    """Return the text without what depends on the models: positions of a list by their numbers, values of JSON by their names."""
     rows = [re.sub(r"^(\s*\d+)[\s|].*", r"\1", row) for row in text.splitlines()]
     return re.sub(r'(?<=[:\[,])\s*"(?:[^"\\]|\\.)*"(?!\s*:)', '"#"', "\n".join(rows))
 
@@ -105,23 +106,21 @@ def served(home: Path) -> Iterator[int]:
         ["bash", "-c", f"{line} PORT={port}"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
     ) as process:
         try:
-            for _ in range(600):
-                assert process.poll() is None, f"{line} has ended"
-                try:
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/live", timeout=5).close()
-                    break
-                except OSError:
-                    time.sleep(0.1)
+            assert first_true(lambda: process.poll() is not None or _is_live(port), 60, every=0.1) and process.poll() is None, line
             yield port
         finally:
             os.killpg(process.pid, signal.SIGTERM)
 
 
+def _is_live(port: int) -> bool:
+    with suppress(httpx.TransportError):
+        return DIRECT.get(f"http://127.0.0.1:{port}/live", timeout=5).is_success
+    return False
+
+
 def _ask(line: str, port: int) -> str:
     """Return what curl would print."""
     (address,) = re.findall(r"127\.0\.0\.1:8100[^'\" ]*|localhost:8100[^'\" ]*", line)
-    try:
-        with urllib.request.urlopen(f"http://{address.replace('8100', str(port))}", timeout=30) as answer:
-            return str(answer.read().decode())
-    except urllib.error.HTTPError as error:
-        raise AssertionError(f"{line}: {error}") from error
+    answer = DIRECT.get(f"http://{address.replace('8100', str(port))}")
+    assert answer.is_success, f"{line}: {answer.status_code} {answer.text}"
+    return answer.text

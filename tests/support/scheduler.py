@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from hybridrec.base.waiting import first_true
 from tests.support import ROOT, planted_secrets
 
 if TYPE_CHECKING:
@@ -77,11 +78,10 @@ class Dags:
 
     def wait_for(self, dag_id: str, run_id: str) -> str:
         """Return the state of a run once it has ended."""
-        deadline = time.monotonic() + RUN_SECONDS
-        while (state := self.api.state(dag_id, run_id)) not in ("success", "failed"):
-            assert time.monotonic() < deadline, f"{dag_id} has not ended after {RUN_SECONDS:.0f} s"
-            time.sleep(1)
-        return state
+        self.wait_until(
+            lambda: self.api.state(dag_id, run_id) in ("success", "failed"), f"{dag_id} has not ended after {RUN_SECONDS:.0f} s"
+        )
+        return self.api.state(dag_id, run_id)
 
     def failures(self, dag_id: str, run_id: str) -> str:
         """Return the ends of the logs of the tasks that failed."""
@@ -116,10 +116,7 @@ class Dags:
 
     def wait_until(self, happened: Callable[[], bool], complaint: str, seconds: float = RUN_SECONDS) -> None:
         """Ask again and again until it has happened."""
-        deadline = time.monotonic() + seconds
-        while not happened():
-            assert time.monotonic() < deadline, complaint
-            time.sleep(0.5)
+        assert first_true(happened, seconds, every=0.5), complaint
 
     def _question(self, dag_id: str, run_id: str, task_id: str) -> str:
         return f"{self.api._run_path(dag_id, run_id)}/taskInstances/{task_id}/-1/hitlDetails"

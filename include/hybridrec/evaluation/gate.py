@@ -8,7 +8,7 @@ champion. Both rank the candidates of this run, so the gate compares ranking, no
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -74,7 +74,7 @@ def judge_promotion(run: Run, challenger: Policy, champion: Champion | None) -> 
         | rival
     )
     rows = [_overall(CHALLENGER, theirs, quality, k, how) for theirs in (POPULARITY, *rival) if theirs in quality]
-    reasons = [*notes, *(row.text() for row in rows)]
+    reasons = [*notes, *(replace(row, name="this night").text() for row in rows)]
     refusals = _refusals(rows, run.config.gate_tolerance)
     if champion is None:
         reasons.append("there is no champion yet")

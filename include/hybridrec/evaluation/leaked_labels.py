@@ -182,7 +182,7 @@ def shuffle_labels(candidates: CandidateSet, labels: Labels, generator: np.rando
     gains = row_gains(candidates, labels)
     draws = generator.random(len(gains)).astype(np.float32)
     by_draw, _ = best_first(draws, candidates.items, candidates.starts)
-    moved = gains[by_draw]  # groups keep their places, rows change within them
+    moved = gains[by_draw]  # groups keep their positions, rows change within them
     rows = np.flatnonzero(moved > 0)
     users = candidates.row_users[rows]
     starts = starts_of(users)

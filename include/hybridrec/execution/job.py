@@ -6,7 +6,6 @@ Each attempt leaves a record of time and memory beside the run, which the report
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import logging
 import os
@@ -30,6 +29,7 @@ from hybridrec.base.private_files import keep_private
 from hybridrec.base.settings import Settings
 from hybridrec.execution.command_line import parse
 from hybridrec.execution.task_records import airflow_page, current, task_file, without_secrets, write_record
+from hybridrec.storage import locks
 
 P = TypeVar("P")
 MIB = 2**20
@@ -138,14 +138,7 @@ def _only_attempt(path: Path | None) -> Iterator[None]:
     if path is None or not path.parent.parent.exists():
         yield
         return
-    path.parent.mkdir(exist_ok=True)
-    with path.open("w") as handle:
-        os.register_at_fork(after_in_child=handle.close)  # a worker that outlives this process must not hold it
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("another attempt is still at work; waiting for its end")
-            fcntl.flock(handle, fcntl.LOCK_EX)
+    with locks.exclusive(path, waiting="another attempt is still at work; waiting for its end"):
         yield
 
 

@@ -8,7 +8,6 @@ cluster, or with its own session (`HYBRIDREC_SPARK=local[2]`) in tests and from 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import logging
 import os
@@ -19,9 +18,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,8 +28,10 @@ import psutil
 from hybridrec.base.errors import PermanentError
 from hybridrec.base.private_files import UMASK, write_private
 from hybridrec.base.settings import Settings
+from hybridrec.base.waiting import first_true
+from hybridrec.execution import processes
 from hybridrec.execution.task_records import spark_time
-from hybridrec.storage import shared_files, store
+from hybridrec.storage import locks, shared_files, store
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -184,7 +183,7 @@ def require_java() -> None:
 def start_server(settings: Settings, name: str) -> Server:
     """Return the Connect server of that name, started if it is not running; many jobs may ask at once."""
     state = _state_path(settings, name)
-    with _locked(state):
+    with locks.exclusive(state.with_suffix(".lock")):
         running = running_server(settings, name)
         if running and running.token and _listens(running.port):
             return running
@@ -198,11 +197,9 @@ def running_server(settings: Settings, name: str) -> Server | None:
     """Return the server of that name if its process lives."""
     try:
         server = Server(**json.loads(_state_path(settings, name).read_text()))
-        process = psutil.Process(server.pid)
-        same = abs(process.create_time() - server.started_at) < 1 and process.status() != psutil.STATUS_ZOMBIE
-    except (FileNotFoundError, psutil.NoSuchProcess):
+    except FileNotFoundError:
         return None
-    return server if same else None
+    return server if processes.alive(server.pid, server.started_at) else None
 
 
 def stop_server(settings: Settings, name: str) -> float:
@@ -322,13 +319,8 @@ def _sized(memory: str) -> dict[str, str]:
 
 
 def _wait_until_listening(process: subprocess.Popen[bytes], port: int, log_path: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            break
-        if _listens(port):
-            return
-        time.sleep(0.2)
+    if first_true(lambda: process.poll() is not None or _listens(port), START_SECONDS, every=0.2) and process.poll() is None:
+        return
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     tail = log_path.read_text(errors="replace").splitlines()[-5:]
@@ -365,10 +357,3 @@ def _state_path(settings: Settings, name: str) -> Path:
     folder = settings.home / "spark"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{name}.json"
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.with_suffix(".lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

@@ -9,19 +9,17 @@ changed keeps its file, and ingesting the same data again changes nothing.
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import logging
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridrec.ingest.landing import count_rows
-from hybridrec.storage import shared_files, store
+from hybridrec.storage import locks, shared_files, store
 from hybridrec.tables import Table
 
 if TYPE_CHECKING:
@@ -33,13 +31,13 @@ KEEP_STATES = 2  # runs that were opened before the newest ingest still find the
 
 def replace_all(dataset: Path, table: Table, rows: DataFrame, made_from: str, checked: bool = False) -> store.Manifest:
     """Make rows the whole table; checked: once its check has accepted them. made_from: see store.Manifest."""
-    with _locked(dataset):
+    with _only_writer(dataset):
         return _replace(dataset, rows.coalesce(1).sortWithinPartitions(*rows.columns), [], made_from, checked=checked)
 
 
 def accept(dataset: Path, manifest: store.Manifest) -> None:
     """Make a pending state that has passed its check the table."""
-    with _locked(dataset):
+    with _only_writer(dataset):
         store.accept(dataset, manifest, keep=KEEP_STATES)
         log.info("%s: %d rows have passed and are the table now", dataset.name, manifest.rows)
 
@@ -54,7 +52,7 @@ def merge_days(
     made_from: see store.Manifest; it describes the last merge, which would change nothing if repeated.
     """
     column = table.partition_by[0]
-    with _locked(dataset):
+    with _only_writer(dataset):
         old = _files_by_day(dataset)
         touched = _touched_days(spark, dataset, table, rows, forgotten)
         replaced = [dataset / file for day, files in old.items() if day in touched for file in files]
@@ -168,10 +166,6 @@ def _drop_unused(dataset: Path, files: set[str]) -> None:
             shutil.rmtree(attempt, ignore_errors=True)
 
 
-@contextmanager
-def _locked(dataset: Path) -> Iterator[None]:
+def _only_writer(dataset: Path) -> AbstractContextManager[None]:
     """Allow one writer at a time: a merge reads the files that it replaces."""
-    dataset.mkdir(parents=True, exist_ok=True)
-    with (dataset / ".lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+    return locks.exclusive(dataset / ".lock")

@@ -6,11 +6,9 @@ one process at a time write there. Figures for the nightly report are in the dat
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from importlib.metadata import version
@@ -24,7 +22,7 @@ from hybridrec.base.settings import Settings
 from hybridrec.ingest import datadocs, partitions
 from hybridrec.ingest.findings import read_findings
 from hybridrec.ingest.landing import read_landing
-from hybridrec.storage import shared_files, store
+from hybridrec.storage import locks, shared_files, store
 from hybridrec.storage.fingerprints import fingerprint
 from hybridrec.tables import Table, table
 
@@ -224,7 +222,7 @@ def run_checkpoint(settings: Settings, suite_name: str, rows: pa.Table, expected
     from great_expectations import expectations
 
     frame: pd.DataFrame = rows.to_pandas(types_mapper=pd.ArrowDtype)  # a quarter of the memory of Python strings
-    with _locked(settings):
+    with locks.exclusive(datadocs.project_folder(settings) / ".lock"):
         context = datadocs.open_context(settings)
         suite = gx.ExpectationSuite(name=suite_name)
         for one in expected:
@@ -325,12 +323,3 @@ def describe(check: ExpectationResult) -> str:
 
 def _checks_folder(settings: Settings, source: str, name: str) -> Path:
     return settings.warehouse(source) / f"checks_{name}"
-
-
-@contextmanager
-def _locked(settings: Settings) -> Iterator[None]:
-    folder = datadocs.project_folder(settings)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

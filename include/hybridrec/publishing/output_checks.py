@@ -61,11 +61,11 @@ class Lists:
 BROKEN = {
     "unknown_users": "rows of users whom the run does not know",
     "wrong_length": "lists that are longer than k, or shorter without a stated reason, or whose arrays differ in length",
-    "unknown_items": "places with an item that the run does not know",
-    "seen_items": "places with an item that the user has had",
-    "unavailable_items": "places with an item that is not available",
-    "repeated_items": "places whose item is in the same list already",
-    "rising_scores": "places whose score is above the one before, or is no number",
+    "unknown_items": "positions with an item that the run does not know",
+    "seen_items": "positions with an item that the user has had",
+    "unavailable_items": "positions with an item that is not available",
+    "repeated_items": "positions whose item is in the same list already",
+    "rising_scores": "positions whose score is above the one before, or is no number",
 }
 
 

@@ -6,7 +6,6 @@ home of one run, so that the jobs' own code can read it. Only this module and th
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import importlib.metadata
 import json
@@ -15,7 +14,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +25,7 @@ from hybridrec.execution.task_records import TaskRecord, read_records
 from hybridrec.policy.policy import DECISION, fitted_strategies, read_choices
 from hybridrec.runs.run import FORMER_SPLITS, MANIFEST, SPLITS, Run
 from hybridrec.splitting import likes
-from hybridrec.storage import shared_files, store
+from hybridrec.storage import locks, shared_files, store
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,7 +54,7 @@ def connect(settings: Settings) -> MlflowClient:
     _take_login()
     settings.mlflow_artifacts.mkdir(parents=True, exist_ok=True)
     # of several processes that meet a fresh database, all but one die in the migration
-    with _locked(settings.home / "mlflow" / "schema.lock"):
+    with locks.exclusive(settings.home / "mlflow" / "schema.lock"):
         mlflow.set_tracking_uri(settings.mlflow_uri)
         client = mlflow.MlflowClient(settings.mlflow_uri)
         try:
@@ -131,7 +129,7 @@ def record_verdict(client: MlflowClient, challenger: str, verdict: Verdict) -> N
 def log_search(run: Run, model: str, file: Path) -> None:
     """Add a search for a model's options to the run's parent run `tuning`: trials as steps of one metric, and the stored file."""
     client = connect(run.settings)
-    with _locked(run.settings.home / "mlflow" / "tuning.lock"):  # models are tuned at the same time
+    with locks.exclusive(run.settings.home / "mlflow" / "tuning.lock"):  # models are tuned at the same time
         parent = _search_parent(client, run)
     experiment = client.get_experiment_by_name(NAME).experiment_id
     for earlier in client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}' and tags.`hybridrec.model` = '{model}'"):
@@ -362,11 +360,3 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

@@ -20,7 +20,7 @@ PREFERRED = ("item_knn", "content")  # what people choose together before what m
 def similar_items(neighbours_by_model: dict[str, Neighbours], items: pd.DataFrame, k: int) -> pa.Table:
     """Return out_similar_items: each item's k nearest available ones.
 
-    A row is from one model only, so that its scores compare: the preferred one that fills k places, or else the one that
+    A row is from one model only, so that its scores compare: the preferred one that fills k positions, or else the one that
     fills most. An item without any neighbour has no row.
     """
     import pyarrow as pa

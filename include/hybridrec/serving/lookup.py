@@ -100,7 +100,7 @@ def as_lines(answer: Answer) -> list[str]:
     """Return the answer as aligned lines for a person."""
     heads = {
         "ranked": f"Recommendations for user {answer.user_id}",
-        "filled": f"Recommendations for user {answer.user_id}; the last places are filled from the popular items",
+        "filled": f"Recommendations for user {answer.user_id}; the last positions are filled from the popular items",
         "fallback": f"User {answer.user_id} has no list of their own yet; these are popular items",
         "unknown_user": f"User {answer.user_id} is not known; these are popular items",
     }

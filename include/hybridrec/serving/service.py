@@ -51,7 +51,7 @@ IDS = r"^[^,\x00-\x1f\x7f]+(,[^,\x00-\x1f\x7f]+)*$"
 Identifier = Annotated[
     str, Path(min_length=1, max_length=MAX_ID, pattern=NO_CONTROLS, description="As the data have it.", examples=["196"])
 ]
-ListLength = Annotated[int, Query(ge=1, le=MAX_K, description="At most so many places; a published list may be shorter.")]
+ListLength = Annotated[int, Query(ge=1, le=MAX_K, description="At most so many positions; a published list may be shorter.")]
 Excluded = Annotated[
     list[Annotated[str, StringConstraints(pattern=IDS)]],
     Query(

@@ -10,7 +10,7 @@ TABLE = Table(
         Column("item_ids", "list<string>", "Items, best first."),
         Column("scores", "list<float32>", "Scores, falling."),
         Column("reasons", "list<string>", "Why each item is there, a sentence for a person."),
-        Column("sources", "list<string>", "Retrievers that retrieved each item, joined by '+'; the fallback's name for filled places."),
+        Column("sources", "list<string>", "Retrievers that retrieved each item, joined by '+'; the fallback's name for filled positions."),
         Column(
             "reason",
             "string",

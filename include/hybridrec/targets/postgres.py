@@ -8,7 +8,6 @@ drops it. Readers have a role that may read the views and nothing else.
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
+from hybridrec.base.waiting import first_true
 from hybridrec.postgresql import rights
 from hybridrec.postgresql.checksum import TableChecksum
 from hybridrec.postgresql.connecting import LOCK_MS, LOOK_UP_MS, database_error, for_look_ups, in_sentences, parsed, transaction
@@ -120,11 +120,8 @@ class PostgresTarget:
     def switch_to(self, version: str, keep: int) -> None:
         """Replace the readers' views in one transaction, then prune."""
         with self._writer() as db:
-            deadline = time.monotonic() + SWITCH_WAIT_SECONDS
-            while not self._switched(db, version):
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"{self.shown}: a reader's transaction has held the views for {SWITCH_WAIT_SECONDS:.0f} s; end it")
-                time.sleep(0.1)
+            if not first_true(lambda: self._switched(db, version), SWITCH_WAIT_SECONDS, every=0.1):
+                raise TimeoutError(f"{self.shown}: a reader's transaction has held the views for {SWITCH_WAIT_SECONDS:.0f} s; end it")
             _prune(db, keep)
 
     def versions(self) -> list[Publication]:
@@ -236,11 +233,8 @@ class PostgresTarget:
 
         The server gives the lock free when the connection ends, whatever ended it.
         """
-        deadline = time.monotonic() + STAGE_WAIT_SECONDS
-        while not value(db, "SELECT pg_try_advisory_lock(%s)", STAGE_KEY):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{self.shown}: another job has been staging for {STAGE_WAIT_SECONDS:.0f} s")
-            time.sleep(0.2)
+        if not first_true(lambda: value(db, "SELECT pg_try_advisory_lock(%s)", STAGE_KEY), STAGE_WAIT_SECONDS, every=0.2):
+            raise TimeoutError(f"{self.shown}: another job has been staging for {STAGE_WAIT_SECONDS:.0f} s")
         yield
 
     def _switched(self, db: Connection[tuple[Any, ...]], version: str) -> bool:

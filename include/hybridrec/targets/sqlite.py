@@ -7,11 +7,9 @@ the next one drops them. Write-ahead logging lets readers go on while a version 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import sqlite3
-import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -24,6 +22,7 @@ from hybridrec.base.settings import Settings
 from hybridrec.sqlite.connecting import FileId, file_id, in_sentences, open_read_only, open_to_write, transaction
 from hybridrec.sqlite.publications import FIELDS, PUBLICATIONS, find, publication, record
 from hybridrec.sqlite.version_tables import READ_ROWS, decoded, drop_tables, drop_unreferenced, fill, quoted, read_back, table_name
+from hybridrec.storage import locks
 from hybridrec.versions.content_hash import TableHash, combined_hash
 from hybridrec.versions.publications import (
     POPULAR_SENTENCES,
@@ -81,7 +80,9 @@ class SqliteTarget:
         """Fill tables of this attempt's own, then make the version's row point to them."""
         require_version(publication.version)
         storage = f"{publication.version}_{uuid.uuid4().hex[:8]}"
-        with self._only_stager(), self._writer() as db:
+        failure = f"{self.path}: another job has been staging for {STAGE_WAIT_SECONDS:.0f} s"
+        # One attempt at a time fills tables, so tables without a publication belong to a killed attempt.
+        with locks.exclusive(self.path.with_suffix(".lock"), seconds=STAGE_WAIT_SECONDS, failure=failure), self._writer() as db:
             # Nothing of it is live yet, so it need not be on the disk at every batch; the file stays whole, and the
             # switch, in its own connection, brings all that came before it to the disk.
             db.execute("PRAGMA synchronous = NORMAL")
@@ -243,22 +244,6 @@ class SqliteTarget:
                         _empty_log(db, self._log_path)
                     raise
                 _empty_log(db, self._log_path)
-
-    @contextmanager
-    def _only_stager(self) -> Iterator[None]:
-        """Let one attempt at a time fill tables, so tables without a publication belong to a killed attempt."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        deadline = time.monotonic() + STAGE_WAIT_SECONDS
-        with self.path.with_suffix(".lock").open("w") as handle:
-            while True:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise TimeoutError(f"{self.path}: another job has been staging for {STAGE_WAIT_SECONDS:.0f} s") from None
-                    time.sleep(0.2)
-            yield
 
 
 READ_USER = """

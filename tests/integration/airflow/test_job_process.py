@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +12,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from hybridrec.base.waiting import first_true
 from hybridrec_local.process import JobProcess, environment, flag_arguments, tell_map_index
 
 
@@ -135,7 +135,4 @@ def test_an_operator_runs_its_job_and_names_the_cause(home: Path, airflow_home: 
 
 
 def _wait_for(happened: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
+    assert first_true(happened, seconds, every=0.05), "it did not happen"

@@ -7,12 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 
 from hybridrec.base.settings import Settings
+from hybridrec.base.waiting import first_true
 from hybridrec.execution import spark
 from hybridrec.execution.spark import running_server, start_server, stop_server
 
@@ -32,10 +32,8 @@ def test_jobs_that_ask_at_once_share_one_server_and_a_dead_one_is_replaced(home:
         maps = Path(f"/proc/{next(iter(pids))}/maps").read_text()
         assert (spark.class_archive().name in maps) == spark.class_archive().exists(), "made at installation, used by every server"
         os.killpg(pids.pop(), signal.SIGKILL)
-        deadline = time.monotonic() + 30
-        while running_server(settings, "t"):  # a process of this size takes its time to die, and listens meanwhile
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        # a process of this size takes its time to die, and listens meanwhile
+        assert first_true(lambda: not running_server(settings, "t"), 30, every=0.05)
         replaced = start_server(settings, "t")
         assert running_server(settings, "t") == replaced
         command = psutil.Process(replaced.pid).cmdline()

@@ -23,7 +23,7 @@ from tests.support.published_rows import publication, publish, tables
 
 
 def test_every_nth_message_is_the_last_in_turn(wire_lanes: SimpleQueue[Server], postgres_server: str, tell: Callable[[str], None]) -> None:
-    tell(try_messages(29, wire_lanes, postgres_server))
+    tell(try_messages(59, wire_lanes, postgres_server))
 
 
 def test_a_disk_is_full_to_every_nth_degree(

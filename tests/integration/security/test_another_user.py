@@ -8,8 +8,6 @@ import os
 import stat
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -206,13 +204,8 @@ def _basic(stack: Stack, user: str) -> dict[str, str]:
 def _answer(address: str, headers: dict[str, str], body: dict[str, Any] | None = None) -> tuple[int, bytes]:
     from hybridrec_local.rest import DIRECT
 
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(address, data, {"Content-Type": "application/json"} | headers)
-    try:
-        with DIRECT.open(request, timeout=30) as answer:
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read()
+    answer = DIRECT.request("GET" if body is None else "POST", address, json=body, headers=headers)
+    return answer.status_code, answer.content
 
 
 def test_a_browser_goes_by_the_login_to_pages_that_it_can_draw(stack: Stack, first_night: str) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
-import urllib.error
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import httpx
+
+from hybridrec.base.waiting import first_true
 from hybridrec_local.rest import TaskState
 from hybridrec_local.topology import Cluster
 from tests.support.cluster.production import page
@@ -91,8 +92,8 @@ def polled(cluster: Cluster) -> Iterator[list[tuple[int, str]]]:
         while not over.wait(0.2):
             try:
                 answers.append((200, page(f"{cluster.url('lookup')}/popular?k=5")["version"]))
-            except urllib.error.URLError as error:
-                answers.append((getattr(error, "code", 0), ""))
+            except httpx.HTTPError as error:
+                answers.append((error.response.status_code if isinstance(error, httpx.HTTPStatusError) else 0, ""))
 
     reader = threading.Thread(target=poll)
     reader.start()
@@ -105,7 +106,4 @@ def polled(cluster: Cluster) -> Iterator[list[tuple[int, str]]]:
 
 def until(holds: Callable[[], bool], failure: str, seconds: float = WAIT_SECONDS) -> None:
     """Wait until it holds."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, failure
-        time.sleep(0.2)
+    assert first_true(holds, seconds, every=0.2), failure

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import socket
 import tempfile
 import threading
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -117,5 +115,4 @@ def reader(cluster: Cluster) -> psycopg.Connection[Any]:
 
 
 def page(address: str) -> Any:
-    with DIRECT.open(urllib.request.Request(address, headers={"Accept": "application/json"}), timeout=30) as answer:
-        return json.load(answer)
+    return DIRECT.get(address, headers={"Accept": "application/json"}).raise_for_status().json()

@@ -6,9 +6,6 @@ import json
 import re
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,6 +13,7 @@ from urllib.parse import quote
 
 import psycopg
 
+from hybridrec.base.waiting import first_true
 from hybridrec_local import postgres_image
 from hybridrec_local.rest import DIRECT, AirflowApi
 from hybridrec_local.topology import Cluster
@@ -67,10 +65,7 @@ def planted(cluster: Cluster, commands: set[str]) -> Iterator[None]:
         admin._call("POST", variables, {"key": "note", "value": PLANTED})
         stack.callback(admin._call, "DELETE", f"{variables}/note")
         process = stack.enter_context(subprocess.Popen([sys.executable, "-c", "input()", PLANTED], stdin=subprocess.PIPE))
-        deadline = time.monotonic() + 30
-        while PLANTED not in "\n".join(commands):
-            assert time.monotonic() < deadline, "command lines are not checked"
-            time.sleep(0.2)
+        assert first_true(lambda: PLANTED in "\n".join(commands), 30, every=0.2), "command lines are not checked"
         process.communicate(b"\n", timeout=10)
         yield
 
@@ -122,9 +117,4 @@ def paths(api: AirflowApi, known: Mapping[str, str]) -> list[str]:
 
 
 def answer(address: str, headers: Mapping[str, str]) -> bytes:
-    request = urllib.request.Request(address, headers={"Accept": "application/json, text/html", **headers})
-    try:
-        with DIRECT.open(request, timeout=30) as found:
-            return bytes(found.read())
-    except urllib.error.HTTPError as refusal:  # what it says then may tell too much as well
-        return refusal.read()
+    return DIRECT.get(address, headers={"Accept": "application/json, text/html", **headers}).content  # a refusal may tell too much as well

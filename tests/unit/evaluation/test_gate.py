@@ -46,7 +46,7 @@ def test_first_stack_is_promoted_when_it_is_not_below_popularity(run: Run, tmp_p
     assert verdict.promoted
     assert verdict.serving == "tonight"
     assert "there is no champion yet" in verdict.reasons
-    assert any("tonight - popularity: ndcg@10 +0." in reason for reason in verdict.reasons)
+    assert any("this night - popularity: ndcg@10 +0." in reason for reason in verdict.reasons)
 
 
 def test_stack_below_popularity_is_refused_and_the_blend_serves(run: Run, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Axes, ticks and places of intervals."""
+"""Axes, ticks and positions of intervals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The spread of places over items, on counts whose answer a pencil finds."""
+"""The spread of positions over items, on counts whose answer a pencil finds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_one_item_with_everything() -> None:
 
 
 def test_top_shares_of_a_larger_catalogue() -> None:
-    found = exposure("skew", np.array([10] * 10 + [1] * 90))  # 190 places
+    found = exposure("skew", np.array([10] * 10 + [1] * 90))  # 190 positions
     assert found.top_1_percent == pytest.approx(10 / 190, abs=1e-4)
     assert found.top_10_percent == pytest.approx(100 / 190, abs=1e-4)
     assert len(found.curve) <= 61

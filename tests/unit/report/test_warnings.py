@@ -32,7 +32,7 @@ def test_one_item_in_many_lists_is_named_with_its_share(night: Run) -> None:
     assert text.partition(":")[0] not in with_limits(facts, item_share=n / 60) + with_limits(facts, item_share=0.0)
 
 
-def test_places_on_few_items_are_held_against_histories(night: Run) -> None:
+def test_positions_on_few_items_are_held_against_histories(night: Run) -> None:
     facts = collect(night)
     assert facts.lists
     published, histories = facts.lists.exposures

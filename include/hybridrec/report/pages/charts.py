@@ -32,7 +32,7 @@ class Axis:
 def lorenz_chart(exposures: Sequence[Exposure]) -> Markup:
     """Return the share of entries over the share of the catalogue; the diagonal is an even spread."""
     x, y = Axis(0, 1, LEFT, WIDTH - RIGHT), Axis(0, 1, HEIGHT - BOTTOM, TOP)
-    lines = [_grid(x, y, "share of the catalogue, least shown first", "share of places")]
+    lines = [_grid(x, y, "share of the catalogue, least shown first", "share of positions")]
     lines.append(f'<line class="even" x1="{x.at(0)}" y1="{y.at(0)}" x2="{x.at(1)}" y2="{y.at(1)}"/>')
     for number, exposure in enumerate(exposures):
         points = " ".join(f"{x.at(a)},{y.at(b)}" for a, b in exposure.curve)

@@ -92,7 +92,7 @@ def tiles(facts: Facts) -> list[tuple[str, str, str]]:
     name = story.published_list(facts)
     if facts.lists:
         share = facts.lists.exposures[0].n_shown / max(facts.lists.exposures[0].n_items, 1)
-        tiles_shown.append(("Users served", number(facts.lists.n_users), f"{number(facts.lists.n_places)} places"))
+        tiles_shown.append(("Users served", number(facts.lists.n_users), f"{number(facts.lists.n_places)} positions"))
         tiles_shown.append(("Catalogue shown", percent(share), f"{number(facts.lists.exposures[0].n_shown)} items"))
     if facts.served:
         served = facts.served
@@ -152,7 +152,7 @@ def _metric_table(metrics: Sequence[Metric], segment: str, depth: str) -> Metric
 
 
 def metric_order(metric: str) -> tuple[int, int, str]:
-    """Return the place of a metric in a table: as defined, then by k."""
+    """Return the position of a metric in a table: as defined, then by k."""
     name, _, k = metric.partition("@")
     names = [*definitions.METRICS, *definitions.CATALOGUE_METRICS, *definitions.TABLE_METRICS]
     return (names.index(name) if name in names else len(names), int(k) if k.isdigit() else 0, name)
