@@ -77,7 +77,7 @@ class RunManifest:
     """Resolved values of a run; see the module.
 
     tuned: those of config's model options that a search has found. backfill: the run stands for a day of the past.
-    repeats: a list may hold an item of its user's history, see hybridrec.splitting.purposes.
+    repeats: a list may hold an item of its user's history, see hybridrec.splitting.purposes. vectors: the catalogue has its own.
     kept_by: names the folders of the splits: split=ranker, or fold=rank in a run that was opened before decision 65.
     """
 
@@ -93,6 +93,7 @@ class RunManifest:
     tuned: dict[str, Tuned] = field(default_factory=dict)
     backfill: bool = False
     repeats: bool = False
+    vectors: bool = False
     kept_by: Literal["split", "fold"] = "split"
 
 
