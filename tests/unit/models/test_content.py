@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -91,14 +93,11 @@ def test_embeddings_need_the_extra() -> None:
 
 def test_embeddings_take_the_place_of_words(monkeypatch: pytest.MonkeyPatch) -> None:
     class Encoder:
-        def __init__(self, name: str, device: str) -> None:
-            assert (name, device) == ("some-model", "cpu")
+        def __init__(self, name: str, device: str, model_kwargs: dict[str, bool]) -> None:
+            assert (name, device, model_kwargs) == ("some-model", "cpu", {"use_safetensors": True})  # which cannot hold code
 
-        def encode(self, texts: list[str]) -> np.ndarray:
+        def encode(self, texts: list[str], show_progress_bar: bool) -> np.ndarray:
             return np.array([[3, 4] if "rocket" in text else [0, 2] for text in texts])
-
-    import sys
-    from types import SimpleNamespace
 
     monkeypatch.setitem(sys.modules, "sentence_transformers", SimpleNamespace(SentenceTransformer=Encoder))
     model = content_text.Model(content_text.Config(embeddings="some-model"))
@@ -106,6 +105,16 @@ def test_embeddings_take_the_place_of_words(monkeypatch: pytest.MonkeyPatch) -> 
     assert_allclose(model.terms.distinct[model.terms.group_of[[0, 1]]].toarray(), [[0.6, 0.8], [0, 1]], rtol=1e-6)  # type: ignore[arg-type]
     assert_array_equal(model.top_k(block(checkerboard(), np.arange(4)), 1).items[:, 0], [0, 1, 2, 3])
     assert len(model.terms.group_of) == SIDE + 1
+
+
+def test_embeddings_that_cannot_be_loaded_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str, **options: object) -> None:
+        raise OSError("no file named model.safetensors")
+
+    monkeypatch.setitem(sys.modules, "sentence_transformers", SimpleNamespace(SentenceTransformer=refuse))
+    model = content_text.Model(content_text.Config(embeddings="old-model"))
+    with pytest.raises(PermanentError, match=r"old-model cannot be loaded.* pickled weights are not read \(no file named model"):
+        model.fit(checkerboard())
 
 
 def shops_own(vectors: list[list[float]]) -> TrainingData:
