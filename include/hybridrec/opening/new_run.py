@@ -71,10 +71,9 @@ def open_run(request: Request, settings: Settings) -> Run:
     as_of = _as_of(request.as_of, files)
     before = hours < (as_of.timestamp() // 3600) + 1
     splits = cut_splits(hours[before], counts[before], as_of, config)
-    start = splits["holdout"].cut
-    config = purposes.resolved(config, files, inputs["core_events"].rows, start, as_of)
+    window = splits["holdout"].cut, as_of
     consumables, vectors = _of_catalogue(inputs["core_items"], settings.warehouse(request.source))
-    repeats = purposes.may_come_again(config, consumables)
+    config, repeats, shares = purposes.settled(config, files, inputs["core_events"].rows, window, consumables)
     models = _possible(models, {"repeats": repeats, "vectors": vectors})
     if request.judge_only:
         del splits["full"]
@@ -94,6 +93,7 @@ def open_run(request: Request, settings: Settings) -> Run:
             tuned=tuned,
             backfill=request.backfill,
             repeats=repeats,
+            repeat_shares=shares,
             vectors=vectors,
         ),
         settings,
