@@ -173,7 +173,7 @@ class Model:
 
 
 class Prior(NamedTuple):
-    """What the items' content alone says of their weights: left @ right.T, with 0 on the diagonal.
+    """Weights that the items' content alone would have: left @ right.T, with 0 on the diagonal.
 
     left, right: float32 (n_items, n_dims). own: float32 (n_items,), the diagonal of that product.
     """

@@ -142,7 +142,9 @@ def _possible(models: tuple[str, ...], has: Mapping[str, bool]) -> tuple[str, ..
         needs: tuple[str, ...] = getattr(extensions.module("models", name), "NEEDS", ())
         if unknown := sorted(set(needs) - set(has)):
             raise PermanentError(f"models.{name}: NEEDS names {', '.join(unknown)}; choose from {', '.join(sorted(has))}")
-        if all(has[need] for need in needs):
+        if lacking := [need for need in needs if not has[need]]:
+            log.info("models.%s: left out, since this night has no %s", name, " and no ".join(lacking))
+        else:
             possible.append(name)
     return tuple(possible)
 

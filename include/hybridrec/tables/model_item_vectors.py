@@ -10,5 +10,4 @@ TABLE = Table(
         Column("vector", "list<float32>", "The shop's own embedding of the item, all of one length."),
     ),
     key=("item_idx",),
-    min_rows=1,
 )

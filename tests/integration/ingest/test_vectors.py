@@ -1,4 +1,4 @@
-"""The catalogue's own vectors: read from Parquet and from text, refused where no cosine between them means anything."""
+"""The catalogue's own vectors: read from Parquet and from text, refused if no cosine between them means anything."""
 
 from __future__ import annotations
 

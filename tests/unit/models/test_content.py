@@ -172,7 +172,7 @@ def test_a_large_catalogue_of_vectors_gets_an_index(monkeypatch: pytest.MonkeyPa
 
 
 class Measured(NamedTuple):
-    """What an index was measured to be."""
+    """Measurements of an index."""
 
     n_users: int
 
