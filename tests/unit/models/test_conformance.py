@@ -97,6 +97,7 @@ def test_says_what_it_is(name: str) -> None:
     module: ModuleType = extensions.module("models", name)
     assert module.DOC and module.BECAUSE and isinstance(module.REQUIRED, bool) and module.__doc__
     assert module.BECAUSE.strip(" .") == module.BECAUSE and module.BECAUSE[0].islower(), "it completes a sentence"
+    assert not hasattr(module, "NEEDS_REPEATS"), 'it is now NEEDS = ("repeats",)'
     with pytest.raises(AttributeError, match="cannot assign"):
         module.Config().anything = 1
 
