@@ -6,9 +6,9 @@ graph's strongest directions. Nothing is learnt, so a fit takes seconds. The pap
 root of their degree; milder powers serve data with few choices a user better.
 
 Kim, Sung, Han and Lee, "Graph spectral filtering with Chebyshev interpolation for recommendation", SIGIR 2025 (ChebyCF): in place of the
-line a curve that is flat in the middle, so that middle frequencies count more, and a history that is divided by popularity before it is
-filtered. The paper interpolates the curve by a polynomial of the graph. Here it is exact on the strongest directions, which are known
-anyway, and for all others its tangent at 0, so lists take no longer. With a flatness of 1 it is GF-CF's line.
+line a curve that is flat in the middle, so that middle frequencies count more. The paper interpolates the curve by a polynomial of the
+graph. Here it is exact on the strongest directions, which are known anyway, and its tangent at 0 on all others, so lists take no longer.
+With a flatness of 1 it is GF-CF's line.
 """
 
 from __future__ import annotations
@@ -35,11 +35,10 @@ BECAUSE_OF = "it lies close to {title} in the graph of who chose what"
 REQUIRED = False
 SEARCH = {
     "low_pass": Log(0.05, 3.0),
-    "factors": Log(32, 256),
+    "factors": Log(32, 512),
     "user_damping": Linear(0.0, 0.6),
     "item_damping": Linear(0.2, 0.6),
-    "neighbour_damping": Linear(0.0, 0.4),
-    "flatness": OneOf((1.0, 1.5, 2.0)),
+    "flatness": OneOf((1.0, 1.5)),
 }
 
 
@@ -51,8 +50,6 @@ class Config:
     factors: number of low frequencies.
     user_damping: exponent of the users' degrees by which the graph is normalised; 0.5 in the paper.
     item_damping: exponent of the items' degrees by which the graph is normalised; 0.5 in the paper.
-    neighbour_damping: exponent of the items' degrees by which a choice is divided before the linear filter and a score multiplied after
-    it; 0 in GF-CF.
     flatness: of the curve from frequencies to weights in its middle; 1 is a line, as in GF-CF, 1.5 to 2 in ChebyCF.
     neighbours: kept per item.
     """
@@ -61,7 +58,6 @@ class Config:
     factors: int = 128
     user_damping: float = 0.25
     item_damping: float = 0.4
-    neighbour_damping: float = 0.0
     flatness: float = 1.0
     neighbours: int = 1000
 
@@ -84,18 +80,12 @@ class Model(ItemItemModel[Config]):
         graph = scaled(matrix, power(users, -self.config.user_damping), power(items, -self.config.item_damping))
         waves = main_directions(graph, self.config.factors, data.seed)
         graph.data /= waves.strengths[0]  # then the linear filter's largest eigenvalue is 1, as is that of the low-pass filter
-        self.neighbours = self._linear(graph, items, data.threads)
+        self.neighbours = nearest(graph.T.tocsr(), graph, self.config.neighbours, data.threads)
+        self.neighbours.data *= np.float32(self.config.flatness)  # as steep as the curve is at 0
         damping = power(items, self.config.item_damping)[:, None]
         inwards = waves.items * power(items, -self.config.item_damping)[:, None]
         self.waves = Vectors(inwards, self._gains(waves.strengths) * waves.items * damping, items > 0)
         return {"neighbours_per_item": self.neighbours.nnz / len(items)}
-
-    def _linear(self, graph: csr_array, items: Floats, threads: int) -> csr_array:
-        """Return the linear filter, as steep as the curve is at 0. items: their degrees."""
-        flatness, exponent = np.float32(self.config.flatness), self.config.neighbour_damping
-        left = scaled(graph.T.tocsr(), flatness * power(items, -exponent), np.ones(graph.shape[0], np.float32))
-        right = scaled(graph, np.ones(graph.shape[0], np.float32), power(items, exponent))
-        return nearest(left, right, self.config.neighbours, threads)
 
     def _gains(self, strengths: Floats) -> Floats:
         """Return the weights of the waves, float32 (n_factors,): the low-pass part, and what the curve has beyond the linear filter."""
