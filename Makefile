@@ -67,7 +67,11 @@ test-cluster: install  ## one small night on the production topology
 	@.ci/install chromium postgresql
 	$(PY) -m pytest tests/system/cluster/test_two_workers.py
 
-test-system: install  ## the rest: faults on that topology, failure at every point, nights of other dates; before a change of what they test is done
+var/text/.installed: .ci/text.txt
+	$(PY) -m pip install -qq --disable-pip-version-check --no-deps --no-compile --upgrade --target var/text -r $<
+	@touch $@
+
+test-system: install var/text/.installed  ## the rest: faults on that topology, failure at every point, nights of other dates; before a change of what they test is done
 	@.ci/install chromium postgresql
 	$(PY) -m pytest tests/system
 

@@ -32,6 +32,9 @@ def main(params: Params) -> None:
         items = interactions.number_items(known, run.read_spark(session, "core_items"))
         run.write_spark("model_users", users.coalesce(1).sortWithinPartitions("user_idx"))
         run.write_spark("model_items", items.coalesce(1).sortWithinPartitions("item_idx"))
+        if run.manifest.vectors:
+            vectors = interactions.item_vectors(run.read_spark(session, "model_items"), run.read_spark(session, "core_items"))
+            run.write_spark("model_item_vectors", vectors.coalesce(1).sortWithinPartitions("item_idx"))
         events = interactions.positive_events(session, run).persist()
         low = interactions.low_ratings(session, run)
         for split in run.manifest.splits.values():

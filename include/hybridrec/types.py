@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
@@ -65,6 +65,7 @@ class TrainingData:
     items: model_items, row number = item_idx. item_age_days: float32 (n_items,), NaN without events.
     users: model_users, row number = user_idx. split: what last_event_day means: with `last_per_user` only its order
     within a user does, with `random_per_user` nothing does and all are equal.
+    item_vectors: reads the catalogue's own vectors, float32 (n_items, n_dims), rows of length 1, or 0 without one; None: it has none.
     """
 
     matrix: csr_array
@@ -75,6 +76,7 @@ class TrainingData:
     seed: int
     threads: int
     split: SplitMethod = "time"
+    item_vectors: Callable[[], Floats] | None = None
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ class Retriever(PairScorer, Protocol):
     def top_k(self, users: UserBlock, k: int) -> Neighbours:
         """Return the k best items of each user that the history does not hold, by the scores of score_pairs.
 
-        One with NEEDS_REPEATS in its file returns items of the history too, apart from what the user has had (UserBlock.left_out).
+        One that NEEDS repeats returns items of the history too, apart from what the user has had (UserBlock.left_out).
 
         A user without history gets an all-padding row from a personalised model. k may exceed the catalogue.
         """

@@ -20,7 +20,7 @@ EVEN_ITEMS = np.arange(0, SIDE, 2)
 def checkerboard() -> TrainingData:
     """Return choices in which user u has every item of u's parity apart from item u, so item u is what u must be offered first.
 
-    One more user has no history, one more item no events.
+    One more user has no history, one more item no events. The catalogue has vectors, one of each parity.
     """
     users, items = np.mgrid[:SIDE, :SIDE]
     chosen = ((users + items) % 2 == 0) & (users != items)
@@ -56,7 +56,8 @@ def checkerboard() -> TrainingData:
             "region": [str(n % 4) for n in numbers],
         }
     )
-    return TrainingData(matrix, age_days.astype(np.float64), catalogue, ages, people, seed=11, threads=1)
+    vectors = np.eye(2, 3, dtype=np.float32)[numbers % 2]
+    return TrainingData(matrix, age_days.astype(np.float64), catalogue, ages, people, seed=11, threads=1, item_vectors=lambda: vectors)
 
 
 def block(data: TrainingData, users: np.ndarray) -> UserBlock:

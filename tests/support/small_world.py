@@ -207,10 +207,10 @@ def with_habits(seen: pd.DataFrame) -> pd.DataFrame:
     return seen.assign(weekend=seen.event_at.dt.dayofweek >= 5, evening=(hour >= 18) | (hour < 6))
 
 
-def write_core_tables(source: str = "files") -> None:
-    """Commit the world's core tables to a source's warehouse, as ingest would."""
+def write_core_tables(source: str = "files", **of_items: object) -> None:
+    """Commit the world's core tables to a source's warehouse, as ingest would. of_items: further columns of the catalogue."""
     events_table = events().assign(event_date=lambda rows: rows.event_at.dt.date, event_id=lambda rows: rows.user_id + rows.item_id)
-    for name, frame in (("core_events", events_table), ("core_items", items()), ("core_users", users())):
+    for name, frame in (("core_events", events_table), ("core_items", items().assign(**of_items)), ("core_users", users())):
         definition = table(name)
         given = {"standing": "listed"} if "standing" in definition.column_names else {}
         missing = {column: given.get(column) for column in definition.column_names if column not in frame.columns}

@@ -63,6 +63,12 @@ def number_items(events: DataFrame, items: DataFrame) -> DataFrame:
     return as_declared(filled, table("model_items"))
 
 
+def item_vectors(numbered: DataFrame, items: DataFrame) -> DataFrame:
+    """Return model_item_vectors: items that the catalogue gives a vector; numbered: model_items, items: core_items."""
+    given = items.where(F.size("vector") > 0).select("item_id", "vector")
+    return as_declared(numbered.select("item_idx", "item_id").join(given, "item_id"), table("model_item_vectors"))
+
+
 def positive_events(spark: SparkSession, run: Run) -> DataFrame:
     """Return user_idx, item_idx, event_at, event_type, device, position, weight (undecayed, above 0), stage of the positive events.
 

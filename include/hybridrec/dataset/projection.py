@@ -10,8 +10,14 @@ from hybridrec.types import Floats, TrainingData
 
 
 def content_vectors(data: TrainingData, dims: int) -> Floats:
-    """Return the content of the items in at most `dims` dimensions, float32 (n_items, dims); no columns without any content."""
-    return project(item_vectors(data.items), dims, data.seed)
+    """Return the content of the items in at most `dims` dimensions, float32 (n_items, dims); no columns without any content.
+
+    The catalogue's own vectors, if it has any, are as many dimensions beside those of attributes and text.
+    """
+    described = project(item_vectors(data.items), dims, data.seed)
+    if data.item_vectors is None:
+        return described
+    return np.hstack([described, project(data.item_vectors(), dims, data.seed)])
 
 
 def item_factors(matrix: csr_array, dims: int, seed: int) -> Floats:
@@ -20,7 +26,7 @@ def item_factors(matrix: csr_array, dims: int, seed: int) -> Floats:
     return project(chosen.T.tocsr(), dims, seed)
 
 
-def project(rows: csr_array, dims: int, seed: int) -> Floats:
+def project(rows: csr_array | Floats, dims: int, seed: int) -> Floats:
     """Return the rows by a truncated SVD, float32 (n_rows, at most dims), of mean length 1; no columns if there is nothing to project."""
     from sklearn.decomposition import TruncatedSVD
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,7 +28,7 @@ from hybridrec.types import PairScorer, TrainingData
 M = TypeVar("M", bound=DotProductModel[Any])
 B = TypeVar("B", NDArray[np.int64], Tensor)
 MATRIX, ARRAYS, FRAMES = ("data", "indices", "indptr"), ("last_event_day", "item_age_days"), ("items", "users")
-SCALARS = ("seed", "threads", "split")
+SCALARS, VECTORS = ("seed", "threads", "split"), "item_vectors"
 FITTED, METRICS = "fitted", "metrics.json"
 
 
@@ -72,6 +73,8 @@ def write_data(data: TrainingData, folder: Path) -> None:
     import pyarrow.parquet as pq
 
     arrays = {name: getattr(data.matrix, name) for name in MATRIX} | {name: getattr(data, name) for name in ARRAYS}
+    if data.item_vectors is not None:
+        arrays[VECTORS] = data.item_vectors()
     for name, values in arrays.items():
         np.save(folder / f"{name}.npy", values, allow_pickle=False)
     for name in FRAMES:
@@ -85,8 +88,10 @@ def read_data(folder: Path) -> TrainingData:
 
     arrays = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in (*MATRIX, *ARRAYS)}
     frames = {name: pq.ParquetFile(folder / f"{name}.parquet").read().to_pandas() for name in FRAMES}
+    vectors = folder / f"{VECTORS}.npy"
+    item_vectors = partial(np.load, vectors, allow_pickle=False) if vectors.exists() else None
     matrix = csr_array(tuple(arrays.pop(name) for name in MATRIX), shape=(len(frames["users"]), len(frames["items"])))
-    return TrainingData(matrix=matrix, **arrays, **frames, **json.loads((folder / "scalars.json").read_text()))
+    return TrainingData(matrix=matrix, item_vectors=item_vectors, **arrays, **frames, **json.loads((folder / "scalars.json").read_text()))
 
 
 def is_shared() -> bool:

@@ -31,6 +31,7 @@ WHITE = " \t\r\n\u00a0\u3000\u202f\ufeff\u200b\u200e\u200f\u2060"  # and zero-wi
 FLOATS = ("float", "double")
 INTEGERS = ("int16", "int32", "int64")
 WHOLE = ("tinyint", "smallint", "int", "bigint")
+VECTOR = "list<float32>"
 EXACT_IDS = {"float": 2**24, "double": 2**53}  # from here on two whole numbers may be one float
 FLOAT_ID = r"^-?(?:(?:0|[1-9]\d*)\.0|\d[.,]\d+[eE]\+?\d+)$"  # 196.0 (pandas), 1.23456789E8 (Java), 4.00638E+12 (Excel)
 CONTROLS = r"[\x00-\x1f\x7f]"  # the look-up refuses ids with them
@@ -78,6 +79,8 @@ def fits(raw_type: DataType, declared: Declared) -> bool:
         return name in (*WHOLE, "boolean")
     if wanted in FLOATS:
         return name in (*FLOATS, *WHOLE)
+    if declared.type == VECTOR:
+        return name in [f"array<{number}>" for number in (*FLOATS, *WHOLE)]
     return name == wanted and name in (*WHOLE, "boolean", "date")
 
 
@@ -138,8 +141,8 @@ def as_declared(text: Column, value: Column, raw_type: DataType, declared: Decla
         return _plain_text(text, name, declared)
     if declared.type == "timestamp":
         return _timestamp(text, value, name)
-    if declared.type == "list<string>":
-        return _list_of_text(text)
+    if declared.type.startswith("list<"):
+        return _vector(text, value, raw_type, declared) if declared.type == VECTOR else _list_of_text(text)
     if wanted in FLOATS and fits(raw_type, declared):
         return F.nanvl(value.cast(wanted), F.lit(None))
     if name == wanted:
@@ -223,6 +226,14 @@ def _list_of_text(text: Column) -> Column:
     parts = F.transform(F.when(text.startswith("["), parsed).otherwise(F.split(text, r"\|")), _safe)
     kept = F.filter(parts, lambda part: part.isNotNull() & ~part.isin(*NULL_WORDS))
     return F.when(~F.exists(kept, _is_nested), kept)
+
+
+def _vector(text: Column, value: Column, raw_type: DataType, declared: Declared) -> Column:
+    """Return numbers or a JSON array of them in their order, null for one that is none, so that it is found; null without any."""
+    from pyspark.sql import functions as F
+
+    numbers = value if fits(raw_type, declared) else F.from_json(text, "array<string>")
+    return F.when(F.size(numbers) > 0, F.transform(numbers, lambda number: number.try_cast("float")))
 
 
 def _number(text: Column) -> Column:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from hybridrec.base.config import Config
 from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
-from hybridrec.ingest import cleaning, identity, partitions, waiting
+from hybridrec.ingest import cleaning, identity, partitions, vectors, waiting
 from hybridrec.ingest.findings import Findings, find, write_findings
 from hybridrec.ingest.landing import Landing, read_landing
 from hybridrec.storage import shared_files, store
@@ -135,6 +135,7 @@ def _judge_rows(job: _Job) -> _Judged:
     """Return delivered items or users."""
     files = job.landing.files(job.definition.name.removeprefix("core_"))
     frame = cleaning.read_raw(job.spark, files, job.definition).persist()
+    vectors.require_comparable(frame, job.definition)
     return _Judged(cleaning.refuse_duplicates(frame, job.definition.key), {}, (), (frame,))
 
 
@@ -203,6 +204,7 @@ def with_those_who_left(delivered: DataFrame, before: DataFrame | None, definiti
         lacking = before.join(delivered.select(*definition.key), list(definition.key), "left_anti").select(*definition.column_names)
         standing = F.coalesce("standing", F.lit("named" if is_user else "listed"))  # of a table from before this column
         stays = standing.isin("named", "removed") if is_user else standing.isin("removed")
+        lacking = vectors.without_old_lengths(lacking, delivered, definition)
         rows = rows.unionByName(lacking.withColumn("standing", F.when(stays, standing).otherwise(F.lit("left"))))
     if not is_user:
         return _filled(rows.withColumn("is_available", F.col("is_available") & ~F.col("standing").isin(*GONE)), definition)

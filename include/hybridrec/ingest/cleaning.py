@@ -101,7 +101,7 @@ def _typed(raw: DataFrame, table: Table) -> DataFrame:
 def _without_nulls(column: Declared, value: Column) -> Column:
     from pyspark.sql import functions as F
 
-    if column.type.startswith("list<"):
+    if column.type == "list<string>":
         return F.filter(value, lambda part: part.isNotNull())
     return F.lower(value) if column.one_of else value
 

@@ -62,7 +62,15 @@ def sentence_vectors(items: pd.DataFrame, name: str) -> csr_array:
         raise PermanentError(
             "[models.content_text]: embeddings needs a package that is missing: pip install sentence-transformers (the extra 'text')"
         ) from error
+    try:
+        # a pickle could run code, so weights are read as safetensors or not at all
+        encoder = SentenceTransformer(name, device="cpu", model_kwargs={"use_safetensors": True})
+    except OSError as error:
+        raise PermanentError(
+            f"[models.content_text] embeddings: {name} cannot be loaded: it is neither a folder nor a model that can be fetched, or it "
+            f"has no model.safetensors, and pickled weights are not read ({error})"
+        ) from error
     sentences = texts(items)
-    vectors = np.asarray(SentenceTransformer(name, device="cpu").encode(sentences.tolist()), dtype=np.float32)
+    vectors = np.asarray(encoder.encode(sentences.tolist(), show_progress_bar=False), dtype=np.float32)
     vectors[(sentences == "").to_numpy()] = 0
     return unit_rows(as_csr(vectors))

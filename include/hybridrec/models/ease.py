@@ -4,18 +4,23 @@ Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019 (EASE): i
 others with the least squared error, under a ridge penalty. They are dense, so this model is for up to some 15,000 items with
 events; more are refused, and the night goes on without it. There `graph_filter` serves: neighbours and a low rank in place of
 the inverse. Decision 50 says what that costs.
+
+Moon, Park and Lee, "LLM-enhanced linear autoencoders for recommendation", CIKM 2025 (L3AE): the penalty may draw the weights towards those
+that the items' attributes and texts alone would have, also in closed form.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from hybridrec.base.errors import PermanentError
+from hybridrec.dataset.projection import content_vectors
 from hybridrec.retrieval.select import NOT_ELIGIBLE, contenders, empty_lists, leave_out, rank_pairs, row_blocks, spread
 from hybridrec.retrieval.sparse import one_hot, pattern
 from hybridrec.types import NO_ITEM, Floats, Ints, Log, Neighbours, OneOf, TrainingData, UserBlock
@@ -35,6 +40,9 @@ class Config:
     regularization: ridge penalty in units of a history's mean length (its mean square if weighted), so that one default suits data sets
     of any density.
     weighted: use the decayed weights; otherwise every choice counts 1.
+    content_pull: the penalty draws the weights towards so many times what the items' content alone says of them, instead of 0.
+    content_penalty: ridge penalty of those; the more, the less the content says of each other item.
+    content_dims: numbers that an item's content is projected to before.
     max_items: largest catalogue; in a larger one only items with events count. A fit takes 4 * items**2 bytes, and time that grows with
     the cube.
     most_chosen: with more than max_items items with events, use those that most users chose and give the others no score; otherwise
@@ -43,6 +51,9 @@ class Config:
 
     regularization: float = 7.5
     weighted: bool = False
+    content_pull: float = 0.0
+    content_penalty: float = 10.0
+    content_dims: int = 64
     max_items: int = 15_000
     most_chosen: bool = False
 
@@ -70,7 +81,7 @@ class Model:
         self.known[np.setdiff1d(np.arange(len(self.known)), self.items)] = False
         n_users = np.count_nonzero(np.diff(matrix.indptr))
         penalty = self.config.regularization * float(np.square(matrix.data, dtype=np.float64).sum() / n_users)
-        self.weights = ridge_weights(self._of_items(matrix), penalty)
+        self.weights = ridge_weights(self._of_items(matrix), penalty, self._prior(data), self.config.content_pull)
         return {"penalty": penalty}
 
     def top_k(self, users: UserBlock, k: int) -> Neighbours:
@@ -105,6 +116,13 @@ class Model:
         model.weights = np.load(folder / "weights.npy", mmap_mode="r", allow_pickle=False)
         model.items, model.known = (np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("items", "known"))
         return model
+
+    def _prior(self, data: TrainingData) -> Prior | None:
+        """Return what the content says of the items that are solved for; None without content, or if it is not asked."""
+        if self.config.content_pull == 0:
+            return None
+        content = content_vectors(data, self.config.content_dims)[self.items]
+        return Prior.of(content, self.config.content_penalty) if content.any() else None
 
     def _values(self, matrix: csr_array) -> csr_array:
         return matrix if self.config.weighted else pattern(matrix)
@@ -154,13 +172,57 @@ class Model:
             )
 
 
-def ridge_weights(matrix: csr_array, penalty: float) -> Floats:
-    """Return the weights that predict each column from the other ones, float32 (n_items, n_items), diagonal 0."""
+class Prior(NamedTuple):
+    """Weights that the items' content alone would have: left @ right.T, with 0 on the diagonal.
+
+    left, right: float32 (n_items, n_dims). own: float32 (n_items,), the diagonal of that product.
+    """
+
+    left: Floats
+    right: Floats
+    own: Floats
+
+    @classmethod
+    def of(cls, content: Floats, penalty: float) -> Prior:
+        """Return the same ridge regression with numbers of the content in place of users.
+
+        content: float32 (n_items, n_dims). The inverse of the content's gram matrix is one of a few dimensions (Woodbury), so nothing
+        here is items x items.
+        """
+        exact = content.astype(np.float64)
+        small = np.linalg.inv(exact.T @ exact + penalty * np.eye(content.shape[1]))
+        right = exact @ small
+        own = np.einsum("ij,ij->i", exact, right)
+        right /= (1 - own)[:, None]
+        return cls(content, right.astype(np.float32), (own / (1 - own)).astype(np.float32))
+
+
+def ridge_weights(matrix: csr_array, penalty: float, prior: Prior | None = None, pull: float = 0.0) -> Floats:
+    """Return the weights that predict each column from the other ones, float32 (n_items, n_items), diagonal 0.
+
+    pull: how far the penalty draws the weights towards pull * the prior instead of 0.
+    """
     n_users, n_items = matrix.shape
-    inverse = _from_users(matrix, penalty) if n_users < n_items else _from_items(matrix, penalty)
-    inverse /= -np.diagonal(inverse).copy()  # column j by its own diagonal cell; a factor of the whole inverse cancels
+    by_users = n_users < n_items
+    inverse = _from_users(matrix, penalty) if by_users else _from_items(matrix, penalty)
+    if prior is None or pull == 0:
+        inverse /= -np.diagonal(inverse).copy()  # column j by its own diagonal cell; a factor of the whole inverse cancels
+    else:
+        inverse *= 1 if by_users else np.float32(penalty)
+        _draw(inverse, prior, np.float32(pull))
     np.fill_diagonal(inverse, 0)
     return inverse
+
+
+def _draw(inverse: Floats, prior: Prior, pull: np.float32) -> None:
+    """Turn the inverse, times the penalty, into weights that are drawn to the prior; in place, since it is as large as memory allows."""
+    diagonal = np.diagonal(inverse).copy()
+    reach = inverse @ prior.left
+    drawn = np.einsum("ij,ij->i", reach, prior.right) - diagonal * prior.own  # of the inverse times the prior, the diagonal
+    by_column = pull * prior.own + (1 + pull * drawn) / diagonal
+    for rows in row_blocks(*inverse.shape):
+        inverse[rows] *= -by_column
+        inverse[rows] += pull * (reach[rows] @ prior.right.T)
 
 
 def _from_items(matrix: csr_array, penalty: float) -> Floats:

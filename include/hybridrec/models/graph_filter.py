@@ -4,6 +4,11 @@ Shen, Wu, Zhang, Shan, Zhang, Letaief and Li, "How powerful is graph convolution
 linear filter, which is the normalised co-occurrence of items, plus an ideal low-pass filter, which is the projection on the
 graph's strongest directions. Nothing is learnt, so a fit takes seconds. The paper normalises users and items by the square
 root of their degree; milder powers serve data with few choices a user better.
+
+Kim, Sung, Han and Lee, "Graph spectral filtering with Chebyshev interpolation for recommendation", SIGIR 2025 (ChebyCF): in place of the
+line a curve that is flat in the middle, so that middle frequencies count more. The paper interpolates the curve by a polynomial of the
+graph. Here it is exact on the strongest directions, which are known anyway, and its tangent at 0 on all others, so lists take no longer.
+With a flatness of 1 it is GF-CF's line.
 """
 
 from __future__ import annotations
@@ -22,7 +27,7 @@ from hybridrec.retrieval.nearest import nearest
 from hybridrec.retrieval.select import empty_lists, spread
 from hybridrec.retrieval.sparse import arrays_of, column_sums, pattern, power, row_sums, scaled, score_sparse
 from hybridrec.retrieval.spectrum import main_directions
-from hybridrec.types import Floats, Ints, Linear, Log, Neighbours, TrainingData, UserBlock
+from hybridrec.types import Floats, Ints, Linear, Log, Neighbours, OneOf, TrainingData, UserBlock
 
 DOC = "Choices smoothed over the graph of users and items (linear and low-pass graph filter)."
 BECAUSE = "it lies close to your choices in the graph of who chose what"
@@ -30,9 +35,10 @@ BECAUSE_OF = "it lies close to {title} in the graph of who chose what"
 REQUIRED = False
 SEARCH = {
     "low_pass": Log(0.05, 3.0),
-    "factors": Log(32, 256),
+    "factors": Log(32, 512),
     "user_damping": Linear(0.0, 0.6),
     "item_damping": Linear(0.2, 0.6),
+    "flatness": OneOf((1.0, 1.5)),
 }
 
 
@@ -44,6 +50,7 @@ class Config:
     factors: number of low frequencies.
     user_damping: exponent of the users' degrees by which the graph is normalised; 0.5 in the paper.
     item_damping: exponent of the items' degrees by which the graph is normalised; 0.5 in the paper.
+    flatness: of the curve from frequencies to weights in its middle; 1 is a line, as in GF-CF, 1.5 to 2 in ChebyCF.
     neighbours: kept per item.
     """
 
@@ -51,6 +58,7 @@ class Config:
     factors: int = 128
     user_damping: float = 0.25
     item_damping: float = 0.4
+    flatness: float = 1.0
     neighbours: int = 1000
 
 
@@ -73,10 +81,19 @@ class Model(ItemItemModel[Config]):
         waves = main_directions(graph, self.config.factors, data.seed)
         graph.data /= waves.strengths[0]  # then the linear filter's largest eigenvalue is 1, as is that of the low-pass filter
         self.neighbours = nearest(graph.T.tocsr(), graph, self.config.neighbours, data.threads)
+        self.neighbours.data *= np.float32(self.config.flatness)  # as steep as the curve is at 0
         damping = power(items, self.config.item_damping)[:, None]
         inwards = waves.items * power(items, -self.config.item_damping)[:, None]
-        self.waves = Vectors(inwards, self.config.low_pass * waves.items * damping, items > 0)
+        self.waves = Vectors(inwards, self._gains(waves.strengths) * waves.items * damping, items > 0)
         return {"neighbours_per_item": self.neighbours.nnz / len(items)}
+
+    def _gains(self, strengths: Floats) -> Floats:
+        """Return the weights of the waves, float32 (n_factors,): the low-pass part, and what the curve has beyond the linear filter."""
+        frequencies = np.square(strengths / strengths[0], dtype=np.float64)
+        flat = self.config.flatness
+        from_middle = 1 - 2 * frequencies
+        curve = 0.5 - 0.5 * np.sign(from_middle) * np.abs(from_middle) ** flat
+        return (self.config.low_pass + curve - flat * frequencies).astype(np.float32)
 
     def top_k(self, users: UserBlock, k: int) -> Neighbours:
         """Return the k unseen items of the highest smoothed value; an empty list without history."""

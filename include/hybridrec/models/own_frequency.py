@@ -19,7 +19,7 @@ from hybridrec.types import Floats, Ints, Neighbours, TrainingData, UserBlock
 DOC = "Items of the user's own history, by how often and how lately."
 BECAUSE = "you have chosen it before"
 REQUIRED = False
-NEEDS_REPEATS = True
+NEEDS = ("repeats",)
 
 
 @dataclass(frozen=True)

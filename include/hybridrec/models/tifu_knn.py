@@ -31,7 +31,7 @@ from hybridrec.types import Floats, Ints, Neighbours, TrainingData, UserBlock
 DOC = "Items of the user's own history and of the most alike users' ones, by how often and how lately (TIFU-kNN)."
 BECAUSE = "you or people who choose as you do choose it again and again"
 REQUIRED = False
-NEEDS_REPEATS = True
+NEEDS = ("repeats",)
 
 
 @dataclass(frozen=True)

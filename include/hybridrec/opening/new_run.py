@@ -7,10 +7,11 @@ it to the newest event.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from hybridrec.base import extensions
 from hybridrec.base.config import Config, SplitMethod, read_config, require_known_options
@@ -22,6 +23,9 @@ from hybridrec.splitting.cuts import HOUR, cut_splits, positive_events_per_hour
 from hybridrec.storage import shared_files, store
 from hybridrec.storage.fingerprints import code_version
 from hybridrec.tuning.tuned import tuned_models, with_tuned
+
+if TYPE_CHECKING:
+    import pyarrow.compute as pc
 
 log = logging.getLogger(__name__)
 CORE_TABLES = ("core_events", "core_items", "core_users")
@@ -68,9 +72,9 @@ def open_run(request: Request, settings: Settings) -> Run:
     before = hours < (as_of.timestamp() // 3600) + 1
     splits = cut_splits(hours[before], counts[before], as_of, config)
     window = splits["holdout"].cut, as_of
-    consumables = _consumables(inputs["core_items"], settings.warehouse(request.source))
+    consumables, vectors = _of_catalogue(inputs["core_items"], settings.warehouse(request.source))
     config, repeats, shares = purposes.settled(config, files, inputs["core_events"].rows, window, consumables)
-    models = tuple(name for name in models if repeats or not getattr(extensions.module("models", name), "NEEDS_REPEATS", False))
+    models = _possible(models, {"repeats": repeats, "vectors": vectors})
     if request.judge_only:
         del splits["full"]
     tuned = tuned_models(settings, request.source, as_of, config, models)
@@ -90,6 +94,7 @@ def open_run(request: Request, settings: Settings) -> Run:
             backfill=request.backfill,
             repeats=repeats,
             repeat_shares=shares,
+            vectors=vectors,
         ),
         settings,
     )
@@ -130,16 +135,36 @@ def _inputs(source: str, settings: Settings) -> dict[str, Input]:
     return inputs
 
 
-def _consumables(items: Input, warehouse: Path) -> bool:
-    """Return whether the catalogue calls any item consumable."""
+def _possible(models: tuple[str, ...], has: Mapping[str, bool]) -> tuple[str, ...]:
+    """Return the models that find what they need; has: what models may need, and whether the night has it."""
+    possible = []
+    for name in models:
+        needs: tuple[str, ...] = getattr(extensions.module("models", name), "NEEDS", ())
+        if unknown := sorted(set(needs) - set(has)):
+            raise PermanentError(f"models.{name}: NEEDS names {', '.join(unknown)}; choose from {', '.join(sorted(has))}")
+        if lacking := [need for need in needs if not has[need]]:
+            log.info("models.%s: left out, since this night has no %s", name, " and no ".join(lacking))
+        else:
+            possible.append(name)
+    return tuple(possible)
+
+
+def _of_catalogue(items: Input, warehouse: Path) -> tuple[bool, bool]:
+    """Return whether the catalogue calls any item consumable, and whether it gives any a vector."""
     import pyarrow.compute as pc
+
+    consumables = _any(items, warehouse, "is_consumable", pc.field("is_consumable"))
+    return consumables, _any(items, warehouse, "vector", pc.list_value_length(pc.field("vector")) > 0)
+
+
+def _any(items: Input, warehouse: Path, column: str, wanted: pc.Expression) -> bool:
+    """Return whether the catalogue has a row that is wanted by that column."""
     import pyarrow.dataset as ds
 
-    files = [str(path) for path in shared_files.fetch(warehouse / "core_items" / name for name in items.files)]
-    data = ds.dataset(files)
-    if "is_consumable" not in data.schema.names:  # of an ingest before there was such a column
+    data = ds.dataset([str(path) for path in shared_files.fetch(warehouse / "core_items" / name for name in items.files)])
+    if column not in data.schema.names:  # of an ingest before there was such a column
         return False
-    found: int = data.head(1, columns=["item_id"], filter=pc.field("is_consumable")).num_rows
+    found: int = data.head(1, columns=["item_id"], filter=wanted).num_rows
     return found > 0
 
 

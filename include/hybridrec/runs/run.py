@@ -78,7 +78,7 @@ class RunManifest:
 
     tuned: those of config's model options that a search has found. backfill: the run stands for a day of the past.
     repeats: a list may hold an item of its user's history, see hybridrec.splitting.purposes. repeat_shares: of the newest choices, those
-    of pairs that had an event of the type before.
+    of pairs that had an event of the type before. vectors: the catalogue has its own.
     kept_by: names the folders of the splits: split=ranker, or fold=rank in a run that was opened before decision 65.
     """
 
@@ -95,6 +95,7 @@ class RunManifest:
     backfill: bool = False
     repeats: bool = False
     repeat_shares: dict[str, float] = field(default_factory=dict)
+    vectors: bool = False
     kept_by: Literal["split", "fold"] = "split"
 
 

@@ -16,6 +16,7 @@ TABLE = Table(
         Column("is_available", "bool", "False: must not be recommended.", default=True, if_bad=False),
         Column("is_promoted", "bool", "True: under promotion.", default=False),
         Column("is_consumable", "bool", "True: who has had it may want it again at once.", default=False),
+        Column("vector", "list<float32>", "The shop's own embedding of the item, all of one length.", nullable=True),
         Column("released_at", "timestamp", "When the item came into being.", nullable=True),
         standing_of("item", "then is_available is false.", strict=False),
     ),

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,7 +25,7 @@ from hybridrec.base.errors import PermanentError
 from hybridrec.runs.run import FORMER_SPLITS, Run
 from hybridrec.splitting import purposes
 from hybridrec.storage import store
-from hybridrec.types import BuildsIndex, Ints, PairScorer, TrainingData, UserBlock
+from hybridrec.types import BuildsIndex, Floats, Ints, PairScorer, TrainingData, UserBlock
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,7 +50,24 @@ def training_data(run: Run, split: str, model: str = "") -> TrainingData:
         seed=model_seed(run.config.seed, model, split),
         threads=run.settings.threads,
         split=run.config.split,
+        item_vectors=partial(_item_vectors, run, len(items)) if run.manifest.vectors else None,
     )
+
+
+def _item_vectors(run: Run, n_items: int) -> Floats:
+    """Return TrainingData.item_vectors; batch by batch, since they are the largest part of a catalogue."""
+    import pyarrow.dataset as ds
+
+    vectors = np.zeros((n_items, 0), dtype=np.float32)
+    for batch in ds.dataset(run.files("model_item_vectors")).to_batches():
+        if not batch.num_rows:
+            continue
+        rows = batch["vector"].flatten().to_numpy().reshape(batch.num_rows, -1)
+        if not vectors.shape[1]:
+            vectors = np.zeros((n_items, rows.shape[1]), dtype=np.float32)
+        lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+        vectors[batch["item_idx"].to_numpy()] = rows / np.where(lengths > 0, lengths, 1)
+    return vectors
 
 
 def days_before(at: pa.ChunkedArray, cut: datetime) -> NDArray[np.float64]:

@@ -49,3 +49,13 @@ def test_a_sample_is_every_nth_row_of_every_file(tmp_path: Path) -> None:
     files = sorted(tmp_path.iterdir())
     assert quality.sample_rows(files, 4)["n"].to_pylist() == [0, 4, 8, 10, 14, 18]
     assert quality.sample_rows(files, 1).num_rows == 20
+
+
+def test_vectors_are_not_read_for_a_check(tmp_path: Path) -> None:
+    """The other lists are, and the columns keep their order and types."""
+    vectors = pa.array([[0.5, 1.0], None], pa.list_(pa.float32()))
+    table = pa.table({"item_id": ["a", "b"], "vector": vectors, "categories": [["x"], []]})
+    pq.write_table(table, tmp_path / "rows.parquet")
+    sample = quality.sample_rows([tmp_path / "rows.parquet"], 1)
+    assert sample.schema.equals(table.schema)
+    assert sample.drop_columns(["vector"]).equals(table.drop_columns(["vector"])) and sample["vector"].null_count == 2

@@ -52,6 +52,40 @@ def test_weights_are_the_closed_form_whichever_side_is_solved(n_users: int, n_it
     np.testing.assert_allclose(ease.ridge_weights(matrix, 3.0), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize(("n_users", "n_items"), [(50, 20), (20, 50)])
+@pytest.mark.parametrize("pull", [0.5, 2.0])
+def test_content_draws_the_weights_as_in_the_paper(n_users: int, n_items: int, pull: float) -> None:
+    """With its dense formulas: reg_X + reg_E is the penalty, reg_E is pull times that."""
+    matrix, penalty = random_data(n_users, n_items).matrix, 3.0
+    content = np.random.default_rng(2).standard_normal((n_items, 4)).astype(np.float32)
+    of_content = np.linalg.inv(content.astype(np.float64) @ content.T + 2 * np.eye(n_items))
+    prior = -of_content / np.diagonal(of_content)
+    np.fill_diagonal(prior, 0)
+    found = ease.Prior.of(content, 2.0)
+    np.testing.assert_allclose(found.left @ found.right.T - np.diag(found.own), prior, atol=1e-5)
+    dense, drawn = matrix.toarray().astype(np.float64), pull * penalty
+    inverse = np.linalg.inv(dense.T @ dense + penalty * np.eye(n_items))
+    expected = drawn * inverse @ prior - inverse * ((1 + drawn * np.diagonal(inverse @ prior)) / np.diagonal(inverse))
+    np.fill_diagonal(expected, 0)
+    np.testing.assert_allclose(ease.ridge_weights(matrix, penalty, found, pull), expected, atol=1e-5)
+
+
+def test_without_content_or_pull_the_weights_are_those_of_the_choices_alone() -> None:
+    data = random_data(40, 12)
+    nothing = {"title": None, "description": None, "brand": None, "price": np.nan}
+    undated = pd.Series([pd.NaT] * 12, dtype="datetime64[us, UTC]")
+    bare = replace(data, items=pd.DataFrame({"categories": [[] for _ in range(12)], **nothing, "released_at": undated}))
+    described = replace(bare, items=bare.items.assign(categories=[["a"] if item % 2 else ["b"] for item in range(12)]))
+    weights = {}
+    for name, of, pull in (("plain", data, 0.0), ("bare", bare, 1.0), ("unasked", described, 0.0), ("drawn", described, 1.0)):
+        model = ease.Model(ease.Config(content_pull=pull))
+        model.fit(of)
+        weights[name] = model.weights
+    assert weights["plain"].tobytes() == weights["bare"].tobytes() == weights["unasked"].tobytes()
+    gained = (weights["drawn"] - weights["plain"])[1:11:2]  # of odd items, which have a category of their own
+    assert gained[:, 1:11:2].sum() > 0.1 > np.abs(gained[:, 0:11:2]).sum()
+
+
 @pytest.mark.parametrize(("n_users", "n_items"), [(40, 12), (12, 40)])
 def test_weights_lie_by_rows(n_users: int, n_items: int) -> None:
     """By columns every block of users would copy the whole matrix to be multiplied with it."""
@@ -164,6 +198,29 @@ def test_graph_filter_is_the_papers_with_its_exponents() -> None:
     scores = model.score_pairs(everybody(data), *all_pairs(data)).reshape(60, 40)
     unseen = ~np.isnan(expected[:, :-1])
     np.testing.assert_allclose(scores[:, :-1][unseen], expected[:, :-1][unseen], atol=5e-3)
+
+
+@pytest.mark.parametrize("flatness", [1.0, 1.5, 2.0])
+def test_graph_filter_bends_the_line_in_the_middle(flatness: float) -> None:
+    """As ChebyCF's curve on the strongest directions, and as its tangent on all others."""
+    data = random_data(60, 40)
+    model = graph_filter.Model(graph_filter.Config(low_pass=0.3, factors=6, flatness=flatness, user_damping=0.5, item_damping=0.3))
+    dense = data.matrix.toarray().astype(np.float64)
+    users, items = dense.sum(axis=1, keepdims=True), np.maximum(dense.sum(axis=0), 1e-9)
+    graph = dense / users**0.5 / items**0.3
+    _, strengths, vectors = np.linalg.svd(graph)
+    frequencies, vectors = (strengths[:6] / strengths[0]) ** 2, vectors[:6]
+    above = frequencies > 0.5
+    curve = np.where(above, 0.5 + 0.5 * np.abs(2 * frequencies - 1) ** flatness, 0.5 - 0.5 * np.abs(1 - 2 * frequencies) ** flatness)
+    assert curve[0] == pytest.approx(1)
+    near = flatness * (graph.T @ graph) / strengths[0] ** 2
+    waves = (vectors.T * (0.3 + curve - flatness * frequencies)) @ vectors * items**0.3 / items[:, None] ** 0.3
+    np.fill_diagonal(near, 0)
+    expected = dense @ (near + waves)
+    model.fit(data)
+    scores = model.score_pairs(everybody(data), *all_pairs(data)).reshape(60, 40)
+    unseen = (dense == 0) & (np.arange(40) < 39)
+    np.testing.assert_allclose(scores[unseen], expected[unseen], atol=5e-3)
 
 
 def test_graph_filter_keeps_its_nearest_only() -> None:

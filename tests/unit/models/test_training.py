@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from scipy.sparse import csr_array
 
@@ -27,6 +29,19 @@ def test_matrix_is_the_splits_interactions(small_run: Run) -> None:
     np.testing.assert_allclose(ages[pairs.user_idx, pairs.item_idx], expected, atol=1e-6)
     assert list(data.items.item_idx) == list(range(40))
     assert np.isnan(data.item_age_days[39]) and data.item_age_days[0] > 20
+
+
+def test_the_catalogues_vectors_are_read_when_asked_for_and_have_length_1(small_run: Run) -> None:
+    assert training_data(small_run, "holdout").item_vectors is None
+    run = Run(replace(small_run.manifest, vectors=True), small_run.settings)
+    given = pa.table({"item_idx": pa.array([3, 0, 7], pa.int32()), "vector": [[3.0, 4.0], [0.0, 0.0], [0.0, -2.0]]})
+    run.write("model_item_vectors", given)
+    read = training_data(run, "holdout").item_vectors
+    assert read is not None
+    expected = np.zeros((40, 2), np.float32)
+    expected[[3, 7]] = [[0.6, 0.8], [0.0, -1.0]]
+    np.testing.assert_allclose(read(), expected, rtol=1e-6)
+    assert read().dtype == np.float32
 
 
 def test_user_block_keeps_the_order_asked_for(small_run: Run) -> None:

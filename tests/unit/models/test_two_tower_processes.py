@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,3 +27,9 @@ def test_data_are_the_same_in_another_process(small_run: Run, tmp_path: Path) ->
     assert found.items.to_json() == data.items.to_json()
     assert found.users.equals(data.users)
     assert (found.seed, found.threads, found.split) == (data.seed, data.threads, data.split)
+    assert found.item_vectors is None
+    vectors = np.eye(40, 3, dtype=np.float32)
+    write_data(replace(data, item_vectors=lambda: vectors), tmp_path)
+    read = read_data(tmp_path).item_vectors
+    assert read is not None
+    np.testing.assert_array_equal(read(), vectors)

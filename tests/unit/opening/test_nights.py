@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hybridrec.base import extensions
 from hybridrec.base.config import FOR_EVER, Config, SplitMethod, read_config
 from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
@@ -173,3 +174,22 @@ def test_a_backfill_that_takes_up_a_scheduled_run_publishes_only_by_request(inge
     again = open_run(Request("night", "files", k=9, publish=False, backfill=True), ingested).manifest
     assert again == replace(first, publish=False, backfill=True)
     assert Run.open("night").manifest == again
+
+
+def test_models_go_where_they_find_what_they_need(ingested: Settings) -> None:
+    """The small world chooses nothing again, and its catalogue has vectors only if they are given."""
+    needy = {name for name in extensions.names("models") if getattr(extensions.module("models", name), "NEEDS", ())}
+    assert needy == {"content_vectors", "own_frequency", "tifu_knn"}
+    without = open_run(Request("without", "files"), ingested).manifest
+    assert not needy & set(without.models) and not without.vectors
+    small_world.write_core_tables(vector=[[1.0, float(n)] if n % 2 else None for n in range(small_world.N_ITEMS)])
+    with_vectors = open_run(Request("with", "files"), ingested).manifest
+    assert set(with_vectors.models) == {*without.models, "content_vectors"} and with_vectors.vectors
+    chosen = open_run(Request("chosen", "files", models=("content_vectors", "tifu_knn")), ingested).manifest
+    assert "content_vectors" in chosen.models and "tifu_knn" not in chosen.models
+
+
+def test_a_need_that_no_night_has_is_refused(ingested: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extensions.module("models", "als"), "NEEDS", ("pictures",), raising=False)
+    with pytest.raises(PermanentError, match=r"models.als: NEEDS names pictures; choose from repeats, vectors"):
+        open_run(Request("n", "files"), ingested)
