@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pyarrow.parquet as pq
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 
-from hybridrec.dataset import features, interactions
+from hybridrec.dataset import features, impressions, interactions
 from hybridrec.evaluation import leaks
 from hybridrec.execution import job, spark, task_records
 from hybridrec.metrics.labels import load_labels, sample_users
-from hybridrec.runs.run import Run
+from hybridrec.runs.run import Run, Split
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,25 @@ def main(params: Params) -> None:
         events = interactions.positive_events(session, run).persist()
         for split in run.manifest.splits.values():
             users = features.user_features(events, split)
-            items = features.item_features(events, split)
+            items = features.item_features(events, split, run.manifest.window_hours)
             run.write_spark("model_user_features", interactions.in_files(users, "user_idx", run), split.name)
             run.write_spark("model_item_features", interactions.in_files(items, "item_idx", run), split.name)
             if run.manifest.repeats:
                 repeats = features.item_repeats(run.read_spark(session, "model_interactions", split.name))
                 run.write_spark("model_repeats", interactions.in_files(repeats, "item_idx", run), split.name)
+            _write_shown(run, session, events, split)
         with task_records.alarm_time():
             _keep_recomputed(run, events)
+
+
+def _write_shown(run: Run, session: SparkSession, events: DataFrame, split: Split) -> None:
+    """Write which items were shown and not taken, if the night's events hold impressions."""
+    if not impressions.has_some(run):
+        return
+    shown = impressions.shown_pairs(impressions.numbered(session, run), events, split)
+    run.write_spark("model_shown", interactions.in_files(shown, "user_idx", run), split.name)
+    of_items = impressions.shown_items(run.read_spark(session, "model_shown", split.name))
+    run.write_spark("model_item_shown", interactions.in_files(of_items, "item_idx", run), split.name)
 
 
 def _keep_recomputed(run: Run, events: DataFrame) -> None:

@@ -6,6 +6,7 @@ retrieves items, or a PairScorer, which only scores what others have retrieved; 
 
     BECAUSE_OF   the sentence when one item of the history stands out: `{title}` names it, `{categories}` what both share;
                  its Model may be one that KnowsSimilarItems, which also finds that item
+    NEEDS_TYPES    True: it tells one type of events from another, so a night whose events are all of one type goes without it
     NEEDS_REPEATS  True: it retrieves what the user chose before, so a night whose lists may not hold that goes without it
     SEARCH       options that are worth a search on new data, by name: Log(low, high), Linear(low, high) or OneOf((...))
 

@@ -17,7 +17,7 @@ from hybridrec.base.config import Config, SplitMethod, read_config, require_know
 from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.runs.run import MANIFEST, Input, Run, RunManifest, run_folder
-from hybridrec.splitting import likes, purposes
+from hybridrec.splitting import likes, purposes, visits, windows
 from hybridrec.splitting.cuts import HOUR, cut_splits, positive_events_per_hour
 from hybridrec.storage import shared_files, store
 from hybridrec.storage.fingerprints import code_version
@@ -70,7 +70,9 @@ def open_run(request: Request, settings: Settings) -> Run:
     start = splits["holdout"].cut
     config = purposes.resolved(config, files, inputs["core_events"].rows, start, as_of)
     repeats = purposes.may_come_again(config, _consumables(inputs["core_items"], settings.warehouse(request.source)))
-    models = tuple(name for name in models if repeats or not getattr(extensions.module("models", name), "NEEDS_REPEATS", False))
+    event_types = visits.types_of(config, files)
+    window_hours = windows.best_window(config, files, splits["ranker"])
+    models = tuple(name for name in models if _has_what_it_needs(name, repeats, bool(event_types)))
     if request.judge_only:
         del splits["full"]
     tuned = tuned_models(settings, request.source, as_of, config, models)
@@ -89,6 +91,8 @@ def open_run(request: Request, settings: Settings) -> Run:
             tuned=tuned,
             backfill=request.backfill,
             repeats=repeats,
+            window_hours=window_hours,
+            event_types=event_types,
         ),
         settings,
     )
@@ -113,6 +117,11 @@ def _models(asked: tuple[str, ...]) -> tuple[str, ...]:
         raise PermanentError(f"models: there is no {', '.join(unknown)}; choose from {', '.join(known)}")
     required = {name for name in known if extensions.module("models", name).REQUIRED}
     return tuple(sorted(set(asked) | required)) if asked else known
+
+
+def _has_what_it_needs(model: str, repeats: bool, typed: bool) -> bool:
+    module = extensions.module("models", model)
+    return (repeats or not getattr(module, "NEEDS_REPEATS", False)) and (typed or not getattr(module, "NEEDS_TYPES", False))
 
 
 def _inputs(source: str, settings: Settings) -> dict[str, Input]:

@@ -78,6 +78,8 @@ class RunManifest:
 
     tuned: those of config's model options that a search has found. backfill: the run stands for a day of the past.
     repeats: a list may hold an item of its user's history, see hybridrec.splitting.purposes.
+    window_hours: whose popularity says best what comes next, 0 without a calendar, see hybridrec.splitting.windows.
+    event_types: of the positive events, if they are of several; then how one follows another is a table too.
     kept_by: names the folders of the splits: split=ranker, or fold=rank in a run that was opened before decision 65.
     """
 
@@ -93,6 +95,8 @@ class RunManifest:
     tuned: dict[str, Tuned] = field(default_factory=dict)
     backfill: bool = False
     repeats: bool = False
+    window_hours: int = 0
+    event_types: tuple[str, ...] = ()
     kept_by: Literal["split", "fold"] = "split"
 
 

@@ -22,7 +22,7 @@ from hybridrec.base import extensions
 from hybridrec.base.config import with_options
 from hybridrec.base.errors import PermanentError
 from hybridrec.runs.run import FORMER_SPLITS, Run
-from hybridrec.splitting import purposes
+from hybridrec.splitting import purposes, visits
 from hybridrec.storage import store
 from hybridrec.types import BuildsIndex, Ints, PairScorer, TrainingData, UserBlock
 
@@ -49,7 +49,12 @@ def training_data(run: Run, split: str, model: str = "") -> TrainingData:
         seed=model_seed(run.config.seed, model, split),
         threads=run.settings.threads,
         split=run.config.split,
+        visits=visits.read(run, split) if _needs_types(model) else None,
     )
+
+
+def _needs_types(model: str) -> bool:
+    return bool(model) and getattr(extensions.module("models", model), "NEEDS_TYPES", False)
 
 
 def days_before(at: pa.ChunkedArray, cut: datetime) -> NDArray[np.float64]:
