@@ -13,8 +13,8 @@ from hybridrec.types import Doubles, Floats, Neighbours
 
 HALF_LIVES = (1 / 24, 0.25, 1.0, 3.0, 7.0, 14.0, 28.0, 90.0, 365.0)  # days
 HELD_SHARE = 0.1
-JUDGED_USERS, DEPTH = 2_000, 20
-SURE = 2.0  # standard errors of the difference between two half-lives for the same users
+MIN_USERS, JUDGED_USERS, DEPTH = 100, 2_000, 20
+SURE = 1.0  # standard errors of the difference between two half-lives for the same users
 
 
 def faded_counts(items: NDArray[np.integer], ages: Doubles, half_life_days: float, n_items: int) -> Floats:
@@ -28,7 +28,8 @@ def best_half_life(matrix: csr_array, ages: Doubles, usual_days: float) -> float
     """Return the half-life whose popularity ranks the newest choices best by NDCG, the usual one unless another is surely better.
 
     matrix: csr (n_users, n_items). ages: days before the cut of each stored pair, aligned with matrix.data. The newest tenth of the pairs
-    is held out; at most JUDGED_USERS of its users are judged, spread evenly over all, each without what was in the history before.
+    is held out; at most JUDGED_USERS of its users are judged, spread evenly over all, each without what was in the history before. Fewer than
+    MIN_USERS say nothing.
     """
     cut = _newest_tenth(ages)
     held = ages < cut
@@ -36,6 +37,8 @@ def best_half_life(matrix: csr_array, ages: Doubles, usual_days: float) -> float
         return usual_days
     past, labels = _cells(matrix, ~held), _cells(matrix, held)
     judged = np.flatnonzero(np.diff(labels.indptr))
+    if len(judged) < MIN_USERS:
+        return usual_days
     judged = judged[np.unique(np.linspace(0, len(judged) - 1, min(len(judged), JUDGED_USERS)).astype(np.intp))]
     labels, seen = labels[judged], past[judged]
     quality = {}

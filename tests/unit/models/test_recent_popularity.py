@@ -41,7 +41,7 @@ def test_what_lasts_fades_no_faster_than_usual() -> None:
 
 
 def test_what_may_be_chance_changes_nothing() -> None:
-    few = world(0, n_users=20)
+    few = world(0, n_users=90)
     assert half_life(few) == 14
     assert half_life(few, Config(usual_days=20.0)) == 20
 
