@@ -1,4 +1,4 @@
-"""What makes an item one that the user has had, by what the data show and by options."""
+"""Items count as had by what the data show and by options."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def written(path: Path, events: list[Event]) -> list[str]:
 
 
 def resolved(path: Path, events: list[Event], config: Config | None = None) -> dict[str, float]:
-    return purposes.resolved(config or Config(), written(path, events), len(events), CUT, END).had_days
+    return purposes.settled(config or Config(), written(path, events), len(events), (CUT, END), consumables=False).config.had_days
 
 
 def shop(n_again: int) -> list[Event]:

@@ -255,7 +255,7 @@ def test_not_below_popularity_on_the_small_world(name: str, small_run: Run, fits
     data = training_data(small_run, "holdout", name)
     recall = {}
     if only_reminds(fits(name)[0]):
-        pytest.skip("it retrieves what the user chose before, and nobody chooses again there")
+        pytest.skip("it retrieves what the user chose before, and users of the small world choose nothing again")
     for rival in ("popularity", name):
         (tmp_path / rival).mkdir(exist_ok=True)
         fit_model(rival, data, {}, tmp_path / rival)
