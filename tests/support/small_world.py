@@ -106,7 +106,7 @@ def write_tables(run: Run) -> None:
     """Write the tables of build_interactions and build_features for this world and the run's splits."""
     run.write("model_users", pa.Table.from_pandas(users().drop(columns="joined_at").reset_index(names="user_idx"), preserve_index=False))
     first = items().item_id.map(events().groupby("item_id").event_at.min())
-    catalogue = items().assign(first_event_at=first, learnt_categories=items().categories)
+    catalogue = items().assign(first_event_at=first, learnt_categories=items().categories, is_consumable=False)
     run.write("model_items", pa.Table.from_pandas(catalogue.reset_index(names="item_idx"), preserve_index=False))
     for name in run.splits:
         _write_split(run, run.split(name))
@@ -146,7 +146,8 @@ def interactions(split: Split, config: Config) -> pd.DataFrame:
     age_days = (split.cut - seen.event_at).dt.total_seconds() / 86_400
     seen = seen.assign(weight=config.event_weights["purchase"] * 0.5 ** (age_days / config.half_life_days))
     grouped = seen.groupby(["user_idx", "item_idx"])
-    return grouped.agg(weight=("weight", "sum"), n_events=("weight", "size"), last_event_at=("event_at", "max")).reset_index()
+    times = {"first_event_at": ("event_at", "min"), "last_event_at": ("event_at", "max")}
+    return grouped.agg(weight=("weight", "sum"), n_events=("weight", "size"), **times).reset_index()
 
 
 def labels(split: Split, config: Config) -> pd.DataFrame:
@@ -177,7 +178,7 @@ def user_features(split: Split) -> pd.DataFrame:
 
 
 def item_features(split: Split, window_hours: int = 0) -> pd.DataFrame:
-    """Return model_item_features of a split; window_hours: of the run, 0 for none."""
+    """Return model_item_features of a split; window_hours: of the run, 0 without a calendar."""
     seen = numbered_events().query("event_at < @split.cut")
     age_days = (split.cut - seen.event_at).dt.total_seconds() / 86_400
     windows = {"quarter": age_days <= 90, "recent": age_days <= 30, "week": age_days <= 7}

@@ -16,7 +16,7 @@ block of users.
     gap_<habit>                   distance between the user's and the item's share of events with that habit
     affinity_category             share of the user's history that has the item's categories, averaged over them
 
-Only where the data have what they are about:
+Only if the data have brands, prices, types of events, impressions, a calendar:
 
     item_log_n_events_window, item_trend    events in the run's window, and against those before: see dataset/features.py
     item_category_rank, *_price*, affinity_*   see tastes.py

@@ -31,7 +31,7 @@ MIN_PRICES = 2  # one price for all says nothing
 
 @dataclass(frozen=True)
 class Chosen:
-    """What the users have chosen: row of the user, item and weight of each pair, in any order."""
+    """Choices of some users: row of the user, item and weight of each pair, in any order."""
 
     rows: NDArray[np.int64]
     items: Ints

@@ -1,4 +1,4 @@
-"""What users were shown and did not take, as Spark frames: an impression without a choice says something too."""
+"""Count the items that users were shown and did not take, as Spark frames: an impression without a choice says something too."""
 
 from __future__ import annotations
 

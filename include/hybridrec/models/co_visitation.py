@@ -3,7 +3,7 @@
 Linden, Smith and York, "Amazon.com recommendations: item-to-item collaborative filtering", IEEE Internet Computing 2003, relate items by
 who bought both; here an item of one event is related to those of the same user's later events that weigh more, within `visit_days`, and
 what weighs most to what weighs as much, within `again_days`. Views are so many that among themselves they say little of purchases and cost
-most, so they are only where a way begins.
+most, so a view only begins a way.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def _reached(visits: Visits, days: float) -> tuple[Longs, Longs]:
     """Return the first event and the end of those that follow each: of the same user, at the same time or up to `days` later."""
     at: Doubles = -visits.days
     span = float(at.max(initial=0) - at.min(initial=0)) + days + 1.0
-    moments = visits.users * span + (at - at.min(initial=0))  # rising: users one after the other
+    moments = visits.users * span + (at - at.min(initial=0))  # rising: user by user
     firsts = np.searchsorted(moments, moments, side="left")
     ends = np.searchsorted(moments, moments + days, side="right")
     return firsts.astype(np.int64), ends.astype(np.int64)

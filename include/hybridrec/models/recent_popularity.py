@@ -1,8 +1,7 @@
 """Rank items by their recent users, each fading with the age of the choice.
 
-Exponential decay as in Ding and Li, "Time weight collaborative filtering", CIKM 2005, without the neighbours. How fast a choice fades is a
-matter of the data: news live for hours, films for weeks. So a fit holds out its own newest choices and takes the half-life that ranks
-them best.
+Exponential decay as in Ding and Li, "Time weight collaborative filtering", CIKM 2005, without the neighbours. News live for hours
+and films for weeks, so a fit holds out its own newest choices and takes the half-life that ranks them best.
 """
 
 from __future__ import annotations

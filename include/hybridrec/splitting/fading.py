@@ -28,8 +28,8 @@ def best_half_life(matrix: csr_array, ages: Doubles, usual_days: float) -> float
     """Return the half-life whose popularity ranks the newest choices best by NDCG, the usual one unless another is surely better.
 
     matrix: csr (n_users, n_items). ages: days before the cut of each stored pair, aligned with matrix.data. The newest tenth of the pairs
-    is held out; at most JUDGED_USERS of its users are judged, spread evenly over all, each without what was in the history before. Fewer than
-    MIN_USERS say nothing.
+    is held out; at most JUDGED_USERS of its users are judged, spread evenly over all, each without what was in the history before.
+    Fewer than MIN_USERS say nothing.
     """
     cut = _newest_tenth(ages)
     held = ages < cut

@@ -1,4 +1,4 @@
-"""What users did with items by type and time: how a view is followed by a purchase is told only where events keep their type.
+"""Keep the types of events: only with them a view can be seen to lead to a purchase.
 
 model_interactions has one row a pair, whatever happened; so a night with several types of events keeps one more table, which only those
 read who ask for it.

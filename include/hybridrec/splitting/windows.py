@@ -1,7 +1,7 @@
 """Choose the window of time whose popularity says best what is chosen next: an hour where news live for hours, weeks in a shop.
 
 Each window ends where the labels of the ranker split begin, and is judged by them: by how high its most chosen items rank what comes next.
-One window serves a whole run, since a feature must mean the same on every split; what the run is judged on has no say in it.
+One window serves a whole run, since a feature must mean the same on every split; the labels of the holdout split have no say in it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _worth(counts: NDArray[np.int64], labels: NDArray[np.int64], k: int) -> floa
 
 
 def _counts(config: Config, files: Iterable[str], split: Split) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return positive events of each item by the shortest window that holds them, (n_windows, n_items), and those that are labels.
+    """Return positive events of each item by the shortest window that holds them, (n_windows, n_items), and its labels, (n_items,).
 
     Streams core_events in batches: memory grows with the items, not with the events.
     """

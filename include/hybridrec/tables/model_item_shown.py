@@ -1,14 +1,14 @@
-"""How often items were shown, and taken."""
+"""Users who were shown an item, and who took it."""
 
 from hybridrec.tables import Column, Table
 
 TABLE = Table(
     name="model_item_shown",
-    doc="Of each item with impressions before the split's cut, how many users took it; the table exists only if there are impressions.",
+    doc="Users who were shown an item before the split's cut, and who took it; the table exists only if there are impressions.",
     columns=(
         Column("item_idx", "int32", "Item.", minimum=0),
         Column("n_shown", "int32", "Users who were shown it.", minimum=1),
-        Column("n_taken", "int32", "Of them, users with a positive event after an impression.", minimum=0),
+        Column("n_taken", "int32", "Users among them with a positive event after an impression.", minimum=0),
     ),
     key=("item_idx",),
 )

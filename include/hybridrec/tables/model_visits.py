@@ -1,4 +1,4 @@
-"""What users did with items, by type and day."""
+"""Positive events by type and day."""
 
 from hybridrec.base.config import POSITIVE_TYPES
 from hybridrec.tables import Column, Table

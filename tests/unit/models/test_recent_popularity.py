@@ -1,4 +1,4 @@
-"""How fast popularity fades is found in the data: planted worlds in which the newest or the oldest choices say what comes next."""
+"""The half-life of popularity is found in the data: planted worlds in which the newest or the oldest choices say what comes next."""
 
 from __future__ import annotations
 
