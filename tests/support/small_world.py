@@ -62,6 +62,7 @@ def items() -> pd.DataFrame:
             "price": np.array([5.0 + n % 7 for n in numbers], dtype=np.float32),
             "is_available": [n != 38 for n in numbers],
             "is_promoted": [n % 10 == 0 for n in numbers],
+            "is_consumable": [False] * N_ITEMS,
             "released_at": [START - timedelta(days=10 * n) for n in numbers],
         }
     )
@@ -106,7 +107,7 @@ def write_tables(run: Run) -> None:
     """Write the tables of build_interactions and build_features for this world and the run's splits."""
     run.write("model_users", pa.Table.from_pandas(users().drop(columns="joined_at").reset_index(names="user_idx"), preserve_index=False))
     first = items().item_id.map(events().groupby("item_id").event_at.min())
-    catalogue = items().assign(first_event_at=first, learnt_categories=items().categories, is_consumable=False)
+    catalogue = items().assign(first_event_at=first, learnt_categories=items().categories)
     run.write("model_items", pa.Table.from_pandas(catalogue.reset_index(names="item_idx"), preserve_index=False))
     for name in run.splits:
         _write_split(run, run.split(name))
@@ -212,7 +213,9 @@ def with_habits(seen: pd.DataFrame) -> pd.DataFrame:
 
 def write_core_tables(source: str = "files") -> None:
     """Commit the world's core tables to a source's warehouse, as ingest would."""
-    events_table = events().assign(event_date=lambda rows: rows.event_at.dt.date, event_id=lambda rows: rows.user_id + rows.item_id)
+    events_table = events().assign(
+        event_date=lambda rows: rows.event_at.dt.date, event_id=lambda rows: rows.user_id + rows.item_id + rows.event_type
+    )
     for name, frame in (("core_events", events_table), ("core_items", items()), ("core_users", users())):
         definition = table(name)
         given = {"standing": "listed"} if "standing" in definition.column_names else {}

@@ -1,4 +1,4 @@
-"""Features of impressions that nobody took, only if events hold impressions.
+"""Features of impressions without a choice, only if events hold impressions.
 
 item_taken_rate     share of the users who were shown the item and took it, drawn to the mean as if PRIOR more users had been shown it
 pair_log_n_shown    log(1 + impressions of the pair)
