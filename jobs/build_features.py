@@ -11,7 +11,7 @@ from hybridrec.dataset import features, impressions, interactions
 from hybridrec.evaluation import leaks
 from hybridrec.execution import job, spark, task_records
 from hybridrec.metrics.labels import load_labels, sample_users
-from hybridrec.runs.run import Run, Split
+from hybridrec.runs.run import Run
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ def main(params: Params) -> None:
     session = spark.session()
     with task_records.spark_time():
         events = interactions.positive_events(session, run).persist()
+        shown = impressions.numbered(session, run) if impressions.has_some(run) else None
         for split in run.manifest.splits.values():
             users = features.user_features(events, split)
             items = features.item_features(events, split, run.manifest.window_hours)
@@ -32,19 +33,17 @@ def main(params: Params) -> None:
             if run.manifest.repeats:
                 repeats = features.item_repeats(run.read_spark(session, "model_interactions", split.name))
                 run.write_spark("model_repeats", interactions.in_files(repeats, "item_idx", run), split.name)
-            _write_shown(run, session, events, split)
+            if shown is not None:
+                _write_shown(run, session, impressions.shown_pairs(shown, events, split), split.name)
         with task_records.alarm_time():
             _keep_recomputed(run, events)
 
 
-def _write_shown(run: Run, session: SparkSession, events: DataFrame, split: Split) -> None:
-    """Write which items were shown and not taken, if the night's events hold impressions."""
-    if not impressions.has_some(run):
-        return
-    shown = impressions.shown_pairs(impressions.numbered(session, run), events, split)
-    run.write_spark("model_shown", interactions.in_files(shown, "user_idx", run), split.name)
-    of_items = impressions.shown_items(run.read_spark(session, "model_shown", split.name))
-    run.write_spark("model_item_shown", interactions.in_files(of_items, "item_idx", run), split.name)
+def _write_shown(run: Run, session: SparkSession, pairs: DataFrame, split: str) -> None:
+    """Write which pairs were shown and not taken, and how many users of each item took it."""
+    run.write_spark("model_shown", interactions.in_files(pairs, "user_idx", run), split)
+    of_items = impressions.shown_items(run.read_spark(session, "model_shown", split))
+    run.write_spark("model_item_shown", interactions.in_files(of_items, "item_idx", run), split)
 
 
 def _keep_recomputed(run: Run, events: DataFrame) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 HOURS = (1, 3, 12, 24, 72, 168, 336, 672)  # an hour to 28 days
 HOUR_MICROS = 3_600_000_000
+PARTS = 32  # counts of batches that are added up at a time
 LABEL = -1  # instead of the number of a window
 
 
@@ -71,6 +72,8 @@ def _counts(config: Config, files: Iterable[str], split: Split) -> tuple[NDArray
         window = np.where(age <= 0, LABEL, np.searchsorted(HOURS, age / HOUR_MICROS))
         rows = pa.table({"item_id": batch["item_id"], "window": window, "n": np.ones(len(window), np.int64)})
         parts.append(_added(rows))
+        if len(parts) == PARTS:
+            parts = [_added(pa.concat_tables(parts))]
     found = _added(pa.concat_tables(parts))
     item = found["item_id"].dictionary_encode().combine_chunks()
     counts = np.zeros((len(HOURS), len(item.dictionary)), np.int64)
