@@ -33,7 +33,7 @@ MIN_PRICES = 2  # one price for all says nothing
 class Chosen:
     """Choices of some users: row of the user, item and weight of each pair, in any order."""
 
-    rows: NDArray[np.int64]
+    rows: NDArray[np.integer]
     items: Ints
     weights: NDArray[np.float64]
 

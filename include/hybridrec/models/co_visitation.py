@@ -66,7 +66,7 @@ class Model(ItemItemModel[Config]):
         """Count the ways from each item, light to heavy and heavy to heavy."""
         visits = data.visits or _of_one_type(data)
         kinds = np.unique(visits.weights)
-        ways = [self._ways(data, visits, weight, is_last=weight == kinds[-1]) for weight in kinds]
+        ways = [self._ways(data, visits, weight, is_last=bool(weight == kinds[-1])) for weight in kinds]
         self.neighbours = as_csr(sum(ways[1:], ways[0]))
         return {"neighbours_per_item": self.neighbours.nnz / self.neighbours.shape[0], "visits": float(len(visits.items))}
 

@@ -54,7 +54,7 @@ def training_data(run: Run, split: str, model: str = "") -> TrainingData:
 
 
 def _needs_types(model: str) -> bool:
-    return bool(model) and getattr(extensions.module("models", model), "NEEDS_TYPES", False)
+    return bool(model and getattr(extensions.module("models", model), "NEEDS_TYPES", False))
 
 
 def days_before(at: pa.ChunkedArray, cut: datetime) -> NDArray[np.float64]:

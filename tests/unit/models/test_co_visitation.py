@@ -27,7 +27,7 @@ def data(*events: tuple[int, int, float, float]) -> TrainingData:
     )
 
 
-def ways(config: Config, *events: tuple[int, int, float, float]) -> dict[tuple[int, int], float]:
+def ways(config: Config, *events: tuple[int, int, float, float]) -> dict[tuple[int, int], object]:
     model = Model(config)
     model.fit(data(*events))
     rows, columns = model.neighbours.nonzero()
