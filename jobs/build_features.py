@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pyarrow.parquet as pq
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 
-from hybridrec.dataset import features, interactions
+from hybridrec.dataset import features, impressions, interactions
 from hybridrec.evaluation import leaks
 from hybridrec.execution import job, spark, task_records
 from hybridrec.metrics.labels import load_labels, sample_users
@@ -24,16 +24,26 @@ def main(params: Params) -> None:
     session = spark.session()
     with task_records.spark_time():
         events = interactions.positive_events(session, run).persist()
+        shown = impressions.numbered(session, run) if impressions.has_some(run) else None
         for split in run.manifest.splits.values():
             users = features.user_features(events, split)
-            items = features.item_features(events, split)
+            items = features.item_features(events, split, run.manifest.window_hours)
             run.write_spark("model_user_features", interactions.in_files(users, "user_idx", run), split.name)
             run.write_spark("model_item_features", interactions.in_files(items, "item_idx", run), split.name)
             if run.manifest.repeats:
                 repeats = features.item_repeats(run.read_spark(session, "model_interactions", split.name))
                 run.write_spark("model_repeats", interactions.in_files(repeats, "item_idx", run), split.name)
+            if shown is not None:
+                _write_shown(run, session, impressions.shown_pairs(shown, events, split), split.name)
         with task_records.alarm_time():
             _keep_recomputed(run, events)
+
+
+def _write_shown(run: Run, session: SparkSession, pairs: DataFrame, split: str) -> None:
+    """Write which pairs were shown and not taken, and how many users of each item took it."""
+    run.write_spark("model_shown", interactions.in_files(pairs, "user_idx", run), split)
+    of_items = impressions.shown_items(run.read_spark(session, "model_shown", split))
+    run.write_spark("model_item_shown", interactions.in_files(of_items, "item_idx", run), split)
 
 
 def _keep_recomputed(run: Run, events: DataFrame) -> None:

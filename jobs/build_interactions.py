@@ -12,7 +12,7 @@ from hybridrec.dataset import catalogue, interactions
 from hybridrec.execution import job, spark, task_records
 from hybridrec.metrics import positions
 from hybridrec.runs.run import Run, Split
-from hybridrec.splitting import held_out, likes, purposes
+from hybridrec.splitting import held_out, likes, purposes, visits
 from hybridrec.tables import table
 
 HISTORY_MIB = 2  # some hundred thousand pairs: later jobs read the histories of some users at a time
@@ -43,6 +43,9 @@ def main(params: Params) -> None:
                 run.write_spark("model_disliked", interactions.in_files(disliked, "user_idx", run), split.name)
             pairs = interactions.interactions(events, split, run.config)
             run.write_spark("model_interactions", interactions.in_files(pairs, "user_idx", run), split.name, HISTORY_MIB)
+            if run.manifest.event_types:
+                visited = interactions.as_declared(visits.visited(events, split), table(visits.TABLE))
+                run.write_spark(visits.TABLE, interactions.in_files(visited, "user_idx", run), split.name)
             had = _write_had(run, session, events, split) if run.manifest.repeats else None
             if split.label_end is not None:
                 labels = interactions.labels(events, split, run.config, interactions.n_rows(run, "model_users"), disliked, had)

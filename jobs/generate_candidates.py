@@ -65,7 +65,7 @@ def candidates(session: SparkSession, run: Run, split: str, fitted: candidate_bl
             batches, fitted
         )  # carries names, paths and the catalogue: workers map the models themselves
 
-    return ordered.mapInArrow(extensions.with_local_extensions(of_partition), candidate_blocks.candidates_ddl(fitted.names))
+    return ordered.mapInArrow(extensions.with_local_extensions(of_partition), candidate_blocks.candidates_ddl(fitted.names, fitted.ordered))
 
 
 def histories(session: SparkSession, run: Run, split: str) -> DataFrame:

@@ -56,6 +56,18 @@ class Neighbours(NamedTuple):
     scores: Floats
 
 
+class Visits(NamedTuple):
+    """Positive events of several types by user, oldest first, one a day of each pair and type.
+
+    users, items: int32 (n,). days: before the cut. weights: float32, of the events' types.
+    """
+
+    users: Ints
+    items: Ints
+    days: Doubles
+    weights: Floats
+
+
 @dataclass(frozen=True)
 class TrainingData:
     """Training data of a model: the events before the split's cut, and the catalogue.
@@ -66,6 +78,7 @@ class TrainingData:
     users: model_users, row number = user_idx. split: what last_event_day means: with `last_per_user` only its order
     within a user does, with `random_per_user` nothing does and all are equal.
     item_vectors: reads the catalogue's own vectors, float32 (n_items, n_dims), rows of length 1, or 0 without one; None: it has none.
+    visits: only for a model that NEEDS types.
     """
 
     matrix: csr_array
@@ -77,6 +90,7 @@ class TrainingData:
     threads: int
     split: SplitMethod = "time"
     item_vectors: Callable[[], Floats] | None = None
+    visits: Visits | None = None
 
 
 @dataclass(frozen=True)
@@ -146,6 +160,17 @@ class KnowsSimilarItems(Protocol):
 
     def similar(self, items: Ints, k: int) -> Neighbours:
         """Return the k most alike other items of each given item, best first."""
+
+
+@runtime_checkable
+class KnowsNearness(Protocol):
+    """A model that scores by the items of a history, and can be asked about some of them alone."""
+
+    def nearness(self, chosen: csr_array, rows: Ints, items: Ints) -> Floats:
+        """Return how near items[i] is to what row rows[i] of `chosen` holds, by its weights; NaN for an empty row.
+
+        chosen: csr float32 (n, n_items), rows sum to 1.
+        """
 
 
 @runtime_checkable

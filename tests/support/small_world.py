@@ -179,11 +179,12 @@ def user_features(split: Split) -> pd.DataFrame:
     ).reset_index()
 
 
-def item_features(split: Split) -> pd.DataFrame:
-    """Return model_item_features of a split."""
+def item_features(split: Split, window_hours: int = 0) -> pd.DataFrame:
+    """Return model_item_features of a split; window_hours: of the run, 0 without a calendar."""
     seen = numbered_events().query("event_at < @split.cut")
     age_days = (split.cut - seen.event_at).dt.total_seconds() / 86_400
     windows = {"quarter": age_days <= 90, "recent": age_days <= 30, "week": age_days <= 7}
+    windows |= {"window": age_days <= window_hours / 24, "around": age_days <= window_hours / 6}
     grouped = with_habits(seen).assign(age_days=age_days, **windows).groupby("item_idx")
     return pd.DataFrame(
         {
@@ -192,6 +193,10 @@ def item_features(split: Split) -> pd.DataFrame:
             "item_n_events_90d": grouped.quarter.sum(),
             "item_n_events_30d": grouped.recent.sum(),
             "item_n_events_7d": grouped.week.sum(),
+            "item_n_events_window": grouped.window.sum() if window_hours else np.nan,
+            "item_trend": np.log((grouped.window.sum() + 1) / ((grouped.around.sum() - grouped.window.sum()) / 3 + 1))
+            if window_hours
+            else np.nan,
             "item_age_days": grouped.age_days.max(),
             "item_recency_days": grouped.age_days.min(),
             "item_weekend_share": grouped.weekend.mean(),
@@ -209,7 +214,9 @@ def with_habits(seen: pd.DataFrame) -> pd.DataFrame:
 
 def write_core_tables(source: str = "files", **of_items: object) -> None:
     """Commit the world's core tables to a source's warehouse, as ingest would. of_items: further columns of the catalogue."""
-    events_table = events().assign(event_date=lambda rows: rows.event_at.dt.date, event_id=lambda rows: rows.user_id + rows.item_id)
+    events_table = events().assign(
+        event_date=lambda rows: rows.event_at.dt.date, event_id=lambda rows: rows.user_id + rows.item_id + rows.event_type
+    )
     for name, frame in (("core_events", events_table), ("core_items", items().assign(**of_items)), ("core_users", users())):
         definition = table(name)
         given = {"standing": "listed"} if "standing" in definition.column_names else {}

@@ -15,17 +15,19 @@ from scipy.sparse import csr_array
 from hybridrec.base import extensions
 from hybridrec.base.errors import PermanentError
 from hybridrec.dataset.catalogue import candidate_items
+from hybridrec.retrieval.recency import last_items
 from hybridrec.retrieval.select import row_numbers
 from hybridrec.runs.run import Run
 from hybridrec.storage import shared_files, store
 from hybridrec.tables import table
 from hybridrec.training.fits import load_fit
-from hybridrec.types import NO_ITEM, Floats, HasFactors, Ints, Neighbours, PairScorer, Retriever, UserBlock
+from hybridrec.types import NO_ITEM, Floats, HasFactors, Ints, KnowsNearness, Neighbours, PairScorer, Retriever, UserBlock
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 USERS_AT_ONCE = 500  # some 150,000 pairs times two columns a model
+LAST_ITEMS = (1, 3, 5)  # of the history, to which a candidate's nearness is a feature
 KEPT_MODELS = 32  # a worker may serve all three splits
 
 
@@ -42,12 +44,14 @@ class FittedModels:
 
     folders: model and folder of its fit. catalogue: items that may be candidates, bool (n_items,); a byte an item travels
     with the task, since a file of it could be replaced by a second attempt at the job while workers of the first read it.
+    ordered: the items of a history have an order, so some are the last ones.
     """
 
     folders: tuple[tuple[str, str], ...]
     catalogue: NDArray[np.bool_]
     pool_k: int
     pool_size: int
+    ordered: bool = True
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -72,18 +76,40 @@ def choose_models(run: Run) -> ModelChoice:
 def fitted_models(run: Run, split: str, names: Iterable[str]) -> FittedModels:
     """Return the paths of these models' fits of a split and of the split's catalogue, for a worker."""
     folders = tuple((name, str(run.artefact(f"models/{name}", split))) for name in names)
-    return FittedModels(folders, candidate_items(run, split), run.config.pool_k, run.config.pool_size)
+    return FittedModels(folders, candidate_items(run, split), run.config.pool_k, run.config.pool_size, is_ordered(run))
 
 
-def candidates_ddl(names: Iterable[str]) -> str:
+def is_ordered(run: Run) -> bool:
+    """Return whether the items of a history have an order."""
+    return run.config.split != "random_per_user"
+
+
+def candidates_ddl(names: Iterable[str], ordered: bool = True) -> str:
     """Return Spark schema of the candidates of these retrievers."""
-    return table("model_candidates").spark_ddl() + "".join(f", `{column}` float" for name in names for column in columns_of(name))
+    return table("model_candidates").spark_ddl() + "".join(f", `{column}` float" for name in names for column in columns_of(name, ordered))
 
 
-def columns_of(model: str) -> tuple[str, ...]:
+def columns_of(model: str, ordered: bool = True) -> tuple[str, ...]:
     """Return the columns that a model adds to the candidates."""
     rank = (f"rank_{model}",) if retrieves(model) else ()
-    return (f"score_{model}", *rank, *factor_columns(model))
+    near = tuple(nearness_column(model, n) for n in LAST_ITEMS if ordered and _knows_nearness(model))
+    return (f"score_{model}", *rank, *factor_columns(model), *near)
+
+
+def nearness_column(model: str, n: int) -> str:
+    """Return the name of a model's nearness to the last n items."""
+    return f"last{n}_{model}"
+
+
+def nearness_columns(models: Mapping[str, PairScorer], users: UserBlock, rows: Ints, items: Ints) -> dict[str, Floats]:
+    """Return how near pairs are to the user's last items by each model that knows, float32 (n_pairs,) by column."""
+    knowing = {name: model for name, model in models.items() if isinstance(model, KnowsNearness)}
+    last = {n: last_items(users, n) for n in LAST_ITEMS} if knowing else {}
+    return {nearness_column(name, n): model.nearness(chosen, rows, items) for name, model in knowing.items() for n, chosen in last.items()}
+
+
+def _knows_nearness(model: str) -> bool:
+    return hasattr(extensions.module("models", model).Model, "nearness")
 
 
 def factor_columns(model: str) -> tuple[str, ...]:
@@ -108,7 +134,7 @@ def candidate_batches(batches: Iterable[pa.RecordBatch], fitted: FittedModels) -
             part = batch.slice(start, USERS_AT_ONCE)
             users = user_block_of(part, len(fitted.catalogue))
             unwanted = items_of(part, "disliked", len(fitted.catalogue))
-            yield candidate_block(models, users, fitted.catalogue, fitted.pool_k, fitted.pool_size, unwanted)
+            yield candidate_block(models, users, fitted.catalogue, fitted.pool_k, fitted.pool_size, unwanted, fitted.ordered)
 
 
 @lru_cache(maxsize=KEPT_MODELS)
@@ -152,13 +178,15 @@ def candidate_block(
     pool_k: int,
     pool_size: int,
     disliked: csr_array | None = None,
+    ordered: bool = True,
 ) -> pa.RecordBatch:
     """Return model_candidates of some users: the union of each retriever's top pool_k, scored by every model.
 
     catalogue: items that may be candidates, bool (n_items,); other items of a retriever are ignored, and so are items that the user
     disliked (disliked: csr (n_users, n_items)). Each user keeps the pool_size pairs with the best rank in any retriever's list, so that
     every retriever contributes. Sorted by the users' order in the block, then item_idx. score_<model> is null where the model has no score
-    for the pair, rank_<model> where it did not retrieve it; a model that cannot retrieve has no rank column.
+    for the pair, rank_<model> where it did not retrieve it; a model that cannot retrieve has no rank column. ordered: the items of a
+    history have an order, so last<n>_<model> is there for a model that KnowsNearness.
     """
     import pyarrow as pa
 
@@ -169,6 +197,7 @@ def candidate_block(
     union, n_sources = _union(cells, n_items, pool_size)
     rows, items = (union // n_items).astype(np.int32), (union % n_items).astype(np.int32)
     columns = {"user_idx": pa.array(users.user_idx[rows]), "item_idx": pa.array(items), "n_sources": pa.array(n_sources.astype(np.int16))}
+    near = nearness_columns(models, users, rows, items) if ordered else {}
     for name, model in models.items():
         columns[f"score_{name}"] = pa.array(model.score_pairs(users, rows, items), pa.float32(), from_pandas=True)
         if name in cells:
@@ -176,6 +205,8 @@ def candidate_block(
         if isinstance(model, HasFactors):
             factors = model.pair_factors(users, rows, items)
             columns |= {column: pa.array(factors[:, at], from_pandas=True) for at, column in enumerate(factor_columns(name))}
+        of_model = [column for n in LAST_ITEMS if (column := nearness_column(name, n)) in near]
+        columns |= {column: pa.array(near[column], from_pandas=True) for column in of_model}
     return pa.record_batch(columns)
 
 

@@ -7,6 +7,7 @@ block of users.
     score_<model>, rank_<model>   as the retriever gave them, NaN where it gave none
     z_<model>                     the score in standard deviations from the user's mean
     factor_<model>_<n>            product of the user's and the item's n-th factor
+    last<n>_<model>               nearness to the user's last n items by a model of nearness; whole visits, where several items share one
     mean_z                        mean of the retrievers' z-scores, the equal-weight blend
     fused_rank                    sum over the retrievers of 1 / (60 + rank), reciprocal rank fusion
     best_rank                     the best rank that a retriever gave
@@ -15,8 +16,11 @@ block of users.
     gap_<habit>                   distance between the user's and the item's share of events with that habit
     affinity_category             share of the user's history that has the item's categories, averaged over them
 
-Only if lists may hold items of the history:
+Only if the data have brands, prices, types of events, impressions, a calendar:
 
+    item_log_n_events_window, item_trend    events in the run's window, and against those before: see dataset/features.py
+    item_category_rank, *_price*, affinity_*   see tastes.py
+    item_taken_rate, pair_log_n_shown, pair_log_n_passed    see shown.py
     pair_*, user_repeat_share, user_gap_days, item_repeat_share, item_gap_days    see repeats.py
 """
 
@@ -32,8 +36,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from hybridrec.base.errors import PermanentError
-from hybridrec.candidates import repeats
+from hybridrec.candidates import repeats, shown, tastes
 from hybridrec.candidates.groups import Floats, Starts, starts_of, zscore
+from hybridrec.splitting import visits
+from hybridrec.storage import store
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,6 +52,7 @@ HABITS = ("weekend", "evening", "mobile")
 USER_VALUES = ("user_recency_days", "user_span_days", "user_mean_log_popularity", *(f"user_{habit}_share" for habit in HABITS))
 ITEM_COUNTS = ("item_n_users", "item_n_events", "item_n_events_90d", "item_n_events_30d", "item_n_events_7d")
 ITEM_VALUES = ("item_age_days", "item_recency_days", *(f"item_{habit}_share" for habit in HABITS))
+ITEM_WINDOW = ("item_n_events_window", "item_trend")  # only with a calendar
 ITEM_REPEATS = ("item_repeat_share", "item_gap_days")
 HISTORY = ("user_idx", "item_idx", "weight")
 FUSION = 60  # Cormack, Clarke and Buettcher, "Reciprocal rank fusion outperforms Condorcet", SIGIR 2009
@@ -91,6 +98,7 @@ class CandidateSet:
         """Return the candidates as they would be had the model not existed: neither its columns nor what only it retrieved."""
         own = {f"score_{model}", f"rank_{model}", f"z_{model}"}
         own |= {name for name in self.features if name.startswith(f"factor_{model}_")}
+        own |= {name for name in self.features if name.startswith("last") and name.partition("_")[2] == model}
         others = [name for name in self.retrievers if name != model]
         n_sources = _count_retrievers([self.features[f"rank_{name}"] for name in others], len(self.items))
         left = {name: values for name, values in self.features.items() if name not in own} | {"n_sources": n_sources}
@@ -110,7 +118,8 @@ class CandidateSet:
 class FeatureFiles:
     """The Parquet files that a split's features come from; only paths, so that it can travel to Spark's workers.
 
-    repeats: none where lists may not hold repeats. cut: of the split, seconds since 1970.
+    repeats: none where lists may not hold repeats. cut: of the split, seconds since 1970. visits, shown, item_shown: none where events are
+    of one type, where nothing was shown. event_types: of the visits. windowed: item_features know of the run's window.
     """
 
     interactions: tuple[str, ...]
@@ -118,18 +127,30 @@ class FeatureFiles:
     item_features: tuple[str, ...]
     items: tuple[str, ...]
     repeats: tuple[str, ...] = ()
+    visits: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
+    item_shown: tuple[str, ...] = ()
+    event_types: tuple[str, ...] = ()
+    windowed: bool = False
     cut: float = 0.0
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All files."""
+        required = (*self.interactions, *self.user_features, *self.item_features, *self.items)
+        return (*required, *self.repeats, *self.visits, *self.shown, *self.item_shown)
 
 
 @dataclass(frozen=True)
 class ItemColumns:
     """Facts about every item, read once per process.
 
-    features: float32 (n_items,) by column name. categories: csr float32 (n_items, n_categories) of ones.
+    features: float32 (n_items,) by column name. categories: csr float32 (n_items, n_categories) of ones. brands: the same, None without.
     """
 
     features: dict[str, Floats]
     categories: csr_array
+    brands: csr_array | None = None
 
     @property
     def n_items(self) -> int:
@@ -145,8 +166,18 @@ def feature_files(run: Run, split: str) -> FeatureFiles:
         item_features=tuple(run.files("model_item_features", split)),
         items=tuple(run.files("model_items")),
         repeats=tuple(run.files(repeats.TABLE, split)) if run.manifest.repeats else (),
+        visits=tuple(run.files(visits.TABLE, split)) if run.manifest.event_types else (),
+        shown=_files_of_some(run, shown.PAIRS, split),
+        item_shown=_files_of_some(run, shown.ITEMS, split),
+        event_types=run.manifest.event_types,
+        windowed=run.manifest.window_hours > 0,
         cut=run.split(split).cut.timestamp(),
     )
+
+
+def _files_of_some(run: Run, name: str, split: str) -> tuple[str, ...]:
+    """Return the files of a table that not every run has."""
+    return tuple(run.files(name, split)) if store.is_committed(run.dataset(name, split)) else ()
 
 
 def load_candidates(run: Run, split: str, users: Ints | None = None) -> CandidateSet:
@@ -177,7 +208,9 @@ def build_candidates(rows: pa.Table, files: FeatureFiles, items: ItemColumns) ->
     for habit in HABITS:
         features[f"gap_{habit}"] = np.abs(features[f"user_{habit}_share"] - features[f"item_{habit}_share"])
     history = _read_users(list(files.interactions), users, [*HISTORY, *(repeats.COLUMNS if files.repeats else ())])
-    features["affinity_category"] = _category_affinity(users, starts, row_items, history, items)
+    features |= _taste_columns(files, users, starts, row_items, history, items)
+    if files.shown:
+        features |= shown.pair_columns(_read_users(list(files.shown), users), users, starts, row_items)
     if files.repeats:
         features |= repeats.columns(history, users, starts, row_items, files.cut, features["item_gap_days"])
     return CandidateSet(users, starts, row_items, n_history, features)
@@ -185,14 +218,21 @@ def build_candidates(rows: pa.Table, files: FeatureFiles, items: ItemColumns) ->
 
 def load_items(files: FeatureFiles) -> ItemColumns:
     """Return item features by item_idx; an item without events counts 0 and has no age."""
-    catalogue = _read(files.items, ["item_idx", "learnt_categories"]).sort_by("item_idx")
-    table = _read(files.item_features, ["item_idx", *ITEM_COUNTS, *ITEM_VALUES])
+    catalogue = _read(files.items, ["item_idx", "learnt_categories", "brand", "price"]).sort_by("item_idx")
+    names = (*ITEM_COUNTS, *ITEM_VALUES, *(ITEM_WINDOW if files.windowed else ()))
     features = {}
-    for name, values in _of_items(table, (*ITEM_COUNTS, *ITEM_VALUES), catalogue.num_rows).items():
-        features[_log_name(name) if name in ITEM_COUNTS else name] = np.log1p(np.nan_to_num(values)) if name in ITEM_COUNTS else values
+    for name, values in _of_items(_read(files.item_features, ["item_idx", *names]), names, catalogue.num_rows).items():
+        features[_log_name(name) if "_n_" in name else name] = np.log1p(np.nan_to_num(values)) if "_n_" in name else values
     if files.repeats:
         features |= _of_items(_read(files.repeats, ["item_idx", *ITEM_REPEATS]), ITEM_REPEATS, catalogue.num_rows)
-    return ItemColumns(features, _category_matrix(catalogue["learnt_categories"].to_pylist()))
+    if files.item_shown:
+        features["item_taken_rate"] = shown.taken_rate(_read(files.item_shown, ["item_idx", "n_shown", "n_taken"]), catalogue.num_rows)
+    categories = tastes.label_matrix(catalogue["learnt_categories"].to_pylist())
+    brands = tastes.label_matrix([[brand] if brand else [] for brand in catalogue["brand"].to_pylist()])
+    ranks = tastes.label_ranks(categories, features["item_log_n_events_window" if files.windowed else "item_log_n_events"])
+    prices = tastes.log_prices(catalogue["price"].cast("float64").to_numpy(zero_copy_only=False))
+    features |= {name: values for name, values in (("item_category_rank", ranks), ("item_log_price", prices)) if values is not None}
+    return ItemColumns(features, categories, brands if brands.nnz else None)
 
 
 def _of_items(table: pa.Table, names: Iterable[str], n_items: int) -> dict[str, Floats]:
@@ -249,27 +289,28 @@ def _user_columns(users: Ints, files: Iterable[str]) -> dict[str, Floats]:
     return columns
 
 
-def _category_affinity(users: Ints, starts: Starts, row_items: Ints, history: pa.Table, items: ItemColumns) -> Floats:
-    rows = np.searchsorted(users, history["user_idx"].to_numpy())
-    weights = history["weight"].to_numpy().astype(np.float64)
-    totals = np.bincount(rows, weights, minlength=len(users))
-    shares = csr_array((weights / totals[rows], (rows, history["item_idx"].to_numpy())), shape=(len(users), items.n_items))
-    profiles = csr_array(shares @ items.categories)  # (n_users, n_categories)
-    n_categories = np.maximum(np.diff(items.categories.indptr), 1)
-    affinity = np.zeros(len(row_items))
-    for first in range(0, len(users), 4096):  # bounds the rows that are spread out over categories at a time
-        last = min(first + 4096, len(users))
-        block = slice(starts[first], starts[last])
-        of_rows = profiles[np.repeat(np.arange(first, last), np.diff(starts[first : last + 1]))]
-        affinity[block] = of_rows.multiply(items.categories[row_items[block]]).sum(axis=1) / n_categories[row_items[block]]
-    return affinity.astype(np.float32)
+def _taste_columns(
+    files: FeatureFiles, users: Ints, starts: Starts, row_items: Ints, history: pa.Table, items: ItemColumns
+) -> dict[str, Floats]:
+    """Return what the candidates have in common with the users' choices, float32 (n_rows,) by name."""
+    chosen = tastes.chosen_of(history, users, "weight")
+    labels = {"category": items.categories} | ({} if items.brands is None else {"brand": items.brands})
+    found = {f"affinity_{name}": tastes.affinity(chosen, of_items, starts, row_items) for name, of_items in labels.items()}
+    if "item_log_price" in items.features:
+        found |= tastes.price_columns(chosen, items.features["item_log_price"], starts, row_items)
+    if not files.visits:
+        return found
+    visited = _read_users(list(files.visits), users, ["user_idx", "item_idx", "event_type"])
+    for name in files.event_types:
+        of_type = tastes.chosen_of(visited.filter(_is(visited["event_type"], name)), users)
+        found |= {f"affinity_{label}_{name}": tastes.affinity(of_type, of_items, starts, row_items) for label, of_items in labels.items()}
+    return found
 
 
-def _category_matrix(categories: list[list[str] | None]) -> csr_array:
-    names = {name: column for column, name in enumerate(sorted({name for of_item in categories for name in of_item or ()}))}
-    pairs = [(row, names[name]) for row, of_item in enumerate(categories) for name in sorted(set(of_item or ()))]
-    rows, columns = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-    return csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(categories), max(len(names), 1)))
+def _is(column: pa.ChunkedArray, value: str) -> pa.ChunkedArray:
+    import pyarrow.compute as pc
+
+    return pc.equal(column, value)
 
 
 def _read(files: Iterable[str], columns: list[str]) -> pa.Table:

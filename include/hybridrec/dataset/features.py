@@ -41,8 +41,11 @@ def user_features(events: DataFrame, split: Split) -> DataFrame:
     return as_declared(features, table("model_user_features"))
 
 
-def item_features(events: DataFrame, split: Split) -> DataFrame:
-    """Return model_item_features of a split. events: user_idx, item_idx, event_at, device, stage of all positive events."""
+def item_features(events: DataFrame, split: Split, window_hours: int = 0) -> DataFrame:
+    """Return model_item_features of a split.
+
+    events: user_idx, item_idx, event_at, device, stage of all positive events. window_hours: of the run, 0 for none.
+    """
     features = (
         _history(events, split)
         .groupBy("item_idx")
@@ -52,12 +55,21 @@ def item_features(events: DataFrame, split: Split) -> DataFrame:
             F.count_if(F.col("age_days") <= 30).alias("item_n_events_30d"),
             F.count_if(F.col("age_days") <= 7).alias("item_n_events_7d"),
             F.count_if(F.col("age_days") <= 90).alias("item_n_events_90d"),
+            *_trend(window_hours),
             F.max("age_days").alias("item_age_days"),
             F.min("age_days").alias("item_recency_days"),
             *_habits("item"),
         )
     )
     return as_declared(features, table("model_item_features"))
+
+
+def _trend(hours: int) -> list[Column]:
+    if not hours:
+        return [F.lit(None).cast("int").alias("item_n_events_window"), F.lit(None).cast("float").alias("item_trend")]
+    days = hours / 24
+    within, around = (F.count_if(F.col("age_days") <= n * days) for n in (1, 4))
+    return [within.alias("item_n_events_window"), F.log((within + 1) / ((around - within) / 3 + 1)).alias("item_trend")]
 
 
 def item_repeats(pairs: DataFrame) -> DataFrame:
@@ -102,7 +114,8 @@ def recomputed(events: DataFrame, run: Run, users: Mapping[str, Sequence[int]]) 
         split = run.split(name)
         past = known.where(F.col("event_at") < F.lit(split.cut)) if run.config.split == "time" else held_out.history(known, split)
         of_users = user_features(past, split).where(F.col("user_idx").isin(*of_split))
-        parts += [of_users.withColumn(PART, F.lit(f"{name}_user")), item_features(past, split).withColumn(PART, F.lit(f"{name}_item"))]
+        of_items = item_features(past, split, run.manifest.window_hours)
+        parts += [of_users.withColumn(PART, F.lit(f"{name}_user")), of_items.withColumn(PART, F.lit(f"{name}_item"))]
     rows = reduce(lambda left, right: left.unionByName(right, allowMissingColumns=True), parts).toArrow()
     return {name: (_rows_of(rows, f"{name}_user", "user"), _rows_of(rows, f"{name}_item", "item")) for name in users}
 

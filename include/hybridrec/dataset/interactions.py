@@ -103,6 +103,11 @@ def low_ratings(spark: SparkSession, run: Run) -> DataFrame | None:
     return held_out.with_stage(numbered, run.manifest, n_rows(run, "model_items"))
 
 
+def numbered_events(spark: SparkSession, run: Run, chosen: Column) -> DataFrame:
+    """Return user_idx, item_idx, event_at of some events before as_of, of whatever weight."""
+    return _numbered(spark, run, _events_before(spark, run).where(chosen))
+
+
 def _events_before(spark: SparkSession, run: Run) -> DataFrame:
     return run.read_spark(spark, "core_events").where(F.col("event_at") < F.lit(run.manifest.as_of))
 

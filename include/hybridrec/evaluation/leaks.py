@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridrec.base.errors import Leak
-from hybridrec.candidates.candidate_blocks import choose_models, columns_of, factor_columns
+from hybridrec.candidates.candidate_blocks import choose_models, columns_of, factor_columns, is_ordered, nearness_columns
 from hybridrec.candidates.candidate_set import CandidateSet, load_candidates
 from hybridrec.candidates.groups import Floats, best_first
 from hybridrec.dataset.catalogue import candidate_items
@@ -235,6 +235,8 @@ def require_recomputed_scores(run: Run, split: str) -> Finding:
         if isinstance(model, HasFactors):
             factors = model.pair_factors(block, rows, candidates.items)
             expected |= {column: factors[:, at] for at, column in enumerate(factor_columns(name))}
+        if is_ordered(run):
+            expected |= nearness_columns({name: model}, block, rows, candidates.items)
         for column, values in expected.items():
             _require_equal_scores(candidates, column, values, split)
         if name in candidates.retrievers:
@@ -248,7 +250,7 @@ def require_recomputed_scores(run: Run, split: str) -> Finding:
 def _require_known_columns(run: Run, candidates: CandidateSet, models: tuple[str, ...], split: str) -> None:
     """Raise Leak if the candidates have columns of a model that the split has no fit of: nothing says what they know."""
     fitted = [name for name in models if store.is_committed(run.dataset(f"models/{name}", split))]
-    stored = {name for name in candidates.features if name.startswith(("score_", "rank_", "factor_"))}
+    stored = {name for name in candidates.features if name.startswith(("score_", "rank_", "factor_", "last"))}
     unknown = stored.difference(*(columns_of(name) for name in fitted)) if fitted else stored
     if unknown:
         raise Leak(

@@ -7,7 +7,7 @@ retrieves items, or a PairScorer, which only scores what others have retrieved; 
     BECAUSE_OF   the sentence when one item of the history stands out: `{title}` names it, `{categories}` what both share;
                  its Model may be one that KnowsSimilarItems, which also finds that item
     NEEDS        what a night must have, or it goes without the model: "repeats", its lists may hold what the user chose before, which a
-                 model that needs them retrieves; "vectors", the catalogue has a column of them
+                 model that needs them retrieves; "vectors", the catalogue has a column of them; "types", events are of several types
     SEARCH       options that are worth a search on new data, by name: Log(low, high), Linear(low, high) or OneOf((...))
 
     python -m jobs.train_model --run-id R --model als --split full

@@ -18,7 +18,7 @@ from hybridrec.base.config import Config, SplitMethod, read_config, require_know
 from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.runs.run import MANIFEST, Input, Run, RunManifest, run_folder
-from hybridrec.splitting import likes, purposes
+from hybridrec.splitting import likes, purposes, visits, windows
 from hybridrec.splitting.cuts import HOUR, cut_splits, positive_events_per_hour
 from hybridrec.storage import shared_files, store
 from hybridrec.storage.fingerprints import code_version
@@ -74,7 +74,9 @@ def open_run(request: Request, settings: Settings) -> Run:
     window = splits["holdout"].cut, as_of
     consumables, vectors = _of_catalogue(inputs["core_items"], settings.warehouse(request.source))
     config, repeats, shares = purposes.settled(config, files, inputs["core_events"].rows, window, consumables)
-    models = _possible(models, {"repeats": repeats, "vectors": vectors})
+    event_types = visits.types_of(config, files)
+    window_hours = windows.best_window(config, files, splits["ranker"])
+    models = _possible(models, {"repeats": repeats, "vectors": vectors, "types": bool(event_types)})
     if request.judge_only:
         del splits["full"]
     tuned = tuned_models(settings, request.source, as_of, config, models)
@@ -95,6 +97,8 @@ def open_run(request: Request, settings: Settings) -> Run:
             repeats=repeats,
             repeat_shares=shares,
             vectors=vectors,
+            window_hours=window_hours,
+            event_types=event_types,
         ),
         settings,
     )

@@ -19,7 +19,7 @@ import pyarrow as pa
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from hybridrec.base.settings import Settings
-from hybridrec.candidates.candidate_blocks import candidate_block
+from hybridrec.candidates.candidate_blocks import candidate_block, is_ordered
 from hybridrec.candidates.candidate_set import FeatureFiles, ItemColumns, build_candidates, feature_files, load_items
 from hybridrec.candidates.groups import best_first, starts_of
 from hybridrec.dataset.catalogue import candidate_items
@@ -73,7 +73,7 @@ class ModelBundle(PythonModel):  # type: ignore[misc]  # mlflow has no types
     def _lists(self, users: Ints, k: int) -> dict[int, tuple[list[str], list[float]]]:
         block, config = user_block(self.run, "full", users), self.run.config
         unwanted = disliked(self.run, "full", users)
-        batch = candidate_block(self.models, block, self.catalogue, config.pool_k, config.pool_size, unwanted)
+        batch = candidate_block(self.models, block, self.catalogue, config.pool_k, config.pool_size, unwanted, is_ordered(self.run))
         candidates = build_candidates(pa.Table.from_batches([batch]), self.files, self.items)
         scores = self.policy.score(candidates)
         rows, ranks = best_first(scores, candidates.items, candidates.starts)

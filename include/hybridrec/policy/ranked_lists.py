@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -98,7 +98,7 @@ def rank_batches(batches: Iterator[pa.RecordBatch], ranking: Ranking) -> Iterato
 @lru_cache(maxsize=1)
 def _prepared(files: FeatureFiles, policy: Path) -> tuple[ItemColumns, Policy]:
     """Prepare the shared inputs of all blocks once per worker: committed files are never written again."""
-    shared_files.fetch(Path(file) for of_table in astuple(files) if isinstance(of_table, tuple) for file in of_table)
+    shared_files.fetch(Path(file) for file in files.paths)
     return load_items(files), load_policy(shared_files.fetch_folder(policy))
 
 

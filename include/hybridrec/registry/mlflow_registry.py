@@ -24,7 +24,6 @@ from hybridrec.evaluation.promotion import write_policy_of
 from hybridrec.execution.task_records import TaskRecord, read_records
 from hybridrec.policy.policy import DECISION, fitted_strategies, read_choices
 from hybridrec.runs.run import FORMER_SPLITS, MANIFEST, SPLITS, Run
-from hybridrec.splitting import likes
 from hybridrec.storage import locks, shared_files, store
 
 if TYPE_CHECKING:
@@ -42,6 +41,7 @@ NO_CHAMPION = "none"
 BATCH = 1_000  # metrics that one call may log
 REQUIRED = ("lightgbm", "implicit", "numpy", "pandas", "pyarrow", "safetensors", "scipy", "torch")
 FINAL_TABLES = ("model_interactions", "model_user_features", "model_item_features")
+SOME_TABLES = ("model_disliked", "model_had", "model_repeats", "model_visits", "model_shown", "model_item_shown")  # not of every run
 
 
 def connect(settings: Settings) -> MlflowClient:
@@ -195,7 +195,7 @@ def _bundle_datasets(run: Run) -> list[Path]:
     models = [run.dataset(f"models/{name}", "full") for name in choose_models(run).used]
     fitted = [run.dataset(f"strategies/{name}") for name in fitted_strategies(run)]
     tables = [run.dataset("model_users"), run.dataset("model_items"), *(run.dataset(name, "full") for name in FINAL_TABLES)]
-    tables += [run.dataset(likes.TABLE, "full")] if likes.has_dislikes(run, "full") else []
+    tables += [folder for name in SOME_TABLES if store.is_committed(folder := run.dataset(name, "full"))]
     return [*models, *fitted, *tables, run.dataset("decision")]
 
 

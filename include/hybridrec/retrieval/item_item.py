@@ -49,6 +49,12 @@ class ItemItemModel(Generic[Options]):
         known = np.diff(users.history.indptr)[rows] > 0
         return np.where(known & self.reachable[items], scores, np.float32(np.nan))
 
+    def nearness(self, chosen: csr_array, rows: Ints, items: Ints) -> Floats:
+        """Return mean nearness to the chosen items; 0 where nothing is shared, NaN without any or for an item without neighbours."""
+        scores = score_sparse(chosen, self.neighbours, rows, items)
+        known = np.diff(chosen.indptr)[rows] > 0
+        return np.where(known & self.reachable[items], scores, np.float32(np.nan))
+
     def similar(self, items: Ints, k: int) -> Neighbours:
         """Return the k nearest other items of each given item, best first."""
         themselves = one_hot(items, self.neighbours.shape[0])

@@ -43,10 +43,11 @@ class ProfileModel(Generic[Options]):
 
     def score_pairs(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
         """Return cosines; NaN without a described item in the history or for an item that is not described."""
-        profiles = self._profiles(users)
-        scores = self.terms.score_pairs(profiles, rows, items)
-        known = (np.diff(profiles.indptr)[rows] > 0) & (np.diff(self.terms.distinct.indptr)[self.terms.group_of[items]] > 0)
-        return np.where(known, scores, np.float32(np.nan))
+        return self._cosines(self._profiles(users), rows, items)
+
+    def nearness(self, chosen: csr_array, rows: Ints, items: Ints) -> Floats:
+        """Return cosines with the mean of the chosen items; NaN without a described one or for an item that is not described."""
+        return self._cosines(self._mean(chosen), rows, items)
 
     def save(self, folder: Path) -> None:
         """Write the items' terms."""
@@ -62,6 +63,14 @@ class ProfileModel(Generic[Options]):
     def _profiles(self, users: UserBlock) -> csr_array:
         recency = 0.5 ** (newer_items(users) / self.config.half_after)
         weights = csr_array((users.history.data * recency, users.history.indices, users.history.indptr), shape=users.history.shape)
-        rows = as_csr(weights)
+        return self._mean(as_csr(weights))
+
+    def _mean(self, rows: csr_array) -> csr_array:
+        """Return the rows' weighted mean vectors, csr float32 (n, n_terms) of length 1, summed in the order of the items."""
         groups = csr_array((rows.data, self.terms.group_of[rows.indices], rows.indptr), shape=(rows.shape[0], self.terms.distinct.shape[0]))
-        return unit_rows(as_csr(groups @ self.terms.distinct))  # (n_users, n_terms), summed in the order of the items
+        return unit_rows(as_csr(groups @ self.terms.distinct))
+
+    def _cosines(self, profiles: csr_array, rows: Ints, items: Ints) -> Floats:
+        scores = self.terms.score_pairs(profiles, rows, items)
+        known = (np.diff(profiles.indptr)[rows] > 0) & (np.diff(self.terms.distinct.indptr)[self.terms.group_of[items]] > 0)
+        return np.where(known, scores, np.float32(np.nan))

@@ -30,6 +30,19 @@ def newer_visits(users: UserBlock) -> NDArray[np.int64]:
     return newer
 
 
+def last_items(users: UserBlock, n: int) -> csr_array:
+    """Return the items of each history that fewer than n others are newer than, csr float32 (n_users, n_items), rows sum to 1.
+
+    So the whole newest visit is there, however many items it has: within it nothing is the last one.
+    """
+    history = users.history
+    kept = newer_items(users) < n
+    sizes = np.bincount(row_numbers(history)[kept], minlength=history.shape[0])
+    ends = np.concatenate([[0], np.cumsum(sizes)]).astype(history.indptr.dtype)
+    shares = np.repeat(1 / np.maximum(sizes, 1), sizes).astype(np.float32)
+    return csr_array((shares, history.indices[kept], ends), shape=history.shape)
+
+
 def fade(matrix: csr_array, days: NDArray[np.floating], half_life_days: float) -> csr_array:
     """Return a matrix with each cell halved for every half-life of its age; days: ages aligned with matrix.data."""
     values = (matrix.data * 0.5 ** (days / half_life_days)).astype(np.float32)

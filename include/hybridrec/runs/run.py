@@ -79,6 +79,8 @@ class RunManifest:
     tuned: those of config's model options that a search has found. backfill: the run stands for a day of the past.
     repeats: a list may hold an item of its user's history, see hybridrec.splitting.purposes. repeat_shares: of the newest choices, those
     of pairs that had an event of the type before. vectors: the catalogue has its own.
+    window_hours: whose popularity says best what comes next, 0 without a calendar, see hybridrec.splitting.windows.
+    event_types: of the positive events, if they are of several; then how one follows another is a table too.
     kept_by: names the folders of the splits: split=ranker, or fold=rank in a run that was opened before decision 65.
     """
 
@@ -96,6 +98,8 @@ class RunManifest:
     repeats: bool = False
     repeat_shares: dict[str, float] = field(default_factory=dict)
     vectors: bool = False
+    window_hours: int = 0
+    event_types: tuple[str, ...] = ()
     kept_by: Literal["split", "fold"] = "split"
 
 

@@ -14,6 +14,7 @@ TABLE = Table(
     # score_<model>: the model's own score, higher is better, null where it has none for the pair.
     # rank_<model>: 1 is the retriever's best, null where the retriever did not retrieve the pair.
     # factor_<model>_<n>: product of the user's and the item's n-th factor, of a model whose embedding is worth knowing.
-    open_prefixes=("score_", "rank_", "factor_"),
+    # last<n>_<model>: nearness to the last n items of the history, by a model of nearness.
+    open_prefixes=("score_", "rank_", "factor_", "last"),
     min_rows=1,
 )

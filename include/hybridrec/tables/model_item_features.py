@@ -12,6 +12,19 @@ TABLE = Table(
         Column("item_n_events_30d", "int32", "Positive events in the 30 days before the cut.", minimum=0),
         Column("item_n_events_7d", "int32", "Positive events in the 7 days before the cut.", minimum=0),
         Column("item_n_events_90d", "int32", "Positive events in the 90 days before the cut.", minimum=0),
+        Column(
+            "item_n_events_window",
+            "int32",
+            "Positive events in the run's window, see [the decision](decisions/0078-what-time-and-types-tell.md); null without a calendar.",
+            nullable=True,
+            minimum=0,
+        ),
+        Column(
+            "item_trend",
+            "float32",
+            "Logarithm of how many times more events the window has than the mean of the three before it; null without a calendar.",
+            nullable=True,
+        ),
         Column("item_age_days", "float32", "Days from the item's first event to the cut.", minimum=0),
         Column("item_recency_days", "float32", "Days from the item's newest event to the cut.", minimum=0),
         Column(

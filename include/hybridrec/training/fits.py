@@ -23,7 +23,7 @@ from hybridrec.base import extensions
 from hybridrec.base.config import with_options
 from hybridrec.base.errors import PermanentError
 from hybridrec.runs.run import FORMER_SPLITS, Run
-from hybridrec.splitting import purposes
+from hybridrec.splitting import purposes, visits
 from hybridrec.storage import store
 from hybridrec.types import BuildsIndex, Floats, Ints, PairScorer, TrainingData, UserBlock
 
@@ -51,6 +51,7 @@ def training_data(run: Run, split: str, model: str = "") -> TrainingData:
         threads=run.settings.threads,
         split=run.config.split,
         item_vectors=partial(_item_vectors, run, len(items)) if run.manifest.vectors else None,
+        visits=visits.read(run, split) if _needs_types(model) else None,
     )
 
 
@@ -68,6 +69,10 @@ def _item_vectors(run: Run, n_items: int) -> Floats:
         lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
         vectors[batch["item_idx"].to_numpy()] = rows / np.where(lengths > 0, lengths, 1)
     return vectors
+
+
+def _needs_types(model: str) -> bool:
+    return bool(model) and "types" in getattr(extensions.module("models", model), "NEEDS", ())
 
 
 def days_before(at: pa.ChunkedArray, cut: datetime) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 from hybridrec.base.errors import PermanentError
 from hybridrec.metrics.metrics import Labels
 from hybridrec.retrieval.select import row_numbers
-from hybridrec.types import TrainingData, UserBlock
+from hybridrec.types import TrainingData, UserBlock, Visits
 
 MIN_PAIRS = 3  # a user with fewer is left whole where each user's newest pair is held out
 MAX_USERS = 2_000  # judged users: enough to tell options apart that differ by a few per cent
@@ -99,7 +99,15 @@ def _without(data: TrainingData, held: Mask, days_back: float) -> TrainingData:
     matrix = _cells(data.matrix, ~held)
     has_pairs = np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0
     ages = np.where(has_pairs, data.item_age_days - days_back, np.nan).astype(np.float32)
-    return replace(data, matrix=matrix, last_event_day=data.last_event_day[~held] - days_back, item_age_days=ages)
+    days = data.last_event_day[~held] - days_back
+    return replace(data, matrix=matrix, last_event_day=days, item_age_days=ages, visits=_visits_before(data.visits, days_back))
+
+
+def _visits_before(visits: Visits | None, days_back: float) -> Visits | None:
+    if visits is None:
+        return None
+    past = visits.days >= days_back
+    return Visits(visits.users[past], visits.items[past], visits.days[past] - days_back, visits.weights[past])
 
 
 def _cells(matrix: csr_array, chosen: Mask) -> csr_array:

@@ -47,7 +47,7 @@ def test_jobs_agree_with_a_second_implementation(run: Run) -> None:
         expected = {
             "model_interactions": small_world.interactions(split, run.config),
             "model_user_features": small_world.user_features(split),
-            "model_item_features": small_world.item_features(split),
+            "model_item_features": small_world.item_features(split, run.manifest.window_hours),
         }
         if split.label_end is not None:
             expected["model_labels"] = small_world.labels(split, run.config)

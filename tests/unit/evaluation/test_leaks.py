@@ -181,6 +181,15 @@ def test_columns_without_a_fit_are_found(night: Run) -> None:
         leaks.check_night(night)
 
 
+def test_nearness_that_knows_the_labels_is_found(night: Run) -> None:
+    """As if the last items of a history were those that the user went on to."""
+    change(
+        night, "model_candidates", "holdout", lambda rows: rows.assign(last1_item_knn=gains_of(night, "holdout", rows).astype(np.float32))
+    )
+    with pytest.raises(Leak, match="split holdout: last1_item_knn in model_candidates is not what this split's fit gives"):
+        leaks.check_night(night)
+
+
 def test_factors_of_another_split_are_found(night: Run) -> None:
     of_final = night.artefact("models/pure_svd", "full")
     users = training.user_block(night, "holdout", load_labels(night, "holdout").users)

@@ -8,7 +8,7 @@ import pytest
 from scipy.sparse import csr_array
 
 from hybridrec.base.errors import PermanentError
-from hybridrec.candidates.candidate_blocks import candidate_block, candidates_ddl, choose_models
+from hybridrec.candidates.candidate_blocks import candidate_block, candidates_ddl, choose_models, columns_of
 from hybridrec.models import popularity
 from hybridrec.runs.run import SPLITS, Run
 from hybridrec.types import UserBlock
@@ -74,6 +74,30 @@ def test_what_a_user_had_and_did_not_like_leaves_no_gap() -> None:
 
 def test_schema_names_the_columns_of_each_model() -> None:
     assert candidates_ddl(["als"]) == "`user_idx` int, `item_idx` int, `n_sources` smallint, `score_als` float, `rank_als` float"
+
+
+class Near(Fixed):
+    """A retriever that is as near to an item as its number, for each chosen one."""
+
+    def nearness(self, chosen: csr_array, rows: np.ndarray, items: np.ndarray) -> np.ndarray:
+        return (chosen @ np.arange(chosen.shape[1]))[rows].astype(np.float32) + items
+
+
+def test_nearness_to_the_last_items_is_a_column_of_models_that_know_it() -> None:
+    history = csr_array(np.array([[1, 1, 1, 1, 0], [0, 0, 0, 0, 0]], dtype=np.float32))
+    users = UserBlock(np.array([7, 8], dtype=np.int32), history, np.array([4, 3, 2, 1], np.float32))
+    models = {"a": Fixed(5, 4, 3, 2, 1), "near": Near(5, 4, 3, 2, 1)}
+    found = candidate_block(models, users, np.ones(5, bool), pool_k=1, pool_size=9).to_pandas()
+    assert found.columns[-3:].tolist() == ["last1_near", "last3_near", "last5_near"] and "last1_a" not in found
+    assert found[found.user_idx == 7][["last1_near", "last3_near", "last5_near"]].to_numpy().tolist() == [[3 + 4, 2 + 4, 1.5 + 4]]
+    without_order = candidate_block(models, users, np.ones(5, bool), pool_k=1, pool_size=9, ordered=False).to_pandas()
+    assert not [name for name in without_order if name.startswith("last")]
+
+
+def test_the_schema_has_last_items_only_with_an_order() -> None:
+    assert columns_of("item_knn") == ("score_item_knn", "rank_item_knn", "last1_item_knn", "last3_item_knn", "last5_item_knn")
+    assert columns_of("item_knn", ordered=False) == ("score_item_knn", "rank_item_knn")
+    assert candidates_ddl(["item_knn"]).count("last") == 3 and "last" not in candidates_ddl(["item_knn"], ordered=False)
 
 
 def fit(run: Run, names: tuple[str, ...], splits: tuple[str, ...] = SPLITS) -> None:

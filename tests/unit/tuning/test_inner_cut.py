@@ -11,6 +11,7 @@ from scipy.sparse import csr_array
 from hybridrec.base.config import SplitMethod
 from hybridrec.base.errors import PermanentError
 from hybridrec.tuning.inner_cut import inner_cut
+from hybridrec.types import Visits
 from tests.support.training_data import data_of, random_data
 
 # user, item, days before the cut; user 3 has one pair, user 4 none
@@ -37,6 +38,18 @@ def test_by_time_the_newest_pairs_are_held_out_and_the_cut_moves() -> None:
     np.testing.assert_array_equal(cut.users.user_idx, [0])
     np.testing.assert_array_equal(cut.users.history.indices, [0, 1])
     np.testing.assert_array_equal(cut.users.days, [6, 2])
+
+
+def test_visits_end_at_the_cut_too() -> None:
+    data = data_of(PAIRS, "time")
+    users, items, days = (np.array(values) for values in zip(*PAIRS, strict=True))
+    visits = Visits(users.astype(np.int32), items.astype(np.int32), days.astype(float), np.ones(len(days), np.float32))
+    left = inner_cut(replace(data, visits=visits), share=0.35, seed=0).data.visits
+    assert left is not None
+    assert set(zip(left.users.tolist(), left.items.tolist(), left.days.tolist(), strict=True)) == {
+        (u, i, d - 3) for u, i, d in PAIRS if d >= 3
+    }
+    assert inner_cut(data, share=0.35, seed=0).data.visits is None
 
 
 def test_pairs_of_one_moment_stay_together() -> None:

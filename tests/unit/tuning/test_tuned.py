@@ -111,7 +111,7 @@ def test_the_job_searches_what_toml_has_not_fixed(home: Path, monkeypatch: pytes
     from hybridrec.types import Linear, Log
 
     module = extensions.module("models", "recent_popularity")
-    monkeypatch.setattr(module, "SEARCH", {"half_life_days": Log(1, 365)}, raising=False)
+    monkeypatch.setattr(module, "SEARCH", {"usual_days": Log(1, 365)}, raising=False)
     logged: list[tuple[str, Path]] = []
     monkeypatch.setattr(mlflow_registry, "log_search", lambda run, model, path: logged.append((model, path)))
     run = small_world.make_run(config=Config(k=10))
@@ -120,13 +120,13 @@ def test_the_job_searches_what_toml_has_not_fixed(home: Path, monkeypatch: pytes
     raw = json.loads(path.read_text())
     assert model == "recent_popularity" and path.parent.parent == run.settings.tuned("small") / model
     assert raw["tuned"]["metric"] == "ndcg@10" and len(raw["trials"]) == 4
-    assert raw["trials"][0]["options"] == {"half_life_days": 14.0}
+    assert raw["trials"][0]["options"] == {"usual_days": 14.0}
     again = path.read_bytes()
     tune_model.main(tune_model.Params("small", "recent_popularity", trials=4, seconds=60))
     assert store.committed_files(path.parent.parent, ".json")[0].read_bytes() == again
 
-    monkeypatch.setattr(module, "SEARCH", {"half_life_days": Linear(5, 6)})
-    small_world.make_run("by_hand", Config(k=10, extension_options={"models": {"recent_popularity": {"half_life_days": 3.0}}}))
+    monkeypatch.setattr(module, "SEARCH", {"usual_days": Linear(5, 6)})
+    small_world.make_run("by_hand", Config(k=10, extension_options={"models": {"recent_popularity": {"usual_days": 3.0}}}))
     tune_model.main(tune_model.Params("by_hand", "recent_popularity", trials=4, seconds=60))
     assert len(json.loads(logged[-1][1].read_text())["trials"]) == 1
     monkeypatch.delattr(module, "SEARCH")
