@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hybridrec.evaluation.comparisons import MIN_USERS, Resampling
+from hybridrec.evaluation.comparisons import Resampling
 from hybridrec.evaluation.evaluate import evaluate
 from hybridrec.evaluation.judged_lists import JudgedLists, judge_lists
-from hybridrec.evaluation.served import compare_served, judge_served, judged_segments, served_users, weighed
+from hybridrec.evaluation.served import compare_served, judge_served, weighed
+from hybridrec.evaluation.shrinkage import with_chosen
 from hybridrec.policy.policy import Choice
 from hybridrec.runs.run import Run
+from hybridrec.splitting.mix import MIN_USERS, judged_segments, served_users
 from jobs import train_ranker
 from tests.support import made_candidates
 from tests.support.judged import Fixed, catalogue
@@ -69,7 +71,7 @@ def test_a_segment_is_resampled_by_itself() -> None:
 
 
 def test_the_lists_as_chosen_stand_against_the_best_retriever_and_popularity() -> None:
-    found = judge_served(judged(60, 20, 20), CHOICES, {"none": 0, "light": 30, "heavy": 70}, 1, HOW)
+    found = judge_served(with_chosen(judged(60, 20, 20), CHOICES, {}), {"none": 0, "light": 30, "heavy": 70}, 1, HOW)
     rows = {(row["kind"], row["name"]): row for row in found.metrics}
     assert rows["policy", "tonight"]["value"] == pytest.approx(0.3)  # stacking for the light 30 %
     assert (rows["source", "als"]["value"], rows["source", "popularity"]["value"]) == (1.0, 0.0)
@@ -80,7 +82,7 @@ def test_the_lists_as_chosen_stand_against_the_best_retriever_and_popularity() -
 
 def test_too_few_judged_users_say_nothing() -> None:
     assert judged_segments(segments(0, MIN_USERS - 1, MIN_USERS), {"light": 500, "heavy": 1}) == {"heavy": MIN_USERS}
-    found = judge_served(judged(30, MIN_USERS - 1, 0), CHOICES, {"none": 0, "light": 30, "heavy": 0}, 1, HOW)
+    found = judge_served(judged(30, MIN_USERS - 1, 0), {"none": 0, "light": 30, "heavy": 0}, 1, HOW)
     assert (found.metrics, found.comparisons, found.judged) == ([], [], {})
     assert compare_served(np.ones(3), np.zeros(3), ("blend", "als"), segments(0, 3, 0), {"light": 3}, 1, HOW) == []
 
