@@ -65,7 +65,7 @@ class Verdict:
 
 
 class Panel(NamedTuple):
-    """Who judges: the segments of the labelled users, the users served by segment, the length of the lists, how to resample."""
+    """The panel of judges: segments of the labelled users, the users served by segment, the length of the lists, how to resample."""
 
     segments: Texts
     served: dict[str, int]

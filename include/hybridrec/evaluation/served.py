@@ -2,7 +2,7 @@
 
 Users with held-out items are not the users who get a list: with a calendar, most of them may be newcomers. So each segment's mean
 counts by the segment's share of the users served, and each segment is resampled by itself. (Post-stratification: Cochran,
-"Sampling techniques", 3rd edition, 1977, 5A.9.) What a segment with few judged users has to say: hybridrec.splitting.mix.
+"Sampling techniques", 3rd edition, 1977, 5A.9.) hybridrec.splitting.mix decides which segments have judged users enough.
 """
 
 from __future__ import annotations

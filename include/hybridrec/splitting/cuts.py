@@ -27,7 +27,10 @@ WIDEST = 2.0  # label windows, where few of them do
 
 
 class Spans(NamedTuple):
-    """First and last hours, since 1970, with positive events of users before some end, sorted each by itself; of one user in `every`."""
+    """First and last hours, since 1970, with positive events of users before some end, sorted each by itself.
+
+    every: they are of one user in so many.
+    """
 
     first: Hours
     last: Hours

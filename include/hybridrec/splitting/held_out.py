@@ -122,7 +122,7 @@ def new_item_share(n_items: int, n_items_with_events: int) -> float:
 def sample_users(labels: DataFrame, known: DataFrame, served: DataFrame | None, config: Config) -> DataFrame:
     """Return the labels of some max_label_users users, drawn by seed: enough for narrow intervals, and memory stays bounded.
 
-    known, served: user_idx, item_idx of the histories before the split's cut and of the users served; None for a run that serves nobody.
+    known, served: user_idx, item_idx of the histories before the split's cut and of the users served; None for a run without a full split.
     The users are drawn so that their histories are a mix like those of the users served, see splitting/mix.py.
     """
     from pyspark.sql import functions as F

@@ -1,7 +1,7 @@
-"""Who is served, who has labels, and how much each labelled user counts, so that the one stands for the other.
+"""Weigh the labelled users so that they stand for the users who are served.
 
-Users with labels are not the users who get a list: cut by time, most of a label window may be newcomers, while nearly everybody who is
-served has a history. What is learnt and judged on labelled users counts each segment of histories by its share of the served users
+Users with labels are not the users who get a list: cut by time, most of a label window may be newcomers, while nearly all served users
+have a history. Fits and figures over labelled users count each segment of histories by its share of the served users
 (post-stratification: Cochran, "Sampling techniques", 3rd edition, 1977, 5A.9). If the labelled users are a mix like the served ones, all
 count alike, and nothing is weighed.
 """

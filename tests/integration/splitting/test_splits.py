@@ -117,7 +117,7 @@ def test_labels_are_of_a_sample_of_users(spark: SparkSession) -> None:
 
 
 def test_many_labelled_users_are_drawn_as_they_are_served(spark: SparkSession) -> None:
-    """Of 3,000 labelled users nine in ten are newcomers; of those served, all but one in ten have a history."""
+    """Nine in ten of 3,000 labelled users are newcomers, and all users served have a history."""
     users = spark.range(3_000).select(F.col("id").cast("int").alias("user_idx"), F.lit(7).alias("item_idx"))
     known = users.where("user_idx < 300").select("user_idx", F.lit(1).alias("item_idx"))
     served = spark.range(0, 1_000).select(F.col("id").cast("int").alias("user_idx"), F.lit(1).alias("item_idx"))

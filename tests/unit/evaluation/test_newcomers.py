@@ -177,7 +177,7 @@ def test_an_open_choice_is_shared_and_judged_by_shares_learnt_from_others() -> N
     lists = lists_of(candidates, labels, ready)
     start = dict.fromkeys(("none", "light", "heavy"), Choice("strategy", "stacking", "the default"))
     found, mixed = shrink(start, lists, candidates, lambda name, part: ready[name].score(part), SERVED, K, HOW)
-    assert found["none"] == found["light"] == start["none"], "nobody is judged there"
+    assert found["none"] == found["light"] == start["none"], "no user is judged there"
     parts = found["heavy"].parts
     assert not parts or sum(part.share for part in parts) == pytest.approx(1)
     chosen = with_chosen(lists, found, mixed)

@@ -44,7 +44,7 @@ def test_spans_count_users_on_both_sides_of_a_cut() -> None:
 
 
 def test_a_window_of_newcomers_begins_where_users_with_a_history_came_back() -> None:
-    """Of 200 early users 50 came back, all in hour 70; the usual window begins in hour 79."""
+    """Fifty of 200 early users came back, all in hour 70; the usual window begins in hour 79."""
     hours, counts, end = np.arange(100), np.full(100, 10), EPOCH + 100 * HOUR
     early, came_back = [0] * 200, [1] * 150 + [70] * 50
     newcomers = [90] * 300
