@@ -3,7 +3,9 @@
 The default stands against the equal-weight blend, the best other strategy and the best single retriever. If none is surely better than
 it, each gets the share of resampled users on whom its mean NDCG is the highest: near to one for a list that leads in almost every
 sample, equal shares where nothing tells them apart. (Bootstrap weights of models: Buckland, Burnham and Augustin, "Model selection: an
-integral part of inference", Biometrics 1997.) A segment of users with history that has too few judged users takes the shares of all of
+integral part of inference", Biometrics 1997.) The best of many retrievers owes some of its lead to chance, so its lead is first shrunk
+towards the mean of them all, and so is the best other strategy's (empirical Bayes: Efron and Morris, "Data analysis using Stein's
+estimator and its generalizations", JASA 1975). A segment of users with history that has too few judged users takes the shares of all of
 them, weighed like the users served.
 
 The mix is judged by cross-fitting: each user's list has shares that were learnt without this user. If a list alone is better than that by
@@ -43,11 +45,21 @@ class Shrunk(NamedTuple):
 
 
 class Open(NamedTuple):
-    """Lists of which none is surely the best. quality: NDCG, float64 (n_users, n_lists); segments: of these users."""
+    """Lists of which none is surely the best, the default first.
+
+    quality: NDCG, float64 (n_users, n_lists). segments: of these users. towards, kept: each list's lead over the default is shrunk
+    towards this lead, and keeps this share of the distance, (n_lists,) each.
+    """
 
     lists: tuple[Key, ...]
     quality: Doubles
     segments: NDArray[np.str_]
+    towards: Doubles
+    kept: Doubles
+
+    def of(self, users: Flags) -> Open:
+        """Return the same for some of the users."""
+        return self._replace(quality=self.quality[users], segments=self.segments[users])
 
 
 def shrink(
@@ -104,13 +116,28 @@ def _known(served: dict[str, int]) -> dict[str, int]:
 
 
 def _rivals(lists: JudgedLists, pool: Flags, k: int) -> Open:
-    default = default_list(lists)
-    means = {key: float(lists.quality(key, k)[pool].mean()) for key in lists.judged}
-    strategies = [key for key in means if key[0] == "strategy" and key not in (default, BLEND)]
-    singles = [key for key in sorted(means) if key[0] == "source"]
-    best = [max(of_kind, key=lambda key: means[key]) for of_kind in (strategies, singles) if of_kind]
-    rivals = tuple(dict.fromkeys([default, *([BLEND] if BLEND in means else []), *best]))
-    return Open(rivals, np.stack([lists.quality(key, k)[pool] for key in rivals], axis=1), lists.segments[pool])
+    default, quality = default_list(lists), {key: lists.quality(key, k)[pool] for key in lists.judged}
+    priors = {default: (0.0, 1.0)} | ({BLEND: (0.0, 1.0)} if BLEND in quality else {})
+    for kind in ("strategy", "source"):
+        alike = [key for key in sorted(quality) if key[0] == kind and key not in priors]
+        if alike:
+            ahead = np.stack([quality[key] - quality[default] for key in alike], axis=1)
+            best = int(ahead.mean(axis=0).argmax())
+            priors[alike[best]] = _prior(ahead, best)
+    towards, kept = np.array(list(priors.values())).T
+    return Open(tuple(priors), np.stack([quality[key] for key in priors], axis=1), lists.segments[pool], towards, kept)
+
+
+def _prior(ahead: Doubles, best: int) -> tuple[float, float]:
+    """Return the mean lead of lists of a kind, and the share of its distance to that which the best one keeps.
+
+    ahead: NDCG over that of the default, (n_users, n_lists).
+    """
+    means, errors = ahead.mean(axis=0), ahead.var(axis=0, ddof=1) / len(ahead)
+    if len(means) == 1 or errors[best] == 0:
+        return 0.0, 1.0
+    true = max(float(means.var(ddof=1) - errors.mean()), 0.0)
+    return float(means.mean()), true / (true + float(errors[best]))
 
 
 def _shares(rivals: Open, served: dict[str, int], how: Resampling) -> Doubles:
@@ -119,7 +146,10 @@ def _shares(rivals: Open, served: dict[str, int], how: Resampling) -> Doubles:
         resampled = weighed(rivals.quality, rivals.segments, _known(served), how).resampled
     else:
         resampled = resampled_means(rivals.quality, how.samples, how.seed)
-    leads = resampled >= resampled.max(axis=1, keepdims=True)
+    ahead = resampled - resampled[:, :1]
+    centre = ahead.mean(axis=0)
+    ahead = rivals.towards + rivals.kept * (centre - rivals.towards) + np.sqrt(rivals.kept) * (ahead - centre)
+    leads = ahead >= ahead.max(axis=1, keepdims=True)
     steps = np.round((leads / leads.sum(axis=1, keepdims=True)).mean(axis=0) / STEP)
     return np.asarray(steps / steps.sum(), dtype=np.float64)
 
@@ -138,8 +168,7 @@ def _cross_fitted(
     fold = np.random.default_rng(how.seed).permutation(len(pool)) % FOLDS
     shares = np.zeros((len(pool), len(rivals.lists)))
     for number in range(FOLDS):
-        left = fold[pool] != number
-        shares[fold == number] = _shares(Open(rivals.lists, rivals.quality[left], rivals.segments[left]), served, how)
+        shares[fold == number] = _shares(rivals.of(fold[pool] != number), served, how)
     labels = lists.labels_of(users)
     part = candidates.rows_of(labels.users)
     rows = shares[np.searchsorted(lists.labels.users, part.row_users)]  # (n_rows, n_lists)

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 SEGMENTS = ("none", "light", "heavy")
 MIN_USERS = 20  # with fewer, chance says more than they do
-FEW_USERS = 5  # stand for a segment that is served little
-MAX_WEIGHT = 2.0  # of such a user, over the mean of the labelled users
+MAX_WEIGHT = 3.0  # of a user of a segment with fewer, over the mean of the labelled users
 OWN_SHARE = 0.05  # of the users drawn: so few of a segment can still be judged
 EVEN = 0.01  # shares that differ by less are the same mix
 Texts = NDArray[np.str_]
@@ -47,12 +46,12 @@ def served_users(run: Run) -> dict[str, int]:
 def judged_segments(segments: Texts, served: dict[str, int]) -> dict[str, int]:
     """Return labelled users of each segment that is served and has enough of them to stand for it; segments: of each labelled user.
 
-    Enough are MIN_USERS; or FEW_USERS, if none of them counts more than MAX_WEIGHT users and all segments together have MIN_USERS.
+    Enough are MIN_USERS; or fewer, if none of them counts more than MAX_WEIGHT users and all segments together have MIN_USERS.
     """
     counts = {name: int(np.count_nonzero(segments == name)) for name in SEGMENTS if served.get(name)}
     share = {name: served[name] / sum(served.values()) for name in counts}
     n_users = sum(counts.values())
-    small = {name for name, n in counts.items() if n_users >= MIN_USERS and n >= max(FEW_USERS, share[name] * n_users / MAX_WEIGHT)}
+    small = {name for name, n in counts.items() if n_users >= MIN_USERS and n and n >= share[name] * n_users / MAX_WEIGHT}
     return {name: n for name, n in counts.items() if n >= MIN_USERS or name in small}
 
 
