@@ -1,7 +1,10 @@
-"""Mix lists by shares: where it is open which of them is best, some of each is better than a guess.
+"""Mix lists by shares: while it is open which of them is best, some of each is better than a guess.
 
-Each list's scores become standard scores within the user's rows, so that no list outshouts another, and are added by their shares. A
-single retriever's list counts all pairs that it scores, not only those that it retrieved.
+    score = sum over the lists of share / (SMOOTH + rank)
+
+Positions are added, not scores: on MovieLens cut by time a fifth of the best single model's z-scores beside the stack cost up to .014 of
+NDCG@10 on the users after the night, a fifth of its positions nothing. A single retriever's list ranks all pairs that it scores, not only
+those that it retrieved. (Reciprocal rank fusion: Cormack, Clarke and Buettcher, SIGIR 2009.)
 """
 
 from __future__ import annotations
@@ -12,8 +15,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from hybridrec.candidates.candidate_set import CandidateSet
-from hybridrec.candidates.groups import Floats, zscore
+from hybridrec.candidates.groups import Floats, group_sums, rank_score, spread
 
+SMOOTH = 10.0  # of 1, 10 and 60 the best on three fits of MovieLens: with 60 the first positions count too little
 Kind = Literal["source", "scorer", "strategy"]
 ScoreList = Callable[[str, CandidateSet], Floats]  # a strategy's scores by its name
 
@@ -35,8 +39,8 @@ def mixed_scores(candidates: CandidateSet, parts: tuple[Part, ...], score_list: 
 
 
 def comparable(candidates: CandidateSet, kind: Kind, name: str, score_list: ScoreList) -> Floats:
-    """Return a list's standard scores within each user's rows, float32 (n_rows,); a row that it leaves out has the user's lowest."""
+    """Return 1 / (SMOOTH + rank) of each row, float32 (n_rows,); equal scores share their ranks, a row that the list leaves out has 0."""
     scores = score_list(name, candidates) if kind == "strategy" else candidates.features[f"score_{name}"]
-    z = zscore(scores, candidates.starts)
-    lowest = np.fmin.reduceat(z, candidates.starts[:-1]) if len(z) else z
-    return np.where(np.isnan(z), np.nan_to_num(np.repeat(lowest, np.diff(candidates.starts))), z).astype(np.float32)
+    listed = spread(group_sums((~np.isnan(scores)).astype(np.float64), candidates.starts), candidates.starts)
+    ranks = 1 + listed * (1 - rank_score(scores, candidates.starts))
+    return np.nan_to_num(1 / (SMOOTH + ranks)).astype(np.float32)

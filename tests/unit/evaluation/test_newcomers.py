@@ -12,7 +12,7 @@ from numpy.testing import assert_array_equal
 from hybridrec import strategies
 from hybridrec.base.config import Config
 from hybridrec.candidates.candidate_set import CandidateSet
-from hybridrec.candidates.groups import rank_score, zscore
+from hybridrec.candidates.groups import best_first, rank_score, zscore
 from hybridrec.evaluation.comparisons import Resampling, compare_lists, decide
 from hybridrec.evaluation.judged_lists import JudgedLists, judge_lists
 from hybridrec.evaluation.served import judge_served
@@ -218,7 +218,8 @@ def test_a_mix_ranks_as_its_parts_do_and_is_kept_with_them(tmp_path: Path) -> No
     whole = mix_of_lists((Part("source", "item_knn", 1.0),), "for the test")
     half = mix_of_lists((Part("source", "item_knn", 0.5), Part("strategy", "weighted", 0.5)), "for the test")
     scores = Policy(dict.fromkeys(("none", "light", "heavy"), whole), ready, 20).score(candidates)
-    assert_array_equal(np.argsort(-scores), np.argsort(-candidates.features["z_item_knn"], kind="stable"))
+    rows, _ = best_first(candidates.features["z_item_knn"], candidates.items, candidates.starts)
+    assert_array_equal(best_first(scores, candidates.items, candidates.starts)[0], rows)
     write_choices(tmp_path / "decision.json", {"heavy": half}, {})
     assert read_choices(tmp_path / "decision.json") == {"heavy": half}
     assert half.strategies == ("weighted",)
