@@ -108,7 +108,7 @@ def _pool(segments: NDArray[np.str_], segment: str, served: dict[str, int]) -> F
         return own
     known = _known(served)
     judged = judged_segments(segments, known) if segment in known else {}
-    return np.isin(segments, list(judged)) | own if judged else None
+    return np.asarray(np.isin(segments, list(judged)) | own, dtype=np.bool_) if judged else None
 
 
 def _known(served: dict[str, int]) -> dict[str, int]:

@@ -103,6 +103,6 @@ def standard_error(values: Doubles, weights: Doubles | None) -> float:
     """Return the standard error of weighted_mean."""
     if weights is None:
         return float(values.std(ddof=1) / np.sqrt(len(values)))
-    n = max(np.count_nonzero(weights), 2)
+    n = max(int(np.count_nonzero(weights)), 2)
     spread = weights * (values - weighted_mean(values, weights))
     return float(np.sqrt(np.sum(spread**2) * n / (n - 1)) / weights.sum())

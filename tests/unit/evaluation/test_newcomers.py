@@ -45,7 +45,7 @@ def window(n_new: int, n_known: int, seed: int) -> tuple[CandidateSet, Labels]:
     taste = np.where(known, 2.5 * similar - 1.5 * popular, 2.5 * popular)
     gains = rng.random(len(taste)) < 1 / (1 + np.exp(4 - taste))
     starts = np.arange(0, len(taste) + 1, N_ITEMS)
-    columns = {}
+    columns: dict[str, np.ndarray] = {}
     for name, scores in (("popularity", popular), ("item_knn", similar)):
         columns |= {
             f"score_{name}": scores,
@@ -144,7 +144,7 @@ def test_weights_of_one_change_no_byte(tmp_path: Path) -> None:
 def test_users_who_do_not_count_teach_nothing() -> None:
     candidates, labels = window(30, 20, seed=6)
     known = candidates.n_history > 0
-    weighed = replace(candidates, weights=known * 1.0)
+    weighed = replace(candidates, weights=known.astype(np.float64))
     assert_array_equal(labelled_users(weighed, gains_of(candidates, labels)), candidates.users[known])
     part = candidates.rows_of(candidates.users[known])
     shares = select_retrievers(weighed, gains_of(candidates, labels), K, 1_000, seed=1)
@@ -171,7 +171,7 @@ def test_an_open_choice_is_shared_and_judged_by_shares_learnt_from_others() -> N
     """Two lists, each right for half of the users: neither is surely better, and a mix takes some of each."""
     candidates, labels = window(0, 120, seed=7)
     scores = {"stacking": "score_item_knn", "weighted": "mean_z"}
-    ready: dict[str, Strategy] = {name: _Column(column) for name, column in scores.items()}  # type: ignore[misc]
+    ready: dict[str, Strategy] = {name: _Column(column) for name, column in scores.items()}
     lists = lists_of(candidates, labels, ready)
     start = dict.fromkeys(("none", "light", "heavy"), Choice("strategy", "stacking", "the default"))
     found, mixed = shrink(start, lists, candidates, lambda name, part: ready[name].score(part), SERVED, K, HOW)
@@ -200,7 +200,7 @@ def test_equal_lists_share_and_a_sure_one_stands_alone() -> None:
     start = dict.fromkeys(("none", "light", "heavy"), Choice("strategy", "stacking", "the default"))
 
     def heavy(columns: dict[str, str]) -> Choice:
-        ready: dict[str, Strategy] = {name: _Column(column) for name, column in columns.items()}  # type: ignore[misc]
+        ready: dict[str, Strategy] = {name: _Column(column) for name, column in columns.items()}
         lists = lists_of(candidates, labels, ready)
         return shrink(start, lists, candidates, lambda name, part: ready[name].score(part), SERVED, K, HOW).choices["heavy"]
 
@@ -234,7 +234,7 @@ def test_learnt_weights_heed_who_counts() -> None:
     known = candidates.users[candidates.n_history > 0]
     part = candidates.rows_of(known)
     scores = []
-    for taught in (replace(candidates, weights=(candidates.n_history > 0) * 1.0), part):
+    for taught in (replace(candidates, weights=(candidates.n_history > 0).astype(np.float64)), part):
         strategy = strategies.create("learned_weights", Config())
         strategy.fit(taught, gains_of(taught, labels), 5, 1)  # type: ignore[attr-defined]
         scores.append(strategy.score(part))
