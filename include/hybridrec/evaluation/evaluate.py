@@ -48,8 +48,8 @@ def evaluate(run: Run, threads: int, ablate: bool = True) -> Evaluation:
     lists = judge_all(run, labelled, ready)
     rows = compare_lists(lists, how)
     decided = decide(lists, rows, run.config.k)
-    choices, mixed = shrink(decided, lists, labelled.candidates, lambda name, part: ready[name].score(part), users, run.config.k, how)
-    lists = with_chosen(lists, choices, mixed)
+    choices, joined = shrink(decided, lists, labelled.candidates, lambda name, part: ready[name].score(part), users, run.config.k, how)
+    lists = with_chosen(lists, choices, joined)
     name = published_strategy(lists, choices) if ablate else ""
     left_out = ablation.as_columns(ablation.ablate_night(run, ready[name], name, threads)) if name else []
     served = judge_served(lists, users, run.config.k, how)
@@ -64,7 +64,7 @@ def evaluate(run: Run, threads: int, ablate: bool = True) -> Evaluation:
 
 
 def published_strategy(lists: JudgedLists, choices: dict[str, Choice]) -> str:
-    """Return the strategy that most of the evaluated users get, of a mix the first; else the default; empty without strategies."""
+    """Return the strategy that most of the evaluated users get, of an ensemble the first; else the default; empty without strategies."""
     kind, default = default_list(lists)
     served = {name: 0 for choice in choices.values() for name in choice.strategies[:1]}
     for segment, choice in choices.items():

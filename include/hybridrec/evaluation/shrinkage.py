@@ -2,14 +2,14 @@
 
 The default stands against the equal-weight blend, the best other strategy and the best single retriever. If none is surely better than
 it, each gets the share of resampled users on whom its mean NDCG is the highest: near to one for a list that leads in almost every
-sample, equal shares where nothing tells them apart. (Bootstrap weights of models: Buckland, Burnham and Augustin, "Model selection: an
+sample, equal shares if nothing tells them apart. (Bootstrap weights of models: Buckland, Burnham and Augustin, "Model selection: an
 integral part of inference", Biometrics 1997.) The best of many retrievers owes some of its lead to chance, so its lead is first shrunk
 towards the mean of them all, and so is the best other strategy's (empirical Bayes: Efron and Morris, "Data analysis using Stein's
 estimator and its generalizations", JASA 1975). A segment of users with history that has too few judged users takes the shares of all of
 them, weighed like the users served.
 
-The mix is judged by cross-fitting: each user's list has shares that were learnt without this user. If a list alone is better than that by
-more than a standard error, it is published alone.
+The ensemble is judged by cross-fitting: each user's list has shares that were learnt without this user. A list alone that is better by more
+than a standard error is published alone.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from hybridrec.evaluation.comparisons import Resampling, default_list
 from hybridrec.evaluation.judged_lists import JudgedLists, Key
 from hybridrec.evaluation.served import CHALLENGER, weighed
 from hybridrec.metrics import metrics
-from hybridrec.policy.mixing import Kind, Part, ScoreList, comparable
-from hybridrec.policy.policy import Choice, mix_of_lists
+from hybridrec.policy.ensemble import Kind, Part, ScoreList, comparable
+from hybridrec.policy.policy import Choice, ensemble_of
 from hybridrec.splitting.mix import MIN_USERS, SEGMENTS, judged_segments, standard_error
 from hybridrec.types import NO_ITEM, Doubles, Ints
 
@@ -38,7 +38,7 @@ Flags = NDArray[np.bool_]
 
 
 class Shrunk(NamedTuple):
-    """The choices, and the lists that a mix gives the judged users of a segment, int32 (n_users, depth), by cross-fitting."""
+    """The choices, and the lists that an ensemble gives the judged users of a segment, int32 (n_users, depth), by cross-fitting."""
 
     choices: dict[str, Choice]
     items: dict[str, Ints]
@@ -71,7 +71,7 @@ def shrink(
     k: int,
     how: Resampling,
 ) -> Shrunk:
-    """Return the choices with a mix, or a list that leads in almost every sample, for each segment whose choice is open."""
+    """Return the choices with an ensemble, or a list that leads in almost every sample, for each segment whose choice is open."""
     default, found, items = default_list(lists), dict(choices), {}
     for segment in SEGMENTS:
         pool = _pool(lists.segments, segment, served)
@@ -83,21 +83,21 @@ def shrink(
             found[segment] = _alone(choices[segment], rivals, int(shares.argmax()), "leads on almost all resampled users")
             continue
         users = lists.segments == segment
-        mixed = _cross_fitted(rivals, pool, users, lists, candidates, score_list, served, how) if users.any() else None
-        quality = np.zeros(0) if mixed is None else metrics.ndcg(mixed, k)
+        joined = _cross_fitted(rivals, pool, users, lists, candidates, score_list, served, how) if users.any() else None
+        quality = np.zeros(0) if joined is None else metrics.ndcg(joined, k)
         found[segment] = _chosen(choices[segment], rivals, rivals.quality[users[pool]], shares, quality, k)
-        if found[segment].parts and mixed is not None:
-            items[segment] = mixed.items
+        if found[segment].parts and joined is not None:
+            items[segment] = joined.items
     return Shrunk(found, items)
 
 
-def with_chosen(lists: JudgedLists, choices: dict[str, Choice], mixed: dict[str, Ints]) -> JudgedLists:
-    """Return the lists with those that the judged users would be served, as policy `tonight`; mixed: see Shrunk."""
+def with_chosen(lists: JudgedLists, choices: dict[str, Choice], joined: dict[str, Ints]) -> JudgedLists:
+    """Return the lists with those that the judged users would be served, as policy `tonight`; joined: see Shrunk."""
     items = np.full((len(lists.segments), max(lists.ks)), NO_ITEM, dtype=np.int32)
     for segment, choice in choices.items():
         users = lists.segments == segment
         key = (choice.kind, choice.name)
-        items[users] = lists.judged[key].items[users] if key in lists.judged else mixed.get(segment, items[users])
+        items[users] = lists.judged[key].items[users] if key in lists.judged else joined.get(segment, items[users])
     return replace(lists, judged=lists.judged | {CHALLENGER: metrics.judge_items(items, lists.labels)})
 
 
@@ -129,7 +129,7 @@ def _rivals(lists: JudgedLists, pool: Flags, k: int) -> Open:
 
 
 def _prior(ahead: Doubles, best: int) -> tuple[float, float]:
-    """Return the mean lead of lists of a kind, and the share of its distance to that which the best one keeps.
+    """Return the mean lead of lists of a kind, and the share of its distance from there that the best one keeps.
 
     ahead: NDCG over that of the default, (n_users, n_lists).
     """
@@ -164,7 +164,7 @@ def _cross_fitted(
     served: dict[str, int],
     how: Resampling,
 ) -> metrics.Judged:
-    """Return the mixed lists of a segment's users, each by shares that were learnt without the user."""
+    """Return the joined lists of a segment's users, each by shares that were learnt without the user."""
     fold = np.random.default_rng(how.seed).permutation(len(pool)) % FOLDS
     shares = np.zeros((len(pool), len(rivals.lists)))
     for number in range(FOLDS):
@@ -178,23 +178,23 @@ def _cross_fitted(
     return metrics.judge(part, scores.astype(np.float32), labels, max(lists.ks))
 
 
-def _chosen(choice: Choice, rivals: Open, own: Doubles, shares: Doubles, mixed: Doubles, k: int) -> Choice:
-    """Return the mix, or the best list alone if it is better than the mix by more than a standard error.
+def _chosen(choice: Choice, rivals: Open, own: Doubles, shares: Doubles, joined: Doubles, k: int) -> Choice:
+    """Return the ensemble, or the best list alone if it is better than that by more than a standard error.
 
-    own, mixed: NDCG of the segment's users by each rival, (n_users, n_lists), and by the mix, (n_users,).
+    own, joined: NDCG of the segment's users by each rival, (n_users, n_lists), and by the ensemble, (n_users,).
     """
     if len(own) >= MIN_USERS:
         best = int(own.mean(axis=0).argmax())
-        ahead = own[:, best] - mixed
+        ahead = own[:, best] - joined
         if float(ahead.mean()) > standard_error(ahead, None):
-            return _alone(choice, rivals, best, "is better than a mix by more than a standard error")
+            return _alone(choice, rivals, best, "is better than an ensemble by more than a standard error")
     parts = tuple(Part(cast(Kind, kind), name, float(share)) for (kind, name), share in zip(rivals.lists, shares, strict=True) if share > 0)
     told = ", ".join(f"{part.name} {part.share:.0%}" for part in parts)
     beside = ""
     if len(own):
         alone = ", ".join(f"{name} {value:.4f}" for (_, name), value in zip(rivals.lists, own.mean(axis=0), strict=True))
-        beside = f". Cross-fitted: ndcg@{k} {mixed.mean():.4f}, alone {alone}, {len(own)} users"
-    return mix_of_lists(parts, f"it is open which list is best, so each has the share of samples that it leads: {told}{beside}")
+        beside = f". Cross-fitted: ndcg@{k} {joined.mean():.4f}, alone {alone}, {len(own)} users"
+    return ensemble_of(parts, f"it is open which list is best, so each has the share of samples that it leads: {told}{beside}")
 
 
 def _alone(choice: Choice, rivals: Open, best: int, why: str) -> Choice:

@@ -23,21 +23,21 @@ from hybridrec.base.config import Config, stored_config
 from hybridrec.base.errors import PermanentError
 from hybridrec.candidates.candidate_set import CandidateSet
 from hybridrec.candidates.groups import Floats, Rows
-from hybridrec.policy.mixing import Kind, Part, mixed_scores
+from hybridrec.policy.ensemble import Kind, Part, ensemble_scores
 from hybridrec.splitting.mix import segments_of
 from hybridrec.storage import shared_files, store
 
 if TYPE_CHECKING:
     from hybridrec.runs.run import Run
 
-ListKind = Literal["source", "scorer", "strategy", "mix"]
-MIX: Final = "mix"
+ListKind = Literal["source", "scorer", "strategy", "ensemble"]
+ENSEMBLE: Final = "ensemble"
 DECISION, RUN, STRATEGIES = "decision.json", "run.json", "strategies"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The list that a segment's users get, and why, in a sentence. parts: of a mix."""
+    """The list that a segment's users get, and why, in a sentence. parts: of an ensemble."""
 
     kind: ListKind
     name: str
@@ -94,8 +94,8 @@ class Policy:
             self._score_list(sample, choice.kind, choice.name, choice.parts)
 
     def _score_list(self, candidates: CandidateSet, kind: ListKind, name: str, parts: tuple[Part, ...]) -> Floats:
-        if kind == MIX:
-            return mixed_scores(candidates, parts, self._score_strategy)
+        if kind == ENSEMBLE:
+            return ensemble_scores(candidates, parts, self._score_strategy)
         return self._score_strategy(name, candidates) if kind == "strategy" else single_model_scores(candidates, kind, name)
 
     def _score_strategy(self, name: str, candidates: CandidateSet) -> Floats:
@@ -156,9 +156,9 @@ def read_choices(path: Path) -> dict[str, Choice]:
     return {name: Choice(raw["kind"], raw["strategy"], raw["reason"], _parts(raw.get("parts", []))) for name, raw in segments.items()}
 
 
-def mix_of_lists(parts: tuple[Part, ...], reason: str) -> Choice:
-    """Return the choice of a mix."""
-    return Choice(MIX, MIX, reason, parts)
+def ensemble_of(parts: tuple[Part, ...], reason: str) -> Choice:
+    """Return the choice of an ensemble."""
+    return Choice(ENSEMBLE, ENSEMBLE, reason, parts)
 
 
 def write_choices(path: Path, choices: dict[str, Choice], figures: dict[str, object]) -> None:

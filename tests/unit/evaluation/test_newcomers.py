@@ -18,8 +18,8 @@ from hybridrec.evaluation.judged_lists import JudgedLists, judge_lists
 from hybridrec.evaluation.served import judge_served
 from hybridrec.evaluation.shrinkage import shrink, with_chosen
 from hybridrec.metrics.metrics import Labels, judge, ndcg
-from hybridrec.policy.mixing import Part
-from hybridrec.policy.policy import Choice, Policy, mix_of_lists, read_choices, retriever_scores, write_choices
+from hybridrec.policy.ensemble import Part
+from hybridrec.policy.policy import Choice, Policy, ensemble_of, read_choices, retriever_scores, write_choices
 from hybridrec.ranking.labelled import labelled_users, labels_in
 from hybridrec.ranking.ranker_fit import Config as RankerConfig
 from hybridrec.ranking.ranker_fit import better, fit_ranker
@@ -81,8 +81,8 @@ def published(weigh: bool) -> tuple[Policy, JudgedLists]:
     lists = lists_of(judged, of_judged, ready)
     choices = decide(lists, compare_lists(lists, HOW), K)
     if weigh:
-        choices, mixed = shrink(choices, lists, judged, lambda name, part: ready[name].score(part), SERVED, K, HOW)
-        lists = with_chosen(lists, choices, mixed)
+        choices, joined = shrink(choices, lists, judged, lambda name, part: ready[name].score(part), SERVED, K, HOW)
+        lists = with_chosen(lists, choices, joined)
     return Policy(choices, ready, 20), lists
 
 
@@ -168,17 +168,17 @@ def test_rates_draw_a_mix_like_the_served_one() -> None:
 
 
 def test_an_open_choice_is_shared_and_judged_by_shares_learnt_from_others() -> None:
-    """Two lists, each right for half of the users: neither is surely better, and a mix takes some of each."""
+    """Two lists, each right for half of the users: neither is surely better, and an ensemble takes some of each."""
     candidates, labels = window(0, 120, seed=7)
     scores = {"stacking": "score_item_knn", "weighted": "mean_z"}
     ready: dict[str, Strategy] = {name: _Column(column) for name, column in scores.items()}
     lists = lists_of(candidates, labels, ready)
     start = dict.fromkeys(("none", "light", "heavy"), Choice("strategy", "stacking", "the default"))
-    found, mixed = shrink(start, lists, candidates, lambda name, part: ready[name].score(part), SERVED, K, HOW)
+    found, joined = shrink(start, lists, candidates, lambda name, part: ready[name].score(part), SERVED, K, HOW)
     assert found["none"] == found["light"] == start["none"], "no user is judged there"
     parts = found["heavy"].parts
     assert not parts or sum(part.share for part in parts) == pytest.approx(1)
-    chosen = with_chosen(lists, found, mixed)
+    chosen = with_chosen(lists, found, joined)
     served = judge_served(chosen, SERVED, K, HOW)
     best = max(float(lists.quality(key, K).mean()) for key in lists.judged)
     value = next(row["value"] for row in served.metrics if row["kind"] == "policy")
@@ -212,11 +212,11 @@ def test_equal_lists_share_and_a_sure_one_stands_alone() -> None:
     assert (sure.kind, sure.name) == ("source", "item_knn")
 
 
-def test_a_mix_ranks_as_its_parts_do_and_is_kept_with_them(tmp_path: Path) -> None:
+def test_an_ensemble_ranks_as_its_parts_do_and_is_kept_with_them(tmp_path: Path) -> None:
     candidates, _ = window(0, 5, seed=1)
     ready: dict[str, Strategy] = {"weighted": weighted.Strategy(weighted.Config())}
-    whole = mix_of_lists((Part("source", "item_knn", 1.0),), "for the test")
-    half = mix_of_lists((Part("source", "item_knn", 0.5), Part("strategy", "weighted", 0.5)), "for the test")
+    whole = ensemble_of((Part("source", "item_knn", 1.0),), "for the test")
+    half = ensemble_of((Part("source", "item_knn", 0.5), Part("strategy", "weighted", 0.5)), "for the test")
     scores = Policy(dict.fromkeys(("none", "light", "heavy"), whole), ready, 20).score(candidates)
     rows, _ = best_first(candidates.features["z_item_knn"], candidates.items, candidates.starts)
     assert_array_equal(best_first(scores, candidates.items, candidates.starts)[0], rows)

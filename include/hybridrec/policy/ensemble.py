@@ -1,4 +1,4 @@
-"""Mix lists by shares: while it is open which of them is best, some of each is better than a guess.
+"""Join lists by shares: while it is open which of them is best, some of each is better than a guess.
 
     score = sum over the lists of share / (SMOOTH + rank)
 
@@ -23,14 +23,14 @@ ScoreList = Callable[[str, CandidateSet], Floats]  # a strategy's scores by its 
 
 
 class Part(NamedTuple):
-    """A list of a mix, and its share: above 0, all together 1."""
+    """A list of an ensemble, and its share: above 0, all together 1."""
 
     kind: Kind
     name: str
     share: float
 
 
-def mixed_scores(candidates: CandidateSet, parts: tuple[Part, ...], score_list: ScoreList) -> Floats:
+def ensemble_scores(candidates: CandidateSet, parts: tuple[Part, ...], score_list: ScoreList) -> Floats:
     """Return the sum of the parts' comparable scores by their shares, float32 (n_rows,)."""
     total = np.zeros(len(candidates.items))
     for part in parts:
