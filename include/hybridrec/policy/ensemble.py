@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from hybridrec.base.errors import PermanentError
 from hybridrec.candidates.candidate_set import CandidateSet
 from hybridrec.candidates.groups import Floats, group_sums, rank_score, spread
 
@@ -39,7 +40,13 @@ def ensemble_scores(candidates: CandidateSet, parts: tuple[Part, ...], score_lis
 
 
 def comparable(candidates: CandidateSet, kind: Kind, name: str, score_list: ScoreList) -> Floats:
-    """Return 1 / (SMOOTH + rank) of each row, float32 (n_rows,); equal scores share their ranks, a row that the list leaves out has 0."""
+    """Return 1 / (SMOOTH + rank) of each row, float32 (n_rows,); equal scores share their ranks, a row that the list leaves out has 0.
+
+    PermanentError for a model that the candidates lack.
+    """
+    if kind != "strategy" and f"score_{name}" not in candidates.features:
+        known = (*candidates.retrievers, *candidates.scorers)
+        raise PermanentError(f"model {name!r} has no scores here; choose from {', '.join(known)}")
     scores = score_list(name, candidates) if kind == "strategy" else candidates.features[f"score_{name}"]
     listed = spread(group_sums((~np.isnan(scores)).astype(np.float64), candidates.starts), candidates.starts)
     ranks = 1 + listed * (1 - rank_score(scores, candidates.starts))

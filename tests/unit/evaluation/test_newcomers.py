@@ -11,6 +11,7 @@ from numpy.testing import assert_array_equal
 
 from hybridrec import strategies
 from hybridrec.base.config import Config
+from hybridrec.base.errors import PermanentError
 from hybridrec.candidates.candidate_set import CandidateSet
 from hybridrec.candidates.groups import best_first, rank_score, zscore
 from hybridrec.evaluation.comparisons import Resampling, compare_lists, decide
@@ -223,6 +224,9 @@ def test_an_ensemble_ranks_as_its_parts_do_and_is_kept_with_them(tmp_path: Path)
     write_choices(tmp_path / "decision.json", {"heavy": half}, {})
     assert read_choices(tmp_path / "decision.json") == {"heavy": half}
     assert half.strategies == ("weighted",)
+    assert Policy({"heavy": half}, ready, 20).score(candidates.rows_of(np.zeros(0, dtype=np.int32))).shape == (0,)
+    with pytest.raises(PermanentError, match="model 'als' has no scores here; choose from item_knn, popularity"):
+        Policy({"heavy": ensemble_of((Part("source", "als", 1.0),), "")}, ready, 20).require_fit(candidates)
     some = candidates.rows_of(candidates.users[2:4])
     policy = Policy({"heavy": half}, ready, 20)
     assert_array_equal(policy.score(some), policy.score(candidates)[np.isin(candidates.row_users, some.users)])
