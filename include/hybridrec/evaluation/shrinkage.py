@@ -116,6 +116,7 @@ def _known(served: dict[str, int]) -> dict[str, int]:
 
 
 def _rivals(lists: JudgedLists, pool: Flags, k: int) -> Open:
+    """Return the default and its rivals; a list that is as good as the default for every user is none."""
     default, quality = default_list(lists), {key: lists.quality(key, k)[pool] for key in lists.judged}
     priors = {default: (0.0, 1.0)} | ({BLEND: (0.0, 1.0)} if BLEND in quality else {})
     for kind in ("strategy", "source"):
@@ -124,6 +125,7 @@ def _rivals(lists: JudgedLists, pool: Flags, k: int) -> Open:
             ahead = np.stack([quality[key] - quality[default] for key in alike], axis=1)
             best = int(ahead.mean(axis=0).argmax())
             priors[alike[best]] = _prior(ahead, best)
+    priors = {key: prior for key, prior in priors.items() if key == default or (quality[key] != quality[default]).any()}
     towards, kept = np.array(list(priors.values())).T
     return Open(tuple(priors), np.stack([quality[key] for key in priors], axis=1), lists.segments[pool], towards, kept)
 
