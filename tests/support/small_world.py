@@ -62,6 +62,7 @@ def items() -> pd.DataFrame:
             "price": np.array([5.0 + n % 7 for n in numbers], dtype=np.float32),
             "is_available": [n != 38 for n in numbers],
             "is_promoted": [n % 10 == 0 for n in numbers],
+            "is_consumable": False,
             "released_at": [START - timedelta(days=10 * n) for n in numbers],
         }
     )
@@ -146,7 +147,9 @@ def interactions(split: Split, config: Config) -> pd.DataFrame:
     age_days = (split.cut - seen.event_at).dt.total_seconds() / 86_400
     seen = seen.assign(weight=config.event_weights["purchase"] * 0.5 ** (age_days / config.half_life_days))
     grouped = seen.groupby(["user_idx", "item_idx"])
-    return grouped.agg(weight=("weight", "sum"), n_events=("weight", "size"), last_event_at=("event_at", "max")).reset_index()
+    return grouped.agg(
+        weight=("weight", "sum"), n_events=("weight", "size"), first_event_at=("event_at", "min"), last_event_at=("event_at", "max")
+    ).reset_index()
 
 
 def labels(split: Split, config: Config) -> pd.DataFrame:
