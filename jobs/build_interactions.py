@@ -48,7 +48,8 @@ def main(params: Params) -> None:
                 run.write_spark(visits.TABLE, interactions.in_files(visited, "user_idx", run), split.name)
             had = _write_had(run, session, events, split) if run.manifest.repeats else None
             if split.label_end is not None:
-                labels = interactions.labels(events, split, run.config, interactions.n_rows(run, "model_users"), disliked, had)
+                n_users, full = interactions.n_rows(run, "model_users"), run.manifest.splits.get("full")
+                labels = interactions.labels(events, split, run.config, n_users, disliked, had, full)
                 _write_labels(run, events, labels, split)
         if positions.shows_lists(run):
             shown = positions.count_shown(run.read_spark(session, "core_events"), run.split("ranker"))

@@ -37,6 +37,13 @@ RETRIEVERS = ("als", "content_attributes", "item_knn", "popularity")
 STRATEGIES = ("stacking", "switching", "weighted")
 LISTS = (("source", RETRIEVERS), ("scorer", ("fm",)), ("strategy", STRATEGIES))
 SERVED = {"none": 2, "light": 20, "heavy": 38}
+MIX = {
+    "served": {"none": 0.033, "light": 0.333, "heavy": 0.634},
+    "judged": {"light": 0.345, "heavy": 0.655},
+    "judged_labelled": {"none": 0.7, "light": 0.1, "heavy": 0.2},
+    "learnt": {"light": 0.345, "heavy": 0.655},
+    "learnt_labelled": {"none": 0.8, "light": 0.1, "heavy": 0.1},
+}
 LEVEL = {
     "fm": 0.29,
     "als": 0.31,
@@ -109,7 +116,7 @@ def judge(run: Run) -> None:
     choices = {"heavy": Choice("strategy", "stacking", reason), "light": Choice("strategy", "weighted", reason)}
     choices["none"] = Choice("source", "popularity", "the default: 0 users with labels in this segment")
     with run.staged("decision") as folder:
-        write_choices(folder / DECISION, choices, {"metric": "ndcg@10", "served": SERVED, "judged": {"light": 20, "heavy": 38}})
+        write_choices(folder / DECISION, choices, {"metric": "ndcg@10", "served": SERVED, "judged": {"light": 20, "heavy": 38}, "mix": MIX})
 
 
 def promote(run: Run) -> None:

@@ -47,6 +47,8 @@ class Config:
     items.
     label_days_max: longest label window in days.
     min_label_events: a label window with fewer events is extended beyond label_days_max.
+    min_label_users: a label window with fewer users who have a history before it is extended, to twice label_share at most; it need not
+    hold more than a fifth of all who have one.
     max_label_users: labelled users that are kept per split.
     max_position_weight: largest weight of a training label at a position that few users examine; 1 switches the correction off.
     half_life_days: age in days at which an event has half its weight.
@@ -93,6 +95,7 @@ class Config:
     label_share: float = 0.2
     label_days_max: int = 60
     min_label_events: int = 10_000
+    min_label_users: int = 100
     max_label_users: int = 6_000
     max_position_weight: float = 5.0
     half_life_days: float = 180.0

@@ -40,6 +40,7 @@ from hybridrec.candidates import repeats, shown, tastes
 from hybridrec.candidates.groups import Floats, Starts, starts_of, zscore
 from hybridrec.splitting import visits
 from hybridrec.storage import store
+from hybridrec.types import Doubles
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,6 +66,7 @@ class CandidateSet:
     users: int32 (n_users,), sorted; each has a row. starts: rows starts[u]:starts[u + 1] belong to users[u].
     items: int32 (n_rows,). n_history: int32 (n_users,), items in the user's history, 0 for none.
     features: float32 (n_rows,) by column name, NaN without a value.
+    weights: float64 (n_users,), how much each user counts for who learns from the candidates, see hybridrec.splitting.mix; None: all alike.
     """
 
     users: Ints
@@ -72,11 +74,17 @@ class CandidateSet:
     items: Ints
     n_history: Ints
     features: dict[str, Floats]
+    weights: Doubles | None = None
 
     @cached_property
     def row_users(self) -> Ints:
         """user_idx of each row, int32 (n_rows,)."""
         return np.repeat(self.users, np.diff(self.starts))
+
+    @property
+    def row_weights(self) -> Doubles | None:
+        """The user's weight for each row, float64 (n_rows,); None: all alike."""
+        return None if self.weights is None else np.repeat(self.weights, np.diff(self.starts))
 
     @property
     def retrievers(self) -> tuple[str, ...]:
@@ -111,7 +119,9 @@ class CandidateSet:
         starts = starts_of(row_users)
         users = row_users[starts[:-1]]
         features = {name: values[mask] for name, values in self.features.items()}
-        return CandidateSet(users, starts, self.items[mask], self.n_history[np.searchsorted(self.users, users)], features)
+        at = np.searchsorted(self.users, users)
+        weights = None if self.weights is None else self.weights[at]
+        return CandidateSet(users, starts, self.items[mask], self.n_history[at], features, weights)
 
 
 @dataclass(frozen=True)

@@ -152,22 +152,30 @@ def n_rows(run: Run, name: str) -> int:
 
 
 def labels(
-    events: DataFrame, split: Split, config: Config, n_users: int, disliked: DataFrame | None = None, had: DataFrame | None = None
+    events: DataFrame,
+    split: Split,
+    config: Config,
+    n_users: int,
+    disliked: DataFrame | None = None,
+    had: DataFrame | None = None,
+    full: Split | None = None,
 ) -> DataFrame:
     """Return model_labels of a split: pairs that are held out and that a list may hold, of at most config.max_label_users users.
 
     n_users: of the run; skips counting when n_users is within the limit.
     disliked: model_disliked of the split, pairs that no list will hold. had: model_had of the split; None: the whole history.
+    full: the split whose histories are those of the users served, if any are.
     """
     held = held_out.labelled(events, split)
     if config.label_types:
         held = held.where(F.col("event_type").isin(*config.label_types))
     pairs = held.groupBy("user_idx", "item_idx").agg(F.max("weight").alias("gain"), F.min("position").alias("position"))
-    known = held_out.history(events, split).select("user_idx", "item_idx").distinct() if had is None else had
+    history = held_out.history(events, split).select("user_idx", "item_idx").distinct()
+    known = history if had is None else had
     known = known if disliked is None else known.union(disliked.select("user_idx", "item_idx"))
     fresh = pairs.join(known, ["user_idx", "item_idx"], "left_anti")
     if n_users > config.max_label_users:
-        fresh = held_out.sample_users(fresh, config.max_label_users, config.seed)
+        fresh = held_out.sample_users(fresh, history, None if full is None else held_out.history(events, full), config)
     return as_declared(fresh, table("model_labels"))
 
 

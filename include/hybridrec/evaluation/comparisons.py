@@ -10,10 +10,10 @@ import numpy as np
 from hybridrec import strategies
 from hybridrec.evaluation.bootstrap import interval, resampled_means
 from hybridrec.evaluation.judged_lists import JUDGED_SEGMENTS, JudgedLists, Key
-from hybridrec.policy.policy import SEGMENTS, Choice, Kind
+from hybridrec.policy.policy import Choice, ListKind
+from hybridrec.splitting.mix import MIN_USERS, SEGMENTS
 
 POPULARITY = "popularity"
-MIN_USERS = 20  # with fewer a bootstrap interval is too narrow to overrule the default
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def decide(lists: JudgedLists, comparisons: list[Comparison], k: int) -> dict[st
             name, reason = better[0].name, f"better than the default with the whole 95 % interval above 0. {better[0].text()}"
         else:
             name, reason = default, _why_default(lists, segment, rivals)
-        choices[segment] = Choice(cast(Kind, kinds.get(name, kind)), name, reason + _beside_best_retriever(of_segment, name))
+        choices[segment] = Choice(cast(ListKind, kinds.get(name, kind)), name, reason + _beside_best_retriever(of_segment, name))
     return choices
 
 

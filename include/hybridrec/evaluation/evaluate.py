@@ -12,10 +12,12 @@ from hybridrec.dataset.content import item_vectors
 from hybridrec.evaluation import ablation
 from hybridrec.evaluation.comparisons import Resampling, as_columns, compare_lists, decide, default_list
 from hybridrec.evaluation.judged_lists import JudgedLists, judge_lists, metric_rows
-from hybridrec.evaluation.served import judge_served, served_users
+from hybridrec.evaluation.served import judge_served, user_mixes
+from hybridrec.evaluation.shrinkage import shrink, with_chosen
 from hybridrec.metrics.labels import LabelledCandidates, history_lengths, labelled_candidates
 from hybridrec.metrics.metrics import Catalogue
-from hybridrec.policy.policy import Choice, segments_of
+from hybridrec.policy.policy import Choice
+from hybridrec.splitting.mix import segments_of, served_users
 from hybridrec.strategies import Strategy
 
 if TYPE_CHECKING:
@@ -42,29 +44,32 @@ def evaluate(run: Run, threads: int, ablate: bool = True) -> Evaluation:
 
     how = Resampling(run.config.bootstrap_samples, run.config.seed)
     ready = load_strategies(run)
-    lists = judge_all(run, labelled_candidates(run, "holdout"), ready)
+    labelled, users = labelled_candidates(run, "holdout"), served_users(run)
+    lists = judge_all(run, labelled, ready)
     rows = compare_lists(lists, how)
-    choices = decide(lists, rows, run.config.k)
+    decided = decide(lists, rows, run.config.k)
+    choices, joined = shrink(decided, lists, labelled.candidates, lambda name, part: ready[name].score(part), users, run.config.k, how)
+    lists = with_chosen(lists, choices, joined)
     name = published_strategy(lists, choices) if ablate else ""
     left_out = ablation.as_columns(ablation.ablate_night(run, ready[name], name, threads)) if name else []
-    served = judge_served(lists, choices, served_users(run), run.config.k, how)
+    served = judge_served(lists, users, run.config.k, how)
     metrics = table("out_metrics").conform(metric_rows(lists, how.samples, how.seed, threads))
     return Evaluation(
         pa.concat_tables([metrics, pa.Table.from_pylist(served.metrics, metrics.schema)]),
         pa.Table.from_pylist(as_columns([*rows, *served.comparisons]), table("out_comparisons").arrow_schema()),
         pa.Table.from_pylist(left_out, table("out_ablation").arrow_schema()),
         choices,
-        {"metric": f"ndcg@{run.config.k}", "served": served.users, "judged": served.judged},
+        {"metric": f"ndcg@{run.config.k}", "served": served.users, "judged": served.judged, "mix": user_mixes(run, lists.segments, users)},
     )
 
 
 def published_strategy(lists: JudgedLists, choices: dict[str, Choice]) -> str:
-    """Return the strategy that most of the evaluated users get, else the default; empty in a night without strategies."""
+    """Return the strategy that most of the evaluated users get, of an ensemble the first; else the default; empty without strategies."""
     kind, default = default_list(lists)
-    served = {choice.name: 0 for choice in choices.values() if choice.kind == "strategy"}
+    served = {name: 0 for choice in choices.values() for name in choice.strategies[:1]}
     for segment, choice in choices.items():
-        if choice.kind == "strategy":
-            served[choice.name] += int((lists.segments == segment).sum())
+        for name in choice.strategies[:1]:
+            served[name] += int((lists.segments == segment).sum())
     return max(sorted(served), key=lambda name: served[name], default=default if kind == "strategy" else "")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import numpy as np
 
@@ -19,11 +19,12 @@ from hybridrec.candidates.groups import Floats
 from hybridrec.evaluation.bootstrap import paired_difference
 from hybridrec.evaluation.comparisons import POPULARITY, Comparison, Resampling
 from hybridrec.evaluation.judged_lists import ALL
-from hybridrec.evaluation.served import SERVED, compare_served, served_users
+from hybridrec.evaluation.served import SERVED, compare_served
 from hybridrec.metrics import metrics
 from hybridrec.metrics.labels import LabelledCandidates, history_lengths, labelled_candidates
 from hybridrec.metrics.metrics import judge
-from hybridrec.policy.policy import SEGMENTS, Choice, Policy, load_policy, retriever_scores, segments_of
+from hybridrec.policy.policy import Choice, Policy, load_policy, retriever_scores
+from hybridrec.splitting.mix import SEGMENTS, Texts, segments_of, served_users
 from hybridrec.storage import store
 from hybridrec.strategies import weighted
 from hybridrec.types import Doubles
@@ -63,25 +64,35 @@ class Verdict:
         return asdict(self)
 
 
+class Panel(NamedTuple):
+    """The panel of judges: segments of the labelled users, the users served by segment, the length of the lists, how to resample."""
+
+    segments: Texts
+    served: dict[str, int]
+    k: int
+    how: Resampling
+
+
 def judge_promotion(run: Run, challenger: Policy, champion: Champion | None) -> Verdict:
-    """Judge the challenger's policy on the run's holdout split."""
-    labelled = labelled_candidates(run, "holdout")
-    k, how = run.config.k, Resampling(run.config.bootstrap_samples, run.config.seed)
+    """Judge the challenger's policy on the run's holdout split, weighed like the users served."""
+    labelled, k = labelled_candidates(run, "holdout"), run.config.k
+    segments = segments_of(history_lengths(run, "holdout", labelled.labels.users), run.config.light_max_items)
+    panel = Panel(segments, served_users(run), k, Resampling(run.config.bootstrap_samples, run.config.seed))
     rival, notes = _champion_quality(champion, labelled, k)
     quality = (
         {CHALLENGER: _quality(challenger.score(labelled.candidates), labelled, k), BLEND: _blend_quality(labelled, k)}
         | _popular(labelled, k)
         | rival
     )
-    rows = [_overall(CHALLENGER, theirs, quality, k, how) for theirs in (POPULARITY, *rival) if theirs in quality]
+    rows = [_overall(CHALLENGER, theirs, quality, panel) for theirs in (POPULARITY, *rival) if theirs in quality]
     reasons = [*notes, *(replace(row, name="this night").text() for row in rows)]
     refusals = _refusals(rows, run.config.gate_tolerance)
     if champion is None:
         reasons.append("there is no champion yet")
     if not refusals:
         return Verdict(True, CHALLENGER, (*reasons, "promoted"), tuple(rows))
-    serving = _stand_in(champion, notes, quality, k, how)
-    served = _beside_best_retriever(run, labelled, serving, quality[_rank_by(serving, champion)], how)
+    serving = _stand_in(champion, notes, quality, panel)
+    served = _beside_best_retriever(run, labelled, serving, quality[_rank_by(serving, champion)], panel)
     return Verdict(False, serving, (*reasons, *refusals, f"refused; the lists are ranked by {serving}"), (*rows, *served))
 
 
@@ -122,9 +133,12 @@ def _champion_quality(champion: Champion | None, labelled: LabelledCandidates, k
         return {BLEND: _blend_quality(labelled, k)}, [note]
 
 
-def _overall(ours: str, theirs: str, quality: dict[str, Doubles], k: int, how: Resampling) -> Comparison:
-    difference = paired_difference(quality[ours], quality[theirs], how.samples, how.seed)
-    return Comparison("champion", ours, theirs, ALL, f"ndcg@{k}", *difference, n_users=len(quality[ours]))
+def _overall(ours: str, theirs: str, quality: dict[str, Doubles], panel: Panel) -> Comparison:
+    """Return one policy against another over the users served; over all labelled users if too few speak for those."""
+    for row in compare_served(quality[ours], quality[theirs], (ours, theirs), *panel):
+        return replace(row, question="champion")
+    difference = paired_difference(quality[ours], quality[theirs], panel.how.samples, panel.how.seed)
+    return Comparison("champion", ours, theirs, ALL, f"ndcg@{panel.k}", *difference, n_users=len(quality[ours]))
 
 
 def _rank_by(serving: Serving, champion: Champion | None) -> str:
@@ -133,7 +147,7 @@ def _rank_by(serving: Serving, champion: Champion | None) -> str:
     return names[serving] if serving in names or champion is None else f"champion {champion.version}"
 
 
-def _beside_best_retriever(run: Run, labelled: LabelledCandidates, serving: Serving, ours: Doubles, how: Resampling) -> list[Comparison]:
+def _beside_best_retriever(run: Run, labelled: LabelledCandidates, serving: Serving, ours: Doubles, panel: Panel) -> list[Comparison]:
     """Return the stand-in's lists against the single retriever that evaluate has found best, over the users who are served."""
     if not store.is_committed(run.dataset("out_comparisons")):
         return []
@@ -141,9 +155,8 @@ def _beside_best_retriever(run: Run, labelled: LabelledCandidates, serving: Serv
     best = next((row["against"] for row in rows if row["question"] == SERVED and row["against"] != POPULARITY), POPULARITY)
     if best not in labelled.candidates.retrievers:
         return []
-    segments = segments_of(history_lengths(run, "holdout", labelled.labels.users), run.config.light_max_items)
-    theirs = _quality(retriever_scores(labelled.candidates, best), labelled, run.config.k)
-    return compare_served(ours, theirs, (serving, best), segments, served_users(run), run.config.k, how)
+    theirs = _quality(retriever_scores(labelled.candidates, best), labelled, panel.k)
+    return compare_served(ours, theirs, (serving, best), *panel)
 
 
 def _refusals(rows: list[Comparison], tolerance: float) -> list[str]:
@@ -156,10 +169,10 @@ def _refusals(rows: list[Comparison], tolerance: float) -> list[str]:
     return refusals
 
 
-def _stand_in(champion: Champion | None, notes: list[str], quality: dict[str, Doubles], k: int, how: Resampling) -> Serving:
+def _stand_in(champion: Champion | None, notes: list[str], quality: dict[str, Doubles], panel: Panel) -> Serving:
     """Choose the ranker if the challenger is refused: the champion if it can rank, else the blend unless it is below popularity."""
     if champion is not None and not notes:
         return "champion"
     if POPULARITY in quality and np.any(quality[POPULARITY]):
-        return "popularity" if _overall(BLEND, POPULARITY, quality, k, how).high < 0 else "blend"
+        return "popularity" if _overall(BLEND, POPULARITY, quality, panel).high < 0 else "blend"
     return "blend"

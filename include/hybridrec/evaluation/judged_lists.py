@@ -13,7 +13,8 @@ from hybridrec.candidates.candidate_set import CandidateSet
 from hybridrec.evaluation.bootstrap import Interval, interval, resampled_means
 from hybridrec.metrics import metrics
 from hybridrec.metrics.metrics import CATALOGUE_METRICS, METRICS, Catalogue, Judged, Labels, judge, judge_items, pair_keys, row_gains
-from hybridrec.policy.policy import SEGMENTS, single_model_lists, single_model_scores
+from hybridrec.policy.policy import single_model_lists, single_model_scores
+from hybridrec.splitting.mix import SEGMENTS
 from hybridrec.strategies import Strategy
 from hybridrec.types import Doubles
 
@@ -62,6 +63,10 @@ class JudgedLists:
     def quality(self, key: Key, k: int) -> Doubles:
         """Return NDCG of each user's list, the measure by which lists are compared."""
         return metrics.ndcg(self.judged[key], k)
+
+    def labels_of(self, users: Flags) -> Labels:
+        """Return the labels of some of the users, bool (n_users,)."""
+        return labels_where(self.labels, np.repeat(users, np.diff(self.labels.starts)))
 
     def _labels_in(self, segment: str) -> Flags:
         """Mark the labels that count in a segment; a new item is in no history before the split's cut."""

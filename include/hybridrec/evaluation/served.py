@@ -2,7 +2,7 @@
 
 Users with held-out items are not the users who get a list: with a calendar, most of them may be newcomers. So each segment's mean
 counts by the segment's share of the users served, and each segment is resampled by itself. (Post-stratification: Cochran,
-"Sampling techniques", 3rd edition, 1977, 5A.9.) A segment with fewer than MIN_USERS judged users has no say.
+"Sampling techniques", 3rd edition, 1977, 5A.9.) hybridrec.splitting.mix decides which segments have judged users enough.
 """
 
 from __future__ import annotations
@@ -10,21 +10,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hybridrec.evaluation.bootstrap import interval, resampled_means
-from hybridrec.evaluation.comparisons import MIN_USERS, POPULARITY, Comparison, Resampling
-from hybridrec.policy.policy import SEGMENTS
-from hybridrec.storage import store
+from hybridrec.evaluation.comparisons import POPULARITY, Comparison, Resampling
+from hybridrec.metrics.labels import history_lengths, load_labels
+from hybridrec.splitting.mix import judged_segments, mix_of, segments_of, user_weights, weighed_mix
 from hybridrec.types import Doubles
 
 if TYPE_CHECKING:
     from hybridrec.evaluation.judged_lists import JudgedLists, Key
-    from hybridrec.policy.policy import Choice
     from hybridrec.runs.run import Run
+    from hybridrec.splitting.mix import Texts
 
 SERVED, CHALLENGER = "served", ("policy", "tonight")
-Texts = NDArray[np.str_]
 
 
 class Served(NamedTuple):
@@ -43,22 +41,6 @@ class Weighed(NamedTuple):
     resampled: Doubles
 
 
-def served_users(run: Run) -> dict[str, int]:
-    """Return the number of users who get a list, by segment; empty for a run that is only evaluated."""
-    if "full" not in run.splits:
-        return {}
-    lengths = run.read("model_user_features", "full", ["user_n_items"])["user_n_items"].to_numpy()
-    n_light = int(np.count_nonzero(lengths <= run.config.light_max_items))
-    n_users = store.read_manifest(run.dataset("model_users")).rows
-    return {"none": n_users - len(lengths), "light": n_light, "heavy": len(lengths) - n_light}
-
-
-def judged_segments(segments: Texts, users: dict[str, int]) -> dict[str, int]:
-    """Return judged users of each segment that is served and has enough of them; segments: of each judged user."""
-    counts = {name: int(np.count_nonzero(segments == name)) for name in SEGMENTS}
-    return {name: n for name, n in counts.items() if n >= MIN_USERS and users.get(name)}
-
-
 def weighed(values: Doubles, segments: Texts, users: dict[str, int], how: Resampling) -> Weighed:
     """Return column means weighted like the served users, float64 (n_users, n_columns); one segment at least must be evaluated."""
     judged = judged_segments(segments, users)
@@ -71,13 +53,12 @@ def weighed(values: Doubles, segments: Texts, users: dict[str, int], how: Resamp
     return Weighed(means, resampled)
 
 
-def judge_served(lists: JudgedLists, choices: dict[str, Choice], users: dict[str, int], k: int, how: Resampling) -> Served:
-    """Return NDCG at k of each list, and of the chosen list of each segment against the best single retriever and popularity."""
+def judge_served(lists: JudgedLists, users: dict[str, int], k: int, how: Resampling) -> Served:
+    """Return NDCG at k of each list, and of the lists as chosen against the best single retriever and popularity."""
     judged = judged_segments(lists.segments, users)
     if not judged:
         return Served([], [], users, judged)
     columns = {key: lists.quality(key, k) for key in lists.judged}
-    columns[CHALLENGER] = _as_chosen(lists, choices, k)
     weighed_means = weighed(np.stack(list(columns.values()), axis=1), lists.segments, users, how)
     n_judged, at = sum(judged.values()), {key: column for column, key in enumerate(columns)}
     rows: list[dict[str, object]] = []
@@ -100,13 +81,16 @@ def compare_served(
     return [_comparison(names, k, float(weighed_means.means[0]), weighed_means.resampled[:, 0], sum(judged.values()))]
 
 
-def _as_chosen(lists: JudgedLists, choices: dict[str, Choice], k: int) -> Doubles:
-    """Return NDCG of the list that each judged user would be served."""
-    quality = np.zeros(len(lists.segments))
-    for segment, choice in choices.items():
-        of_segment = lists.segments == segment
-        quality[of_segment] = lists.quality((choice.kind, choice.name), k)[of_segment]
-    return quality
+def user_mixes(run: Run, judged: Texts, users: dict[str, int]) -> dict[str, dict[str, float]]:
+    """Return the shares of the segments among the users served, and among the labelled users of both splits, before and after weighing.
+
+    judged: segments of the holdout split's labelled users.
+    """
+    taught = segments_of(history_lengths(run, "ranker", load_labels(run, "ranker").users), run.config.light_max_items)
+    mixes = {"served": mix_of(users)}
+    for name, segments in (("learnt", taught), ("judged", judged)):
+        mixes |= {f"{name}_labelled": weighed_mix(segments, None), name: weighed_mix(segments, user_weights(segments, users))}
+    return mixes
 
 
 def _best_retriever(means: Doubles, at: dict[Key, int]) -> Key | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from hybridrec.candidates.candidate_set import CandidateSet, Ints, load_candidates
 from hybridrec.candidates.groups import starts_of
 from hybridrec.metrics.metrics import Labels
+from hybridrec.splitting.mix import segments_of, served_users, user_weights
+from hybridrec.types import Doubles
 
 if TYPE_CHECKING:
     from hybridrec.runs.run import Run
@@ -64,7 +67,13 @@ def labelled_candidates(run: Run, split: str, max_rows: int | None = None) -> La
     sizes = np.bincount(row_users, minlength=int(labels.users.max()) + 1)[drawn]
     n = max(1, int((np.cumsum(sizes) <= (max_rows or _max_rows(run, split))).sum()))
     users = np.sort(drawn[:n])
-    return LabelledCandidates(load_candidates(run, split, users), labels_of(labels, users))
+    candidates = load_candidates(run, split, users)
+    return LabelledCandidates(replace(candidates, weights=_weights(run, candidates)), labels_of(labels, users))
+
+
+def _weights(run: Run, candidates: CandidateSet) -> Doubles | None:
+    """Return how much each user of the candidates counts, so that together they stand for the users who are served."""
+    return user_weights(segments_of(candidates.n_history, run.config.light_max_items), served_users(run))
 
 
 def _max_rows(run: Run, split: str) -> int:

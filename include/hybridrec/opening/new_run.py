@@ -19,7 +19,7 @@ from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.runs.run import MANIFEST, Input, Run, RunManifest, run_folder
 from hybridrec.splitting import likes, purposes, visits, windows
-from hybridrec.splitting.cuts import HOUR, cut_splits, positive_events_per_hour
+from hybridrec.splitting.cuts import HOUR, cut_splits, positive_events_per_hour, user_spans
 from hybridrec.storage import shared_files, store
 from hybridrec.storage.fingerprints import code_version
 from hybridrec.tuning.tuned import tuned_models, with_tuned
@@ -70,7 +70,8 @@ def open_run(request: Request, settings: Settings) -> Run:
     hours, counts = positive_events_per_hour(files, config)
     as_of = _as_of(request.as_of, files)
     before = hours < (as_of.timestamp() // 3600) + 1
-    splits = cut_splits(hours[before], counts[before], as_of, config)
+    every = max(1, inputs["core_events"].rows // purposes.SAMPLED_EVENTS)
+    splits = cut_splits(hours[before], counts[before], as_of, config, lambda end: user_spans(files, config, end, every))
     window = splits["holdout"].cut, as_of
     consumables, vectors = _of_catalogue(inputs["core_items"], settings.warehouse(request.source))
     config, repeats, shares = purposes.settled(config, files, inputs["core_events"].rows, window, consumables)

@@ -13,7 +13,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,25 +21,34 @@ from numpy.typing import NDArray
 from hybridrec import strategies
 from hybridrec.base.config import Config, stored_config
 from hybridrec.base.errors import PermanentError
-from hybridrec.candidates.candidate_set import CandidateSet, Ints
+from hybridrec.candidates.candidate_set import CandidateSet
 from hybridrec.candidates.groups import Floats, Rows
+from hybridrec.policy.ensemble import Kind, Part, ensemble_scores
+from hybridrec.splitting.mix import segments_of
 from hybridrec.storage import shared_files, store
 
 if TYPE_CHECKING:
     from hybridrec.runs.run import Run
 
-Kind = Literal["source", "scorer", "strategy"]
+ListKind = Literal["source", "scorer", "strategy", "ensemble"]
+ENSEMBLE: Final = "ensemble"
 DECISION, RUN, STRATEGIES = "decision.json", "run.json", "strategies"
-SEGMENTS = ("none", "light", "heavy")
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The list that a segment's users get, and why, in a sentence."""
+    """The list that a segment's users get, and why, in a sentence. parts: of an ensemble."""
 
-    kind: Kind
+    kind: ListKind
     name: str
     reason: str
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """The strategies that it needs."""
+        own = (self.name,) if self.kind == "strategy" else ()
+        return own + tuple(part.name for part in self.parts if part.kind == "strategy")
 
 
 class Policy:
@@ -58,8 +67,8 @@ class Policy:
         """Return float32 (n_rows,), higher is better; NaN: not in the user's list."""
         of_rows = np.repeat(self.segments(candidates), np.diff(candidates.starts))
         scores = np.full(len(candidates.items), np.nan, dtype=np.float32)
-        for choice in sorted({(choice.kind, choice.name) for choice in self.choices.values()}):
-            chosen = [segment for segment, of_segment in self.choices.items() if (of_segment.kind, of_segment.name) == choice]
+        for choice in sorted({(choice.kind, choice.name, choice.parts) for choice in self.choices.values()}):
+            chosen = [name for name, of_segment in self.choices.items() if (of_segment.kind, of_segment.name, of_segment.parts) == choice]
             rows = np.isin(of_rows, chosen)
             part = candidates.rows_of(candidates.users[np.isin(self.segments(candidates), chosen)])
             scores[rows] = self._score_list(part, *choice)
@@ -70,9 +79,10 @@ class Policy:
         of_rows = np.repeat(self.segments(candidates), np.diff(candidates.starts))[rows]
         named: list[list[str]] = [[] for _ in rows]
         for segment, choice in self.choices.items():
-            strategy = self._ready.get(choice.name) if choice.kind == "strategy" else None
+            named_by = [self._ready[name] for name in choice.strategies if isinstance(self._ready[name], strategies.ExplainingStrategy)]
             at = np.flatnonzero(of_rows == segment)
-            if len(at) and isinstance(strategy, strategies.ExplainingStrategy):
+            if len(at) and named_by:
+                strategy = cast(strategies.ExplainingStrategy, named_by[0])
                 for index, names in zip(at, strategy.top_features(candidates, rows[at]), strict=True):
                     named[index] = names
         return named
@@ -81,10 +91,15 @@ class Policy:
         """Raise PermanentError if a chosen retriever or a ranker's column is missing from the candidates, or unknown ones are there."""
         sample = candidates.rows_of(candidates.users[:1])
         for choice in self.choices.values():
-            self._score_list(sample, choice.kind, choice.name)
+            self._score_list(sample, choice.kind, choice.name, choice.parts)
 
-    def _score_list(self, candidates: CandidateSet, kind: Kind, name: str) -> Floats:
-        return self._ready[name].score(candidates) if kind == "strategy" else single_model_scores(candidates, kind, name)
+    def _score_list(self, candidates: CandidateSet, kind: ListKind, name: str, parts: tuple[Part, ...]) -> Floats:
+        if kind == ENSEMBLE:
+            return ensemble_scores(candidates, parts, self._score_strategy)
+        return self._score_strategy(name, candidates) if kind == "strategy" else single_model_scores(candidates, kind, name)
+
+    def _score_strategy(self, name: str, candidates: CandidateSet) -> Floats:
+        return self._ready[name].score(candidates)
 
 
 def single_model_lists(candidates: CandidateSet) -> list[tuple[Kind, str]]:
@@ -92,7 +107,7 @@ def single_model_lists(candidates: CandidateSet) -> list[tuple[Kind, str]]:
     return [*(("source", name) for name in candidates.retrievers), *(("scorer", name) for name in candidates.scorers)]
 
 
-def single_model_scores(candidates: CandidateSet, kind: Kind, name: str) -> Floats:
+def single_model_scores(candidates: CandidateSet, kind: ListKind, name: str) -> Floats:
     """Return the list that a retriever or a pair scorer makes by itself, as scores of the candidates' rows."""
     return retriever_scores(candidates, name) if kind == "source" else scorer_scores(candidates, name)
 
@@ -111,16 +126,11 @@ def scorer_scores(candidates: CandidateSet, scorer: str) -> Floats:
     return candidates.features[f"score_{scorer}"]
 
 
-def segments_of(lengths: Ints, light_max_items: int) -> NDArray[np.str_]:
-    """Return none, light or heavy for each length of history."""
-    return np.select([lengths == 0, lengths <= light_max_items], ["none", "light"], default="heavy")
-
-
 def load_policy(folder: Path) -> Policy:
     """Return the policy in a folder, ready to score."""
     config = _config(folder)
     choices = read_choices(folder / DECISION)
-    names = sorted({choice.name for choice in choices.values() if choice.kind == "strategy"})
+    names = sorted({name for choice in choices.values() for name in choice.strategies})
     ready = {name: strategies.load(name, config, folder / STRATEGIES / name) for name in names}
     return Policy(choices, ready, config.light_max_items)
 
@@ -143,13 +153,25 @@ def fitted_strategies(run: Run) -> tuple[str, ...]:
 def read_choices(path: Path) -> dict[str, Choice]:
     """Return the choices of a decision.json."""
     segments = json.loads(path.read_text())["segments"]
-    return {name: Choice(raw["kind"], raw["strategy"], raw["reason"]) for name, raw in segments.items()}
+    return {name: Choice(raw["kind"], raw["strategy"], raw["reason"], _parts(raw.get("parts", []))) for name, raw in segments.items()}
+
+
+def ensemble_of(parts: tuple[Part, ...], reason: str) -> Choice:
+    """Return the choice of an ensemble."""
+    return Choice(ENSEMBLE, ENSEMBLE, reason, parts)
 
 
 def write_choices(path: Path, choices: dict[str, Choice], figures: dict[str, object]) -> None:
     """Write a decision.json; figures are kept beside the choices for the report."""
-    segments = {name: {"kind": choice.kind, "strategy": choice.name, "reason": choice.reason} for name, choice in choices.items()}
+    segments: dict[str, dict[str, object]] = {}
+    for name, choice in choices.items():
+        segments[name] = {"kind": choice.kind, "strategy": choice.name, "reason": choice.reason}
+        segments[name] |= {"parts": [part._asdict() for part in choice.parts]} if choice.parts else {}
     store.write_json(path, {"segments": segments} | figures)
+
+
+def _parts(raw: list[dict[str, Any]]) -> tuple[Part, ...]:
+    return tuple(Part(part["kind"], part["name"], part["share"]) for part in raw)
 
 
 def _config(folder: Path) -> Config:

@@ -69,7 +69,8 @@ def served_quality(run: Run) -> tuple[str, float]:
     promoted = store.is_committed(run.dataset("promotion"))
     chosen = read_choices((run.artefact("promotion") / "policy" if promoted else run.artefact("decision")) / DECISION)
     rows = {(row["name"], row["segment"]): row for row in run.read("out_metrics").to_pylist() if row["metric"] == metric}
-    served = [rows[choice.name, segment] for segment, choice in chosen.items() if (choice.name, segment) in rows]
+    names = {segment: "tonight" if choice.parts else choice.name for segment, choice in chosen.items()}  # an ensemble is judged as chosen
+    served = [rows[name, segment] for segment, name in names.items() if (name, segment) in rows]
     served = [row for row in served if row["segment"] in judged] or served
     weights = [decision["served"][row["segment"]] if row["segment"] in judged else row["n_users"] for row in served]
     return metric, sum(row["value"] * weight for row, weight in zip(served, weights, strict=True)) / max(sum(weights), 1)

@@ -10,8 +10,9 @@ from hybridrec.metrics.metrics import Labels
 
 
 def labelled_users(candidates: CandidateSet, gains: Floats) -> Ints:
-    """Return users with a gain above 0 among their rows, sorted; int32."""
-    return candidates.users[group_sums((gains > 0).astype(np.float64), candidates.starts) > 0]
+    """Return users who count and have a gain above 0 among their rows, sorted; int32."""
+    chose = group_sums((gains > 0).astype(np.float64), candidates.starts) > 0
+    return candidates.users[chose if candidates.weights is None else chose & (candidates.weights > 0)]
 
 
 def sample_users(candidates: CandidateSet, gains: Floats, users: Ints, max_rows: int, seed: int) -> tuple[CandidateSet, Floats]:

@@ -49,14 +49,15 @@ class Targets(NamedTuple):
     values: Doubles
 
 
-def targets_of(gains: Floats, starts: Starts) -> Targets:
+def targets_of(gains: Floats, starts: Starts, weights: Doubles | None = None) -> Targets:
     """Return each user's gains over the number of this user's labels, then over the mean user's sum.
 
     So a user with a hundred labels counts as much as one with two, while a gain that stands for several (an inverse
-    propensity) keeps its size.
+    propensity) keeps its size. weights: (n_rows,), how much the row's user counts; a loss is proportional to its targets.
     """
     n_labels = np.maximum(group_sums((gains > 0).astype(np.float64), starts), 1.0)
     values = gains / spread(n_labels, starts)
+    values = values if weights is None else values * weights
     return Targets(starts, values * (len(starts) - 1) / max(float(values.sum()), 1e-12))
 
 

@@ -32,6 +32,7 @@ from hybridrec.ranking.linear import LinearScorer
 from hybridrec.ranking.listwise import fit_weights, targets_of
 from hybridrec.ranking.ranker import NO_CORRECTION, PLAIN_BLEND, Blend, Boosted, Ranker, matrix_of, mixed, trees_of
 from hybridrec.ranking.selection import select_retrievers
+from hybridrec.splitting.mix import standard_error, weighted_mean
 from hybridrec.types import Doubles
 
 if TYPE_CHECKING:
@@ -180,18 +181,20 @@ def fit_blend(examples: Examples, shares: Mapping[str, float], penalty: float, c
     scorer = LinearScorer(base[rows], np.nan_to_num(matrix_of(part.candidates, names)))
     if not part.gains.any():
         return Blend(shares)
-    weights = fit_weights(scorer, targets_of(part.gains, part.candidates.starts), penalty, np.zeros(len(names)))
+    targets = targets_of(part.gains, part.candidates.starts, part.candidates.row_weights)
+    weights = fit_weights(scorer, targets, penalty, np.zeros(len(names)))
     return Blend(shares, dict(zip(names, weights.tolist(), strict=True)), penalty)
 
 
-def better(quality: dict[K, Doubles], simple: K) -> K:
+def better(quality: dict[K, Doubles], simple: K, weights: Doubles | None = None) -> K:
     """Return the best choice by mean, if it beats the simple one by more than a standard error; else the simple one.
 
     quality: out-of-fold NDCG of the same users for each choice. The standard error is that of the mean paired difference.
+    weights: how much each user counts, None for all alike.
     """
-    best = max(quality, key=lambda choice: float(quality[choice].mean()))
+    best = max(quality, key=lambda choice: weighted_mean(quality[choice], weights))
     gained = quality[best] - quality[simple]
-    return best if float(gained.mean()) > float(gained.std(ddof=1)) / np.sqrt(len(gained)) else simple
+    return best if weighted_mean(gained, weights) > standard_error(gained, weights) else simple
 
 
 def _choose(
@@ -202,7 +205,8 @@ def _choose(
         return BlendChoice(config.selected, config.penalty), TreeChoice(config.rounds, config.mix), {}
     held = cross_fit(examples, columns, config, seed, threads)
     of_blends = {choice: np.concatenate([_ndcg(part, part.blends[choice], config) for part in held]) for choice in BLENDS}
-    blend = better(of_blends, PLAIN)
+    weights = None if examples.candidates.weights is None else np.concatenate([_weights(part) for part in held])
+    blend = better(of_blends, PLAIN, weights)
     of_trees = {NO_TREES: of_blends[blend]} | {
         TreeChoice(rounds, mix): np.concatenate(
             [_ndcg(part, mixed(part.examples.candidates, part.blends[blend], part.trees[rounds], mix), config) for part in held]
@@ -211,9 +215,12 @@ def _choose(
         for mix in ((config.mix,) if config.mix >= 0 else MIXES)
         if mix > 0
     }
-    trees = better(of_trees, NO_TREES) if config.mix < 0 else max(of_trees, key=lambda choice: (choice.mix, float(of_trees[choice].mean())))
+    if config.mix < 0:
+        trees = better(of_trees, NO_TREES, weights)
+    else:
+        trees = max(of_trees, key=lambda choice: (choice.mix, weighted_mean(of_trees[choice], weights)))
     figures = {"plain_ndcg": of_blends[PLAIN], "blend_ndcg": of_blends[blend], "ndcg": of_trees[trees]}
-    return blend, trees, {name: float(values.mean()) for name, values in figures.items()}
+    return blend, trees, {name: weighted_mean(values, weights) for name, values in figures.items()}
 
 
 def cross_fit(examples: Examples, columns: tuple[str, ...], config: Config, seed: int, threads: int) -> list[Held]:
@@ -238,9 +245,22 @@ def _all_rounds(config: Config) -> tuple[int, ...]:
     return (config.rounds,) if config.rounds > 0 else tuple(max(1, config.max_rounds // part) for part in (8, 4, 2, 1))
 
 
+def _weights(part: Held) -> Doubles:
+    weights = part.examples.candidates.weights
+    return np.ones(len(part.examples.candidates.users)) if weights is None else weights
+
+
 def _ndcg(part: Held, scores: Floats, config: Config) -> Doubles:
     labels = labels_in(part.examples.candidates, part.examples.gains)
     return ndcg(judge(part.examples.candidates, scores, labels, config.k), config.k)
+
+
+def _row_weights(candidates: CandidateSet) -> Doubles | None:
+    """Return each row's weight, (n_rows,), 1 for the mean user, so that regularisation means what it means without; None: all alike."""
+    weights = candidates.weights
+    if weights is None or np.ptp(weights) == 0:
+        return None
+    return np.repeat(weights / weights.mean(), np.diff(candidates.starts))
 
 
 def _train(examples: Examples, columns: tuple[str, ...], rounds: int, config: Config, seed: int) -> lightgbm.Booster:
@@ -249,7 +269,8 @@ def _train(examples: Examples, columns: tuple[str, ...], rounds: int, config: Co
 
     candidates, gains = examples
     levels = np.ceil(gains / gains.max() * LEVELS).astype(np.int32)
-    data = lightgbm.Dataset(matrix_of(candidates, columns), label=levels, group=np.diff(candidates.starts), free_raw_data=True)
+    matrix, sizes = matrix_of(candidates, columns), np.diff(candidates.starts)
+    data = lightgbm.Dataset(matrix, label=levels, weight=_row_weights(candidates), group=sizes, free_raw_data=True)
     options = {
         "objective": "lambdarank",
         "label_gain": [level / LEVELS for level in range(LEVELS + 1)],

@@ -10,6 +10,7 @@ import numpy as np
 
 from hybridrec.candidates.candidate_set import CandidateSet
 from hybridrec.candidates.groups import Floats
+from hybridrec.splitting.mix import weighted_mean
 
 PICKS = 12
 MIN_GAIN = 1e-4  # of NDCG: less is not worth a retriever
@@ -57,9 +58,10 @@ class _Judge:
         n_relevant = np.minimum(self._relevant.sum(axis=1), k)
         discounts = np.append(0.0, np.cumsum(1 / np.log2(np.arange(2, k + 2))))
         self._ideal = np.maximum(discounts[n_relevant], 1e-12)
+        self._weights = candidates.weights
 
     def ndcg(self, scores: Floats) -> float:
-        """Return the mean over the users of NDCG at k; rows with equal scores all get the worst of their positions."""
+        """Return the mean of NDCG at k over the users as they count; rows with equal scores all get the worst of their positions."""
         padded = np.full(self._filled.shape, -np.inf, dtype=np.float32)
         padded[self._filled] = scores
         width = len(self._filled[0])
@@ -71,4 +73,4 @@ class _Judge:
         crowded = (padded >= last[:, None]).sum(axis=1) > self._k  # more rows tie for the last position than there is room
         listed = np.where(crowded[rows], of_labels > last[rows], of_labels >= last[rows]) & np.isfinite(of_labels)
         worth = np.where(listed, 1 / np.log2(position + 1.0), 0.0)
-        return float((np.bincount(rows, worth, minlength=len(padded)) / self._ideal).mean())
+        return weighted_mean(np.bincount(rows, worth, minlength=len(padded)) / self._ideal, self._weights)

@@ -24,6 +24,7 @@ from hybridrec.candidates.groups import Floats, best_first, starts_of
 from hybridrec.metrics.metrics import judge, ndcg
 from hybridrec.ranking.labelled import labelled_users, labels_in, sample_users
 from hybridrec.ranking.listwise import Mask, Scorer, fit_weights, targets_of
+from hybridrec.splitting.mix import standard_error, weighted_mean
 from hybridrec.storage import store
 from hybridrec.types import Doubles
 
@@ -99,7 +100,7 @@ class LearntWeights(ABC, Generic[Options]):
         self.penalty = self._choose(*sample_users(candidates, gains, users, self.config.search_rows, seed), seed)
         learnt_from, gains = sample_users(candidates, gains, users, self.config.max_rows, seed)
         names, scorer, rows = self._best_rows(learnt_from)
-        weights = _fitted(scorer, gains[rows], learnt_from.row_users[rows], self.penalty, np.zeros(len(names)))
+        weights = _fitted(_taught(learnt_from, gains, scorer, rows), self.penalty, np.zeros(len(names)))
         self._weights = dict(zip(names, weights.tolist(), strict=True))
         return {"penalty": self.penalty, "n_users": float(len(learnt_from.users)), "n_weights": float(len(names))}
 
@@ -127,9 +128,10 @@ class LearntWeights(ABC, Generic[Options]):
         fold_of_user = np.random.default_rng(seed).permutation(len(candidates.users)) % self.config.folds
         fold_of_row = np.repeat(fold_of_user, np.diff(candidates.starts))[rows]
         scores = np.full((len(PENALTIES), len(gains)), np.nan, dtype=np.float32)
-        scores[:, rows] = _out_of_fold(scorer, gains[rows], candidates.row_users[rows], fold_of_row)
+        scores[:, rows] = _out_of_fold(_taught(candidates, gains, scorer, rows), fold_of_row)
         labels, k = labels_in(candidates, gains), self.config.k
-        return PENALTIES[best_choice(np.stack([ndcg(judge(candidates, of_penalty, labels, k), k) for of_penalty in scores]))]
+        quality = np.stack([ndcg(judge(candidates, of_penalty, labels, k), k) for of_penalty in scores])
+        return PENALTIES[best_choice(quality, candidates.weights)]
 
     def _best_rows(self, candidates: CandidateSet) -> Learner:
         """Return the learner of each user's best `depth` rows by the plain blend: deeper candidates will not be shown anyway."""
@@ -146,26 +148,48 @@ class LearntWeights(ABC, Generic[Options]):
         return type(self).__module__.rpartition(".")[2]
 
 
-def best_choice(quality: Doubles) -> int:
-    """Return the row of (n_choices, n_users) with the best mean; the first unless it is beaten by SURE standard errors."""
-    best = int(quality.mean(axis=1).argmax())
+class Taught(NamedTuple):
+    """Rows that a fit learns from: their scorer, gains, users, and how much each one's user counts (None: all alike)."""
+
+    scorer: Scorer
+    gains: Floats
+    row_users: Ints
+    weights: Doubles | None
+
+    def take(self, rows: Mask) -> Taught:
+        """Return some of the rows."""
+        weights = None if self.weights is None else self.weights[rows]
+        return Taught(self.scorer.take(rows), self.gains[rows], self.row_users[rows], weights)
+
+
+def best_choice(quality: Doubles, weights: Doubles | None = None) -> int:
+    """Return the row of (n_choices, n_users) with the best mean; the first unless it is beaten by SURE standard errors.
+
+    weights: how much each user counts, None for all alike.
+    """
+    best = int(np.argmax([weighted_mean(of_choice, weights) for of_choice in quality]))
     ahead = quality[best] - quality[0]
-    return best if float(ahead.mean()) > SURE * float(ahead.std(ddof=1)) / np.sqrt(len(ahead)) else 0
+    return best if weighted_mean(ahead, weights) > SURE * standard_error(ahead, weights) else 0
 
 
-def _out_of_fold(scorer: Scorer, gains: Floats, row_users: Ints, fold_of_row: NDArray[np.int64]) -> Floats:
+def _taught(candidates: CandidateSet, gains: Floats, scorer: Scorer, rows: Mask) -> Taught:
+    weights = candidates.row_weights
+    return Taught(scorer, gains[rows], candidates.row_users[rows], None if weights is None else weights[rows])
+
+
+def _out_of_fold(taught: Taught, fold_of_row: NDArray[np.int64]) -> Floats:
     """Return each row's score by weights that were fitted without its user, up to a factor, for each penalty; (n_penalties, n_rows)."""
-    scores = np.zeros((len(PENALTIES), len(gains)), dtype=np.float32)
+    scores = np.zeros((len(PENALTIES), len(taught.gains)), dtype=np.float32)
     for fold in np.unique(fold_of_row):
         held = fold_of_row == fold
-        learner, judged, weights = scorer.take(~held), scorer.take(held), np.zeros(scorer.n_weights)
+        learner, judged, weights = taught.take(~held), taught.scorer.take(held), np.zeros(taught.scorer.n_weights)
         for index, penalty in enumerate(PENALTIES):  # falling: a fit starts where the last one ended
-            weights = _fitted(learner, gains[~held], row_users[~held], penalty, weights)
+            weights = _fitted(learner, penalty, weights)
             scores[index, held] = judged.score(weights)
     return scores
 
 
-def _fitted(scorer: Scorer, gains: Floats, row_users: Ints, penalty: float, start: Doubles) -> Doubles:
-    if penalty >= BLEND or not gains.any():
+def _fitted(taught: Taught, penalty: float, start: Doubles) -> Doubles:
+    if penalty >= BLEND or not taught.gains.any():
         return np.zeros(len(start))
-    return fit_weights(scorer, targets_of(gains, starts_of(row_users)), penalty, start)
+    return fit_weights(taught.scorer, targets_of(taught.gains, starts_of(taught.row_users), taught.weights), penalty, start)

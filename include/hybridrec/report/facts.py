@@ -164,6 +164,21 @@ class Served:
 
 
 @dataclass(frozen=True)
+class SegmentMix:
+    """A segment's share of the users served, and of the labelled users before and after they were weighed.
+
+    judged: of those on whom lists are judged. learnt: of those from whom strategies learn.
+    """
+
+    segment: str
+    served: float
+    judged_labelled: float
+    judged: float
+    learnt_labelled: float
+    learnt: float
+
+
+@dataclass(frozen=True)
 class Limits:
     """Options of the night beyond which the report warns; 0 never warns."""
 
@@ -267,6 +282,7 @@ class Facts:
     held: str = ""
     failure: Failure | None = None
     served: Served | None = None
+    user_mix: tuple[SegmentMix, ...] = ()
     warnings: tuple[Notice, ...] = ()
     absent: tuple[str, ...] = ()
     missing_sources: tuple[str, ...] = ()

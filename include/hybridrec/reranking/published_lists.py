@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hybridrec.policy.policy import segments_of
 from hybridrec.policy.ranked_lists import user_blocks
 from hybridrec.reranking.fill import OWN, first_entries
 from hybridrec.reranking.inputs import ListInputs, load_inputs
@@ -19,6 +18,7 @@ from hybridrec.reranking.rule_chain import apply_rules
 from hybridrec.reranking.sentences import sentences
 from hybridrec.rules import RuleContext
 from hybridrec.runs.run import Run
+from hybridrec.splitting.mix import segments_of
 from hybridrec.tables import table
 
 if TYPE_CHECKING:

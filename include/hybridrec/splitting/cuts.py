@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +16,29 @@ from hybridrec.base.errors import PermanentError
 from hybridrec.runs.run import Split
 from hybridrec.splitting.likes import is_positive
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 HOUR = timedelta(hours=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Hours = NDArray[np.int64]
+KNOWN_SHARE = 0.2  # of the users with a history; more of them need not come back within a label window
+WIDEST = 2.0  # label windows, where few of them do
+
+
+class Spans(NamedTuple):
+    """First and last hours, since 1970, with positive events of users before some end, sorted each by itself.
+
+    every: they are of one user in so many.
+    """
+
+    first: Hours
+    last: Hours
+    every: int
+
+    def known(self, cuts: Hours) -> Hours:
+        """Return the number of users with events both before each cut and after it."""
+        return np.asarray(self.every * (np.searchsorted(self.first, cuts) - np.searchsorted(self.last, cuts)), dtype=np.int64)
 
 
 def positive_events_per_hour(files: Iterable[str], config: Config) -> tuple[Hours, Hours]:
@@ -35,10 +56,34 @@ def positive_events_per_hour(files: Iterable[str], config: Config) -> tuple[Hour
     return hours, np.array([counts[hour] for hour in hours.tolist()], dtype=np.int64)
 
 
-def cut_splits(hours: Hours, counts: Hours, as_of: datetime, config: Config) -> dict[str, Split]:
+def user_spans(files: Iterable[str], config: Config, end: datetime, every: int) -> Spans:
+    """Return the spans of one user in `every`, drawn by a hash of the id: memory grows with these users, not with the events."""
+    import pandas as pd
+    import pyarrow.compute as pc
+
+    wanted = is_positive(config) & (pc.field("event_at") < pa.scalar(end))
+    found: pd.DataFrame | None = None
+    for batch in ds.dataset(list(files)).scanner(columns=["user_id", "event_at"], filter=wanted).to_batches():
+        hours = np.asarray(batch.column(1).cast(pa.int64())) // 3_600_000_000
+        part = pd.DataFrame({"user_id": batch.column(0).to_pandas(), "first": hours, "last": hours})
+        part = part[pd.util.hash_array(part["user_id"].to_numpy()) % np.uint64(every) == 0] if every > 1 else part
+        joined = part if found is None else pd.concat([found, part], ignore_index=True)
+        found = joined.groupby("user_id", as_index=False).agg({"first": "min", "last": "max"})
+    none = np.zeros(0, dtype=np.int64)
+    return (
+        Spans(none, none, every) if found is None else Spans(np.sort(found["first"].to_numpy()), np.sort(found["last"].to_numpy()), every)
+    )
+
+
+def cut_splits(
+    hours: Hours, counts: Hours, as_of: datetime, config: Config, spans: Callable[[datetime], Spans] | None = None
+) -> dict[str, Split]:
     """Return the splits ranker, holdout and full; a label window is the newest `label_share` of what is left, at most label_days_max.
 
-    The limit in days is dropped if it would leave fewer than min_label_events: with too few labels nothing is learnt.
+    The limit in days is dropped if it would leave fewer than min_label_events: with too few labels nothing is learnt. The window begins
+    earlier if it has fewer than min_label_users users with a history: most users of a window may be newcomers.
+
+    spans: gives users' spans before an end; None leaves the windows as the events cut them.
 
     hours, counts: positive events per hour before as_of. PermanentError when the events span too little time for three splits.
     """
@@ -46,9 +91,9 @@ def cut_splits(hours: Hours, counts: Hours, as_of: datetime, config: Config) -> 
         raise _nothing_counts(as_of, config)
     if config.split != "time":  # the labels are not those after a cut: see hybridrec.splitting.held_out
         return {"ranker": Split("ranker", as_of, as_of), "holdout": Split("holdout", as_of, as_of), "full": Split("full", as_of, None)}
-    label_cut = _label_start(hours, counts, as_of, config)
+    label_cut = _label_start(hours, counts, as_of, config, spans)
     earlier = hours < _hour(label_cut)
-    rank_cut = _label_start(hours[earlier], counts[earlier], label_cut, config)
+    rank_cut = _label_start(hours[earlier], counts[earlier], label_cut, config, spans)
     if not (hours < _hour(rank_cut)).any():
         raise PermanentError(
             f"core_events: nothing before {rank_cut:%Y-%m-%d %H:%M} to train the ranker split on, of {counts.sum()} positive events up to "
@@ -61,14 +106,26 @@ def cut_splits(hours: Hours, counts: Hours, as_of: datetime, config: Config) -> 
     }
 
 
-def _label_start(hours: Hours, counts: Hours, end: datetime, config: Config) -> datetime:
+def _label_start(hours: Hours, counts: Hours, end: datetime, config: Config, spans: Callable[[datetime], Spans] | None) -> datetime:
     if not len(hours):
         raise _nothing_counts(end, config)
     before = np.cumsum(counts)
     by_share = _hour_of(hours, before, before[-1] * (1.0 - config.label_share))
     by_events = _hour_of(hours, before, before[-1] - config.min_label_events)
     limit = _hour(end - timedelta(days=config.label_days_max))
-    return EPOCH + max(by_share, min(limit, by_events)) * HOUR
+    start = max(by_share, min(limit, by_events))
+    if spans is not None:
+        earliest = _hour_of(hours, before, before[-1] * (1.0 - WIDEST * config.label_share))
+        start = _with_known_users(start, hours[(hours >= earliest) & (hours <= start)][::-1], spans(end), config)
+    return EPOCH + start * HOUR
+
+
+def _with_known_users(start: int, starts: Hours, spans: Spans, config: Config) -> int:
+    """Return the first of some starts, latest first, whose window has users enough with a history; else the one that has most."""
+    known = spans.known(starts)
+    wanted = min(config.min_label_users, KNOWN_SHARE * spans.every * int(np.searchsorted(spans.first, start)))
+    enough = known >= wanted
+    return int(starts[enough.argmax() if enough.any() else known.argmax()]) if len(starts) else start
 
 
 def _nothing_counts(end: datetime, config: Config) -> PermanentError:

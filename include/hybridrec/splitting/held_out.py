@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from hybridrec.base.config import Config, SplitMethod
 from hybridrec.base.errors import PermanentError
+from hybridrec.splitting.mix import draw_rates
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -118,12 +119,40 @@ def new_item_share(n_items: int, n_items_with_events: int) -> float:
     return min(MAX_NEW_SHARE, 1 - n_items_with_events / max(n_items, 1))
 
 
-def sample_users(labels: DataFrame, max_users: int, seed: int) -> DataFrame:
-    """Return the labels of some max_users users, drawn by seed: enough for narrow intervals, and memory stays bounded."""
+def sample_users(labels: DataFrame, known: DataFrame, served: DataFrame | None, config: Config) -> DataFrame:
+    """Return the labels of some max_label_users users, drawn by seed: enough for narrow intervals, and memory stays bounded.
+
+    known, served: user_idx, item_idx of the histories before the split's cut and of the users served; None for a run without a full split.
+    The users are drawn so that their histories are a mix like those of the users served, see splitting/mix.py.
+    """
     from pyspark.sql import functions as F
 
-    n_users = labels.select("user_idx").distinct().count()
-    return labels if n_users <= max_users else labels.where(_draw(seed, "labels", F.col("user_idx")) < max_users / n_users)
+    users = with_segment(labels.select("user_idx").distinct(), known, config.light_max_items)
+    counts = segment_counts(users)
+    if sum(counts.values()) <= config.max_label_users:
+        return labels
+    wanted = (
+        counts if served is None else segment_counts(with_segment(served.select("user_idx").distinct(), served, config.light_max_items))
+    )
+    rates = draw_rates(counts, wanted, config.max_label_users)
+    rate = F.create_map(*(part for name, value in rates.items() for part in (F.lit(name), F.lit(value))))[F.col("segment")]
+    drawn = users.where(_draw(config.seed, "labels", F.col("user_idx")) < rate)
+    return labels.join(drawn.select("user_idx"), "user_idx", "left_semi")
+
+
+def with_segment(users: DataFrame, histories: DataFrame, light_max_items: int) -> DataFrame:
+    """Return user_idx and segment of the users, as mix.segments_of has it. histories: user_idx, item_idx."""
+    from pyspark.sql import functions as F
+
+    lengths = histories.groupBy("user_idx").agg(F.countDistinct("item_idx").alias("n"))
+    n = F.coalesce("n", F.lit(0))
+    segment = F.when(n == 0, "none").when(n <= light_max_items, "light").otherwise("heavy")
+    return users.join(lengths, "user_idx", "left").select("user_idx", segment.alias("segment"))
+
+
+def segment_counts(users: DataFrame) -> dict[str, int]:
+    """Return the number of users of each segment."""
+    return {row["segment"]: row["count"] for row in sorted(users.groupBy("segment").count().collect())}
 
 
 def _position(pairs: DataFrame, split: SplitMethod, seed: int) -> tuple[Column, Column]:

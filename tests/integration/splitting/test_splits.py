@@ -107,9 +107,20 @@ def test_a_window_of_repeats_says_so(spark: SparkSession) -> None:
 
 
 def test_labels_are_of_a_sample_of_users(spark: SparkSession) -> None:
-    labels = held_out.labelled(held_out.with_stage(world(spark), manifest("last_per_user"), 40), SPLITS["holdout"])
-    assert held_out.sample_users(labels, 100, seed=1).count() == labels.count() == 18
-    some = held_out.sample_users(labels, 9, seed=1).toPandas()
+    events = held_out.with_stage(world(spark), manifest("last_per_user"), 40)
+    labels, known = held_out.labelled(events, SPLITS["holdout"]), held_out.history(events, SPLITS["holdout"])
+    assert held_out.sample_users(labels, known, None, Config(max_label_users=100)).count() == labels.count() == 18
+    some = held_out.sample_users(labels, known, None, Config(max_label_users=9, seed=1)).toPandas()
     assert 3 <= len(some) <= 15
-    other = held_out.sample_users(labels, 9, seed=2).toPandas()
+    other = held_out.sample_users(labels, known, None, Config(max_label_users=9, seed=2)).toPandas()
     assert not np.array_equal(np.sort(some.user_idx), np.sort(other.user_idx))
+
+
+def test_many_labelled_users_are_drawn_as_they_are_served(spark: SparkSession) -> None:
+    """Nine in ten of 3,000 labelled users are newcomers, and all users served have a history."""
+    users = spark.range(3_000).select(F.col("id").cast("int").alias("user_idx"), F.lit(7).alias("item_idx"))
+    known = users.where("user_idx < 300").select("user_idx", F.lit(1).alias("item_idx"))
+    served = spark.range(0, 1_000).select(F.col("id").cast("int").alias("user_idx"), F.lit(1).alias("item_idx"))
+    drawn = held_out.sample_users(users, known, served, Config(max_label_users=400)).toPandas().user_idx
+    assert (drawn < 300).sum() == 300, "too few to be drawn from: all of them stay"
+    assert 5 <= (drawn >= 300).sum() <= 45, "newcomers are not served, and keep just enough to be judged by themselves"

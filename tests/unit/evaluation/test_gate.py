@@ -16,8 +16,9 @@ from hybridrec.evaluation.gate import Champion, judge_promotion
 from hybridrec.evaluation.promotion import write_promotion
 from hybridrec.metrics.labels import LabelledCandidates, history_lengths, labelled_candidates
 from hybridrec.metrics.metrics import judge, ndcg
-from hybridrec.policy.policy import SEGMENTS, Choice, Policy, load_policy, retriever_scores, save_policy
+from hybridrec.policy.policy import Choice, Policy, load_policy, retriever_scores, save_policy
 from hybridrec.runs.run import Run
+from hybridrec.splitting.mix import SEGMENTS
 from hybridrec.strategies import weighted
 from hybridrec.tables import table
 from jobs import train_ranker

@@ -18,8 +18,9 @@ from hybridrec.evaluation.evaluate import evaluate
 from hybridrec.evaluation.judged_lists import JudgedLists, judge_lists, metric_rows
 from hybridrec.metrics.labels import LabelledCandidates, history_lengths, labelled_candidates
 from hybridrec.metrics.metrics import Labels
-from hybridrec.policy.policy import read_choices, segments_of
+from hybridrec.policy.policy import read_choices
 from hybridrec.runs.run import Run
+from hybridrec.splitting.mix import segments_of
 from hybridrec.storage import store
 from hybridrec.types import NO_ITEM
 from jobs import evaluate as evaluate_job

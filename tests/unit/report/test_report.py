@@ -262,6 +262,19 @@ def test_a_target_that_does_not_answer_costs_a_sentence(night: Run) -> None:
     render(facts)
 
 
+def test_the_judged_mix_stands_beside_the_served_one(night: Run) -> None:
+    facts = collect(night)
+    assert [(row.segment, row.served, row.judged, row.judged_labelled) for row in facts.user_mix] == [
+        ("none", 0.033, 0.0, 0.7),
+        ("light", 0.333, 0.345, 0.1),
+        ("heavy", 0.634, 0.655, 0.2),
+    ]
+    row = (
+        '<td>none</td><td class="n">3.3%</td><td class="n">0.0%</td><td class="n">70.0%</td><td class="n">0.0%</td><td class="n">80.0%</td>'
+    )
+    assert row in render(facts)
+
+
 def test_the_headline_is_about_the_users_served_against_the_best_single_model(night: Run) -> None:
     facts = collect(night)
     assert (

@@ -36,7 +36,7 @@ from hybridrec.report.facts import (
 from hybridrec.report.gathering.candidate_coverage import retriever_hits
 from hybridrec.report.gathering.costs import alarm_seconds, steps
 from hybridrec.report.gathering.failure import find_failure, unknown_failure
-from hybridrec.report.gathering.headline import served_quality
+from hybridrec.report.gathering.headline import served_quality, user_mix
 from hybridrec.report.gathering.list_figures import batches, describe_lists
 from hybridrec.report.gathering.table_quality import table_quality
 from hybridrec.report.gathering.target_state import ask_target
@@ -78,6 +78,7 @@ def collect(run: Run, written_at: datetime, durations: Mapping[str, float] | Non
         facts,
         metric=metric,
         choices=choices,
+        user_mix=user_mix(run) if metric else (),
         metrics=read("metrics", "evaluate", _metrics) or (),
         comparisons=read("comparisons", "evaluate", _comparisons) or (),
         ablations=read("what each model brings", "evaluate", _ablations) or (),

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from hybridrec.evaluation.comparisons import POPULARITY, Comparison
 from hybridrec.evaluation.served import SERVED
-from hybridrec.policy.policy import DECISION, SEGMENTS
-from hybridrec.report.facts import Facts, Served
+from hybridrec.policy.policy import DECISION
+from hybridrec.report.facts import Facts, SegmentMix, Served
+from hybridrec.splitting.mix import SEGMENTS
 
 if TYPE_CHECKING:
     from hybridrec.runs.run import Run
@@ -37,6 +38,15 @@ def served_quality(run: Run, facts: Facts) -> Served | None:
         users={segment: n for segment, n in users.items() if segment in judged},
         left_out={segment: n for segment, n in users.items() if segment not in judged},
     )
+
+
+def user_mix(run: Run) -> tuple[SegmentMix, ...]:
+    """Return who is served beside who has labels, by segment; empty for a run of before the users were weighed."""
+    mixes = json.loads((run.artefact("decision") / DECISION).read_text()).get("mix", {})
+    if not mixes.get("served"):
+        return ()
+    columns = ("served", "judged_labelled", "judged", "learnt_labelled", "learnt")
+    return tuple(SegmentMix(name, *(float(mixes[column].get(name, 0.0)) for column in columns)) for name in SEGMENTS)
 
 
 def _against_best(facts: Facts) -> Comparison | None:

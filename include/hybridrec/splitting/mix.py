@@ -1,0 +1,108 @@
+"""Weigh the labelled users so that they stand for the users who are served.
+
+Users with labels are not the users who get a list: cut by time, most of a label window may be newcomers, while nearly all served users
+have a history. Fits and figures over labelled users count each segment of histories by its share of the served users
+(post-stratification: Cochran, "Sampling techniques", 3rd edition, 1977, 5A.9). If the labelled users are a mix like the served ones, all
+count alike, and nothing is weighed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridrec.storage import store
+from hybridrec.types import Doubles
+
+if TYPE_CHECKING:
+    from hybridrec.runs.run import Run
+    from hybridrec.types import Ints
+
+SEGMENTS = ("none", "light", "heavy")
+MIN_USERS = 20  # with fewer, chance says more than they do
+MAX_WEIGHT = 3.0  # of a user of a segment with fewer, over the mean of the labelled users
+OWN_SHARE = 0.05  # of the users drawn: so few of a segment can still be judged
+EVEN = 0.01  # shares that differ by less are the same mix
+Texts = NDArray[np.str_]
+
+
+def segments_of(lengths: Ints, light_max_items: int) -> Texts:
+    """Return none, light or heavy for each length of history."""
+    return np.select([lengths == 0, lengths <= light_max_items], ["none", "light"], default="heavy")
+
+
+def served_users(run: Run) -> dict[str, int]:
+    """Return the number of users who get a list, by segment; empty for a run that is only evaluated."""
+    if "full" not in run.splits:
+        return {}
+    lengths = run.read("model_user_features", "full", ["user_n_items"])["user_n_items"].to_numpy()
+    n_light = int(np.count_nonzero(lengths <= run.config.light_max_items))
+    n_users = store.read_manifest(run.dataset("model_users")).rows
+    return {"none": n_users - len(lengths), "light": n_light, "heavy": len(lengths) - n_light}
+
+
+def judged_segments(segments: Texts, served: dict[str, int]) -> dict[str, int]:
+    """Return labelled users of each segment that is served and has enough of them to stand for it; segments: of each labelled user.
+
+    Enough are MIN_USERS; or fewer, if none of them counts more than MAX_WEIGHT users and all segments together have MIN_USERS.
+    """
+    counts = {name: int(np.count_nonzero(segments == name)) for name in SEGMENTS if served.get(name)}
+    share = {name: served[name] / sum(served.values()) for name in counts}
+    n_users = sum(counts.values())
+    small = {name for name, n in counts.items() if n_users >= MIN_USERS and n and n >= share[name] * n_users / MAX_WEIGHT}
+    return {name: n for name, n in counts.items() if n >= MIN_USERS or name in small}
+
+
+def user_weights(segments: Texts, served: dict[str, int]) -> Doubles | None:
+    """Return how much each labelled user counts, float64 (n_users,): 1 on average, 0 in a segment that is not judged.
+
+    None if all count alike: where the shares are those of the served users, or nothing is known of them.
+    """
+    if not served:
+        return None
+    judged = judged_segments(segments, served)
+    shares, n_users = mix_of({name: served[name] for name in judged}), len(segments)
+    labelled = mix_of({name: int(np.count_nonzero(segments == name)) for name in SEGMENTS})
+    if all(abs(labelled.get(name, 0.0) - shares.get(name, 0.0)) < EVEN for name in SEGMENTS):
+        return None
+    weights = np.zeros(n_users)
+    for name, n in judged.items():
+        weights[segments == name] = shares[name] * n_users / n
+    return weights
+
+
+def draw_rates(labelled: dict[str, int], served: dict[str, int], n_users: int) -> dict[str, float]:
+    """Return the share of each segment's labelled users to be drawn, so that some n_users are a mix like the users served.
+
+    A segment that is hardly served keeps OWN_SHARE of n_users: it is judged by itself too.
+    """
+    shares = mix_of(served)
+    return {name: min(1.0, n_users * max(shares.get(name, 0.0), OWN_SHARE) / n) for name, n in labelled.items()}
+
+
+def mix_of(counts: dict[str, float] | dict[str, int]) -> dict[str, float]:
+    """Return each segment's share; segments without users are left out."""
+    total = sum(counts.values())
+    return {name: n / total for name, n in counts.items() if n}
+
+
+def weighed_mix(segments: Texts, weights: Doubles | None) -> dict[str, float]:
+    """Return each segment's share of the labelled users as they count."""
+    of_users = np.ones(len(segments)) if weights is None else weights
+    return mix_of({name: float(of_users[segments == name].sum()) for name in SEGMENTS})
+
+
+def weighted_mean(values: Doubles, weights: Doubles | None) -> float:
+    """Return the mean over users; values, weights: float64 (n_users,), None for all alike."""
+    return float(values.mean() if weights is None else np.average(values, weights=weights))
+
+
+def standard_error(values: Doubles, weights: Doubles | None) -> float:
+    """Return the standard error of weighted_mean."""
+    if weights is None:
+        return float(values.std(ddof=1) / np.sqrt(len(values)))
+    n = max(int(np.count_nonzero(weights)), 2)
+    spread = weights * (values - weighted_mean(values, weights))
+    return float(np.sqrt(np.sum(spread**2) * n / (n - 1)) / weights.sum())
