@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from hybridrec.base.config import Config
-from hybridrec.dataset.orders import BUYING
+from hybridrec.base.config import BUYING, Config
 from hybridrec.runs.run import Run, Split
 from hybridrec.splitting import held_out, likes
 from hybridrec.storage import store

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from hybridrec.runs.run import Run
 
 TABLE = "model_orders"
-BUYING = ("purchase", "add_to_cart")  # the first of them that there is: what is bought, else what is put into a cart
 DAY_SECONDS = 86_400.0
 
 
