@@ -6,7 +6,7 @@ DIR holds events (user_id, item_id, and event_at, event_type, rating where known
 CSV or JSON lines. They are read and judged as ingest does it: the weight of an event follows from its event_type; without one it is a
 rating if it has one, else a purchase; items that only events name are added to the catalogue. --split says
 what is known of time: `time` a calendar, `last_per_user` the order of a user's events, `random_per_user` nothing. Writes
-recommendations.parquet (user_id, item_id, rank, score, reason; every user in events, nothing seen),
+recommendations.parquet (user_id, item_id, rank, score, reason; every user in events, nothing that the user has had),
 candidates_<retriever>.parquet, report.html and report.json; the run with all its tables stays under out/home.
 """
 

@@ -83,7 +83,7 @@ class UserBlock:
 
     user_idx: int32 (n,). history: csr float32 (n, n_items), their rows of the split's matrix.
     days: float32, days from each stored pair's newest event to the cut, aligned with history.data (TrainingData.last_event_day).
-    had: csr (n, n_items), what no list may hold; None: all of the history, as where nobody chooses again.
+    had: csr (n, n_items), what no list may hold; None: all of the history.
     """
 
     user_idx: Ints

@@ -163,7 +163,7 @@ def read_config(path: Path) -> Config:
 def _by_type(value: Any, where: str, low: float, high: float = inf) -> dict[str, float]:
     """Return a group of numbers by event type; PermanentError for a type that no event has, which would mean nothing anywhere.
 
-    low, high: limits of the numbers, the high one excluded if it is infinite; what lies beyond a finite one is cut to it.
+    low, high: limits of the numbers, the high one excluded if it is infinite; larger numbers are cut to a finite one.
     """
     numbers = _group(value, where)
     for name, number in numbers.items():

@@ -15,7 +15,7 @@ block of users.
     gap_<habit>                   distance between the user's and the item's share of events with that habit
     affinity_category             share of the user's history that has the item's categories, averaged over them
 
-Only where lists may hold what the user chose before:
+Only if lists may hold items of the history:
 
     pair_*, user_repeat_share, user_gap_days, item_repeat_share, item_gap_days    see repeats.py
 """

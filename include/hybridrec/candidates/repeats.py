@@ -2,7 +2,7 @@
 
 pair_log_n_events     log(1 + events of the pair), 0 outside of the history
 pair_days             days since its newest event
-pair_gap_days         mean days between its events, where there are several on more than one day
+pair_gap_days         mean days between its events, if they are on more than one day
 pair_due              pair_days in units of that gap, or of the item's where the pair has none
 user_repeat_share     share of the user's items with events on more than one day
 user_gap_days         mean gap of those items

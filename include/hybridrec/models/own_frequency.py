@@ -1,4 +1,4 @@
-"""What the user chose before, by how often and how lately: for what people choose again.
+"""Rank the items of the user's own history by how often and how lately they were chosen.
 
 Hu, He, Gao and Zhang, "Modeling personalized item frequency information for next-basket recommendation", SIGIR 2020, measure it as the
 baseline that most networks for repeats do not reach.

@@ -1,4 +1,4 @@
-"""What the user chose before, together with what the most alike users chose, both by how often and how lately.
+"""Rank the choices of the user and of the most alike users by how often and how lately they were made.
 
 TIFU-kNN: Hu, He, Gao and Zhang, "Modeling personalized item frequency information for next-basket recommendation", SIGIR 2020. Frequencies
 fade by days instead of by groups of baskets, and users are compared by the cosine.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import numpy as np
 from hybridrec.candidates.candidate_blocks import choose_models, retrieves
 from hybridrec.retrieval.sparse import in_history
 from hybridrec.runs.run import Run
+from hybridrec.splitting import purposes
 from hybridrec.splitting.likes import disliked
 from hybridrec.training.fits import load_fit, training_data
 from hybridrec.types import NO_ITEM, Ints, Neighbours, Retriever, UserBlock
@@ -26,7 +28,7 @@ USERS_AT_ONCE = 2_000
 def write_recommendations(run: Run, path: Path, k: int) -> int:
     """Return user_id, item_id, rank, score, reason of every user with an event: the ranked list, filled up with what is popular.
 
-    Returns the number of rows. An item of the history is never among them.
+    Returns the number of rows. Items that the user has had are never among them.
     """
     import pyarrow.parquet as pq
 
@@ -58,7 +60,8 @@ def everybody(run: Run) -> UserBlock:
     """Return all users with history on the full split."""
     data = training_data(run, "full")
     known = np.flatnonzero(np.diff(data.matrix.indptr)).astype(np.int32)
-    return UserBlock(np.arange(data.matrix.shape[0], dtype=np.int32), data.matrix, data.last_event_day.astype(np.float32)).take(known)
+    everyone = UserBlock(np.arange(data.matrix.shape[0], dtype=np.int32), data.matrix, data.last_event_day.astype(np.float32))
+    return replace(everyone.take(known), had=purposes.had(run, "full", known))
 
 
 def _write_retriever(run_id: str, retriever: str, folder: Path, k: int) -> None:

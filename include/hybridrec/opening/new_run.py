@@ -67,9 +67,9 @@ def open_run(request: Request, settings: Settings) -> Run:
     as_of = _as_of(request.as_of, files)
     before = hours < (as_of.timestamp() // 3600) + 1
     splits = cut_splits(hours[before], counts[before], as_of, config)
-    start = splits["holdout"].cut
-    config = purposes.resolved(config, files, inputs["core_events"].rows, start, as_of)
-    repeats = purposes.may_come_again(config, _consumables(inputs["core_items"], settings.warehouse(request.source)))
+    window = splits["holdout"].cut, as_of
+    consumables = _consumables(inputs["core_items"], settings.warehouse(request.source))
+    config, repeats, shares = purposes.settled(config, files, inputs["core_events"].rows, window, consumables)
     models = tuple(name for name in models if repeats or not getattr(extensions.module("models", name), "NEEDS_REPEATS", False))
     if request.judge_only:
         del splits["full"]
@@ -89,6 +89,7 @@ def open_run(request: Request, settings: Settings) -> Run:
             tuned=tuned,
             backfill=request.backfill,
             repeats=repeats,
+            repeat_shares=shares,
         ),
         settings,
     )

@@ -243,12 +243,22 @@ class LeakAlarms:
 
 
 @dataclass(frozen=True)
+class Purpose:
+    """Purpose of a type of events: how long its item counts as had, in words, and the share of the newest choices that repeat one."""
+
+    event_type: str
+    had: str
+    repeat_share: float
+
+
+@dataclass(frozen=True)
 class Facts:
     """Everything on the page. None and empty mean that the step which would have said it did not run to its end.
 
     written_at: when the report was written; it states what was true then. held_out: what the lists are judged by.
     metric: the one by which lists are compared, as ndcg@20. target_problem: why the target could not be asked what it has of this run.
     outcome: published, held, not published, or failed. held: who kept the run from publishing and why.
+    purposes: of the types of events that the data have.
     newest_event: the newest that the models saw, and its age in days as of written_at.
     absent: what is missing, each with the job that would have written it. ranked_users: with a ranked list, before any rule.
     """
@@ -266,6 +276,7 @@ class Facts:
     folds: dict[str, str]
     options: dict[str, str]
     tuned: tuple[TunedModel, ...] = ()
+    purposes: tuple[Purpose, ...] = ()
     metric: str = ""
     headline: str = ""
     outcome: str = ""

@@ -77,7 +77,8 @@ class RunManifest:
     """Resolved values of a run; see the module.
 
     tuned: those of config's model options that a search has found. backfill: the run stands for a day of the past.
-    repeats: a list may hold an item of its user's history, see hybridrec.splitting.purposes.
+    repeats: a list may hold an item of its user's history, see hybridrec.splitting.purposes. repeat_shares: of the newest choices, those
+    of pairs that had an event of the type before.
     kept_by: names the folders of the splits: split=ranker, or fold=rank in a run that was opened before decision 65.
     """
 
@@ -93,6 +94,7 @@ class RunManifest:
     tuned: dict[str, Tuned] = field(default_factory=dict)
     backfill: bool = False
     repeats: bool = False
+    repeat_shares: dict[str, float] = field(default_factory=dict)
     kept_by: Literal["split", "fold"] = "split"
 
 

@@ -1,4 +1,4 @@
-"""What a user's history is for: what the user has had, and gets in no list; what tells a taste; what is a label.
+"""Decide the purpose of history: which items a user has had and gets in no list, which events tell a taste, which are labels.
 
 Every event with a weight tells a taste. Whether it also makes its item one that the user "had", and for how many days, says
 `[night] had_days` for each type of events, or the data do: where people choose again what they had such an event with, as those who buy
@@ -13,7 +13,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -36,19 +36,28 @@ SAMPLED_EVENTS = 5_000_000  # of the users whose repeats are counted
 KEY = ["user_id", "item_id"]
 
 
-def resolved(config: Config, files: Iterable[str], n_events: int, cut: datetime, end: datetime) -> Config:
-    """Return the configuration with the days that the data suggest for each type of events, where it names none.
+class Settled(NamedTuple):
+    """The purposes of a run: config with days for every type, whether lists may hold the history, the repeats found by type."""
 
-    files: of core_events. cut, end: of the label window whose repeats are counted, on a sample of the users if n_events is large.
+    config: Config
+    repeats: bool
+    shares: dict[str, float]
+
+
+def settled(config: Config, files: Iterable[str], n_events: int, window: tuple[datetime, datetime], consumables: bool) -> Settled:
+    """Return the purposes with the days that the data suggest for each type of events, if the options leave them to the data.
+
+    files: of core_events. window: of the labels whose repeats are counted, on a sample of the users if n_events is large.
+    consumables: the catalogue has some.
     """
-    days = {name: config.had_days.get(name, -1.0) for name in POSITIVE_TYPES + tuple(config.event_weights)}
-    if config.split == "time" and any(value < 0 for value in days.values()):
-        shares = repeat_shares(config, files, max(1, n_events // SAMPLED_EVENTS), cut, end)
+    days = {name: config.had_days.get(name, -1.0) for name in (*POSITIVE_TYPES, *config.event_weights)}
+    shares: dict[str, float] = {}  # without a calendar a pair is history or label, never both
+    if config.split == "time":
+        shares = repeat_shares(config, files, max(1, n_events // SAMPLED_EVENTS), *window)
         log.info("choices of pairs that had the event before: %s", ", ".join(f"{name} {share:.1%}" for name, share in shares.items()))
-    else:  # without a calendar a pair is history or label, never both
-        shares = {}
     suggested = {name: 0.0 if shares.get(name, 0.0) >= config.repeat_share else FOR_EVER for name in days}
-    return replace(config, had_days={name: suggested[name] if value < 0 else value for name, value in days.items()})
+    config = replace(config, had_days={name: suggested[name] if value < 0 else value for name, value in days.items()})
+    return Settled(config, may_come_again(config, consumables), shares)
 
 
 def repeat_shares(config: Config, files: Iterable[str], every: int, cut: datetime, end: datetime) -> dict[str, float]:

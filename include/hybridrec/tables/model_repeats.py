@@ -1,10 +1,10 @@
-"""How items are chosen again."""
+"""Repeated choices by item."""
 
 from hybridrec.tables import Column, Table
 
 TABLE = Table(
     name="model_repeats",
-    doc="Of each item with events before the split's cut, how its users choose it again; the table exists only if lists may hold repeats.",
+    doc="Repeated choices of each item with events before the split's cut; the table exists only if lists may hold repeats.",
     columns=(
         Column("item_idx", "int32", "Item.", minimum=0),
         Column("item_repeat_share", "float32", "Share of its users with events on more than one day.", minimum=0, maximum=1),

@@ -326,12 +326,12 @@ FROM trending AS l WHERE l.rank <= ? ORDER BY l.rank
 def _empty_log(db: sqlite3.Connection, log: Path) -> None:
     """Leave a log that holds nothing: SQLite would replay it over another file that a person puts in this one's place.
 
-    It is longer than a log's header, of 32 bytes. Where a writer dies with nothing but the header on the disk, a reader without write
-    permission would be refused with "locking protocol" until somebody writes again; after a header that is not alone it goes on.
+    It is longer than a log's header, of 32 bytes. If a writer died with nothing but the header on the disk, SQLite would refuse a reader
+    without write permission, with "locking protocol", until the next write; it accepts a header that is not alone.
     """
     db.execute(f"PRAGMA busy_timeout = {LOG_SECONDS * 1000:.0f}")
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    with transaction(db):  # so nobody else adds to it
+    with transaction(db):  # no other writer may add to it meanwhile
         if log.stat().st_size == 0:
             os.truncate(log, BLANK_LOG_BYTES)
 

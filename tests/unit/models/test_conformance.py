@@ -27,6 +27,7 @@ from tests.support.checkerboard import NEW_ITEM, SIDE, STRANGER, block, checkerb
 
 NAMES = extensions.names("models")
 RETRIEVERS = tuple(name for name in NAMES if retrieves(name))
+FIND_REPEATS = tuple(name for name in NAMES if getattr(extensions.module("models", name), "NEEDS_REPEATS", False))
 OTHER_SEEDS = (1, 2)
 
 
@@ -85,6 +86,11 @@ def is_personal(model: PairScorer) -> bool:
     return bool((best(model, block(checkerboard(), np.array([STRANGER])), 3).items == NO_ITEM).all())
 
 
+def only_reminds(model: PairScorer) -> bool:
+    """Return whether the model offers nothing that its user does not know."""
+    return bool((best(model, block(checkerboard(), EVERYBODY), 3).items == NO_ITEM).all())
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_says_what_it_is(name: str) -> None:
     module: ModuleType = extensions.module("models", name)
@@ -100,6 +106,8 @@ def test_finds_the_withheld_item(name: str, fits: Fits, tmp_path: Path) -> None:
     model, _ = fits(name)
     if not is_personal(model):
         pytest.skip("the same for everybody: the checkerboard has no popular item")
+    if only_reminds(model):
+        pytest.skip("it retrieves what the user chose before")
     missed = ~finds(model)
     assert missed.sum() <= 1
     for seed in OTHER_SEEDS if missed.any() else ():
@@ -157,10 +165,11 @@ def test_user_with_one_event_and_user_with_all(name: str, fits: Fits) -> None:
     model, _ = fits(name)
     histories = np.zeros((2, SIDE + 1), dtype=np.float32)
     histories[0, 6] = histories[1, :] = 1.0
-    history = csr_array(histories)
-    found = best(model, UserBlock(np.array([4, 8], dtype=np.int32), history, np.ones(history.nnz, np.float32)), SIDE + 1)
+    history, reminds = csr_array(histories), only_reminds(model)
+    had = csr_array(np.where([[False], [True]] if reminds else True, histories, 0))
+    found = best(model, UserBlock(np.array([4, 8], dtype=np.int32), history, np.ones(history.nnz, np.float32), had), SIDE + 1)
     offered = found.items[0] != NO_ITEM
-    assert offered.any() and np.isfinite(found.scores[0, offered]).all() and 6 not in found.items[0]
+    assert offered.any() and np.isfinite(found.scores[0, offered]).all() and (6 in found.items[0]) == reminds
     assert (found.items[1] == NO_ITEM).all(), "there is nothing left to offer"
 
 
@@ -203,9 +212,26 @@ def test_lists_are_unseen_sorted_and_padded(name: str, k: int, fits: Fits) -> No
 
 
 @pytest.mark.parametrize("name", RETRIEVERS)
-def test_pair_scores_are_the_lists_scores(name: str, fits: Fits) -> None:
+@pytest.mark.parametrize("again", [False, True])
+def test_only_who_finds_repeats_returns_the_history(name: str, again: bool, fits: Fits) -> None:
+    """And never what the user has had: here every second item of the history, or all."""
     model, _ = fits(name)
     users = block(checkerboard(), EVERYBODY)
+    kept = (np.arange(users.history.nnz) % 2 == 0) | (not again)
+    cells = np.repeat(np.arange(SIDE + 1), np.diff(users.history.indptr))[kept], users.history.indices[kept]
+    had = csr_array((np.ones(int(kept.sum()), np.float32), cells), shape=users.history.shape)
+    found = best(model, replace(users, had=had), SIDE + 1)
+    offered = np.zeros(had.shape, dtype=bool)
+    rows, places = np.nonzero(found.items != NO_ITEM)
+    offered[rows, found.items[rows, places]] = True
+    assert not (offered & (had.toarray() > 0)).any()
+    assert (offered & (users.history.toarray() > 0)).any() == (again and name in FIND_REPEATS)
+
+
+@pytest.mark.parametrize("name", RETRIEVERS)
+def test_pair_scores_are_the_lists_scores(name: str, fits: Fits) -> None:
+    model, _ = fits(name)
+    users = replace(block(checkerboard(), EVERYBODY), had=csr_array((SIDE + 1, SIDE + 1), dtype=np.float32))
     found = best(model, users, 12)
     rows, places = np.nonzero(found.items != NO_ITEM)
     scores = model.score_pairs(users, rows.astype(np.int32), found.items[rows, places])
@@ -224,10 +250,12 @@ def test_a_users_list_does_not_depend_on_the_others(name: str, fits: Fits) -> No
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_not_below_popularity_on_the_small_world(name: str, small_run: Run, tmp_path: Path) -> None:
+def test_not_below_popularity_on_the_small_world(name: str, small_run: Run, fits: Fits, tmp_path: Path) -> None:
     labels = small_run.read("model_labels", "holdout").to_pandas()
     data = training_data(small_run, "holdout", name)
     recall = {}
+    if only_reminds(fits(name)[0]):
+        pytest.skip("it retrieves what the user chose before, and users of the small world choose nothing again")
     for rival in ("popularity", name):
         (tmp_path / rival).mkdir(exist_ok=True)
         fit_model(rival, data, {}, tmp_path / rival)

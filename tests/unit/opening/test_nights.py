@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hybridrec.base.config import Config, SplitMethod, read_config
+from hybridrec.base.config import FOR_EVER, Config, SplitMethod, read_config
 from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.opening.new_run import Request, open_run
@@ -119,6 +119,10 @@ def test_an_unknown_option_is_refused(ingested: Settings) -> None:
         ("[models.ALZ]\nfactors = 3\n", r"there is no group \[models.ALZ\]; did you mean als\? choose from als, "),
         ("[night.event_weights]\nveiw = 1\n", r"\[night.event_weights\]: there is no event type 'veiw'; did you mean view\? choose from "),
         ('[night.event_weights]\nview = "much"\n', r"\[night.event_weights\]: view is 'much', expected a number from 0 on"),
+        ("[night.had_days]\nveiw = 1\n", r"\[night.had_days\]: there is no event type 'veiw'; did you mean view\? choose from "),
+        ('[night.had_days]\nview = "for ever"\n', r"\[night.had_days\]: view is 'for ever', expected a number"),
+        ("[night.had_days]\nview = nan\n", r"\[night.had_days\]: view is nan, expected a number"),
+        ('[night]\nlabel_types = ["veiw"]\n', r"\[night\] label_types: there is no event type 'veiw'; did you mean view\? choose from "),
         ("[night]\nlabel_shares = 0.3\n", r"there is no option 'label_shares'; did you mean label_share\?"),
     ],
 )
@@ -132,6 +136,11 @@ def test_an_option_that_nobody_would_read_is_refused_before_anything_runs(text: 
 def test_weights_that_are_not_named_keep_their_default(home: Path) -> None:
     (home / "hybridrec.toml").write_text("\ufeff[night.event_weights]\nview = 0\n")  # the mark is Notepad's
     assert read_config(home / "hybridrec.toml").event_weights == Config().event_weights | {"view": 0}
+
+
+def test_days_may_be_for_ever(home: Path) -> None:
+    (home / "hybridrec.toml").write_text("[night.had_days]\npurchase = inf\nview = 3\n")
+    assert read_config(home / "hybridrec.toml").had_days == Config().had_days | {"purchase": FOR_EVER, "view": 3.0}
 
 
 def test_a_folder_in_the_options_place_is_named(home: Path) -> None:

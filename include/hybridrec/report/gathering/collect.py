@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 
-from hybridrec.base.config import SplitMethod
+from hybridrec.base.config import FOR_EVER, SplitMethod
 from hybridrec.base.errors import PermanentError
 from hybridrec.evaluation.ablation import Ablation
 from hybridrec.evaluation.comparisons import Comparison
@@ -29,6 +29,7 @@ from hybridrec.report.facts import (
     Limits,
     Metric,
     OutputChecks,
+    Purpose,
     TableComparison,
     TunedModel,
     Version,
@@ -135,7 +136,14 @@ def _frame(run: Run, written_at: datetime) -> Facts:
         folds=splits,
         options=options,
         tuned=_tuned(manifest),
+        purposes=tuple(_purpose(manifest, name) for name in sorted(manifest.repeat_shares)),
     )
+
+
+def _purpose(manifest: RunManifest, name: str) -> Purpose:
+    days = manifest.config.had_days[name]
+    had = "for ever" if days >= FOR_EVER else "never" if days == 0 else f"for {days:g} days"
+    return Purpose(name, had, manifest.repeat_shares[name])
 
 
 def _tuned(manifest: RunManifest) -> tuple[TunedModel, ...]:
