@@ -39,7 +39,7 @@ class Orders(NamedTuple):
         return int(self.order[-1]) + 1 if len(self.order) else 0
 
     def take(self, rows: NDArray[np.bool_]) -> Orders:
-        """Return some of the pairs; the orders are numbered anew."""
+        """Return some of the pairs; the orders get new numbers."""
         number = np.unique(self.order[rows], return_inverse=True)[1].astype(np.int64)
         return Orders(number, self.user[rows], self.item[rows], self.days[rows], self.quantity[rows])
 

@@ -31,7 +31,7 @@ RATING_BELOW = "rating is below 0"
 NOT_RATED = (-1.0, -9.0, -99.0, -999.0)
 UNKNOWN = "item_id is not in the catalogue"
 REPEATED = f"{DUPLICATE} event: another file has one of the same user, item, type and time"
-NOT_BOUGHT = "quantity is 0 or less: a row that buys nothing, as of a return; leave such rows out, or deliver them as another event_type"
+NOT_BOUGHT = "quantity is 0 or less: nothing was bought, as in a return; leave such rows out of the delivery"
 NO_ITEM, EMPTY_ORDER = "item_id is missing", "order_id names an order without items: item_id is missing; deliver a row for each item"
 HARMLESS = (ROBOT, REPEATED, NOT_BOUGHT, f"{DUPLICATE} event_id")  # say nothing about the rest of a delivery
 SMALL = 1_000  # of fewer rows half may be bad: a few say little
@@ -178,7 +178,7 @@ def _first(reasons: list[Column]) -> Column:
 
 
 def judge_events(spark: SparkSession, frame: DataFrame, rules: EventRules) -> DataFrame:
-    """Add event_date; refuse impossible times, unknown items and what buys nothing; drop the events of users who are to be forgotten.
+    """Add event_date; refuse impossible times, unknown items and purchases of nothing; drop the events of users who are to be forgotten.
 
     The latter leave no trace: their rows would keep in quarantine what shall be forgotten.
     """

@@ -213,7 +213,7 @@ def _add_tables(app: FastAPI, target: Target, read: Read[bytes]) -> None:
 
     @app.get("/items/{item_id:path}/audience", response_model=ItemAudience, responses=missing("the item"))
     async def audience(item_id: Identifier, k: ListLength = 20, exclude: ExcludedUsers = []) -> Response:  # noqa: B006  never changed
-        """Return the users who should hear of an item, the likeliest buyer first; no recent buyers, and nobody who opted out."""
+        """Return the users who should hear of an item, the likeliest buyer first; without recent buyers and users who opted out."""
         ids = excluded(exclude)
         sentence = f"item {item_id!r} has no audience in the live version"
         return await answered(AUDIENCE, lambda: table_lookups.audience(target, item_id, k, ids), sentence)

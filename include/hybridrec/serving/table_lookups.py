@@ -82,7 +82,7 @@ def as_lines(answer: BuyAgain | BoughtTogether | ItemAudience | Trending) -> lis
 
 def _head(answer: BuyAgain | BoughtTogether | ItemAudience | Trending) -> str:
     if isinstance(answer, BuyAgain):
-        return f"What user {answer.user_id} may buy again"
+        return f"User {answer.user_id} may buy these again"
     if isinstance(answer, BoughtTogether):
         return f"Bought together with {', '.join(answer.item_ids)}"
     if isinstance(answer, ItemAudience):

@@ -1,4 +1,4 @@
-"""Who should hear of an item: the users whose history is nearest to it, whatever they choose once more included.
+"""Users who should hear of an item: those whose history is nearest to it.
 
 The model item_knn read the other way round: the sum of an item's nearness to all that a user chose, fading with its age, is the score
 of the item for the user and of the user for the item. Active users come first of themselves, since their sums have more terms.
@@ -39,7 +39,7 @@ BLOCK_ITEMS = 1_024
 
 
 class Audiences(NamedTuple):
-    """What audiences are made of.
+    """Input of audiences.
 
     nearness: csr (n_items, n_items), row j holds what having chosen each item adds for item j. choices: csr (n_items, n_users), faded,
     without the users who opted out. left_out: csr (n_items, n_users), who is in no audience of the item. activity: float64 (n_users,),

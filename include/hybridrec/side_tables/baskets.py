@@ -1,4 +1,4 @@
-"""What completes a basket: items near each other by the orders that hold both.
+"""Items that complete a basket: near each other by the orders that hold both.
 
 A shrunk cosine between items over orders, in which an order counts less the older it is and the more it holds: Sarwar, Karypis, Konstan and
 Riedl, "Item-based collaborative filtering recommendation algorithms", WWW 2001, with orders in the place of users. The rows of several

@@ -1,4 +1,4 @@
-"""What a user may buy again: everything bought before, by the odds that it is bought in the time to come.
+"""Items that a user may buy again: everything bought before, by the likelihood of another purchase in the time to come.
 
 The odds are a logistic regression over how often and how lately the user bought the item, whether it is due, and how the item goes with
 everybody. It is fitted on the newest label window, so it knows how fast frequency fades in this shop. Own frequencies that fade are the
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from hybridrec.runs.run import Run
 
 HALF_LIVES = (14.0, 30.0, 90.0, 365.0)  # days
-FITTED_PAIRS = 1_000_000  # of as many at most, whole users
-STEPS, RIDGE = 12, 1.0  # of Newton's method; of the weights of scaled features
+FITTED_PAIRS = 1_000_000  # at most; a sample of the users if there are more
+STEPS, RIDGE = 12, 1.0  # Newton's method on scaled features
 SMALL = 1e-4
 
 
 class Choices(NamedTuple):
-    """What users chose before a cut, by visit: user, item: int32 (n,); days: float64 (n,), age at the cut; counts: float64 (n,)."""
+    """Choices of users before a cut, by visit: user, item: int32 (n,); days: float64 (n,), age at the cut; counts: float64 (n,)."""
 
     user: Ints
     item: Ints
@@ -64,7 +64,7 @@ class Odds(NamedTuple):
 def choices(run: Run, cut: datetime, split: str) -> Choices:
     """Return what was bought before a split's cut.
 
-    Where nothing is bought it is what was chosen: the oldest and the newest event of each pair.
+    If nothing is bought these are the oldest and the newest event of each pair of the history.
     """
     if has_orders(run):
         orders = read_orders(run, cut)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def as_table(name: str, keys: pa.Array, ids: pa.Array, lists: Neighbours) -> pa.Table:
-    """Return out_<name> of lists, a row each; those that are empty have none. keys: of the rows, ids: of what the lists hold."""
+    """Return out_<name> of lists, a row for each that is not empty. keys: of the rows, ids: of what the lists hold."""
     import pyarrow as pa
 
     filled = lists.items != NO_ITEM

@@ -1,6 +1,6 @@
 """Items on the rise: events lately over those that the time before makes expect, both smoothed.
 
-How long "lately" is depends on the data: news rise for hours, a shop's articles for weeks. So the window is chosen on held-out time: the
+The length of "lately" depends on the data: news rise for hours, a shop's articles for weeks. So the window is chosen on held-out time: the
 one whose lists find most of the events beyond expectation that come next.
 """
 

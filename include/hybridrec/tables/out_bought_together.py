@@ -1,4 +1,4 @@
-"""What completes a basket."""
+"""Items that complete a basket."""
 
 from hybridrec.tables import Column, Table
 

@@ -15,7 +15,7 @@ TABLE = Table(
         Column("low", "float64", "Lower end of the paired 95 % interval."),
         Column("high", "float64", "Upper end of the paired 95 % interval."),
         Column("n_judged", "int32", "Users or items judged.", minimum=0),
-        Column("judged", "string", "What is judged, as users with held-out repeat purchases."),
+        Column("judged", "string", "The judged units, as users with held-out repeat purchases."),
     ),
     key=("name", "metric"),
 )

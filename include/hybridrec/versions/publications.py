@@ -138,7 +138,7 @@ class StoredList(NamedTuple):
 
 @dataclass(frozen=True)
 class Origin:
-    """Where an answer comes from."""
+    """Origin of an answer."""
 
     run_id: str = said("The run that made the version.", "scheduled__2026-04-11T02:00:00+00:00")
     version: str = said("The published version that the whole answer comes from.", "scheduled_2026_04_11t02_0_1f2e3d4c")
@@ -177,7 +177,7 @@ class ItemAudience(Origin):
     """Answer of a service for one item: who should hear of it."""
 
     item_id: str = said("The item that was asked for.", "50")
-    users: tuple[Reached, ...] = said("The likeliest buyer first; no recent buyers, and nobody who opted out.", [])
+    users: tuple[Reached, ...] = said("The likeliest buyer first; without recent buyers and users who opted out.", [])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,7 @@ def test_a_rise_is_relative_to_what_was_expected() -> None:
     per_hour = np.zeros((5, HOURS), int)
     per_hour[0] = 5  # always popular
     per_hour[1] = 1
-    per_hour[1, :24] = 4  # rises
+    per_hour[1, :24] = 12  # rises
     per_hour[2, :24] = 9  # rises and is not available
     per_hour[3, :2] = 1  # two events after none
     made = trending_items(rise(counts_of(per_hour), 0, 24), catalogue(5)).to_pandas()
@@ -34,7 +34,7 @@ def test_a_rise_is_relative_to_what_was_expected() -> None:
     assert "i0" not in set(made.item_id)
     assert made["rank"].tolist() == list(range(1, len(made) + 1))
     assert (made.score > 1).all()
-    assert made.n_events[0] == 96
+    assert made.n_events[0] == 288
     assert made.window_days.tolist() == [1.0] * len(made)
 
 
@@ -55,7 +55,7 @@ def test_the_window_is_as_long_as_rises_last() -> None:
 
 
 def bursts(rng: np.random.Generator, length: int) -> np.ndarray:
-    """Return a world in which items are popular for a while, one after the other."""
+    """Return a world in which items are popular for a while, in turn."""
     per_hour = rng.poisson(0.05, (60, HOURS))
     for item in range(60):
         for start in rng.integers(0, HOURS, max(1, HOURS // (length * 12))):
