@@ -62,7 +62,7 @@ def gather(run: Run, split: str) -> Audiences | None:
     data = training_data(run, split, MODEL)
     faded = fade(pattern(data.matrix), data.last_event_day, HALF_LIFE_DAYS)
     reached = ~data.users["opted_out"].to_numpy(dtype=bool)
-    choices = _without_users(faded, reached)
+    choices = _cells(faded, reached[_rows(faded)])
     nearness = as_csr(model.neighbours.T)
     if run.manifest.repeats:
         nearness = as_csr(nearness + csr_array(_diagonal(ITSELF * _largest(nearness))))
@@ -115,16 +115,16 @@ def _left_out(run: Run, split: str, history: csr_array, recent: NDArray[np.bool_
         late = orders.days < RECENT_DAYS
         bought = csr_array((np.ones(int(late.sum()), np.float32), (orders.user[late], orders.item[late])), shape=history.shape)
     else:
-        bought = csr_array((recent.astype(np.float32), history.indices, history.indptr), shape=history.shape)
-        bought.eliminate_zeros()
+        bought = _cells(pattern(history), recent)
     unwanted = likes.disliked(run, split, everybody)
     return as_csr((bought + unwanted if had is None else bought + unwanted + had).T)
 
 
-def _without_users(matrix: csr_array, kept: NDArray[np.bool_]) -> csr_array:
-    choices = csr_array((matrix.data * kept[_rows(matrix)], matrix.indices, matrix.indptr), shape=matrix.shape)
-    choices.eliminate_zeros()
-    return choices
+def _cells(matrix: csr_array, kept: NDArray[np.bool_]) -> csr_array:
+    """Return the matrix with some of its stored cells only."""
+    sizes = np.bincount(_rows(matrix)[kept], minlength=matrix.shape[0])
+    indptr = np.concatenate([[0], np.cumsum(sizes)]).astype(matrix.indptr.dtype)
+    return csr_array((matrix.data[kept], matrix.indices[kept], indptr), shape=matrix.shape)
 
 
 def _rows(matrix: csr_array) -> NDArray[np.intp]:
