@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 MODEL = "item_knn"
 LISTED = 50  # users of an item
 RECENT_DAYS = 30.0  # who has bought the item since then need not hear of it
-HALF_LIFE_DAYS = 60.0
-ITSELF = 0.5  # what having chosen an item adds for the item itself, in units of its nearest other; where people choose again
+HALF_LIFE_DAYS = 180.0
+ITSELF = 5.0  # what having chosen an item adds for the item itself, in units of its nearest other; where people choose again
 BLOCK_ITEMS = 1_024
 
 

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 LISTED = 50  # per item: enough that the rows of several items meet
 KEPT = 150  # of which the available ones are listed
 MAX_ITEMS = 1_000  # of an order: a larger one is a restock, and costs its square
-HALF_LIFE_DAYS = 90.0
+HALF_LIFE_DAYS = 180.0
 DAMPING = 0.5  # an order is divided by its length to this power
-OWN, OTHER = 0.5, 0.3  # exponents of the two items' norms, as in the model item_knn
+OWN, OTHER = 0.5, 0.4  # exponents of the norms of the two items, as in the model item_knn
 SHRINKAGE = 1.0
 
 
