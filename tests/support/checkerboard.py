@@ -41,6 +41,7 @@ def checkerboard() -> TrainingData:
             "price": np.full(SIDE + 1, np.nan, dtype=np.float32),
             "is_available": True,
             "is_promoted": False,
+            "is_consumable": False,
             "released_at": pd.Series([pd.NaT] * (SIDE + 1), dtype="datetime64[us, UTC]"),
         }
     )

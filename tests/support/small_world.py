@@ -28,7 +28,6 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 AS_OF = START + timedelta(days=100)
 CUTS = {"ranker": START + timedelta(days=60), "holdout": START + timedelta(days=80), "full": AS_OF}
 N_USERS, N_ITEMS, GROUP = 60, 40, 20
-ENDS = {"first_event_at": ("event_at", "min"), "last_event_at": ("event_at", "max")}
 OPTED_OUT = 3  # the user who is in no audience
 
 
@@ -64,6 +63,7 @@ def items() -> pd.DataFrame:
             "price": np.array([5.0 + n % 7 for n in numbers], dtype=np.float32),
             "is_available": [n != 38 for n in numbers],
             "is_promoted": [n % 10 == 0 for n in numbers],
+            "is_consumable": False,
             "released_at": [START - timedelta(days=10 * n) for n in numbers],
         }
     )
@@ -166,7 +166,9 @@ def interactions(split: Split, config: Config) -> pd.DataFrame:
     age_days = (split.cut - seen.event_at).dt.total_seconds() / 86_400
     seen = seen.assign(weight=config.event_weights["purchase"] * 0.5 ** (age_days / config.half_life_days))
     grouped = seen.groupby(["user_idx", "item_idx"])
-    return grouped.agg(weight=("weight", "sum"), n_events=("weight", "size"), **ENDS).reset_index()
+    return grouped.agg(
+        weight=("weight", "sum"), n_events=("weight", "size"), first_event_at=("event_at", "min"), last_event_at=("event_at", "max")
+    ).reset_index()
 
 
 def labels(split: Split, config: Config) -> pd.DataFrame:

@@ -81,6 +81,7 @@ def training_data() -> TrainingData:
             "price": np.float32(1),
             "is_available": True,
             "is_promoted": False,
+            "is_consumable": False,
             "released_at": pd.Series([pd.NaT] * N_ITEMS, dtype="datetime64[us, UTC]"),
         }
     )

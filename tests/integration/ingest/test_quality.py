@@ -50,6 +50,7 @@ def item(n: int, **values: object) -> dict[str, object]:
         "categories": ["a"],
         "is_available": True,
         "is_promoted": False,
+        "is_consumable": False,
         "standing": "listed",
     } | values
 

@@ -63,6 +63,7 @@ def catalogue() -> pd.DataFrame:
             "price": rng.uniform(1, 100, N_ITEMS).astype(np.float32),
             "is_available": rng.random(N_ITEMS) < 0.9,
             "is_promoted": False,
+            "is_consumable": False,
             "released_at": pd.Timestamp("2024-01-01", tz="UTC"),
         }
     )

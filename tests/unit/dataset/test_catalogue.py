@@ -97,7 +97,8 @@ def test_models_and_ranker_do_without_categories_that_know_the_future(small_run:
     )
     history = pairs.filter(pa.array(pairs["user_idx"].to_numpy() < 3))
     held = pairs.filter(pa.array((pairs["user_idx"].to_numpy() >= 3) & (pairs["item_idx"].to_numpy() % 2 == 0)))
-    ones = {"weight": np.float32(1), "n_events": 1, "last_event_at": cut - timedelta(days=1)}
+    day = cut - timedelta(days=1)
+    ones = {"weight": np.float32(1), "n_events": 1, "first_event_at": day, "last_event_at": day}
     run.write("model_interactions", pa.Table.from_pandas(history.to_pandas().assign(**ones), preserve_index=False), "holdout")
     labels = held.to_pandas().assign(gain=np.float32(1), position=None)
     run.write("model_labels", pa.Table.from_pandas(labels, preserve_index=False), "holdout")
