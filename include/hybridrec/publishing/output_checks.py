@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hybridrec.base.config import Config
 from hybridrec.base.errors import PermanentError
 from hybridrec.publishing.publish import is_older, live_publication, output_hashes
-from hybridrec.publishing.table_checks import faults
+from hybridrec.publishing.table_checks import FAULTS, faults
 from hybridrec.retrieval.sparse import in_history
 from hybridrec.runs.run import Run
 from hybridrec.splitting.likes import disliked
@@ -98,7 +98,7 @@ def require_passed(verdict: dict[str, object]) -> None:
         )
     else:
         remedy = "a rule or a model produced invalid rows: fix it and clear apply_rules; this cannot be overridden"
-    where = "the tables besides the lists" if all(check.name.startswith(BESIDE_LISTS) for check in failed) else "out_recommendations"
+    where = "the tables besides the lists" if all(check.name in BESIDE_LISTS for check in failed) else "out_recommendations"
     raise PermanentError(f"{where}: {told}. The live version stays live; {remedy}")
 
 
@@ -127,9 +127,11 @@ def broken_rows(lists: Lists) -> Iterable[OutputCheck]:
 
 
 def broken_tables(run: Run) -> Iterable[OutputCheck]:
-    """Yield faults of the tables besides the lists: each must be 0."""
-    for name, count, meaning in faults(run):
-        yield OutputCheck(name, float(count), 0.0, "at_most", count == 0, False, meaning)
+    """Yield the number of faults of each table besides the lists that the run has made: it must be 0."""
+    for name, counts in faults(run).items():
+        found = [f"{count} {FAULTS[fault]}" for fault, count in counts.items() if count]
+        meaning = "; ".join(found) or "unknown, repeated, unavailable or opted-out entries, and scores out of order"
+        yield OutputCheck(name, float(sum(counts.values())), 0.0, "at_most", not found, False, meaning)
 
 
 def figures(run: Run, lists: Lists) -> Iterable[OutputCheck]:

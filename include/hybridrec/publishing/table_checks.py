@@ -32,11 +32,11 @@ class Known(NamedTuple):
     allowed: NDArray[np.bool_]
 
 
-def faults(run: Run) -> Iterator[tuple[str, int, str]]:
-    """Yield name, count and meaning of each kind of fault, for the tables that the run has made."""
+def faults(run: Run) -> dict[str, dict[str, int]]:
+    """Return the faults of each table that the run has made: counts by kind, see FAULTS."""
     made = [name for name in BESIDE_LISTS if store.is_committed(run.dataset(f"out_{name}"))]
     if not made:
-        return
+        return {}
     items = run.read("model_items", columns=["item_idx", "item_id", "is_available"]).sort_by("item_idx")
     users = run.read("model_users").sort_by("user_idx")
     opted_out = users["opted_out"].to_numpy() if "opted_out" in users.column_names else np.zeros(len(users), bool)
@@ -44,16 +44,15 @@ def faults(run: Run) -> Iterator[tuple[str, int, str]]:
         "item": Known(items["item_id"].combine_chunks(), items["is_available"].to_numpy()),
         "user": Known(users["user_id"].combine_chunks(), ~opted_out),
     }
-    for name in made:
-        counts = dict.fromkeys(FAULTS, 0)
-        keys: list[NDArray[np.int64]] = []
-        for batch in _batches(run, name):
-            keys.append(_count(name, batch, known, counts))
-        counts["repeated"] += sum(map(len, keys)) - len(np.unique(np.concatenate([*keys, np.zeros(0, np.int64)])))
-        of_users = LISTED.get(name) == "user_ids"
-        for fault, meaning in FAULTS.items():
-            if fault != ("unavailable" if of_users else "opted_out"):
-                yield f"{name}_{fault}", counts[fault], f"{name}: {meaning}"
+    return {name: _of_table(run, name, known) for name in made}
+
+
+def _of_table(run: Run, name: str, known: dict[str, Known]) -> dict[str, int]:
+    counts = dict.fromkeys(FAULTS, 0)
+    keys = [_count(name, batch, known, counts) for batch in _batches(run, name)]
+    counts["repeated"] += sum(map(len, keys)) - len(np.unique(np.concatenate([*keys, np.zeros(0, np.int64)])))
+    counts.pop("unavailable" if LISTED.get(name) == "user_ids" else "opted_out")
+    return counts
 
 
 def _batches(run: Run, name: str) -> Iterator[pa.RecordBatch]:

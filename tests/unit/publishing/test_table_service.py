@@ -86,6 +86,16 @@ def test_openapi_describes_the_tables(client: Client) -> None:
         assert {"200", "404", "422", "503"} <= set(described["responses"])
     basket = next(p for p in found["paths"]["/bought-together"]["get"]["parameters"] if p["name"] == "items")
     assert basket["required"]
+    shapes = found["components"]["schemas"]
+    asked = {
+        "BuyAgain": "/buy-again/u00002",
+        "BoughtTogether": "/bought-together?items=i001",
+        "ItemAudience": "/items/i000/audience",
+        "Trending": "/trending",
+    }
+    for shape, path in asked.items():
+        assert all(field["description"] and field["examples"] for field in shapes[shape]["properties"].values())
+        assert set(client.get(path)[1]) == set(shapes[shape]["properties"]) == set(shapes[shape]["required"])
 
 
 @pytest.mark.parametrize("k", [1, 3])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from hybridrec.publishing import table_checks
+from hybridrec.base.errors import PermanentError
+from hybridrec.publishing import output_checks, table_checks
 from hybridrec.reranking.inputs import read_items
 from hybridrec.runs.run import Run
 from hybridrec.side_tables import audiences
@@ -65,7 +67,7 @@ def test_an_audience_has_no_recent_buyer_and_nobody_who_opted_out(shop: Run) -> 
 
 
 def test_the_tables_pass_their_checks_and_planted_faults_are_found(shop: Run) -> None:
-    assert [name for name, count, _ in table_checks.faults(shop) if count] == []
+    assert {name: sum(counts.values()) for name, counts in table_checks.faults(shop).items()} == dict.fromkeys(BESIDE_LISTS, 0)
     found = rows(shop, "item_audiences")
     planted = found.assign(user_ids=[[f"u{small_shop.OPTED_OUT:02d}", *row[1:]] for row in found.user_ids])
     write(shop, "item_audiences", planted)
@@ -77,11 +79,16 @@ def test_the_tables_pass_their_checks_and_planted_faults_are_found(shop: Run) ->
         "buy_again",
         again.assign(scores=[row[::-1] for row in again.scores], item_ids=[[row[0]] * len(row) for row in again.item_ids]),
     )
-    counts = {name: count for name, count, _ in table_checks.faults(shop) if count}
-    assert counts["item_audiences_opted_out"] == len(found)
-    assert counts["bought_together_unavailable"] == counts["bought_together_unknown"] == len(together)
-    assert counts["buy_again_bad_scores"] > 0
-    assert counts["buy_again_repeated"] > 0
+    counts = table_checks.faults(shop)
+    assert counts["item_audiences"]["opted_out"] == len(found)
+    assert counts["bought_together"]["unavailable"] == counts["bought_together"]["unknown"] == len(together)
+    assert counts["buy_again"]["bad_scores"] > 0
+    assert counts["buy_again"]["repeated"] > 0
+    assert sum(counts["trending"].values()) == 0
+    [failed, *_] = [check for check in output_checks.broken_tables(shop) if not check.passed]
+    assert not failed.may_be_overridden
+    with pytest.raises(PermanentError, match=r"^the tables besides the lists: buy_again is \d+, at most 0 passes \(.*twice in one list"):
+        output_checks.require_passed({"checks": [asdict(failed)], "override_reason": None})
 
 
 def write(run: Run, name: str, frame: pd.DataFrame) -> None:
