@@ -137,7 +137,9 @@ def test_tables_besides_the_lists_are_looked_up_too(published: Run, capsys: pyte
     told = lines(Params(table="item_audiences", item_ids=(audience["item_id"],), k=3))
     assert [line.split()[2] for line in told[3:6]] == audience["user_ids"][:3]
     assert lines(Params(table="trending"))[0].startswith("More popular in the newest")
-    assert lines(Params(table="buy_again", user_id="u10")) == ["The live version has nothing in buy_again for u10"]  # nobody chooses again
+    assert lines(Params(table="buy_again", user_id="u10")) == [
+        "The live version has nothing in buy_again for u10"
+    ]  # lists hold no repeats here
     for params in (Params(), Params(table="buy_again"), Params(table="bought_together")):
         with pytest.raises(PermanentError, match=r"give --(user-id|item-ids)"):
             main(params)
