@@ -26,8 +26,8 @@ from hybridrec.retrieval.sparse import top_k_sparse
 from hybridrec.side_tables import audiences, baskets, buy_again, trending
 from hybridrec.storage import store
 from hybridrec.tables import table
-from hybridrec.training.fits import load_fit, training_data
-from hybridrec.types import Doubles, Ints
+from hybridrec.training.fits import config_of, load_fit, training_data
+from hybridrec.types import Doubles, Ints, Neighbours
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from hybridrec.runs.run import Run
 
 SPLIT = "holdout"
-OWN_HALF_LIFE_DAYS = 90.0  # as the model own_frequency has it
+OWN = "own_frequency"
 MAX_ORDERS = 20_000  # judged: more give no narrower an interval worth its time
 Row = dict[str, Any]
 
@@ -67,13 +67,14 @@ def _buy_again(run: Run) -> Iterator[Row]:
         rank_pairs(Pairs(row, item), score.astype(np.float32), len(judged_users), run.config.k).items
         for score in (odds.of(bought.features[of_users]), own)
     ]
-    yield from _compared(run, ("buy_again", "own_frequency", "users with repeat purchases"), lists, labels, judged_users)
+    yield from _compared(run, ("buy_again", OWN, "users with repeat purchases"), lists, labels, judged_users)
 
 
 def _own_frequency(run: Run, n_items: int, bought: buy_again.Bought) -> Doubles:
     """Return the score of the model own_frequency for each pair, 0 for one without."""
     data = training_data(run, SPLIT)
-    faded = fade(data.matrix, data.last_event_day, OWN_HALF_LIFE_DAYS)
+    options = config_of(OWN, run.config.options("models", OWN))
+    faded = fade(data.matrix, data.last_event_day, options.half_life_days)
     stored = np.repeat(np.arange(faded.shape[0], dtype=np.int64), np.diff(faded.indptr)) * n_items + faded.indices
     asked = bought.user.astype(np.int64) * n_items + bought.item
     at = np.minimum(np.searchsorted(stored, asked), max(len(stored) - 1, 0))
@@ -100,7 +101,7 @@ def _bought_together(run: Run) -> Iterator[Row]:
     yield from _compared(run, ("bought_together", audiences.MODEL, "users with orders, half of each given"), lists, labels, owners)
 
 
-def _as_matrix(lists: Any, n_items: int) -> csr_array:
+def _as_matrix(lists: Neighbours, n_items: int) -> csr_array:
     row, position = np.nonzero(lists.items >= 0)
     matrix = csr_array((lists.scores[row, position], (row, lists.items[row, position])), shape=(n_items, n_items))
     matrix.sort_indices()
