@@ -18,7 +18,7 @@ from hybridrec.retrieval.select import Pairs, empty_lists, rank_pairs
 from hybridrec.side_tables.rows import as_table
 from hybridrec.splitting import likes, purposes
 from hybridrec.training.fits import days_before
-from hybridrec.types import Doubles, Ints
+from hybridrec.types import Doubles, Floats, Ints
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 HALF_LIVES = (14.0, 30.0, 90.0, 365.0)  # days
 FITTED_PAIRS = 1_000_000  # at most; a sample of the users if there are more
+BLOCK_PAIRS = 500_000  # have their features at a time: some 50 MB
 STEPS, RIDGE = 12, 1.0  # Newton's method on scaled features
 SMALL = 1e-4
 
@@ -42,11 +43,32 @@ class Choices(NamedTuple):
 
 
 class Bought(NamedTuple):
-    """Pairs that were chosen before a cut, sorted by user and item, with their features, float64 (n_pairs, n_features)."""
+    """Pairs that were chosen before a cut, sorted by user and item, and what their features are made of.
+
+    user, item: int32 (n_pairs,). times, last, gap: float32 (n_pairs,), how often, days since, usual days between two times, those of the
+    item for a pair with one. faded: float32 (n_pairs, n_half_lives), how often, faded. of_users: float32 (n_users,), times of all its pairs.
+    of_items: float32 (n_items, n), features of items.
+    """
 
     user: Ints
     item: Ints
-    features: Doubles
+    times: Floats
+    last: Floats
+    gap: Floats
+    faded: Floats
+    of_users: Floats
+    of_items: Floats
+
+    def features(self, rows: slice | NDArray[np.bool_]) -> Doubles:
+        """Return the features of some pairs, float64 (n_rows, n_features)."""
+        times, last = self.times[rows].astype(np.float64), self.last[rows].astype(np.float64)
+        of_pairs = [
+            np.log(times),
+            np.log1p(last),
+            np.log1p(last / np.maximum(self.gap[rows], 1.0)),
+            np.log(times / self.of_users[self.user[rows]]),
+        ]
+        return np.column_stack([*of_pairs, np.log(self.faded[rows] + SMALL), self.of_items[self.item[rows]]])
 
 
 class Odds(NamedTuple):
@@ -83,30 +105,34 @@ def choices(run: Run, cut: datetime, split: str) -> Choices:
 
 
 def bought_before(chosen: Choices, n_items: int) -> Bought:
-    """Return the pairs with their features."""
+    """Return the pairs of choices."""
     keys, pair = np.unique(chosen.user.astype(np.int64) * n_items + chosen.item, return_inverse=True)
     user, item = (keys // n_items).astype(np.int32), (keys % n_items).astype(np.int32)
-    n = np.bincount(pair, chosen.counts)
-    last, first = np.full(len(keys), np.inf), np.zeros(len(keys))
-    np.minimum.at(last, pair, chosen.days)
-    np.maximum.at(first, pair, chosen.days)
-    faded = [np.bincount(pair, chosen.counts * 0.5 ** (chosen.days / half_life)) for half_life in HALF_LIVES]
+    times = np.bincount(pair, chosen.counts).astype(np.float32)
+    last, first = np.full(len(keys), np.inf, np.float32), np.zeros(len(keys), np.float32)
+    np.minimum.at(last, pair, chosen.days.astype(np.float32))
+    np.maximum.at(first, pair, chosen.days.astype(np.float32))
+    faded = np.empty((len(keys), len(HALF_LIVES)), np.float32)
+    for column, half_life in enumerate(HALF_LIVES):
+        faded[:, column] = np.bincount(pair, chosen.counts * 0.5 ** (chosen.days / half_life))
     again = first - last >= 1
-    gap = np.where(again, (first - last) / np.maximum(n - 1, 1), 0.0)
+    gap = np.where(again, (first - last) / np.maximum(times - 1, 1), np.float32(0))
     n_users, n_again = np.bincount(item, minlength=n_items), np.bincount(item[again], minlength=n_items)
     of_item = np.bincount(item[again], gap[again], n_items) / np.maximum(n_again, 1)
-    usual = np.where(again, gap, np.where(n_again[item] > 0, of_item[item], np.median(gap[again]) if again.any() else HALF_LIVES[1]))
-    columns = [
-        np.log(n),
-        np.log1p(last),
-        *(np.log(values + SMALL) for values in faded),
-        np.log1p(last / np.maximum(usual, 1.0)),
-        np.log(n / np.bincount(user, n)[user]),
-        np.log(n_users[item]),
-        (n_again / np.maximum(n_users, 1))[item],
-        *(np.log(np.bincount(item, values, n_items)[item] + 0.1) for values in faded[:3]),
-    ]
-    return Bought(user, item, np.stack(columns, axis=1))
+    usual = float(np.median(gap[again])) if again.any() else HALF_LIVES[1]
+    gap = np.where(again, gap, np.where(n_again > 0, of_item, usual)[item]).astype(np.float32)
+    popular = [np.log(np.bincount(item, faded[:, column], n_items) + 0.1) for column in range(3)]
+    of_items = np.column_stack([np.log(np.maximum(n_users, 1)), n_again / np.maximum(n_users, 1), *popular]).astype(np.float32)
+    return Bought(user, item, times, last, gap, faded, np.bincount(user, times).astype(np.float32), of_items)
+
+
+def likelihoods(odds: Odds, bought: Bought) -> Floats:
+    """Return the likelihood that each pair comes again, a block of pairs at a time, float32 (n_pairs,)."""
+    scores: Floats = np.empty(len(bought.user), np.float32)
+    for start in range(0, len(scores), BLOCK_PAIRS):
+        block = slice(start, start + BLOCK_PAIRS)
+        scores[block] = odds.of(bought.features(block))
+    return scores
 
 
 def fit_odds(bought: Bought, came_again: NDArray[np.bool_]) -> Odds:
@@ -130,7 +156,7 @@ def _likelihood(log_odds: Doubles) -> Doubles:
 def _some_users(bought: Bought, came_again: NDArray[np.bool_]) -> tuple[Doubles, Doubles]:
     every = 1 + len(bought.user) // FITTED_PAIRS
     kept = bought.user % every == 0
-    return bought.features[kept], came_again[kept].astype(np.float64)
+    return bought.features(kept), came_again[kept].astype(np.float64)
 
 
 def is_among(user: Ints, item: Ints, pairs: tuple[Ints, Ints], n_items: int) -> NDArray[np.bool_]:
@@ -180,6 +206,6 @@ def buy_again(run: Run, items: pd.DataFrame, users: pa.Array, k: int) -> pa.Tabl
         return as_table("buy_again", users, ids, empty_lists(0, k))
     bought = bought_before(choices(run, run.split("full").cut, "full"), len(items))
     kept = may_come(run, "full", bought, len(items)) & items["is_available"].to_numpy(dtype=bool)[bought.item]
-    scores = odds.of(bought.features[kept]).astype(np.float32)
+    scores = likelihoods(odds, bought)[kept]
     lists = rank_pairs(Pairs(bought.user[kept].astype(np.intp), bought.item[kept].astype(np.intp)), scores, len(users), k)
     return as_table("buy_again", users, ids, lists)

@@ -65,7 +65,7 @@ def _buy_again(run: Run) -> Iterator[Row]:
     own = _own_frequency(run, n_items, bought)[of_users]
     lists = [
         rank_pairs(Pairs(row, item), score.astype(np.float32), len(judged_users), run.config.k).items
-        for score in (odds.of(bought.features[of_users]), own)
+        for score in (buy_again.likelihoods(odds, bought)[of_users], own)
     ]
     yield from _compared(run, ("buy_again", OWN, "users with repeat purchases"), lists, labels, judged_users)
 

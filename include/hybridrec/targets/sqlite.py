@@ -197,8 +197,8 @@ class SqliteTarget:
         with self._looking_up() as db:
             rows = db.execute(READ_LISTS[name], (json.dumps(list(keys)),)).fetchall()
         return [
-            StoredList(key, json.loads(ids), json.loads(scores), json.loads(titles), tuple(origin))
-            for key, ids, scores, titles, *origin in rows
+            StoredList(key, json.loads(ids), json.loads(scores), json.loads(titles), (run_id, version, generated_at, valid_until))
+            for key, ids, scores, titles, run_id, version, generated_at, valid_until in rows
         ]
 
     def read_trending(self, k: int) -> Trending | None:
