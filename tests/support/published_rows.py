@@ -53,9 +53,9 @@ def rows(name: str, mark: str, n_users: int = 50, k: int = 5) -> pa.Table:
         columns = {"window": ["all_time"] * k + ["recent"] * k, "rank": [*range(1, k + 1)] * 2, "item_id": ids[:k] * 2}
         columns["score"] = [0.1 * (k - j) for j in range(k)] * 2
     elif name == "buy_again":
-        columns = {"user_id": [f"u{n:05d}" for n in range(0, n_users, 2)]}
-        columns |= {"item_ids": [[ids[n % 8], ids[(n + 1) % 8]] for n in range(0, n_users, 2)]}
-        columns["scores"] = [[0.9, 0.1 + 0.001 * len(mark)]] * len(columns["user_id"])
+        some = range(0, n_users, 2)
+        columns = {"user_id": [f"u{n:05d}" for n in some], "item_ids": [[ids[n % 8], ids[(n + 1) % 8]] for n in some]}
+        columns["scores"] = [[0.9, 0.1 + 0.001 * len(mark)]] * len(some)
     elif name == "bought_together":
         columns = {"item_id": ids[:4], "item_ids": [[i for i in ids if i != item][:4] for item in ids[:4]]}
         columns["scores"] = [[0.5, 0.25, 0.125, 0.01 * len(mark)]] * 4

@@ -69,6 +69,7 @@ def trending(target: Target, k: int, exclude: frozenset[str] = NOBODY) -> Trendi
 
 def as_lines(answer: BuyAgain | BoughtTogether | ItemAudience | Trending) -> list[str]:
     """Return the answer as aligned lines for a person."""
+    rows: list[tuple[str, ...]]
     if isinstance(answer, ItemAudience):
         rows = [("rank", "score", "user"), *((str(u.rank), f"{u.score:.3f}", u.user_id) for u in answer.users)]
     else:

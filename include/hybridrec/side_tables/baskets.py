@@ -16,7 +16,7 @@ from hybridrec.retrieval.item_item import user_weights
 from hybridrec.retrieval.kernels.arrays import Norms
 from hybridrec.retrieval.nearest import nearest
 from hybridrec.retrieval.select import Pairs, rank_pairs, row_numbers
-from hybridrec.retrieval.sparse import column_sums, power, scaled
+from hybridrec.retrieval.sparse import as_csr, column_sums, power, scaled
 from hybridrec.side_tables.rows import as_table
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def together(orders: Orders, n_items: int, threads: int) -> csr_array:
     held = order_matrix(orders, n_items)
     several = np.flatnonzero(np.diff(held.indptr) > 1)
     if not len(several):
-        return csr_array((n_items, n_items), dtype=np.float32)
+        return as_csr(csr_array((n_items, n_items), dtype=np.float32))
     days = np.zeros(orders.n_orders)
     days[orders.order] = orders.days
     weights = user_weights(held[several], DAMPING) * 0.5 ** (days[several] / HALF_LIFE_DAYS)

@@ -46,7 +46,7 @@ class Bought(NamedTuple):
     """Pairs that were chosen before a cut, sorted by user and item, and what their features are made of.
 
     user, item: int32 (n_pairs,). times, last, gap: float32 (n_pairs,), how often, days since, usual days between two times, those of the
-    item for a pair with one. faded: float32 (n_pairs, n_half_lives), how often, faded. of_users: float32 (n_users,), times of all its pairs.
+    item for a pair with one. faded: float32 (n_pairs, n_half_lives), how often, faded. of_users: float32 (n_users,), times of all pairs.
     of_items: float32 (n_items, n), features of items.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,9 @@ AT = datetime(2026, 3, 1, 10, tzinfo=UTC)
 KIND = "user_idx int, item_idx int, event_at timestamp, order_id string, session_id string, quantity float"
 
 
-def made(spark: SparkSession, rows: list[tuple[object, ...]], calendar: bool = True) -> dict[frozenset[tuple[int, int]], float]:
+def made(spark: SparkSession, rows: Sequence[tuple[object, ...]], calendar: bool = True) -> dict[frozenset[tuple[int, int]], float]:
     """Return the pairs of user and item of each order, with the pieces in it."""
-    frame = interactions.as_declared(orders.orders(spark.createDataFrame(rows, KIND), calendar), table(orders.TABLE)).toPandas()
+    frame = interactions.as_declared(orders.orders(spark.createDataFrame(list(rows), KIND), calendar), table(orders.TABLE)).toPandas()
     return {frozenset(zip(of.user_idx, of.item_idx, strict=True)): float(of.quantity.sum()) for _, of in frame.groupby("order_key")}
 
 

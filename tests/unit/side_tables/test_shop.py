@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
+import pyarrow as pa
 import pytest
 
 from hybridrec.base.errors import PermanentError
@@ -27,58 +29,59 @@ def shop(home: Path) -> Run:
     return run
 
 
-def rows(run: Run, name: str) -> pd.DataFrame:
-    return run.read(f"out_{name}").to_pandas()
+def rows(run: Run, name: str) -> dict[str, dict[str, Any]]:
+    """Return the table by its key."""
+    [key] = table(f"out_{name}").key
+    return {row[key]: row for row in run.read(f"out_{name}").to_pylist()}
+
+
+def write(run: Run, name: str, changed: list[dict[str, Any]]) -> None:
+    run.write(f"out_{name}", pa.Table.from_pylist(changed, table(f"out_{name}").arrow_schema()))
 
 
 def test_staples_come_first_in_what_to_buy_again(shop: Run) -> None:
-    found = rows(shop, "buy_again").set_index("user_id")
+    found = rows(shop, "buy_again")
     bought = small_shop.orders()
     assert len(found) == small_shop.N_USERS
-    most = bought.groupby(["user_idx", "item_idx"]).size().reset_index(name="n")
-    most = most[most.item_idx != small_shop.SOLD_OUT].sort_values(["user_idx", "n"], ascending=[True, False])
-    firsts = most.groupby("user_idx").item_idx.first()
-    hits = [f"i{item:02d}" in found.item_ids[f"u{user:02d}"][:3] for user, item in firsts.items()]
+    times = Counter(zip(bought.user_idx.tolist(), bought.item_idx.tolist(), strict=True))
+    for sold_out in [pair for pair in times if pair[1] == small_shop.SOLD_OUT]:
+        del times[sold_out]
+    firsts = {user: max((n, -item) for (other, item), n in times.items() if other == user) for user in range(small_shop.N_USERS)}
+    hits = [f"i{-item:02d}" in found[f"u{user:02d}"]["item_ids"][:3] for user, (_, item) in firsts.items()]
     assert sum(hits) >= 0.9 * len(hits)
-    own = bought.groupby("user_idx").item_idx.agg(set)
-    assert all({int(item[1:]) for item in row.item_ids} <= own[int(row.Index[1:])] for row in found.itertuples())
+    assert {(int(user[1:]), int(item[1:])) for user, row in found.items() for item in row["item_ids"]} <= set(times)
 
 
 def test_pairs_are_bought_together(shop: Run) -> None:
-    found = rows(shop, "bought_together").set_index("item_id")
-    partners = {n: n + 1 for n in range(0, 14, 2)}
-    assert [found.item_ids[f"i{n:02d}"][0] for n in partners] == [f"i{other:02d}" for other in partners.values()]
-    assert not any("i14" in row for row in found.item_ids)
-    assert all(list(row) == sorted(row, reverse=True) for row in found.scores)
+    found = rows(shop, "bought_together")
+    assert [found[f"i{n:02d}"]["item_ids"][0] for n in range(0, 14, 2)] == [f"i{n + 1:02d}" for n in range(0, 14, 2)]
+    assert not any("i14" in row["item_ids"] for row in found.values())
+    assert all(row["scores"] == sorted(row["scores"], reverse=True) for row in found.values())
 
 
 def test_an_audience_has_no_recent_buyer_and_nobody_who_opted_out(shop: Run) -> None:
-    found = rows(shop, "item_audiences").set_index("item_id")
+    found = rows(shop, "item_audiences")
     bought = small_shop.orders()
     late = bought[(small_shop.AS_OF - bought.ordered_at).dt.days < audiences.RECENT_DAYS]
     recent = {(f"i{item:02d}", f"u{user:02d}") for user, item in late[["user_idx", "item_idx"]].to_numpy()}
-    reached = {(item, user) for item, row in found.user_ids.items() for user in row}
+    reached = {(item, user) for item, row in found.items() for user in row["user_ids"]}
     assert reached
     assert not reached & recent
     assert f"u{small_shop.OPTED_OUT:02d}" not in {user for _, user in reached}
-    assert f"i{small_shop.SOLD_OUT:02d}" not in found.index
+    assert f"i{small_shop.SOLD_OUT:02d}" not in found
     mine = [user for item, user in reached if int(item[1:]) < 15]
     assert sum(int(user[1:]) < 20 for user in mine) > 0.9 * len(mine)
 
 
 def test_the_tables_pass_their_checks_and_planted_faults_are_found(shop: Run) -> None:
     assert {name: sum(counts.values()) for name, counts in table_checks.faults(shop).items()} == dict.fromkeys(BESIDE_LISTS, 0)
-    found = rows(shop, "item_audiences")
-    planted = found.assign(user_ids=[[f"u{small_shop.OPTED_OUT:02d}", *row[1:]] for row in found.user_ids])
-    write(shop, "item_audiences", planted)
-    together = rows(shop, "bought_together")
-    write(shop, "bought_together", together.assign(item_ids=[["i14", "i99", *row[2:]] for row in together.item_ids]))
-    again = rows(shop, "buy_again")
-    write(
-        shop,
-        "buy_again",
-        again.assign(scores=[row[::-1] for row in again.scores], item_ids=[[row[0]] * len(row) for row in again.item_ids]),
-    )
+    found = list(rows(shop, "item_audiences").values())
+    write(shop, "item_audiences", [row | {"user_ids": [f"u{small_shop.OPTED_OUT:02d}", *row["user_ids"][1:]]} for row in found])
+    together = list(rows(shop, "bought_together").values())
+    write(shop, "bought_together", [row | {"item_ids": ["i14", "i99", *row["item_ids"][2:]]} for row in together])
+    again = rows(shop, "buy_again").values()
+    repeated = [row | {"item_ids": [row["item_ids"][0]] * len(row["scores"]), "scores": row["scores"][::-1]} for row in again]
+    write(shop, "buy_again", repeated)
     counts = table_checks.faults(shop)
     assert counts["item_audiences"]["opted_out"] == len(found)
     assert counts["bought_together"]["unavailable"] == counts["bought_together"]["unknown"] == len(together)
@@ -89,12 +92,6 @@ def test_the_tables_pass_their_checks_and_planted_faults_are_found(shop: Run) ->
     assert not failed.may_be_overridden
     with pytest.raises(PermanentError, match=r"^the tables besides the lists: buy_again is \d+, at most 0 passes \(.*twice in one list"):
         output_checks.require_passed({"checks": [asdict(failed)], "override_reason": None})
-
-
-def write(run: Run, name: str, frame: pd.DataFrame) -> None:
-    import pyarrow as pa
-
-    run.write(f"out_{name}", table(f"out_{name}").conform(pa.Table.from_pandas(frame, preserve_index=False)))
 
 
 def test_each_table_is_judged_against_its_baseline(shop: Run) -> None:
@@ -125,5 +122,5 @@ def test_where_nobody_chooses_again_there_is_nothing_to_buy_again(home: Path) ->
     bought = small_shop.orders()
     had = {(f"i{item:02d}", f"u{user:02d}") for user, item in bought[["user_idx", "item_idx"]].to_numpy()}
     found = rows(run, "item_audiences")
-    assert not {(row.item_id, user) for row in found.itertuples() for user in row.user_ids} & had
+    assert not {(item, user) for item, row in found.items() for user in row["user_ids"]} & had
     assert "buy_again" not in judge_tables(run)["name"].to_pylist()
