@@ -92,7 +92,7 @@ def publish(path: Path, rng: np.random.Generator, n_users: int) -> None:
         "popular_items": [{"window": "recent", "rank": n + 1, "item_id": ids[n], "score": 1 / (n + 1)} for n in range(200)],
         "similar_items": [],
     }
-    tables = {name: lists() if name == "recommendations" else few(rows[name], name) for name in PUBLISHED}
+    tables = {name: lists() if name == "recommendations" else few(rows.get(name, []), name) for name in PUBLISHED}
     target = SqliteTarget(path)
     target.stage(Publication("v1", "r", "made", NOW, "1", NOW, NOW + VALID, {}, "", "staged", ""), tables)
     target.check("v1")

@@ -14,6 +14,7 @@ from hybridrec.reranking.popular import popular_items, popularity
 from hybridrec.reranking.published_lists import list_batches
 from hybridrec.reranking.similar import similar_items
 from hybridrec.runs.run import Run
+from hybridrec.side_tables.made import write_tables
 from hybridrec.storage import store
 from hybridrec.tables import spark_type, table
 
@@ -37,6 +38,7 @@ def main(params: Params) -> None:
     run.write("out_similar_items", similar_items(neighbours, items, run.config.k))
     run.write("out_popular_items", popular_items(popularity(run.read("model_item_features", "full"), len(items)), items))
     run.write("out_items", run.read("model_items", columns=["item_id", "title", "categories", "is_available"]))
+    write_tables(run, items)
     session = spark.session()
     with task_records.spark_time():
         run.write_spark("out_recommendations", lists(run, session))

@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from hybridrec.base.errors import PermanentError
-from hybridrec.dataset import catalogue, interactions
+from hybridrec.dataset import catalogue, interactions, orders
 from hybridrec.execution import job, spark, task_records
 from hybridrec.metrics import positions
 from hybridrec.runs.run import Run, Split
@@ -51,6 +51,9 @@ def main(params: Params) -> None:
                 n_users, full = interactions.n_rows(run, "model_users"), run.manifest.splits.get("full")
                 labels = interactions.labels(events, split, run.config, n_users, disliked, had, full)
                 _write_labels(run, events, labels, split)
+        if (bought := interactions.bought_events(session, run)) is not None:
+            of_orders = interactions.as_declared(orders.orders(bought, run.config.split == "time"), table(orders.TABLE))
+            run.write_spark(orders.TABLE, interactions.in_files(of_orders, "user_idx", run))
         if positions.shows_lists(run):
             shown = positions.count_shown(run.read_spark(session, "core_events"), run.split("ranker"))
             run.write("model_positions", positions.examine(shown.toArrow()), "ranker")

@@ -13,6 +13,7 @@ from hybridrec.evaluation.leaks import require_past
 from hybridrec.execution import job, task_records
 from hybridrec.policy.policy import DECISION, write_choices
 from hybridrec.runs.run import Run
+from hybridrec.side_tables.judging import judge_tables
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ def main(params: Params) -> None:
     run.write("out_metrics", evaluation.metrics)
     run.write("out_comparisons", evaluation.comparisons)
     run.write("out_ablation", evaluation.ablation)
+    run.write("out_table_comparisons", judge_tables(run))
     with run.staged("decision") as folder:
         write_choices(folder / DECISION, evaluation.choices, evaluation.figures)
     for segment, choice in evaluation.choices.items():

@@ -1,5 +1,6 @@
-"""Offer the look-up under its published name; see hybridrec.serving.lookup."""
+"""Offer the look-up under its published name; see hybridrec.serving.lookup and hybridrec.serving.table_lookups."""
 
 from hybridrec.serving.lookup import open_target, recommend
+from hybridrec.serving.table_lookups import audience, bought_together, buy_again, trending
 
-__all__ = ["open_target", "recommend"]
+__all__ = ["audience", "bought_together", "buy_again", "open_target", "recommend", "trending"]

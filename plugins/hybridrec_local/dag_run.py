@@ -117,7 +117,7 @@ def show_result(settings: Settings, user_id: str, say: Say) -> None:
     if live is None:
         say("nothing is published yet")
         return
-    counts = ", ".join(f"{count} {table}" for table, count in sorted(live.counts.items()))
+    counts = ", ".join(f"{count} {table}" for table, count in sorted(live.counts.items()) if count)
     say(f"\npublished version {live.version}: {counts}; content {live.content_hash[:16]}")
     say(f"report {_report(settings, live.run_id)}\n")
     command = [sys.executable, "-m", "jobs.lookup", f"--user-id={user_id or _first_user(target)}"]

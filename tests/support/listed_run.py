@@ -15,6 +15,7 @@ from hybridrec.reranking.popular import popular_items, popularity
 from hybridrec.reranking.published_lists import make_lists
 from hybridrec.reranking.similar import similar_items
 from hybridrec.runs.run import Run
+from hybridrec.side_tables.made import write_tables
 from hybridrec.training import fits
 from tests.support import small_world
 from tests.support.small_world import N_ITEMS, N_USERS
@@ -55,6 +56,7 @@ def add_lists(run: Run) -> Run:
     items = read_items(run)
     run.write("out_similar_items", similar_items(found, items, run.config.k))
     run.write("out_popular_items", popular_items(popularity(run.read("model_item_features", "full"), len(items)), items))
+    write_tables(run, items)
     run.write("out_items", run.read("model_items", columns=["item_id", "title", "categories", "is_available"]))
     return run
 

@@ -52,6 +52,22 @@ def rows(name: str, mark: str, n_users: int = 50, k: int = 5) -> pa.Table:
     elif name == "popular_items":
         columns = {"window": ["all_time"] * k + ["recent"] * k, "rank": [*range(1, k + 1)] * 2, "item_id": ids[:k] * 2}
         columns["score"] = [0.1 * (k - j) for j in range(k)] * 2
+    elif name == "buy_again":
+        some = range(0, n_users, 2)
+        columns = {"user_id": [f"u{n:05d}" for n in some], "item_ids": [[ids[n % 8], ids[(n + 1) % 8]] for n in some]}
+        columns["scores"] = [[0.9, 0.1 + 0.001 * len(mark)]] * len(some)
+    elif name == "bought_together":
+        columns = {"item_id": ids[:4], "item_ids": [[i for i in ids if i != item][:4] for item in ids[:4]]}
+        columns["scores"] = [[0.5, 0.25, 0.125, 0.01 * len(mark)]] * 4
+    elif name == "item_audiences":
+        columns = {
+            "item_id": ids[:2],
+            "user_ids": [["u00001", "u00002", "u00000"], ["u00003"]],
+            "scores": [[3.0, 2.0, 0.1 * len(mark)], [1.0]],
+        }
+    elif name == "trending":
+        columns = {"rank": [1, 2, 3], "item_id": ids[5:8], "score": [4.0, 2.5, 1.5], "n_events": [40, 20, 10 + len(mark)]}
+        columns |= {"n_expected": [5.0, 5.0, 5.0], "window_days": [7.0] * 3}
     else:
         columns = {"item_id": ids, "title": [f"Title {mark} of {item}" for item in ids[:-1]] + [None]}
         columns |= {"categories": [["Drama", mark]] * (len(ids) - 1) + [[]], "is_available": [True] * len(ids)}

@@ -28,6 +28,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 AS_OF = START + timedelta(days=100)
 CUTS = {"ranker": START + timedelta(days=60), "holdout": START + timedelta(days=80), "full": AS_OF}
 N_USERS, N_ITEMS, GROUP = 60, 40, 20
+OPTED_OUT = 3  # the user who is in no audience
 
 
 def events() -> pd.DataFrame:
@@ -79,6 +80,7 @@ def users() -> pd.DataFrame:
             "occupation": ["engineer"] * N_USERS,
             "region": [str(n % 3) for n in numbers],
             "joined_at": [START] * N_USERS,
+            "opted_out": [n == OPTED_OUT for n in numbers],
         }
     )
 
@@ -109,8 +111,25 @@ def write_tables(run: Run) -> None:
     first = items().item_id.map(events().groupby("item_id").event_at.min())
     catalogue = items().assign(first_event_at=first, learnt_categories=items().categories)
     run.write("model_items", pa.Table.from_pandas(catalogue.reset_index(names="item_idx"), preserve_index=False))
+    run.write("model_orders", pa.Table.from_pandas(orders(), preserve_index=False))
+    run.write("core_events", core_events())
     for name in run.splits:
         _write_split(run, run.split(name))
+
+
+def orders() -> pd.DataFrame:
+    """Return model_orders: what a user bought on a day."""
+    rows = numbered_events().assign(day=lambda rows: rows.event_at.dt.floor("D"), quantity=np.float32(1))
+    rows["order_key"] = rows.groupby(["user_idx", "day"]).ngroup().astype(np.int64)
+    rows["ordered_at"] = rows.groupby("order_key").event_at.transform("min")
+    return rows[["order_key", "user_idx", "item_idx", "ordered_at", "quantity"]]
+
+
+def core_events() -> pa.Table:
+    """Return the events as core_events has them."""
+    rows = events().assign(event_date=lambda rows: rows.event_at.dt.date, event_id=lambda rows: rows.user_id + rows.item_id)
+    missing = {column: None for column in table("core_events").column_names if column not in rows.columns}
+    return table("core_events").conform(pa.Table.from_pandas(rows.assign(**missing), preserve_index=False))
 
 
 def _write_split(run: Run, split: Split) -> None:

@@ -25,6 +25,7 @@ T = TypeVar("T")
 NIGHT = "night"  # the group of Config itself
 EVENT_TYPES = ("impression", "view", "click", "add_to_cart", "purchase", "rating")
 POSITIVE_TYPES = EVENT_TYPES[1:]  # can have a weight
+BUYING = ("purchase", "add_to_cart")  # the first of them that there is: what is bought, else what is put into a cart
 WEIGHTS, HAD_DAYS = "event_weights", "had_days"  # groups below it
 FOR_EVER = 36_500.0  # days
 SplitMethod = Literal[

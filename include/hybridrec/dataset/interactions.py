@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from hybridrec.base.config import Config
+from hybridrec.base.config import BUYING, Config
 from hybridrec.runs.run import Run, Split
 from hybridrec.splitting import held_out, likes
 from hybridrec.storage import store
@@ -32,7 +32,9 @@ def number_users(events: DataFrame, users: DataFrame) -> DataFrame:
     gone = users.where(F.col("standing").isin(*GONE)).select("user_id")
     known = known.join(gone, "user_id", "left_anti")
     numbered = known.select(_dense_number("user_id").alias("user_idx"), "user_id")
-    return as_declared(numbered.join(users, "user_id", "left"), table("model_users"))
+    joined = numbered.join(users, "user_id", "left")
+    opted_out = F.coalesce("opted_out", F.lit(False)) if "opted_out" in users.columns else F.lit(False)
+    return as_declared(joined.withColumn("opted_out", opted_out), table("model_users"))
 
 
 def number_items(events: DataFrame, items: DataFrame) -> DataFrame:
@@ -119,6 +121,19 @@ def _numbered(spark: SparkSession, run: Run, events: DataFrame, *columns: str) -
     return events.join(users, "user_id").join(items, "item_id").select("user_idx", "item_idx", "event_at", *columns)
 
 
+def bought_events(spark: SparkSession, run: Run) -> DataFrame | None:
+    """Return user_idx, item_idx, event_at, order_id, session_id, quantity of purchases before as_of, else of what was put into a cart.
+
+    None if neither is an event that counts.
+    """
+    weighted = _events_before(spark, run).where(event_weight(run.config.event_weights) > 0)
+    there = {row[0] for row in weighted.where(F.col("event_type").isin(*BUYING)).select("event_type").distinct().collect()}
+    kind = next((name for name in BUYING if name in there), None)
+    if kind is None:
+        return None
+    return _numbered(spark, run, weighted.where(F.col("event_type") == kind), "order_id", "session_id", "quantity")
+
+
 def event_weight(weights: dict[str, float]) -> Column:
     """Return the weight of an event by its type; a rating's is scaled by its stars, other types weigh nothing."""
     pairs = chain.from_iterable((F.lit(name), F.lit(value)) for name, value in sorted(weights.items()))
@@ -184,7 +199,7 @@ def in_files(frame: DataFrame, by: str, run: Run) -> DataFrame:
     n = n_files(run)
     n_numbers = n_rows(run, "model_users" if by == "user_idx" else "model_items")
     file = F.floor(F.col(by).cast("bigint") * n / n_numbers).cast("int")
-    keys = [name for name in ("user_idx", "item_idx") if name in frame.columns]
+    keys = [name for name in ("user_idx", "item_idx", "order_key") if name in frame.columns]
     return frame.repartitionById(n, file).sortWithinPartitions(*keys)
 
 

@@ -167,7 +167,8 @@ def _keep(job: _Job, judged: _Judged) -> store.Manifest:
     quarantine = table(f"quarantine_{name}")
     partitions.replace_all(job.warehouse / quarantine.name, quarantine, cleaning.quarantined(frame), made_from)
     notes = judged.notes | {"events that had waited for the catalogue": waited.get("", 0)}
-    findings = find(name, frame, delivered, notes, judged.warnings)
+    said = tuple(f"{delivered[reason]:,} rows: {reason}" for reason in (cleaning.EMPTY_ORDER, cleaning.NOT_BOUGHT) if delivered.get(reason))
+    findings = find(name, frame, delivered, notes, judged.warnings + said)
     _say(findings)
     write_findings(job.warehouse, findings)
     cleaning.require_mostly_good(name, delivered, job.config.max_bad_share)

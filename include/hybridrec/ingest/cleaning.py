@@ -15,6 +15,7 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hybridrec.base.config import BUYING
 from hybridrec.base.errors import PermanentError
 from hybridrec.ingest.casting import as_declared, as_text, fits, is_header, is_too_long, source_file
 from hybridrec.storage import shared_files
@@ -30,7 +31,9 @@ RATING_BELOW = "rating is below 0"
 NOT_RATED = (-1.0, -9.0, -99.0, -999.0)
 UNKNOWN = "item_id is not in the catalogue"
 REPEATED = f"{DUPLICATE} event: another file has one of the same user, item, type and time"
-HARMLESS = (ROBOT, REPEATED, f"{DUPLICATE} event_id")  # say nothing about the rest of a delivery
+NOT_BOUGHT = "quantity is 0 or less: nothing was bought, as in a return; leave such rows out of the delivery"
+NO_ITEM, EMPTY_ORDER = "item_id is missing", "order_id names an order without items: item_id is missing; deliver a row for each item"
+HARMLESS = (ROBOT, REPEATED, NOT_BOUGHT, f"{DUPLICATE} event_id")  # say nothing about the rest of a delivery
 SMALL = 1_000  # of fewer rows half may be bad: a few say little
 FAULTS = "array<struct<reason: string, value: string>>"
 
@@ -175,7 +178,7 @@ def _first(reasons: list[Column]) -> Column:
 
 
 def judge_events(spark: SparkSession, frame: DataFrame, rules: EventRules) -> DataFrame:
-    """Add event_date; refuse impossible times and unknown items; drop the events of users who are to be forgotten.
+    """Add event_date; refuse impossible times, unknown items and purchases of nothing; drop the events of users who are to be forgotten.
 
     The latter leave no trace: their rows would keep in quarantine what shall be forgotten.
     """
@@ -186,7 +189,9 @@ def judge_events(spark: SparkSession, frame: DataFrame, rules: EventRules) -> Da
         _reason(F.col("event_at") > landed_at, FUTURE),
         _reason(F.col("event_at") < F.timestamp_seconds(F.lit(0)), "event_at is before 1970"),
     ]
-    frame = frame.withColumns({"event_date": F.to_date("event_at"), "_reason": _first([F.col("_reason"), *times])})
+    empty = _reason((F.col("_reason") == NO_ITEM) & F.col("order_id").isNotNull(), EMPTY_ORDER)
+    reasons = [empty, F.col("_reason"), *times, _reason(F.col("event_type").isin(*BUYING) & (F.col("quantity") <= 0), NOT_BOUGHT)]
+    frame = frame.withColumns({"event_date": F.to_date("event_at"), "_reason": _first(reasons)})
     if rules.n_removed:
         frame = frame.join(removed_users(spark, rules.users), "user_id", "left_anti")
     if rules.catalogue:

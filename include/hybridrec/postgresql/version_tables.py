@@ -51,6 +51,14 @@ def create_tables(db: Connection[tuple[Any, ...]], storage: str) -> None:
             db.execute(f"CREATE TABLE {qualified(name, storage)} ({', '.join(map(column_ddl, definition(name).columns))})")
 
 
+def create_missing(db: Connection[tuple[Any, ...]], storage: str) -> None:
+    """Make the tables that a version from an earlier release does not have, empty."""
+    there = {name for (name,) in db.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", (storage,))}
+    for name in PUBLISHED:
+        if name not in there:
+            db.execute(f"CREATE TABLE {qualified(name, storage)} ({', '.join(map(column_ddl, definition(name).columns))})")
+
+
 def add_keys(db: Connection[tuple[Any, ...]], storage: str) -> None:
     """Add keys after the rows: one sort is faster than a search for each row.
 

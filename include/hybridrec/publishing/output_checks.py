@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from hybridrec.base.config import Config
 from hybridrec.base.errors import PermanentError
 from hybridrec.publishing.publish import is_older, live_publication, output_hashes
+from hybridrec.publishing.table_checks import FAULTS, faults
 from hybridrec.retrieval.sparse import in_history
 from hybridrec.runs.run import Run
 from hybridrec.splitting.likes import disliked
 from hybridrec.training.fits import user_block
-from hybridrec.versions.publications import Publication, Target
+from hybridrec.versions.publications import BESIDE_LISTS, Publication, Target
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,7 +73,7 @@ BROKEN = {
 def check_output(run: Run, target: Target, override_reason: str | None) -> dict[str, object]:
     """Return all figures with their verdicts, as they are kept in checks.json; nothing is raised here."""
     lists = gather(run)
-    checks = [*broken_rows(lists), *figures(run, lists), *comparison(run, target, lists)]
+    checks = [*broken_rows(lists), *broken_tables(run), *figures(run, lists), *comparison(run, target, lists)]
     failed = [check for check in checks if not check.passed]
     live = live_publication(target.versions())
     return {
@@ -97,7 +98,8 @@ def require_passed(verdict: dict[str, object]) -> None:
         )
     else:
         remedy = "a rule or a model produced invalid rows: fix it and clear apply_rules; this cannot be overridden"
-    raise PermanentError(f"out_recommendations: {told}. The live version stays live; {remedy}")
+    where = "the tables besides the lists" if all(check.name in BESIDE_LISTS for check in failed) else "out_recommendations"
+    raise PermanentError(f"{where}: {told}. The live version stays live; {remedy}")
 
 
 def gather(run: Run) -> Lists:
@@ -122,6 +124,14 @@ def broken_rows(lists: Lists) -> Iterable[OutputCheck]:
     meanings = {"missing_users": "users of the run without a row", "repeated_users": "users with several rows"} | BROKEN
     for name, count in counts.items():
         yield OutputCheck(name, float(count), 0.0, "at_most", count == 0, False, meanings[name])
+
+
+def broken_tables(run: Run) -> Iterable[OutputCheck]:
+    """Yield the number of faults of each table besides the lists that the run has made: it must be 0."""
+    for name, counts in faults(run).items():
+        found = [f"{count} {FAULTS[fault]}" for fault, count in counts.items() if count]
+        meaning = "; ".join(found) or "unknown, repeated, unavailable or opted-out entries, and scores out of order"
+        yield OutputCheck(name, float(sum(counts.values())), 0.0, "at_most", not found, False, meaning)
 
 
 def figures(run: Run, lists: Lists) -> Iterable[OutputCheck]:

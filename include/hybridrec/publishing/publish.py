@@ -13,7 +13,7 @@ from hybridrec.base.errors import PermanentError
 from hybridrec.publishing import interventions
 from hybridrec.runs.run import Run
 from hybridrec.storage import store
-from hybridrec.versions.publications import PUBLISHED, Publication, Target
+from hybridrec.versions.publications import BESIDE_LISTS, PUBLISHED, Publication, Target
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,7 +55,7 @@ def publish_run(run: Run, target: Target, generated_at: datetime) -> Publication
     version = version_of(run.run_id)
     _require_replaceable(run, target.versions(), wanted=bool(verdict))
     _require_not_held(run, target)
-    counts = {name: store.read_manifest(run.dataset(f"out_{name}")).rows for name in PUBLISHED}
+    counts = {name: store.read_manifest(run.dataset(f"out_{name}")).rows if _is_made(run, name) else 0 for name in PUBLISHED}
     publication = Publication(
         version=version,
         run_id=run.run_id,
@@ -121,12 +121,17 @@ def why_held(run: Run) -> str:
 
 def published_tables(run: Run) -> Mapping[str, Iterator[pa.RecordBatch]]:
     """Return the rows of every published table in the order of its key, a batch at a time."""
-    return {name: _batches(run, f"out_{name}") for name in PUBLISHED}
+    return {name: _batches(run, f"out_{name}") if _is_made(run, name) else iter(()) for name in PUBLISHED}
 
 
 def output_hashes(run: Run) -> dict[str, str]:
     """Return content hashes of the run's output tables: what check_output has judged is what publish_table may publish."""
-    return {name: store.read_manifest(run.dataset(f"out_{name}")).content_hash for name in PUBLISHED}
+    return {name: store.read_manifest(run.dataset(f"out_{name}")).content_hash for name in PUBLISHED if _is_made(run, name)}
+
+
+def _is_made(run: Run, name: str) -> bool:
+    """Return whether the run has the table; a run whose lists an earlier release has made lacks the tables besides them."""
+    return name not in BESIDE_LISTS or store.is_committed(run.dataset(f"out_{name}"))
 
 
 def model_version(run: Run) -> str:

@@ -24,6 +24,22 @@ class Metric:
 
 
 @dataclass(frozen=True)
+class TableComparison:
+    """A row of out_table_comparisons: a table besides the lists against its baseline."""
+
+    name: str
+    against: str
+    metric: str
+    value: float
+    against_value: float
+    difference: float
+    low: float
+    high: float
+    n_judged: int
+    judged: str
+
+
+@dataclass(frozen=True)
 class CheckLine:
     """One statement about a table, from Great Expectations or from the check of the output."""
 
@@ -296,6 +312,7 @@ class Facts:
     choices: tuple[Choice, ...] = ()
     metrics: tuple[Metric, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
+    table_comparisons: tuple[TableComparison, ...] = ()
     ablations: tuple[Ablation, ...] = ()
     pool: CandidateCoverage | None = None
     indexes: tuple[Index, ...] = ()

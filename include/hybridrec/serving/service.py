@@ -18,50 +18,32 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, TextIO, TypeVar
+from typing import Any, Literal, TextIO, TypeVar
 
 import uvicorn
-from fastapi import FastAPI, HTTPException, Path, Query, Request, Response
+from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
-from pydantic import StringConstraints, TypeAdapter
+from pydantic import TypeAdapter
 
 from hybridrec.base.errors import NothingPublished, PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.execution import job
-from hybridrec.serving import lookup
+from hybridrec.serving import lookup, table_lookups
 from hybridrec.serving.http_edge import ERROR, Edge
+from hybridrec.serving.parameters import Basket, Excluded, ExcludedUsers, Identifier, ListLength, Window, basket_of, excluded, short
 from hybridrec.serving.read_threads import ReadThreads
-from hybridrec.tables import MAX_ID
-from hybridrec.versions.publications import Answer, SimilarItems, Target, said
+from hybridrec.versions.publications import Answer, BoughtTogether, BuyAgain, ItemAudience, SimilarItems, Target, Trending, said
 
 T = TypeVar("T")
 Read = Callable[[Callable[[], T]], Awaitable[T]]
 
-MAX_K = 200
-MAX_EXCLUDED = 200
 READ_SECONDS = 0.7  # then 503: more than a lock is waited for, less than a second
 RETRY_SECONDS = {NothingPublished: "60", TimeoutError: "1"}  # Retry-After of 503
 DRAIN_SECONDS = 0.5  # at the end: so long connections end with their next answer
 END_SECONDS = 5  # and so long the last answers may take
 
-NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"
-IDS = r"^[^,\x00-\x1f\x7f]+(,[^,\x00-\x1f\x7f]+)*$"
-Identifier = Annotated[
-    str, Path(min_length=1, max_length=MAX_ID, pattern=NO_CONTROLS, description="As the data have it.", examples=["196"])
-]
-ListLength = Annotated[int, Query(ge=1, le=MAX_K, description="At most so many positions; a published list may be shorter.")]
-Excluded = Annotated[
-    list[Annotated[str, StringConstraints(pattern=IDS)]],
-    Query(
-        max_length=MAX_EXCLUDED,
-        description="Items to leave out: repeat it for each, or give several with commas between them. An id that holds a comma is left out"
-        f" too. At most {MAX_EXCLUDED} ids of at most {MAX_ID} characters.",
-        examples=[["50", "181,100"]],
-    ),
-]
-Window = Annotated[Literal["recent", "all_time"], Query(description="Popular in the newest 30 days of the data, or over all of them.")]
 DESCRIPTION = """
 The live version of the published tables. Each path answers GET and HEAD; an unknown parameter is refused with 422, in a sentence
 that names those there are. Each answer has an X-Request-Id: the caller's, or a new one. 503 comes with Retry-After.
@@ -106,6 +88,7 @@ class Params:
 
 # Answers are made by our own code, so they are written as JSON by their types and not validated again.
 ANSWER, SIMILAR, HEALTH = TypeAdapter(Answer), TypeAdapter(SimilarItems), TypeAdapter(Health)
+BUY_AGAIN, TOGETHER, AUDIENCE, TRENDING = (TypeAdapter(kind) for kind in (BuyAgain, BoughtTogether, ItemAudience, Trending))
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     421: {"model": Problem, "description": "The Host header names another machine"},
     422: {"model": Problem, "description": "The path or a parameter is out of bounds or unknown"},
@@ -118,7 +101,7 @@ class StrictRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the route's handler after that check."""
-        handle, lists = super().get_route_handler(), {"exclude"}
+        handle, lists = super().get_route_handler(), {"exclude", "items"}
         known = {parameter.alias for parameter in self.dependant.query_params}
 
         async def strict(request: Request) -> Response:
@@ -132,7 +115,7 @@ class StrictRoute(APIRoute):
 def _require_known(names: list[str], known: set[str], lists: set[str]) -> None:
     for name in names:
         if name not in known:
-            raise HTTPException(422, f"there is no parameter {_short(name)}; this path has {', '.join(sorted(known)) or 'none'}")
+            raise HTTPException(422, f"there is no parameter {short(name)}; this path has {', '.join(sorted(known)) or 'none'}")
         if name not in lists and names.count(name) > 1:
             raise HTTPException(422, f"{name} is given {names.count(name)} times, expected once")
 
@@ -159,6 +142,7 @@ def create_app(target: Target, allowed_hosts: Iterable[str] = (), access_log: Te
     for kind, handle in ((PermanentError, _unavailable), (OSError, _unavailable), (RequestValidationError, _refused), (Exception, _broken)):
         app.add_exception_handler(kind, handle)
     _add_lists(app, target, read)
+    _add_tables(app, target, read)
     _add_states(app, target, read)
     return Edge(app, allowed_hosts, access_log)
 
@@ -171,7 +155,7 @@ def _add_lists(app: FastAPI, target: Target, read: Read[bytes]) -> None:
         For a user who is not known it is the popular items, and `reason` says unknown_user. If items are excluded the next ones of the
         list move up, and popular items fill the end: `reason` is then filled, or fallback if nothing else is left.
         """
-        ids = _excluded(exclude)
+        ids = excluded(exclude)
         return _json(await read(lambda: ANSWER.dump_json(lookup.with_shortfall(lookup.recommend(target, user_id, k, ids), k))))
 
     not_there: dict[int | str, dict[str, Any]] = {
@@ -194,6 +178,51 @@ def _add_lists(app: FastAPI, target: Target, read: Read[bytes]) -> None:
     async def popular(window: Window = "recent", k: ListLength = 20) -> Response:
         """Return the popular items, lately or of all time."""
         return _json(await read(lambda: ANSWER.dump_json(lookup.with_shortfall(target.read_popular(window, k), k))))
+
+
+def _add_tables(app: FastAPI, target: Target, read: Read[bytes]) -> None:
+    """Add the tables besides the lists; 404 where the live version has nothing, as in a night that could not fill the table."""
+
+    def missing(what: str) -> dict[int | str, dict[str, Any]]:
+        return PROBLEMS | {404: {"model": Problem, "description": f"The live version has nothing for {what}"}}
+
+    async def answered(adapter: TypeAdapter[T], look_up: Callable[[], T | None], sentence: str) -> Response:
+        def as_body() -> bytes:
+            answer = look_up()
+            return b"" if answer is None else adapter.dump_json(answer)
+
+        if body := await read(as_body):
+            return _json(body)
+        raise HTTPException(404, sentence)
+
+    @app.get("/buy-again/{user_id:path}", response_model=BuyAgain, responses=missing("the user"))
+    async def buy_again(user_id: Identifier, k: ListLength = 20, exclude: Excluded = []) -> Response:  # noqa: B006  never changed
+        """Return what a user may buy again, the likeliest first."""
+        ids = excluded(exclude)
+        sentence = f"user {user_id!r} has nothing to buy again in the live version"
+        return await answered(BUY_AGAIN, lambda: table_lookups.buy_again(target, user_id, k, ids), sentence)
+
+    @app.get("/bought-together", response_model=BoughtTogether, responses=missing("any of the items"))
+    async def bought_together(items: Basket, k: ListLength = 20, exclude: Excluded = []) -> Response:  # noqa: B006  never changed
+        """Return what completes a basket of one or several items, best first; none of the basket's own items."""
+        basket, ids = basket_of(items), excluded(exclude)
+        sentence = (
+            f"{', '.join(map(repr, basket[:3]))}{' and others' if len(basket) > 3 else ''}: bought with nothing else in the live version"
+        )
+        return await answered(TOGETHER, lambda: table_lookups.bought_together(target, basket, k, ids), sentence)
+
+    @app.get("/items/{item_id:path}/audience", response_model=ItemAudience, responses=missing("the item"))
+    async def audience(item_id: Identifier, k: ListLength = 20, exclude: ExcludedUsers = []) -> Response:  # noqa: B006  never changed
+        """Return the users who should hear of an item, the likeliest buyer first; without recent buyers and users who opted out."""
+        ids = excluded(exclude)
+        sentence = f"item {item_id!r} has no audience in the live version"
+        return await answered(AUDIENCE, lambda: table_lookups.audience(target, item_id, k, ids), sentence)
+
+    @app.get("/trending", response_model=Trending, responses=missing("anybody"))
+    async def trending(k: ListLength = 20, exclude: Excluded = []) -> Response:  # noqa: B006  never changed
+        """Return the items on the rise, the steepest first."""
+        ids = excluded(exclude)
+        return await answered(TRENDING, lambda: table_lookups.trending(target, k, ids), "nothing is on the rise in the live version")
 
 
 def _add_states(app: FastAPI, target: Target, read: Read[Health]) -> None:
@@ -224,36 +253,20 @@ def _health(target: Target) -> Health:
     return Health(live.run_id, live.version, live.generated_at, live.valid_until, stale)
 
 
-def _excluded(values: list[str]) -> frozenset[str]:
-    """Return the ids that the values name: each as it stands, and what stands between its commas, since either may be meant."""
-    parts = [part for value in values for part in value.split(",")]
-    if len(parts) > MAX_EXCLUDED:
-        raise HTTPException(422, f"exclude has {len(parts)} ids, expected at most {MAX_EXCLUDED}")
-    if too_long := [part for part in parts if len(part) > MAX_ID]:
-        raise HTTPException(422, f"exclude has the id {_short(too_long[0])}, expected at most {MAX_ID} characters")
-    return frozenset((*values, *parts, *map(str.strip, parts)))
-
-
 def _json(body: bytes) -> Response:
     return Response(body, media_type="application/json")
 
 
-def _short(value: object) -> str:
-    """Return a value for a message: on one line, and not the whole of a long one."""
-    text = ascii(value)
-    return text if len(text) <= 60 else f"{text[:50]}... ({len(text)} characters)"
-
-
 async def _refused(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    told = [f"{fault['loc'][1]} is {_short(fault['input'])}: {_expected(fault)}" for fault in error.errors()]
+    told = [f"{fault['loc'][1]} is {short(fault['input'])}: {_expected(fault)}" for fault in error.errors()]
     return JSONResponse({"detail": "; ".join(told)}, 422)
 
 
 def _expected(fault: dict[str, Any]) -> str:
     """Describe the expectation in words if pydantic shows a regular expression."""
     if fault["type"] == "string_pattern_mismatch":
-        many = fault["loc"][1] == "exclude"
+        many = fault["loc"][1] in ("exclude", "items")
         return "ids are expected, with commas between them and without control characters" if many else "an id has no control characters"
     return f"{fault['msg'][:1].lower()}{fault['msg'][1:]}"
 

@@ -14,6 +14,7 @@ from hybridrec.sqlite.version_tables import drop_tables
 from hybridrec.versions.publications import (
     Publication,
     State,
+    other_tables,
 )
 
 PUBLICATIONS = """
@@ -29,15 +30,15 @@ FIELDS = "version, run_id, source, as_of, model_version, generated_at, valid_unt
 def record(db: sqlite3.Connection, staged: Publication, storage: str, checksums: Mapping[str, str]) -> Publication:
     """Let the version's row point to the new tables, unless the version is or was live: that one never changes."""
     with transaction(db):
-        row = db.execute(f"SELECT {FIELDS}, storage FROM publications WHERE version = ?", (staged.version,)).fetchone()  # noqa: S608
-        before = publication(row[:-1]) if row else None
+        row = db.execute(f"SELECT {FIELDS}, storage, checksums FROM publications WHERE version = ?", (staged.version,)).fetchone()  # noqa: S608
+        before = publication(row[:-2]) if row else None
         was_live = before is not None and before.state in ("live", "kept")
         if not was_live:
             _write_row(db, staged, storage, checksums)
-        drop_tables(db, storage if was_live else row[-1] if row else "")
+        drop_tables(db, storage if was_live else row[-2] if row else "")
     if before is None or not was_live:
         return staged
-    if before.content_hash != staged.content_hash:
+    if before.content_hash != staged.content_hash or other_tables(json.loads(row[-1]), checksums):
         raise PermanentError(
             f"version {staged.version} is {before.state} with hash {before.content_hash[:12]}, its run now gives"
             f" {staged.content_hash[:12]}; a published version never changes: open a new run"

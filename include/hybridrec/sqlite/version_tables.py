@@ -43,6 +43,14 @@ def _column_ddl(column: Column) -> str:
     return f"{quoted(column.name)} {kind}{'' if column.nullable else ' NOT NULL'}"
 
 
+def create_table(db: sqlite3.Connection, name: str, storage: str) -> None:
+    """Make the table of a published name in this storage, unless it is there."""
+    shape = definition(name)
+    columns = ", ".join(_column_ddl(column) for column in shape.columns)
+    key = ", ".join(quoted(column) for column in shape.key)
+    db.execute(f"CREATE TABLE IF NOT EXISTS {table_name(name, storage)} ({columns}, PRIMARY KEY ({key})) WITHOUT ROWID")
+
+
 def fill(db: sqlite3.Connection, name: str, storage: str, batches: Iterable[pa.RecordBatch]) -> tuple[TableHash, TextChecksum]:
     """Write the rows, a transaction a batch: the log stays small, and a switch can come in between.
 
@@ -50,9 +58,7 @@ def fill(db: sqlite3.Connection, name: str, storage: str, batches: Iterable[pa.R
     of the text that is stored.
     """
     shape = definition(name)
-    columns = ", ".join(_column_ddl(column) for column in shape.columns)
-    key = ", ".join(quoted(column) for column in shape.key)
-    db.execute(f"CREATE TABLE {table_name(name, storage)} ({columns}, PRIMARY KEY ({key})) WITHOUT ROWID")
+    create_table(db, name, storage)
     insert = f"INSERT INTO {table_name(name, storage)} VALUES ({', '.join('?' * len(shape.columns))})"  # noqa: S608  checked identifiers
     hashed, stored = TableHash(shape), TextChecksum(shape)
 

@@ -18,6 +18,8 @@ TABLE = Table(
         Column("event_type", "string", "What happened.", one_of=EVENT_TYPES),
         Column("event_at", "timestamp", "When it happened, UTC."),
         Column("session_id", "string", "Visit that the event belongs to.", nullable=True),
+        Column("order_id", "string", "Order that a purchase belongs to.", nullable=True),
+        Column("quantity", "float32", "Pieces bought; a purchase of 0 or less is refused.", nullable=True),
         Column("device", "string", "Kind of device.", nullable=True),
         Column("page", "string", "Page or slot where it happened.", nullable=True),
         Column("position", "int32", "Position in the list that was shown, 1 is the top.", nullable=True, minimum=1),

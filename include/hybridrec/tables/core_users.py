@@ -12,6 +12,7 @@ TABLE = Table(
         Column("occupation", "string", "As the source states it.", nullable=True),
         Column("region", "string", "Coarse place of residence.", nullable=True),
         Column("joined_at", "timestamp", "When the user joined.", nullable=True),
+        Column("opted_out", "bool", "True: in no audience of an item.", default=False, if_bad=True),
         standing_of("user", "then the user gets no lists and has no part in those of others.", strict=True),
     ),
     key=("user_id",),

@@ -12,6 +12,7 @@ TABLE = Table(
         Column("gender", "string", "As the source states it.", nullable=True),
         Column("occupation", "string", "As the source states it.", nullable=True),
         Column("region", "string", "Coarse place of residence.", nullable=True),
+        Column("opted_out", "bool", "True: in no audience of an item."),
     ),
     key=("user_idx",),
     min_rows=1,

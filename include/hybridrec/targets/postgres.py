@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -21,9 +21,10 @@ from hybridrec.postgresql import rights
 from hybridrec.postgresql.checksum import TableChecksum
 from hybridrec.postgresql.connecting import LOCK_MS, LOOK_UP_MS, database_error, for_look_ups, in_sentences, parsed, transaction
 from hybridrec.postgresql.rows import batches, fill, replace_views, stored, value
-from hybridrec.postgresql.version_tables import add_keys, create_tables, drop_tables, drop_unreferenced, qualified, quoted
+from hybridrec.postgresql.version_tables import add_keys, create_missing, create_tables, drop_tables, drop_unreferenced, qualified, quoted
 from hybridrec.versions.content_hash import TableHash, combined_hash
 from hybridrec.versions.publications import (
+    LISTED,
     POPULAR_SENTENCES,
     PUBLISHED,
     SIMILAR_SENTENCES,
@@ -31,8 +32,12 @@ from hybridrec.versions.publications import (
     Entry,
     Publication,
     SimilarItems,
+    StoredList,
+    Trending,
     definition,
+    other_tables,
     require_version,
+    trending_of,
 )
 
 if TYPE_CHECKING:
@@ -43,7 +48,7 @@ if TYPE_CHECKING:
 DOC = "PostgreSQL, for services on other machines; HYBRIDREC_POSTGRES is its address."
 STAGE_WAIT_SECONDS = 600.0
 SWITCH_WAIT_SECONDS = 60.0
-SWITCH_LOCK_MS = 20  # while a switch waits for a view, new readers wait behind it: five views make at most 0.1 s; then it tries again
+SWITCH_LOCK_MS = 20  # while a switch waits for a view, new readers wait behind it: nine views make at most 0.2 s; then it tries again
 STAGE_KEY = 4_730_100  # advisory lock of this database: the only stager
 
 VIEWS = (*PUBLISHED, "recommendations_unnested")
@@ -106,12 +111,12 @@ class PostgresTarget:
         with self._writer() as db:
             staged, storage = _find(db, version)
             [(sums,)] = db.execute("SELECT checksums FROM hybridrec.publications WHERE version = %s", (version,))
-            expected = {name: (staged.counts[name], sums[name]) for name in PUBLISHED}
-            summed = {name: stored(db, name, storage) for name in PUBLISHED}
+            expected = {name: (staged.counts[name], checksum) for name, checksum in sums.items()}
+            summed = {name: stored(db, name, storage) for name in expected}  # an earlier release's version has fewer tables
             if summed == expected:
                 return
             db.execute("UPDATE hybridrec.publications SET state = 'rejected' WHERE version = %s AND state = 'staged'", (version,))
-        [name, *_] = [name for name in PUBLISHED if summed[name] != expected[name]]
+        [name, *_] = [name for name in expected if summed[name] != expected[name]]
         raise PermanentError(
             f"{self.shown}: {name} of version {version} as stored has {summed[name][0]} rows with checksum {summed[name][1]:x}, expected"
             f" {expected[name][0]} with {expected[name][1]:x}; stage it again with python -m jobs.publish_table --run-id {staged.run_id}"
@@ -170,6 +175,16 @@ class PostgresTarget:
             Entry(rank, item, (titles or {}).get(item), score, SIMILAR_SENTENCES[source], source) for rank, (item, score) in pairs
         )
         return SimilarItems(item_id, entries, *_as_text(origin))
+
+    def read_lists(self, name: str, keys: Sequence[str]) -> list[StoredList]:
+        """Return the keys' rows with the items' titles."""
+        position = {key: number for number, key in enumerate(keys)}
+        rows = sorted(self._rows(READ_LISTS[name], (list(keys),)), key=lambda row: position[row[0]])
+        return [StoredList(key, ids, scores, titles or {}, _as_text(origin)) for key, ids, scores, titles, *origin in rows]
+
+    def read_trending(self, k: int) -> Trending | None:
+        """Return the first rows of trending."""
+        return trending_of([(*row[:5], *_as_text(row[5:])) for row in self._rows(READ_TRENDING, (k,))])
 
     def close(self) -> None:
         """Close the connections of look-ups that no look-up uses now."""
@@ -269,6 +284,20 @@ SELECT l.rank, l.item_id, (SELECT i.title FROM hybridrec.items AS i WHERE i.item
        l.run_id, l.version, l.generated_at, l.valid_until
 FROM hybridrec.popular_items AS l WHERE l."window" = %s AND l.rank <= %s ORDER BY l.rank
 """
+READ_LISTS = {
+    name: f"""
+SELECT t.{definition(name).key[0]}, t.{ids}, t.scores,
+       (SELECT json_object_agg(i.item_id, i.title) FROM hybridrec.items AS i WHERE i.item_id = ANY (t.{ids})),
+       t.run_id, t.version, t.generated_at, t.valid_until
+FROM hybridrec.{name} AS t WHERE t.{definition(name).key[0]} = ANY (%s::text[])
+"""  # noqa: S608  names come from definitions
+    for name, ids in LISTED.items()
+}
+READ_TRENDING = """
+SELECT l.rank, l.item_id, (SELECT i.title FROM hybridrec.items AS i WHERE i.item_id = l.item_id), l.score, l.window_days,
+       l.run_id, l.version, l.generated_at, l.valid_until
+FROM hybridrec.trending AS l WHERE l.rank <= %s ORDER BY l.rank
+"""
 
 
 def _require_counts(publication: Publication, sent: Mapping[str, tuple[TableHash, TableChecksum]]) -> None:
@@ -280,15 +309,15 @@ def _require_counts(publication: Publication, sent: Mapping[str, tuple[TableHash
 def _record(db: Connection[tuple[Any, ...]], staged: Publication, storage: str, checksums: Mapping[str, int]) -> Publication:
     """Let the version's row point to the new tables, unless the version is or was live: that one never changes."""
     with transaction(db):
-        query = f"SELECT {FIELDS}, storage FROM hybridrec.publications WHERE version = %s"  # noqa: S608
+        query = f"SELECT {FIELDS}, storage, checksums FROM hybridrec.publications WHERE version = %s"  # noqa: S608
         row = db.execute(query, (staged.version,)).fetchone()
-        before = Publication(*row[:-1]) if row else None
-        if before is None or before.state not in ("live", "kept"):
+        before = Publication(*row[:-2]) if row else None
+        if row is None or before is None or before.state not in ("live", "kept"):
             _write_row(db, staged, storage, checksums)
-            drop_tables(db, row[-1] if row else "")
+            drop_tables(db, row[-2] if row else "")
             return staged
         drop_tables(db, storage)
-    if before.content_hash != staged.content_hash:
+    if before.content_hash != staged.content_hash or other_tables(row[-1], checksums):
         raise PermanentError(
             f"version {staged.version} is {before.state} with hash {before.content_hash[:12]}, its run now gives"
             f" {staged.content_hash[:12]}; a published version never changes: open a new run"
@@ -323,6 +352,7 @@ def _as_text(origin: Iterable[Any]) -> tuple[str, str, str, str]:
 def _make_live(db: Connection[tuple[Any, ...]], version: str, storage: str, reader: str) -> None:
     origin = f"JOIN hybridrec.publications AS p ON p.version = '{require_version(version)}'"
     queries = {}
+    create_missing(db, storage)  # where an earlier release has staged the version without them
     for name in PUBLISHED:
         columns = ", ".join(f"t.{quoted(column)}" for column in definition(name).column_names)
         queries[name] = f"SELECT {columns}, {ORIGIN} FROM {qualified(name, storage)} AS t {origin}"  # noqa: S608

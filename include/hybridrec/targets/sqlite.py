@@ -11,7 +11,7 @@ import json
 import os
 import sqlite3
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +21,21 @@ from hybridrec.base.errors import NothingPublished, PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.sqlite.connecting import FileId, file_id, in_sentences, open_read_only, open_to_write, transaction
 from hybridrec.sqlite.publications import FIELDS, PUBLICATIONS, find, publication, record
-from hybridrec.sqlite.version_tables import READ_ROWS, decoded, drop_tables, drop_unreferenced, fill, quoted, read_back, table_name
+from hybridrec.sqlite.version_tables import (
+    READ_ROWS,
+    create_table,
+    decoded,
+    drop_tables,
+    drop_unreferenced,
+    fill,
+    quoted,
+    read_back,
+    table_name,
+)
 from hybridrec.storage import locks
 from hybridrec.versions.content_hash import TableHash, combined_hash
 from hybridrec.versions.publications import (
+    LISTED,
     POPULAR_SENTENCES,
     PUBLISHED,
     SIMILAR_SENTENCES,
@@ -32,8 +43,11 @@ from hybridrec.versions.publications import (
     Entry,
     Publication,
     SimilarItems,
+    StoredList,
+    Trending,
     definition,
     require_version,
+    trending_of,
 )
 
 if TYPE_CHECKING:
@@ -106,11 +120,11 @@ class SqliteTarget:
             staged, storage = find(db, version)
             [(sums,)] = db.execute("SELECT checksums FROM publications WHERE version = ?", (version,))
             expected = {name: (staged.counts[name], checksum) for name, checksum in json.loads(sums).items()}
-            stored = {name: read_back(db, name, storage) for name in PUBLISHED}
+            stored = {name: read_back(db, name, storage) for name in expected}  # an earlier release's version has fewer tables
             if stored == expected:
                 return
             db.execute("UPDATE publications SET state = 'rejected' WHERE version = ? AND state = 'staged'", (version,))
-        [name, *_] = [name for name in PUBLISHED if stored[name] != expected[name]]
+        [name, *_] = [name for name in expected if stored[name] != expected[name]]
         raise PermanentError(
             f"{self.path}: {name} of version {version} as stored has {stored[name][0]} rows with checksum {stored[name][1][:12]}, expected"
             f" {expected[name][0]} with {expected[name][1][:12]}; stage it again with python -m jobs.publish_table --run-id {staged.run_id}"
@@ -178,6 +192,21 @@ class SqliteTarget:
         pairs = enumerate(zip(item_ids[:k], scores[:k], strict=True), start=1)
         entries = tuple(Entry(rank, item, titles.get(item), score, SIMILAR_SENTENCES[source], source) for rank, (item, score) in pairs)
         return SimilarItems(item_id, entries, *row[4:])
+
+    def read_lists(self, name: str, keys: Sequence[str]) -> list[StoredList]:
+        """Return the keys' rows with the items' titles."""
+        with self._looking_up() as db:
+            rows = db.execute(READ_LISTS[name], (json.dumps(list(keys)),)).fetchall()
+        return [
+            StoredList(key, json.loads(ids), json.loads(scores), json.loads(titles), (run_id, version, generated_at, valid_until))
+            for key, ids, scores, titles, run_id, version, generated_at, valid_until in rows
+        ]
+
+    def read_trending(self, k: int) -> Trending | None:
+        """Return the first rows of trending."""
+        with self._looking_up() as db:
+            rows = db.execute(READ_TRENDING, (k,)).fetchall()
+        return trending_of(rows)
 
     def close(self) -> None:
         """Close the connection of look-ups, if one is open."""
@@ -263,6 +292,20 @@ SELECT l.rank, l.item_id, (SELECT i.title FROM items AS i WHERE i.item_id = l.it
        l.run_id, l.version, l.generated_at, l.valid_until
 FROM popular_items AS l WHERE l."window" = ? AND l.rank <= ? ORDER BY l.rank
 """
+READ_LISTS = {
+    name: f"""
+SELECT t.{definition(name).key[0]}, t.{ids}, t.scores,
+       (SELECT json_group_object(i.item_id, i.title) FROM json_each(t.{ids}) AS e JOIN items AS i ON i.item_id = e.value),
+       t.run_id, t.version, t.generated_at, t.valid_until
+FROM json_each(?) AS k JOIN {name} AS t ON t.{definition(name).key[0]} = k.value ORDER BY k.key
+"""  # noqa: S608  names come from definitions
+    for name, ids in LISTED.items()
+}
+READ_TRENDING = """
+SELECT l.rank, l.item_id, (SELECT i.title FROM items AS i WHERE i.item_id = l.item_id), l.score, l.window_days,
+       l.run_id, l.version, l.generated_at, l.valid_until
+FROM trending AS l WHERE l.rank <= ? ORDER BY l.rank
+"""
 
 
 def _empty_log(db: sqlite3.Connection, log: Path) -> None:
@@ -287,6 +330,7 @@ def _require_counts(publication: Publication, hashes: Mapping[str, TableHash]) -
 def _make_live(db: sqlite3.Connection, version: str, storage: str) -> None:
     origin = f"JOIN publications AS p ON p.version = '{require_version(version)}'"
     for name in PUBLISHED:
+        create_table(db, name, storage)  # where an earlier release has staged the version without it
         columns = ", ".join(f"t.{quoted(column)}" for column in definition(name).column_names)
         db.execute(f"DROP VIEW IF EXISTS {quoted(name)}")
         db.execute(f"CREATE VIEW {quoted(name)} AS SELECT {columns}, {ORIGIN} FROM {table_name(name, storage)} AS t {origin}")  # noqa: S608

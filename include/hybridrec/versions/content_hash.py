@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from hybridrec.base.errors import PermanentError
 from hybridrec.tables import Table
+from hybridrec.versions.publications import HASHED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,6 +141,6 @@ def utf8_of(texts: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def combined_hash(tables: Mapping[str, TableHash]) -> str:
-    """Return one hash of several tables, whatever order they were written in."""
-    lines = "".join(f"{name} {tables[name].rows} {tables[name].hexdigest()}\n" for name in sorted(tables))
+    """Return one hash of the tables that content_hash is of, whatever order they were written in."""
+    lines = "".join(f"{name} {tables[name].rows} {tables[name].hexdigest()}\n" for name in sorted(tables) if name in HASHED)
     return hashlib.sha256(lines.encode()).hexdigest()

@@ -1,16 +1,16 @@
 """Published versions: the row that describes one, what a service reads of it, and what a target must be able to do.
 
 Published names are PUBLISHED; `table("out_" + name)` defines the columns of each. Beside its own columns, every row a
-service reads carries run_id, version, model_version, generated_at and valid_until.
+service reads carries run_id, version, model_version, generated_at and valid_until. All of them are staged and switched together.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from hybridrec.base.errors import PermanentError
 from hybridrec.tables import Table, table
@@ -18,9 +18,17 @@ from hybridrec.tables import Table, table
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PUBLISHED = ("recommendations", "similar_items", "popular_items", "items")
+HASHED = ("recommendations", "similar_items", "popular_items", "items")  # what content_hash is of, as ever: docs/decisions/0076
+BESIDE_LISTS = ("buy_again", "bought_together", "item_audiences", "trending")  # empty where the data cannot fill them
+PUBLISHED = (*HASHED[:-1], *BESIDE_LISTS, HASHED[-1])  # `items` comes last: see targets/postgres.py
+LISTED = {"buy_again": "item_ids", "bought_together": "item_ids", "item_audiences": "user_ids"}  # the lists that read_lists returns
 # Sentence for a whole list, by a column of its rows: the reason of similar_items, the window of popular_items.
 SIMILAR_SENTENCES = {"item_knn": "chosen by the same people", "content": "alike by its description"}
+TABLE_SENTENCES = {
+    "buy_again": "you have bought it before",
+    "bought_together": "bought together with it",
+    "trending": "more popular than before",
+}
 POPULAR_SENTENCES = {"recent": "popular with everyone lately", "all_time": "popular with everyone"}
 VERSION = re.compile(r"[a-z0-9_]{1,40}")
 State = Literal["staged", "live", "kept", "rejected", "dropped"]
@@ -49,7 +57,7 @@ class Publication:
     """A row of `publications`: one version of all published tables.
 
     version: made from the run, so a rerun stages the same version again.
-    counts: rows by table. content_hash: over the rows of all tables without version, run and times; equal content
+    counts: rows by table. content_hash: over the rows of the tables HASHED without version, run and times; equal content
     has an equal hash.
     state: staged, live, kept (may be rolled back to), rejected (a check failed) or dropped (its tables are gone, the row
     stays for the record).
@@ -66,6 +74,11 @@ class Publication:
     content_hash: str
     state: State
     notes: str
+
+
+def other_tables(stored: Mapping[str, object], staged: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the tables besides the lists whose checksum is another one; content_hash does not say so of them."""
+    return tuple(name for name in BESIDE_LISTS if name in stored and stored[name] != staged[name])
 
 
 def said(description: str, example: object) -> Any:
@@ -113,6 +126,77 @@ class SimilarItems:
     valid_until: str = said("After this the night is late: the list is still good to show.", "2026-04-13T02:41:07+00:00")
 
 
+class StoredList(NamedTuple):
+    """A row of one of LISTED: ids and scores, best first; titles of the items by id. origin: as the last fields of an answer."""
+
+    key: str
+    ids: list[str]
+    scores: list[float]
+    titles: dict[str, str | None]
+    origin: tuple[str, str, str, str]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Origin of an answer."""
+
+    run_id: str = said("The run that made the version.", "scheduled__2026-04-11T02:00:00+00:00")
+    version: str = said("The published version that the whole answer comes from.", "scheduled_2026_04_11t02_0_1f2e3d4c")
+    generated_at: str = said("When it was made, UTC, ISO 8601.", "2026-04-11T02:41:07+00:00")
+    valid_until: str = said("After this the night is late: the list is still good to show.", "2026-04-13T02:41:07+00:00")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuyAgain(Origin):
+    """Answer of a service for one user: what may be bought again."""
+
+    user_id: str = said("The user who was asked for.", "196")
+    entries: tuple[Entry, ...] = said("The likeliest first; all are items that the user has bought before.", [])
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoughtTogether(Origin):
+    """Answer of a service for some items: what completes the basket."""
+
+    item_ids: tuple[str, ...] = said("The items that were asked for.", ["50"])
+    unknown: tuple[str, ...] = said("Those of them that are bought with nothing else, or not known.", [])
+    entries: tuple[Entry, ...] = said("Best first; an entry's score is the sum over the items that were asked for.", [])
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A user in the audience of an item."""
+
+    rank: int = said("Position in the list; 1 is best.", 1)
+    user_id: str = said("The user.", "196")
+    score: float = said("Higher is better; scores compare within one list only.", 2.4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemAudience(Origin):
+    """Answer of a service for one item: who should hear of it."""
+
+    item_id: str = said("The item that was asked for.", "50")
+    users: tuple[Reached, ...] = said("The likeliest buyer first; without recent buyers and users who opted out.", [])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trending(Origin):
+    """Answer of a service: items on the rise."""
+
+    window_days: float = said("Days that count as lately, as the night chose them.", 7.0)
+    entries: tuple[Entry, ...] = said("The steepest rise first; a score is events lately over those expected.", [])
+
+
+def trending_of(rows: Sequence[Sequence[Any]]) -> Trending | None:
+    """Return the answer from rows of rank, item_id, title, score, window_days and the origin, as texts; None without rows."""
+    if not rows:
+        return None
+    sentence = TABLE_SENTENCES["trending"]
+    entries = tuple(Entry(rank, item_id, title, score, sentence, "trending") for rank, item_id, title, score, *_ in rows)
+    return Trending(*rows[0][5:], window_days=rows[0][4], entries=entries)
+
+
 class Target(Protocol):
     """Store of published tables."""
 
@@ -144,6 +228,12 @@ class Target(Protocol):
 
     def read_similar(self, item_id: str, k: int) -> SimilarItems | None:
         """Return the k most similar items by one indexed query, None for an item without any; PermanentError if nothing is live."""
+
+    def read_lists(self, name: str, keys: Sequence[str]) -> list[StoredList]:
+        """Return the rows of one of LISTED by one indexed query, in the order of the keys, of one version; a key without a row has none."""
+
+    def read_trending(self, k: int) -> Trending | None:
+        """Return the k items that rise most, None without any; PermanentError when nothing is live."""
 
     def close(self) -> None:
         """Give up connections."""

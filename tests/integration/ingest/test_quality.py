@@ -164,7 +164,7 @@ def test_a_large_table_is_sampled(warehouse: Settings, monkeypatch: pytest.Monke
 def test_data_docs_list_all_tables_and_need_no_network(warehouse: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quality, "KEEP_RESULTS", 1)
     commit(warehouse, "core_items", [item(1)])
-    commit(warehouse, "core_users", [{"user_id": "u1", "age_years": 500, "standing": "listed"}])
+    commit(warehouse, "core_users", [{"user_id": "u1", "age_years": 500, "opted_out": False, "standing": "listed"}])
     for _ in range(2):
         quality.check_table(warehouse, "files", "core_items", Config())
     with pytest.raises(PermanentError):

@@ -9,6 +9,7 @@ import pytest
 
 from hybridrec.base.errors import PermanentError
 from hybridrec.ingest.clean import is_clean
+from hybridrec.ingest.cleaning import EMPTY_ORDER, NOT_BOUGHT
 from hybridrec.storage import store
 from tests.support.delivery import LANDED_AT, Delivery
 
@@ -212,3 +213,34 @@ def test_events_that_failed_their_check_come_in_with_the_next_that_pass(delivery
     delivery.ingest("core_events", landed_at=LANDED_AT + 7 * DAY)
     assert [row["event_id"] for row in delivery.rows("core_events")] == ["e1", "e2", "e3"]
     assert store.pending(delivery.dataset("core_events")) is None
+
+
+def test_an_order_without_items_and_one_that_buys_nothing_are_named(delivery: Delivery) -> None:
+    delivery.config = replace(delivery.config, max_bad_share=0.9)
+    delivery.file(
+        "events.csv",
+        "event_id,user_id,item_id,event_type,event_at,order_id,quantity",
+        f"good,u1,i1,purchase,{AT},o1,2",
+        f"by-weight,u1,i2,purchase,{AT},o1,0.5",
+        f"unsaid,u1,i3,purchase,{AT},,",
+        f"no-number,u2,i1,purchase,{AT},o2,some",
+        f"looked,u2,i2,view,{AT},,0",
+        f"empty,u2,,purchase,{AT},o3,1",
+        f"returned,u1,i1,purchase,{AT},o4,-2",
+        f"nothing,u1,i2,add_to_cart,{AT},,0",
+        f"no-order,u2,,purchase,{AT},,1",
+    )
+    delivery.clean()
+    kept = {row["event_id"]: (row["order_id"], row["quantity"]) for row in delivery.rows("core_events")}
+    assert kept == {"good": ("o1", 2.0), "by-weight": ("o1", 0.5), "unsaid": (None, None), "no-number": ("o2", None), "looked": (None, 0.0)}
+    assert delivery.refused() == {"empty": EMPTY_ORDER, "returned": NOT_BOUGHT, "nothing": NOT_BOUGHT, "no-order": "item_id is missing"}
+    warnings = delivery.found().warnings
+    assert f"core_events: 1 rows: {EMPTY_ORDER}" in warnings
+    assert f"core_events: 2 rows: {NOT_BOUGHT}" in warnings
+
+
+def test_users_opt_out_of_audiences_and_an_unreadable_answer_counts_as_yes(delivery: Delivery) -> None:
+    delivery.events(f"e1,u1,i1,view,{AT},,")
+    delivery.file("users.csv", "user_id,opted_out", "u1,true", "u2,false", "u3,", "u4,perhaps")
+    delivery.clean()
+    assert {row["user_id"]: row["opted_out"] for row in delivery.rows("core_users")} == {"u1": True, "u2": False, "u3": False, "u4": True}

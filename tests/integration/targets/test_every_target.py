@@ -16,7 +16,7 @@ from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.publishing.publish import newest_to_keep
 from hybridrec.serving import lookup
-from hybridrec.versions.publications import PUBLISHED, Target
+from hybridrec.versions.publications import BESIDE_LISTS, PUBLISHED, Target
 from tests.support.published_rows import publication, publish, rows, tables
 
 EXTENSIONS = os.environ.get("HYBRIDREC_EXTENSIONS", "")  # a target under development: home clears the variable
@@ -47,6 +47,8 @@ def test_nothing_published_is_said_so(target: Target) -> None:
         lambda: target.read_user("u1"),
         lambda: target.read_popular("recent", 3),
         lambda: target.read_similar("i001", 3),
+        lambda: target.read_lists("buy_again", ["u1"]),
+        lambda: target.read_trending(3),
         lambda: list(target.read_live("items")),
     ):
         with pytest.raises(PermanentError, match="nothing has been published yet"):
@@ -190,10 +192,65 @@ def test_similar_items_come_with_titles_and_where_they_are_from(target: Target) 
     assert target.read_similar("i999", 3) is None
 
 
+def test_lists_of_several_keys_come_in_their_order_with_titles(target: Target) -> None:
+    publish(target, "v1", "one")
+    found = target.read_lists("bought_together", ["i003", "i999", "i001"])
+    assert [(row.key, row.ids) for row in found] == [("i003", ["i000", "i001", "i002", "i004"]), ("i001", ["i000", "i002", "i003", "i004"])]
+    assert found[0].scores == pytest.approx([0.5, 0.25, 0.125, 0.03])
+    assert found[0].titles["i000"] == "Title one of i000"
+    assert found[0].origin[:2] == ("run-v1", "v1")
+    assert target.read_lists("buy_again", ["u00002"])[0].ids == ["i002", "i003"]
+    assert target.read_lists("item_audiences", ["i000"])[0].ids == ["u00001", "u00002", "u00000"]
+    assert target.read_lists("buy_again", ["nobody", "' OR 1=1 --"]) == []
+
+
+def test_items_on_the_rise_come_by_rank(target: Target) -> None:
+    publish(target, "v1", "one")
+    found = target.read_trending(2)
+    assert found is not None
+    assert [(e.rank, e.item_id, e.score) for e in found.entries] == [(1, "i005", 4.0), (2, "i006", 2.5)]
+    assert found.entries[0].title == "Title one of i005"
+    assert (found.window_days, found.version, found.run_id) == (7.0, "v1", "run-v1")
+
+
+def test_a_night_without_tables_besides_the_lists_has_the_same_hash_and_empty_ones(target: Target) -> None:
+    whole = target.stage(publication("v1"), tables("one"))
+    bare = target.stage(publication("v2"), tables("one") | dict.fromkeys(BESIDE_LISTS, ()))
+    assert whole.content_hash == bare.content_hash
+    target.check("v2")
+    target.switch_to("v2", 3)
+    assert target.read_trending(3) is None
+    assert target.read_lists("bought_together", ["i001"]) == []
+    assert live_mark(target) == "one"
+
+
+def test_a_live_version_never_changes_in_a_table_besides_the_lists(target: Target) -> None:
+    publish(target, "v1", "one")
+    with pytest.raises(PermanentError, match="never changes"):
+        target.stage(publication("v1"), tables("one") | {"trending": rows("trending", "another").to_batches()})
+    assert target.read_trending(1) is not None
+    target.check("v1")
+
+
+def test_all_tables_are_switched_together(target: Target) -> None:
+    publish(target, "v1", "one")
+    publish(target, "v2", "three")
+
+    def versions() -> set[str]:
+        trending, together = target.read_trending(1), target.read_lists("bought_together", ["i001"])
+        assert trending is not None
+        return {trending.version, together[0].origin[1], target.read_popular("recent", 1).version}
+
+    assert versions() == {"v2"}
+    target.switch_to("v1", 3)
+    assert versions() == {"v1"}
+
+
 def test_the_publication_is_kept_as_given(target: Target) -> None:
     given = publication("v1", notes="override: a quote ' and Zoë")
     staged = target.stage(given, tables("one"))
-    assert staged.counts == {"recommendations": 50, "similar_items": 8, "popular_items": 10, "items": 8}
+    besides = {"buy_again": 25, "bought_together": 4, "item_audiences": 2, "trending": 3}
+    assert staged.counts == {"recommendations": 50, "similar_items": 8, "popular_items": 10, "items": 8} | besides
     assert target.versions() == [staged]
     assert replace(staged, counts={}, content_hash="") == given
     assert json.dumps(staged.counts)

@@ -19,6 +19,7 @@ from hybridrec.base.settings import Settings
 from hybridrec.targets import postgres
 from hybridrec.targets.postgres import PostgresTarget
 from hybridrec.targets.sqlite import SqliteTarget
+from hybridrec.versions.publications import BESIDE_LISTS
 from tests.support import ROOT
 from tests.support.database import READER, as_role, sql
 from tests.support.published_rows import publication, publish, publish_beside_readers, tables
@@ -182,6 +183,34 @@ def test_a_view_with_other_columns_is_made_anew(target: PostgresTarget, postgres
     sql(postgres_address, "DROP VIEW hybridrec.items; CREATE VIEW hybridrec.items AS SELECT 1 AS of_an_older_release")
     publish(target, "v2", "two")
     assert sql(as_role(postgres_address, READER), "SELECT DISTINCT version FROM hybridrec.items") == [("v2",)]
+
+
+def test_a_version_of_an_earlier_release_can_be_gone_back_to(target: PostgresTarget, postgres_address: str) -> None:
+    """It has no tables besides the lists, and no checksums of them."""
+    publish(target, "v1", "one")
+    [(storage,)] = sql(postgres_address, "SELECT storage FROM hybridrec.publications")
+    for name in BESIDE_LISTS:
+        sql(postgres_address, f'DROP VIEW hybridrec.{name}; DROP TABLE "{storage}".{name}')
+        sql(postgres_address, f"UPDATE hybridrec.publications SET checksums = checksums - '{name}', counts = counts - '{name}'")
+    publish(target, "v2", "two")
+    target.check("v1")
+    target.switch_to("v1", 3)
+    reader = PostgresTarget(as_role(postgres_address, READER), READER)
+    answer = reader.read_user("u00001")
+    assert answer is not None
+    assert answer.version == "v1"
+    assert reader.read_trending(3) is None
+    assert reader.read_lists("buy_again", ["u00000"]) == []
+    target.switch_to("v2", 3)
+    assert reader.read_lists("buy_again", ["u00000"])[0].origin[1] == "v2"
+    reader.close()
+
+
+def test_several_items_are_found_by_the_key_and_not_by_a_scan(target: PostgresTarget, postgres_address: str) -> None:
+    target.stage(publication("v1"), tables("one", n_users=5_000, batch_rows=2_000))
+    target.switch_to("v1", 3)
+    plan = sql(postgres_address, "EXPLAIN SELECT * FROM hybridrec.buy_again WHERE user_id = ANY (ARRAY['u00002', 'u00004'])")
+    assert "using buy_again_pkey" in " ".join(str(line) for (line,) in plan).replace("on buy_again_pkey", "using buy_again_pkey")
 
 
 def test_a_server_that_is_not_there_is_named_without_the_secret() -> None:

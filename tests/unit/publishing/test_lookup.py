@@ -122,3 +122,24 @@ def test_the_second_tier_of_popular_items_is_asked_when_the_first_ends(tmp_path:
         "2 of 5 places: the others are excluded, and no popular item is left to take their place",
     )
     target.close()
+
+
+def test_tables_besides_the_lists_are_looked_up_too(published: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    def lines(params: Params) -> list[str]:
+        main(params)
+        return capsys.readouterr().out.splitlines()
+
+    row = published.read("out_bought_together").to_pylist()[0]
+    told = lines(Params(table="bought_together", item_ids=(row["item_id"],), k=2))
+    assert told[0] == f"Bought together with {row['item_id']}"
+    assert [line.split()[2] for line in told[3:5]] == row["item_ids"][:2]
+    audience = max(published.read("out_item_audiences").to_pylist(), key=lambda row: len(row["user_ids"]))
+    told = lines(Params(table="item_audiences", item_ids=(audience["item_id"],), k=3))
+    assert [line.split()[2] for line in told[3:6]] == audience["user_ids"][:3]
+    assert lines(Params(table="trending"))[0].startswith("More popular in the newest")
+    assert lines(Params(table="buy_again", user_id="u10")) == [
+        "The live version has nothing in buy_again for u10"
+    ]  # lists hold no repeats here
+    for params in (Params(), Params(table="buy_again"), Params(table="bought_together")):
+        with pytest.raises(PermanentError, match=r"give --(user-id|item-ids)"):
+            main(params)

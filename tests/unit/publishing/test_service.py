@@ -105,7 +105,8 @@ def test_the_schema_describes_the_answers(client: Client) -> None:
     status, schema = client.get("/openapi.json")
     assert status == 200
     lists = {"/recommendations/{user_id}", "/items/{item_id}/similar", "/popular"}
-    assert set(schema["paths"]) == lists | {"/live", "/ready", "/health"}
+    besides = {"/buy-again/{user_id}", "/bought-together", "/items/{item_id}/audience", "/trending"}
+    assert set(schema["paths"]) == lists | besides | {"/live", "/ready", "/health"}
     shapes = schema["components"]["schemas"]
     assert shapes["Answer"]["properties"]["reason"]["enum"] == list(get_args(Reason))
     for shape in ("Answer", "Entry", "SimilarItems", "Health", "Problem"):

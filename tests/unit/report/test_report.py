@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import pyarrow as pa
 import pytest
 
 from hybridrec.evaluation.comparisons import Comparison
@@ -19,6 +20,7 @@ from hybridrec.report.pages.page import ablation_tables, metric_tables, render, 
 from hybridrec.report.story import served_sentence
 from hybridrec.runs.run import Run
 from hybridrec.storage import store
+from hybridrec.tables import table
 from tests.support import finished_night
 from tests.support.finished_night import collect, publish, said, write_report
 from tests.support.listed_run import ranked_rows
@@ -312,3 +314,20 @@ def test_lists_that_a_stand_in_has_ranked_have_their_own_figures(small_run: Run)
     write_promotion(small_run, Verdict(False, "blend", ("refused; the lists are ranked by blend",), (row,)), "1", None)
     said = "the equal-weight blend's lists are not clearly worse than the best single model, item_knn: ndcg@10 0.3200"
     assert said in collect(small_run).headline
+
+
+def test_tables_besides_the_lists_stand_beside_their_baselines(night: Run) -> None:
+    assert 'id="tables"' not in render(collect(night))
+    row = {"against": "item_knn", "value": 0.3, "against_value": 0.2, "difference": 0.1, "low": 0.05, "high": 0.15, "n_judged": 1794}
+    rows = [row | {"name": "bought_together", "metric": metric, "judged": "users with orders"} for metric in ("ndcg@20", "recall@20")]
+    night.write("out_table_comparisons", pa.Table.from_pylist(rows, table("out_table_comparisons").arrow_schema()))
+    facts = collect(night)
+    assert [(found.name, found.metric, found.low) for found in facts.table_comparisons] == [
+        ("bought_together", "ndcg@20", 0.05),
+        ("bought_together", "recall@20", 0.05),
+    ]
+    page = render(facts)
+    assert 'id="table-comparisons"' in page
+    assert "1,794 users with orders" in page
+    assert '<span class="good">+0.1000</span><small>+0.0500 to +0.1500</small>' in page
+    assert json.loads(report_json(facts))["table_comparisons"][0]["against"] == "item_knn"

@@ -10,7 +10,8 @@ import pytest
 
 from hybridrec.base.errors import PermanentError, explain_os_error
 from hybridrec.sqlite import connecting
-from hybridrec.targets.sqlite import SqliteTarget
+from hybridrec.targets.sqlite import READ_LISTS, SqliteTarget
+from hybridrec.versions.publications import BESIDE_LISTS, PUBLISHED
 from tests.support.published_rows import publication, publish, publish_beside_readers, tables
 from tests.support.sqlite_tables import sql, stored_tables
 
@@ -42,17 +43,56 @@ def test_a_user_is_found_by_the_key_and_not_by_a_scan(target: SqliteTarget) -> N
         assert "SCAN t" not in told
 
 
-@pytest.mark.parametrize("name", ["recommendations", "similar_items", "popular_items", "items"])
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_every_row_says_run_version_and_times(target: SqliteTarget, name: str) -> None:
     publish(target, "v1", "one")
     origins = sql(target, f"SELECT DISTINCT run_id, version, model_version, generated_at, valid_until FROM {name}")
     assert origins == [("run-v1", "v1", "3", "2026-04-11T00:00:00+00:00", "2026-04-13T00:00:00+00:00")]
 
 
+def test_a_version_of_an_earlier_release_can_be_gone_back_to(target: SqliteTarget) -> None:
+    """It has no tables besides the lists, and no checksums of them."""
+    publish(target, "v1", "one")
+    for name in BESIDE_LISTS:
+        [stored] = [table for table in stored_tables(target) if table.startswith(f"{name}_v1")]
+        sql(target, f'DROP VIEW "{name}"')
+        sql(target, f'DROP TABLE "{stored}"')
+        sql(target, f"UPDATE publications SET checksums = json_remove(checksums, '$.{name}'), counts = json_remove(counts, '$.{name}')")
+    publish(target, "v2", "two")
+    target.check("v1")
+    target.switch_to("v1", 3)
+    answer = target.read_user("u00001")
+    assert answer is not None
+    assert answer.version == "v1"
+    assert target.read_trending(3) is None
+    assert target.read_lists("buy_again", ["u00000"]) == []
+    target.switch_to("v2", 3)
+    assert target.read_lists("buy_again", ["u00000"])[0].origin[1] == "v2"
+
+
+@pytest.mark.parametrize("name", BESIDE_LISTS)
+def test_a_tampered_table_besides_the_lists_is_rejected(target: SqliteTarget, name: str) -> None:
+    publish(target, "v1", "one")
+    target.stage(publication("v2"), tables("two"))
+    [stored] = [table for table in stored_tables(target) if table.startswith(f"{name}_v2")]
+    column = "score" if name == "trending" else "scores"
+    sql(target, f'UPDATE "{stored}" SET {column} = (SELECT max({column}) || 1 FROM "{stored}")')
+    with pytest.raises(PermanentError, match=f"{name} of version v2 as stored"):
+        target.check("v2")
+
+
+def test_several_items_are_found_by_the_key_and_not_by_a_scan(target: SqliteTarget) -> None:
+    publish(target, "v1", "one")
+    for query in READ_LISTS.values():
+        told = " ".join(str(step[3]) for step in sql(target, f"EXPLAIN QUERY PLAN {query.replace('?', repr('[1]'))}"))
+        assert "SEARCH t USING PRIMARY KEY" in told
+        assert "SCAN t" not in told
+
+
 def test_dropped_versions_leave_no_tables(target: SqliteTarget) -> None:
     for number in range(4):
         publish(target, f"v{number}", f"mark{number}", keep=2)
-    assert len(stored_tables(target)) == 2 * 4
+    assert len(stored_tables(target)) == 2 * len(PUBLISHED)
     assert {name.rsplit("_", 2)[1] for name in stored_tables(target)} == {"v3", "v2"}
 
 
@@ -164,4 +204,4 @@ def test_two_publishers_of_one_run_leave_one_version(target: SqliteTarget) -> No
     assert len(hashes) == 3
     assert len(set(hashes)) == 1
     assert [p.state for p in target.versions()] == ["live"]
-    assert len(stored_tables(target)) == 4
+    assert len(stored_tables(target)) == len(PUBLISHED)

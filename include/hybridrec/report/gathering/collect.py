@@ -30,6 +30,7 @@ from hybridrec.report.facts import (
     Metric,
     OutputChecks,
     Purpose,
+    TableComparison,
     TunedModel,
     Version,
 )
@@ -81,6 +82,7 @@ def collect(run: Run, written_at: datetime, durations: Mapping[str, float] | Non
         user_mix=user_mix(run) if metric else (),
         metrics=read("metrics", "evaluate", _metrics) or (),
         comparisons=read("comparisons", "evaluate", _comparisons) or (),
+        table_comparisons=_table_comparisons(run),
         ablations=read("what each model brings", "evaluate", _ablations) or (),
         gate=read("the gate's verdict", "promote_model", _gate),
         pool=read("the candidates' hits", "generate_candidates", retriever_hits),
@@ -163,6 +165,13 @@ def _metrics(run: Run) -> tuple[Metric, ...]:
 
 def _comparisons(run: Run) -> tuple[Comparison, ...]:
     return tuple(Comparison(**row) for row in run.read("out_comparisons").to_pylist())
+
+
+def _table_comparisons(run: Run) -> tuple[TableComparison, ...]:
+    """Return the rows; none for a run that an earlier release has judged, or that was not judged."""
+    if not store.is_committed(run.dataset("out_table_comparisons")):
+        return ()
+    return tuple(TableComparison(**row) for row in run.read("out_table_comparisons").to_pylist())
 
 
 def _ablations(run: Run) -> tuple[Ablation, ...]:
