@@ -231,12 +231,18 @@ def with_habits(seen: pd.DataFrame) -> pd.DataFrame:
     return seen.assign(weekend=seen.event_at.dt.dayofweek >= 5, evening=(hour >= 18) | (hour < 6))
 
 
+def _with_columns(frame: pd.DataFrame, columns: dict[str, object]) -> pd.DataFrame:
+    for name, values in columns.items():
+        frame[name] = pd.Series(values)
+    return frame
+
+
 def write_core_tables(source: str = "files", **of_items: object) -> None:
     """Commit the world's core tables to a source's warehouse, as ingest would. of_items: further columns of the catalogue."""
     events_table = events().assign(
         event_date=lambda rows: rows.event_at.dt.date, event_id=lambda rows: rows.user_id + rows.item_id + rows.event_type
     )
-    for name, frame in (("core_events", events_table), ("core_items", items().assign(**of_items)), ("core_users", users())):
+    for name, frame in (("core_events", events_table), ("core_items", _with_columns(items(), of_items)), ("core_users", users())):
         definition = table(name)
         given = {"standing": "listed"} if "standing" in definition.column_names else {}
         missing = {column: given.get(column) for column in definition.column_names if column not in frame.columns}

@@ -30,7 +30,8 @@ def taken_rate(of_items: pa.Table, n_items: int) -> Floats:
     where = of_items["item_idx"].to_numpy()
     shown[where], taken[where] = of_items["n_shown"].to_numpy(), of_items["n_taken"].to_numpy()
     mean = taken.sum() / max(shown.sum(), 1.0)
-    return ((taken + PRIOR * mean) / (shown + PRIOR)).astype(np.float32)
+    rates: Floats = ((taken + PRIOR * mean) / (shown + PRIOR)).astype(np.float32)
+    return rates
 
 
 def pair_columns(shown: pa.Table, users: Ints, starts: Starts, row_items: Ints) -> dict[str, Floats]:

@@ -103,7 +103,7 @@ def with_chosen(lists: JudgedLists, choices: dict[str, Choice], joined: dict[str
 
 def _pool(segments: NDArray[np.str_], segment: str, served: dict[str, int]) -> Flags | None:
     """Mark the users from whom a segment's shares are learnt; None if there are too few."""
-    own = segments == segment
+    own: Flags = np.asarray(segments == segment)
     if own.sum() >= MIN_USERS:
         return own
     known = _known(served)

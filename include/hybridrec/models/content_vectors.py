@@ -43,7 +43,7 @@ class Model(DotProductModel[Config]):
     def fit(self, data: TrainingData) -> dict[str, float]:
         """Take the catalogue's vectors."""
         items = np.zeros((data.matrix.shape[1], 1), dtype=np.float32) if data.item_vectors is None else data.item_vectors()
-        self.vectors = Vectors(np.zeros((0, items.shape[1]), dtype=np.float32), items, items.any(axis=1))
+        self.vectors = Vectors(np.zeros((0, items.shape[1]), dtype=np.float32), items, np.asarray(items.any(axis=1)))
         return {"dims": float(items.shape[1]), "items_with_content": float(np.count_nonzero(self.vectors.scorable))}
 
     def build_index(self, data: TrainingData) -> dict[str, float]:
@@ -68,7 +68,7 @@ class Model(DotProductModel[Config]):
     def score_pairs(self, users: UserBlock, rows: Ints, items: Ints) -> Floats:
         """Return cosines; NaN without a vector on either side."""
         profiles = self._profiles(users)
-        known = profiles.any(axis=1)[rows] & self.vectors.scorable[items]
+        known = np.asarray(profiles.any(axis=1))[rows] & self.vectors.scorable[items]
         return np.where(known, score_dot(profiles, self.vectors.items, rows, items), np.float32(np.nan))
 
     def similar(self, items: Ints, k: int) -> Neighbours:
@@ -81,7 +81,7 @@ class Model(DotProductModel[Config]):
         """Return weighted means of the history's vectors, float32 (n_users, n_dims), of length 1, or 0."""
         weights = users.history.data * 0.5 ** (newer_items(users) / self.config.half_after)
         history = csr_array((weights.astype(np.float32), users.history.indices, users.history.indptr), shape=users.history.shape)
-        sums = history @ self.vectors.items  # each row summed by itself
+        sums: Floats = np.asarray(history @ self.vectors.items)  # each row summed by itself
         lengths = np.sqrt(np.einsum("ij,ij->i", sums, sums, dtype=np.float64))[:, None]
         profiles: Floats = (sums / np.where(lengths > 0, lengths, 1)).astype(np.float32)
         return profiles

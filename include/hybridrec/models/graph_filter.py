@@ -93,7 +93,8 @@ class Model(ItemItemModel[Config]):
         flat = self.config.flatness
         from_middle = 1 - 2 * frequencies
         curve = 0.5 - 0.5 * np.sign(from_middle) * np.abs(from_middle) ** flat
-        return (self.config.low_pass + curve - flat * frequencies).astype(np.float32)
+        gains: Floats = (self.config.low_pass + curve - flat * frequencies).astype(np.float32)
+        return gains
 
     def top_k(self, users: UserBlock, k: int) -> Neighbours:
         """Return the k unseen items of the highest smoothed value; an empty list without history."""

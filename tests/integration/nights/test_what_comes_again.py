@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,7 @@ def clicked(n: int) -> str:
 def visits() -> pd.DataFrame:
     """Return the world's events, the weekly purchases, a view before each of the newest ones, views of the last day, and clicks."""
     start, end = small_world.START, small_world.AS_OF
-    rows = []
+    rows: list[tuple[str, str, str, datetime]] = []
     for n in range(small_world.N_USERS):
         user = f"u{n:02d}"
         weeks = pd.date_range(start + pd.Timedelta(hours=n), end - pd.Timedelta(hours=1), freq="7D")

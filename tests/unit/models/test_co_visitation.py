@@ -31,7 +31,10 @@ def ways(config: Config, *events: tuple[int, int, float, float]) -> dict[tuple[i
     model = Model(config)
     model.fit(data(*events))
     rows, columns = model.neighbours.nonzero()
-    return {(int(row), int(column)): pytest.approx(float(model.neighbours[row, column])) for row, column in zip(rows, columns, strict=True)}
+    return {
+        (int(row), int(column)): pytest.approx(float(model.neighbours.toarray()[row, column]))
+        for row, column in zip(rows, columns, strict=True)
+    }
 
 
 def test_a_way_leads_from_what_weighs_less_to_what_weighs_more() -> None:

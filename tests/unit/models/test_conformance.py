@@ -233,7 +233,7 @@ def test_only_who_finds_repeats_returns_the_history(name: str, again: bool, fits
 @pytest.mark.parametrize("name", RETRIEVERS)
 def test_pair_scores_are_the_lists_scores(name: str, fits: Fits) -> None:
     model, _ = fits(name)
-    users = replace(block(checkerboard(), EVERYBODY), had=csr_array((SIDE + 1, SIDE + 1), dtype=np.float32))
+    users = replace(block(checkerboard(), EVERYBODY), had=csr_array(np.zeros((SIDE + 1, SIDE + 1), dtype=np.float32)))
     found = best(model, users, 12)
     rows, places = np.nonzero(found.items != NO_ITEM)
     scores = model.score_pairs(users, rows.astype(np.int32), found.items[rows, places])

@@ -75,7 +75,7 @@ def test_without_content_or_pull_the_weights_are_those_of_the_choices_alone() ->
     nothing = {"title": None, "description": None, "brand": None, "price": np.nan}
     undated = pd.Series([pd.NaT] * 12, dtype="datetime64[us, UTC]")
     bare = replace(data, items=pd.DataFrame({"categories": [[] for _ in range(12)], **nothing, "released_at": undated}))
-    described = replace(bare, items=bare.items.assign(categories=[["a"] if item % 2 else ["b"] for item in range(12)]))
+    described = replace(bare, items=bare.items.assign(categories=pd.Series([["a"] if item % 2 else ["b"] for item in range(12)])))
     weights = {}
     for name, of, pull in (("plain", data, 0.0), ("bare", bare, 1.0), ("unasked", described, 0.0), ("drawn", described, 1.0)):
         model = ease.Model(ease.Config(content_pull=pull))

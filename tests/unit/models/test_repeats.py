@@ -12,7 +12,7 @@ from hybridrec.candidates import repeats
 from hybridrec.models import own_frequency, tifu_knn
 from hybridrec.types import TrainingData, UserBlock
 
-NOTHING_HAD = csr_array((3, 4), dtype=np.float32)
+NOTHING_HAD = csr_array(np.zeros((3, 4), dtype=np.float32))
 DAY = 86_400
 
 
@@ -63,13 +63,13 @@ def test_features_of_pairs() -> None:
     users, starts, items = np.array([7, 9], np.int32), np.array([0, 3, 4]), np.array([2, 4, 5, 5], np.int32)
     found = repeats.columns(history, users, starts, items, 100.0 * DAY, np.array([4, 4, 4, 4], np.float32))
     nan = np.nan
-    expected = {
+    expected: dict[str, np.ndarray] = {
         "pair_log_n_events": np.log1p([1, 0, 3, 0]),
-        "pair_days": [10, nan, 1, nan],
-        "pair_gap_days": [nan, nan, 10, nan],
-        "pair_due": [10 / 4, nan, 1 / 10, nan],
-        "user_repeat_share": [0.5, 0.5, 0.5, 0],
-        "user_gap_days": [10, 10, 10, nan],
+        "pair_days": np.array([10, nan, 1, nan]),
+        "pair_gap_days": np.array([nan, nan, 10, nan]),
+        "pair_due": np.array([10 / 4, nan, 1 / 10, nan]),
+        "user_repeat_share": np.array([0.5, 0.5, 0.5, 0]),
+        "user_gap_days": np.array([10, 10, 10, nan]),
     }
     assert found.keys() == expected.keys()
     for name, values in expected.items():

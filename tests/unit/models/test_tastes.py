@@ -65,6 +65,6 @@ def test_pairs_that_were_shown_say_how_often() -> None:
 def test_the_last_items_are_whole_visits() -> None:
     history = csr_array(np.array([[1, 1, 1, 1], [0, 0, 0, 0], [0, 1, 0, 0]], dtype=np.float32))
     users = UserBlock(np.arange(3, dtype=np.int32), history, np.array([9, 2, 2, 5, 1], dtype=np.float32))
-    assert_allclose(last_items(users, 1).toarray(), [[0, 0.5, 0.5, 0], [0] * 4, [0, 1, 0, 0]])
+    assert_allclose(last_items(users, 1).toarray(), np.array([[0, 0.5, 0.5, 0], [0, 0, 0, 0], [0, 1, 0, 0]]))
     assert_allclose(last_items(users, 3).toarray()[0], [0, 1 / 3, 1 / 3, 1 / 3])
     assert_allclose(last_items(users, 5).toarray()[0], [0.25] * 4)
