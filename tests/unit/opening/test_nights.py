@@ -205,7 +205,7 @@ def test_a_backfill_that_takes_up_a_scheduled_run_publishes_only_by_request(inge
 def test_models_go_where_they_find_what_they_need(ingested: Settings) -> None:
     """The small world chooses nothing again, and its catalogue has vectors only if they are given."""
     needy = {name for name in extensions.names("models") if getattr(extensions.module("models", name), "NEEDS", ())}
-    assert needy == {"content_vectors", "own_frequency", "tifu_knn"}
+    assert needy == {"co_visitation", "content_vectors", "own_frequency", "tifu_knn"}
     without = open_run(Request("without", "files"), ingested).manifest
     assert not needy & set(without.models) and not without.vectors
     small_world.write_core_tables(vector=[[1.0, float(n)] if n % 2 else None for n in range(small_world.N_ITEMS)])
@@ -217,5 +217,5 @@ def test_models_go_where_they_find_what_they_need(ingested: Settings) -> None:
 
 def test_a_need_that_no_night_has_is_refused(ingested: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extensions.module("models", "als"), "NEEDS", ("pictures",), raising=False)
-    with pytest.raises(PermanentError, match=r"models.als: NEEDS names pictures; choose from repeats, vectors"):
+    with pytest.raises(PermanentError, match=r"models.als: NEEDS names pictures; choose from repeats, types, vectors"):
         open_run(Request("n", "files"), ingested)
