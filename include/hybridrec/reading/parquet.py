@@ -69,7 +69,8 @@ def _plain_type(file: str, name: str, stored_type: pa.DataType) -> pa.DataType:
         return plain[True]
     if is_a.is_dictionary(stored_type):
         return _plain_type(file, name, stored_type.value_type)
-    if (is_a.is_list(stored_type) or is_a.is_large_list(stored_type)) and not is_a.is_nested(stored_type.value_type):
+    lists = (is_a.is_list, is_a.is_large_list, is_a.is_fixed_size_list)
+    if any(matches(stored_type) for matches in lists) and not is_a.is_nested(stored_type.value_type):
         return pa.list_(_plain_type(file, name, stored_type.value_type))
     readable = is_a.is_primitive(stored_type) or is_a.is_string(stored_type) or is_a.is_decimal128(stored_type)
     if is_a.is_time(stored_type) or is_a.is_duration(stored_type) or not readable:

@@ -16,7 +16,7 @@ from hybridrec.candidates.candidate_set import feature_files, load_candidates, l
 from hybridrec.dataset import features, impressions
 from hybridrec.evaluation import leaks
 from hybridrec.opening.new_run import Request, open_run
-from hybridrec.runs.run import Split
+from hybridrec.runs.run import Run, Split
 from hybridrec.splitting import visits
 from hybridrec.storage import store
 from hybridrec.training import fits
@@ -58,6 +58,13 @@ def test_the_window_does_not_read_past_the_cut(spark: SparkSession, hours: int) 
     assert within == {3 if hours == 1 else 6}
 
 
+def _prepare(run: Run) -> None:
+    """Run the jobs before an ingest replaces the tables that the run was opened on."""
+    build_interactions.main(build_interactions.Params(run.run_id))
+    build_features.main(build_features.Params(run.run_id))
+    made_candidates.add_candidates(run)
+
+
 def test_a_night_of_several_types_with_impressions_has_their_columns(
     home: Path, monkeypatch: pytest.MonkeyPatch, spark: SparkSession
 ) -> None:
@@ -68,16 +75,14 @@ def test_a_night_of_several_types_with_impressions_has_their_columns(
     one_type = open_run(Request("plain", "files", k=10), Settings.from_env())
     assert one_type.manifest.event_types == () and "co_visitation" not in one_type.manifest.models
     assert one_type.manifest.window_hours > 0
+    _prepare(one_type)
     views = plain.assign(event_type="view", event_at=plain.event_at - pd.Timedelta(hours=1))
     seen = plain.iloc[::2].assign(event_type="impression", event_at=plain.event_at - pd.Timedelta(hours=2))
     monkeypatch.setattr(small_world, "events", lambda: pd.concat([plain, views, seen], ignore_index=True))
-    small_world.write_core_tables("typed")
-    night = open_run(Request("typed", "typed", k=10), Settings.from_env())
+    small_world.write_core_tables("files")
+    night = open_run(Request("typed", "files", k=10), Settings.from_env())
     assert night.manifest.event_types == ("purchase", "view") and "co_visitation" in night.manifest.models
-    for run in (one_type, night):
-        build_interactions.main(build_interactions.Params(run.run_id))
-        build_features.main(build_features.Params(run.run_id))
-        made_candidates.add_candidates(run)
+    _prepare(night)
     assert not any(store.is_committed(one_type.dataset(name, "holdout")) for name in ("model_visits", "model_shown", "model_item_shown"))
     plain_columns, columns = (set(load_candidates(run, "holdout").features) for run in (one_type, night))
     assert columns - plain_columns >= {

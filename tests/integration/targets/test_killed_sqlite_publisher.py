@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hybridrec.targets.sqlite import SqliteTarget
+from hybridrec.versions.publications import PUBLISHED
 from tests.support import ROOT
 from tests.support.published_rows import publish
 from tests.support.sqlite_tables import KILLED, stored_tables
@@ -41,5 +42,5 @@ def test_a_publisher_killed_anywhere_leaves_a_whole_version(tmp_path: Path) -> N
         after = target.read_user("u00049")
         assert after is not None
         assert after.version == "v2"
-        assert len(stored_tables(target)) == 8
+        assert len(stored_tables(target)) == 2 * len(PUBLISHED)
         target.close()
