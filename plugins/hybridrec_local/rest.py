@@ -90,13 +90,11 @@ class AirflowApi:
         return f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        tries = TRIES
+        tries = 1 if method == "POST" else TRIES  # it might start something twice
         headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {self._token}"} if self._token else {})
         try:
-            answer = DIRECT.request(method, self.url + path, json=body, headers=headers)
-            while _is_locked(answer) and method != "POST" and (tries := tries - 1):
+            while _is_locked(answer := DIRECT.request(method, self.url + path, json=body, headers=headers)) and (tries := tries - 1):
                 time.sleep(LOCKED_SECONDS)
-                answer = DIRECT.request(method, self.url + path, json=body, headers=headers)
         except httpx.RequestError as error:
             raise ConnectionError(f"{method} {self.url}{path}: {error or type(error).__name__}") from error
         if answer.is_error:
