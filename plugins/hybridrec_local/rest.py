@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -11,6 +12,7 @@ import httpx
 # Services listen on this machine only; a proxy from the environment would be asked for a stranger's 127.0.0.1. A connection is used
 # once: a server closes one that waits for the next question, and may do so when that is under way.
 DIRECT = httpx.Client(trust_env=False, timeout=30, follow_redirects=True, limits=httpx.Limits(max_keepalive_connections=0))
+TRIES, LOCKED_SECONDS = 4, 1.0  # while Airflow's database is locked
 
 
 class Refused(Exception):
@@ -88,14 +90,21 @@ class AirflowApi:
         return f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        tries = 1 if method == "POST" else TRIES  # it might start something twice
         headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {self._token}"} if self._token else {})
         try:
-            answer = DIRECT.request(method, self.url + path, json=body, headers=headers)
+            while _is_locked(answer := DIRECT.request(method, self.url + path, json=body, headers=headers)) and (tries := tries - 1):
+                time.sleep(LOCKED_SECONDS)
         except httpx.RequestError as error:
             raise ConnectionError(f"{method} {self.url}{path}: {error or type(error).__name__}") from error
         if answer.is_error:
             raise Refused(f"{method} {path}: {answer.status_code} {_detail(answer)}")
         return dict(answer.json()) if answer.content else {}
+
+
+def _is_locked(answer: httpx.Response) -> bool:
+    """Return whether Airflow's own database did not let it answer: on one machine it is SQLite, and tasks of a night write there too."""
+    return answer.status_code == httpx.codes.INTERNAL_SERVER_ERROR and "Database error" in answer.text
 
 
 def _detail(answer: httpx.Response) -> str:

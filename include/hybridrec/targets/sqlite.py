@@ -316,9 +316,13 @@ def _empty_log(db: sqlite3.Connection, log: Path) -> None:
     """
     db.execute(f"PRAGMA busy_timeout = {LOG_SECONDS * 1000:.0f}")
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    with transaction(db):  # no other writer may add to it meanwhile
-        if log.stat().st_size == 0:
-            os.truncate(log, BLANK_LOG_BYTES)
+    try:
+        with transaction(db):  # no other writer may add to it meanwhile
+            if log.stat().st_size == 0:
+                os.truncate(log, BLANK_LOG_BYTES)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:  # another writer is at work, and empties it at its own end
+            raise
 
 
 def _require_counts(publication: Publication, hashes: Mapping[str, TableHash]) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from hybridrec.base.errors import PermanentError, explain_os_error
 from hybridrec.sqlite import connecting
+from hybridrec.targets import sqlite
 from hybridrec.targets.sqlite import READ_LISTS, SqliteTarget
 from hybridrec.versions.publications import BESIDE_LISTS, PUBLISHED
 from tests.support.published_rows import publication, publish, publish_beside_readers, tables
@@ -185,6 +186,25 @@ def test_a_file_that_another_program_holds_is_told_in_a_sentence(target: SqliteT
         publish(target, "v2", "two")
     holder.close()
     publish(target, "v2", "two")
+
+
+def test_who_finds_another_writer_at_its_end_has_switched_all_the_same(target: SqliteTarget, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other writer empties the log then; the version is live."""
+    publish(target, "v1", "r1", keep=2)
+    publish(target, "v2", "r2", keep=2)
+    monkeypatch.setattr(sqlite, "LOG_SECONDS", 0.05)
+    other = sqlite3.connect(target.path, isolation_level=None)
+    prune = sqlite._prune
+
+    def prune_beside_another(db: sqlite3.Connection, keep: int) -> None:
+        prune(db, keep)
+        other.execute("BEGIN IMMEDIATE")
+
+    monkeypatch.setattr(sqlite, "_prune", prune_beside_another)
+    target.switch_to("v1", keep=2)
+    other.execute("ROLLBACK")
+    other.close()
+    assert [version.version for version in target.versions() if version.state == "live"] == ["v1"]
 
 
 def test_a_place_that_cannot_be_opened_is_told_in_a_sentence(target: SqliteTarget) -> None:
