@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
 from hybridrec.base import extensions
+from hybridrec.base.surfaces import DEFAULT_SURFACE
 from hybridrec.execution import job, spark, task_records
 from hybridrec.policy.ranked_lists import BLOCK_USERS
 from hybridrec.reranking.inputs import read_items, write_inputs
 from hybridrec.reranking.popular import popular_items, popularity
-from hybridrec.reranking.published_lists import list_batches
+from hybridrec.reranking.published_lists import inputs_of, list_batches, list_of_anybody
 from hybridrec.reranking.similar import similar_items
 from hybridrec.runs.run import Run
 from hybridrec.side_tables.made import write_tables
@@ -42,10 +44,21 @@ def main(params: Params) -> None:
     session = spark.session()
     with task_records.spark_time():
         run.write_spark("out_recommendations", lists(run, session))
+        if run.config.surfaces:
+            run.write_spark("out_surface_lists", surface_lists(run, session))
 
 
-def lists(run: Run, session: SparkSession) -> DataFrame:
-    """Return out_recommendations; partitions are ranges of users in order, so that the files together are in the order of the key."""
+def surface_lists(run: Run, session: SparkSession) -> DataFrame:
+    """Return out_surface_lists: of each surface the list of anybody, then those of the users."""
+    parts = []
+    for surface in sorted(run.config.surfaces):
+        anybody = list_of_anybody(inputs_of(run, run.artefact("list_inputs"), surface), surface)
+        parts += [session.createDataFrame(anybody.to_pylist(), table("out_surface_lists").spark_ddl()), lists(run, session, surface)]
+    return reduce(lambda above, below: above.unionByName(below), parts)
+
+
+def lists(run: Run, session: SparkSession, surface: str = DEFAULT_SURFACE) -> DataFrame:
+    """Return the lists of a surface; partitions are ranges of users in order, so that the files together are in the order of the key."""
     from pyspark.sql import functions as F
 
     ranked = run.read_spark(session, "model_ranked")
@@ -59,12 +72,14 @@ def lists(run: Run, session: SparkSession) -> DataFrame:
     folder = run.artefact("list_inputs")
 
     def of_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return list_batches(batches, run, folder)
+        return list_batches(batches, run, folder, surface)
+
+    made = table("out_recommendations" if surface == DEFAULT_SURFACE else "out_surface_lists")
 
     return (
         rows.repartitionById(-(-n_blocks // blocks_each), F.floor(F.col("user_idx") / (BLOCK_USERS * blocks_each)).cast("int"))
         .sortWithinPartitions("user_idx", F.col("item_idx").asc_nulls_first())
-        .mapInArrow(extensions.with_local_extensions(of_partition), table("out_recommendations").spark_ddl())
+        .mapInArrow(extensions.with_local_extensions(of_partition), made.spark_ddl())
     )
 
 

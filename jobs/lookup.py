@@ -1,7 +1,7 @@
 """Print what a service would show: titles, scores and reasons, from the live published tables.
 
-A user's list with --user-id; one of the tables besides the lists with --table: buy_again of a user, bought_together of one or several
---item-ids, item_audiences of an item, trending.
+A user's list with --user-id, on another surface than the night's own with --surface; one of the tables besides the lists with --table:
+buy_again of a user, bought_together of one or several --item-ids, item_audiences of an item, trending.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Literal
 
 from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
+from hybridrec.base.surfaces import DEFAULT_SURFACE
 from hybridrec.execution import job
 from hybridrec.serving import lookup, table_lookups
 from hybridrec.versions.publications import BoughtTogether, BuyAgain, ItemAudience, Target, Trending
@@ -23,6 +24,7 @@ class Params:
     item_ids: tuple[str, ...] = ()
     table: Literal["recommendations", "buy_again", "bought_together", "item_audiences", "trending"] = "recommendations"
     k: int = 20
+    surface: str = DEFAULT_SURFACE
 
 
 def main(params: Params) -> None:
@@ -37,7 +39,10 @@ def _lines(params: Params, target: Target) -> list[str]:
     if params.table in ("bought_together", "item_audiences") and not params.item_ids:
         raise PermanentError(f"{params.table} is by item; give --item-ids")
     if params.table == "recommendations":
-        return lookup.as_lines(lookup.recommend(target, params.user_id, params.k))
+        try:
+            return lookup.as_lines(lookup.recommend(target, params.user_id, params.k, surface=params.surface))
+        except lookup.NoSurface as error:
+            raise PermanentError(str(error)) from None
     answer = _answer(params, target)
     if answer is None:
         of = params.user_id if params.table == "buy_again" else ", ".join(params.item_ids)

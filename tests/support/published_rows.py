@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
+from hybridrec.base.surfaces import ANYBODY
 from hybridrec.versions.publications import PUBLISHED, Publication, Target, definition
 
 AS_OF = datetime(2026, 4, 11, tzinfo=UTC)
@@ -46,6 +47,13 @@ def rows(name: str, mark: str, n_users: int = 50, k: int = 5) -> pa.Table:
             "segment": ["light"] * n_users,
             "shortfall": [None if n else "only five items are left" for n in range(n_users)],
         }
+    elif name == "surface_lists":
+        of_users = rows("recommendations", mark, n_users, k).slice(0, 3).to_pydict()
+        of_users["user_id"][0] = ANYBODY
+        columns = {field: values * 2 for field, values in of_users.items()} | {"surface": ["cart"] * 3 + ["email"] * 3}
+        columns["item_ids"] = [items[: 2 if n < 3 else 1] for n, items in enumerate(columns["item_ids"])]
+        for field in ("scores", "reasons", "sources"):
+            columns[field] = [values[: 2 if n < 3 else 1] for n, values in enumerate(columns[field])]
     elif name == "similar_items":
         columns = {"item_id": ids, "item_ids": [[i for i in ids if i != item] for item in ids], "reason": ["content"] * len(ids)}
         columns["scores"] = [[1 / (j + 1) for j in range(len(ids) - 1)] for _ in ids]
@@ -104,6 +112,7 @@ def publish_beside_readers(target: Target, open_reader: Callable[[], Target], n_
                 marks |= {entry.title.split()[1] for entry in answer.entries if entry.title}
                 assert len(marks) == 1, marks
                 assert len(answer.entries) == 5
+                assert reader.read_user("u00002", "email") is not None
                 assert sum(batch.num_rows for batch in reader.read_live("recommendations", ("user_id",))) == 50
                 seen.add(answer.version)
             except Exception as error:

@@ -15,14 +15,17 @@ import tomllib
 from dataclasses import dataclass, field, fields, replace
 from math import inf, isnan
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from hybridrec.base import extensions
 from hybridrec.base.errors import PermanentError, choices
+from hybridrec.base.surfaces import ALWAYS, DEFAULT_SURFACE, NAME, History, Surface
 
 Options = dict[str, bool | int | float | str]
 T = TypeVar("T")
 NIGHT = "night"  # the group of Config itself
+SURFACES = "surfaces"
+MAX_K = 200
 EVENT_TYPES = ("impression", "view", "click", "add_to_cart", "purchase", "rating")
 POSITIVE_TYPES = EVENT_TYPES[1:]  # can have a weight
 BUYING = ("purchase", "add_to_cart")  # the first of them that there is: what is bought, else what is put into a cart
@@ -128,10 +131,18 @@ class Config:
     label_types: list[str] = field(default_factory=list)
     consumable_categories: list[str] = field(default_factory=list)
     extension_options: dict[str, dict[str, Options]] = field(default_factory=dict)
+    surfaces: dict[str, Surface] = field(default_factory=dict)
 
     def options(self, folder: str, name: str) -> Options:
         """Return overrides for an extension."""
         return self.extension_options.get(folder, {}).get(name, {})
+
+    def on_surface(self, name: str) -> Config:
+        """Return the options with the k and the rules' options of a surface."""
+        surface = self.surfaces[name]
+        rules = self.extension_options.get("rules", {})
+        rules = rules | {rule: rules.get(rule, {}) | options for rule, options in surface.rules.items()}
+        return replace(self, k=surface.k or self.k, extension_options={**self.extension_options, "rules": rules})
 
 
 def stored_config(raw: dict[str, Any]) -> Config:
@@ -156,8 +167,10 @@ def read_config(path: Path) -> Config:
     if HAD_DAYS in night:
         days = _by_type(night[HAD_DAYS], f"{path} [{NIGHT}.{HAD_DAYS}]", -FOR_EVER, FOR_EVER)
         night = night | {HAD_DAYS: Config().had_days | days}
+    surfaces = _group(raw.pop(SURFACES, {}), f"{path} [{SURFACES}]")
     _require_known_groups(raw, path)
     config = replace(with_options(Config(), night, f"{path} [{NIGHT}]"), extension_options=raw)
+    config = replace(config, surfaces={name: _surface(name, surfaces[name], f"{path} [{SURFACES}.{name}]") for name in sorted(surfaces)})
     for name in config.label_types:
         _require_type(name, f"{path} [{NIGHT}] label_types", POSITIVE_TYPES)
     return config
@@ -182,8 +195,43 @@ def _require_type(name: object, where: str, known: tuple[str, ...]) -> None:
         raise PermanentError(f"{where}: there is no event type {name!r}; {choices(str(name), known)}")
 
 
+def _surface(name: str, value: Any, where: str) -> Surface:
+    """Return a surface; PermanentError for a name that no reader could ask for, or an option that means nothing."""
+    if name == DEFAULT_SURFACE:
+        raise PermanentError(f"{where}: it is the night's own list, which [{NIGHT}] and [rules] configure; remove the group")
+    if not NAME.fullmatch(name):
+        raise PermanentError(f"{where}: a surface's name has lower-case letters, digits and '_', at most 40, as [{SURFACES}.email]")
+    surface = with_options(Surface(), _group(value, where), where)
+    if surface.history not in get_args(History):
+        raise PermanentError(f"{where}: history is {surface.history!r}; {choices(surface.history, get_args(History))}")
+    if not 0 <= surface.k <= MAX_K:
+        raise PermanentError(f"{where}: k is {surface.k}, expected 1 to {MAX_K}, or 0 for the night's")
+    for option in ("only_categories", "not_categories", "without_rules"):
+        if not all(isinstance(one, str) for one in getattr(surface, option)):
+            raise PermanentError(f"{where}: {option} is {getattr(surface, option)!r}, expected names")
+    if both := sorted(set(surface.only_categories) & set(surface.not_categories)):
+        raise PermanentError(f"{where}: {both[0]!r} is in only_categories and in not_categories; remove it from one of them")
+    _require_rules(surface, where)
+    return surface
+
+
+def _require_rules(surface: Surface, where: str) -> None:
+    known = extensions.all_names("rules")
+    for rule in (*surface.without_rules, *surface.rules):
+        if rule not in known:
+            raise PermanentError(f"{where}: there is no rule {rule!r}; {choices(rule, known)}")
+        _group(surface.rules.get(rule, {}), f"{where} rules.{rule}")
+    for rule in surface.without_rules:
+        if rule in ALWAYS:
+            raise PermanentError(f"{where}: without_rules names {rule}, but no list may do without {' and '.join(ALWAYS)}; remove it")
+        if rule in surface.rules:
+            raise PermanentError(f"{where}: {rule} has options, but without_rules names it; remove one of them")
+
+
 def require_known_options(config: Config, where: str) -> None:
     """Raise PermanentError if an option of an extension, as under [models.als], is not a field of its Config, if it is not switched off."""
+    for surface in config.surfaces:
+        require_known_options(replace(config.on_surface(surface), surfaces={}), f"{where} [{SURFACES}.{surface}], with the night's")
     for folder, options_by_name in config.extension_options.items():
         for name in options_by_name.keys() & set(extensions.names(folder)):
             module, group = extensions.module(folder, name), f"{where} [{folder}.{name}]"
@@ -196,7 +244,7 @@ def _require_known_groups(raw: dict[str, Any], path: Path) -> None:
     """Raise PermanentError for an unknown group: its options would be ignored silently."""
     for folder, options_by_name in raw.items():
         if folder not in extensions.FOLDERS:
-            raise PermanentError(f"{path}: there is no group [{folder}]; {choices(folder, (NIGHT, *extensions.FOLDERS))}")
+            raise PermanentError(f"{path}: there is no group [{folder}]; {choices(folder, (NIGHT, SURFACES, *extensions.FOLDERS))}")
         known = extensions.all_names(folder)
         for name, options in _group(options_by_name, f"{path} [{folder}]").items():
             if name not in known:

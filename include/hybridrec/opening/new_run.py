@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from hybridrec.base import extensions
-from hybridrec.base.config import Config, SplitMethod, read_config, require_known_options
+from hybridrec.base.config import MAX_K, SURFACES, Config, SplitMethod, read_config, require_known_options
 from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.runs.run import MANIFEST, Input, Run, RunManifest, run_folder
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 CORE_TABLES = ("core_events", "core_items", "core_users")
-MAX_K = 200
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,7 @@ def open_run(request: Request, settings: Settings) -> Run:
     window = splits["holdout"].cut, as_of
     consumables, vectors = _of_catalogue(inputs["core_items"], settings.warehouse(request.source))
     config, repeats, shares = purposes.settled(config, files, inputs["core_events"].rows, window, consumables)
+    _require_surfaces(config, repeats, inputs["core_items"], settings.warehouse(request.source))
     event_types = visits.types_of(config, files)
     window_hours = windows.best_window(config, files, splits["ranker"])
     models = _possible(models, {"repeats": repeats, "vectors": vectors, "types": bool(event_types)})
@@ -115,6 +115,20 @@ def _config(request: Request, settings: Settings) -> Config:
     if not 1 <= config.k <= MAX_K:
         raise PermanentError(f"k is {config.k}, expected 1 to {MAX_K}: the number of items that a user gets")
     return config
+
+
+def _require_surfaces(config: Config, repeats: bool, items: Input, warehouse: Path) -> None:
+    """Raise PermanentError for a surface whose lists would all be empty."""
+    for name, surface in config.surfaces.items():
+        where = f"hybridrec.toml [{SURFACES}.{name}]"
+        if surface.history == "again" and not repeats:
+            raise PermanentError(
+                f"{where}: history is 'again', but every item of a user's history is one that they had, so all lists would be empty;"
+                " give a type of events fewer days in [night.had_days], or remove the surface"
+            )
+        for category in (*surface.only_categories, *surface.not_categories):
+            if not _has_category(items, warehouse, category):
+                raise PermanentError(f"{where}: no item of the catalogue has the category {category!r}; correct it, or remove it there")
 
 
 def _models(asked: tuple[str, ...]) -> tuple[str, ...]:
@@ -160,6 +174,14 @@ def _of_catalogue(items: Input, warehouse: Path) -> tuple[bool, bool]:
 
     consumables = _any(items, warehouse, "is_consumable", pc.field("is_consumable"))
     return consumables, _any(items, warehouse, "vector", pc.list_value_length(pc.field("vector")) > 0)
+
+
+def _has_category(items: Input, warehouse: Path, category: str) -> bool:
+    import pyarrow.compute as pc
+    import pyarrow.dataset as ds
+
+    data = ds.dataset([str(path) for path in shared_files.fetch(warehouse / "core_items" / name for name in items.files)])
+    return any(pc.any(pc.equal(batch["categories"].flatten(), category)).as_py() for batch in data.to_batches(columns=["categories"]))
 
 
 def _any(items: Input, warehouse: Path, column: str, wanted: pc.Expression) -> bool:

@@ -7,27 +7,24 @@ figures (coverage, overlap with the live version) stop it too, but a person may 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hybridrec.base.config import Config
 from hybridrec.base.errors import PermanentError
+from hybridrec.publishing import surface_checks
+from hybridrec.publishing.gathered_lists import BROKEN, NOTHING, Lists, batches_of, gather, index_of
 from hybridrec.publishing.publish import is_older, live_publication, output_hashes
 from hybridrec.publishing.table_checks import FAULTS, faults
-from hybridrec.retrieval.sparse import in_history
 from hybridrec.runs.run import Run
-from hybridrec.splitting.likes import disliked
-from hybridrec.training.fits import user_block
-from hybridrec.versions.publications import BESIDE_LISTS, Publication, Target
+from hybridrec.versions.publications import SIDE_TABLES, Publication, Target
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
-BATCH_ROWS = 5_000
-NOTHING = -1  # pads lists; also an item that the run does not know
+SURFACE = "surface_"  # begins the names of the checks of surfaces
 
 
 @dataclass(frozen=True)
@@ -46,34 +43,10 @@ class OutputCheck:
     meaning: str
 
 
-@dataclass
-class Lists:
-    """Figures from one pass over out_recommendations.
-
-    items: int32 (n_users, longest list), item_idx or NOTHING. rows: how often each user occurs. broken: rows by kind of fault.
-    """
-
-    items: NDArray[np.int32]
-    rows: NDArray[np.int32]
-    n_fallback: int = 0
-    broken: dict[str, int] = field(default_factory=dict)
-
-
-BROKEN = {
-    "unknown_users": "rows of users whom the run does not know",
-    "wrong_length": "lists that are longer than k, or shorter without a stated reason, or whose arrays differ in length",
-    "unknown_items": "positions with an item that the run does not know",
-    "seen_items": "positions with an item that the user has had",
-    "unavailable_items": "positions with an item that is not available",
-    "repeated_items": "positions whose item is in the same list already",
-    "rising_scores": "positions whose score is above the one before, or is no number",
-}
-
-
 def check_output(run: Run, target: Target, override_reason: str | None) -> dict[str, object]:
     """Return all figures with their verdicts, as they are kept in checks.json; nothing is raised here."""
-    lists = gather(run)
-    checks = [*broken_rows(lists), *broken_tables(run), *figures(run, lists), *comparison(run, target, lists)]
+    lists = gather(run, batches_of(run, "out_recommendations"), run.config.k)
+    checks = [*broken_rows(lists), *broken_tables(run), *broken_surfaces(run), *figures(run, lists), *comparison(run, target, lists)]
     failed = [check for check in checks if not check.passed]
     live = live_publication(target.versions())
     return {
@@ -98,22 +71,9 @@ def require_passed(verdict: dict[str, object]) -> None:
         )
     else:
         remedy = "a rule or a model produced invalid rows: fix it and clear apply_rules; this cannot be overridden"
-    where = "the tables besides the lists" if all(check.name in BESIDE_LISTS for check in failed) else "out_recommendations"
+    beside = all(check.name in SIDE_TABLES or check.name.startswith(SURFACE) for check in failed)
+    where = "the tables besides the lists" if beside else "out_recommendations"
     raise PermanentError(f"{where}: {told}. The live version stays live; {remedy}")
-
-
-def gather(run: Run) -> Lists:
-    """Return one pass over the lists, a batch of users at a time; memory holds one number per entry."""
-    import pyarrow.parquet as pq
-
-    users = run.read("model_users").sort_by("user_idx")["user_id"].combine_chunks()
-    items = run.read("model_items", columns=["item_idx", "item_id", "is_available"]).sort_by("item_idx")
-    lists = Lists(np.full((len(users), run.config.k), NOTHING, np.int32), np.zeros(len(users), np.int32), broken=dict.fromkeys(BROKEN, 0))
-    for path in run.files("out_recommendations"):
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(BATCH_ROWS):
-                _gather_batch(run, lists, batch, users, items)
-    return lists
 
 
 def broken_rows(lists: Lists) -> Iterable[OutputCheck]:
@@ -132,6 +92,14 @@ def broken_tables(run: Run) -> Iterable[OutputCheck]:
         found = [f"{count} {FAULTS[fault]}" for fault, count in counts.items() if count]
         meaning = "; ".join(found) or "unknown, repeated, unavailable or opted-out entries, and scores out of order"
         yield OutputCheck(name, float(sum(counts.values())), 0.0, "at_most", not found, False, meaning)
+
+
+def broken_surfaces(run: Run) -> Iterable[OutputCheck]:
+    """Yield the number of faults of each surface's lists: it must be 0."""
+    for name, counts in surface_checks.faults(run).items():
+        found = [f"{count} {surface_checks.FAULTS[fault]}" for fault, count in counts.items() if count]
+        meaning = "; ".join(found) or "broken rows of the surface's lists, and items that the surface does not allow"
+        yield OutputCheck(f"{SURFACE}{name}", float(sum(counts.values())), 0.0, "at_most", not found, False, meaning)
 
 
 def figures(run: Run, lists: Lists) -> Iterable[OutputCheck]:
@@ -185,66 +153,6 @@ def _at_least(name: str, value: float, limit: float, meaning: str) -> OutputChec
     return OutputCheck(name, value, limit, "at_least", value >= limit, True, meaning)
 
 
-def _gather_batch(run: Run, lists: Lists, batch: pa.RecordBatch, users: pa.Array, items: pa.Table) -> None:
-    import pyarrow.compute as pc
-
-    user = _index(batch.column("user_id"), users)
-    known = user >= 0
-    lengths = pc.list_value_length(batch.column("item_ids")).to_numpy(zero_copy_only=False)
-    row = np.repeat(np.arange(len(user)), lengths)
-    position = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    item = _index(batch.column("item_ids").flatten(), items["item_id"].combine_chunks())
-    broken = lists.broken
-    broken["unknown_users"] += int(np.count_nonzero(~known))
-    broken["wrong_length"] += _wrong_lengths(batch, lengths, run.config.k)
-    broken["unknown_items"] += int(np.count_nonzero(item < 0))
-    broken["repeated_items"] += len(row) - len(np.unique(np.stack([row, item]), axis=1).T)
-    usable = (item >= 0) & known[row]
-    broken["seen_items"] += _seen(run, user[row[usable]], item[usable])
-    available = items["is_available"].to_numpy()
-    broken["unavailable_items"] += int(np.count_nonzero(~available[item[usable]]))
-    broken["rising_scores"] += _rising(batch.column("scores"))
-    np.add.at(lists.rows, user[known], 1)
-    lists.n_fallback += int(np.count_nonzero(batch.column("reason").to_numpy(zero_copy_only=False) == "fallback"))
-    fits = usable & (position < lists.items.shape[1])
-    lists.items[user[row[fits]], position[fits]] = item[fits]
-
-
-def _index(values: pa.Array, known: pa.Array) -> NDArray[np.int64]:
-    """Return the place of each value among the known ones, NOTHING where it is not."""
-    import pyarrow.compute as pc
-
-    return np.asarray(pc.fill_null(pc.index_in(values, value_set=known), NOTHING).to_numpy(zero_copy_only=False), dtype=np.int64)
-
-
-def _wrong_lengths(batch: pa.RecordBatch, lengths: NDArray[np.int64], k: int) -> int:
-    import pyarrow.compute as pc
-
-    stated = batch.column("shortfall").is_valid().to_numpy(zero_copy_only=False)
-    wrong = (lengths > k) | ((lengths < k) != stated)
-    for name in ("scores", "reasons", "sources"):
-        wrong |= pc.list_value_length(batch.column(name)).to_numpy(zero_copy_only=False) != lengths
-    return int(np.count_nonzero(wrong))
-
-
-def _seen(run: Run, users: NDArray[np.int64], items: NDArray[np.int64]) -> int:
-    block, row = np.unique(users, return_inverse=True)
-    left_out = user_block(run, "full", block.astype(np.int32)).left_out
-    had = in_history(left_out, row, items) | in_history(disliked(run, "full", block.astype(np.int32)), row, items)
-    return int(np.count_nonzero(had))
-
-
-def _rising(scores: pa.ListArray) -> int:
-    """Count entries that break the falling order, a list's first one excepted, and entries without a number."""
-    import pyarrow.compute as pc
-
-    flat = scores.flatten().to_numpy(zero_copy_only=False)
-    lengths = pc.list_value_length(scores).to_numpy(zero_copy_only=False)
-    row = np.repeat(np.arange(len(lengths)), lengths)
-    rises = (flat[1:] > flat[:-1]) & (row[1:] == row[:-1])
-    return int(np.count_nonzero(rises)) + int(np.count_nonzero(~np.isfinite(flat)))
-
-
 def _against_live(run: Run, target: Target, lists: Lists) -> tuple[float, int, int, int]:
     """Return mean overlap over users who have both lists, users lost, users live, items gone."""
     import pyarrow.compute as pc
@@ -255,12 +163,12 @@ def _against_live(run: Run, target: Target, lists: Lists) -> tuple[float, int, i
     gone: set[str] = set()
     shares, n_both, n_lost, n_live = 0.0, 0, 0, 0
     for batch in target.read_live("recommendations", ("user_id", "item_ids")):
-        user = _index(batch.column("user_id"), users)
+        user = index_of(batch.column("user_id"), users)
         stays = (user >= 0) & (lists.rows[user] > 0)
         lengths = pc.list_value_length(batch.column("item_ids")).to_numpy(zero_copy_only=False)
         row = np.repeat(np.arange(len(user)), lengths)
         flat = batch.column("item_ids").flatten()
-        item = _index(flat, items)
+        item = index_of(flat, items)
         kept = (item[:, None] == lists.items[user[row]]).any(axis=1) & (item >= 0) & stays[row]
         share = np.bincount(row, kept, minlength=len(user)) / np.maximum(lengths, 1)
         both = stays & (lengths > 0)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hybridrec.runs.run import Run
 from hybridrec.storage import store
-from hybridrec.versions.publications import BESIDE_LISTS, LISTED, definition
+from hybridrec.versions.publications import LISTED, SIDE_TABLES, definition
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,7 +34,7 @@ class Known(NamedTuple):
 
 def faults(run: Run) -> dict[str, dict[str, int]]:
     """Return the faults of each table that the run has made: counts by kind, see FAULTS."""
-    made = [name for name in BESIDE_LISTS if store.is_committed(run.dataset(f"out_{name}"))]
+    made = [name for name in SIDE_TABLES if store.is_committed(run.dataset(f"out_{name}"))]
     if not made:
         return {}
     items = run.read("model_items", columns=["item_idx", "item_id", "is_available"]).sort_by("item_idx")

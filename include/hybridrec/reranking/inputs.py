@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from hybridrec.base.threads import in_threads
 from hybridrec.dataset.content import SimilarContent, item_vectors
@@ -34,7 +35,11 @@ CONTENT_FOR_ALL = 20_000  # items; in a larger catalogue content is used only if
 
 @dataclass(frozen=True)
 class ListInputs:
-    """See the module. neighbours: by model, int32 (n_items, NEIGHBOURS), nearest first, NO_ITEM pads."""
+    """See the module.
+
+    neighbours: by model, int32 (n_items, NEIGHBOURS), nearest first, NO_ITEM pads.
+    surface_k: items per list of a surface; 0: as many as the night's own has. no_more: why a list may have fewer.
+    """
 
     run: Run
     items: pd.DataFrame
@@ -42,13 +47,27 @@ class ListInputs:
     neighbours: dict[str, Ints]
     fallback: FallbackTiers
     rules: tuple[Rule, ...]
+    surface_k: int = 0
+    no_more: str = "the catalogue has no other available item that this user has not had and no rule excludes"
+
+    @property
+    def k(self) -> int:
+        """Return the length of a full list."""
+        return self.surface_k or self.run.config.k
 
     def context(self, users: Ints) -> RuleContext:
         """Return the input of rules for these users, which are sorted."""
         block = user_block(self.run, "full", users)
-        vectors, manifest = load_csr(self.content, "vectors"), self.run.manifest
         unwanted = disliked(self.run, "full", users)
-        return RuleContext(self.items, block.history, users, vectors, manifest.config.k, manifest.as_of, unwanted, block.had)
+        return RuleContext(self.items, block.history, users, self._vectors(), self.k, self.run.manifest.as_of, unwanted, block.had)
+
+    def context_of_anybody(self) -> RuleContext:
+        """Return the input of rules for one user without a history, number 0."""
+        nothing = csr_array((1, len(self.items)), dtype=np.float32)
+        return RuleContext(self.items, nothing, np.zeros(1, np.int32), self._vectors(), self.k, self.run.manifest.as_of)
+
+    def _vectors(self) -> csr_array:
+        return load_csr(self.content, "vectors")
 
 
 def write_inputs(run: Run, folder: Path) -> dict[str, Neighbours]:

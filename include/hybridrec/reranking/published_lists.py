@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hybridrec.base.surfaces import ANYBODY, DEFAULT_SURFACE
 from hybridrec.policy.ranked_lists import user_blocks
 from hybridrec.reranking.fill import OWN, first_entries
 from hybridrec.reranking.inputs import ListInputs, load_inputs
 from hybridrec.reranking.popular import FALLBACK_SENTENCES, TIERS
 from hybridrec.reranking.rule_chain import apply_rules
 from hybridrec.reranking.sentences import sentences
+from hybridrec.reranking.surface_inputs import surface_inputs
 from hybridrec.rules import RuleContext
 from hybridrec.runs.run import Run
 from hybridrec.splitting.mix import segments_of
@@ -27,17 +29,42 @@ if TYPE_CHECKING:
 FALLBACK = "popularity"  # strategy of a row that is all fallback
 
 
-def list_batches(batches: Iterator[pa.RecordBatch], run: Run, folder: Path) -> Iterator[pa.RecordBatch]:
-    """Yield out_recommendations for mapInArrow.
+def list_batches(batches: Iterator[pa.RecordBatch], run: Run, folder: Path, surface: str = DEFAULT_SURFACE) -> Iterator[pa.RecordBatch]:
+    """Yield out_recommendations, or out_surface_lists of another surface, for mapInArrow.
 
     Batches are sorted by user: first the user's row of model_users (item_idx is null), then the rows of model_ranked.
     """
-    inputs = load_inputs(run, folder)
+    inputs = inputs_of(run, folder, surface)
     for block in user_blocks(batches):
         is_user = block["item_idx"].is_null()
         ranked = block.filter(block["item_idx"].is_valid()).drop_columns(["user_id"])
         users = block.filter(is_user).select(["user_idx", "user_id"])
-        yield from make_lists(users, ranked, inputs).combine_chunks().to_batches()
+        lists = make_lists(users, ranked, inputs)
+        yield from (lists if surface == DEFAULT_SURFACE else on_surface(lists, surface)).combine_chunks().to_batches()
+
+
+def inputs_of(run: Run, folder: Path, surface: str) -> ListInputs:
+    """Return the inputs of the lists of a surface from the folder that write_inputs filled."""
+    inputs = load_inputs(run, folder)
+    return inputs if surface == DEFAULT_SURFACE else surface_inputs(inputs, surface)
+
+
+def list_of_anybody(inputs: ListInputs, surface: str) -> pa.Table:
+    """Return out_surface_lists for whoever is no user of the run: one row of popular items, with the surface's rules."""
+    import pyarrow as pa
+
+    nobody = pa.table({"user_idx": pa.array([0], pa.int32()), "user_id": [ANYBODY]})
+    ranked = table("model_ranked").arrow_schema().empty_table()
+    context = inputs.context_of_anybody()
+    entries = first_entries(_own_rows(ranked), _own_rows(ranked), inputs.fallback, context, inputs.rules)
+    return on_surface(_as_rows(nobody, ranked, entries, context, inputs), surface)
+
+
+def on_surface(lists: pa.Table, surface: str) -> pa.Table:
+    """Return rows of out_surface_lists from rows in the form of out_recommendations."""
+    import pyarrow as pa
+
+    return table("out_surface_lists").conform(lists.append_column("surface", pa.array([surface] * lists.num_rows, pa.string())))
 
 
 def make_lists(users: pa.Table, ranked: pa.Table, inputs: ListInputs) -> pa.Table:
@@ -47,11 +74,15 @@ def make_lists(users: pa.Table, ranked: pa.Table, inputs: ListInputs) -> pa.Tabl
     """
     users_idx = users["user_idx"].to_numpy().astype(np.int32)
     context = inputs.context(users_idx)
-    columns = {"user_idx": np.int32, "item_idx": np.int32, "score": np.float64}
-    own = pd.DataFrame({name: ranked[name].to_numpy().astype(kind) for name, kind in columns.items()})
+    own = _own_rows(ranked)
     kept = apply_rules(own, context, inputs.rules)
     entries = first_entries(kept, own, inputs.fallback, context, inputs.rules)
     return _as_rows(users, ranked, entries, context, inputs)
+
+
+def _own_rows(ranked: pa.Table) -> pd.DataFrame:
+    columns = {"user_idx": np.int32, "item_idx": np.int32, "score": np.float64}
+    return pd.DataFrame({name: ranked[name].to_numpy().astype(kind) for name, kind in columns.items()})
 
 
 def _as_rows(users: pa.Table, ranked: pa.Table, entries: pd.DataFrame, context: RuleContext, inputs: ListInputs) -> pa.Table:
@@ -73,7 +104,7 @@ def _as_rows(users: pa.Table, ranked: pa.Table, entries: pd.DataFrame, context: 
         "reason": np.select([(from_fallback == counts), from_fallback > 0], ["fallback", "filled"], default="ranked").tolist(),
         "strategy": _strategies(ranked, origin, row, len(context.users)),
         "segment": segments_of(np.diff(context.seen.indptr), inputs.run.config.light_max_items).tolist(),
-        "shortfall": pa.array([None if count == k else _shortfall(int(count), k) for count in counts], pa.string()),
+        "shortfall": pa.array([None if count == k else f"{count} of {k} places: {inputs.no_more}" for count in counts], pa.string()),
     }
     return table("out_recommendations").conform(pa.table(columns))
 
@@ -117,7 +148,3 @@ def _lists(values: pa.Array, counts: NDArray[np.int64]) -> pa.ListArray:
 
     flat = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     return pa.ListArray.from_arrays(pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32()), flat)
-
-
-def _shortfall(count: int, k: int) -> str:
-    return f"{count} of {k} places: the catalogue has no other available item that this user has not had and no rule excludes"

@@ -6,11 +6,16 @@ from dataclasses import replace
 
 from hybridrec.base import extensions
 from hybridrec.base.settings import Settings
+from hybridrec.base.surfaces import ANYBODY, DEFAULT_SURFACE
 from hybridrec.versions.publications import Answer, Entry, Reason, Target
 
 RETRIEVERS_SHOWN = 3
 POPULAR = ("recent", "all_time")  # the tiers below a user's own list
 ATTEMPTS = 5
+
+
+class NoSurface(LookupError):
+    """The live version has no surface of that name."""
 
 
 def open_target(settings: Settings) -> Target:
@@ -19,16 +24,16 @@ def open_target(settings: Settings) -> Target:
     return target
 
 
-def recommend(target: Target, user_id: str, k: int, exclude: frozenset[str] = frozenset()) -> Answer:
+def recommend(target: Target, user_id: str, k: int, exclude: frozenset[str] = frozenset(), surface: str = DEFAULT_SURFACE) -> Answer:
     """Return the user's first k entries; the popular items of late, with reason unknown_user, when the user has no row.
 
     Items to exclude leave their positions to the next ones; where the published list ends, popular items take as many entries as it
     has lost. `reason` and each entry's `source` say so, and `shortfall` says it when they are too few.
-    All of it is of one version; TimeoutError if that changes again and again meanwhile.
+    All of it is of one version; TimeoutError if that changes again and again meanwhile, NoSurface if it has no such surface.
     """
     for _ in range(ATTEMPTS):
-        own = target.read_user(user_id)
-        tiers = _tiers(target, own, k, exclude)
+        own = target.read_user(user_id, surface) if user_id != ANYBODY else None
+        tiers = _tiers(target, own, k, exclude) if surface == DEFAULT_SURFACE else _surface_tiers(target, own, surface, exclude)
         if len({(tier.version, tier.generated_at) for tier in tiers}) == 1:
             return replace(_joined(tiers, own, k, exclude), user_id=user_id)
     raise TimeoutError("the live version changed again and again during one look-up; ask again")
@@ -50,6 +55,16 @@ def _tiers(target: Target, own: Answer | None, k: int, exclude: frozenset[str]) 
         at_most = wanted + len(exclude) + sum(len(tier.entries) for tier in tiers)
         tiers.append(target.read_popular(window, at_most))
     return tiers
+
+
+def _surface_tiers(target: Target, own: Answer | None, surface: str, exclude: frozenset[str]) -> list[Answer]:
+    """Return the user's list on the surface if there is one, and below it, if needed, the one of whoever is no user of the night."""
+    if own is not None and not exclude:
+        return [own]
+    anybody = target.read_user(ANYBODY, surface)
+    if anybody is None:
+        raise NoSurface(f"the live version has no surface {surface!r}; hybridrec.toml names them, as [surfaces.email]")
+    return [replace(anybody, reason="unknown_user")] if own is None else [own, anybody]
 
 
 def _wanted(own: Answer | None, k: int) -> int:

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from fastapi import HTTPException, Path, Query
 from pydantic import StringConstraints
 
+from hybridrec.base.config import MAX_K
 from hybridrec.tables import MAX_ID
 
-MAX_K = 200
 MAX_EXCLUDED = 200
 MAX_BASKET = 100  # items that are asked for together
 
@@ -45,6 +45,9 @@ ExcludedUsers = Annotated[
         description=f"Users to leave out, given like the items to leave out elsewhere. At most {MAX_EXCLUDED} ids.",
         examples=[["196", "186,22"]],
     ),
+]
+SurfaceName = Annotated[
+    str, Query(pattern=r"^[a-z][a-z0-9_]{0,39}$", description="Surface, as hybridrec.toml names it.", examples=["recommendations"])
 ]
 Window = Annotated[Literal["recent", "all_time"], Query(description="Popular in the newest 30 days of the data, or over all of them.")]
 

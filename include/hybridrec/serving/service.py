@@ -29,10 +29,22 @@ from pydantic import TypeAdapter
 
 from hybridrec.base.errors import NothingPublished, PermanentError
 from hybridrec.base.settings import Settings
+from hybridrec.base.surfaces import DEFAULT_SURFACE
 from hybridrec.execution import job
 from hybridrec.serving import lookup, table_lookups
 from hybridrec.serving.http_edge import ERROR, Edge
-from hybridrec.serving.parameters import Basket, Excluded, ExcludedUsers, Identifier, ListLength, Window, basket_of, excluded, short
+from hybridrec.serving.parameters import (
+    Basket,
+    Excluded,
+    ExcludedUsers,
+    Identifier,
+    ListLength,
+    SurfaceName,
+    Window,
+    basket_of,
+    excluded,
+    short,
+)
 from hybridrec.serving.read_threads import ReadThreads
 from hybridrec.versions.publications import Answer, BoughtTogether, BuyAgain, ItemAudience, SimilarItems, Target, Trending, said
 
@@ -148,15 +160,25 @@ def create_app(target: Target, allowed_hosts: Iterable[str] = (), access_log: Te
 
 
 def _add_lists(app: FastAPI, target: Target, read: Read[bytes]) -> None:
-    @app.get("/recommendations/{user_id:path}", response_model=Answer)
-    async def recommendations(user_id: Identifier, k: ListLength = 20, exclude: Excluded = []) -> Response:  # noqa: B006  never changed
-        """Return a user's list, best first.
+    no_surface: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "The live version has no such surface"}}
+
+    @app.get("/recommendations/{user_id:path}", response_model=Answer, responses=PROBLEMS | no_surface)
+    async def recommendations(
+        user_id: Identifier,
+        k: ListLength = 20,
+        exclude: Excluded = [],  # noqa: B006  never changed
+        surface: SurfaceName = DEFAULT_SURFACE,
+    ) -> Response:
+        """Return a user's list on a surface, best first.
 
         For a user who is not known it is the popular items, and `reason` says unknown_user. If items are excluded the next ones of the
         list move up, and popular items fill the end: `reason` is then filled, or fallback if nothing else is left.
         """
         ids = excluded(exclude)
-        return _json(await read(lambda: ANSWER.dump_json(lookup.with_shortfall(lookup.recommend(target, user_id, k, ids), k))))
+        try:
+            return _json(await read(lambda: ANSWER.dump_json(lookup.with_shortfall(lookup.recommend(target, user_id, k, ids, surface), k))))
+        except lookup.NoSurface as error:
+            raise HTTPException(404, str(error)) from None
 
     not_there: dict[int | str, dict[str, Any]] = {
         404: {"model": Problem, "description": "The item has no similar ones in the live version, or is not known"}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
+from hybridrec.base.surfaces import DEFAULT_SURFACE
 from hybridrec.base.waiting import first_true
 from hybridrec.postgresql import rights
 from hybridrec.postgresql.checksum import TableChecksum
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 DOC = "PostgreSQL, for services on other machines; HYBRIDREC_POSTGRES is its address."
 STAGE_WAIT_SECONDS = 600.0
 SWITCH_WAIT_SECONDS = 60.0
-SWITCH_LOCK_MS = 20  # while a switch waits for a view, new readers wait behind it: nine views make at most 0.2 s; then it tries again
+SWITCH_LOCK_MS = 20  # while a switch waits for a view, new readers wait behind it: ten views make at most 0.2 s; then it tries again
 STAGE_KEY = 4_730_100  # advisory lock of this database: the only stager
 
 VIEWS = (*PUBLISHED, "recommendations_unnested")
@@ -143,9 +144,9 @@ class PostgresTarget:
         with self._bulk() as [bulk]:
             yield from batches(bulk, f"hybridrec.{quoted(name)}", chosen, shape.key)
 
-    def read_user(self, user_id: str) -> Answer | None:
+    def read_user(self, user_id: str, surface: str = DEFAULT_SURFACE) -> Answer | None:
         """Return the user's row with the items' titles."""
-        rows = self._rows(READ_USER, (user_id,))
+        rows = self._rows(READ_USER, (user_id,)) if surface == DEFAULT_SURFACE else self._rows(READ_SURFACE, (surface, user_id))
         if not rows:
             return None
         item_ids, scores, reasons, sources, titles, reason, shortfall, *origin = rows[0]
@@ -270,11 +271,12 @@ class PostgresTarget:
 
 # The views are locked in the order in which a query names them, and a switch replaces them in that of PUBLISHED: `items` comes last.
 TITLES = "(SELECT json_object_agg(i.item_id, i.title) FROM hybridrec.items AS i WHERE i.item_id = ANY ({}.item_ids))"
-READ_USER = f"""
+READ_LIST = f"""
 SELECT r.item_ids, r.scores, r.reasons, r.sources, {TITLES.format("r")},
        r.reason, r.shortfall, r.run_id, r.version, r.generated_at, r.valid_until
-FROM hybridrec.recommendations AS r WHERE r.user_id = %s
-"""  # noqa: S608
+"""
+READ_USER = f"{READ_LIST} FROM hybridrec.recommendations AS r WHERE r.user_id = %s"
+READ_SURFACE = f"{READ_LIST} FROM hybridrec.surface_lists AS r WHERE r.surface = %s AND r.user_id = %s"
 READ_SIMILAR = f"""
 SELECT s.item_ids, s.scores, {TITLES.format("s")}, s.reason, s.run_id, s.version, s.generated_at, s.valid_until
 FROM hybridrec.similar_items AS s WHERE s.item_id = %s

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hybridrec.base.errors import NothingPublished, PermanentError
 from hybridrec.base.settings import Settings
+from hybridrec.base.surfaces import DEFAULT_SURFACE
 from hybridrec.sqlite.connecting import FileId, file_id, in_sentences, open_read_only, open_to_write, transaction
 from hybridrec.sqlite.publications import FIELDS, PUBLICATIONS, find, publication, record
 from hybridrec.sqlite.version_tables import (
@@ -159,10 +160,11 @@ class SqliteTarget:
             while rows := cursor.fetchmany(READ_ROWS):
                 yield decoded(rows, chosen)
 
-    def read_user(self, user_id: str) -> Answer | None:
+    def read_user(self, user_id: str, surface: str = DEFAULT_SURFACE) -> Answer | None:
         """Return the user's row with the items' titles."""
+        asked = (READ_USER, (user_id,)) if surface == DEFAULT_SURFACE else (READ_SURFACE, (surface, user_id))
         with self._looking_up() as db:
-            row = db.execute(READ_USER, (user_id,)).fetchone()
+            row = db.execute(*asked).fetchone()
         if row is None:
             return None
         item_ids, scores, reasons, sources, titles = (json.loads(text) for text in row[:5])
@@ -275,12 +277,13 @@ class SqliteTarget:
                 _empty_log(db, self._log_path)
 
 
-READ_USER = """
+READ_LIST = """
 SELECT r.item_ids, r.scores, r.reasons, r.sources,
        (SELECT json_group_object(i.item_id, i.title) FROM json_each(r.item_ids) AS e JOIN items AS i ON i.item_id = e.value),
        r.reason, r.shortfall, r.run_id, r.version, r.generated_at, r.valid_until
-FROM recommendations AS r WHERE r.user_id = ?
 """
+READ_USER = f"{READ_LIST} FROM recommendations AS r WHERE r.user_id = ?"
+READ_SURFACE = f"{READ_LIST} FROM surface_lists AS r WHERE r.surface = ? AND r.user_id = ?"
 READ_SIMILAR = """
 SELECT s.item_ids, s.scores,
        (SELECT json_group_object(i.item_id, i.title) FROM json_each(s.item_ids) AS e JOIN items AS i ON i.item_id = e.value),

@@ -13,13 +13,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from hybridrec.base.errors import PermanentError
+from hybridrec.base.surfaces import DEFAULT_SURFACE
 from hybridrec.tables import Table, table
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 HASHED = ("recommendations", "similar_items", "popular_items", "items")  # what content_hash is of, as ever: docs/decisions/0076
-BESIDE_LISTS = ("buy_again", "bought_together", "item_audiences", "trending")  # empty where the data cannot fill them
+SIDE_TABLES = ("buy_again", "bought_together", "item_audiences", "trending")  # empty where the data cannot fill them
+SURFACE_LISTS = "surface_lists"
+BESIDE_LISTS = (*SIDE_TABLES, SURFACE_LISTS)
 PUBLISHED = (*HASHED[:-1], *BESIDE_LISTS, HASHED[-1])  # `items` comes last: see targets/postgres.py
 LISTED = {"buy_again": "item_ids", "bought_together": "item_ids", "item_audiences": "user_ids"}  # the lists that read_lists returns
 # Sentence for a whole list, by a column of its rows: the reason of similar_items, the window of popular_items.
@@ -220,8 +223,11 @@ class Target(Protocol):
     def read_live(self, name: str, columns: tuple[str, ...] = ()) -> Iterable[pa.RecordBatch]:
         """Yield the rows of the live version of a published table in the order of its key; PermanentError when nothing is live."""
 
-    def read_user(self, user_id: str) -> Answer | None:
-        """Return a user's list by one indexed query, None for an unknown user; PermanentError when nothing is live."""
+    def read_user(self, user_id: str, surface: str = DEFAULT_SURFACE) -> Answer | None:
+        """Return a user's list on a surface by one indexed query, None for an unknown one; PermanentError when nothing is live.
+
+        The user ANYBODY has a list on every surface but the default one.
+        """
 
     def read_popular(self, window: str, k: int) -> Answer:
         """Return the k most popular items, as the answer for a user who is not known."""

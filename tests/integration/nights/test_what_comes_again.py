@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 PARAMS = {"source": "files", "models": ["popularity", "item_knn", "own_frequency", "tifu_knn"], "k": 10}
 LEFT_OUT = {"start_spark", "stop_spark", "write_report"}
 OPTIONS = '[night]\nconsumable_categories = ["Sci-Fi"]\n[night.had_days]\nclick = inf\n'
+SURFACES = '[surfaces.email]\nk = 3\nhistory = "new"\nonly_categories = ["Romance"]\n[surfaces.reminder]\nk = 4\nhistory = "again"\n'
 
 
 def weekly(n: int) -> str:
@@ -61,7 +62,7 @@ def night(home: Path, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv(files.FOLDER_VARIABLE, str(folder))
     monkeypatch.setenv("HYBRIDREC_SPARK", "local[2]")
     home.mkdir(exist_ok=True)
-    (home / "hybridrec.toml").write_text(OPTIONS)
+    (home / "hybridrec.toml").write_text(OPTIONS + SURFACES)
     visits().to_parquet(folder / "events.parquet", coerce_timestamps="us")
     small_world.items().assign(is_available=True).to_parquet(folder / "items.parquet", coerce_timestamps="us")
     nightly.ByHand("again", PARAMS, LEFT_OUT, nightly.run_here).run(home, "ingest", "nightly_retrain")
@@ -79,6 +80,7 @@ def test_lists_hold_what_people_choose_again(night: Run) -> None:
     assert sum(looked_at(n) in lists[f"u{n:02d}"] for n in users) > 0.5 * len(users), "what was viewed and not bought"
     everyone_has_labels_that_repeat(night)
     what_was_clicked_is_had(night, lists)
+    surfaces_have_their_own_lists(night)
 
 
 def everyone_has_labels_that_repeat(night: Run) -> None:
@@ -100,3 +102,19 @@ def what_was_clicked_is_had(night: Run, lists: pd.Series[list[str]]) -> None:
     published = open_target(Settings.from_env())
     for user in list(had)[:5]:
         assert had[user] not in {entry.item_id for entry in recommend(published, user, 10).entries}
+
+
+def surfaces_have_their_own_lists(night: Run) -> None:
+    published = open_target(Settings.from_env())
+    rows = night.read("out_surface_lists").to_pandas()
+    assert list(rows.surface) == ["email"] * 61 + ["reminder"] * 61 and list(rows.user_id[:61]) == sorted(rows.user_id[:61])
+    catalogue = small_world.items().set_index("item_id").categories
+    events = visits()
+    for n in range(5):
+        user = f"u{n:02d}"
+        had = set(events[events.user_id == user].item_id)
+        own, email, reminder = (recommend(published, user, 10, surface=name) for name in ("recommendations", "email", "reminder"))
+        assert {own.version} == {email.version, reminder.version}
+        assert email.entries and all("Romance" in catalogue[e.item_id] and e.item_id not in had for e in email.entries)
+        assert weekly(n) in {e.item_id for e in reminder.entries} <= had
+        assert len(email.entries) <= 3 and len(reminder.entries) <= 4

@@ -14,6 +14,7 @@ import pytest
 from hybridrec.base import extensions
 from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
+from hybridrec.base.surfaces import ANYBODY
 from hybridrec.publishing.publish import newest_to_keep
 from hybridrec.serving import lookup
 from hybridrec.versions.publications import BESIDE_LISTS, PUBLISHED, Target
@@ -204,6 +205,17 @@ def test_lists_of_several_keys_come_in_their_order_with_titles(target: Target) -
     assert target.read_lists("buy_again", ["nobody", "' OR 1=1 --"]) == []
 
 
+def test_a_user_has_a_list_on_each_surface(target: Target) -> None:
+    publish(target, "v1", "one")
+    email, cart, own = (target.read_user("u00002", surface) for surface in ("email", "cart", "recommendations"))
+    assert email and cart and own
+    assert [len(answer.entries) for answer in (email, cart, own)] == [1, 2, 5]
+    assert (email.user_id, email.version, email.entries[0].title) == ("u00002", "v1", "Title one of i002")
+    anybody = target.read_user(ANYBODY, "email")
+    assert anybody and [entry.item_id for entry in anybody.entries] == ["i000"]
+    assert [target.read_user(*asked) for asked in (("u00009", "email"), ("u00002", "app"), ("u00002", "' OR 1=1 --"))] == [None] * 3
+
+
 def test_items_on_the_rise_come_by_rank(target: Target) -> None:
     publish(target, "v1", "one")
     found = target.read_trending(2)
@@ -239,7 +251,10 @@ def test_all_tables_are_switched_together(target: Target) -> None:
     def versions() -> set[str]:
         trending, together = target.read_trending(1), target.read_lists("bought_together", ["i001"])
         assert trending is not None
-        return {trending.version, together[0].origin[1], target.read_popular("recent", 1).version}
+        surfaces = [target.read_user("u00002", surface) for surface in ("email", "cart")]
+        assert all(surfaces)
+        seen = {answer.version for answer in surfaces if answer}
+        return seen | {trending.version, together[0].origin[1], target.read_popular("recent", 1).version}
 
     assert versions() == {"v2"}
     target.switch_to("v1", 3)
@@ -249,7 +264,7 @@ def test_all_tables_are_switched_together(target: Target) -> None:
 def test_the_publication_is_kept_as_given(target: Target) -> None:
     given = publication("v1", notes="override: a quote ' and Zoë")
     staged = target.stage(given, tables("one"))
-    besides = {"buy_again": 25, "bought_together": 4, "item_audiences": 2, "trending": 3}
+    besides = {"buy_again": 25, "bought_together": 4, "item_audiences": 2, "trending": 3, "surface_lists": 6}
     assert staged.counts == {"recommendations": 50, "similar_items": 8, "popular_items": 10, "items": 8} | besides
     assert target.versions() == [staged]
     assert replace(staged, counts={}, content_hash="") == given

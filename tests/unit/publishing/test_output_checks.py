@@ -14,7 +14,7 @@ from hybridrec.base.errors import PermanentError
 from hybridrec.publishing import output_checks
 from hybridrec.runs.run import Run
 from hybridrec.serving.lookup import open_target
-from hybridrec.versions.publications import BESIDE_LISTS, Target
+from hybridrec.versions.publications import SIDE_TABLES, Target
 from jobs import check_output, publish_table
 from tests.support.published_rows import publication, tables
 
@@ -79,7 +79,7 @@ def test_good_lists_pass_and_every_check_has_a_way_to_break(listed: Run, target:
     verdict = output_checks.check_output(listed, target, None)
     assert verdict["passed"]
     assert verdict["compared_with"] is None
-    assert {c["name"] for c in verdict["checks"] if not c["may_be_overridden"]} == set(BREAKS) | set(BESIDE_LISTS)  # type: ignore[attr-defined]
+    assert {c["name"] for c in verdict["checks"] if not c["may_be_overridden"]} == set(BREAKS) | set(SIDE_TABLES)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", BREAKS)

@@ -59,6 +59,20 @@ def test_an_item_has_an_audience(client: Client) -> None:
     assert client.get("/items/i007/audience") == (404, {"detail": "item 'i007' has no audience in the live version"})
 
 
+def test_a_user_has_a_list_on_each_surface(client: Client) -> None:
+    status, answer = client.get("/recommendations/u00002?surface=cart")
+    assert (status, ids(answer), answer["reason"], answer["version"]) == (200, ["i002", "i003"], "ranked", "v1")
+    assert ids(client.get("/recommendations/u00002?surface=cart&exclude=i002")[1]) == ["i003", "i000"]
+    assert ids(client.get("/recommendations/u00002?surface=recommendations")[1]) == ids(client.get("/recommendations/u00002")[1])
+    status, stranger = client.get("/recommendations/stranger?surface=cart")
+    assert (status, ids(stranger), stranger["reason"], stranger["user_id"]) == (200, ["i000", "i001"], "unknown_user", "stranger")
+    assert client.get("/recommendations/u00002?surface=app") == (
+        404,
+        {"detail": "the live version has no surface 'app'; hybridrec.toml names them, as [surfaces.email]"},
+    )
+    assert client.get("/recommendations/u00002?surface=no;such")[0] == 422
+
+
 def test_items_on_the_rise(client: Client) -> None:
     status, answer = client.get("/trending?k=2&exclude=i005")
     assert (status, answer["window_days"], ids(answer)) == (200, 7.0, ["i006", "i007"])

@@ -18,7 +18,7 @@ from hybridrec.side_tables import audiences
 from hybridrec.side_tables.judging import judge_tables
 from hybridrec.side_tables.made import write_tables
 from hybridrec.tables import table
-from hybridrec.versions.publications import BESIDE_LISTS
+from hybridrec.versions.publications import SIDE_TABLES
 from tests.support import small_shop
 
 
@@ -74,7 +74,7 @@ def test_an_audience_has_no_recent_buyer_and_nobody_who_opted_out(shop: Run) -> 
 
 
 def test_the_tables_pass_their_checks_and_planted_faults_are_found(shop: Run) -> None:
-    assert {name: sum(counts.values()) for name, counts in table_checks.faults(shop).items()} == dict.fromkeys(BESIDE_LISTS, 0)
+    assert {name: sum(counts.values()) for name, counts in table_checks.faults(shop).items()} == dict.fromkeys(SIDE_TABLES, 0)
     found = list(rows(shop, "item_audiences").values())
     write(shop, "item_audiences", [row | {"user_ids": [f"u{small_shop.OPTED_OUT:02d}", *row["user_ids"][1:]]} for row in found])
     together = list(rows(shop, "bought_together").values())
@@ -96,7 +96,7 @@ def test_the_tables_pass_their_checks_and_planted_faults_are_found(shop: Run) ->
 
 def test_each_table_is_judged_against_its_baseline(shop: Run) -> None:
     found = table("out_table_comparisons").conform(judge_tables(shop)).to_pandas()
-    assert set(found.name) == set(BESIDE_LISTS)
+    assert set(found.name) == set(SIDE_TABLES)
     assert (found.low <= found.difference).all()
     assert (found.difference <= found.high).all()
     assert found.value.between(0, 1).all()
@@ -107,7 +107,7 @@ def test_each_table_is_judged_against_its_baseline(shop: Run) -> None:
 
 
 def test_a_rerun_gives_the_same_rows(shop: Run) -> None:
-    before = {name: shop.read(f"out_{name}") for name in BESIDE_LISTS}
+    before = {name: shop.read(f"out_{name}") for name in SIDE_TABLES}
     judged = judge_tables(shop)
     write_tables(shop, read_items(shop))
     assert all(shop.read(f"out_{name}").equals(made) for name, made in before.items())
