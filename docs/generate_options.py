@@ -8,8 +8,11 @@ from pathlib import Path
 
 from hybridrec.base import extensions
 from hybridrec.base.config import Config
+from hybridrec.base.surfaces import Surface
 
 PAGE = Path(__file__).parent / "options.md"
+ELSEWHERE = ("extension_options", "surfaces")  # fields of Config that are groups of their own
+SURFACES = "Groups `[surfaces.<name>]`, one for each list besides the night's own; [surfaces.md](surfaces.md) has examples."
 FOLDERS = ("models", "strategies", "rules", "sources")
 INTRODUCTION = """\
 # Options
@@ -84,6 +87,7 @@ ENVIRONMENT = {
 def page() -> str:
     """Render the page as Markdown: the night, each extension folder, the environment."""
     parts = [INTRODUCTION, "## The night", "Group `[night]`. `[night.event_weights]` changes single weights.", table(Config)]
+    parts += ["## Surfaces", SURFACES, table(Surface)]
     for folder in FOLDERS:
         parts += [f"## {folder.capitalize()}", f"Groups `[{folder}.<name>]`."]
         parts += [section(folder, name) for name in extensions.names(folder) if hasattr(extensions.module(folder, name), "Config")]
@@ -114,7 +118,7 @@ def own(config: type) -> list[Field[object]]:
     return [
         field
         for field in fields(config)
-        if field.name != "extension_options" and (field.name not in inherited or inherited[field.name] != field.default)
+        if field.name not in ELSEWHERE and (field.name not in inherited or inherited[field.name] != field.default)
     ]
 
 

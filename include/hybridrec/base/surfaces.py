@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 DEFAULT_SURFACE = "recommendations"
-ANYBODY = ""  # id of whoever is no user of the night; no user has it
+ANYBODY = ""  # id for unknown users; no user has it
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 History = Literal["night", "new", "again"]  # purposes of history on a surface
 ALWAYS = ("out_of_stock", "seen")  # rules whose result the output checks require of every list

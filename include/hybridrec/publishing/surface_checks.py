@@ -21,7 +21,7 @@ BLOCK_USERS = 5_000
 FAULTS = BROKEN | {
     "missing_users": "users of the run without a row",
     "repeated_users": "users with several rows",
-    "anybody": "rows missing or too many for whoever is no user of the run",
+    "anybody": "rows missing or too many for unknown users",
     "not_allowed": "positions with an item that the surface does not allow",
 }
 

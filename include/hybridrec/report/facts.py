@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hybridrec.evaluation.ablation import Ablation
 from hybridrec.evaluation.comparisons import Comparison
-from hybridrec.report.list_facts import CandidateCoverage, Lists
+from hybridrec.report.list_facts import CandidateCoverage, Lists, SurfaceLists
 
 
 @dataclass(frozen=True)
@@ -313,6 +313,7 @@ class Facts:
     metrics: tuple[Metric, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     table_comparisons: tuple[TableComparison, ...] = ()
+    surfaces: tuple[SurfaceLists, ...] = ()
     ablations: tuple[Ablation, ...] = ()
     pool: CandidateCoverage | None = None
     indexes: tuple[Index, ...] = ()

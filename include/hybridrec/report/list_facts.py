@@ -103,3 +103,17 @@ class Lists:
     exposures: tuple[Exposure, ...]
     scores: tuple[Histogram, ...]
     samples: tuple[SampleUser, ...]
+
+
+@dataclass(frozen=True)
+class SurfaceLists:
+    """The lists of a surface in numbers. rules: what sets it apart from the night's own list, in words."""
+
+    name: str
+    k: int
+    rules: tuple[str, ...]
+    n_users: int
+    n_full: int
+    n_places: int
+    n_items: int
+    by_how: dict[str, int]

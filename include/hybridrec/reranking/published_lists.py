@@ -50,7 +50,7 @@ def inputs_of(run: Run, folder: Path, surface: str) -> ListInputs:
 
 
 def list_of_anybody(inputs: ListInputs, surface: str) -> pa.Table:
-    """Return out_surface_lists for whoever is no user of the run: one row of popular items, with the surface's rules."""
+    """Return the row of out_surface_lists for unknown users: popular items, with the surface's rules."""
     import pyarrow as pa
 
     nobody = pa.table({"user_idx": pa.array([0], pa.int32()), "user_id": [ANYBODY]})

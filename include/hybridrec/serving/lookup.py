@@ -58,7 +58,7 @@ def _tiers(target: Target, own: Answer | None, k: int, exclude: frozenset[str]) 
 
 
 def _surface_tiers(target: Target, own: Answer | None, surface: str, exclude: frozenset[str]) -> list[Answer]:
-    """Return the user's list on the surface if there is one, and below it, if needed, the one of whoever is no user of the night."""
+    """Return the user's list on the surface if there is one, and below it, if needed, the one for unknown users."""
     if own is not None and not exclude:
         return [own]
     anybody = target.read_user(ANYBODY, surface)

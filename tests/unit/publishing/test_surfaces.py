@@ -91,7 +91,7 @@ def test_a_surface_without_rules_shows_the_best_ranked_items_that_it_allows(run:
 
 
 def test_purposes_of_history_split_the_same_rows(listed: Run, tmp_path: Path) -> None:
-    """Where nothing counts as had, one surface shows what is new to the user and the other what is not."""
+    """If nothing counts as had, one surface shows what is new to the user and the other what is not."""
     nothing_had = pa.table({"user_idx": pa.array([0], pa.int32()), "item_idx": pa.array([0], pa.int32())})
     listed.write("model_had", nothing_had, "full")
     run = with_surfaces(listed, {"new": Surface(k=6, history="new"), "again": Surface(k=6, history="again")})
@@ -133,7 +133,7 @@ def item_in_place(user: str, surface: str, item: str) -> Callable[[pd.DataFrame]
         ("email", item_in_place("u20", "email", "i00"), "positions with an item that the surface does not allow"),
         ("cart", item_in_place("u20", "cart", "i38"), "positions with an item that is not available"),
         ("reminder", lambda rows: rows[(rows.surface != "reminder") | (rows.user_id != "u07")], "1 users of the run without a row"),
-        ("email", lambda rows: rows[(rows.surface != "email") | (rows.user_id != "")], "1 rows missing or too many for whoever is no user"),
+        ("email", lambda rows: rows[(rows.surface != "email") | (rows.user_id != "")], "1 rows missing or too many for unknown users"),
         ("cart", item_in_place("u20", "cart", "nothing"), "1 positions with an item that the run does not know"),
     ],
 )
