@@ -12,6 +12,7 @@ from hybridrec.evaluation import leaks
 from hybridrec.execution import job, spark, task_records
 from hybridrec.metrics.labels import load_labels, sample_users
 from hybridrec.runs.run import Run
+from hybridrec.training import decided
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ def main(params: Params) -> None:
                 _write_shown(run, session, impressions.shown_pairs(shown, events, split), split.name)
         with task_records.alarm_time():
             _keep_recomputed(run, events)
+    decided.keep_decisions(run)
 
 
 def _write_shown(run: Run, session: SparkSession, pairs: DataFrame, split: str) -> None:

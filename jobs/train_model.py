@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hybridrec.base import extensions
 from hybridrec.execution import command_line, job
 from hybridrec.runs.run import Run, split_name
-from hybridrec.training import fits
+from hybridrec.training import decided, fits
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ def main(params: Params) -> None:
     data = fits.training_data(run, params.split, params.model)
     started = time.perf_counter()
     with run.staged(f"models/{params.model}", params.split) as folder:
-        metrics = fits.fit_model(params.model, data, run.config.options("models", params.model), folder)
+        metrics = fits.fit_model(params.model, data, decided.options_of(run, params.model), folder)
     seconds = time.perf_counter() - started
     n_users, n_items = data.matrix.shape
     text = "fitted %s on split %s: %d users, %d items, %d pairs, %.1f s, %s"

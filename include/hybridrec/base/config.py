@@ -165,25 +165,37 @@ def read_config(path: Path) -> Config:
     if WEIGHTS in night:
         night = night | {WEIGHTS: Config().event_weights | _by_type(night[WEIGHTS], f"{path} [{NIGHT}.{WEIGHTS}]", 0.0)}
     if HAD_DAYS in night:
-        days = _by_type(night[HAD_DAYS], f"{path} [{NIGHT}.{HAD_DAYS}]", -FOR_EVER, FOR_EVER)
+        days = _by_type(night[HAD_DAYS], f"{path} [{NIGHT}.{HAD_DAYS}]", -FOR_EVER, FOR_EVER, POSITIVE_TYPES)
         night = night | {HAD_DAYS: Config().had_days | days}
     surfaces = _group(raw.pop(SURFACES, {}), f"{path} [{SURFACES}]")
     _require_known_groups(raw, path)
     config = replace(with_options(Config(), night, f"{path} [{NIGHT}]"), extension_options=raw)
     config = replace(config, surfaces={name: _surface(name, surfaces[name], f"{path} [{SURFACES}.{name}]") for name in sorted(surfaces)})
-    for name in config.label_types:
-        _require_type(name, f"{path} [{NIGHT}] label_types", POSITIVE_TYPES)
+    _require_purposes(config, f"{path} [{NIGHT}]")
     return config
 
 
-def _by_type(value: Any, where: str, low: float, high: float = inf) -> dict[str, float]:
+def _require_purposes(config: Config, where: str) -> None:
+    for name in config.label_types:
+        _require_type(name, f"{where} label_types", POSITIVE_TYPES)
+        if not config.event_weights.get(name, 0.0) > 0:
+            raise PermanentError(
+                f"{where} label_types: {name} has no weight in event_weights, so it is no label; remove it, or give it one"
+            )
+    short = sorted(name for name, days in config.had_days.items() if 0 <= days < FOR_EVER)
+    if config.split != "time" and (short or config.consumable_categories):
+        named = f"had_days.{short[0]}" if short else "consumable_categories"
+        raise PermanentError(f"{where}: {named} needs times of events, and split {config.split} says that there are none; remove it")
+
+
+def _by_type(value: Any, where: str, low: float, high: float = inf, known: tuple[str, ...] = EVENT_TYPES) -> dict[str, float]:
     """Return a group of numbers by event type; PermanentError for a type that no event has, which would mean nothing anywhere.
 
     low, high: limits of the numbers, the high one excluded if it is infinite; larger numbers are cut to a finite one.
     """
     numbers = _group(value, where)
     for name, number in numbers.items():
-        _require_type(name, where, EVENT_TYPES)
+        _require_type(name, where, known)
         real = isinstance(number, int | float) and not isinstance(number, bool) and not isnan(number)
         if not real or number < low or (number == high == inf):
             raise PermanentError(f"{where}: {name} is {number!r}, expected a number" + (" from 0 on" if low == 0 else ""))

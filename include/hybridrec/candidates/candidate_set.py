@@ -18,7 +18,7 @@ block of users.
 
 Only if the data have brands, prices, types of events, impressions, a calendar:
 
-    item_log_n_events_window, item_trend    events in the run's window, and against those before: see dataset/features.py
+    item_log_n_events_<h>h, item_trend_<h>h    events in the run's window of h hours, and against those before: see dataset/features.py
     item_category_rank, *_price*, affinity_*   see tastes.py
     item_taken_rate, pair_log_n_shown, pair_log_n_passed    see shown.py
     pair_*, user_repeat_share, user_gap_days, item_repeat_share, item_gap_days    see repeats.py
@@ -129,7 +129,7 @@ class FeatureFiles:
     """The Parquet files that a split's features come from; only paths, so that it can travel to Spark's workers.
 
     repeats: none where lists may not hold repeats. cut: of the split, seconds since 1970. visits, shown, item_shown: none where events are
-    of one type, where nothing was shown. event_types: of the visits. windowed: item_features know of the run's window.
+    of one type, where nothing was shown. event_types: of the visits. window_hours: of the run's window; 0 without one.
     """
 
     interactions: tuple[str, ...]
@@ -141,7 +141,7 @@ class FeatureFiles:
     shown: tuple[str, ...] = ()
     item_shown: tuple[str, ...] = ()
     event_types: tuple[str, ...] = ()
-    windowed: bool = False
+    window_hours: int = 0
     cut: float = 0.0
 
     @property
@@ -180,7 +180,7 @@ def feature_files(run: Run, split: str) -> FeatureFiles:
         shown=_files_of_some(run, shown.PAIRS, split),
         item_shown=_files_of_some(run, shown.ITEMS, split),
         event_types=run.manifest.event_types,
-        windowed=run.manifest.window_hours > 0,
+        window_hours=run.manifest.window_hours,
         cut=run.split(split).cut.timestamp(),
     )
 
@@ -229,17 +229,20 @@ def build_candidates(rows: pa.Table, files: FeatureFiles, items: ItemColumns) ->
 def load_items(files: FeatureFiles) -> ItemColumns:
     """Return item features by item_idx; an item without events counts 0 and has no age."""
     catalogue = _read(files.items, ["item_idx", "learnt_categories", "brand", "price"]).sort_by("item_idx")
-    names = (*ITEM_COUNTS, *ITEM_VALUES, *(ITEM_WINDOW if files.windowed else ()))
+    names = (*ITEM_COUNTS, *ITEM_VALUES, *(ITEM_WINDOW if files.window_hours else ()))
     features = {}
     for name, values in _of_items(_read(files.item_features, ["item_idx", *names]), names, catalogue.num_rows).items():
         features[_log_name(name) if "_n_" in name else name] = np.log1p(np.nan_to_num(values)) if "_n_" in name else values
+    if files.window_hours:  # by its hours: trees that have learnt another window must not take this one for theirs
+        recent, trend = f"item_log_n_events_{files.window_hours}h", f"item_trend_{files.window_hours}h"
+        features |= {recent: features.pop("item_log_n_events_window"), trend: features.pop("item_trend")}
     if files.repeats:
         features |= _of_items(_read(files.repeats, ["item_idx", *ITEM_REPEATS]), ITEM_REPEATS, catalogue.num_rows)
     if files.item_shown:
         features["item_taken_rate"] = shown.taken_rate(_read(files.item_shown, ["item_idx", "n_shown", "n_taken"]), catalogue.num_rows)
     categories = tastes.label_matrix(catalogue["learnt_categories"].to_pylist())
     brands = tastes.label_matrix([[brand] if brand else [] for brand in catalogue["brand"].to_pylist()])
-    ranks = tastes.label_ranks(categories, features["item_log_n_events_window" if files.windowed else "item_log_n_events"])
+    ranks = tastes.label_ranks(categories, features[recent if files.window_hours else "item_log_n_events"])
     prices = tastes.log_prices(catalogue["price"].cast("float64").to_numpy(zero_copy_only=False))
     features |= {name: values for name, values in (("item_category_rank", ranks), ("item_log_price", prices)) if values is not None}
     return ItemColumns(features, categories, brands if brands.nnz else None)

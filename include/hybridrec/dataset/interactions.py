@@ -190,7 +190,7 @@ def labels(
     known = known if disliked is None else known.union(disliked.select("user_idx", "item_idx"))
     fresh = pairs.join(known, ["user_idx", "item_idx"], "left_anti")
     if n_users > config.max_label_users:
-        fresh = held_out.sample_users(fresh, history, None if full is None else held_out.history(events, full), config)
+        fresh = held_out.sample_users(fresh, history, None if full is None else held_out.history(events, full), n_users, config)
     return as_declared(fresh, table("model_labels"))
 
 

@@ -24,6 +24,8 @@ from hybridrec.metrics import metrics
 from hybridrec.metrics.labels import LabelledCandidates, labelled_candidates
 from hybridrec.metrics.metrics import judge, row_gains
 from hybridrec.metrics.positions import training_gains
+from hybridrec.ranking.labelled import weigh_taught
+from hybridrec.splitting.mix import served_users
 from hybridrec.strategies import LearntStrategy, Strategy
 from hybridrec.types import Doubles
 
@@ -174,7 +176,9 @@ def _quality(fit: Fit, name: str, sets: CandidateSets) -> Quality:
 
 def _refitted(strategy: Strategy, labelled: LabelledCandidates, run: Run, threads: int) -> Strategy:
     if isinstance(strategy, LearntStrategy):
-        strategy.fit(labelled.candidates, training_gains(run, "ranker", labelled.candidates, labelled.labels), run.config.seed, threads)
+        gains = training_gains(run, "ranker", labelled.candidates, labelled.labels)
+        taught = weigh_taught(labelled.candidates, gains, served_users(run), run.config.light_max_items)
+        strategy.fit(taught, gains, run.config.seed, threads)
     return strategy
 
 

@@ -7,20 +7,20 @@ counts by the segment's share of the users served, and each segment is resampled
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from hybridrec.evaluation.bootstrap import interval, resampled_means
 from hybridrec.evaluation.comparisons import POPULARITY, Comparison, Resampling
-from hybridrec.metrics.labels import history_lengths, load_labels
-from hybridrec.splitting.mix import judged_segments, mix_of, segments_of, user_weights, weighed_mix
+from hybridrec.splitting.mix import LEARNT_MIX, judged_segments, mix_of, strata, user_weights, weighed_mix
 from hybridrec.types import Doubles
 
 if TYPE_CHECKING:
     from hybridrec.evaluation.judged_lists import JudgedLists, Key
     from hybridrec.runs.run import Run
-    from hybridrec.splitting.mix import Texts
+    from hybridrec.splitting.mix import Stratum, Texts
 
 SERVED, CHALLENGER = "served", ("policy", "tonight")
 
@@ -41,13 +41,16 @@ class Weighed(NamedTuple):
     resampled: Doubles
 
 
-def weighed(values: Doubles, segments: Texts, users: dict[str, int], how: Resampling) -> Weighed:
-    """Return column means weighted like the served users, float64 (n_users, n_columns); one segment at least must be evaluated."""
-    judged = judged_segments(segments, users)
-    total = sum(users[name] for name in judged)
+def weighed(values: Doubles, segments: Texts, groups: tuple[Stratum, ...], how: Resampling) -> Weighed:
+    """Return column means weighted like the served users, float64 (n_users, n_columns).
+
+    groups: strata of the segments; those without a user here are left out, one at least must have some.
+    """
+    here = [(group, users) for group in groups if (users := group.of(segments)).any()]
+    total = sum(group.n_served for group, _ in here)
     means, resampled = np.zeros(values.shape[1]), np.zeros((how.samples, values.shape[1]))
-    for number, name in enumerate(judged):
-        share, part = users[name] / total, values[segments == name]
+    for number, (group, users) in enumerate(here):
+        share, part = group.n_served / total, values[users]
         means += share * part.mean(axis=0)
         resampled += share * resampled_means(part, how.samples, how.seed + number)  # another seed: segments do not vary together
     return Weighed(means, resampled)
@@ -55,11 +58,11 @@ def weighed(values: Doubles, segments: Texts, users: dict[str, int], how: Resamp
 
 def judge_served(lists: JudgedLists, users: dict[str, int], k: int, how: Resampling) -> Served:
     """Return NDCG at k of each list, and of the lists as chosen against the best single retriever and popularity."""
-    judged = judged_segments(lists.segments, users)
-    if not judged:
+    groups, judged = strata(lists.segments, users), judged_segments(lists.segments, users)
+    if not groups:
         return Served([], [], users, judged)
     columns = {key: lists.quality(key, k) for key in lists.judged}
-    weighed_means = weighed(np.stack(list(columns.values()), axis=1), lists.segments, users, how)
+    weighed_means = weighed(np.stack(list(columns.values()), axis=1), lists.segments, groups, how)
     n_judged, at = sum(judged.values()), {key: column for column, key in enumerate(columns)}
     rows: list[dict[str, object]] = []
     for (kind, name), column in at.items():
@@ -74,23 +77,27 @@ def compare_served(
     ours: Doubles, theirs: Doubles, names: tuple[str, str], segments: Texts, users: dict[str, int], k: int, how: Resampling
 ) -> list[Comparison]:
     """Return one list against another, NDCG of each judged user, over the served users; nothing if no segment is judged."""
-    judged = judged_segments(segments, users)
-    if not judged:
+    groups = strata(segments, users)
+    if not groups:
         return []
-    weighed_means = weighed((ours - theirs)[:, None], segments, users, how)
-    return [_comparison(names, k, float(weighed_means.means[0]), weighed_means.resampled[:, 0], sum(judged.values()))]
+    weighed_means = weighed((ours - theirs)[:, None], segments, groups, how)
+    n_judged = sum(judged_segments(segments, users).values())
+    return [_comparison(names, k, float(weighed_means.means[0]), weighed_means.resampled[:, 0], n_judged)]
 
 
 def user_mixes(run: Run, judged: Texts, users: dict[str, int]) -> dict[str, dict[str, float]]:
-    """Return the shares of the segments among the users served, and among the labelled users of both splits, before and after weighing.
+    """Return the shares of the segments among the users served, those judged and those learnt from, before and after weighing.
 
     judged: segments of the holdout split's labelled users.
     """
-    taught = segments_of(history_lengths(run, "ranker", load_labels(run, "ranker").users), run.config.light_max_items)
-    mixes = {"served": mix_of(users)}
-    for name, segments in (("learnt", taught), ("judged", judged)):
-        mixes |= {f"{name}_labelled": weighed_mix(segments, None), name: weighed_mix(segments, user_weights(segments, users))}
-    return mixes
+    learnt = json.loads((run.artefact(LEARNT_MIX) / "mix.json").read_text())
+    return {
+        "served": mix_of(users),
+        "judged_labelled": weighed_mix(judged, None),
+        "judged": weighed_mix(judged, user_weights(judged, users)),
+        "learnt_labelled": learnt["labelled"],
+        "learnt": learnt["counted"],
+    }
 
 
 def _best_retriever(means: Doubles, at: dict[Key, int]) -> Key | None:

@@ -28,7 +28,7 @@ from hybridrec.evaluation.served import CHALLENGER, weighed
 from hybridrec.metrics import metrics
 from hybridrec.policy.ensemble import Kind, Part, ScoreList, comparable
 from hybridrec.policy.policy import Choice, ensemble_of
-from hybridrec.splitting.mix import MIN_USERS, SEGMENTS, judged_segments, standard_error
+from hybridrec.splitting.mix import MIN_USERS, SEGMENTS, Stratum, judged_segments, standard_error, strata
 from hybridrec.types import NO_ITEM, Doubles, Ints
 
 BLEND: Key = ("strategy", "weighted")
@@ -47,13 +47,15 @@ class Shrunk(NamedTuple):
 class Open(NamedTuple):
     """Lists of which none is surely the best, the default first.
 
-    quality: NDCG, float64 (n_users, n_lists). segments: of these users. towards, kept: each list's lead over the default is shrunk
-    towards this lead, and keeps this share of the distance, (n_lists,) each.
+    quality: NDCG, float64 (n_users, n_lists). segments: of these users. groups: their strata among users with a history, none if all
+    users count alike. towards, kept: each list's lead over the default is shrunk towards this lead, and keeps this share of the distance,
+    (n_lists,) each.
     """
 
     lists: tuple[Key, ...]
     quality: Doubles
     segments: NDArray[np.str_]
+    groups: tuple[Stratum, ...]
     towards: Doubles
     kept: Doubles
 
@@ -77,13 +79,13 @@ def shrink(
         pool = _pool(lists.segments, segment, served)
         if pool is None or (choices[segment].kind, choices[segment].name) != default:
             continue
-        rivals = _rivals(lists, pool, k)
-        shares = _shares(rivals, served, how)
+        rivals = _rivals(lists, pool, served, k)
+        shares = _shares(rivals, how)
         if shares.max() >= 1:
             found[segment] = _alone(choices[segment], rivals, int(shares.argmax()), "leads on almost all resampled users")
             continue
         users = lists.segments == segment
-        joined = _cross_fitted(rivals, pool, users, lists, candidates, score_list, served, how) if users.any() else None
+        joined = _cross_fitted(rivals, pool, users, lists, candidates, score_list, how) if users.any() else None
         quality = np.zeros(0) if joined is None else metrics.ndcg(joined, k)
         found[segment] = _chosen(choices[segment], rivals, rivals.quality[users[pool]], shares, quality, k)
         if found[segment].parts and joined is not None:
@@ -115,7 +117,7 @@ def _known(served: dict[str, int]) -> dict[str, int]:
     return {name: n for name, n in served.items() if name != "none" and n}
 
 
-def _rivals(lists: JudgedLists, pool: Flags, k: int) -> Open:
+def _rivals(lists: JudgedLists, pool: Flags, served: dict[str, int], k: int) -> Open:
     """Return the default and its rivals; a list that is as good as the default for every user is none."""
     default, quality = default_list(lists), {key: lists.quality(key, k)[pool] for key in lists.judged}
     priors = {default: (0.0, 1.0)} | ({BLEND: (0.0, 1.0)} if BLEND in quality else {})
@@ -127,7 +129,9 @@ def _rivals(lists: JudgedLists, pool: Flags, k: int) -> Open:
             priors[alike[best]] = _prior(ahead, best)
     priors = {key: prior for key, prior in priors.items() if key == default or (quality[key] != quality[default]).any()}
     towards, kept = np.array(list(priors.values())).T
-    return Open(tuple(priors), np.stack([quality[key] for key in priors], axis=1), lists.segments[pool], towards, kept)
+    segments = lists.segments[pool]
+    groups = strata(segments, _known(served)) if len(set(segments.tolist())) > 1 else ()
+    return Open(tuple(priors), np.stack([quality[key] for key in priors], axis=1), segments, groups, towards, kept)
 
 
 def _prior(ahead: Doubles, best: int) -> tuple[float, float]:
@@ -142,10 +146,10 @@ def _prior(ahead: Doubles, best: int) -> tuple[float, float]:
     return float(means.mean()), true / (true + float(errors[best]))
 
 
-def _shares(rivals: Open, served: dict[str, int], how: Resampling) -> Doubles:
+def _shares(rivals: Open, how: Resampling) -> Doubles:
     """Return each list's share of the samples that it leads, in whole steps; equal lists share what they lead together."""
-    if len(set(rivals.segments.tolist())) > 1 and _known(served):
-        resampled = weighed(rivals.quality, rivals.segments, _known(served), how).resampled
+    if any(group.of(rivals.segments).any() for group in rivals.groups):
+        resampled = weighed(rivals.quality, rivals.segments, rivals.groups, how).resampled
     else:
         resampled = resampled_means(rivals.quality, how.samples, how.seed)
     ahead = resampled - resampled[:, :1]
@@ -163,14 +167,13 @@ def _cross_fitted(
     lists: JudgedLists,
     candidates: CandidateSet,
     score_list: ScoreList,
-    served: dict[str, int],
     how: Resampling,
 ) -> metrics.Judged:
     """Return the joined lists of a segment's users, each by shares that were learnt without the user."""
     fold = np.random.default_rng(how.seed).permutation(len(pool)) % FOLDS
     shares = np.zeros((len(pool), len(rivals.lists)))
     for number in range(FOLDS):
-        shares[fold == number] = _shares(rivals.of(fold[pool] != number), served, how)
+        shares[fold == number] = _shares(rivals.of(fold[pool] != number), how)
     labels = lists.labels_of(users)
     part = candidates.rows_of(labels.users)
     rows = shares[np.searchsorted(lists.labels.users, part.row_users)]  # (n_rows, n_lists)

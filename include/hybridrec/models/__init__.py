@@ -9,6 +9,7 @@ retrieves items, or a PairScorer, which only scores what others have retrieved; 
     NEEDS        what a night must have, or it goes without the model: "repeats", its lists may hold what the user chose before, which a
                  model that needs them retrieves; "vectors", the catalogue has a column of them; "types", events are of several types
     SEARCH       options that are worth a search on new data, by name: Log(low, high), Linear(low, high) or OneOf((...))
+    decide       decide(data, config) -> options that are found out once a run, on the data of its ranker split, for the fits of all splits
 
     python -m jobs.train_model --run-id R --model als --split full
 """

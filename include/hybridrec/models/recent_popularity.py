@@ -1,7 +1,7 @@
 """Rank items by their recent users, each fading with the age of the choice.
 
 Exponential decay as in Ding and Li, "Time weight collaborative filtering", CIKM 2005, without the neighbours. News live for hours
-and films for weeks, so a fit holds out its own newest choices and takes the half-life that ranks them best.
+and films for weeks, so a run holds out the newest choices of its ranker split and takes the half-life that ranks them best.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hybridrec.base.config import Options
 from hybridrec.models import popularity
 from hybridrec.splitting.fading import best_half_life, faded_counts
 from hybridrec.types import TrainingData
@@ -23,12 +24,19 @@ REQUIRED = False
 class Config:
     """Options.
 
-    half_life_days: age before the cut at which a choice counts half; 0: what ranks the newest choices of the training data best.
+    half_life_days: age before the cut at which a choice counts half; 0: what ranks the newest choices best.
     usual_days: the half-life unless another one is better by more than chance.
     """
 
     half_life_days: float = 0.0
     usual_days: float = 14.0
+
+
+def decide(data: TrainingData, config: Config) -> Options:
+    """Return the half-life; nothing if it is set by hand, or times of events mean nothing."""
+    if config.half_life_days or data.split != "time":
+        return {}
+    return {"half_life_days": best_half_life(data.matrix, data.last_event_day, config.usual_days)}
 
 
 class Model(popularity.Model):
@@ -40,10 +48,6 @@ class Model(popularity.Model):
 
     def fit(self, data: TrainingData) -> dict[str, float]:
         """Sum the decayed choices of each item."""
-        half_life = self.options.half_life_days or self._chosen(data)
+        half_life = self.options.half_life_days or self.options.usual_days
         self.scores = faded_counts(data.matrix.indices, data.last_event_day, half_life, data.matrix.shape[1])
         return {"items_with_events": float(np.count_nonzero(~np.isnan(self.scores))), "half_life_days": half_life}
-
-    def _chosen(self, data: TrainingData) -> float:
-        usual = self.options.usual_days
-        return best_half_life(data.matrix, data.last_event_day, usual) if data.split == "time" else usual  # else days are no days

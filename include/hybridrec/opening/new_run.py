@@ -71,9 +71,11 @@ def open_run(request: Request, settings: Settings) -> Run:
     before = hours < (as_of.timestamp() // 3600) + 1
     every = max(1, inputs["core_events"].rows // purposes.SAMPLED_EVENTS)
     splits = cut_splits(hours[before], counts[before], as_of, config, lambda end: user_spans(files, config, end, every))
-    window = splits["holdout"].cut, as_of
+    window = splits["ranker"].cut, splits["holdout"].cut  # the labels of the holdout split have no say
     consumables, vectors = _of_catalogue(inputs["core_items"], settings.warehouse(request.source))
     config, repeats, shares = purposes.settled(config, files, inputs["core_events"].rows, window, consumables)
+    for category in config.consumable_categories:
+        _require_category(inputs["core_items"], settings.warehouse(request.source), category, "[night] consumable_categories")
     _require_surfaces(config, repeats, inputs["core_items"], settings.warehouse(request.source))
     event_types = visits.types_of(config, files)
     window_hours = windows.best_window(config, files, splits["ranker"])
@@ -127,8 +129,7 @@ def _require_surfaces(config: Config, repeats: bool, items: Input, warehouse: Pa
                 " give a type of events fewer days in [night.had_days], or remove the surface"
             )
         for category in (*surface.only_categories, *surface.not_categories):
-            if not _has_category(items, warehouse, category):
-                raise PermanentError(f"{where}: no item of the catalogue has the category {category!r}; correct it, or remove it there")
+            _require_category(items, warehouse, category, where)
 
 
 def _models(asked: tuple[str, ...]) -> tuple[str, ...]:
@@ -176,12 +177,13 @@ def _of_catalogue(items: Input, warehouse: Path) -> tuple[bool, bool]:
     return consumables, _any(items, warehouse, "vector", pc.list_value_length(pc.field("vector")) > 0)
 
 
-def _has_category(items: Input, warehouse: Path, category: str) -> bool:
+def _require_category(items: Input, warehouse: Path, category: str, where: str) -> None:
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
     data = ds.dataset([str(path) for path in shared_files.fetch(warehouse / "core_items" / name for name in items.files)])
-    return any(pc.any(pc.equal(batch["categories"].flatten(), category)).as_py() for batch in data.to_batches(columns=["categories"]))
+    if not any(pc.any(pc.equal(batch["categories"].flatten(), category)).as_py() for batch in data.to_batches(columns=["categories"])):
+        raise PermanentError(f"{where}: no item of the catalogue has the category {category!r}; correct it, or remove it there")
 
 
 def _any(items: Input, warehouse: Path, column: str, wanted: pc.Expression) -> bool:

@@ -69,11 +69,19 @@ def served_quality(run: Run) -> tuple[str, float]:
     promoted = store.is_committed(run.dataset("promotion"))
     chosen = read_choices((run.artefact("promotion") / "policy" if promoted else run.artefact("decision")) / DECISION)
     rows = {(row["name"], row["segment"]): row for row in run.read("out_metrics").to_pylist() if row["metric"] == metric}
+    if any(choice.parts for choice in chosen.values()) and not _is_challenger(run):
+        raise PermanentError(f"run {run.run_id}: its lists are an earlier champion's ensemble, which its out_metrics do not judge")
     names = {segment: "tonight" if choice.parts else choice.name for segment, choice in chosen.items()}  # an ensemble is judged as chosen
     served = [rows[name, segment] for segment, name in names.items() if (name, segment) in rows]
     served = [row for row in served if row["segment"] in judged] or served
     weights = [decision["served"][row["segment"]] if row["segment"] in judged else row["n_users"] for row in served]
     return metric, sum(row["value"] * weight for row, weight in zip(served, weights, strict=True)) / max(sum(weights), 1)
+
+
+def _is_challenger(run: Run) -> bool:
+    """Return whether the run's lists are ranked by its own policy; also if no gate has judged it."""
+    path = run.artefact("promotion") / "promotion.json" if store.is_committed(run.dataset("promotion")) else None
+    return path is None or not path.exists() or json.loads(path.read_text())["serving"] == "tonight"
 
 
 def _coverage(run: Run) -> float | None:

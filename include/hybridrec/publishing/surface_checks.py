@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridrec.base.surfaces import ANYBODY, Surface
-from hybridrec.publishing.gathered_lists import BROKEN, NOTHING, batches_of, gather
+from hybridrec.publishing.gathered_lists import BATCH_ROWS, BROKEN, NOTHING, gather
 from hybridrec.retrieval.sparse import in_history
 from hybridrec.runs.run import Run
 from hybridrec.training.fits import user_block
@@ -36,9 +36,12 @@ def _of_surface(run: Run, name: str, surface: Surface) -> dict[str, int]:
 
     def of_users() -> Iterator[pa.RecordBatch]:
         import pyarrow.compute as pc
+        import pyarrow.dataset as ds
 
-        for batch in batches_of(run, "out_surface_lists"):
-            own = batch.filter(pc.equal(batch["surface"], name))
+        rows = ds.dataset(run.files("out_surface_lists"), format="parquet")  # sorted by surface, so others' row groups are not read
+        for own in rows.to_batches(filter=pc.field("surface") == name, batch_size=BATCH_ROWS):
+            if not own.num_rows:
+                continue
             is_user = pc.not_equal(own["user_id"], ANYBODY)
             counts["anybody"] += own.num_rows - int(pc.sum(is_user).as_py() or 0)
             yield own.filter(is_user)

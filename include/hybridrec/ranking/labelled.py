@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+from numpy.typing import NDArray
 
 from hybridrec.candidates.candidate_set import CandidateSet, Ints
 from hybridrec.candidates.groups import Floats, group_sums, starts_of
 from hybridrec.metrics.metrics import Labels
+from hybridrec.splitting.mix import Texts, segments_of, user_weights
 
 
 def labelled_users(candidates: CandidateSet, gains: Floats) -> Ints:
     """Return users who count and have a gain above 0 among their rows, sorted; int32."""
     chose = group_sums((gains > 0).astype(np.float64), candidates.starts) > 0
     return candidates.users[chose if candidates.weights is None else chose & (candidates.weights > 0)]
+
+
+def weigh_taught(candidates: CandidateSet, gains: Floats, served: dict[str, int], light_max_items: int) -> CandidateSet:
+    """Return the candidates with weights for a fit: users with a hit stand for the users served, the others teach nothing.
+
+    served: number of users served by segment. Users of one segment find their labels among the candidates more often than those of
+    another, so the weights of all labelled users would not do.
+    """
+    taught, segments = taught_segments(candidates, gains, light_max_items)
+    own = user_weights(segments, served)
+    if own is None:
+        return replace(candidates, weights=None)
+    weights = np.zeros(len(candidates.users))
+    weights[taught] = own
+    return replace(candidates, weights=weights)
+
+
+def taught_segments(candidates: CandidateSet, gains: Floats, light_max_items: int) -> tuple[NDArray[np.bool_], Texts]:
+    """Mark the users with a hit, and return the segment of each of them."""
+    taught = group_sums((gains > 0).astype(np.float64), candidates.starts) > 0
+    return taught, segments_of(candidates.n_history[taught], light_max_items)
 
 
 def sample_users(candidates: CandidateSet, gains: Floats, users: Ints, max_rows: int, seed: int) -> tuple[CandidateSet, Floats]:

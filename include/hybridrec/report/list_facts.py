@@ -107,7 +107,10 @@ class Lists:
 
 @dataclass(frozen=True)
 class SurfaceLists:
-    """The lists of a surface in numbers. rules: what sets it apart from the night's own list, in words."""
+    """The lists of a surface in numbers.
+
+    rules: what sets it apart from the night's own list, in words. by_how: users by the origin of their list, without empty lists.
+    """
 
     name: str
     k: int
@@ -116,4 +119,5 @@ class SurfaceLists:
     n_full: int
     n_places: int
     n_items: int
+    n_empty: int
     by_how: dict[str, int]

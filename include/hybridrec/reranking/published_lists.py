@@ -101,7 +101,7 @@ def _as_rows(users: pa.Table, ranked: pa.Table, entries: pd.DataFrame, context: 
         "scores": _lists(pa.array(entries["score"].to_numpy(), pa.float32()), counts),
         "reasons": _lists(pa.array(reasons, pa.string()), counts),
         "sources": _lists(pa.array(retrievers, pa.string()), counts),
-        "reason": np.select([(from_fallback == counts), from_fallback > 0], ["fallback", "filled"], default="ranked").tolist(),
+        "reason": np.select([from_fallback == counts, from_fallback > 0], ["fallback", "filled"], default="ranked").tolist(),
         "strategy": _strategies(ranked, origin, row, len(context.users)),
         "segment": segments_of(np.diff(context.seen.indptr), inputs.run.config.light_max_items).tolist(),
         "shortfall": pa.array([None if count == k else f"{count} of {k} places: {inputs.no_more}" for count in counts], pa.string()),

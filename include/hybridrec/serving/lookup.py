@@ -28,12 +28,13 @@ def recommend(target: Target, user_id: str, k: int, exclude: frozenset[str] = fr
     """Return the user's first k entries; the popular items of late, with reason unknown_user, when the user has no row.
 
     Items to exclude leave their positions to the next ones; where the published list ends, popular items take as many entries as it
-    has lost. `reason` and each entry's `source` say so, and `shortfall` says it when they are too few.
+    has lost. `reason` and each entry's `source` say so, and `shortfall` says it when they are too few. On another surface nothing takes the
+    positions of excluded items: popular items may be what the surface must not show this user.
     All of it is of one version; TimeoutError if that changes again and again meanwhile, NoSurface if it has no such surface.
     """
     for _ in range(ATTEMPTS):
         own = target.read_user(user_id, surface) if user_id != ANYBODY else None
-        tiers = _tiers(target, own, k, exclude) if surface == DEFAULT_SURFACE else _surface_tiers(target, own, surface, exclude)
+        tiers = _tiers(target, own, k, exclude) if surface == DEFAULT_SURFACE else [_on_surface(target, own, surface)]
         if len({(tier.version, tier.generated_at) for tier in tiers}) == 1:
             return replace(_joined(tiers, own, k, exclude), user_id=user_id)
     raise TimeoutError("the live version changed again and again during one look-up; ask again")
@@ -57,14 +58,14 @@ def _tiers(target: Target, own: Answer | None, k: int, exclude: frozenset[str]) 
     return tiers
 
 
-def _surface_tiers(target: Target, own: Answer | None, surface: str, exclude: frozenset[str]) -> list[Answer]:
-    """Return the user's list on the surface if there is one, and below it, if needed, the one for unknown users."""
-    if own is not None and not exclude:
-        return [own]
+def _on_surface(target: Target, own: Answer | None, surface: str) -> Answer:
+    """Return the user's list on the surface, or the one for unknown users."""
+    if own is not None:
+        return own
     anybody = target.read_user(ANYBODY, surface)
     if anybody is None:
         raise NoSurface(f"the live version has no surface {surface!r}; hybridrec.toml names them, as [surfaces.email]")
-    return [replace(anybody, reason="unknown_user")] if own is None else [own, anybody]
+    return replace(anybody, reason="unknown_user")
 
 
 def _wanted(own: Answer | None, k: int) -> int:
@@ -77,7 +78,7 @@ def _joined(tiers: list[Answer], own: Answer | None, k: int, exclude: frozenset[
     entries = _entries(tiers, exclude)[:wanted]
     shortfall = tiers[0].shortfall
     if exclude and len(entries) < wanted:
-        shortfall = _too_few(len(entries), k, "the others are excluded, and no popular item is left to take their place")
+        shortfall = _too_few(len(entries), k, "the others are excluded, and no item is left to take their place")
     n_own = 0 if own is None else len(_entries([own], exclude)[:wanted])
     reason = tiers[0].reason if own is None else _reason(own.reason, n_own, len(entries))
     return replace(tiers[0], entries=entries, reason=reason, shortfall=shortfall)
@@ -123,6 +124,8 @@ def as_lines(answer: Answer) -> list[str]:
     rows += [(str(e.rank), f"{e.score:.3f}", e.item_id, e.title or "(no title)", e.reason, _in_short(e.source)) for e in answer.entries]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     body = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    if not answer.entries:
+        heads[answer.reason] = f"User {answer.user_id} has an empty list"
     origin = f"run {answer.run_id}, version {answer.version}, made {answer.generated_at}, valid until {answer.valid_until}"
     return [heads[answer.reason], *([answer.shortfall] if answer.shortfall else []), "", *body, "", origin]
 

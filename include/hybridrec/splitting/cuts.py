@@ -23,6 +23,7 @@ HOUR = timedelta(hours=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Hours = NDArray[np.int64]
 KNOWN_SHARE = 0.2  # of the users with a history; more of them need not come back within a label window
+MERGED_ROWS = 500_000
 WIDEST = 2.0  # label windows, where few of them do
 
 
@@ -62,17 +63,28 @@ def user_spans(files: Iterable[str], config: Config, end: datetime, every: int) 
     import pyarrow.compute as pc
 
     wanted = is_positive(config) & (pc.field("event_at") < pa.scalar(end))
-    found: pd.DataFrame | None = None
+    parts: list[pd.DataFrame] = []
+    waiting = merged = 0  # rows that came since the last merge, and rows that it left
     for batch in ds.dataset(list(files)).scanner(columns=["user_id", "event_at"], filter=wanted).to_batches():
         hours = np.asarray(batch.column(1).cast(pa.int64())) // 3_600_000_000
         part = pd.DataFrame({"user_id": batch.column(0).to_pandas(), "first": hours, "last": hours})
         part = part[pd.util.hash_array(part["user_id"].to_numpy()) % np.uint64(every) == 0] if every > 1 else part
-        joined = part if found is None else pd.concat([found, part], ignore_index=True)
-        found = joined.groupby("user_id", as_index=False).agg({"first": "min", "last": "max"})
-    none = np.zeros(0, dtype=np.int64)
-    return (
-        Spans(none, none, every) if found is None else Spans(np.sort(found["first"].to_numpy()), np.sort(found["last"].to_numpy()), every)
-    )
+        parts.append(part)
+        waiting += len(part)
+        if waiting > max(merged, MERGED_ROWS):  # each row is merged a few times, however many batches there are
+            parts = [_merged(parts)]
+            waiting, merged = 0, len(parts[0])
+    if not parts:
+        return Spans(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), every)
+    found = _merged(parts)
+    return Spans(np.sort(found["first"].to_numpy()), np.sort(found["last"].to_numpy()), every)
+
+
+def _merged(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    import pandas as pd
+
+    found: pd.DataFrame = pd.concat(parts, ignore_index=True).groupby("user_id", as_index=False).agg({"first": "min", "last": "max"})
+    return found
 
 
 def cut_splits(

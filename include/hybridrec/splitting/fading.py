@@ -14,14 +14,19 @@ from hybridrec.types import Doubles, Floats, Neighbours
 HALF_LIVES = (1 / 24, 0.25, 1.0, 3.0, 7.0, 14.0, 28.0, 90.0, 365.0)  # days
 HELD_SHARE = 0.1
 MIN_USERS, JUDGED_USERS, DEPTH = 100, 2_000, 20
+FADED = 1e-30  # a sum below this is as good as none, and float32 still tells a millionth of it from zero
 SURE = 1.0  # standard errors of the difference between two half-lives for the same users
 
 
 def faded_counts(items: NDArray[np.integer], ages: Doubles, half_life_days: float, n_items: int) -> Floats:
-    """Return the number of choices of each item, each halved for every half-life of its age; NaN without any, float32 (n_items,)."""
+    """Return the number of choices of each item, each halved for every half-life of its age; NaN without any, float32 (n_items,).
+
+    Items whose sum is next to nothing stand below the others, by their plain number of choices: otherwise their numbers would order them.
+    """
     sums = np.bincount(items, weights=0.5 ** (ages / half_life_days), minlength=n_items)
-    chosen = np.bincount(items, minlength=n_items) > 0
-    return np.where(chosen, sums, np.nan).astype(np.float32)
+    counts = np.bincount(items, minlength=n_items)
+    sums = np.where(sums < FADED, FADED * counts / (counts.max(initial=0) + 1), sums)
+    return np.where(counts > 0, sums, np.nan).astype(np.float32)
 
 
 def best_half_life(matrix: csr_array, ages: Doubles, usual_days: float) -> float:

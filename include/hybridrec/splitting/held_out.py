@@ -119,10 +119,11 @@ def new_item_share(n_items: int, n_items_with_events: int) -> float:
     return min(MAX_NEW_SHARE, 1 - n_items_with_events / max(n_items, 1))
 
 
-def sample_users(labels: DataFrame, known: DataFrame, served: DataFrame | None, config: Config) -> DataFrame:
+def sample_users(labels: DataFrame, known: DataFrame, served: DataFrame | None, n_users: int, config: Config) -> DataFrame:
     """Return the labels of some max_label_users users, drawn by seed: enough for narrow intervals, and memory stays bounded.
 
     known, served: user_idx, item_idx of the histories before the split's cut and of the users served; None for a run without a full split.
+    n_users: of the run, whether they have a history or not.
     The users are drawn so that their histories are a mix like those of the users served, see splitting/mix.py.
     """
     from pyspark.sql import functions as F
@@ -131,9 +132,10 @@ def sample_users(labels: DataFrame, known: DataFrame, served: DataFrame | None, 
     counts = segment_counts(users)
     if sum(counts.values()) <= config.max_label_users:
         return labels
-    wanted = (
-        counts if served is None else segment_counts(with_segment(served.select("user_idx").distinct(), served, config.light_max_items))
-    )
+    wanted = counts
+    if served is not None:
+        wanted = segment_counts(with_segment(served.select("user_idx").distinct(), served, config.light_max_items))
+        wanted |= {"none": n_users - sum(wanted.values())}
     rates = draw_rates(counts, wanted, config.max_label_users)
     rate = F.create_map(*(part for name, value in rates.items() for part in (F.lit(name), F.lit(value))))[F.col("segment")]
     drawn = users.where(_draw(config.seed, "labels", F.col("user_idx")) < rate)

@@ -8,7 +8,7 @@ count alike, and nothing is weighed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,24 @@ if TYPE_CHECKING:
     from hybridrec.types import Ints
 
 SEGMENTS = ("none", "light", "heavy")
+LEARNT_MIX = "learnt_mix"  # artefact: the segments of the users that strategies learn from
 MIN_USERS = 20  # with fewer, chance says more than they do
 MAX_WEIGHT = 3.0  # of a user of a segment with fewer, over the mean of the labelled users
 OWN_SHARE = 0.05  # of the users drawn: so few of a segment can still be judged
 EVEN = 0.01  # shares that differ by less are the same mix
+COVERED = 0.5  # of the users served: with fewer of them, the rest would be judged by a few others
 Texts = NDArray[np.str_]
+
+
+class Stratum(NamedTuple):
+    """Segments whose labelled users count alike, and the number of their users served."""
+
+    names: tuple[str, ...]
+    n_served: int
+
+    def of(self, segments: Texts) -> NDArray[np.bool_]:
+        """Mark the users who belong to it."""
+        return np.isin(segments, self.names)
 
 
 def segments_of(lengths: Ints, light_max_items: int) -> Texts:
@@ -43,34 +56,51 @@ def served_users(run: Run) -> dict[str, int]:
     return {"none": n_users - len(lengths), "light": n_light, "heavy": len(lengths) - n_light}
 
 
-def judged_segments(segments: Texts, served: dict[str, int]) -> dict[str, int]:
-    """Return labelled users of each segment that is served and has enough of them to stand for it; segments: of each labelled user.
+def strata(segments: Texts, served: dict[str, int]) -> tuple[Stratum, ...]:
+    """Return the groups of segments that have labelled users enough to stand for their users served; segments: of each labelled user.
 
-    Enough are MIN_USERS; or fewer, if none of them counts more than MAX_WEIGHT users and all segments together have MIN_USERS.
+    Enough are MIN_USERS; or fewer, if none of them counts more than MAX_WEIGHT users and all segments together have MIN_USERS. If light or
+    heavy users are too few, both are one stratum, since they are more alike than either is to newcomers. No stratum is
+    returned if all of them stand for less than COVERED of the users served: the others would be judged by those who are hardly served.
     """
     counts = {name: int(np.count_nonzero(segments == name)) for name in SEGMENTS if served.get(name)}
-    share = {name: served[name] / sum(served.values()) for name in counts}
-    n_users = sum(counts.values())
-    small = {name for name, n in counts.items() if n_users >= MIN_USERS and n and n >= share[name] * n_users / MAX_WEIGHT}
-    return {name: n for name, n in counts.items() if n >= MIN_USERS or name in small}
+    total, n_users = sum(served.get(name, 0) for name in counts), sum(counts.values())
+
+    def enough(group: Stratum) -> bool:
+        n = sum(counts[name] for name in group.names)
+        small = n_users >= MIN_USERS and n >= group.n_served / total * n_users / MAX_WEIGHT
+        return n >= MIN_USERS or (n > 0 and small)
+
+    alone = {name: Stratum((name,), served[name]) for name in counts}
+    known = [group for name, group in alone.items() if name != "none"]
+    if not all(map(enough, known)):
+        known = [Stratum(tuple(group.names[0] for group in known), sum(group.n_served for group in known))]
+    kept = tuple(filter(enough, [group for name, group in alone.items() if name == "none"] + known))
+    return kept if sum(group.n_served for group in kept) >= COVERED * total else ()
+
+
+def judged_segments(segments: Texts, served: dict[str, int]) -> dict[str, int]:
+    """Return the labelled users of each segment that is in a stratum."""
+    names = {name for group in strata(segments, served) for name in group.names}
+    counts = {name: int(np.count_nonzero(segments == name)) for name in SEGMENTS if name in names}
+    return {name: n for name, n in counts.items() if n}
 
 
 def user_weights(segments: Texts, served: dict[str, int]) -> Doubles | None:
-    """Return how much each labelled user counts, float64 (n_users,): 1 on average, 0 in a segment that is not judged.
+    """Return how much each labelled user counts, float64 (n_users,): 1 on average, 0 in a segment of no stratum.
 
-    None if all count alike: where the shares are those of the served users, or nothing is known of them.
+    None if all count alike: where the shares are those of the served users, or there is no stratum.
     """
-    if not served:
+    groups = strata(segments, served)
+    if not groups:
         return None
-    judged = judged_segments(segments, served)
-    shares, n_users = mix_of({name: served[name] for name in judged}), len(segments)
-    labelled = mix_of({name: int(np.count_nonzero(segments == name)) for name in SEGMENTS})
-    if all(abs(labelled.get(name, 0.0) - shares.get(name, 0.0)) < EVEN for name in SEGMENTS):
-        return None
+    n_users, total = len(segments), sum(group.n_served for group in groups)
     weights = np.zeros(n_users)
-    for name, n in judged.items():
-        weights[segments == name] = shares[name] * n_users / n
-    return weights
+    for group in groups:
+        users = group.of(segments)
+        weights[users] = group.n_served / total * n_users / int(users.sum())
+    labelled, counted = weighed_mix(segments, None), weighed_mix(segments, weights)
+    return None if all(abs(labelled.get(name, 0.0) - counted.get(name, 0.0)) < EVEN for name in SEGMENTS) else weights
 
 
 def draw_rates(labelled: dict[str, int], served: dict[str, int], n_users: int) -> dict[str, float]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridrec.base.config import Config
+from hybridrec.splitting import purposes
 from hybridrec.splitting.likes import is_positive
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def _counts(config: Config, files: Iterable[str], split: Split) -> tuple[NDArray
 
     cut, end = (int(at.timestamp() * 1e6) for at in (split.cut, split.label_end or split.cut))
     at = pc.field("event_at").cast(pa.timestamp("us", "UTC")).cast(pa.int64())
-    wanted = is_positive(config) & (at >= cut - HOURS[-1] * HOUR_MICROS) & (at < end)
+    is_label = pc.field("event_type").isin(list(purposes.label_types(config)))
+    wanted = is_positive(config) & (at >= cut - HOURS[-1] * HOUR_MICROS) & (at < end) & ((at < cut) | is_label)
     parts = []
     for batch in ds.dataset(list(files)).scanner(columns={"item_id": pc.field("item_id"), "at": at}, filter=wanted).to_batches():
         age = cut - batch["at"].to_numpy()

@@ -8,7 +8,7 @@ TABLE = Table(
     doc="One row per surface of [surfaces.<name>] and user, in the form of recommendations; empty without such surfaces.",
     columns=(
         Column("surface", "string", "Surface, as hybridrec.toml names it."),
-        Column("user_id", "string", "Identifies the user; empty for the list of whoever is no user of the night."),
+        Column("user_id", "string", "Identifies the user; empty for the list of unknown users."),
         *LISTS.columns[1:],
     ),
     key=("surface", "user_id"),

@@ -36,6 +36,7 @@ from hybridrec.versions.publications import (
     StoredList,
     Trending,
     definition,
+    of_this_release,
     other_tables,
     require_version,
     trending_of,
@@ -146,7 +147,7 @@ class PostgresTarget:
 
     def read_user(self, user_id: str, surface: str = DEFAULT_SURFACE) -> Answer | None:
         """Return the user's row with the items' titles."""
-        rows = self._rows(READ_USER, (user_id,)) if surface == DEFAULT_SURFACE else self._rows(READ_SURFACE, (surface, user_id))
+        rows = self._rows(READ_USER, (user_id,)) if surface == DEFAULT_SURFACE else self._beside(READ_SURFACE, (surface, user_id))
         if not rows:
             return None
         item_ids, scores, reasons, sources, titles, reason, shortfall, *origin = rows[0]
@@ -180,17 +181,20 @@ class PostgresTarget:
     def read_lists(self, name: str, keys: Sequence[str]) -> list[StoredList]:
         """Return the keys' rows with the items' titles."""
         position = {key: number for number, key in enumerate(keys)}
-        rows = sorted(self._rows(READ_LISTS[name], (list(keys),)), key=lambda row: position[row[0]])
+        rows = sorted(self._beside(READ_LISTS[name], (list(keys),)), key=lambda row: position[row[0]])
         return [StoredList(key, ids, scores, titles or {}, _as_text(origin)) for key, ids, scores, titles, *origin in rows]
 
     def read_trending(self, k: int) -> Trending | None:
         """Return the first rows of trending."""
-        return trending_of([(*row[:5], *_as_text(row[5:])) for row in self._rows(READ_TRENDING, (k,))])
+        return trending_of([(*row[:5], *_as_text(row[5:])) for row in self._beside(READ_TRENDING, (k,))])
 
     def close(self) -> None:
         """Close the connections of look-ups that no look-up uses now."""
         while (db := self._kept()) is not None:
             db.close()
+
+    def _beside(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        return of_this_release(lambda: self._rows(query, values), self.versions)
 
     def _rows(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
         """Return all rows of a look-up; if the server has ended the kept connection meanwhile, by a new one."""

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hybridrec.base.errors import NothingPublished, PermanentError
 from hybridrec.base.settings import Settings
@@ -47,6 +47,7 @@ from hybridrec.versions.publications import (
     StoredList,
     Trending,
     definition,
+    of_this_release,
     require_version,
     trending_of,
 )
@@ -162,11 +163,10 @@ class SqliteTarget:
 
     def read_user(self, user_id: str, surface: str = DEFAULT_SURFACE) -> Answer | None:
         """Return the user's row with the items' titles."""
-        asked = (READ_USER, (user_id,)) if surface == DEFAULT_SURFACE else (READ_SURFACE, (surface, user_id))
-        with self._looking_up() as db:
-            row = db.execute(*asked).fetchone()
-        if row is None:
+        rows = self._rows(READ_USER, (user_id,)) if surface == DEFAULT_SURFACE else self._beside(READ_SURFACE, (surface, user_id))
+        if not rows:
             return None
+        row = rows[0]
         item_ids, scores, reasons, sources, titles = (json.loads(text) for text in row[:5])
         entries = tuple(
             Entry(index + 1, item, titles.get(item), scores[index], reasons[index], sources[index]) for index, item in enumerate(item_ids)
@@ -197,8 +197,7 @@ class SqliteTarget:
 
     def read_lists(self, name: str, keys: Sequence[str]) -> list[StoredList]:
         """Return the keys' rows with the items' titles."""
-        with self._looking_up() as db:
-            rows = db.execute(READ_LISTS[name], (json.dumps(list(keys)),)).fetchall()
+        rows = self._beside(READ_LISTS[name], (json.dumps(list(keys)),))
         return [
             StoredList(key, json.loads(ids), json.loads(scores), json.loads(titles), (run_id, version, generated_at, valid_until))
             for key, ids, scores, titles, run_id, version, generated_at, valid_until in rows
@@ -206,15 +205,20 @@ class SqliteTarget:
 
     def read_trending(self, k: int) -> Trending | None:
         """Return the first rows of trending."""
-        with self._looking_up() as db:
-            rows = db.execute(READ_TRENDING, (k,)).fetchall()
-        return trending_of(rows)
+        return trending_of(self._beside(READ_TRENDING, (k,)))
 
     def close(self) -> None:
         """Close the connection of look-ups, if one is open."""
         if self._opened is not None:
             self._opened.db.close()
             self._opened = None
+
+    def _rows(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        with self._looking_up() as db:
+            return db.execute(query, values).fetchall()
+
+    def _beside(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        return of_this_release(lambda: self._rows(query, values), self.versions)
 
     @contextmanager
     def _reader(self) -> Iterator[sqlite3.Connection]:

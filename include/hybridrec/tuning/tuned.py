@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from hybridrec.base import extensions
 from hybridrec.base.config import Config, Options
 from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
@@ -106,6 +107,9 @@ def _fitting(folder: Path, model: str, as_of: datetime, config: Config) -> Tuned
             config_of(model, tuned.options)
         except PermanentError as error:
             reason = f"they no longer fit the model, run tune_models again: {error}"
+        else:
+            gone = sorted(set(tuned.options) - set(getattr(extensions.module("models", model), "SEARCH", {})))
+            reason = f"{', '.join(gone)} is searched no more" if gone else ""
     if reason:
         log.warning("%s: tuned options are left aside: %s", model, reason)
     return None if reason else tuned

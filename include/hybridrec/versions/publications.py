@@ -7,12 +7,12 @@ service reads carries run_id, version, model_version, generated_at and valid_unt
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 
-from hybridrec.base.errors import PermanentError
+from hybridrec.base.errors import NothingPublished, PermanentError
 from hybridrec.base.surfaces import DEFAULT_SURFACE
 from hybridrec.tables import Table, table
 
@@ -33,6 +33,7 @@ TABLE_SENTENCES = {
     "trending": "more popular than before",
 }
 POPULAR_SENTENCES = {"recent": "popular with everyone lately", "all_time": "popular with everyone"}
+T = TypeVar("T")
 VERSION = re.compile(r"[a-z0-9_]{1,40}")
 State = Literal["staged", "live", "kept", "rejected", "dropped"]
 Reason = Literal["ranked", "filled", "fallback", "unknown_user"]
@@ -198,6 +199,16 @@ def trending_of(rows: Sequence[Sequence[Any]]) -> Trending | None:
     sentence = TABLE_SENTENCES["trending"]
     entries = tuple(Entry(rank, item_id, title, score, sentence, "trending") for rank, item_id, title, score, *_ in rows)
     return Trending(*rows[0][5:], window_days=rows[0][4], entries=entries)
+
+
+def of_this_release(read: Callable[[], list[T]], versions: Callable[[], list[Publication]]) -> list[T]:
+    """Return the rows of a table besides the lists; none where an earlier release has published the live version without that table."""
+    try:
+        return read()
+    except NothingPublished:
+        if any(publication.state == "live" for publication in versions()):
+            return []
+        raise
 
 
 class Target(Protocol):

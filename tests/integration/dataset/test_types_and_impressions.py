@@ -89,7 +89,8 @@ def test_a_night_of_several_types_with_impressions_has_their_columns(
         *(f"affinity_{label}_{kind}" for label in ("brand", "category") for kind in ("purchase", "view")),
         *("item_taken_rate", "pair_log_n_shown", "pair_log_n_passed"),
     }
-    assert {"item_log_n_events_window", "item_trend", "item_category_rank", "price_gap", "affinity_brand"} <= plain_columns
+    hours = one_type.manifest.window_hours
+    assert {f"item_log_n_events_{hours}h", f"item_trend_{hours}h", "item_category_rank", "price_gap", "affinity_brand"} <= plain_columns
     assert fits.training_data(night, "holdout", "item_knn").visits is None, "only a model that asks reads the visits"
     read = fits.training_data(night, "holdout", "co_visitation").visits
     assert read is not None and (read.days > 0).all() and (np.diff(read.users) >= 0).all()

@@ -109,10 +109,10 @@ def test_a_window_of_repeats_says_so(spark: SparkSession) -> None:
 def test_labels_are_of_a_sample_of_users(spark: SparkSession) -> None:
     events = held_out.with_stage(world(spark), manifest("last_per_user"), 40)
     labels, known = held_out.labelled(events, SPLITS["holdout"]), held_out.history(events, SPLITS["holdout"])
-    assert held_out.sample_users(labels, known, None, Config(max_label_users=100)).count() == labels.count() == 18
-    some = held_out.sample_users(labels, known, None, Config(max_label_users=9, seed=1)).toPandas()
+    assert held_out.sample_users(labels, known, None, 20, Config(max_label_users=100)).count() == labels.count() == 18
+    some = held_out.sample_users(labels, known, None, 20, Config(max_label_users=9, seed=1)).toPandas()
     assert 3 <= len(some) <= 15
-    other = held_out.sample_users(labels, known, None, Config(max_label_users=9, seed=2)).toPandas()
+    other = held_out.sample_users(labels, known, None, 20, Config(max_label_users=9, seed=2)).toPandas()
     assert not np.array_equal(np.sort(some.user_idx), np.sort(other.user_idx))
 
 
@@ -121,6 +121,8 @@ def test_many_labelled_users_are_drawn_as_they_are_served(spark: SparkSession) -
     users = spark.range(3_000).select(F.col("id").cast("int").alias("user_idx"), F.lit(7).alias("item_idx"))
     known = users.where("user_idx < 300").select("user_idx", F.lit(1).alias("item_idx"))
     served = spark.range(0, 1_000).select(F.col("id").cast("int").alias("user_idx"), F.lit(1).alias("item_idx"))
-    drawn = held_out.sample_users(users, known, served, Config(max_label_users=400)).toPandas().user_idx
+    drawn = held_out.sample_users(users, known, served, 1_000, Config(max_label_users=400)).toPandas().user_idx
     assert (drawn < 300).sum() == 300, "too few to be drawn from: all of them stay"
     assert 5 <= (drawn >= 300).sum() <= 45, "newcomers are not served, and keep just enough to be judged by themselves"
+    many = held_out.sample_users(users, known, served, 2_000, Config(max_label_users=400)).toPandas().user_idx
+    assert 150 <= (many >= 300).sum() <= 250, "half of the users served have no history"

@@ -21,7 +21,7 @@ from hybridrec.evaluation.shrinkage import shrink, with_chosen
 from hybridrec.metrics.metrics import Labels, judge, ndcg
 from hybridrec.policy.ensemble import Part
 from hybridrec.policy.policy import Choice, Policy, ensemble_of, read_choices, retriever_scores, write_choices
-from hybridrec.ranking.labelled import labelled_users, labels_in
+from hybridrec.ranking.labelled import labelled_users, labels_in, weigh_taught
 from hybridrec.ranking.ranker_fit import Config as RankerConfig
 from hybridrec.ranking.ranker_fit import better, fit_ranker
 from hybridrec.ranking.selection import select_retrievers
@@ -119,7 +119,7 @@ def test_the_judged_mix_is_the_served_mix() -> None:
 
 def test_a_few_users_stand_for_a_small_segment_never_for_a_crowd() -> None:
     crowd = np.array(["light"] * 6 + ["heavy"] * 94)
-    assert weighed_mix(crowd, user_weights(crowd, {"light": 50, "heavy": 50})) == {"heavy": 1}
+    assert user_weights(crowd, {"light": 50, "heavy": 50}) is None, "all users with a history count alike"
     assert weighed_mix(crowd, user_weights(crowd, {"light": 10, "heavy": 90})) == pytest.approx({"light": 0.1, "heavy": 0.9})
 
 
@@ -150,6 +150,18 @@ def test_users_who_do_not_count_teach_nothing() -> None:
     part = candidates.rows_of(candidates.users[known])
     shares = select_retrievers(weighed, gains_of(candidates, labels), K, 1_000, seed=1)
     assert shares == select_retrievers(part, gains_of(part, labels), K, 1_000, seed=1)
+
+
+def test_those_who_teach_stand_for_the_users_served() -> None:
+    """Newcomers find their labels among the candidates in half of the cases: all labelled users are even, those with a hit are not."""
+    candidates, labels = window(200, 200, seed=13)
+    gains = gains_of(candidates, labels)
+    lost = np.repeat((candidates.n_history == 0) & (np.arange(len(candidates.users)) % 2 == 0), np.diff(candidates.starts))
+    taught = weigh_taught(candidates, np.where(lost, 0, gains).astype(np.float32), {"none": 50, "heavy": 50}, 20)
+    assert taught.weights is not None
+    new = candidates.n_history == 0
+    assert taught.weights[new].sum() == pytest.approx(taught.weights[~new].sum())
+    assert weigh_taught(candidates, gains, {}, 20).weights is None
 
 
 def test_choices_count_users_as_they_are_served() -> None:

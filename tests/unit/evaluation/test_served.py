@@ -12,7 +12,7 @@ from hybridrec.evaluation.served import compare_served, judge_served, weighed
 from hybridrec.evaluation.shrinkage import with_chosen
 from hybridrec.policy.policy import Choice
 from hybridrec.runs.run import Run
-from hybridrec.splitting.mix import MIN_USERS, judged_segments, served_users
+from hybridrec.splitting.mix import MIN_USERS, Stratum, judged_segments, served_users, strata, user_weights
 from jobs import train_ranker
 from tests.support import made_candidates
 from tests.support.judged import Fixed, catalogue
@@ -57,7 +57,8 @@ def judged(n_none: int, n_light: int, n_heavy: int) -> JudgedLists:
 def test_each_segment_counts_by_its_share_of_the_users_served() -> None:
     """Newcomers are most of the judged and a tenth of the served."""
     values = np.array([[0.0]] * 60 + [[0.5]] * 20 + [[1.0]] * 20)
-    found = weighed(values, segments(60, 20, 20), {"none": 10, "light": 30, "heavy": 60}, HOW)
+    of_users = segments(60, 20, 20)
+    found = weighed(values, of_users, strata(of_users, {"none": 10, "light": 30, "heavy": 60}), HOW)
     assert found.means == pytest.approx([0.75])
     assert np.ptp(found.resampled) == pytest.approx(0)  # users of a segment are alike, and how many there are is not drawn
 
@@ -65,7 +66,8 @@ def test_each_segment_counts_by_its_share_of_the_users_served() -> None:
 def test_a_segment_is_resampled_by_itself() -> None:
     rng = np.random.default_rng(3)
     values = rng.uniform(0, 1, (200, 1))
-    found = weighed(values, segments(0, 100, 100), {"light": 50, "heavy": 50}, HOW)
+    of_users = segments(0, 100, 100)
+    found = weighed(values, of_users, strata(of_users, {"light": 50, "heavy": 50}), HOW)
     error = np.sqrt(sum((0.5**2) * part.var() / 100 for part in (values[:100], values[100:])))
     assert found.resampled.std() == pytest.approx(error, rel=0.1)
 
@@ -81,10 +83,19 @@ def test_the_lists_as_chosen_stand_against_the_best_retriever_and_popularity() -
 
 
 def test_too_few_judged_users_say_nothing() -> None:
-    assert judged_segments(segments(0, 3, MIN_USERS), {"light": 500, "heavy": 1}) == {"heavy": MIN_USERS}
     found = judge_served(judged(30, MIN_USERS - 1, 0), {"none": 0, "light": 30, "heavy": 0}, 1, HOW)
     assert (found.metrics, found.comparisons, found.judged) == ([], [], {})
     assert compare_served(np.ones(3), np.zeros(3), ("blend", "als"), segments(0, 3, 0), {"light": 3}, 1, HOW) == []
+
+
+def test_users_with_a_history_stand_for_each_other_and_newcomers_for_no_one_else() -> None:
+    few = segments(0, 3, MIN_USERS)
+    assert strata(few, {"light": 500, "heavy": 1}) == (Stratum(("light", "heavy"), 501),)
+    assert judged_segments(few, {"light": 500, "heavy": 1}) == {"light": 3, "heavy": MIN_USERS}
+    newcomers, served = segments(300, 15, 0), {"none": 1, "light": 9_000, "heavy": 1_000}
+    assert strata(newcomers, served) == () and user_weights(newcomers, served) is None
+    assert judge_served(judged(300, 15, 0), served, 1, HOW).metrics == [], "no headline from a hundredth of a percent of those served"
+    assert strata(newcomers, served | {"none": 20_000}) == (Stratum(("none",), 20_000),)
 
 
 def test_an_evaluation_knows_who_is_served(small_run: Run) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-from hybridrec.models.recent_popularity import Config, Model
+from hybridrec.models.recent_popularity import Config, Model, decide
+from hybridrec.splitting.fading import faded_counts
 from hybridrec.types import TrainingData
 
 N_USERS, N_ITEMS, PER_USER = 600, 120, 6
@@ -28,7 +29,8 @@ def world(days_of_an_item: float, n_users: int = N_USERS) -> TrainingData:
 
 
 def half_life(data: TrainingData, config: Config | None = None) -> float:
-    return Model(config or Config()).fit(data)["half_life_days"]
+    config = config or Config()
+    return Model(replace(config, **decide(data, config))).fit(data)["half_life_days"]  # type: ignore[arg-type]
 
 
 def test_what_lives_for_days_has_a_short_half_life() -> None:
@@ -49,6 +51,12 @@ def test_what_may_be_chance_changes_nothing() -> None:
 def test_what_is_set_by_hand_or_has_no_calendar_is_not_searched() -> None:
     assert half_life(world(2.5), Config(half_life_days=30.0)) == 30
     assert half_life(replace(world(2.5), split="last_per_user")) == 14
+
+
+def test_a_half_life_that_leaves_next_to_nothing_ranks_by_plain_counts() -> None:
+    items, ages = np.array([5, 5, 2, 7]), np.array([700.0, 700.0, 700.0, 0.1])
+    scores = faded_counts(items, ages, 1 / 24, 9)
+    assert list(np.lexsort((np.arange(9), -scores))[:3]) == [7, 5, 2]
 
 
 def test_too_few_choices_leave_the_usual_one() -> None:

@@ -119,7 +119,7 @@ def test_the_second_tier_of_popular_items_is_asked_when_the_first_ends(tmp_path:
     ]
     assert (answer.reason, answer.shortfall) == (
         "fallback",
-        "2 of 5 places: the others are excluded, and no popular item is left to take their place",
+        "2 of 5 places: the others are excluded, and no item is left to take their place",
     )
     target.close()
 

@@ -59,6 +59,8 @@ def test_a_version_of_an_earlier_release_can_be_gone_back_to(target: SqliteTarge
         sql(target, f'DROP VIEW "{name}"')
         sql(target, f'DROP TABLE "{stored}"')
         sql(target, f"UPDATE publications SET checksums = json_remove(checksums, '$.{name}'), counts = json_remove(counts, '$.{name}')")
+    assert target.read_trending(3) is None, "before the next publication too"
+    assert (target.read_lists("buy_again", ["u00000"]), target.read_user("u00002", "email")) == ([], None)
     publish(target, "v2", "two")
     target.check("v1")
     target.switch_to("v1", 3)

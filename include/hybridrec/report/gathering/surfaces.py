@@ -20,14 +20,16 @@ def surface_figures(run: Run) -> tuple[SurfaceLists, ...]:
     if not store.is_committed(run.dataset("out_surface_lists")):
         return ()
     by_how: dict[str, Counter[str]] = {name: Counter() for name in run.config.surfaces}
-    full, places = Counter[str](), Counter[str]()
+    full, places, empty = Counter[str](), Counter[str](), Counter[str]()
     items: dict[str, set[str]] = {name: set() for name in run.config.surfaces}
     for batch in batches(run, "out_surface_lists", ["surface", "user_id", "item_ids", "reason", "shortfall"]):
         of_users = batch.filter(pc.not_equal(batch["user_id"], ANYBODY))
         for name in pc.unique(of_users["surface"]).to_pylist():
             own = of_users.filter(pc.equal(of_users["surface"], name))
             listed = own["item_ids"].flatten()
-            by_how[name].update(own["reason"].to_pylist())
+            some = pc.greater(pc.list_value_length(own["item_ids"]), 0)
+            by_how[name].update(own.filter(some)["reason"].to_pylist())
+            empty[name] += own.num_rows - int(pc.sum(some).as_py() or 0)
             full[name] += own["shortfall"].null_count
             places[name] += len(listed)
             items[name].update(pc.unique(listed).to_pylist())
@@ -36,10 +38,11 @@ def surface_figures(run: Run) -> tuple[SurfaceLists, ...]:
             name=name,
             k=run.config.on_surface(name).k,
             rules=_rules(surface),
-            n_users=by_how[name].total(),
+            n_users=by_how[name].total() + empty[name],
             n_full=full[name],
             n_places=places[name],
             n_items=len(items[name]),
+            n_empty=empty[name],
             by_how=dict(sorted(by_how[name].items())),
         )
         for name, surface in sorted(run.config.surfaces.items())
