@@ -48,12 +48,11 @@ def rows(name: str, mark: str, n_users: int = 50, k: int = 5) -> pa.Table:
             "shortfall": [None if n else "only five items are left" for n in range(n_users)],
         }
     elif name == "surface_lists":
-        of_users = rows("recommendations", mark, n_users, k).slice(0, 3).to_pydict()
-        of_users["user_id"][0] = ANYBODY
-        columns = {field: values * 2 for field, values in of_users.items()} | {"surface": ["cart"] * 3 + ["email"] * 3}
-        columns["item_ids"] = [items[: 2 if n < 3 else 1] for n, items in enumerate(columns["item_ids"])]
-        for field in ("scores", "reasons", "sources"):
-            columns[field] = [values[: 2 if n < 3 else 1] for n, values in enumerate(columns[field])]
+        of_users: dict[str, list[list[object]]] = rows("recommendations", mark, n_users, k).slice(0, 3).to_pydict()
+        listed = ("item_ids", "scores", "reasons", "sources")
+        columns = {field: values * 2 for field, values in of_users.items()}
+        columns |= {field: [row[:2] for row in of_users[field]] + [row[:1] for row in of_users[field]] for field in listed}
+        columns |= {"surface": ["cart"] * 3 + ["email"] * 3, "user_id": [ANYBODY, "u00001", "u00002"] * 2}
     elif name == "similar_items":
         columns = {"item_id": ids, "item_ids": [[i for i in ids if i != item] for item in ids], "reason": ["content"] * len(ids)}
         columns["scores"] = [[1 / (j + 1) for j in range(len(ids) - 1)] for _ in ids]

@@ -63,7 +63,7 @@ class ListInputs:
 
     def context_of_anybody(self) -> RuleContext:
         """Return the input of rules for one user without a history, number 0."""
-        nothing = csr_array((1, len(self.items)), dtype=np.float32)
+        nothing = csr_array(np.zeros((1, len(self.items)), np.float32))
         return RuleContext(self.items, nothing, np.zeros(1, np.int32), self._vectors(), self.k, self.run.manifest.as_of)
 
     def _vectors(self) -> csr_array:
