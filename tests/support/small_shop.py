@@ -27,7 +27,7 @@ OPTED_OUT, SOLD_OUT = 1, 14
 
 
 def orders() -> pd.DataFrame:
-    """Return user_idx, item_idx, order_key, ordered_at, quantity."""
+    """Return user_idx, item_idx, order_key, bought_at, quantity."""
     rng = np.random.default_rng(3)
     rows = []
     for user in range(N_USERS):
@@ -40,7 +40,7 @@ def orders() -> pd.DataFrame:
             at = START + timedelta(weeks=week, hours=int(rng.integers(150)))
             for item in {int(staples[0]), int(staples[0]) + 1, int(staples[1]), now_and_then, now_and_then + 1}:
                 rows.append((user, item, user * 1_000 + week, at, np.float32(1)))
-    return pd.DataFrame(rows, columns=["user_idx", "item_idx", "order_key", "ordered_at", "quantity"])
+    return pd.DataFrame(rows, columns=["user_idx", "item_idx", "order_key", "bought_at", "quantity"])
 
 
 def make_shop(repeats: bool = True) -> Run:
@@ -82,16 +82,16 @@ def items() -> pd.DataFrame:
 def events(bought: pd.DataFrame) -> pd.DataFrame:
     """Return the orders as events."""
     ids = {"user_id": [f"u{n:02d}" for n in bought.user_idx], "item_id": [f"i{n:02d}" for n in bought.item_idx]}
-    rows = pd.DataFrame(ids | {"event_type": "purchase", "event_at": bought.ordered_at.to_numpy()})
-    rows["event_at"] = bought.ordered_at.to_list()
+    rows = pd.DataFrame(ids | {"event_type": "purchase", "event_at": bought.bought_at.to_numpy()})
+    rows["event_at"] = bought.bought_at.to_list()
     return rows.assign(event_id=[str(n) for n in range(len(rows))], event_date=rows.event_at.dt.date)
 
 
 def _write_split(run: Run, split: Split, bought: pd.DataFrame) -> None:
-    seen = bought[bought.ordered_at < split.cut]
-    age = (split.cut - seen.ordered_at).dt.total_seconds() / 86_400
+    seen = bought[bought.bought_at < split.cut]
+    age = (split.cut - seen.bought_at).dt.total_seconds() / 86_400
     pairs = seen.assign(weight=0.5 ** (age / run.config.half_life_days)).groupby(["user_idx", "item_idx"])
-    ends = {"first_event_at": ("ordered_at", "min"), "last_event_at": ("ordered_at", "max")}
+    ends = {"first_event_at": ("bought_at", "min"), "last_event_at": ("bought_at", "max")}
     rows = pairs.agg(weight=("weight", "sum"), n_events=("weight", "size"), **ends).reset_index()
     run.write("model_interactions", pa.Table.from_pandas(rows, preserve_index=False), split.name)
     features = {name: 1 for name in table("model_item_features").column_names if name not in ("item_idx",)}

@@ -13,7 +13,7 @@ from hybridrec.types import Doubles, Floats, Ints
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
     from hybridrec.runs.run import Run
 
@@ -24,7 +24,7 @@ DAY_SECONDS = 86_400.0
 class Orders(NamedTuple):
     """Pairs of an order and an item before a cut, sorted by order and item.
 
-    order: int64 (n,), dense numbers. user, item: int32 (n,). days: float64 (n,), age of the order at the cut.
+    order: int64 (n,), dense numbers. user, item: int32 (n,). days: float64 (n,), days from buying the item to the cut.
     """
 
     order: NDArray[np.int64]
@@ -47,17 +47,27 @@ class Orders(NamedTuple):
 def orders(bought: DataFrame, calendar: bool) -> DataFrame:
     """Return model_orders. bought: events of one of BUYING with user_idx and item_idx; calendar: their days mean something.
 
-    An event belongs to the order, else to the session, else to the day that it names, each of one user.
+    An event belongs to the order, else to the session, else to the day that it names, each of one user. A session that goes on for
+    longer than a day, as one that a shop never ends, is an order for each day since its first purchase.
     """
     from pyspark.sql import functions as F
 
     tagged = [F.concat(F.lit(f"{name}:"), F.col(name)) for name in ("order_id", "session_id")]
     day = F.date_format("event_at", "'day':yyyy-MM-dd") if calendar else F.lit(None).cast("string")
-    keyed = bought.withColumn("order_key", F.xxhash64("user_idx", F.coalesce(*tagged, day))).where(F.coalesce(*tagged, day).isNotNull())
+    named = bought.withColumn("name", F.coalesce(*tagged, day)).where("name is not null")
+    keyed = named.withColumn("order_key", F.xxhash64("user_idx", "name", _days_on() if calendar else F.lit(None).cast("bigint")))
     pieces = F.sum(F.round(F.coalesce(F.col("quantity").cast("double"), F.lit(1.0)) * 1_000).cast("bigint")) / 1_000
-    in_order = keyed.groupBy("order_key", "user_idx", "item_idx").agg(F.min("event_at").alias("at"), pieces.alias("quantity"))
-    at = in_order.groupBy("order_key").agg(F.min("at").alias("ordered_at"))
-    return in_order.join(at, "order_key").drop("at")
+    return keyed.groupBy("order_key", "user_idx", "item_idx").agg(F.min("event_at").alias("bought_at"), pieces.alias("quantity"))
+
+
+def _days_on() -> Column:
+    """Return whole days since the first event of the session that stands for an order, null for none: the hash skips a null."""
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
+    first = F.min("event_at").over(Window.partitionBy("user_idx", "name"))
+    days = F.floor((F.unix_micros("event_at") - F.unix_micros(first)) / F.lit(DAY_SECONDS * 1e6)).cast("bigint")
+    return F.when(F.col("order_id").isNull() & (days > 0), days)
 
 
 def has_orders(run: Run) -> bool:
@@ -66,17 +76,20 @@ def has_orders(run: Run) -> bool:
 
 
 def read_orders(run: Run, cut: datetime, end: datetime | None = None) -> Orders:
-    """Return the orders before the cut or, with an end, those from the cut to the end; empty without the table."""
+    """Return what was bought before the cut or, with an end, from the cut to the end; empty without the table.
+
+    An order that the cut divides is history with what was bought before it, and label with the rest.
+    """
     import pyarrow.dataset as ds
 
     if not has_orders(run):
         empty = np.zeros(0, np.int32)
         return Orders(empty.astype(np.int64), empty, empty, empty.astype(np.float64), empty.astype(np.float32))
-    at = ds.field("ordered_at")
+    at = ds.field("bought_at")
     wanted = (at >= cut) & (at < end) if end else at < cut
     pairs = ds.dataset(run.files(TABLE), format="parquet", partitioning=None).to_table(filter=wanted)
     pairs = pairs.sort_by([("order_key", "ascending"), ("item_idx", "ascending")])
     number = np.unique(pairs["order_key"].to_numpy(), return_inverse=True)[1].astype(np.int64)
-    days = (cut.timestamp() - pairs["ordered_at"].cast("int64").to_numpy() / 1e6) / DAY_SECONDS
+    days = (cut.timestamp() - pairs["bought_at"].cast("int64").to_numpy() / 1e6) / DAY_SECONDS
     user, item = (pairs[name].to_numpy() for name in ("user_idx", "item_idx"))
     return Orders(number, user, item, days, pairs["quantity"].to_numpy())

@@ -50,7 +50,7 @@ def together(orders: Orders, n_items: int, threads: int) -> csr_array:
     if not len(several):
         return as_csr(csr_array((n_items, n_items), dtype=np.float32))
     days = np.zeros(orders.n_orders)
-    days[orders.order] = orders.days
+    np.maximum.at(days, orders.order, orders.days)  # an order is as old as its oldest item
     weights = user_weights(held[several], DAMPING) * 0.5 ** (days[several] / HALF_LIFE_DAYS)
     by_order = scaled(held[several], weights.astype(np.float32), np.ones(n_items, np.float32))
     squares = column_sums(by_order.power(2))

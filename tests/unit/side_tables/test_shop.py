@@ -62,7 +62,7 @@ def test_pairs_are_bought_together(shop: Run) -> None:
 def test_an_audience_has_no_recent_buyer_and_nobody_who_opted_out(shop: Run) -> None:
     found = rows(shop, "item_audiences")
     bought = small_shop.orders()
-    late = bought[(small_shop.AS_OF - bought.ordered_at).dt.days < audiences.RECENT_DAYS]
+    late = bought[(small_shop.AS_OF - bought.bought_at).dt.days < audiences.RECENT_DAYS]
     recent = {(f"i{item:02d}", f"u{user:02d}") for user, item in late[["user_idx", "item_idx"]].to_numpy()}
     reached = {(item, user) for item, row in found.items() for user in row["user_ids"]}
     assert reached
