@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hybridrec.dataset.orders import has_orders, read_orders
 from hybridrec.retrieval.select import Pairs, empty_lists, rank_pairs
 from hybridrec.side_tables.rows import as_table
-from hybridrec.splitting import likes, purposes
+from hybridrec.splitting import likes, purposes, visits
 from hybridrec.training.fits import days_before
 from hybridrec.types import Doubles, Floats, Ints
 
@@ -31,6 +31,7 @@ FITTED_PAIRS = 1_000_000  # at most; a sample of the users if there are more
 BLOCK_PAIRS = 500_000  # have their features at a time: some 50 MB
 STEPS, RIDGE = 12, 1.0  # Newton's method on scaled features
 SMALL = 1e-4
+NEXT = {"ranker": "holdout", "holdout": "full"}  # the split whose history has a split's label window
 
 
 class Choices(NamedTuple):
@@ -178,16 +179,35 @@ def may_come(run: Run, split: str, bought: Bought, n_items: int) -> NDArray[np.b
 
 def learnt_odds(run: Run, split: str, n_items: int) -> Odds | None:
     """Return the odds fitted on the label window before the split's cut; None where nothing came again in it."""
-    before: str = {"full": "holdout", "holdout": "ranker"}[split]
+    before = next(name for name, after in NEXT.items() if after == split)
     window = run.split(before)
     assert window.label_end is not None
     bought = bought_before(choices(run, window.cut, before), n_items)
-    came_again = is_among(bought.user, bought.item, window_pairs(run, before), n_items)
+    came_again = is_among(bought.user, bought.item, fitted_pairs(run, before), n_items)
     return fit_odds(bought, came_again) if came_again.any() else None
 
 
-def window_pairs(run: Run, split: str) -> tuple[Ints, Ints]:
-    """Return users and items of what was bought, or chosen where nothing is bought, in a split's label window."""
+def fitted_pairs(run: Run, split: str) -> tuple[Ints, Ints]:
+    """Return users and items of what was bought, or chosen where nothing is bought, in a split's label window, of all users.
+
+    Labels are of some users only, so what was chosen comes from the next split's history.
+    """
+    import pyarrow.compute as pc
+
+    if has_orders(run):
+        return judged_pairs(run, split)
+    cut, after = run.split(split).cut, NEXT[split]
+    if run.config.label_types and run.manifest.event_types:
+        visited = run.read(visits.TABLE, after)
+        rows = visited.filter((pc.field("event_at") >= cut) & pc.field("event_type").isin(purposes.label_types(run.config)))
+    else:
+        pairs = run.read("model_interactions", after, ["user_idx", "item_idx", "last_event_at"])
+        rows = pairs.filter(pc.field("last_event_at") >= cut)
+    return rows["user_idx"].to_numpy(), rows["item_idx"].to_numpy()
+
+
+def judged_pairs(run: Run, split: str) -> tuple[Ints, Ints]:
+    """Return users and items of what was bought in a split's label window; where nothing is bought, the labels of some users."""
     window = run.split(split)
     if has_orders(run):
         orders = read_orders(run, window.cut, window.label_end)

@@ -55,7 +55,7 @@ def _buy_again(run: Run) -> Iterator[Row]:
         return
     bought = buy_again.bought_before(buy_again.choices(run, run.split(SPLIT).cut, SPLIT), n_items)
     allowed = buy_again.may_come(run, SPLIT, bought, n_items)
-    came = buy_again.is_among(bought.user, bought.item, buy_again.window_pairs(run, SPLIT), n_items) & allowed
+    came = buy_again.is_among(bought.user, bought.item, buy_again.judged_pairs(run, SPLIT), n_items) & allowed
     if not came.any():
         return
     judged_users, rows = np.unique(bought.user[came], return_inverse=True)
@@ -127,7 +127,7 @@ def _audiences(run: Run) -> Iterator[Row]:
     made = audiences.gather(run, SPLIT)
     if made is None:
         return
-    user, item = buy_again.window_pairs(run, SPLIT)
+    user, item = buy_again.judged_pairs(run, SPLIT)
     n_users = len(made.activity)
     keys = np.unique(item.astype(np.int64) * n_users + user)
     left_out = np.repeat(np.arange(made.left_out.shape[0]), np.diff(made.left_out.indptr)) * np.int64(n_users) + made.left_out.indices
