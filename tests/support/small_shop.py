@@ -2,6 +2,7 @@
 
 40 users, 30 items, 20 weeks. Users 0..19 buy among items 0..14, the others among 15..29. Each user buys two staples in every
 visit, and one item now and then that comes back only by chance; items 2n and 2n + 1 of the same group are bought in the same order.
+Items 12 and 13 of a group are for beginners: everybody buys them in each visit of the first ten weeks, and never again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from hybridrec.base.config import FOR_EVER, POSITIVE_TYPES, Config
+from hybridrec.base.config import FOR_EVER, POSITIVE_TYPES, SIDE_TABLES, Config
 from hybridrec.base.settings import Settings
 from hybridrec.runs.run import Run, RunManifest, Split
 from hybridrec.tables import table
@@ -23,7 +24,7 @@ WEEKS = 20
 AS_OF = START + timedelta(weeks=WEEKS)
 CUTS = {"ranker": START + timedelta(weeks=12), "holdout": START + timedelta(weeks=16), "full": AS_OF}
 N_USERS, N_ITEMS = 40, 30
-OPTED_OUT, SOLD_OUT = 1, 14
+OPTED_OUT, SOLD_OUT, NEVER_ELSE = 1, 14, 29
 
 
 def orders() -> pd.DataFrame:
@@ -32,18 +33,27 @@ def orders() -> pd.DataFrame:
     rows = []
     for user in range(N_USERS):
         group = 15 * (user >= N_USERS // 2)
-        staples = rng.choice(7, 2, replace=False) * 2 + group
+        staples = rng.choice(6, 2, replace=False) * 2 + group
         for week in range(WEEKS):
             if rng.random() < 0.25:
                 continue
-            now_and_then = int(rng.integers(7)) * 2 + group
+            now_and_then = int(rng.integers(6)) * 2 + group
             at = START + timedelta(weeks=week, hours=int(rng.integers(150)))
-            for item in {int(staples[0]), int(staples[0]) + 1, int(staples[1]), now_and_then, now_and_then + 1}:
+            beginners = {group + 12, group + 13} if week < 10 else set()
+            for item in {int(staples[0]), int(staples[0]) + 1, int(staples[1]), now_and_then, now_and_then + 1} | beginners:
                 rows.append((user, item, user * 1_000 + week, at, np.float32(1)))
+    rows += [(*row, np.float32(1)) for row in straddling()]
     return pd.DataFrame(rows, columns=["user_idx", "item_idx", "order_key", "bought_at", "quantity"])
 
 
-def make_shop(repeats: bool = True) -> Run:
+def straddling() -> list[tuple[int, int, int, datetime]]:
+    """Return an order and a session that the holdout split's cut divides; their two items are in no other order."""
+    before, after = CUTS["holdout"] - timedelta(hours=4), CUTS["holdout"] + timedelta(hours=4)
+    order = [(5, SOLD_OUT, 90_000, before), (5, NEVER_ELSE, 90_000, after)]
+    return [*order, (25, NEVER_ELSE, 90_001, before), (25, SOLD_OUT, 90_001, after)]
+
+
+def make_shop(repeats: bool = True, side_tables: list[str] | None = None) -> Run:
     """Return a committed run with the tables that those besides the lists are made of, and fits of item_knn."""
     splits = {
         "ranker": Split("ranker", CUTS["ranker"], CUTS["holdout"]),
@@ -51,7 +61,7 @@ def make_shop(repeats: bool = True) -> Run:
         "full": Split("full", AS_OF, None),
     }
     days = dict.fromkeys(POSITIVE_TYPES, 0.0 if repeats else FOR_EVER)
-    config = Config(k=5, bootstrap_samples=200, had_days=days)
+    config = Config(k=5, bootstrap_samples=200, had_days=days, side_tables=list(SIDE_TABLES) if side_tables is None else side_tables)
     manifest = RunManifest("shop", "shop", AS_OF, ("item_knn",), True, "test", splits, {}, config, repeats=repeats)
     run = Run.create(manifest, Settings.from_env())
     bought = orders()

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridrec.storage import store
-from hybridrec.types import Doubles, Floats, Ints
+from hybridrec.types import Doubles, Ints
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -31,7 +31,6 @@ class Orders(NamedTuple):
     user: Ints
     item: Ints
     days: Doubles
-    quantity: Floats
 
     @property
     def n_orders(self) -> int:
@@ -41,7 +40,7 @@ class Orders(NamedTuple):
     def take(self, rows: NDArray[np.bool_]) -> Orders:
         """Return some of the pairs; the orders get new numbers."""
         number = np.unique(self.order[rows], return_inverse=True)[1].astype(np.int64)
-        return Orders(number, self.user[rows], self.item[rows], self.days[rows], self.quantity[rows])
+        return Orders(number, self.user[rows], self.item[rows], self.days[rows])
 
 
 def orders(bought: DataFrame, calendar: bool) -> DataFrame:
@@ -75,21 +74,24 @@ def has_orders(run: Run) -> bool:
     return store.is_committed(run.dataset(TABLE))
 
 
-def read_orders(run: Run, cut: datetime, end: datetime | None = None) -> Orders:
+def read_orders(run: Run, cut: datetime, end: datetime | None = None, users: range | None = None) -> Orders:
     """Return what was bought before the cut or, with an end, from the cut to the end; empty without the table.
 
-    An order that the cut divides is history with what was bought before it, and label with the rest.
+    An order that the cut divides is history with what was bought before it, and label with the rest. users: those read, None: all.
     """
     import pyarrow.dataset as ds
 
     if not has_orders(run):
         empty = np.zeros(0, np.int32)
-        return Orders(empty.astype(np.int64), empty, empty, empty.astype(np.float64), empty.astype(np.float32))
-    at = ds.field("bought_at")
+        return Orders(empty.astype(np.int64), empty, empty, empty.astype(np.float64))
+    at, user = ds.field("bought_at"), ds.field("user_idx")
     wanted = (at >= cut) & (at < end) if end else at < cut
-    pairs = ds.dataset(run.files(TABLE), format="parquet", partitioning=None).to_table(filter=wanted)
-    pairs = pairs.sort_by([("order_key", "ascending"), ("item_idx", "ascending")])
-    number = np.unique(pairs["order_key"].to_numpy(), return_inverse=True)[1].astype(np.int64)
-    days = (cut.timestamp() - pairs["bought_at"].cast("int64").to_numpy() / 1e6) / DAY_SECONDS
-    user, item = (pairs[name].to_numpy() for name in ("user_idx", "item_idx"))
-    return Orders(number, user, item, days, pairs["quantity"].to_numpy())
+    if users is not None:
+        wanted &= (user >= users.start) & (user < users.stop)
+    columns = ["order_key", "user_idx", "item_idx", "bought_at"]
+    pairs = ds.dataset(run.files(TABLE), format="parquet", partitioning=None).to_table(columns=columns, filter=wanted)
+    keys, of_user, items = (pairs[name].to_numpy() for name in columns[:3])
+    rows = np.lexsort((items, keys))
+    new = np.diff(keys[rows], prepend=keys[rows[:1]]) != 0
+    days = (cut.timestamp() - pairs["bought_at"].cast("int64").to_numpy()[rows] / 1e6) / DAY_SECONDS
+    return Orders(np.cumsum(new, dtype=np.int64), of_user[rows], items[rows], days)

@@ -1,4 +1,4 @@
-"""Where nothing is bought, what users chose again is learnt from all of them, not from those whose labels are kept."""
+"""Without purchases the odds are learnt from the choices of all users, not of those alone whose labels are kept."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def likelihoods(run: Run) -> np.ndarray:
     """Return the mean likelihood that items 0 and 1 come again."""
     odds = buy_again.learnt_odds(run, "holdout", N_ITEMS)
     assert odds is not None
-    bought = buy_again.bought_before(buy_again.choices(run, CUT, "ranker"), N_ITEMS)
-    scores = buy_again.likelihoods(odds, bought)
+    bought = buy_again.bought_in(run, "ranker", range(N_USERS), N_ITEMS)
+    scores = buy_again.likelihoods(odds, buy_again.habits_of(run, "ranker", N_ITEMS), bought)
     return np.array([scores[bought.item == item].mean() for item in (0, 1)])
 
 
