@@ -79,7 +79,7 @@ def listed(nearness: csr_array, available: NDArray[np.bool_]) -> Neighbours:
     for start in range(0, nearness.shape[0], BLOCK_ITEMS):
         part = nearness[start : start + BLOCK_ITEMS]
         rows, there = row_numbers(part), available[part.indices]
-        best = rank_pairs(Pairs(rows[there], part.indices[there]), part.data[there], part.shape[0], LISTED)
+        best = rank_pairs(Pairs(rows[there], part.indices[there].astype(np.intp)), part.data[there], part.shape[0], LISTED)
         block = slice(start, start + part.shape[0])
         lists.items[block], lists.scores[block] = best
     return lists

@@ -63,7 +63,8 @@ class Bought(NamedTuple):
 
     def take(self, rows: slice | NDArray[np.bool_]) -> Bought:
         """Return some of the pairs."""
-        return Bought(*(column[rows] for column in self))
+        user, item, times, last, of_user, gap, again, faded = self
+        return Bought(user[rows], item[rows], times[rows], last[rows], of_user[rows], gap[rows], again[rows], faded[rows])
 
 
 class Habits(NamedTuple):

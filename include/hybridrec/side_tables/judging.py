@@ -85,8 +85,8 @@ def _scored(run: Run, odds: buy_again.Odds, known: buy_again.Habits, users: rang
     allowed = buy_again.may_come(run, SPLIT, bought, users, n_items)
     came = buy_again.is_among(bought.user, bought.item, buy_again.judged_pairs(run, SPLIT, users), n_items) & allowed
     kept = allowed & np.isin(bought.user, bought.user[came])
-    scores = buy_again.likelihoods(odds, known, bought), _own_frequency(run, users, n_items, bought)
-    return _Scored(bought.user[kept], bought.item[kept], *(score[kept] for score in scores), came[kept])
+    ours, own = buy_again.likelihoods(odds, known, bought), _own_frequency(run, users, n_items, bought)
+    return _Scored(bought.user[kept], bought.item[kept], ours[kept], own[kept], came[kept])
 
 
 def _own_frequency(run: Run, users: range, n_items: int, bought: buy_again.Bought) -> Floats:
