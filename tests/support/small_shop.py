@@ -2,6 +2,7 @@
 
 40 users, 30 items, 20 weeks. Users 0..19 buy among items 0..14, the others among 15..29. Each user buys two staples in every
 visit, and one item now and then that comes back only by chance; items 2n and 2n + 1 of the same group are bought in the same order.
+Items 12 and 13 of a group are for beginners: everybody buys them in each visit of the first ten weeks, and never again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from hybridrec.base.config import FOR_EVER, POSITIVE_TYPES, Config
+from hybridrec.base.config import FOR_EVER, POSITIVE_TYPES, SIDE_TABLES, Config
 from hybridrec.base.settings import Settings
 from hybridrec.runs.run import Run, RunManifest, Split
 from hybridrec.tables import table
@@ -23,27 +24,36 @@ WEEKS = 20
 AS_OF = START + timedelta(weeks=WEEKS)
 CUTS = {"ranker": START + timedelta(weeks=12), "holdout": START + timedelta(weeks=16), "full": AS_OF}
 N_USERS, N_ITEMS = 40, 30
-OPTED_OUT, SOLD_OUT = 1, 14
+OPTED_OUT, SOLD_OUT, NEVER_ELSE = 1, 14, 29
 
 
 def orders() -> pd.DataFrame:
-    """Return user_idx, item_idx, order_key, ordered_at, quantity."""
+    """Return user_idx, item_idx, order_key, bought_at, quantity."""
     rng = np.random.default_rng(3)
     rows = []
     for user in range(N_USERS):
         group = 15 * (user >= N_USERS // 2)
-        staples = rng.choice(7, 2, replace=False) * 2 + group
+        staples = rng.choice(6, 2, replace=False) * 2 + group
         for week in range(WEEKS):
             if rng.random() < 0.25:
                 continue
-            now_and_then = int(rng.integers(7)) * 2 + group
+            now_and_then = int(rng.integers(6)) * 2 + group
             at = START + timedelta(weeks=week, hours=int(rng.integers(150)))
-            for item in {int(staples[0]), int(staples[0]) + 1, int(staples[1]), now_and_then, now_and_then + 1}:
+            beginners = {group + 12, group + 13} if week < 10 else set()
+            for item in {int(staples[0]), int(staples[0]) + 1, int(staples[1]), now_and_then, now_and_then + 1} | beginners:
                 rows.append((user, item, user * 1_000 + week, at, np.float32(1)))
-    return pd.DataFrame(rows, columns=["user_idx", "item_idx", "order_key", "ordered_at", "quantity"])
+    rows += [(*row, np.float32(1)) for row in straddling()]
+    return pd.DataFrame(rows, columns=["user_idx", "item_idx", "order_key", "bought_at", "quantity"])
 
 
-def make_shop(repeats: bool = True) -> Run:
+def straddling() -> list[tuple[int, int, int, datetime]]:
+    """Return an order and a session that the holdout split's cut divides; their two items are in no other order."""
+    before, after = CUTS["holdout"] - timedelta(hours=4), CUTS["holdout"] + timedelta(hours=4)
+    order = [(5, SOLD_OUT, 90_000, before), (5, NEVER_ELSE, 90_000, after)]
+    return [*order, (25, NEVER_ELSE, 90_001, before), (25, SOLD_OUT, 90_001, after)]
+
+
+def make_shop(repeats: bool = True, side_tables: list[str] | None = None) -> Run:
     """Return a committed run with the tables that those besides the lists are made of, and fits of item_knn."""
     splits = {
         "ranker": Split("ranker", CUTS["ranker"], CUTS["holdout"]),
@@ -51,7 +61,7 @@ def make_shop(repeats: bool = True) -> Run:
         "full": Split("full", AS_OF, None),
     }
     days = dict.fromkeys(POSITIVE_TYPES, 0.0 if repeats else FOR_EVER)
-    config = Config(k=5, bootstrap_samples=200, had_days=days)
+    config = Config(k=5, bootstrap_samples=200, had_days=days, side_tables=list(SIDE_TABLES) if side_tables is None else side_tables)
     manifest = RunManifest("shop", "shop", AS_OF, ("item_knn",), True, "test", splits, {}, config, repeats=repeats)
     run = Run.create(manifest, Settings.from_env())
     bought = orders()
@@ -82,16 +92,16 @@ def items() -> pd.DataFrame:
 def events(bought: pd.DataFrame) -> pd.DataFrame:
     """Return the orders as events."""
     ids = {"user_id": [f"u{n:02d}" for n in bought.user_idx], "item_id": [f"i{n:02d}" for n in bought.item_idx]}
-    rows = pd.DataFrame(ids | {"event_type": "purchase", "event_at": bought.ordered_at.to_numpy()})
-    rows["event_at"] = bought.ordered_at.to_list()
+    rows = pd.DataFrame(ids | {"event_type": "purchase", "event_at": bought.bought_at.to_numpy()})
+    rows["event_at"] = bought.bought_at.to_list()
     return rows.assign(event_id=[str(n) for n in range(len(rows))], event_date=rows.event_at.dt.date)
 
 
 def _write_split(run: Run, split: Split, bought: pd.DataFrame) -> None:
-    seen = bought[bought.ordered_at < split.cut]
-    age = (split.cut - seen.ordered_at).dt.total_seconds() / 86_400
+    seen = bought[bought.bought_at < split.cut]
+    age = (split.cut - seen.bought_at).dt.total_seconds() / 86_400
     pairs = seen.assign(weight=0.5 ** (age / run.config.half_life_days)).groupby(["user_idx", "item_idx"])
-    ends = {"first_event_at": ("ordered_at", "min"), "last_event_at": ("ordered_at", "max")}
+    ends = {"first_event_at": ("bought_at", "min"), "last_event_at": ("bought_at", "max")}
     rows = pairs.agg(weight=("weight", "sum"), n_events=("weight", "size"), **ends).reset_index()
     run.write("model_interactions", pa.Table.from_pandas(rows, preserve_index=False), split.name)
     features = {name: 1 for name in table("model_item_features").column_names if name not in ("item_idx",)}

@@ -121,8 +121,7 @@ def orders() -> pd.DataFrame:
     """Return model_orders: what a user bought on a day."""
     rows = numbered_events().assign(day=lambda rows: rows.event_at.dt.floor("D"), quantity=np.float32(1))
     rows["order_key"] = rows.groupby(["user_idx", "day"]).ngroup().astype(np.int64)
-    rows["ordered_at"] = rows.groupby("order_key").event_at.transform("min")
-    return rows[["order_key", "user_idx", "item_idx", "ordered_at", "quantity"]]
+    return rows.rename(columns={"event_at": "bought_at"})[["order_key", "user_idx", "item_idx", "bought_at", "quantity"]]
 
 
 def core_events() -> pa.Table:

@@ -28,6 +28,12 @@ SURFACES = "surfaces"
 MAX_K = 200
 EVENT_TYPES = ("impression", "view", "click", "add_to_cart", "purchase", "rating")
 POSITIVE_TYPES = EVENT_TYPES[1:]  # can have a weight
+SIDE_TABLES = (
+    "buy_again",
+    "bought_together",
+    "item_audiences",
+    "trending",
+)  # beside the users' lists; empty where the data cannot fill them
 BUYING = ("purchase", "add_to_cart")  # the first of them that there is: what is bought, else what is put into a cart
 WEIGHTS, HAD_DAYS = "event_weights", "had_days"  # groups below it
 FOR_EVER = 36_500.0  # days
@@ -85,6 +91,7 @@ class Config:
     before; then the type has 0 days, else it counts for ever.
     label_types: types of events that are labels; none for all with a weight.
     consumable_categories: items of these categories can be chosen again at once, like those that the catalogue calls consumable.
+    side_tables: tables besides the lists that are made; another one is published empty.
 
     A night never searches for options, so no option configures a search: it uses the newest result of tune_models for the models' options
     that hybridrec.toml does not set.
@@ -130,6 +137,7 @@ class Config:
     repeat_share: float = 0.1
     label_types: list[str] = field(default_factory=list)
     consumable_categories: list[str] = field(default_factory=list)
+    side_tables: list[str] = field(default_factory=lambda: list(SIDE_TABLES))
     extension_options: dict[str, dict[str, Options]] = field(default_factory=dict)
     surfaces: dict[str, Surface] = field(default_factory=dict)
 
@@ -172,6 +180,9 @@ def read_config(path: Path) -> Config:
     config = replace(with_options(Config(), night, f"{path} [{NIGHT}]"), extension_options=raw)
     config = replace(config, surfaces={name: _surface(name, surfaces[name], f"{path} [{SURFACES}.{name}]") for name in sorted(surfaces)})
     _require_purposes(config, f"{path} [{NIGHT}]")
+    for name in config.side_tables:
+        if name not in SIDE_TABLES:
+            raise PermanentError(f"{path} [{NIGHT}] side_tables: there is no table {name!r}; {choices(str(name), SIDE_TABLES)}")
     return config
 
 

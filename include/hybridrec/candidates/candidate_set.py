@@ -343,10 +343,9 @@ def _read_users(files: list[str], users: Ints | None, columns: list[str] | None 
         return data.to_table(columns=columns)
     if not len(users):
         return data.head(0, columns=columns)
-    user = pc.field("user_idx")
-    within = (user >= int(users.min())) & (user <= int(users.max()))
-    table = data.to_table(columns=columns, filter=within)
-    return table.filter(pc.is_in(table["user_idx"], value_set=pa.array(users, pa.int32())))
+    user = pc.field("user_idx")  # the range says which row groups hold them, which a set does not
+    wanted = (user >= int(users.min())) & (user <= int(users.max())) & user.isin(pa.array(users, pa.int32()))
+    return data.to_table(columns=columns, filter=wanted)
 
 
 def _floats(column: pa.ChunkedArray) -> Floats:

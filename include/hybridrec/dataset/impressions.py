@@ -19,12 +19,14 @@ IMPRESSION = "impression"
 
 
 def has_some(run: Run) -> bool:
-    """Return whether the night's events hold impressions, on a calendar that tells which came before the cut."""
+    """Return whether the night's events before as_of hold impressions, on a calendar that tells which came before the cut."""
+    import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
+    shown = (pc.field("event_type") == IMPRESSION) & (pc.field("event_at") < pa.scalar(run.manifest.as_of))
     data = ds.dataset(run.files("core_events"), format="parquet", partitioning=None)
-    return run.config.split == "time" and data.head(1, columns=["event_type"], filter=pc.field("event_type") == IMPRESSION).num_rows > 0
+    return run.config.split == "time" and data.head(1, columns=["event_type"], filter=shown).num_rows > 0
 
 
 def numbered(spark: SparkSession, run: Run) -> DataFrame:

@@ -42,11 +42,14 @@ Counts = NDArray[np.int64]
 
 
 def shows_lists(run: Run) -> bool:
-    """Return whether the night's events hold impressions with their position, on a calendar that tells which came before the cut."""
+    """Return whether the events before as_of hold impressions with their position, on a calendar that tells which came before the cut."""
+    import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
-    shown = (pc.field("event_type") == "impression") & pc.field("position").is_valid()
+    shown = (
+        (pc.field("event_type") == "impression") & pc.field("position").is_valid() & (pc.field("event_at") < pa.scalar(run.manifest.as_of))
+    )
     data = ds.dataset(run.files("core_events"), format="parquet", partitioning=None)
     return run.config.split == "time" and data.head(1, columns=["position"], filter=shown).num_rows > 0
 

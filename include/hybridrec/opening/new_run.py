@@ -77,7 +77,7 @@ def open_run(request: Request, settings: Settings) -> Run:
     for category in config.consumable_categories:
         _require_category(inputs["core_items"], settings.warehouse(request.source), category, "[night] consumable_categories")
     _require_surfaces(config, repeats, inputs["core_items"], settings.warehouse(request.source))
-    event_types = visits.types_of(config, files)
+    event_types = visits.types_of(config, files, as_of)
     window_hours = windows.best_window(config, files, splits["ranker"])
     models = _possible(models, {"repeats": repeats, "vectors": vectors, "types": bool(event_types)})
     if request.judge_only:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -158,11 +159,18 @@ class Run:
             return folder / f"fold={FORMER_SPLITS[part]}"
         return folder / f"split={part}" if part else folder
 
-    def read(self, name: str, part: str = "", columns: list[str] | None = None) -> pa.Table:
-        """Return a committed table of this run, whole; or a core table, just as it stood when the run was opened."""
+    def read(self, name: str, part: str = "", columns: list[str] | None = None, users: range | None = None) -> pa.Table:
+        """Return a committed table of this run, whole; or a core table, just as it stood when the run was opened.
+
+        users: numbers of the users whose rows alone are read, of a table that has them.
+        """
+        import pyarrow.dataset as ds
         import pyarrow.parquet as pq
 
         files = self.files(name, part)
+        if users is not None:
+            wanted = (ds.field("user_idx") >= users.start) & (ds.field("user_idx") < users.stop)
+            return ds.dataset(files, format="parquet", partitioning=None).to_table(columns=columns, filter=wanted)
         schema = None if columns else pq.read_schema(files[0])
         return pq.ParquetDataset(files, schema=schema, partitioning=None).read(columns=columns)
 
@@ -190,6 +198,25 @@ class Run:
         with store.attempted(folder) as attempt:
             pq.write_table(conformed, attempt / "part-0.parquet", compression="zstd")
             self._commit(folder, attempt, conformed.num_rows)
+
+    def write_batches(self, name: str, batches: Iterable[pa.Table], part: str = "") -> None:
+        """Conform rows to the table's definition and commit them as its content; they come in the order of the key, never held at once."""
+        import pyarrow.parquet as pq
+
+        definition = table(name)
+        folder, n_rows, last = self.dataset(name, part), 0, None
+        with store.attempted(folder) as attempt:
+            with pq.ParquetWriter(attempt / "part-0.parquet", definition.arrow_schema(), compression="zstd") as writer:
+                for batch in filter(len, batches):
+                    conformed = definition.conform(batch).sort_by([(column, "ascending") for column in definition.key])
+                    first, end = (conformed.select(list(definition.key)).slice(row, 1).to_pylist()[0] for row in (0, len(conformed) - 1))
+                    if last is not None and list(first.values()) <= list(last.values()):
+                        raise PermanentError(f"{name} {part}: {first} is to be written after {last}; expected rows in the order of the key")
+                    writer.write_table(conformed)
+                    n_rows, last = n_rows + len(conformed), end
+            if n_rows < definition.min_rows:
+                raise PermanentError(f"{name} {part}: {n_rows} rows, expected at least {definition.min_rows}")
+            self._commit(folder, attempt, n_rows)
 
     def read_spark(self, spark: SparkSession, name: str, part: str = "") -> DataFrame:
         """Return a committed table as a Spark frame."""

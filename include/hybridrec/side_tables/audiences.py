@@ -6,6 +6,7 @@ of the item for the user and of the user for the item. Active users come first o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -18,11 +19,12 @@ from hybridrec.retrieval.item_item import ItemItemModel
 from hybridrec.retrieval.recency import fade
 from hybridrec.retrieval.select import empty_lists
 from hybridrec.retrieval.sparse import as_csr, one_hot, pattern, top_k_sparse
-from hybridrec.side_tables.rows import as_table
+from hybridrec.side_tables.blocks import user_blocks
+from hybridrec.side_tables.rows import in_batches
 from hybridrec.splitting import likes, purposes
 from hybridrec.storage import store
-from hybridrec.training.fits import load_fit, training_data
-from hybridrec.types import Ints, Neighbours
+from hybridrec.training.fits import histories, load_fit
+from hybridrec.types import NO_ITEM, Doubles, Ints, Neighbours
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,85 +40,125 @@ ITSELF = 5.0  # what having chosen an item adds for the item itself, in units of
 BLOCK_ITEMS = 1_024
 
 
-class Audiences(NamedTuple):
-    """Input of audiences.
+class Nearness(NamedTuple):
+    """Nearness of items, and users who may hear of them.
 
-    nearness: csr (n_items, n_items), row j holds what having chosen each item adds for item j. choices: csr (n_items, n_users), faded,
-    without the users who opted out. left_out: csr (n_items, n_users), who is in no audience of the item. activity: float64 (n_users,),
-    -inf for who opted out.
+    items: csr (n_items, n_items), row j holds what having chosen each item adds for item j. reached: bool (n_users,), False for users
+    who opted out.
     """
 
-    nearness: csr_array
+    items: csr_array
+    reached: NDArray[np.bool_]
+
+
+class Members(NamedTuple):
+    """Some users who may be in audiences, by their number from `first` on.
+
+    choices: csr (n_items, n_users), faded, without the users who opted out. left_out: csr (n_items, n_users), who is in no audience of the
+    item. activity: float64 (n_users,), -inf for who opted out.
+    """
+
+    first: int
     choices: csr_array
     left_out: csr_array
-    activity: NDArray[np.float64]
+    activity: Doubles
 
 
-def gather(run: Run, split: str) -> Audiences | None:
-    """Return the split's histories and its fit of MODEL; None without that model."""
+def nearness_of(run: Run, split: str) -> Nearness | None:
+    """Return what the split's fit of MODEL says; None without that model."""
     folder = run.dataset(f"models/{MODEL}", split)
     if not store.is_committed(folder):
         return None
     model = load_fit(MODEL, store.committed_folder(folder))
     assert isinstance(model, ItemItemModel)
-    data = training_data(run, split, MODEL)
-    faded = fade(pattern(data.matrix), data.last_event_day, HALF_LIFE_DAYS)
-    reached = ~data.users["opted_out"].to_numpy(dtype=bool)
-    choices = _cells(faded, reached[_rows(faded)])
     nearness = as_csr(model.neighbours.T)
     if run.manifest.repeats:
         nearness = as_csr(nearness + csr_array(_diagonal(ITSELF * _largest(nearness))))
-    activity = np.where(reached, np.bincount(_rows(faded), data.matrix.data, faded.shape[0]), -np.inf)
-    recent = data.last_event_day < RECENT_DAYS
-    return Audiences(nearness, as_csr(choices.T), _left_out(run, split, data.matrix, recent), activity)
+    opted_out = run.read("model_users", columns=["user_idx", "opted_out"]).sort_by("user_idx")["opted_out"]
+    return Nearness(nearness, ~opted_out.to_numpy())
 
 
-def best_users(audiences: Audiences, wanted: Ints, threads: int) -> Neighbours:
-    """Return the LISTED best users of each wanted item; items in blocks, a row of sums over the users at a time."""
-    lists = empty_lists(len(wanted), LISTED)
+def members(run: Run, split: str, near: Nearness) -> Iterator[Members]:
+    """Yield all users with their histories before the split's cut, a block at a time."""
+    for users in user_blocks(run, split):
+        matrix, days = histories(run, split, (len(users), near.items.shape[0]), users)
+        reached, row = near.reached[users.start : users.stop], _rows(matrix)
+        faded = fade(pattern(matrix), days, HALF_LIFE_DAYS)
+        activity = np.where(reached, np.bincount(row, matrix.data, len(users)), -np.inf)
+        left_out = _left_out(run, split, users, pattern(matrix), days < RECENT_DAYS)
+        yield Members(users.start, as_csr(_cells(faded, reached[row]).T), left_out, activity)
+
+
+def add_best(lists: Neighbours, near: Nearness, some: Members, wanted: Ints, threads: int) -> None:
+    """Put the best of some users into the lists of the wanted items, which hold the best of those before; items in blocks."""
 
     def fill(at: int) -> None:
         block = wanted[at : at + BLOCK_ITEMS]
-        found = top_k_sparse(as_csr(audiences.nearness[block]), audiences.choices, as_csr(audiences.left_out[block]), LISTED)
-        lists.items[at : at + len(block)], lists.scores[at : at + len(block)] = found
+        found = top_k_sparse(as_csr(near.items[block]), some.choices, as_csr(some.left_out[block]), LISTED)
+        _add(lists, slice(at, at + len(block)), found, some.first)
 
     in_threads(fill, range(0, len(wanted), BLOCK_ITEMS), threads)
-    return lists
 
 
-def most_active(audiences: Audiences, wanted: Ints) -> Ints:
-    """Return the LISTED most active users of each wanted item who may be in its audience, int32 (n, LISTED): what audiences must beat."""
-    order = np.lexsort((np.arange(len(audiences.activity)), -audiences.activity)).astype(np.int32)
-    order = order[audiences.activity[order] > 0]
-    lists = empty_lists(len(wanted), LISTED).items
+def add_most_active(lists: Neighbours, some: Members, wanted: Ints) -> None:
+    """Put the most active of some users who may be in an item's audience into the lists of the wanted items: what audiences must beat."""
+    order = np.lexsort((np.arange(len(some.activity)), -some.activity)).astype(np.int32)
+    order = order[some.activity[order] > 0]
+    found = no_audiences(len(wanted), np.float64)
     for row, item in enumerate(wanted.tolist()):
-        gone = audiences.left_out.indices[audiences.left_out.indptr[item] : audiences.left_out.indptr[item + 1]]
+        gone = some.left_out.indices[some.left_out.indptr[item] : some.left_out.indptr[item + 1]]
         first = order[: LISTED + len(gone)]
         first = first[~np.isin(first, gone)][:LISTED]
-        lists[row, : len(first)] = first
-    return lists
+        found.items[row, : len(first)], found.scores[row, : len(first)] = first, some.activity[first]
+    _add(lists, slice(None), found, some.first)
 
 
-def item_audiences(audiences: Audiences, items: pd.DataFrame, users: pa.Array, threads: int) -> pa.Table:
-    """Return out_item_audiences of the available items. users: user_id by user_idx."""
+def no_audiences(n_items: int, kind: type[np.floating] = np.float32) -> Neighbours:
+    """Return empty lists of users; kind: of the scores."""
+    lists = empty_lists(n_items, LISTED)
+    return Neighbours(lists.items, lists.scores.astype(kind))
+
+
+def item_audiences(run: Run, items: pd.DataFrame, users: pa.Array) -> Iterator[pa.Table]:
+    """Yield out_item_audiences of the available items in batches; none without MODEL. users: user_id by user_idx."""
     import pyarrow as pa
 
+    near = nearness_of(run, "full")
+    if near is None:
+        return
     wanted = np.flatnonzero(items["is_available"].to_numpy(dtype=bool)).astype(np.int32)
-    keys = pa.array(items["item_id"].to_numpy()[wanted], pa.string())
-    return as_table("item_audiences", keys, users, best_users(audiences, wanted, threads))
+    lists = no_audiences(len(wanted))
+    for some in members(run, "full", near):
+        add_best(lists, near, some, wanted, run.settings.threads)
+    yield from in_batches("item_audiences", pa.array(items["item_id"].to_numpy()[wanted], pa.large_string()), users, lists)
 
 
-def _left_out(run: Run, split: str, history: csr_array, recent: NDArray[np.bool_]) -> csr_array:
-    """Return who is in no audience of each item: who has had it, dislikes it, or has bought it lately."""
-    everybody = np.arange(history.shape[0], dtype=np.int32)
-    had = purposes.had(run, split, everybody) if run.manifest.repeats else pattern(history)
+def _add(lists: Neighbours, rows: slice, found: Neighbours, first: int) -> None:
+    """Keep the best of some rows of lists and of others; these hold numbers from `first` on, larger than those in the lists."""
+    if not first:  # the lists are still empty
+        lists.items[rows], lists.scores[rows] = found
+        return
+    numbers = np.where(found.items == NO_ITEM, NO_ITEM, found.items + np.int32(first))
+    both = np.hstack([lists.items[rows], numbers]), np.hstack([lists.scores[rows], found.scores])
+    order = np.argsort(-both[1], axis=1, kind="stable")[:, : lists.items.shape[1]]  # of equals the lower number is first, as it was
+    lists.items[rows], lists.scores[rows] = (np.take_along_axis(column, order, axis=1) for column in both)
+
+
+def _left_out(run: Run, split: str, users: range, history: csr_array, recent: NDArray[np.bool_]) -> csr_array:
+    """Return who is in no audience of each item: who has had it, dislikes it, or has bought it lately; csr (n_items, n_users).
+
+    history: of the users, ones. recent: whether each of its cells is.
+    """
+    numbers = np.arange(users.start, users.stop, dtype=np.int32)
+    had = purposes.had(run, split, numbers) if run.manifest.repeats else history
     if has_orders(run):
-        orders = read_orders(run, run.split(split).cut)
+        orders = read_orders(run, run.split(split).cut, users=users)
         late = orders.days < RECENT_DAYS
-        bought = csr_array((np.ones(int(late.sum()), np.float32), (orders.user[late], orders.item[late])), shape=history.shape)
+        cells = orders.user[late] - users.start, orders.item[late]
+        bought = csr_array((np.ones(int(late.sum()), np.float32), cells), shape=history.shape)
     else:
-        bought = _cells(pattern(history), recent)
-    unwanted = likes.disliked(run, split, everybody)
+        bought = _cells(history, recent)
+    unwanted = likes.disliked(run, split, numbers)
     return as_csr((bought + unwanted if had is None else bought + unwanted + had).T)
 
 

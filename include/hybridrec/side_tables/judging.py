@@ -9,25 +9,28 @@ trending         events beyond expectation that came next, at points of the labe
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from hybridrec.base.config import SIDE_TABLES
 from hybridrec.candidates.groups import starts_of
 from hybridrec.dataset.orders import Orders, has_orders, read_orders
 from hybridrec.evaluation.bootstrap import paired_difference
 from hybridrec.metrics.metrics import METRICS, Judged, Labels, judge_items
 from hybridrec.retrieval.item_item import ItemItemModel
 from hybridrec.retrieval.recency import fade
-from hybridrec.retrieval.select import Pairs, rank_pairs
-from hybridrec.retrieval.sparse import top_k_sparse
+from hybridrec.retrieval.select import Pairs, rank_pairs, row_numbers
+from hybridrec.retrieval.sparse import in_history, top_k_sparse
 from hybridrec.side_tables import audiences, baskets, buy_again, trending
+from hybridrec.side_tables.blocks import user_blocks
 from hybridrec.storage import store
 from hybridrec.tables import table
-from hybridrec.training.fits import config_of, load_fit, training_data
-from hybridrec.types import Doubles, Ints, Neighbours
+from hybridrec.training.fits import config_of, histories, load_fit
+from hybridrec.types import Doubles, Floats, Ints, Neighbours
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
 
 SPLIT = "holdout"
 OWN = "own_frequency"
-MAX_ORDERS = 20_000  # judged: more give no narrower an interval worth its time
+MAX_ORDERS, MAX_ITEMS = 20_000, 20_000  # judged: more give no narrower an interval worth its time
 Row = dict[str, Any]
 
 
@@ -44,8 +47,19 @@ def judge_tables(run: Run) -> pa.Table:
     """Return out_table_comparisons; without a calendar nothing is held out in time, and it is empty."""
     import pyarrow as pa
 
-    rows = [*_buy_again(run), *_bought_together(run), *_audiences(run), *_trending(run)] if run.config.split == "time" else []
-    return pa.Table.from_pylist(rows, table("out_table_comparisons").arrow_schema())
+    judges = dict(zip(SIDE_TABLES, (_buy_again, _bought_together, _audiences, _trending), strict=True))
+    made = [judges[name](run) for name in SIDE_TABLES if name in run.config.side_tables] if run.config.split == "time" else []
+    return pa.Table.from_pylist(list(chain.from_iterable(made)), table("out_table_comparisons").arrow_schema())
+
+
+class _Scored(NamedTuple):
+    """Pairs that lists may hold of users with repeat purchases: both scores, float32, and whether the pair came again, bool (n,)."""
+
+    user: Ints
+    item: Ints
+    ours: Floats
+    own: Floats
+    came: NDArray[np.bool_]
 
 
 def _buy_again(run: Run) -> Iterator[Row]:
@@ -53,32 +67,38 @@ def _buy_again(run: Run) -> Iterator[Row]:
     odds = buy_again.learnt_odds(run, SPLIT, n_items) if run.manifest.repeats else None
     if odds is None:
         return
-    bought = buy_again.bought_before(buy_again.choices(run, run.split(SPLIT).cut, SPLIT), n_items)
-    allowed = buy_again.may_come(run, SPLIT, bought, n_items)
-    came = buy_again.is_among(bought.user, bought.item, buy_again.window_pairs(run, SPLIT), n_items) & allowed
-    if not came.any():
+    known = buy_again.habits_of(run, SPLIT, n_items)
+    parts = [_scored(run, odds, known, users, n_items) for users in user_blocks(run, SPLIT)]
+    pairs = _Scored(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    if not pairs.came.any():
         return
-    judged_users, rows = np.unique(bought.user[came], return_inverse=True)
-    labels = Labels(judged_users, starts_of(bought.user[came]), bought.item[came], np.ones(len(rows), np.float32))
-    of_users = allowed & np.isin(bought.user, judged_users)
-    row, item = np.searchsorted(judged_users, bought.user[of_users]), bought.item[of_users].astype(np.intp)
-    own = _own_frequency(run, n_items, bought)[of_users]
-    lists = [
-        rank_pairs(Pairs(row, item), score.astype(np.float32), len(judged_users), run.config.k).items
-        for score in (buy_again.likelihoods(odds, bought)[of_users], own)
-    ]
+    judged_users = np.unique(pairs.user)
+    user, item = pairs.user[pairs.came], pairs.item[pairs.came]
+    labels = Labels(judged_users, starts_of(user), item, np.ones(len(item), np.float32))
+    cells = Pairs(np.searchsorted(judged_users, pairs.user), pairs.item.astype(np.intp))
+    lists = [rank_pairs(cells, score, len(judged_users), run.config.k).items for score in (pairs.ours, pairs.own)]
     yield from _compared(run, ("buy_again", OWN, "users with repeat purchases"), lists, labels, judged_users)
 
 
-def _own_frequency(run: Run, n_items: int, bought: buy_again.Bought) -> Doubles:
+def _scored(run: Run, odds: buy_again.Odds, known: buy_again.Habits, users: range, n_items: int) -> _Scored:
+    bought = buy_again.some_users(buy_again.bought_in(run, SPLIT, users, n_items), known.n_pairs)
+    allowed = buy_again.may_come(run, SPLIT, bought, users, n_items)
+    came = buy_again.is_among(bought.user, bought.item, buy_again.judged_pairs(run, SPLIT, users), n_items) & allowed
+    kept = allowed & np.isin(bought.user, bought.user[came])
+    ours, own = buy_again.likelihoods(odds, known, bought), _own_frequency(run, users, n_items, bought)
+    return _Scored(bought.user[kept], bought.item[kept], ours[kept], own[kept], came[kept])
+
+
+def _own_frequency(run: Run, users: range, n_items: int, bought: buy_again.Bought) -> Floats:
     """Return the score of the model own_frequency for each pair, 0 for one without."""
-    data = training_data(run, SPLIT)
-    options = config_of(OWN, run.config.options("models", OWN))
-    faded = fade(data.matrix, data.last_event_day, options.half_life_days)
-    stored = np.repeat(np.arange(faded.shape[0], dtype=np.int64), np.diff(faded.indptr)) * n_items + faded.indices
-    asked = bought.user.astype(np.int64) * n_items + bought.item
-    at = np.minimum(np.searchsorted(stored, asked), max(len(stored) - 1, 0))
-    return np.where(stored[at] == asked, faded.data[at], 0.0)
+    matrix, days = histories(run, SPLIT, (len(users), n_items), users)
+    faded = fade(matrix, days, config_of(OWN, run.config.options("models", OWN)).half_life_days)
+    stored = row_numbers(faded) * n_items + faded.indices
+    asked = (bought.user.astype(np.int64) - users.start) * n_items + bought.item
+    if not len(stored):
+        return np.zeros(len(asked), np.float32)
+    at = np.minimum(np.searchsorted(stored, asked), len(stored) - 1)
+    return np.where(stored[at] == asked, faded.data[at], np.float32(0))
 
 
 def _bought_together(run: Run) -> Iterator[Row]:
@@ -88,7 +108,8 @@ def _bought_together(run: Run) -> Iterator[Row]:
     n_items = store.read_manifest(run.dataset("model_items")).rows
     model = load_fit(audiences.MODEL, store.committed_folder(folder))
     assert isinstance(model, ItemItemModel)
-    nearness = baskets.together(read_orders(run, window.cut), n_items, run.settings.threads)
+    past = (read_orders(run, window.cut, users=users) for users in user_blocks(run, SPLIT))
+    nearness = baskets.together(past, n_items, run.settings.threads)
     given, rest = _halves(read_orders(run, window.cut, window.label_end), run.config.seed)
     if not given.n_orders or not nearness.nnz:
         return
@@ -115,7 +136,9 @@ def _halves(orders: Orders, seed: int) -> tuple[Orders, Orders]:
     rng = np.random.default_rng(seed)
     if len(several) > MAX_ORDERS:
         several = np.sort(rng.choice(several, MAX_ORDERS, replace=False))
-    orders = orders.take(np.isin(orders.order, several))
+    judged = np.zeros(orders.n_orders, bool)
+    judged[several] = True
+    orders = orders.take(judged[orders.order])
     drawn = np.lexsort((rng.random(len(orders.order)), orders.order))
     position = np.arange(len(drawn)) - np.searchsorted(orders.order, orders.order)
     is_given = np.zeros(len(drawn), bool)
@@ -124,22 +147,39 @@ def _halves(orders: Orders, seed: int) -> tuple[Orders, Orders]:
 
 
 def _audiences(run: Run) -> Iterator[Row]:
-    made = audiences.gather(run, SPLIT)
-    if made is None:
+    near = audiences.nearness_of(run, SPLIT)
+    if near is None:
         return
-    user, item = buy_again.window_pairs(run, SPLIT)
-    n_users = len(made.activity)
-    keys = np.unique(item.astype(np.int64) * n_users + user)
-    left_out = np.repeat(np.arange(made.left_out.shape[0]), np.diff(made.left_out.indptr)) * np.int64(n_users) + made.left_out.indices
-    keys = keys[(made.activity[keys % n_users] > 0) & ~np.isin(keys, left_out)]
-    if not len(keys):
+    wanted, n_users = _items_with_buyers(run), len(near.reached)
+    lists, active = audiences.no_audiences(len(wanted)), audiences.no_audiences(len(wanted), np.float64)
+    keys = [np.zeros(0, np.int64)]
+    for users, some in zip(user_blocks(run, SPLIT), audiences.members(run, SPLIT, near), strict=True):
+        audiences.add_best(lists, near, some, wanted, run.settings.threads)
+        audiences.add_most_active(active, some, wanted)
+        user, item = buy_again.judged_pairs(run, SPLIT, users)
+        of_item = np.minimum(np.searchsorted(wanted, item), len(wanted) - 1)
+        may = (wanted[of_item] == item) & (some.activity[user - users.start] > 0)
+        may &= ~in_history(some.left_out, item, user - users.start)
+        keys.append(of_item[may] * np.int64(n_users) + user[may])
+    found = np.unique(np.concatenate(keys))
+    if not len(found):
         return
-    items, buyers = (keys // n_users).astype(np.int32), (keys % n_users).astype(np.int32)
-    starts = starts_of(items)
-    labels = Labels(items[starts[:-1]], starts, buyers, np.ones(len(keys), np.float32))
-    lists = [audiences.best_users(made, labels.users, run.settings.threads).items, audiences.most_active(made, labels.users)]
+    rows, buyers = (found // n_users).astype(np.int32), (found % n_users).astype(np.int32)
+    starts = starts_of(rows)
+    there = rows[starts[:-1]]
+    labels = Labels(wanted[there], starts, buyers, np.ones(len(found), np.float32))
     about = ("item_audiences", "most_active_users", "items with buyers")
-    yield from _compared(run, about, lists, labels, labels.users, audiences.LISTED)
+    yield from _compared(run, about, [lists.items[there], active.items[there]], labels, labels.users, audiences.LISTED)
+
+
+def _items_with_buyers(run: Run) -> Ints:
+    """Return the items, sorted, that somebody bought in the label window; MAX_ITEMS of them by chance if there are more."""
+    items = np.zeros(0, np.int32)
+    for users in user_blocks(run, SPLIT):
+        items = np.union1d(items, buy_again.judged_pairs(run, SPLIT, users)[1])
+    if len(items) > MAX_ITEMS:
+        items = np.sort(np.random.default_rng(run.config.seed).choice(items, MAX_ITEMS, replace=False))
+    return items
 
 
 def _trending(run: Run) -> Iterator[Row]:

@@ -36,14 +36,12 @@ FIT_FILE = "fit.json"
 
 def training_data(run: Run, split: str, model: str = "") -> TrainingData:
     """Return the events before the split's cut as a matrix, the catalogue, and the seed of this model's fit."""
-    cut = run.split(split).cut
-    pairs = run.read("model_interactions", split, ["user_idx", "item_idx", "weight", "last_event_at"])
-    pairs = pairs.sort_by([("user_idx", "ascending"), ("item_idx", "ascending")])
     items = run.read("model_items").sort_by("item_idx").drop_columns(["first_event_at", "categories"]).to_pandas()
     users = run.read("model_users").sort_by("user_idx").to_pandas()
+    matrix, last_event_day = histories(run, split, (len(users), len(items)))
     return TrainingData(
-        matrix=_csr(pairs, pairs["weight"], (len(users), len(items))),
-        last_event_day=days_before(pairs["last_event_at"], cut),
+        matrix=matrix,
+        last_event_day=last_event_day,
         items=items.rename(columns={"learnt_categories": "categories"}),
         item_age_days=_item_ages(run, split, len(items)),
         users=users,
@@ -53,6 +51,14 @@ def training_data(run: Run, split: str, model: str = "") -> TrainingData:
         item_vectors=partial(_item_vectors, run, len(items)) if run.manifest.vectors else None,
         visits=visits.read(run, split) if _needs_types(model) else None,
     )
+
+
+def histories(run: Run, split: str, shape: tuple[int, int], users: range | None = None) -> tuple[csr_array, NDArray[np.float64]]:
+    """Return TrainingData.matrix and last_event_day of all users, or of a range of them as the first rows. shape: n_users, n_items."""
+    pairs = run.read("model_interactions", split, ["user_idx", "item_idx", "weight", "last_event_at"], users)
+    pairs = pairs.sort_by([("user_idx", "ascending"), ("item_idx", "ascending")])
+    days = days_before(pairs["last_event_at"], run.split(split).cut)
+    return _csr(pairs, pairs["weight"], shape, users.start if users else 0), days
 
 
 def _item_vectors(run: Run, n_items: int) -> Floats:
@@ -103,9 +109,9 @@ def user_block(run: Run, split: str, user_idx: Ints) -> UserBlock:
     return replace(block, user_idx=user_idx.astype(np.int32), had=purposes.had(run, split, user_idx))
 
 
-def _csr(pairs: pa.Table, values: pa.ChunkedArray, shape: tuple[int, int]) -> csr_array:
-    """Return sorted pairs user_idx, item_idx with a value each as a matrix (n_users, n_items)."""
-    indptr = np.searchsorted(pairs["user_idx"].to_numpy(), np.arange(shape[0] + 1)).astype(np.int64)
+def _csr(pairs: pa.Table, values: pa.ChunkedArray, shape: tuple[int, int], first: int = 0) -> csr_array:
+    """Return sorted pairs user_idx, item_idx with a value each as a matrix (n_users, n_items). first: number of the first user."""
+    indptr = np.searchsorted(pairs["user_idx"].to_numpy(), first + np.arange(shape[0] + 1)).astype(np.int64)
     indices = pairs["item_idx"].to_numpy().astype(np.int32)
     if len(indices) < np.iinfo(np.int32).max:
         indptr = indptr.astype(np.int32)  # scipy copies an index array whose type is not its partner's

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 
+from hybridrec.base import config
 from hybridrec.base.errors import NothingPublished, PermanentError
 from hybridrec.base.surfaces import DEFAULT_SURFACE
 from hybridrec.tables import Table, table
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 HASHED = ("recommendations", "similar_items", "popular_items", "items")  # what content_hash is of, as ever: docs/decisions/0076
-SIDE_TABLES = ("buy_again", "bought_together", "item_audiences", "trending")  # empty where the data cannot fill them
+SIDE_TABLES = config.SIDE_TABLES
 SURFACE_LISTS = "surface_lists"
 BESIDE_LISTS = (*SIDE_TABLES, SURFACE_LISTS)
 PUBLISHED = (*HASHED[:-1], *BESIDE_LISTS, HASHED[-1])  # `items` comes last: see targets/postgres.py

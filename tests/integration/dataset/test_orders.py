@@ -45,3 +45,27 @@ def test_an_event_belongs_to_its_order_else_to_its_visit_else_to_its_day(spark: 
 def test_an_item_that_is_named_twice_in_an_order_is_one_row(spark: SparkSession) -> None:
     rows = [(1, 10, AT, "a", None, 2.0), (1, 10, AT + timedelta(minutes=1), "a", None, 3.0)]
     assert made(spark, rows) == {frozenset({(1, 10)}): 5.0}
+
+
+def test_each_item_keeps_its_own_time(spark: SparkSession) -> None:
+    rows = [
+        (1, 10, AT, None, None, 1.0),
+        (1, 11, AT + timedelta(hours=8), None, None, 1.0),
+        (1, 10, AT + timedelta(hours=9), None, None, 1.0),
+    ]
+    frame = interactions.as_declared(orders.orders(spark.createDataFrame(rows, KIND), True), table(orders.TABLE)).toPandas()
+    assert frame.order_key.nunique() == 1
+    times = dict(zip(frame.item_idx, frame.bought_at.dt.hour, strict=True))
+    assert times == {10: 10, 11: 18}
+
+
+def test_a_session_that_never_ends_is_an_order_a_day(spark: SparkSession) -> None:
+    rows = [
+        (1, item, AT + timedelta(hours=hours), None, "device 7", 1.0)
+        for item, hours in ((10, 0), (11, 20), (10, 24 * 40), (12, 24 * 40 + 3))
+    ]
+    by_day = {frozenset({(1, 10), (1, 11)}): 2.0, frozenset({(1, 10), (1, 12)}): 2.0}
+    assert made(spark, rows) == by_day
+    assert len(made(spark, rows, calendar=False)) == 1, "without a calendar no days are known"
+    named = [(1, item, AT + timedelta(days=days), "order 7", "device 7", 1.0) for item, days in ((10, 0), (11, 3))]
+    assert made(spark, named) == {frozenset({(1, 10), (1, 11)}): 2.0}

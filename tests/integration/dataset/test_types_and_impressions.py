@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
@@ -15,10 +16,12 @@ from hybridrec.base.settings import Settings
 from hybridrec.candidates.candidate_set import feature_files, load_candidates, load_items
 from hybridrec.dataset import features, impressions
 from hybridrec.evaluation import leaks
+from hybridrec.metrics import positions
 from hybridrec.opening.new_run import Request, open_run
 from hybridrec.runs.run import Run, Split
 from hybridrec.splitting import visits
 from hybridrec.storage import store
+from hybridrec.tables import table
 from hybridrec.training import fits
 from jobs import build_features, build_interactions
 from tests.support import made_candidates, small_world
@@ -56,6 +59,18 @@ def test_the_window_does_not_read_past_the_cut(spark: SparkSession, hours: int) 
     features_must_not_change(partial(features.item_features, window_hours=hours), typed, SPLIT)
     within = {row["item_n_events_window"] for row in features.item_features(typed, SPLIT, hours).collect()}
     assert within == {3 if hours == 1 else 6}
+
+
+def test_impressions_after_the_run_do_not_count(home: Path) -> None:
+    """As in a backfill of a day before impressions were delivered first."""
+    run, events = small_world.make_run(), small_world.core_events().to_pandas()
+    shown = events.head(5).assign(event_type="impression", position=1, event_id=[f"shown {n}" for n in range(5)])
+    for at, is_there in ((run.manifest.as_of, False), (run.manifest.as_of - timedelta(seconds=1), True)):
+        run.write(
+            "core_events",
+            table("core_events").conform(pa.Table.from_pandas(pd.concat([events, shown.assign(event_at=at)]), preserve_index=False)),
+        )
+        assert impressions.has_some(run) is positions.shows_lists(run) is is_there
 
 
 def _prepare(run: Run) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from scipy.sparse import csr_array
 
 from hybridrec.base.errors import PermanentError
 from hybridrec.candidates.candidate_blocks import candidate_block, candidates_ddl, choose_models, columns_of
+from hybridrec.candidates.candidate_set import _read_users
 from hybridrec.models import popularity
 from hybridrec.runs.run import SPLITS, Run
 from hybridrec.types import UserBlock
@@ -120,3 +125,20 @@ def test_a_required_retriever_must_be_there(small_run: Run) -> None:
         PermanentError, match=r"models of run small: popularity not fitted on all of the splits ranker, holdout, full; .*train_model"
     ):
         choose_models(small_run)
+
+
+def test_of_a_range_of_users_only_the_wanted_rows_are_held(tmp_path: Path) -> None:
+    n_rows, each = 3_000_000, 100
+    rows = pa.table({"user_idx": np.arange(n_rows, dtype=np.int32) // each, "item_idx": np.arange(n_rows, dtype=np.int32)})
+    pq.write_table(rows, tmp_path / "a.parquet", row_group_size=100_000)
+    wanted = np.array([3, n_rows // each - 2], np.int32)
+    default, pool = pa.default_memory_pool(), pa.system_memory_pool()
+    if pool.max_memory():
+        pytest.skip("the system's memory pool is used by others")
+    pa.set_memory_pool(pool)
+    try:
+        found = _read_users([str(tmp_path / "a.parquet")], wanted)
+    finally:
+        pa.set_memory_pool(default)
+    assert found["user_idx"].to_pylist() == [3] * each + [n_rows // each - 2] * each
+    assert pool.max_memory() < rows.nbytes / 3

@@ -8,6 +8,8 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from hybridrec.base.errors import PermanentError
@@ -68,3 +70,19 @@ def test_a_run_from_before_the_splits_were_renamed_reads_as_it_did(home: Path) -
     assert again.read("model_interactions", "full").equals(pairs)
     assert again.config.options("models", "als") == {"factors": 8}
     assert replace(again.manifest, kept_by="split", config=run.config) == run.manifest
+
+
+def test_batches_are_row_groups_in_the_order_of_the_key(home: Path) -> None:
+    run = small_world.make_run()
+    batches = [
+        pa.table({"item_id": [first, second], "item_ids": [["a"], ["b"]], "scores": [[1.0], [2.0]]}) for first, second in ("ab", "dc")
+    ]
+    run.write_batches("out_bought_together", iter(batches))
+    assert run.read("out_bought_together")["item_id"].to_pylist() == ["a", "b", "c", "d"]
+    [file] = run.files("out_bought_together")
+    assert pq.read_metadata(file).num_row_groups == 2
+    with pytest.raises(PermanentError, match="in the order of the key"):
+        run.write_batches("out_bought_together", batches[::-1])
+    assert run.read("out_bought_together").num_rows == 4, "what was written before is still there"
+    run.write_batches("out_bought_together", ())
+    assert run.read("out_bought_together").num_rows == 0

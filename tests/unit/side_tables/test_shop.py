@@ -8,17 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from hybridrec.base.config import read_config
 from hybridrec.base.errors import PermanentError
+from hybridrec.dataset.orders import read_orders
 from hybridrec.publishing import output_checks, table_checks
 from hybridrec.reranking.inputs import read_items
 from hybridrec.runs.run import Run
-from hybridrec.side_tables import audiences
+from hybridrec.side_tables import audiences, blocks, buy_again
+from hybridrec.side_tables import rows as side_rows
+from hybridrec.side_tables.baskets import together
 from hybridrec.side_tables.judging import judge_tables
 from hybridrec.side_tables.made import write_tables
 from hybridrec.tables import table
-from hybridrec.versions.publications import SIDE_TABLES
+from hybridrec.versions.publications import LISTED, SIDE_TABLES
 from tests.support import small_shop
 
 
@@ -62,7 +67,7 @@ def test_pairs_are_bought_together(shop: Run) -> None:
 def test_an_audience_has_no_recent_buyer_and_nobody_who_opted_out(shop: Run) -> None:
     found = rows(shop, "item_audiences")
     bought = small_shop.orders()
-    late = bought[(small_shop.AS_OF - bought.ordered_at).dt.days < audiences.RECENT_DAYS]
+    late = bought[(small_shop.AS_OF - bought.bought_at).dt.days < audiences.RECENT_DAYS]
     recent = {(f"i{item:02d}", f"u{user:02d}") for user, item in late[["user_idx", "item_idx"]].to_numpy()}
     reached = {(item, user) for item, row in found.items() for user in row["user_ids"]}
     assert reached
@@ -102,8 +107,58 @@ def test_each_table_is_judged_against_its_baseline(shop: Run) -> None:
     assert found.value.between(0, 1).all()
     assert ((found.value - found.against_value) - found.difference).abs().max() < 1e-9
     assert (found.n_judged > 0).all()
-    together = found[(found.name == "bought_together") & (found.metric == "ndcg@5")].iloc[0]
-    assert together.value > 0.3
+    low = found.set_index(["name", "metric"]).low
+    assert low["buy_again", "ndcg@5"] > 0, "what beginners bought often does not come again"
+    assert low["bought_together", "ndcg@5"] > 0, "pairs are bought in one order"
+    assert low["item_audiences", "ndcg@50"] > 0, "two groups of users buy among two groups of items"
+
+
+def test_an_order_and_a_session_that_a_cut_divides(shop: Run) -> None:
+    """Items bought after the cut are labels of the split, and no history."""
+    window, first, second = shop.split("holdout"), small_shop.SOLD_OUT, small_shop.NEVER_ELSE
+    past, coming = (
+        {pair for pair in zip(found.user.tolist(), found.item.tolist(), strict=True) if pair[1] in (first, second)}
+        for found in (read_orders(shop, window.cut), read_orders(shop, window.cut, window.label_end))
+    )
+    assert past == {(5, first), (25, second)}
+    assert coming == {(5, second), (25, first)}
+    nearness = [together([read_orders(shop, shop.split(name).cut)], small_shop.N_ITEMS, 1)[first, second] for name in ("holdout", "full")]
+    assert nearness[0] == 0 < nearness[1]
+    bought = buy_again.bought_in(shop, "holdout", range(small_shop.N_USERS), small_shop.N_ITEMS)
+    assert (bought.last > 0).all()
+
+
+def test_users_in_blocks_give_the_same_tables(shop: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, judged = {name: rows(shop, name) for name in LISTED}, judge_tables(shop).to_pandas()
+    monkeypatch.setattr(blocks, "BLOCK_ROWS", 300)
+    monkeypatch.setattr(side_rows, "ROWS", 7)
+    assert len(blocks.user_blocks(shop, "full")) > 3
+    write_tables(shop, read_items(shop))
+    for name in LISTED:
+        found = rows(shop, name)
+        assert list(found) == list(before[name])
+        assert all(found[key][LISTED[name]] == row[LISTED[name]] for key, row in before[name].items())
+        assert all(found[key]["scores"] == pytest.approx(row["scores"], rel=1e-5) for key, row in before[name].items())
+        [file] = shop.files(f"out_{name}")
+        assert pq.read_metadata(file).num_row_groups >= len(found) / 7, "texts of all lists are never in one array"
+    again = judge_tables(shop).to_pandas()
+    assert again.n_judged.tolist() == judged.n_judged.tolist()
+    assert again.value.tolist() == pytest.approx(judged.value.tolist())
+    assert again.against_value.tolist() == pytest.approx(judged.against_value.tolist())
+
+
+def test_a_table_that_is_not_wanted_is_empty_and_not_judged(home: Path) -> None:
+    run = small_shop.make_shop(side_tables=["buy_again", "trending"])
+    write_tables(run, read_items(run))
+    assert [name for name in SIDE_TABLES if run.read(f"out_{name}").num_rows] == ["buy_again", "trending"]
+    assert set(judge_tables(run)["name"].to_pylist()) == {"buy_again", "trending"}
+    assert {name: sum(counts.values()) for name, counts in table_checks.faults(run).items()} == dict.fromkeys(SIDE_TABLES, 0)
+
+
+def test_a_table_that_there_is_not_is_named(tmp_path: Path) -> None:
+    (tmp_path / "hybridrec.toml").write_text('[night]\nside_tables = ["buy_agin"]\n')
+    with pytest.raises(PermanentError, match=r"\[night\] side_tables: there is no table 'buy_agin'.*buy_again"):
+        read_config(tmp_path / "hybridrec.toml")
 
 
 def test_a_rerun_gives_the_same_rows(shop: Run) -> None:

@@ -18,6 +18,7 @@ from hybridrec.splitting.visits import types_of
 from hybridrec.splitting.windows import HOURS, best_window
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
+END = START + timedelta(days=60)
 
 
 def written(folder: Path, hours: np.ndarray, items: np.ndarray, types: list[str] | str = "view") -> list[str]:
@@ -56,7 +57,7 @@ def test_of_windows_that_say_the_same_the_longest_is_taken(tmp_path: Path) -> No
 def test_without_a_calendar_there_is_no_window(tmp_path: Path, split: SplitMethod) -> None:
     files = written(tmp_path, np.array([30.0, 40.0]), np.array([1, 1]))
     assert best_window(Config(split=split), files, Split("ranker", START, START + timedelta(hours=50))) == 0
-    assert types_of(Config(split=split), files) == ()
+    assert types_of(Config(split=split), files, END) == ()
 
 
 def test_two_days_of_data_give_three_splits_of_hours(tmp_path: Path) -> None:
@@ -72,6 +73,11 @@ def test_two_days_of_data_give_three_splits_of_hours(tmp_path: Path) -> None:
 
 def test_types_count_where_there_are_several(tmp_path: Path) -> None:
     two, items = np.array([1.0, 2.0]), np.array([1, 2])
-    assert types_of(Config(), written(tmp_path, two, items, ["view", "purchase"])) == ("purchase", "view")
-    assert types_of(Config(), written(tmp_path, two, items, ["impression", "purchase"])) == (), "an impression is no choice"
-    assert types_of(Config(), written(tmp_path, two, items, "view")) == ()
+    assert types_of(Config(), written(tmp_path, two, items, ["view", "purchase"]), END) == ("purchase", "view")
+    assert types_of(Config(), written(tmp_path, two, items, ["impression", "purchase"]), END) == (), "an impression is no choice"
+    assert types_of(Config(), written(tmp_path, two, items, "view"), END) == ()
+
+
+def test_types_of_events_after_the_run_do_not_count(tmp_path: Path) -> None:
+    files = written(tmp_path, np.array([1.0, 2.0]), np.array([1, 2]), ["view", "add_to_cart"])
+    assert types_of(Config(), files, START + timedelta(hours=2)) == (), "carts came first after the day that the run stands for"
