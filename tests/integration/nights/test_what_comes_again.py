@@ -72,7 +72,7 @@ def night(home: Path, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.M
 def test_lists_hold_what_people_choose_again(night: Run) -> None:
     manifest = night.manifest
     assert manifest.repeats and {"own_frequency", "tifu_knn"} <= set(manifest.models)
-    assert manifest.repeat_shares["purchase"] > 0.5
+    assert manifest.repeat_shares["purchase"] > 0.2
     assert (manifest.config.had_days["purchase"], manifest.config.had_days["click"]) == (0.0, FOR_EVER)
     lists = night.read("out_recommendations").to_pandas().set_index("user_id").item_ids
     users = range(small_world.N_USERS)
