@@ -151,7 +151,7 @@ def test_a_catalogue_that_loses_half_its_rows_fails(warehouse: Settings) -> None
     commit(warehouse, "core_items", [item(n, title=None) for n in range(4)])
     with pytest.raises(PermanentError) as error:
         quality.check_table(warehouse, "files", "core_items", Config())
-    assert "1 of 10 expectations failed: expect_table_row_count_to_be_between(table, min_value 5" in str(error.value)
+    assert "1 of 11 expectations failed: expect_table_row_count_to_be_between(table, min_value 5" in str(error.value)
 
 
 def test_a_large_table_is_sampled(warehouse: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +185,7 @@ def test_data_docs_list_all_tables_and_need_no_network(warehouse: Settings, monk
 
 def test_three_tasks_may_check_at_once(warehouse: Settings) -> None:
     commit(warehouse, "core_items", [item(1)])
-    commit(warehouse, "core_users", [{"user_id": "u1", "standing": "listed"}])
+    commit(warehouse, "core_users", [{"user_id": "u1", "opted_out": False, "standing": "listed"}])
     commit(warehouse, "core_events", [event(1)])
     names = ("core_items", "core_users", "core_events")
     command = [sys.executable, "-m", "jobs.check_table", "--source", "files", "--table"]

@@ -88,11 +88,22 @@ def data() -> TrainingData:
             "region": [f"region{n}" for n in rng.integers(0, 200, N_USERS)],
         }
     )
-    return TrainingData(matrix, rng.uniform(0, 60, matrix.nnz), catalogue(), np.full(N_ITEMS, 60, np.float32), people, seed=1, threads=2)
+    ages, days = np.full(N_ITEMS, 60, np.float32), rng.uniform(0, 60, matrix.nnz)
+    return TrainingData(matrix, days, catalogue(), ages, people, seed=1, threads=2, item_vectors=vectors)
 
 
-def everybody() -> UserBlock:
-    return UserBlock(np.arange(N_USERS, dtype=np.int32), data().matrix, data().last_event_day.astype(np.float32))
+def vectors() -> np.ndarray:
+    """Return the catalogue's own vectors, some of them all zeros, since not every item has one."""
+    rng = np.random.default_rng(6)
+    values = rng.normal(size=(N_ITEMS, 32)).astype(np.float32) * (rng.random((N_ITEMS, 1)) < 0.9)
+    lengths = np.linalg.norm(values, axis=1, keepdims=True)
+    return np.divide(values, lengths, out=np.zeros_like(values), where=lengths > 0)
+
+
+def everybody(repeats: bool) -> UserBlock:
+    """Return all users; repeats: nothing of their history is had, so a model of repeats has something to return."""
+    nothing = csr_array(data().matrix.shape, dtype=np.float32) if repeats else None
+    return UserBlock(np.arange(N_USERS, dtype=np.int32), data().matrix, data().last_event_day.astype(np.float32), nothing)
 
 
 @pytest.mark.parametrize("allocate", [lambda shape: np.zeros(shape, bool), lambda shape: csr_array(shape, dtype=np.int8).toarray()])
@@ -105,7 +116,8 @@ def test_such_an_allocation_is_noticed(allocate: object, shape: tuple[int, int])
 @pytest.mark.parametrize("name", extensions.names("models"))
 def test_a_model_of_many_items(name: str, tmp_path: Path) -> None:
     options = {option: value for option, value in SHORT.items() if hasattr(extensions.module("models", name).Config(), option)}
-    known, users = data(), everybody()
+    needs = getattr(extensions.module("models", name), "NEEDS", ())
+    known, users = data(), everybody(repeats="repeats" in needs)
     if name in REFUSED:
         with little_room(), pytest.raises(PermanentError, match=REFUSED[name]):
             fit_model(name, known, options, tmp_path)
@@ -124,7 +136,7 @@ def test_a_model_of_many_items(name: str, tmp_path: Path) -> None:
 
 
 def test_everything_beside_the_models(tmp_path: Path) -> None:
-    known, users = data(), everybody()
+    known, users = data(), everybody(repeats=False)
     fit_model("popularity", known, {}, tmp_path)
     with little_room():
         content = SimilarContent(item_vectors(known.items))
