@@ -102,7 +102,8 @@ def vectors() -> np.ndarray:
 
 def everybody(repeats: bool) -> UserBlock:
     """Return all users; repeats: nothing of their history is had, so a model of repeats has something to return."""
-    nothing = csr_array(data().matrix.shape, dtype=np.float32) if repeats else None
+    empty = (np.zeros(0, np.float32), np.zeros(0, np.int32), np.zeros(N_USERS + 1, np.int32))
+    nothing = csr_array(empty, shape=(N_USERS, N_ITEMS)) if repeats else None
     return UserBlock(np.arange(N_USERS, dtype=np.int32), data().matrix, data().last_event_day.astype(np.float32), nothing)
 
 
