@@ -199,7 +199,7 @@ def in_files(frame: DataFrame, by: str, run: Run) -> DataFrame:
     n = n_files(run)
     n_numbers = n_rows(run, "model_users" if by == "user_idx" else "model_items")
     file = F.floor(F.col(by).cast("bigint") * n / n_numbers).cast("int")
-    keys = [name for name in ("user_idx", "item_idx", "order_key") if name in frame.columns]
+    keys = [name for name in ("user_idx", "item_idx", "order_key", "event_type", "event_at") if name in frame.columns]
     return frame.repartitionById(n, file).sortWithinPartitions(*keys)
 
 
