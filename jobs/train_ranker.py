@@ -11,9 +11,9 @@ from hybridrec.evaluation.leaks import require_past
 from hybridrec.execution import job, task_records
 from hybridrec.metrics.labels import labelled_candidates
 from hybridrec.metrics.positions import training_gains
-from hybridrec.ranking.labelled import taught_segments, weigh_taught
+from hybridrec.ranking.labelled import taught_mix, weigh_taught
 from hybridrec.runs.run import Run
-from hybridrec.splitting.mix import LEARNT_MIX, served_users, weighed_mix
+from hybridrec.splitting.mix import LEARNT_MIX, served_users
 from hybridrec.storage import store
 
 log = logging.getLogger(__name__)
@@ -31,10 +31,8 @@ def main(params: Params) -> None:
     candidates, labels = labelled_candidates(run, "ranker")
     gains = training_gains(run, "ranker", candidates, labels)
     candidates = weigh_taught(candidates, gains, served_users(run), run.config.light_max_items)
-    taught, segments = taught_segments(candidates, gains, run.config.light_max_items)
-    counted = None if candidates.weights is None else candidates.weights[taught]
     with run.staged(LEARNT_MIX) as folder:
-        store.write_json(folder / "mix.json", {"labelled": weighed_mix(segments, None), "counted": weighed_mix(segments, counted)})
+        store.write_json(folder / "mix.json", taught_mix(candidates, gains, run.config.light_max_items))
     for name in filter(strategies.learns, extensions.names(strategies.FOLDER)):
         strategy = strategies.create(name, run.config)
         assert isinstance(strategy, strategies.LearntStrategy)

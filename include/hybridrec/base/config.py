@@ -28,12 +28,8 @@ SURFACES = "surfaces"
 MAX_K = 200
 EVENT_TYPES = ("impression", "view", "click", "add_to_cart", "purchase", "rating")
 POSITIVE_TYPES = EVENT_TYPES[1:]  # can have a weight
-SIDE_TABLES = (
-    "buy_again",
-    "bought_together",
-    "item_audiences",
-    "trending",
-)  # beside the users' lists; empty where the data cannot fill them
+# tables besides the users' lists; empty where the data cannot fill them
+SIDE_TABLES = ("buy_again", "bought_together", "item_audiences", "trending")
 BUYING = ("purchase", "add_to_cart")  # the first of them that there is: what is bought, else what is put into a cart
 WEIGHTS, HAD_DAYS = "event_weights", "had_days"  # groups below it
 FOR_EVER = 36_500.0  # days

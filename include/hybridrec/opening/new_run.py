@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from hybridrec.base import extensions
-from hybridrec.base.config import MAX_K, SURFACES, Config, SplitMethod, read_config, require_known_options
+from hybridrec.base.config import MAX_K, NIGHT, SURFACES, Config, SplitMethod, read_config, require_known_options
 from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.runs.run import MANIFEST, Input, Run, RunManifest, run_folder
@@ -74,9 +74,8 @@ def open_run(request: Request, settings: Settings) -> Run:
     window = splits["ranker"].cut, splits["holdout"].cut  # the labels of the holdout split have no say
     consumables, vectors = _of_catalogue(inputs["core_items"], settings.warehouse(request.source))
     config, repeats, shares = purposes.settled(config, files, inputs["core_events"].rows, window, consumables)
-    for category in config.consumable_categories:
-        _require_category(inputs["core_items"], settings.warehouse(request.source), category, "[night] consumable_categories")
-    _require_surfaces(config, repeats, inputs["core_items"], settings.warehouse(request.source))
+    _require_repeats(config, repeats)
+    _require_categories(config, inputs["core_items"], settings.warehouse(request.source))
     event_types = visits.types_of(config, files, as_of)
     window_hours = windows.best_window(config, files, splits["ranker"])
     models = _possible(models, {"repeats": repeats, "vectors": vectors, "types": bool(event_types)})
@@ -119,17 +118,35 @@ def _config(request: Request, settings: Settings) -> Config:
     return config
 
 
-def _require_surfaces(config: Config, repeats: bool, items: Input, warehouse: Path) -> None:
-    """Raise PermanentError for a surface whose lists would all be empty."""
+def _require_repeats(config: Config, repeats: bool) -> None:
+    """Raise PermanentError for a surface of repeats in a night without them: all of its lists would be empty."""
     for name, surface in config.surfaces.items():
-        where = f"hybridrec.toml [{SURFACES}.{name}]"
         if surface.history == "again" and not repeats:
             raise PermanentError(
-                f"{where}: history is 'again', but every item of a user's history is one that they had, so all lists would be empty;"
-                " give a type of events fewer days in [night.had_days], or remove the surface"
+                f"hybridrec.toml [{SURFACES}.{name}]: history is 'again', but every item of a user's history is one that they had, so"
+                " all lists would be empty; give a type of events fewer days in [night.had_days], or remove the surface"
             )
-        for category in (*surface.only_categories, *surface.not_categories):
-            _require_category(items, warehouse, category, where)
+
+
+def _require_categories(config: Config, items: Input, warehouse: Path) -> None:
+    """Raise PermanentError for a category in the options that no item has; reads the catalogue once, and only if any is named."""
+    import pyarrow.compute as pc
+    import pyarrow.dataset as ds
+
+    named = dict.fromkeys(config.consumable_categories, f"[{NIGHT}] consumable_categories")
+    for name, surface in config.surfaces.items():
+        named |= dict.fromkeys((*surface.only_categories, *surface.not_categories), f"[{SURFACES}.{name}]")
+    if not named:
+        return
+    data = ds.dataset([str(path) for path in shared_files.fetch(warehouse / "core_items" / name for name in items.files)])
+    found: set[str] = set()
+    for batch in data.to_batches(columns=["categories"]):
+        found.update(pc.unique(batch["categories"].flatten()).to_pylist())
+    for category, where in named.items():
+        if category not in found:
+            raise PermanentError(
+                f"hybridrec.toml {where}: no item of the catalogue has the category {category!r}; correct it, or remove it there"
+            )
 
 
 def _models(asked: tuple[str, ...]) -> tuple[str, ...]:
@@ -175,15 +192,6 @@ def _of_catalogue(items: Input, warehouse: Path) -> tuple[bool, bool]:
 
     consumables = _any(items, warehouse, "is_consumable", pc.field("is_consumable"))
     return consumables, _any(items, warehouse, "vector", pc.list_value_length(pc.field("vector")) > 0)
-
-
-def _require_category(items: Input, warehouse: Path, category: str, where: str) -> None:
-    import pyarrow.compute as pc
-    import pyarrow.dataset as ds
-
-    data = ds.dataset([str(path) for path in shared_files.fetch(warehouse / "core_items" / name for name in items.files)])
-    if not any(pc.any(pc.equal(batch["categories"].flatten(), category)).as_py() for batch in data.to_batches(columns=["categories"])):
-        raise PermanentError(f"{where}: no item of the catalogue has the category {category!r}; correct it, or remove it there")
 
 
 def _any(items: Input, warehouse: Path, column: str, wanted: pc.Expression) -> bool:

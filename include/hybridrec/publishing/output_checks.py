@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -20,9 +20,6 @@ from hybridrec.publishing.publish import is_older, live_publication, output_hash
 from hybridrec.publishing.table_checks import FAULTS, faults
 from hybridrec.runs.run import Run
 from hybridrec.versions.publications import SIDE_TABLES, Publication, Target
-
-if TYPE_CHECKING:
-    pass
 
 SURFACE = "surface_"  # begins the names of the checks of surfaces
 

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from hybridrec.candidates.candidate_set import CandidateSet, Ints
 from hybridrec.candidates.groups import Floats, group_sums, starts_of
 from hybridrec.metrics.metrics import Labels
-from hybridrec.splitting.mix import Texts, segments_of, user_weights
+from hybridrec.splitting.mix import segments_of, user_weights, weighed_mix
 
 
 def labelled_users(candidates: CandidateSet, gains: Floats) -> Ints:
     """Return users who count and have a gain above 0 among their rows, sorted; int32."""
-    chose = group_sums((gains > 0).astype(np.float64), candidates.starts) > 0
+    chose = _have_hits(candidates, gains)
     return candidates.users[chose if candidates.weights is None else chose & (candidates.weights > 0)]
 
 
@@ -25,8 +25,8 @@ def weigh_taught(candidates: CandidateSet, gains: Floats, served: dict[str, int]
     served: number of users served by segment. Users of one segment find their labels among the candidates more often than those of
     another, so the weights of all labelled users would not do.
     """
-    taught, segments = taught_segments(candidates, gains, light_max_items)
-    own = user_weights(segments, served)
+    taught = _have_hits(candidates, gains)
+    own = user_weights(segments_of(candidates.n_history[taught], light_max_items), served)
     if own is None:
         return replace(candidates, weights=None)
     weights = np.zeros(len(candidates.users))
@@ -34,10 +34,16 @@ def weigh_taught(candidates: CandidateSet, gains: Floats, served: dict[str, int]
     return replace(candidates, weights=weights)
 
 
-def taught_segments(candidates: CandidateSet, gains: Floats, light_max_items: int) -> tuple[NDArray[np.bool_], Texts]:
-    """Mark the users with a hit, and return the segment of each of them."""
-    taught = group_sums((gains > 0).astype(np.float64), candidates.starts) > 0
-    return taught, segments_of(candidates.n_history[taught], light_max_items)
+def taught_mix(candidates: CandidateSet, gains: Floats, light_max_items: int) -> dict[str, dict[str, float]]:
+    """Return the shares of the segments among the users with a hit: `labelled` each counts one, `counted` by the candidates' weights."""
+    taught = _have_hits(candidates, gains)
+    segments = segments_of(candidates.n_history[taught], light_max_items)
+    weights = None if candidates.weights is None else candidates.weights[taught]
+    return {"labelled": weighed_mix(segments, None), "counted": weighed_mix(segments, weights)}
+
+
+def _have_hits(candidates: CandidateSet, gains: Floats) -> NDArray[np.bool_]:
+    return np.asarray(group_sums((gains > 0).astype(np.float64), candidates.starts) > 0)
 
 
 def sample_users(candidates: CandidateSet, gains: Floats, users: Ints, max_rows: int, seed: int) -> tuple[CandidateSet, Floats]:
