@@ -183,7 +183,8 @@ class Served:
 class SegmentMix:
     """A segment's share of the users served, and of the labelled users before and after they were weighed.
 
-    judged: of those on whom lists are judged. learnt: of those from whom strategies learn.
+    judged: of those on whom lists are judged. learnt: of those from whom strategies learn, who have a held-out item among their
+    candidates.
     """
 
     segment: str

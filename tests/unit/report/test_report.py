@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 import pyarrow as pa
 import pytest
 
+from hybridrec.base.surfaces import ANYBODY, Surface
 from hybridrec.evaluation.comparisons import Comparison
 from hybridrec.evaluation.gate import Verdict
 from hybridrec.evaluation.promotion import write_promotion
@@ -331,3 +332,20 @@ def test_tables_besides_the_lists_stand_beside_their_baselines(night: Run) -> No
     assert "1,794 users with orders" in page
     assert '<span class="good">+0.1000</span><small>+0.0500 to +0.1500</small>' in page
     assert json.loads(report_json(facts))["table_comparisons"][0]["against"] == "item_knn"
+
+
+def test_surfaces_stand_with_what_sets_them_apart(night: Run) -> None:
+    assert "#surfaces" not in render(collect(night))
+    lists = night.read("out_recommendations").to_pylist()
+    cut = [row | {name: row[name][: 2 if number else 0] for name in ("item_ids", "scores")} for number, row in enumerate(lists)]
+    rows = [row | {"surface": "email"} for row in [lists[0] | {"user_id": ANYBODY}, *cut]]
+    night.write("out_surface_lists", pa.Table.from_pylist(rows, table("out_surface_lists").arrow_schema()))
+    config = replace(night.config, surfaces={"email": Surface(k=2, history="new", not_categories=["Drama"], without_rules=["mmr"])})
+    facts = collect(Run(replace(night.manifest, config=config), night.settings))
+    (email,) = facts.surfaces
+    assert (email.name, email.k, email.rules) == ("email", 2, ("new to the user", "no Drama", "without the rule mmr"))
+    assert (email.n_users, email.n_empty, sum(email.by_how.values())) == (60, 1, 59), "the list for unknown users is no user's"
+    page = render(facts)
+    assert '<a href="#surfaces">Surfaces</a>' in page and 'id="surfaces"' in page
+    assert "<td>new to the user; no Drama; without the rule mmr</td>" in page
+    assert json.loads(report_json(facts))["surfaces"][0]["n_places"] == 118
