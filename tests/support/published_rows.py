@@ -105,13 +105,14 @@ def publish_beside_readers(target: Target, open_reader: Callable[[], Target], n_
         while not stop.is_set():
             try:
                 answer = reader.read_user("u00049")
+                for found, length in ((answer, 5), (reader.read_user("u00002", "email"), 1), (reader.read_user("u00002", "cart"), 2)):
+                    assert found is not None
+                    marks = {found.version.replace("v", "mark")}
+                    marks |= {entry.reason.split('"')[1] for entry in found.entries}
+                    marks |= {entry.title.split()[1] for entry in found.entries if entry.title}
+                    assert len(marks) == 1, marks
+                    assert len(found.entries) == length
                 assert answer is not None
-                marks = {answer.version.replace("v", "mark")}
-                marks |= {entry.reason.split('"')[1] for entry in answer.entries}
-                marks |= {entry.title.split()[1] for entry in answer.entries if entry.title}
-                assert len(marks) == 1, marks
-                assert len(answer.entries) == 5
-                assert reader.read_user("u00002", "email") is not None
                 assert sum(batch.num_rows for batch in reader.read_live("recommendations", ("user_id",))) == 50
                 seen.add(answer.version)
             except Exception as error:
