@@ -81,12 +81,14 @@ class Accepted:
 
 
 class EventLine(Event):
-    """An event with the time of its arrival."""
+    """An event with the time of its arrival; a later release's line may have more fields."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     received_at: AwareDatetime
 
 
-SERVED_LINE = TypeAdapter(ServedLine)
+SERVED_LINE, EVENT_LINE = TypeAdapter(ServedLine), TypeAdapter(EventLine)
 
 
 def as_event_line(event: Event, received_at: datetime) -> bytes:
