@@ -6,7 +6,7 @@
 
 A line ends with a line feed, and a process never appends to another's file, so a line that a kill has torn stays the last of its file
 and has no end. `accepted` counts the lines that were accepted, in memory that the system keeps when the process is killed: what is
-missing in the files then is known. A full disk leaves lines in the queue; what does not fit into it is dropped and counted.
+missing in the files then is known. With a full disk lines wait in the queue; those for which it has no room are dropped and counted.
 """
 
 from __future__ import annotations

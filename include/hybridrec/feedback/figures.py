@@ -21,7 +21,7 @@ ARTEFACT, FILE = "feedback_figures", "figures.json"
 class FeedbackFigures:
     """Figures of a run's model_feedback and of what it was made from.
 
-    lists: served, of any age. mature: those that are judged. by_impression, by_click: judged lists of which what was shown is known, and how.
+    lists: served, of any age. mature: those that are judged. by_impression, by_click: judged lists by how it is known what was shown.
     positions, shown, clicked: of judged lists. complete: shown positions whose user and item have features in this run.
     clicks: with a recommendation_id, in core_events. orphan_clicks: those of them whose list is not known.
     two_users: lists that events of another user name, or events of several users: a cached answer.

@@ -19,7 +19,7 @@ PREFIX = "served~"  # of the ids of events from the look-up, so that none is an 
 EVENT_CONTENT = ("recommendation_id", "event_type", "item_id", "event_at", "position", "user_id")
 UNKNOWN = "recommendation_id is not known: its list has not landed, or was never served"
 OTHER_USER = "user_id is another than that of the recommendation: its answer was kept in a cache or shared, or it names another id"
-NO_USER = "user_id is missing, and the recommendation was for nobody"
+NO_USER = "user_id is missing, and the recommendation was for no user"
 OTHER_ITEM = "item_id is not in the recommendation"
 AHEAD = "event_at is in the future: after the look-up took the event; the clock of the caller is off"
 BEFORE = "event_at is before the recommendation was served; the clock of the caller is off"
@@ -52,7 +52,7 @@ def judge_served(landed: DataFrame, stored: DataFrame | None, landed_at: datetim
 def judge_events(landed: DataFrame, served: DataFrame, stored: DataFrame | None, landed_at: datetime) -> DataFrame:
     """Return events that are new or refused.
 
-    landed: rows of the events log, and those that have waited, with `waiting_since`, null for a landed one. served: core_served with what
+    landed: rows of the events log and rows that have waited, with `waiting_since`, null for a landed one. served: core_served with what
     has landed. stored: core_events. Columns: those of waiting_feedback, `_reason`, `_own_user`, `_own_position`, and of the list.
     """
     from pyspark.sql import functions as F

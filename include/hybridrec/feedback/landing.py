@@ -37,7 +37,7 @@ RECORD, TAKEN = "feedback.json", "feedback_taken.json"
 
 @dataclass(frozen=True)
 class LandedLog:
-    """What a landing has taken of the log.
+    """The part of the log that a landing has taken.
 
     state: of the log after it. lines: taken, by kind. lost: lines by kind that ended processes had accepted and never written, since the
     last landing. torn: ends of files that are no whole lines. unreadable: lines that are none of ours.

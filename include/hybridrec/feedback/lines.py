@@ -61,7 +61,9 @@ class Event(BaseModel):
         None, description="Position at which it was shown, 1 is the top; the answer's own without it.", examples=[3]
     )
     user_id: Identifier | None = Field(
-        None, description="Who saw it. Send it: a cached answer that reaches another user is found by it alone.", examples=["196"]
+        None,
+        description="The user who saw it. Send it: only this field tells of a cached answer that has reached another user.",
+        examples=["196"],
     )
 
 

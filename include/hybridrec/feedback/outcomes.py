@@ -1,8 +1,8 @@
 """Join what was served with what came of it: model_feedback of a run.
 
 Only lists older than attribution_days as of the run are judged: the window of a younger one is still open, and its events may yet come.
-What a caller says was shown beats what follows from clicks, all positions at or above the lowest click, and that beats nothing: being
-served is no impression.
+Impressions that a caller tells of beat those that follow from clicks, all positions at or above the lowest click, and these beat none:
+being served is no impression.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class Taken:
 
 @dataclass(frozen=True)
 class LogState:
-    """What has been taken of a log. files: by writer and name. lost: lines by writer and kind, of writers that have ended."""
+    """The part of a log that has been taken. files: by writer and name. lost: lines by writer and kind, of writers that have ended."""
 
     files: dict[str, Taken] = field(default_factory=dict)
     lost: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class LogState:
 
 @dataclass(frozen=True)
 class Portion:
-    """New whole lines of a file. torn: bytes after the last line, of a file that nobody writes any more."""
+    """New whole lines of a file. torn: bytes after the last line, of a file that no process writes any more."""
 
     path: Path
     kind: str
@@ -119,7 +119,7 @@ def blocks(portion: Portion, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
 
 
 def advanced(state: LogState, counts: dict[str, Taken]) -> LogState:
-    """Return the state after more has been taken. counts: of files, from their start."""
+    """Return the state with other counts of files. counts: from their start."""
     return LogState(state.files | counts, state.lost)
 
 

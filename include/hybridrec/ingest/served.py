@@ -34,7 +34,7 @@ CLICKS, ORPHAN_CLICKS = "clicks", "clicks of unknown recommendations"
 
 @dataclass(frozen=True)
 class Delivery:
-    """What is to be taken: of a landing, with the rules and what identifies the outcome. forgotten: ids of users to be forgotten."""
+    """A landing of the log, with the rules and the name of the outcome. forgotten: ids of users to be forgotten."""
 
     spark: SparkSession
     settings: Settings

@@ -109,7 +109,7 @@ class Lists:
 
 @dataclass(frozen=True)
 class Feedback:
-    """What is known of the lists that the look-up has served.
+    """Figures of the lists that the look-up has served.
 
     figures: see hybridrec.feedback.figures. landed: counts of the newest ingest, refused: its events by reason.
     """

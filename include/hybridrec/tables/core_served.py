@@ -1,4 +1,4 @@
-"""What the look-up has served."""
+"""Lists that the look-up has served."""
 
 from hybridrec.tables import Column, Table
 
@@ -8,7 +8,7 @@ TABLE = Table(
     columns=(
         Column("recommendation_id", "string", "Identifies the answer; drawn at random for each."),
         Column("served_at", "timestamp", "When it was sent, UTC."),
-        Column("user_id", "string", "Who was asked for, as the caller says; empty where popular items were asked for as such."),
+        Column("user_id", "string", "User who was asked for, as the caller says; empty where popular items were asked for as such."),
         Column("surface", "string", "Surface that was asked for; /popular for popular items that were asked for as such."),
         Column("version", "string", "Published version that the answer comes from."),
         Column("experiment", "string", "Experiment that the user took part in.", nullable=True),

@@ -1,4 +1,4 @@
-"""What became of the lists that were served."""
+"""Outcomes of the lists that were served."""
 
 from hybridrec.tables import Column, Table
 
@@ -11,8 +11,8 @@ TABLE = Table(
     columns=(
         Column("recommendation_id", "string", "Identifies the answer."),
         Column("position", "int32", "Position in the answer, 1 is the top.", minimum=1),
-        Column("user_id", "string", "Who was asked for; empty where popular items were asked for as such."),
-        Column("item_id", "string", "What stood there."),
+        Column("user_id", "string", "User who was asked for; empty where popular items were asked for as such."),
+        Column("item_id", "string", "Item that stood there."),
         Column("served_at", "timestamp", "When it was sent, UTC."),
         Column("surface", "string", "Surface that was asked for."),
         Column("experiment", "string", "Experiment that the user took part in.", nullable=True),
@@ -26,9 +26,7 @@ TABLE = Table(
             nullable=True,
         ),
         Column("shown", "bool", "Whether a person saw it: as the caller says, else at or above the lowest click."),
-        Column(
-            "shown_by", "string", "How that is known; null for a list of which nothing is.", nullable=True, one_of=("impression", "click")
-        ),
+        Column("shown_by", "string", "Evidence of it; null for a list without any.", nullable=True, one_of=("impression", "click")),
         Column(
             "clicked", "bool", "Whether an event other than an impression followed within attribution_days: a click, a cart, a purchase."
         ),
