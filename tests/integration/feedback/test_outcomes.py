@@ -56,7 +56,7 @@ def test_what_was_shown_follows_from_impressions_else_from_clicks_else_from_noth
         ("bought", "click", "b", 1),
     )
     rows = found(served, events)
-    assert {name: [row["shown"] for row in of} for name, of in rows.items()} == {
+    assert {name: [row["shown"] for row in of] for name, of in rows.items()} == {
         "told": [True, False, True, False],
         "clicked": [True, True, True, False],
         "bought": [True, True, False, False],
@@ -90,7 +90,8 @@ def test_counting_immature_lists_would_show(spark: SparkSession, monkeypatch: py
 
 def test_an_event_counts_within_the_window_and_before_the_end_of_the_night(spark: SparkSession) -> None:
     served = lists(spark, {"recommendation_id": "r"})
-    events = happened(spark, ("r", "click", "a", 7 * 24), ("r", "click", "b", 7 * 24 + 1), ("r", "click", "c", -1), ("r", "click", "d", -0.05))
+    clicks = {"a": 7 * 24, "b": 7 * 24 + 1, "c": -1, "d": -0.05}
+    events = happened(spark, *(("r", "click", item, hours) for item, hours in clicks.items()))
     assert [row["clicked"] for row in found(served, events)["r"]] == [True, False, False, True]
 
 
