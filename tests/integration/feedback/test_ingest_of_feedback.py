@@ -1,4 +1,4 @@
-"""What the look-up has logged lands beside a source's delivery."""
+"""Lines of the look-up's log land beside a source's delivery."""
 
 from __future__ import annotations
 

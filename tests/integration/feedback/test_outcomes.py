@@ -1,4 +1,4 @@
-"""What came of a list: shown, clicked, rewarded, and when it may be said."""
+"""Outcomes of a list: shown, clicked, rewarded, and when they may be told."""
 
 from __future__ import annotations
 
