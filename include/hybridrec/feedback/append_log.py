@@ -137,7 +137,8 @@ class AppendLog:
         """Write the lines that wait, all of them or, as far as a reader of the file can see, none."""
         if kind.descriptor >= 0 and (kind.size >= self._limits.file_bytes or time.monotonic() - kind.opened_at > self._limits.file_seconds):
             _close(kind)
-        taken = [kind.lines.popleft() for _ in range(len(kind.lines))]
+        with self._adding:  # they stay in the queue until they are in the file: so long they count
+            taken = list(kind.lines)
         if not taken:
             return
         try:
@@ -148,8 +149,10 @@ class AppendLog:
                     "%s: the %s log cannot be written: %s; its lines wait, and are dropped when too many do", self.folder, kind.name, error
                 )
             kind.problem = error.strerror or str(error)
-            kind.lines.extendleft(reversed(taken))
             return
+        with self._adding:
+            for _ in taken:
+                kind.lines.popleft()
         kind.written += len(taken)
         kind.problem = ""
 
