@@ -12,9 +12,8 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 STORAGE = r"^hybridrec_[a-z0-9_]{1,40}_[0-9a-f]{8}$"  # the schema of one attempt
-COLLATION = ' COLLATE "C"'
 TYPES = {
-    "string": f"text{COLLATION}",  # the order of bytes, as Arrow's: what is read back in the order of the key has the same hash
+    "string": 'text COLLATE "C"',  # the order of bytes, as Arrow's: what is read back in the order of the key has the same hash
     "bool": "boolean",
     "int16": "smallint",
     "int32": "integer",
@@ -38,24 +37,10 @@ def qualified(name: str, storage: str) -> str:
 
 def column_ddl(column: Column) -> str:
     """Return the column as CREATE TABLE wants it."""
-    return f"{quoted(column.name)} {_typed(column)}{'' if column.nullable else ' NOT NULL'}"
-
-
-def missing_ddl(column: Column) -> str:
-    """Return the column as SELECT wants it of a table that an earlier release has made without it."""
-    return f"CAST(NULL AS {_typed(column).removesuffix(COLLATION)}) AS {quoted(column.name)}"
-
-
-def stored_columns(db: Connection[tuple[Any, ...]], name: str, storage: str) -> set[str]:
-    """Return the names of the columns that a version's table has."""
-    query = "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s"
-    return {column for (column,) in db.execute(query, (storage, name))}
-
-
-def _typed(column: Column) -> str:
     listed = column.type.startswith("list<")
     kind = TYPES[column.type[5:-1] if listed else column.type]
-    return kind.replace("text", "text[]", 1) if kind.startswith("text") and listed else f"{kind}{'[]' if listed else ''}"
+    typed = kind.replace("text", "text[]", 1) if kind.startswith("text") and listed else f"{kind}{'[]' if listed else ''}"
+    return f"{quoted(column.name)} {typed}{'' if column.nullable else ' NOT NULL'}"
 
 
 def create_tables(db: Connection[tuple[Any, ...]], storage: str) -> None:

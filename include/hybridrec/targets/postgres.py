@@ -23,17 +23,7 @@ from hybridrec.postgresql.checksum import TableChecksum
 from hybridrec.postgresql.connecting import LOCK_MS, LOOK_UP_MS, database_error, for_look_ups, in_sentences, parsed, transaction
 from hybridrec.postgresql.look_up_queries import READ_LISTS, READ_POPULAR, READ_SIMILAR, READ_SURFACE, READ_TRENDING, READ_USER
 from hybridrec.postgresql.rows import batches, fill, replace_views, stored, value
-from hybridrec.postgresql.version_tables import (
-    add_keys,
-    create_missing,
-    create_tables,
-    drop_tables,
-    drop_unreferenced,
-    missing_ddl,
-    qualified,
-    quoted,
-    stored_columns,
-)
+from hybridrec.postgresql.version_tables import add_keys, create_missing, create_tables, drop_tables, drop_unreferenced, qualified, quoted
 from hybridrec.versions.content_hash import TableHash, combined_hash
 from hybridrec.versions.publications import (
     PUBLISHED,
@@ -358,8 +348,7 @@ def _make_live(db: Connection[tuple[Any, ...]], version: str, storage: str, read
     queries = {}
     create_missing(db, storage)  # where an earlier release has staged the version without them
     for name in PUBLISHED:
-        there = stored_columns(db, name, storage)
-        columns = ", ".join(f"t.{quoted(c.name)}" if c.name in there else missing_ddl(c) for c in definition(name).columns)
+        columns = ", ".join(f"t.{quoted(column)}" for column in definition(name).column_names)
         queries[name] = f"SELECT {columns}, {ORIGIN} FROM {qualified(name, storage)} AS t {origin}"  # noqa: S608
     queries["recommendations_unnested"] = (
         f"SELECT t.user_id, e.rank::integer AS rank, e.item_id, e.score, e.reason, e.source, {ORIGIN}"  # noqa: S608

@@ -327,8 +327,7 @@ def _make_live(db: sqlite3.Connection, version: str, storage: str) -> None:
     origin = f"JOIN publications AS p ON p.version = '{require_version(version)}'"
     for name in PUBLISHED:
         create_table(db, name, storage)  # where an earlier release has staged the version without it
-        stored = {row[1] for row in db.execute(f"PRAGMA table_info({table_name(name, storage)})")}
-        columns = ", ".join(f"t.{quoted(c)}" if c in stored else f"NULL AS {quoted(c)}" for c in definition(name).column_names)
+        columns = ", ".join(f"t.{quoted(column)}" for column in definition(name).column_names)
         db.execute(f"DROP VIEW IF EXISTS {quoted(name)}")
         db.execute(f"CREATE VIEW {quoted(name)} AS SELECT {columns}, {ORIGIN} FROM {table_name(name, storage)} AS t {origin}")  # noqa: S608
     parallel = (("scores", "score"), ("reasons", "reason"), ("sources", "source"))
