@@ -7,6 +7,8 @@ import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from typing_extensions import Buffer
+
 from hybridrec.feedback.append_log import AppendLog, Limits
 from hybridrec.feedback.lines import EVENTS, SERVED, SERVED_LINE, Event, ServedLine, as_event_line
 
@@ -70,7 +72,7 @@ def killed_process(root: Path, at_write: int, part: float) -> tuple[int, bool]:
 def _log_and_die(root: Path, at_write: int, part: float, told: int) -> None:
     write, writes = os.write, 0
 
-    def dying(descriptor: int, text: bytes) -> int:
+    def dying(descriptor: int, text: Buffer) -> int:
         nonlocal writes
         writes += 1
         if writes == at_write:

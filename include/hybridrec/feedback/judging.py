@@ -128,7 +128,7 @@ def of_two_users(judged: DataFrame) -> int:
 
     users = judged.where(F.col("served_at").isNotNull()).groupBy("recommendation_id")
     counted = users.agg((F.count_distinct("_own_user") > 1).alias("_several"), F.max(F.col("_reason") == OTHER_USER).alias("_other"))
-    return counted.where(F.col("_several") | F.coalesce("_other", F.lit(False))).count()
+    return int(counted.where(F.col("_several") | F.coalesce("_other", F.lit(False))).count())
 
 
 def _declared(definition: Table) -> list[Column]:

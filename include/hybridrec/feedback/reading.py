@@ -196,6 +196,7 @@ def _last_line_end(path: Path, start: int, size: int) -> int:
 def _block(text: bytes, kind: str) -> Block:
     """Return the rows of whole lines: all at once, or, if one of them is no line of ours, one by one."""
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.json as pj
 
     n_lines, wanted = text.count(b"\n"), schema(kind)
@@ -205,8 +206,9 @@ def _block(text: bytes, kind: str) -> Block:
         rows = pj.read_json(BytesIO(text), pj.ReadOptions(block_size=len(text) + 1), parse).select(wanted.names)
     except (pa.ArrowInvalid, UnicodeDecodeError, KeyError):
         return _one_by_one(text, kind)
-    complete = all(rows[name].null_count == 0 for name in wanted.names if name not in OPTIONAL[kind])
-    return Block(rows.cast(wanted), [], n_lines) if complete and rows.num_rows == n_lines else _one_by_one(text, kind)
+    missing = sum(rows[name].null_count for name in wanted.names if name not in OPTIONAL[kind])
+    missing += sum(pc.list_flatten(rows[field.name]).null_count for field in wanted if pa.types.is_list(field.type))
+    return _one_by_one(text, kind) if missing or rows.num_rows != n_lines else Block(rows.cast(wanted), [], n_lines)
 
 
 def _one_by_one(text: bytes, kind: str) -> Block:

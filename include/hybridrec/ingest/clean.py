@@ -150,7 +150,9 @@ def _judge_rows(job: _Job) -> _Judged:
 
 def _judge_events(job: _Job) -> _Judged:
     """Return delivered events and those that have waited, each with its own id."""
-    rows, settle, logged = cleaning.read_raw(job.spark, job.landing.files("events"), job.definition), _nothing, ()
+    rows = cleaning.read_raw(job.spark, job.landing.files("events"), job.definition)
+    settle: Callable[[], None] = _nothing
+    logged: tuple[DataFrame, ...] = ()
     if served.is_any(job.settings, job.landing):
         delivery = served.Delivery(job.spark, job.settings, job.landing, job.config.wait_days, job.origin, _forgotten(job))
         taken = served.take(delivery)

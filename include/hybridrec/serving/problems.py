@@ -75,7 +75,7 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
 
 
 def _said_of(fault: dict[str, Any]) -> str:
-    place = ".".join(map(str, fault["loc"][1:]))
+    place = ".".join(map(str, fault["loc"][1:])) if fault["loc"][0] == "body" else str(fault["loc"][1])
     if fault["type"] == "json_invalid":
         return f"the body is no JSON: {fault['ctx']['error']} at character {place}"
     if place == "events" and fault["type"] == "too_long":

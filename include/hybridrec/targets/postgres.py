@@ -156,20 +156,8 @@ class PostgresTarget:
             Entry(index + 1, item, (titles or {}).get(item), scores[index], reasons[index], sources[index])
             for index, item in enumerate(item_ids)
         )
-        return ServedAnswer(
-            user_id,
-            entries,
-            reason,
-            shortfall,
-            *_as_text(origin),
-            experiment,
-            variant,
-            "",
-            surface=surface,
-            arm=arm,
-            arm_probability=probability,
-            slot_probabilities=tuple(slots) if slots else None,
-        )
+        answer = ServedAnswer(user_id, entries, reason, shortfall, *_as_text(origin), experiment, variant, "", surface=surface)
+        return replace(answer, arm=arm, arm_probability=probability, slot_probabilities=tuple(slots) if slots else None)
 
     def read_popular(self, window: str, k: int) -> ServedAnswer:
         """Return the first entries of a window of popular_items."""

@@ -171,20 +171,10 @@ class SqliteTarget:
         entries = tuple(
             Entry(index + 1, item, titles.get(item), scores[index], reasons[index], sources[index]) for index, item in enumerate(item_ids)
         )
-        experiment, variant, arm, probability, slots = row[11:]
-        drawn = tuple(json.loads(slots)) if slots else None
-        return ServedAnswer(
-            user_id,
-            entries,
-            *row[5:11],
-            experiment,
-            variant,
-            "",
-            surface=surface,
-            arm=arm,
-            arm_probability=probability,
-            slot_probabilities=drawn,
-        )
+        reason, shortfall, run_id, version, generated_at, valid_until, experiment, variant, arm, probability, slots = row[5:]
+        origin: tuple[str, str, str, str] = (run_id, version, generated_at, valid_until)
+        answer = ServedAnswer(user_id, entries, reason, shortfall, *origin, experiment, variant, "", surface=surface)
+        return replace(answer, arm=arm, arm_probability=probability, slot_probabilities=tuple(json.loads(slots)) if slots else None)
 
     def read_popular(self, window: str, k: int) -> ServedAnswer:
         """Return the first entries of a window of popular_items."""

@@ -143,7 +143,9 @@ def popular_answer(window: str, rows: Sequence[Sequence[Any]]) -> ServedAnswer:
     """Return the answer from rows of rank, item_id, title, score and the origin, as texts, of a window of popular_items."""
     sentence, source = POPULAR_SENTENCES[window], f"popular_{window}"
     entries = tuple(Entry(rank, item_id, title, score, sentence, source) for rank, item_id, title, score, *_ in rows)
-    return ServedAnswer("", entries, "unknown_user", None, *rows[0][4:], None, None, "", surface=POPULAR_SURFACE)
+    run_id, version, generated_at, valid_until = rows[0][4:]
+    origin: tuple[str, str, str, str] = (run_id, version, generated_at, valid_until)
+    return ServedAnswer("", entries, "unknown_user", None, *origin, None, None, "", surface=POPULAR_SURFACE)
 
 
 def drawn_columns(alias: str, known: Sequence[str]) -> str:

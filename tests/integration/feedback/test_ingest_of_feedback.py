@@ -152,6 +152,7 @@ def test_without_a_log_ingest_is_as_it_was(delivery: Delivery) -> None:
 
 def test_users_who_are_to_be_forgotten_are_in_no_list(delivery: Delivery) -> None:
     delivery.file("users.csv", "user_id", "u1", "u2")
+    delivery.events("e1,u1,i1,view,2026-01-01T10:00:00Z,,", "e2,u2,i1,view,2026-01-01T10:00:00Z,,")
     ingest(delivery, [served_line(1), served_line(2, user_id="u2")], [event_line("e1", 1), event_line("e2", 2, user_id="u2")])
     assert len(delivery.rows("core_served")) == 2
     delivery.file("users.csv", "user_id,standing", "u1,removed", "u2,listed")
@@ -174,8 +175,10 @@ def test_twice_shuffled_and_late_gives_the_same_tables(delivery: Delivery, spark
     delivery.config = type(delivery.config)()  # with no robots among five users
 
     def tables() -> tuple[str, str, list[tuple[object, ...]]]:
-        frames = [spark.read.parquet(*map(str, store.committed_files(delivery.dataset(name)))) for name in ("core_served", "core_events")]
-        rows = outcomes(*frames, delivery.config, LANDED_AT).orderBy("recommendation_id", "position").collect()
+        lists, events = (
+            spark.read.parquet(*map(str, store.committed_files(delivery.dataset(name)))) for name in ("core_served", "core_events")
+        )
+        rows = outcomes(lists, events, delivery.config, LANDED_AT).orderBy("recommendation_id", "position").collect()
         return delivery.manifest().content_hash, delivery.manifest("core_served").content_hash, [tuple(row) for row in rows]
 
     ingest(delivery, lists, events)

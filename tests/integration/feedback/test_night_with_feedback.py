@@ -24,13 +24,13 @@ from tests.support import small_world
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-SERVED_FROM = small_world.START + timedelta(days=20)
+SERVED_FROM = small_world.START + timedelta(days=30)
 N_LISTS, LENGTH = 400, 4
 ATTRIBUTION = timedelta(days=7)
 
 
 def lists() -> pd.DataFrame:
-    """Return core_served: a list every four hours, from the 20th day on to the 86th, of items of the user's own group."""
+    """Return core_served: a list every four hours, from the 30th day to the 96th, of items of the user's own group."""
     rows = []
     for n in range(N_LISTS):
         user, at = n % 58, SERVED_FROM + timedelta(hours=4 * n)
@@ -43,15 +43,15 @@ def lists() -> pd.DataFrame:
 def events_of(served: pd.DataFrame) -> pd.DataFrame:
     """Return impressions of all positions but the last; the first one is clicked often, the third seldom, of every fifth list none."""
     rows = []
-    for n, row in enumerate(served.itertuples()):
+    for n, row in enumerate(served.to_dict("records")):
         if n % 5 == 0:
             continue
-        for position, item in enumerate(row.item_ids[:3], start=1):
-            rows.append((row, position, item, "impression", row.served_at))
+        for position, item in enumerate(row["item_ids"][:3], start=1):
+            rows.append((row, position, item, "impression", row["served_at"]))
             if (n + position) % (2, 4, 8)[position - 1] == 0:
-                rows.append((row, position, item, "click", row.served_at + timedelta(hours=1)))
+                rows.append((row, position, item, "click", row["served_at"] + timedelta(hours=1)))
     made = [
-        (f"served~{number}", row.user_id, item, kind, at, position, row.recommendation_id)
+        (f"served~{number}", row["user_id"], item, kind, at, position, row["recommendation_id"])
         for number, (row, position, item, kind, at) in enumerate(rows)
     ]
     names = ["event_id", "user_id", "item_id", "event_type", "event_at", "position", "recommendation_id"]
@@ -92,7 +92,7 @@ def test_what_was_served_is_joined_with_what_came_of_it(home: Path, monkeypatch:
     assert 300 < len(mature) < N_LISTS and len(rows) == LENGTH * len(mature)
     told = rows[rows.shown_by == "impression"]
     assert told.groupby("position").shown.mean().tolist() == [1.0, 1.0, 1.0, 0.0]
-    assert set(told.recommendation_id) == {row.recommendation_id for n, row in enumerate(mature.itertuples()) if n % 5}
+    assert set(told.recommendation_id) == {name for n, name in enumerate(mature.recommendation_id) if n % 5}
     assert not rows[rows.shown_by.isna()].shown.any()
     clicks = rows[rows.clicked].groupby("position").size()
     assert clicks[1] > 1.5 * clicks[2] > 2 * clicks[3] > 0

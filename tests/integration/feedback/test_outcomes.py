@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -22,10 +23,10 @@ OLD, YOUNG = AS_OF - timedelta(days=10), AS_OF - timedelta(days=3)
 Happened = tuple[str, str, str, float]  # list, type, item, hours after it was served
 
 
-def lists(spark: SparkSession, *rows: dict[str, object]) -> DataFrame:
+def lists(spark: SparkSession, *rows: Mapping[str, object]) -> DataFrame:
     usual = {"served_at": OLD, "user_id": "u1", "surface": "recommendations", "version": "v", "item_ids": ["a", "b", "c", "d"]}
     definition = table("core_served")
-    whole = [usual | {"altered": False, "k": 4} | row for row in rows]
+    whole = [usual | {"altered": False, "k": 4} | dict(row) for row in rows]
     made = [tuple(row.get(name) for name in definition.column_names) for row in whole]
     return spark.createDataFrame(made, definition.spark_ddl())
 

@@ -112,5 +112,5 @@ def test_the_page_has_a_section_on_feedback_only_if_lists_were_served(night: Run
     figures = FeedbackFigures(lists=50, mature=40, by_impression=30, by_click=5, positions=400, shown=200, complete=150, clicked=20)
     page = render(replace(facts, feedback=Feedback(figures, {"lists": 1234}, {"event_id was used before": 2})))
     section = page.split('<section id="feedback">')[1].split("</section>")[0]
-    for text in ('<td>Feature completeness</td><td class="n">75 %</td>', "30 and 5", "1,234 lists", "refused 2: event_id was used before"):
+    for text in ('<td>Feature completeness</td><td class="n">75.0%</td>', "30 and 5", "1,234 lists", "refused 2: event_id was used before"):
         assert text in section
