@@ -19,7 +19,7 @@ COPY dags dags
 COPY deploy/healthy.py deploy/make_buckets.py deploy/
 # A new volume takes the owner of the folder that it is laid over.
 RUN pip install --no-cache-dir --no-deps . \
-    && install -d -o hybridrec -g hybridrec /var/lib/hybridrec /var/lib/store /var/lib/spark-events \
+    && install -d -o hybridrec -g hybridrec /var/lib/hybridrec /var/lib/served /var/lib/store /var/lib/spark-events \
         /var/lib/spark-work /var/lib/spark-scratch
 
 USER 50000

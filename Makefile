@@ -5,6 +5,7 @@ PY := .venv/bin/python
 SOURCE ?= movielens_100k
 TESTS ?=
 PORT ?= 8100
+LOG ?= on
 WORKERS ?= 2
 SECRETS := secrets/hybridrec.env
 FOLDER := $(patsubst tests/%,%,$(TESTS))
@@ -34,8 +35,8 @@ stop:
 status:
 	@$(PY) -m hybridrec_local.services status
 
-serve: install  ## the published tables over HTTP, on this machine only
-	$(PY) -m hybridrec.service --port $(PORT)
+serve: install  ## the published tables over HTTP, on this machine only; LOG=off: without a log of what was served
+	$(PY) -m hybridrec.service --port $(PORT) $(if $(filter off,$(LOG)),--no-log)
 
 up:  ## the production topology in containers; needs Docker Compose and Python's standard library
 	@python3 deploy/make_secrets.py $(SECRETS)

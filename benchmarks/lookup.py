@@ -118,12 +118,12 @@ def query_time(path: Path, rng: np.random.Generator, n_users: int) -> float:
 
 
 @contextmanager
-def served(home: Path, core: int) -> Iterator[int]:
-    """Run the service in a process on that core; yields its port."""
+def served(home: Path, core: int, *options: str) -> Iterator[int]:
+    """Run the service in a process on that core, with further options of its command line; yields its port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
-    command = [sys.executable, "-m", "hybridrec.service", "--port", str(port)]
+    command = [sys.executable, "-m", "hybridrec.service", "--port", str(port), *options]
     with (home / "access.log").open("wb") as log:
         process = subprocess.Popen(command, env=os.environ | {"HYBRIDREC_HOME": str(home)}, stdout=log)
     try:

@@ -65,6 +65,7 @@ ENVIRONMENT = {
     "HYBRIDREC_EXTENSIONS": ("", "Further folders with models, strategies, rules, sources and targets, separated by `:`."),
     "HYBRIDREC_THREADS": ("2", "Compute threads of one process."),
     "HYBRIDREC_SPARK": ("`connect`", "`connect` (one Spark server per night), `submit` (a cluster), or a master such as `local[4]`."),
+    "HYBRIDREC_SERVED": ("`served` in the home", "Folder of the look-up's log; the look-up writes it and `ingest` reads it."),
     "HYBRIDREC_SPARK_MEMORY": (
         "`2g`",
         "Memory of the Spark server. From `4g` on it is also tuned for long work: choose that from five million events on.",

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from hybridrec.base.errors import PermanentError
 from hybridrec.dataset import catalogue, interactions, orders
 from hybridrec.execution import job, spark, task_records
+from hybridrec.feedback import figures, outcomes
 from hybridrec.metrics import positions
 from hybridrec.runs.run import Run, Split
 from hybridrec.splitting import held_out, likes, purposes, visits
@@ -54,8 +55,11 @@ def main(params: Params) -> None:
         if (bought := interactions.bought_events(session, run)) is not None:
             of_orders = interactions.as_declared(orders.orders(bought, run.config.split == "time"), table(orders.TABLE))
             run.write_spark(orders.TABLE, interactions.in_files(of_orders, "user_idx", run))
+        if outcomes.has_lists(run):
+            run.write_spark(outcomes.TABLE, outcomes.of_run(session, run))
+            figures.keep_figures(session, run)
         if positions.shows_lists(run):
-            shown = positions.count_shown(run.read_spark(session, "core_events"), run.split("ranker"))
+            shown = positions.count_shown(positions.shown_events(session, run), run.split("ranker"))
             run.write("model_positions", positions.examine(shown.toArrow()), "ranker")
     catalogue.keep_learnt_categories(run)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Their tests share Airflow's services and a night that they have run.
 TOGETHER = ("tests/integration/airflow/scheduled/", "tests/integration/security/")
 TOLD = "told"
-ELSEWHERE = ("HYBRIDREC_STORAGE", "HYBRIDREC_EXTENSIONS", "HYBRIDREC_SKIP")  # would lead out of the home
+ELSEWHERE = ("HYBRIDREC_STORAGE", "HYBRIDREC_EXTENSIONS", "HYBRIDREC_SKIP", "HYBRIDREC_SERVED")  # would lead out of the home
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:

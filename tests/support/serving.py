@@ -38,8 +38,12 @@ class Client:
         status, _, body = self.ask(path, method)
         return status, json.loads(body)
 
-    def ask(self, path: str, method: str = "GET", **headers: str) -> tuple[int, http.client.HTTPMessage, bytes]:
-        self.connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+    def post(self, path: str, body: object) -> tuple[int, dict[str, Any]]:
+        status, _, answer = self.ask(path, "POST", json.dumps(body).encode(), Content_Type="application/json")
+        return status, json.loads(answer)
+
+    def ask(self, path: str, method: str = "GET", body: bytes | None = None, **headers: str) -> tuple[int, http.client.HTTPMessage, bytes]:
+        self.connection.request(method, path, body, headers={name.replace("_", "-"): value for name, value in headers.items()})
         response = self.connection.getresponse()
         return response.status, response.headers, response.read()
 

@@ -246,7 +246,12 @@ def write_core_tables(source: str = "files", **of_items: object) -> None:
         given = {"standing": "listed"} if "standing" in definition.column_names else {}
         missing = {column: given.get(column) for column in definition.column_names if column not in frame.columns}
         rows = definition.conform(pa.Table.from_pandas(frame.assign(**missing), preserve_index=False))
-        folder = Settings.from_env().warehouse(source) / name
-        attempt = store.new_attempt(folder)
-        pq.write_table(rows, attempt / "part-0.parquet")
-        store.commit(folder, store.Manifest(store.files_below(folder, attempt), rows.num_rows, store.hash_files(attempt)))
+        commit_core_table(source, name, rows)
+
+
+def commit_core_table(source: str, name: str, rows: pa.Table) -> None:
+    """Commit rows as a core table of a source's warehouse."""
+    folder = Settings.from_env().warehouse(source) / name
+    attempt = store.new_attempt(folder)
+    pq.write_table(rows, attempt / "part-0.parquet")
+    store.commit(folder, store.Manifest(store.files_below(folder, attempt), rows.num_rows, store.hash_files(attempt)))

@@ -85,6 +85,7 @@ class Config:
     below 0 the data decide.
     repeat_share: where the data decide, people choose again if at least this share of the newest choices is of pairs that had such an event
     before; then the type has 0 days, else it counts for ever.
+    attribution_days: days after which no event counts any more for a list that the look-up has served; a younger list is not judged.
     label_types: types of events that are labels; none for all with a weight.
     consumable_categories: items of these categories can be chosen again at once, like those that the catalogue calls consumable.
     side_tables: tables besides the lists that are made; another one is published empty.
@@ -131,6 +132,7 @@ class Config:
     )
     had_days: dict[str, float] = field(default_factory=lambda: dict.fromkeys(POSITIVE_TYPES, -1.0))
     repeat_share: float = 0.1
+    attribution_days: float = 7.0
     label_types: list[str] = field(default_factory=list)
     consumable_categories: list[str] = field(default_factory=list)
     side_tables: list[str] = field(default_factory=lambda: list(SIDE_TABLES))

@@ -70,6 +70,11 @@ class Settings:
         return {"on": True, "off": False}.get(os.environ.get("HYBRIDREC_PUBLISHED_READABLE", ""))
 
     @property
+    def served(self) -> Path:
+        """Folder of the look-up's log: what was served, and the events that came of it."""
+        return Path(os.environ.get("HYBRIDREC_SERVED") or self.home / "served").absolute()
+
+    @property
     def downloads(self) -> Path:
         """Downloaded files, checked by hash."""
         return self.home / "downloads"

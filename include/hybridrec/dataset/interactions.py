@@ -78,10 +78,10 @@ def positive_events(spark: SparkSession, run: Run) -> DataFrame:
 
     calendar_at is event_at where days and hours mean something, else null. disliked_stage: only with low ratings, see splitting/likes.py.
     """
-    events = _events_before(spark, run)
+    events = events_before(spark, run)
     weighted = events.withColumn("weight", event_weight(run.config.event_weights)).where("weight > 0")
     columns = ("device", "position", "weight", "event_type")
-    positive = _numbered(spark, run, weighted.where(~likes.is_low(run.config.liked_from)), *columns)
+    positive = with_numbers(spark, run, weighted.where(~likes.is_low(run.config.liked_from)), *columns)
     calendar = F.col("event_at") if run.config.split == "time" else F.lit(None).cast("timestamp")
     positive, low = positive.withColumn("calendar_at", calendar), low_ratings(spark, run)
     n_items = n_rows(run, "model_items")
@@ -96,25 +96,21 @@ def positive_events(spark: SparkSession, run: Run) -> DataFrame:
 
 def low_ratings(spark: SparkSession, run: Run) -> DataFrame | None:
     """Return user_idx, item_idx, event_at, stage of the ratings before as_of that mean dislike; None without any."""
-    low = _events_before(spark, run).where(likes.is_low(run.config.liked_from))
+    low = events_before(spark, run).where(likes.is_low(run.config.liked_from))
     if run.config.liked_from <= 0 or low.isEmpty():
         return None
-    numbered = _numbered(spark, run, low)
+    numbered = with_numbers(spark, run, low)
     if run.config.split != "time":
         return numbered.withColumn("stage", F.lit(0))
     return held_out.with_stage(numbered, run.manifest, n_rows(run, "model_items"))
 
 
-def numbered_events(spark: SparkSession, run: Run, chosen: Column) -> DataFrame:
-    """Return user_idx, item_idx, event_at of some events before as_of, of whatever weight."""
-    return _numbered(spark, run, _events_before(spark, run).where(chosen))
-
-
-def _events_before(spark: SparkSession, run: Run) -> DataFrame:
+def events_before(spark: SparkSession, run: Run) -> DataFrame:
+    """Return core_events before as_of."""
     return run.read_spark(spark, "core_events").where(F.col("event_at") < F.lit(run.manifest.as_of))
 
 
-def _numbered(spark: SparkSession, run: Run, events: DataFrame, *columns: str) -> DataFrame:
+def with_numbers(spark: SparkSession, run: Run, events: DataFrame, *columns: str) -> DataFrame:
     """Return events with user_idx and item_idx instead of ids; those of users without a number fall out."""
     users = run.read_spark(spark, "model_users").select("user_idx", "user_id")
     items = run.read_spark(spark, "model_items").select("item_idx", "item_id")
@@ -126,12 +122,12 @@ def bought_events(spark: SparkSession, run: Run) -> DataFrame | None:
 
     None if neither is an event that counts.
     """
-    weighted = _events_before(spark, run).where(event_weight(run.config.event_weights) > 0)
+    weighted = events_before(spark, run).where(event_weight(run.config.event_weights) > 0)
     there = {row[0] for row in weighted.where(F.col("event_type").isin(*BUYING)).select("event_type").distinct().collect()}
     kind = next((name for name in BUYING if name in there), None)
     if kind is None:
         return None
-    return _numbered(spark, run, weighted.where(F.col("event_type") == kind), "order_id", "session_id", "quantity")
+    return with_numbers(spark, run, weighted.where(F.col("event_type") == kind), "order_id", "session_id", "quantity")
 
 
 def event_weight(weights: dict[str, float]) -> Column:

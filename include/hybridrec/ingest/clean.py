@@ -6,14 +6,16 @@ The outcome is a pending state: it becomes the table once its check has accepted
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridrec.base.config import Config
 from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
-from hybridrec.ingest import cleaning, identity, partitions, vectors, waiting
+from hybridrec.ingest import cleaning, identity, partitions, served, vectors, waiting
 from hybridrec.ingest.findings import Findings, find, write_findings
 from hybridrec.ingest.landing import Landing, read_landing
 from hybridrec.storage import shared_files, store
@@ -29,12 +31,16 @@ CORE_TABLES = ("core_items", "core_users", "core_events")  # in this order: even
 
 @dataclass(frozen=True)
 class _Judged:
-    """Delivered rows with their reasons, persisted, what goes with them, and what is known besides their reasons."""
+    """Delivered rows with their reasons, persisted, what goes with them, and what is known besides their reasons.
+
+    settle: the last step, once the rows are in the table.
+    """
 
     frame: DataFrame
     notes: dict[str, int]
     warnings: tuple[str, ...]
     persisted: tuple[DataFrame, ...]
+    settle: Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,10 @@ def _origin(settings: Settings, landing: Landing, name: str, config: Config) -> 
     warehouse = settings.warehouse(landing.source)
     catalogue = [state.content_hash for state in _known_states(warehouse / "core_items")] if name == "core_events" else []
     removed = removed_ids(warehouse) if name == "core_events" else []
-    return fingerprint(table=name, delivered=delivered, catalogue=catalogue, removed=removed, options=asdict(config), spark=__version__)
+    logged = {"logged": parts} if name == "core_events" and (parts := served.parts(landing)) else {}  # else as before there was a log
+    return fingerprint(
+        **logged, table=name, delivered=delivered, catalogue=catalogue, removed=removed, options=asdict(config), spark=__version__
+    )
 
 
 def _known_states(dataset: Path) -> list[store.Manifest]:
@@ -136,12 +145,21 @@ def _judge_rows(job: _Job) -> _Judged:
     files = job.landing.files(job.definition.name.removeprefix("core_"))
     frame = cleaning.read_raw(job.spark, files, job.definition).persist()
     vectors.require_comparable(frame, job.definition)
-    return _Judged(cleaning.refuse_duplicates(frame, job.definition.key), {}, (), (frame,))
+    return _Judged(cleaning.refuse_duplicates(frame, job.definition.key), {}, (), (frame,), _nothing)
 
 
 def _judge_events(job: _Job) -> _Judged:
     """Return delivered events and those that have waited, each with its own id."""
-    raw = identity.name_events(cleaning.read_raw(job.spark, job.landing.files("events"), job.definition)).persist()
+    rows = cleaning.read_raw(job.spark, job.landing.files("events"), job.definition)
+    settle: Callable[[], None] = _nothing
+    logged: tuple[DataFrame, ...] = ()
+    if served.is_any(job.settings, job.landing):
+        delivery = served.Delivery(job.spark, job.settings, job.landing, job.config.wait_days, job.origin, _forgotten(job))
+        taken = served.take(delivery)
+        rows = rows if taken is None else rows.unionByName(taken.events)
+        logged = () if taken is None else (taken.judged,)
+        settle = partial(served.settle, delivery, taken)
+    raw = identity.name_events(rows).persist()
     numbered = identity.number_repeats(cleaning.without_unrated(raw))
     landed_at = job.landing.landed_at
     frame = waiting.with_waiting(job.spark, numbered, job.warehouse, landed_at, job.config.wait_days)
@@ -155,7 +173,11 @@ def _judge_events(job: _Job) -> _Judged:
         "ids whose event replaces one of another time or type": apart.n_corrected,
     }
     shared = f"{apart.n_shared_ids:,} values of event_id name several users or items; every event was kept, under an id of its own"
-    return _Judged(events, notes, (shared,) if apart.n_shared_ids else (), (raw, frame, events))
+    return _Judged(events, notes, (shared,) if apart.n_shared_ids else (), (*logged, raw, frame, events), settle)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _keep(job: _Job, judged: _Judged) -> store.Manifest:
@@ -180,6 +202,7 @@ def _keep(job: _Job, judged: _Judged) -> store.Manifest:
     # last: killed before, the events that were let in come again and find themselves there
     if cleaning.UNKNOWN in delivered or cleaning.UNKNOWN in waited or store.is_committed(job.warehouse / waiting.NAME):
         waiting.keep_waiting(frame, job.warehouse, job.landing.landed_at, job.config.wait_days, made_from)
+    judged.settle()
     return manifest
 
 

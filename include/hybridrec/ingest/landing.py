@@ -2,6 +2,7 @@
 
 warehouse/<source>/raw/attempt-.../landing.json
 warehouse/<source>/raw/attempt-.../events/*.parquet
+warehouse/<source>/raw/attempt-.../served/*.parquet   see hybridrec.feedback.landing
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from hybridrec.base import extensions
 from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
+from hybridrec.feedback.landing import land_log
 from hybridrec.sources import PARTS
 from hybridrec.storage import store
 
@@ -27,7 +29,7 @@ class Landing:
     """One delivery of a source.
 
     landed_at: when it arrived; a later event_at is in the future. folder: the committed attempt.
-    content: a hash over the files of events, of items and of users, whenever they arrive.
+    content: a hash over the files of events, of items and of users, whenever they arrive, and of what is new in the look-up's log.
     """
 
     source: str
@@ -48,7 +50,7 @@ def land(settings: Settings, source: str, seed: int, landed_at: datetime) -> Lan
         module.land(settings, folder, seed)
         if not any((folder / "events").glob("*.parquet")):
             raise PermanentError(f"source {source}: it wrote no events; expected Parquet files in events/")
-        content = {part: store.hash_files(folder / part) for part in PARTS}
+        content = {part: store.hash_files(folder / part) for part in PARTS} | land_log(settings, source, folder)
         record = {"source": source, "seed": seed, "landed_at": landed_at.isoformat(), "content": content}
         store.write_json(folder / RECORD, record)
     landing = read_landing(settings, source)

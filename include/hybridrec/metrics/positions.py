@@ -25,12 +25,13 @@ from numpy.typing import NDArray
 
 from hybridrec.candidates.candidate_set import CandidateSet, Ints
 from hybridrec.candidates.groups import Floats
+from hybridrec.feedback import outcomes
 from hybridrec.metrics.metrics import Labels, pair_keys, row_gains
 from hybridrec.storage import store
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
     from hybridrec.runs.run import Run, Split
 
@@ -54,10 +55,31 @@ def shows_lists(run: Run) -> bool:
     return run.config.split == "time" and data.head(1, columns=["position"], filter=shown).num_rows > 0
 
 
+def shown_events(spark: SparkSession, run: Run) -> DataFrame:
+    """Return item_id, position, event_type, event_at of impressions and clicks.
+
+    For lists that the look-up has served they are those of model_feedback, each dated by the end of its attribution window: an
+    impression whose click may still come is none without a click. Only impressions that a caller tells of count: all that follows from
+    clicks alone ends with a click, which would say that the lowest position is the one that is looked at most.
+    """
+    from pyspark.sql import functions as F
+
+    from hybridrec.dataset import impressions  # needs Spark, which who fits a ranker does not
+
+    columns = ("item_id", "position", "event_type", "event_at")
+    events = run.read_spark(spark, "core_events")
+    if not outcomes.is_there(run):
+        return events
+    told = run.read_spark(spark, outcomes.TABLE).where(F.col("shown") & (F.col("shown_by") == "impression"))
+    kinds = F.explode(F.when(F.col("clicked"), F.array(F.lit("impression"), F.lit("click"))).otherwise(F.array(F.lit("impression"))))
+    of_lists = told.withColumn("event_at", impressions.known_at(run)).withColumn("event_type", kinds)
+    return impressions.without_served(spark, run, events).select(*columns).unionByName(of_lists.select(*columns))
+
+
 def count_shown(events: DataFrame, split: Split) -> DataFrame:
     """Return item_id, position, n_impressions, n_clicks before the split's cut, of the items that were shown most.
 
-    events: core_events.
+    events: core_events, or what shown_events returns.
     """
     from pyspark.sql import functions as F
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from hybridrec.base import extensions
-from hybridrec.base.config import MAX_K, NIGHT, SURFACES, Config, SplitMethod, read_config, require_known_options
+from hybridrec.base.config import FOR_EVER, MAX_K, NIGHT, SURFACES, Config, SplitMethod, read_config, require_known_options
 from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.runs.run import MANIFEST, Input, Run, RunManifest, run_folder
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 CORE_TABLES = ("core_events", "core_items", "core_users")
+SERVED = "core_served"  # there is none before the look-up has served the source's lists
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,8 @@ def _config(request: Request, settings: Settings) -> Config:
         raise PermanentError(f"[night]: split is {config.split!r}; choose from {', '.join(get_args(SplitMethod))}")
     if not 1 <= config.k <= MAX_K:
         raise PermanentError(f"k is {config.k}, expected 1 to {MAX_K}: the number of items that a user gets")
+    if not 0 < config.attribution_days <= FOR_EVER:
+        raise PermanentError(f"[night]: attribution_days is {config.attribution_days:g}, expected more than 0 days")
     return config
 
 
@@ -167,9 +170,15 @@ def _inputs(source: str, settings: Settings) -> dict[str, Input]:
             waits = "no state of it has passed its check yet; look at the task check_table of the DAG ingest"
             reason = waits if store.pending(folder) else "nothing ingested yet; run the DAG ingest with this source first"
             raise PermanentError(f"{name} of source {source}: {reason}")
-        manifest = store.read_manifest(folder)
-        inputs[name] = Input(manifest.files, manifest.rows, manifest.content_hash)
+        inputs[name] = _input(folder)
+    if store.is_committed(settings.warehouse(source) / SERVED):
+        inputs[SERVED] = _input(settings.warehouse(source) / SERVED)
     return inputs
+
+
+def _input(folder: Path) -> Input:
+    manifest = store.read_manifest(folder)
+    return Input(manifest.files, manifest.rows, manifest.content_hash)
 
 
 def _possible(models: tuple[str, ...], has: Mapping[str, bool]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hybridrec.evaluation.ablation import Ablation
 from hybridrec.evaluation.comparisons import Comparison
-from hybridrec.report.list_facts import CandidateCoverage, Lists, SurfaceLists
+from hybridrec.report.list_facts import CandidateCoverage, Feedback, Lists, SurfaceLists
 
 
 @dataclass(frozen=True)
@@ -315,6 +315,7 @@ class Facts:
     comparisons: tuple[Comparison, ...] = ()
     table_comparisons: tuple[TableComparison, ...] = ()
     surfaces: tuple[SurfaceLists, ...] = ()
+    feedback: Feedback | None = None
     ablations: tuple[Ablation, ...] = ()
     pool: CandidateCoverage | None = None
     indexes: tuple[Index, ...] = ()

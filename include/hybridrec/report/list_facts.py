@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hybridrec.feedback.figures import FeedbackFigures
+
 
 @dataclass(frozen=True)
 class RetrieverHits:
@@ -103,6 +105,18 @@ class Lists:
     exposures: tuple[Exposure, ...]
     scores: tuple[Histogram, ...]
     samples: tuple[SampleUser, ...]
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """Figures of the lists that the look-up has served.
+
+    figures: see hybridrec.feedback.figures. landed: counts of the newest ingest, refused: its events by reason.
+    """
+
+    figures: FeedbackFigures
+    landed: dict[str, int]
+    refused: dict[str, int]
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 HOST = re.compile(rb"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?", re.IGNORECASE)
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 ERROR = "hybridrec.error"  # of the scope: what an answer does not say, for the access log
+IS_HEAD = "hybridrec.head"  # of the scope of a request whose answer goes without its body
+MAX_BODY = 256 * 1024  # bytes; a hundred events with long ids have half of that
 MAX_LINES = 10_000  # of the access log that wait to be written; more are counted and dropped
 WRITE_SECONDS = 0.1
 log = logging.getLogger("hybridrec")
@@ -112,7 +114,7 @@ class Edge:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         started, method = time.perf_counter(), scope["method"]
         if method == "HEAD":
-            scope = {**scope, "method": "GET"}  # the server sends no body: it goes by its own scope
+            scope = {**scope, "method": "GET", IS_HEAD: True}  # the server sends no body: it goes by its own scope
         request_id, status = _request_id(scope), 0
 
         async def sending(message: Message) -> None:
@@ -142,9 +144,22 @@ class Edge:
         host = HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
         if host is None or host[1].decode().lower() not in self._hosts:
             return JSONResponse({"detail": "this service does not answer under this Host; --allowed-hosts names those it has"}, 421)
+        if scope["method"] == "POST" and (refusal := _refused_body(scope)):
+            return refusal
         if not _is_utf8(scope.get("raw_path") or b"") or not _is_utf8(scope["query_string"]):
             return JSONResponse({"detail": "the path or a parameter is not UTF-8; encode it as UTF-8, then with % signs"}, 422)
         return self.app
+
+
+def _refused_body(scope: Scope) -> JSONResponse | None:
+    """Return the answer to a body that is too long to be read, or that does not say its length; None for any other."""
+    length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+    if not length.isdigit():
+        return JSONResponse({"detail": "the request has no Content-Length; send its body in one piece, not in chunks"}, 411)
+    if int(length) > MAX_BODY:
+        sentence = f"the request has {int(length):,} bytes, expected at most {MAX_BODY:,}; send at most 100 events at a time"
+        return JSONResponse({"detail": sentence}, 413)
+    return None
 
 
 def _request_id(scope: Scope) -> bytes:

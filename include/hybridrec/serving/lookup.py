@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import replace
 
 from hybridrec.base import extensions
 from hybridrec.base.settings import Settings
 from hybridrec.base.surfaces import ANYBODY, DEFAULT_SURFACE
-from hybridrec.versions.publications import Answer, Entry, Reason, Target
+from hybridrec.versions.publications import Answer, Entry, Reason, ServedAnswer, Target
 
 RETRIEVERS_SHOWN = 3
 POPULAR = ("recent", "all_time")  # the tiers below a user's own list
 ATTEMPTS = 5
+ID_BYTES = 16  # of a recommendation_id
 
 
 class NoSurface(LookupError):
@@ -24,7 +26,7 @@ def open_target(settings: Settings) -> Target:
     return target
 
 
-def recommend(target: Target, user_id: str, k: int, exclude: frozenset[str] = frozenset(), surface: str = DEFAULT_SURFACE) -> Answer:
+def recommend(target: Target, user_id: str, k: int, exclude: frozenset[str] = frozenset(), surface: str = DEFAULT_SURFACE) -> ServedAnswer:
     """Return the user's first k entries; the popular items of late, with reason unknown_user, when the user has no row.
 
     Items to exclude leave their positions to the next ones; where the published list ends, popular items take as many entries as it
@@ -36,17 +38,23 @@ def recommend(target: Target, user_id: str, k: int, exclude: frozenset[str] = fr
         own = target.read_user(user_id, surface) if user_id != ANYBODY else None
         tiers = _tiers(target, own, k, exclude) if surface == DEFAULT_SURFACE else [_on_surface(target, own, surface)]
         if len({(tier.version, tier.generated_at) for tier in tiers}) == 1:
-            return replace(_joined(tiers, own, k, exclude), user_id=user_id)
+            answer = _joined(tiers, own, k, exclude)
+            return replace(answer, user_id=user_id, surface=surface, recommendation_id=secrets.token_hex(ID_BYTES))
     raise TimeoutError("the live version changed again and again during one look-up; ask again")
 
 
-def with_shortfall(answer: Answer, k: int) -> Answer:
+def popular(target: Target, window: str, k: int) -> ServedAnswer:
+    """Return the k most popular items of a window."""
+    return replace(target.read_popular(window, k), recommendation_id=secrets.token_hex(ID_BYTES))
+
+
+def with_shortfall(answer: ServedAnswer, k: int) -> ServedAnswer:
     """Return the answer, with a sentence for fewer than k entries if nothing has said yet why."""
     n = len(answer.entries)
     return answer if answer.shortfall or n >= k else replace(answer, shortfall=_too_few(n, k, "the published list has no more"))
 
 
-def _tiers(target: Target, own: Answer | None, k: int, exclude: frozenset[str]) -> list[Answer]:
+def _tiers(target: Target, own: ServedAnswer | None, k: int, exclude: frozenset[str]) -> list[ServedAnswer]:
     """Return the user's list if there is one, and as many windows of popular items as are needed below it."""
     tiers = [] if own is None else [own]
     wanted = _wanted(own, k)
@@ -58,7 +66,7 @@ def _tiers(target: Target, own: Answer | None, k: int, exclude: frozenset[str]) 
     return tiers
 
 
-def _on_surface(target: Target, own: Answer | None, surface: str) -> Answer:
+def _on_surface(target: Target, own: ServedAnswer | None, surface: str) -> ServedAnswer:
     """Return the user's list on the surface, or the one for unknown users."""
     if own is not None:
         return own
@@ -73,7 +81,7 @@ def _wanted(own: Answer | None, k: int) -> int:
     return k if own is None else min(k, len(own.entries))
 
 
-def _joined(tiers: list[Answer], own: Answer | None, k: int, exclude: frozenset[str]) -> Answer:
+def _joined(tiers: list[ServedAnswer], own: ServedAnswer | None, k: int, exclude: frozenset[str]) -> ServedAnswer:
     wanted = _wanted(own, k)
     entries = _entries(tiers, exclude)[:wanted]
     shortfall = tiers[0].shortfall
@@ -81,7 +89,9 @@ def _joined(tiers: list[Answer], own: Answer | None, k: int, exclude: frozenset[
         shortfall = _too_few(len(entries), k, "the others are excluded, and no item is left to take their place")
     n_own = 0 if own is None else len(_entries([own], exclude)[:wanted])
     reason = tiers[0].reason if own is None else _reason(own.reason, n_own, len(entries))
-    return replace(tiers[0], entries=entries, reason=reason, shortfall=shortfall)
+    altered = bool(exclude) and any(entry.item_id in exclude for entry in tiers[0].entries[:wanted])
+    drawn = None if altered or tiers[0].slot_probabilities is None else tiers[0].slot_probabilities[: len(entries)]
+    return replace(tiers[0], entries=entries, reason=reason, shortfall=shortfall, altered=altered, slot_probabilities=drawn)
 
 
 def _reason(published: Reason, n_own: int, n_entries: int) -> Reason:
@@ -94,7 +104,7 @@ def _too_few(n_found: int, asked: int, why: str) -> str:
     return f"{n_found} of {asked} places: {why}"
 
 
-def _entries(tiers: list[Answer], exclude: frozenset[str]) -> tuple[Entry, ...]:
+def _entries(tiers: list[ServedAnswer], exclude: frozenset[str]) -> tuple[Entry, ...]:
     """Return the tiers one below the other, without excluded and repeated items; ranks count on, scores never rise."""
     if not exclude and len(tiers) == 1:
         return tiers[0].entries

@@ -1,5 +1,8 @@
 """Serve the published tables over HTTP: the reference look-up. `make serve`, or `python -m hybridrec.service --port 8100`.
 
+Every list that it serves leaves a line in a log below the home folder, and it takes the events that follow at /events, for the next
+ingest: see hybridrec.feedback. --no-log switches both off.
+
 /openapi.json describes it. It opens the tables read-only and keeps no rows: each answer is of one version as a whole, and a switch
 of the live version, or another file in the place of the published one, shows in the next answer. It has no login, so it listens on this
 machine only; put a proxy with a login before it before you set another --host, and list its host names in --allowed-hosts. SIGTERM ends it
@@ -13,8 +16,8 @@ import logging
 import signal
 import socket
 import sys
-from asyncio import sleep
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from asyncio import sleep, to_thread
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,17 +25,16 @@ from typing import Any, Literal, TextIO, TypeVar
 
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
-from hybridrec.base.errors import NothingPublished, PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.base.surfaces import DEFAULT_SURFACE
 from hybridrec.execution import job
+from hybridrec.feedback.append_log import AppendLog
+from hybridrec.feedback.lines import EVENTS, SERVED
 from hybridrec.serving import lookup, table_lookups
-from hybridrec.serving.http_edge import ERROR, Edge
+from hybridrec.serving.feedback_routes import LogLines, add_events, log_lines, log_served, served_line
+from hybridrec.serving.http_edge import Edge
 from hybridrec.serving.parameters import (
     Basket,
     Excluded,
@@ -43,22 +45,32 @@ from hybridrec.serving.parameters import (
     Window,
     basket_of,
     excluded,
-    short,
 )
+from hybridrec.serving.problems import PROBLEMS, Problem, StrictRoute, add_handlers
 from hybridrec.serving.read_threads import ReadThreads
-from hybridrec.versions.publications import Answer, BoughtTogether, BuyAgain, ItemAudience, SimilarItems, Target, Trending, said
+from hybridrec.versions.publications import (
+    Answer,
+    BoughtTogether,
+    BuyAgain,
+    ItemAudience,
+    ServedAnswer,
+    SimilarItems,
+    Target,
+    Trending,
+    said,
+)
 
 T = TypeVar("T")
 Read = Callable[[Callable[[], T]], Awaitable[T]]
 
 READ_SECONDS = 0.7  # then 503: more than a lock is waited for, less than a second
-RETRY_SECONDS = {NothingPublished: "60", TimeoutError: "1"}  # Retry-After of 503
 DRAIN_SECONDS = 0.5  # at the end: so long connections end with their next answer
 END_SECONDS = 5  # and so long the last answers may take
 
 DESCRIPTION = """
 The live version of the published tables. Each path answers GET and HEAD; an unknown parameter is refused with 422, in a sentence
-that names those there are. Each answer has an X-Request-Id: the caller's, or a new one. 503 comes with Retry-After.
+that names those there are. /events takes by POST what came of the lists. No answer may be kept in a cache: the recommendation_id of a
+list stands for one user at one time. Each answer has an X-Request-Id: the caller's, or a new one. 503 comes with Retry-After.
 """
 
 
@@ -71,6 +83,8 @@ class Health:
     generated_at: str = said("When it was made, UTC, ISO 8601.", "2026-04-11T02:41:07+00:00")
     valid_until: str = said("After this the night is late.", "2026-04-13T02:41:07+00:00")
     stale: bool = said("Whether that has passed.", False)
+    served_log: LogLines | None = said("The log of what was served; null if the service keeps none.", None)  # noqa: RUF009
+    events_log: LogLines | None = said("The log of events that were taken; null if the service keeps none.", None)  # noqa: RUF009
 
 
 @dataclass(frozen=True)
@@ -81,59 +95,24 @@ class Alive:
 
 
 @dataclass(frozen=True)
-class Problem:
-    """The problem."""
-
-    detail: str = said(
-        "A sentence that says what is wrong and what would be right.", "k is '0': input should be greater than or equal to 1"
-    )
-
-
-@dataclass(frozen=True)
 class Params:
     """The command line."""
 
     port: int = 8100
     host: str = "127.0.0.1"
     allowed_hosts: tuple[str, ...] = ()
+    log: bool = True
 
 
 # Answers are made by our own code, so they are written as JSON by their types and not validated again.
 ANSWER, SIMILAR, HEALTH = TypeAdapter(Answer), TypeAdapter(SimilarItems), TypeAdapter(Health)
 BUY_AGAIN, TOGETHER, AUDIENCE, TRENDING = (TypeAdapter(kind) for kind in (BuyAgain, BoughtTogether, ItemAudience, Trending))
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    421: {"model": Problem, "description": "The Host header names another machine"},
-    422: {"model": Problem, "description": "The path or a parameter is out of bounds or unknown"},
-    503: {"model": Problem, "description": "Nothing is published, or the tables cannot be read now; Retry-After says when to ask again"},
-}
 
 
-class StrictRoute(APIRoute):
-    """A route that refuses a parameter that it does not have, and a single one given twice."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the route's handler after that check."""
-        handle, lists = super().get_route_handler(), {"exclude", "items"}
-        known = {parameter.alias for parameter in self.dependant.query_params}
-
-        async def strict(request: Request) -> Response:
-            if request.scope["query_string"]:
-                _require_known([name for name, _ in request.query_params.multi_items()], known, lists)
-            return await handle(request)
-
-        return strict
-
-
-def _require_known(names: list[str], known: set[str], lists: set[str]) -> None:
-    for name in names:
-        if name not in known:
-            raise HTTPException(422, f"there is no parameter {short(name)}; this path has {', '.join(sorted(known)) or 'none'}")
-        if name not in lists and names.count(name) > 1:
-            raise HTTPException(422, f"{name} is given {names.count(name)} times, expected once")
-
-
-def create_app(target: Target, allowed_hosts: Iterable[str] = (), access_log: TextIO | None = None) -> Edge:
-    """Return the service over a target, which it closes at its end. allowed_hosts, access_log: see Edge."""
+def create_app(
+    target: Target, allowed_hosts: Iterable[str] = (), access_log: TextIO | None = None, feedback_log: AppendLog | None = None
+) -> Edge:
+    """Return the service over a target, which it closes at its end with its log, None for none. allowed_hosts, access_log: see Edge."""
     threads = ReadThreads(getattr(target, "parallel_reads", 1))
 
     async def read(query: Callable[[], T]) -> T:
@@ -141,7 +120,11 @@ def create_app(target: Target, allowed_hosts: Iterable[str] = (), access_log: Te
 
     @asynccontextmanager
     async def closing_target(_: FastAPI) -> AsyncIterator[None]:
+        if feedback_log:
+            feedback_log.start()
         yield
+        if feedback_log:
+            await to_thread(feedback_log.close)
         with suppress(TimeoutError):  # a thread is stuck in the database; it goes with the process
             await read(target.close)
         threads.close()
@@ -151,19 +134,24 @@ def create_app(target: Target, allowed_hosts: Iterable[str] = (), access_log: Te
         title="hybridrec look-up", description=DESCRIPTION, lifespan=closing_target, docs_url=None, redoc_url=None, responses=PROBLEMS
     )
     app.router.route_class = StrictRoute
-    for kind, handle in ((PermanentError, _unavailable), (OSError, _unavailable), (RequestValidationError, _refused), (Exception, _broken)):
-        app.add_exception_handler(kind, handle)
-    _add_lists(app, target, read)
+    add_handlers(app)
+    _add_lists(app, target, read, feedback_log)
+    add_events(app, feedback_log, PROBLEMS)
     _add_tables(app, target, read)
-    _add_states(app, target, read)
+    _add_states(app, target, read, feedback_log)
     return Edge(app, allowed_hosts, access_log)
 
 
-def _add_lists(app: FastAPI, target: Target, read: Read[bytes]) -> None:
+def _add_lists(app: FastAPI, target: Target, read: Read[tuple[bytes, bytes]], log: AppendLog | None) -> None:
+    def as_body(answer: ServedAnswer, k: int) -> tuple[bytes, bytes]:
+        whole = lookup.with_shortfall(answer, k)
+        return ANSWER.dump_json(whole), served_line(whole, k) if log else b""
+
     no_surface: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "The live version has no such surface"}}
 
     @app.get("/recommendations/{user_id:path}", response_model=Answer, responses=PROBLEMS | no_surface)
     async def recommendations(
+        request: Request,
         user_id: Identifier,
         k: ListLength = 20,
         exclude: Excluded = [],  # noqa: B006  never changed
@@ -176,9 +164,11 @@ def _add_lists(app: FastAPI, target: Target, read: Read[bytes]) -> None:
         """
         ids = excluded(exclude)
         try:
-            return _json(await read(lambda: ANSWER.dump_json(lookup.with_shortfall(lookup.recommend(target, user_id, k, ids, surface), k))))
+            body, line = await read(lambda: as_body(lookup.recommend(target, user_id, k, ids, surface), k))
         except lookup.NoSurface as error:
             raise HTTPException(404, str(error)) from None
+        log_served(log, request, line)
+        return _json(body)
 
     not_there: dict[int | str, dict[str, Any]] = {
         404: {"model": Problem, "description": "The item has no similar ones in the live version, or is not known"}
@@ -188,18 +178,21 @@ def _add_lists(app: FastAPI, target: Target, read: Read[bytes]) -> None:
     async def similar(item_id: Identifier, k: ListLength = 20) -> Response:
         """Return an item's neighbours, most similar first."""
 
-        def look_up() -> bytes:
+        def look_up() -> tuple[bytes, bytes]:
             answer = target.read_similar(item_id, k)
-            return SIMILAR.dump_json(answer) if answer else b""
+            return SIMILAR.dump_json(answer) if answer else b"", b""
 
-        if body := await read(look_up):
+        body, _ = await read(look_up)
+        if body:
             return _json(body)
         raise HTTPException(404, f"item {item_id!r} has no similar items in the live version")
 
     @app.get("/popular", response_model=Answer)
-    async def popular(window: Window = "recent", k: ListLength = 20) -> Response:
+    async def popular(request: Request, window: Window = "recent", k: ListLength = 20) -> Response:
         """Return the popular items, lately or of all time."""
-        return _json(await read(lambda: ANSWER.dump_json(lookup.with_shortfall(target.read_popular(window, k), k))))
+        body, line = await read(lambda: as_body(lookup.popular(target, window, k), k))
+        log_served(log, request, line)
+        return _json(body)
 
 
 def _add_tables(app: FastAPI, target: Target, read: Read[bytes]) -> None:
@@ -247,7 +240,7 @@ def _add_tables(app: FastAPI, target: Target, read: Read[bytes]) -> None:
         return await answered(TRENDING, lambda: table_lookups.trending(target, k, ids), "nothing is on the rise in the live version")
 
 
-def _add_states(app: FastAPI, target: Target, read: Read[Health]) -> None:
+def _add_states(app: FastAPI, target: Target, read: Read[Health], log: AppendLog | None) -> None:
     @app.get("/live", response_model=Alive)
     async def live() -> Response:
         """Return whether the process answers; it asks no database. To be restarted when this fails."""
@@ -256,7 +249,7 @@ def _add_states(app: FastAPI, target: Target, read: Read[Health]) -> None:
     @app.get("/ready", response_model=Health)
     async def ready() -> Response:
         """Return whether the tables can be read and are still valid; 503 if not, or if nothing has been published."""
-        health = await read(lambda: _health(target))
+        health = await read(lambda: _health(target, log))
         if health.stale:
             late = f"version {health.version} of run {health.run_id} was valid until {health.valid_until}; look at the DAG nightly_retrain"
             raise HTTPException(503, late, {"Retry-After": "60"})
@@ -264,49 +257,20 @@ def _add_states(app: FastAPI, target: Target, read: Read[Health]) -> None:
 
     @app.get("/health", response_model=Health)
     async def health() -> Response:
-        """Return the live version, also when it is stale; 503 without one."""
-        return _json(HEALTH.dump_json(await read(lambda: _health(target))))
+        """Return the live version, also when it is stale, and the state of the log; 503 without a version."""
+        return _json(HEALTH.dump_json(await read(lambda: _health(target, log))))
 
 
-def _health(target: Target) -> Health:
+def _health(target: Target, log: AppendLog | None) -> Health:
     """Check by a look-up, so that it fails when look-ups do."""
     live = target.read_popular("recent", 1)
     stale = datetime.fromisoformat(live.valid_until) < datetime.now(UTC)
-    return Health(live.run_id, live.version, live.generated_at, live.valid_until, stale)
+    logs = log_lines(log, SERVED), log_lines(log, EVENTS)
+    return Health(live.run_id, live.version, live.generated_at, live.valid_until, stale, *logs)
 
 
 def _json(body: bytes) -> Response:
-    return Response(body, media_type="application/json")
-
-
-async def _refused(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
-    told = [f"{fault['loc'][1]} is {short(fault['input'])}: {_expected(fault)}" for fault in error.errors()]
-    return JSONResponse({"detail": "; ".join(told)}, 422)
-
-
-def _expected(fault: dict[str, Any]) -> str:
-    """Describe the expectation in words if pydantic shows a regular expression."""
-    if fault["type"] == "string_pattern_mismatch":
-        many = fault["loc"][1] in ("exclude", "items")
-        return "ids are expected, with commas between them and without control characters" if many else "an id has no control characters"
-    return f"{fault['msg'][:1].lower()}{fault['msg'][1:]}"
-
-
-async def _unavailable(request: Request, error: Exception) -> JSONResponse:
-    """Return the remedy for the client; the access log has the rest, which may name paths of this machine."""
-    request.scope[ERROR] = str(error)
-    sentence = "the published tables cannot be read now; the service's access log says why, under this answer's X-Request-Id"
-    if isinstance(error, NothingPublished):
-        sentence = "nothing has been published yet; run the DAG nightly_retrain"
-    elif isinstance(error, TimeoutError):
-        sentence = "the published tables are locked, or their database is slow; ask again"
-    after = next((seconds for kind, seconds in RETRY_SECONDS.items() if isinstance(error, kind)), "5")
-    return JSONResponse({"detail": sentence}, 503, {"Retry-After": after})
-
-
-async def _broken(_: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"detail": "the service has failed; its log says how, under this answer's X-Request-Id"}, 500)
+    return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
 class Server(uvicorn.Server):
@@ -324,7 +288,8 @@ class Server(uvicorn.Server):
 def main(params: Params) -> None:
     """Serve until the process is told to stop."""
     hosts = params.allowed_hosts + _own_name(params.host)
-    app = create_app(lookup.open_target(Settings.from_env()), hosts, sys.stdout)
+    settings = Settings.from_env()
+    app = create_app(lookup.open_target(settings), hosts, sys.stdout, AppendLog(settings.served) if params.log else None)
     config = uvicorn.Config(
         app,
         loop="uvloop",

@@ -21,23 +21,23 @@ from hybridrec.base.waiting import first_true
 from hybridrec.postgresql import rights
 from hybridrec.postgresql.checksum import TableChecksum
 from hybridrec.postgresql.connecting import LOCK_MS, LOOK_UP_MS, database_error, for_look_ups, in_sentences, parsed, transaction
+from hybridrec.postgresql.look_up_queries import READ_LISTS, READ_POPULAR, READ_SIMILAR, READ_SURFACE, READ_TRENDING, READ_USER
 from hybridrec.postgresql.rows import batches, fill, replace_views, stored, value
 from hybridrec.postgresql.version_tables import add_keys, create_missing, create_tables, drop_tables, drop_unreferenced, qualified, quoted
 from hybridrec.versions.content_hash import TableHash, combined_hash
 from hybridrec.versions.publications import (
-    LISTED,
-    POPULAR_SENTENCES,
     PUBLISHED,
     SIMILAR_SENTENCES,
-    Answer,
     Entry,
     Publication,
+    ServedAnswer,
     SimilarItems,
     StoredList,
     Trending,
     definition,
     of_this_release,
     other_tables,
+    popular_answer,
     require_version,
     trending_of,
 )
@@ -145,26 +145,27 @@ class PostgresTarget:
         with self._bulk() as [bulk]:
             yield from batches(bulk, f"hybridrec.{quoted(name)}", chosen, shape.key)
 
-    def read_user(self, user_id: str, surface: str = DEFAULT_SURFACE) -> Answer | None:
+    def read_user(self, user_id: str, surface: str = DEFAULT_SURFACE) -> ServedAnswer | None:
         """Return the user's row with the items' titles."""
-        rows = self._rows(READ_USER, (user_id,)) if surface == DEFAULT_SURFACE else self._beside(READ_SURFACE, (surface, user_id))
+        queries, values = (READ_USER, (user_id,)) if surface == DEFAULT_SURFACE else (READ_SURFACE, (surface, user_id))
+        rows = of_this_release(lambda: self._list_rows(queries, values), self.versions)
         if not rows:
             return None
-        item_ids, scores, reasons, sources, titles, reason, shortfall, *origin = rows[0]
+        item_ids, scores, reasons, sources, titles, reason, shortfall, *origin = rows[0][:11]
+        experiment, variant, arm, probability, slots = rows[0][11:]
         entries = tuple(
             Entry(index + 1, item, (titles or {}).get(item), scores[index], reasons[index], sources[index])
             for index, item in enumerate(item_ids)
         )
-        return Answer(user_id, entries, reason, shortfall, *_as_text(origin))
+        answer = ServedAnswer(user_id, entries, reason, shortfall, *_as_text(origin), experiment, variant, "", surface=surface)
+        return replace(answer, arm=arm, arm_probability=probability, slot_probabilities=tuple(slots) if slots else None)
 
-    def read_popular(self, window: str, k: int) -> Answer:
+    def read_popular(self, window: str, k: int) -> ServedAnswer:
         """Return the first entries of a window of popular_items."""
         rows = self._rows(READ_POPULAR, (window, k))
         if not rows:
             raise PermanentError(f"{self.shown}: popular_items has no rows of window {window!r}; choose recent or all_time")
-        source = f"popular_{window}"
-        entries = tuple(Entry(rank, item_id, title, score, POPULAR_SENTENCES[window], source) for rank, item_id, title, score, *_ in rows)
-        return Answer("", entries, "unknown_user", None, *_as_text(rows[0][4:]))
+        return popular_answer(window, [(*row[:4], *_as_text(row[4:])) for row in rows])
 
     def read_similar(self, item_id: str, k: int) -> SimilarItems | None:
         """Return the item's row with its neighbours' titles."""
@@ -207,6 +208,18 @@ class PostgresTarget:
                         raise
                     self.close()  # it has ended the others too
             return self._asked(self._connection(self._look_up_conninfo), query, values)
+
+    def _list_rows(self, queries: tuple[str, str], values: tuple[str, ...]) -> list[tuple[Any, ...]]:
+        """Return the row of a list, also from the view of a version that has no columns of draws."""
+        from psycopg import errors
+
+        today, former = queries
+        try:
+            return self._rows(today, values)
+        except OSError as error:
+            if not isinstance(error.__cause__, errors.UndefinedColumn):
+                raise
+            return self._rows(former, values)
 
     def _asked(self, db: Connection[tuple[Any, ...]], query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
         """Return all rows; the connection is kept unless it broke."""
@@ -271,39 +284,6 @@ class PostgresTarget:
         except (errors.LockNotAvailable, errors.DeadlockDetected):
             return False
         return True
-
-
-# The views are locked in the order in which a query names them, and a switch replaces them in that of PUBLISHED: `items` comes last.
-TITLES = "(SELECT json_object_agg(i.item_id, i.title) FROM hybridrec.items AS i WHERE i.item_id = ANY ({}.item_ids))"
-READ_LIST = f"""
-SELECT r.item_ids, r.scores, r.reasons, r.sources, {TITLES.format("r")},
-       r.reason, r.shortfall, r.run_id, r.version, r.generated_at, r.valid_until
-"""
-READ_USER = f"{READ_LIST} FROM hybridrec.recommendations AS r WHERE r.user_id = %s"
-READ_SURFACE = f"{READ_LIST} FROM hybridrec.surface_lists AS r WHERE r.surface = %s AND r.user_id = %s"
-READ_SIMILAR = f"""
-SELECT s.item_ids, s.scores, {TITLES.format("s")}, s.reason, s.run_id, s.version, s.generated_at, s.valid_until
-FROM hybridrec.similar_items AS s WHERE s.item_id = %s
-"""  # noqa: S608
-READ_POPULAR = """
-SELECT l.rank, l.item_id, (SELECT i.title FROM hybridrec.items AS i WHERE i.item_id = l.item_id), l.score,
-       l.run_id, l.version, l.generated_at, l.valid_until
-FROM hybridrec.popular_items AS l WHERE l."window" = %s AND l.rank <= %s ORDER BY l.rank
-"""
-READ_LISTS = {
-    name: f"""
-SELECT t.{definition(name).key[0]}, t.{ids}, t.scores,
-       (SELECT json_object_agg(i.item_id, i.title) FROM hybridrec.items AS i WHERE i.item_id = ANY (t.{ids})),
-       t.run_id, t.version, t.generated_at, t.valid_until
-FROM hybridrec.{name} AS t WHERE t.{definition(name).key[0]} = ANY (%s::text[])
-"""  # noqa: S608  names come from definitions
-    for name, ids in LISTED.items()
-}
-READ_TRENDING = """
-SELECT l.rank, l.item_id, (SELECT i.title FROM hybridrec.items AS i WHERE i.item_id = l.item_id), l.score, l.window_days,
-       l.run_id, l.version, l.generated_at, l.valid_until
-FROM hybridrec.trending AS l WHERE l.rank <= %s ORDER BY l.rank
-"""
 
 
 def _require_counts(publication: Publication, sent: Mapping[str, tuple[TableHash, TableChecksum]]) -> None:

@@ -21,6 +21,7 @@ from hybridrec.base.errors import NothingPublished, PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.base.surfaces import DEFAULT_SURFACE
 from hybridrec.sqlite.connecting import FileId, file_id, in_sentences, open_read_only, open_to_write, transaction
+from hybridrec.sqlite.look_up_queries import READ_LISTS, READ_POPULAR, READ_SIMILAR, READ_SURFACE, READ_TRENDING, READ_USER
 from hybridrec.sqlite.publications import FIELDS, PUBLICATIONS, find, publication, record
 from hybridrec.sqlite.version_tables import (
     READ_ROWS,
@@ -36,18 +37,17 @@ from hybridrec.sqlite.version_tables import (
 from hybridrec.storage import locks
 from hybridrec.versions.content_hash import TableHash, combined_hash
 from hybridrec.versions.publications import (
-    LISTED,
-    POPULAR_SENTENCES,
     PUBLISHED,
     SIMILAR_SENTENCES,
-    Answer,
     Entry,
     Publication,
+    ServedAnswer,
     SimilarItems,
     StoredList,
     Trending,
     definition,
     of_this_release,
+    popular_answer,
     require_version,
     trending_of,
 )
@@ -161,9 +161,10 @@ class SqliteTarget:
             while rows := cursor.fetchmany(READ_ROWS):
                 yield decoded(rows, chosen)
 
-    def read_user(self, user_id: str, surface: str = DEFAULT_SURFACE) -> Answer | None:
+    def read_user(self, user_id: str, surface: str = DEFAULT_SURFACE) -> ServedAnswer | None:
         """Return the user's row with the items' titles."""
-        rows = self._rows(READ_USER, (user_id,)) if surface == DEFAULT_SURFACE else self._beside(READ_SURFACE, (surface, user_id))
+        queries, values = (READ_USER, (user_id,)) if surface == DEFAULT_SURFACE else (READ_SURFACE, (surface, user_id))
+        rows = of_this_release(lambda: self._list_rows(queries, values), self.versions)
         if not rows:
             return None
         row = rows[0]
@@ -171,24 +172,24 @@ class SqliteTarget:
         entries = tuple(
             Entry(index + 1, item, titles.get(item), scores[index], reasons[index], sources[index]) for index, item in enumerate(item_ids)
         )
-        return Answer(user_id, entries, *row[5:])
+        reason, shortfall, run_id, version, generated_at, valid_until, experiment, variant, arm, probability, slots = row[5:]
+        origin: tuple[str, str, str, str] = (run_id, version, generated_at, valid_until)
+        answer = ServedAnswer(user_id, entries, reason, shortfall, *origin, experiment, variant, "", surface=surface)
+        return replace(answer, arm=arm, arm_probability=probability, slot_probabilities=tuple(json.loads(slots)) if slots else None)
 
-    def read_popular(self, window: str, k: int) -> Answer:
+    def read_popular(self, window: str, k: int) -> ServedAnswer:
         """Return the first entries of a window of popular_items."""
-        with self._looking_up() as db:
-            rows = db.execute(READ_POPULAR, (window, k)).fetchall()
+        rows = self._rows(READ_POPULAR, (window, k))
         if not rows:
             raise PermanentError(f"{self.path}: popular_items has no rows of window {window!r}; choose recent or all_time")
-        source = f"popular_{window}"
-        entries = tuple(Entry(rank, item_id, title, score, POPULAR_SENTENCES[window], source) for rank, item_id, title, score, *_ in rows)
-        return Answer("", entries, "unknown_user", None, *rows[0][4:])
+        return popular_answer(window, rows)
 
     def read_similar(self, item_id: str, k: int) -> SimilarItems | None:
         """Return the item's row with its neighbours' titles."""
-        with self._looking_up() as db:
-            row = db.execute(READ_SIMILAR, (item_id,)).fetchone()
-        if row is None:
+        rows = self._rows(READ_SIMILAR, (item_id,))
+        if not rows:
             return None
+        row = rows[0]
         item_ids, scores, titles = (json.loads(text) for text in row[:3])
         source = row[3]
         pairs = enumerate(zip(item_ids[:k], scores[:k], strict=True), start=1)
@@ -216,6 +217,17 @@ class SqliteTarget:
     def _rows(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
         with self._looking_up() as db:
             return db.execute(query, values).fetchall()
+
+    def _list_rows(self, queries: tuple[str, str], values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        """Return the row of a list, also from the view of a version that has no columns of draws."""
+        today, former = queries
+        with self._looking_up() as db:
+            try:
+                return db.execute(today, values).fetchall()
+            except sqlite3.OperationalError as error:
+                if "no such column" not in str(error):
+                    raise
+            return db.execute(former, values).fetchall()
 
     def _beside(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
         return of_this_release(lambda: self._rows(query, values), self.versions)
@@ -279,40 +291,6 @@ class SqliteTarget:
                         _empty_log(db, self._log_path)
                     raise
                 _empty_log(db, self._log_path)
-
-
-READ_LIST = """
-SELECT r.item_ids, r.scores, r.reasons, r.sources,
-       (SELECT json_group_object(i.item_id, i.title) FROM json_each(r.item_ids) AS e JOIN items AS i ON i.item_id = e.value),
-       r.reason, r.shortfall, r.run_id, r.version, r.generated_at, r.valid_until
-"""
-READ_USER = f"{READ_LIST} FROM recommendations AS r WHERE r.user_id = ?"
-READ_SURFACE = f"{READ_LIST} FROM surface_lists AS r WHERE r.surface = ? AND r.user_id = ?"
-READ_SIMILAR = """
-SELECT s.item_ids, s.scores,
-       (SELECT json_group_object(i.item_id, i.title) FROM json_each(s.item_ids) AS e JOIN items AS i ON i.item_id = e.value),
-       s.reason, s.run_id, s.version, s.generated_at, s.valid_until
-FROM similar_items AS s WHERE s.item_id = ?
-"""
-READ_POPULAR = """
-SELECT l.rank, l.item_id, (SELECT i.title FROM items AS i WHERE i.item_id = l.item_id), l.score,
-       l.run_id, l.version, l.generated_at, l.valid_until
-FROM popular_items AS l WHERE l."window" = ? AND l.rank <= ? ORDER BY l.rank
-"""
-READ_LISTS = {
-    name: f"""
-SELECT t.{definition(name).key[0]}, t.{ids}, t.scores,
-       (SELECT json_group_object(i.item_id, i.title) FROM json_each(t.{ids}) AS e JOIN items AS i ON i.item_id = e.value),
-       t.run_id, t.version, t.generated_at, t.valid_until
-FROM json_each(?) AS k JOIN {name} AS t ON t.{definition(name).key[0]} = k.value ORDER BY k.key
-"""  # noqa: S608  names come from definitions
-    for name, ids in LISTED.items()
-}
-READ_TRENDING = """
-SELECT l.rank, l.item_id, (SELECT i.title FROM items AS i WHERE i.item_id = l.item_id), l.score, l.window_days,
-       l.run_id, l.version, l.generated_at, l.valid_until
-FROM trending AS l WHERE l.rank <= ? ORDER BY l.rank
-"""
 
 
 def _empty_log(db: sqlite3.Connection, log: Path) -> None:

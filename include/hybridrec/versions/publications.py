@@ -35,6 +35,8 @@ TABLE_SENTENCES = {
 }
 POPULAR_SENTENCES = {"recent": "popular with everyone lately", "all_time": "popular with everyone"}
 T = TypeVar("T")
+POPULAR_SURFACE = "/popular"  # no surface of hybridrec.toml has such a name
+DRAWN = ("experiment", "variant", "arm", "arm_probability", "slot_probabilities")  # columns of a list's row, see out_recommendations
 VERSION = re.compile(r"[a-z0-9_]{1,40}")
 State = Literal["staged", "live", "kept", "rejected", "dropped"]
 Reason = Literal["ranked", "filled", "fallback", "unknown_user"]
@@ -86,9 +88,9 @@ def other_tables(stored: Mapping[str, object], staged: Mapping[str, object]) -> 
     return tuple(name for name in BESIDE_LISTS if name in stored and stored[name] != staged[name])
 
 
-def said(description: str, example: object) -> Any:
+def said(description: str, example: object, compare: bool = True) -> Any:
     """Return a field of an answer, with what /openapi.json says about it."""
-    return field(metadata={"description": description, "examples": [example]})
+    return field(metadata={"description": description, "examples": [example]}, compare=compare)
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,40 @@ class Answer:
     version: str = said("The published version that the whole answer comes from.", "scheduled_2026_04_11t02_0_1f2e3d4c")
     generated_at: str = said("When it was made, UTC, ISO 8601.", "2026-04-11T02:41:07+00:00")
     valid_until: str = said("After this the night is late: the list is still good to show.", "2026-04-13T02:41:07+00:00")
+    experiment: str | None = said("Experiment in which the user takes part; null for none.", None)
+    variant: str | None = said("Variant of it that the list follows; null for none.", None)
+    recommendation_id: str = said(
+        "Identifies this one answer; the events that follow from it name it.", "5f0c2a9e7b1d4c38a6e2f9d0b7c4e135", compare=False
+    )
+
+
+@dataclass(frozen=True)
+class ServedAnswer(Answer):
+    """An answer with what its line in the served log says besides.
+
+    surface: that was asked for; POPULAR_SURFACE for popular items that were asked for as such. altered: excluded items have moved others to
+    other positions. arm, arm_probability, slot_probabilities: what the night drew, see out_recommendations; null if nothing was drawn.
+    """
+
+    surface: str = DEFAULT_SURFACE
+    arm: str | None = None
+    arm_probability: float | None = None
+    slot_probabilities: tuple[float, ...] | None = None
+    altered: bool = False
+
+
+def popular_answer(window: str, rows: Sequence[Sequence[Any]]) -> ServedAnswer:
+    """Return the answer from rows of rank, item_id, title, score and the origin, as texts, of a window of popular_items."""
+    sentence, source = POPULAR_SENTENCES[window], f"popular_{window}"
+    entries = tuple(Entry(rank, item_id, title, score, sentence, source) for rank, item_id, title, score, *_ in rows)
+    run_id, version, generated_at, valid_until = rows[0][4:]
+    origin: tuple[str, str, str, str] = (run_id, version, generated_at, valid_until)
+    return ServedAnswer("", entries, "unknown_user", None, *origin, None, None, "", surface=POPULAR_SURFACE)
+
+
+def drawn_columns(alias: str, known: Sequence[str]) -> str:
+    """Return the columns DRAWN of a list's row for SELECT, null for those that the table does not have."""
+    return ", ".join(f"{alias}.{name}" if name in known else "NULL" for name in DRAWN)
 
 
 @dataclass(frozen=True)
@@ -235,13 +271,13 @@ class Target(Protocol):
     def read_live(self, name: str, columns: tuple[str, ...] = ()) -> Iterable[pa.RecordBatch]:
         """Yield the rows of the live version of a published table in the order of its key; PermanentError when nothing is live."""
 
-    def read_user(self, user_id: str, surface: str = DEFAULT_SURFACE) -> Answer | None:
+    def read_user(self, user_id: str, surface: str = DEFAULT_SURFACE) -> ServedAnswer | None:
         """Return a user's list on a surface by one indexed query, None for an unknown one; PermanentError when nothing is live.
 
         The user ANYBODY has a list on every surface but the default one.
         """
 
-    def read_popular(self, window: str, k: int) -> Answer:
+    def read_popular(self, window: str, k: int) -> ServedAnswer:
         """Return the k most popular items, as the answer for a user who is not known."""
 
     def read_similar(self, item_id: str, k: int) -> SimilarItems | None:

@@ -45,7 +45,11 @@ def test_visits_are_one_a_day_and_type_before_the_cut(spark: SparkSession) -> No
 
 
 def test_impressions_without_a_choice_are_counted_by_pair_and_item(spark: SparkSession) -> None:
-    shown = rows_of(spark, (0, 1, "", 9), (0, 1, "", 7), (0, 1, "", 3), (1, 1, "", 9), (1, 2, "", 2), (1, 1, "", -1)).drop("stage")
+    shown = (
+        rows_of(spark, (0, 1, "", 9), (0, 1, "", 7), (0, 1, "", 3), (1, 1, "", 9), (1, 2, "", 2), (1, 1, "", -1))
+        .drop("stage")
+        .selectExpr("*", "event_at AS known_at")
+    )
     events = rows_of(spark, (0, 1, "purchase", 5), (1, 2, "purchase", -1), (0, 3, "view", 5))
     pairs = impressions.shown_pairs(shown, events, SPLIT)
     assert sorted(tuple(row) for row in pairs.collect()) == [(0, 1, 3, 1), (1, 1, 1, 1), (1, 2, 1, 1)]

@@ -11,7 +11,7 @@ from hybridrec.base.errors import PermanentError
 from hybridrec.runs.run import Run
 from hybridrec.serving import lookup
 from hybridrec.targets.sqlite import SqliteTarget
-from hybridrec.versions.publications import Answer
+from hybridrec.versions.publications import ServedAnswer
 from jobs import check_output, publish_table
 from jobs.lookup import Params, main
 from tests.support.published_rows import publish
@@ -82,7 +82,7 @@ class Switching(SqliteTarget):
 
     switches = 0
 
-    def read_popular(self, window: str, k: int) -> Answer:
+    def read_popular(self, window: str, k: int) -> ServedAnswer:
         if self.switches:
             self.switches -= 1
             publish(SqliteTarget(self.path), f"v{self.switches}", f"mark{self.switches}")

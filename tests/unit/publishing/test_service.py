@@ -87,7 +87,8 @@ def test_what_is_out_of_bounds_is_refused(client: Client, path: str) -> None:
 
 def test_health_names_the_live_version(client: Client) -> None:
     times = {"generated_at": "2026-04-11T00:00:00+00:00", "valid_until": "2026-04-13T00:00:00+00:00"}
-    assert client.get("/health") == (200, {"run_id": "run-v1", "version": "v1", **times, "stale": True})
+    no_logs = {"served_log": None, "events_log": None}
+    assert client.get("/health") == (200, {"run_id": "run-v1", "version": "v1", **times, "stale": True, **no_logs})
 
 
 def test_nothing_published_is_said_in_a_sentence_until_something_is(tmp_path: Path) -> None:
@@ -106,14 +107,15 @@ def test_the_schema_describes_the_answers(client: Client) -> None:
     assert status == 200
     lists = {"/recommendations/{user_id}", "/items/{item_id}/similar", "/popular"}
     besides = {"/buy-again/{user_id}", "/bought-together", "/items/{item_id}/audience", "/trending"}
-    assert set(schema["paths"]) == lists | besides | {"/live", "/ready", "/health"}
+    assert set(schema["paths"]) == lists | besides | {"/live", "/ready", "/health", "/events"}
     shapes = schema["components"]["schemas"]
     assert shapes["Answer"]["properties"]["reason"]["enum"] == list(get_args(Reason))
     for shape in ("Answer", "Entry", "SimilarItems", "Health", "Problem"):
         assert all(field["description"] and field["examples"] for field in shapes[shape]["properties"].values())
     for path in schema["paths"].values():
-        assert path["get"]["description"] and {"421", "422", "503"} <= set(path["get"]["responses"])
-        assert all(parameter["description"] for parameter in path["get"].get("parameters", []))
+        for operation in path.values():
+            assert operation["description"] and {"421", "422", "503"} <= set(operation["responses"])
+            assert all(parameter["description"] for parameter in operation.get("parameters", []))
     for path, shape in (("/recommendations/u00001", "Answer"), ("/items/i003/similar", "SimilarItems"), ("/health", "Health")):
         answer = client.get(path)[1]
         assert set(answer) == set(shapes[shape]["properties"]) == set(shapes[shape]["required"])
@@ -123,8 +125,9 @@ def test_the_schema_describes_the_answers(client: Client) -> None:
 
 def test_reading_changes_nothing_and_nothing_else_is_offered(client: Client, published_file: Path) -> None:
     before = published_file.read_bytes()
-    for method in ("POST", "PUT", "DELETE", "PATCH"):
+    for method in ("PUT", "DELETE", "PATCH"):
         assert client.get("/recommendations/u00001", method)[0] == 405
+    assert client.post("/recommendations/u00001", {})[0] == 405
     assert client.get("/recommendations/u00001")[0] == 200
     assert published_file.read_bytes() == before
 

@@ -8,8 +8,11 @@ from datetime import timedelta
 
 import pytest
 
+from hybridrec.feedback.figures import FeedbackFigures
 from hybridrec.report.facts import Facts
 from hybridrec.report.gathering.warnings import warnings
+from hybridrec.report.list_facts import Feedback
+from hybridrec.report.pages.page import render
 from hybridrec.runs.run import Input, Run
 from tests.support.finished_night import collect, publish, said
 
@@ -82,3 +85,32 @@ def test_the_same_data_under_other_lists_are_pointed_out_too(night: Run) -> None
     other = {"core_events": Input(("a",), 1, "another hash")}
     night.manifest = replace(night.manifest, inputs=other)
     assert "same data" not in said(collect(night))
+
+
+@pytest.mark.parametrize(
+    ("figures", "landed", "alarm"),
+    [
+        ({"two_users": 3}, {}, "A recommendation_id has two users: answers were cached: 3 lists. Limit: 0 lists."),
+        ({}, {"recommendations with two users": 2}, "A recommendation_id has two users: answers were cached: 2 lists."),
+        ({}, {"lost lines": 7}, "Lines of the look-up's log are lost: 7 since the ingest before."),
+        ({"clicks": 100, "orphan_clicks": 3}, {}, "Clicks name recommendations that are not known: 3 of 100 clicks. Limit: 2 %."),
+        ({"clicks": 96, "orphan_clicks": 0}, {"clicks of unknown recommendations": 4}, "that are not known: 4 of 100 clicks."),
+    ],
+)
+def test_what_spoils_figures_from_the_log_is_an_alarm(night: Run, figures: dict[str, int], landed: dict[str, int], alarm: str) -> None:
+    facts = collect(night)
+    sound = FeedbackFigures(lists=50, mature=40, positions=400, shown=200, complete=150, clicks=100, orphan_clicks=2)
+    texts = []
+    for known in (None, Feedback(sound, {"lists": 50}, {}), Feedback(replace(sound, **figures), landed, {})):
+        texts.append("\n".join(notice.text for notice in warnings(replace(facts, feedback=known))))
+    assert texts[0] == texts[1] and alarm in texts[2]
+
+
+def test_the_page_has_a_section_on_feedback_only_if_lists_were_served(night: Run) -> None:
+    facts = collect(night)
+    assert facts.feedback is None and 'id="feedback"' not in render(facts)
+    figures = FeedbackFigures(lists=50, mature=40, by_impression=30, by_click=5, positions=400, shown=200, complete=150, clicked=20)
+    page = render(replace(facts, feedback=Feedback(figures, {"lists": 1234}, {"event_id was used before": 2})))
+    section = page.split('<section id="feedback">')[1].split("</section>")[0]
+    for text in ('<td>Feature completeness</td><td class="n">75.0%</td>', "30 and 5", "1,234 lists", "refused 2: event_id was used before"):
+        assert text in section

@@ -10,8 +10,9 @@ import pytest
 
 from hybridrec.base.errors import PermanentError, explain_os_error
 from hybridrec.sqlite import connecting
+from hybridrec.sqlite.look_up_queries import READ_LISTS
 from hybridrec.targets import sqlite
-from hybridrec.targets.sqlite import READ_LISTS, SqliteTarget
+from hybridrec.targets.sqlite import SqliteTarget
 from hybridrec.versions.publications import BESIDE_LISTS, PUBLISHED
 from tests.support.published_rows import publication, publish, publish_beside_readers, tables
 from tests.support.sqlite_tables import sql, stored_tables

@@ -39,7 +39,7 @@ from hybridrec.report.gathering.costs import alarm_seconds, steps
 from hybridrec.report.gathering.failure import find_failure, unknown_failure
 from hybridrec.report.gathering.headline import served_quality, user_mix
 from hybridrec.report.gathering.list_figures import batches, describe_lists
-from hybridrec.report.gathering.surfaces import surface_figures
+from hybridrec.report.gathering.surfaces import feedback, surface_figures
 from hybridrec.report.gathering.table_quality import table_quality
 from hybridrec.report.gathering.target_state import ask_target
 from hybridrec.report.gathering.warnings import warnings
@@ -90,6 +90,7 @@ def collect(run: Run, written_at: datetime, durations: Mapping[str, float] | Non
         indexes=_indexes(run),
         lists=read("published lists", "apply_rules", describe_lists),
         surfaces=surface_figures(run),
+        feedback=feedback(run),
         ranked_users=_ranked_users(run),
         missing_sources=read("the candidates of all users", "generate_candidates", _missing_models) or (),
         categories_unlearnt=bool(read("the catalogue", "build_interactions", _categories_unlearnt)),

@@ -1,4 +1,4 @@
-"""The lists of each surface in numbers, read batch by batch."""
+"""The lists of each surface in numbers, read batch by batch, and what is known of lists that were served."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from collections import Counter
 import pyarrow.compute as pc
 
 from hybridrec.base.surfaces import ANYBODY, Surface
+from hybridrec.feedback.figures import read_figures
+from hybridrec.ingest.findings import read_findings
+from hybridrec.ingest.served import FINDINGS
 from hybridrec.report.gathering.list_figures import batches
-from hybridrec.report.list_facts import SurfaceLists
+from hybridrec.report.list_facts import Feedback, SurfaceLists
 from hybridrec.runs.run import Run
 from hybridrec.storage import store
 
@@ -47,6 +50,15 @@ def surface_figures(run: Run) -> tuple[SurfaceLists, ...]:
         )
         for name, surface in sorted(run.config.surfaces.items())
     )
+
+
+def feedback(run: Run) -> Feedback | None:
+    """Return what is known of the lists that were served; None if none was before the run."""
+    figures = read_figures(run)
+    if figures is None:
+        return None
+    found = read_findings(run.settings.warehouse(run.manifest.source), FINDINGS)
+    return Feedback(figures, found.notes, found.refused)
 
 
 def _rules(surface: Surface) -> tuple[str, ...]:

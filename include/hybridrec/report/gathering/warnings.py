@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hybridrec.ingest.served import LOST, ORPHAN_CLICKS, TWO_USERS
 from hybridrec.report.facts import Facts, Notice, TableQuality
 from hybridrec.report.list_facts import Exposure, Lists
 from hybridrec.report.story import per_cent
 
 NOT_OK = {"failed": "failed", "bad_data": "refused its input", "running": "left no record of its end"}
+ORPHANS_ALLOWED = 0.02  # of the clicks that name a recommendation
 UNLEARNT = "Items with users after the judged cut have more categories than others that were as popular before it"
 
 
 def warnings(facts: Facts) -> tuple[Notice, ...]:
     """Return all warnings, the most serious first."""
-    return tuple(notice for notices_of in (_tasks, _quality, _output, _gate, _news, _lists, _models, _data) for notice in notices_of(facts))
+    return tuple(
+        notice
+        for notices_of in (_tasks, _feedback, _quality, _output, _gate, _news, _lists, _models, _data)
+        for notice in notices_of(facts)
+    )
 
 
 def _tasks(facts: Facts) -> Iterator[Notice]:
@@ -37,6 +43,25 @@ def _quality(facts: Facts) -> Iterator[Notice]:
         figure = f"{served.metric} {served.difference:+.4f}, 95 % interval {served.low:+.4f} to {served.high:+.4f}"
         remedy = "See Comparisons for the segments; if it repeats for several nights, publish that model alone for them."
         yield Notice(f"The lists are worse than the best single model, {served.best}", figure, "an interval that lies below 0", remedy)
+
+
+def _feedback(facts: Facts) -> Iterator[Notice]:
+    """Yield alarms about the log of what was served: figures that follow from it would be wrong."""
+    if not facts.feedback:
+        return
+    landed, figures = facts.feedback.landed, facts.feedback.figures
+    if n := max(figures.two_users, landed.get(TWO_USERS, 0)):
+        remedy = "Something between the look-up and its users keeps answers: it must respect Cache-Control: no-store (docs/feedback.md)."
+        yield Notice("A recommendation_id has two users: answers were cached", f"{n:,} lists", "0 lists", remedy)
+    if n := landed.get(LOST, 0):
+        remedy = "Look at /health of the look-up, at its disk, and for kills of its process."
+        yield Notice("Lines of the look-up's log are lost", f"{n:,} since the ingest before", "0 lines", remedy)
+    orphans, clicks = figures.orphan_clicks + landed.get(ORPHAN_CLICKS, 0), figures.clicks + landed.get(ORPHAN_CLICKS, 0)
+    if orphans > ORPHANS_ALLOWED * clicks:
+        remedy = "Check that callers send the recommendation_id of the answer that they show, and that every look-up's log is landed."
+        yield Notice(
+            "Clicks name recommendations that are not known", f"{orphans:,} of {clicks:,} clicks", per_cent(ORPHANS_ALLOWED), remedy
+        )
 
 
 def _output(facts: Facts) -> Iterator[Notice]:
