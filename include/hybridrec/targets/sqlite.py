@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from hybridrec.base.errors import NothingPublished, PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.base.surfaces import DEFAULT_SURFACE
+from hybridrec.sqlite import experiments
 from hybridrec.sqlite.connecting import FileId, file_id, in_sentences, open_read_only, open_to_write, transaction
 from hybridrec.sqlite.publications import FIELDS, PUBLICATIONS, find, publication, record
 from hybridrec.sqlite.version_tables import (
@@ -79,7 +80,7 @@ class Opened(NamedTuple):
     log: FileId | None
 
 
-class SqliteTarget:
+class SqliteTarget(experiments.ExperimentStates):
     """See the module; the Target protocol says what each method promises.
 
     Look-ups keep one connection, for one thread at a time, and open the file again when another one has replaced it. Only one,
@@ -267,6 +268,7 @@ class SqliteTarget:
                 db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
                 db.execute("PRAGMA journal_mode = WAL")
                 db.execute(PUBLICATIONS)
+                experiments.create(db)
                 last.execute(LOOK).fetchall()  # a new file has its logs only now
                 try:
                     yield db

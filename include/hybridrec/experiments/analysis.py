@@ -1,0 +1,207 @@
+"""The nightly analysis: each variant against the control, with an interval that holds although every night looks.
+
+An experiment that runs is decided by group-sequential bounds; time is the share of its horizon that has passed. A user's outcome grows from
+night to night by parts that hardly depend on each other, so the statistics of two nights are correlated as those of a sum over time; what
+stays the same about a user makes the correlation larger, and the bounds only safer. A canary and the permanent A/A have no horizon, so a
+confidence sequence guards them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from math import ceil, isfinite
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from hybridrec.base.errors import PermanentError
+from hybridrec.experiments.alarms import ALARM_BELOW, SampleRatio, guard, sample_ratio
+from hybridrec.experiments.bounds import bounds
+from hybridrec.experiments.buckets import AA, AA_ARMS
+from hybridrec.experiments.definitions import Definition
+from hybridrec.experiments.estimates import Covariate, Difference, difference_of_means, difference_of_ratios, with_cuped
+from hybridrec.experiments.feedback import Users, covariate_of, feedback_files, users_of, users_of_aa
+from hybridrec.experiments.outcomes import OUTCOMES
+from hybridrec.experiments.sequence import multiplier
+from hybridrec.experiments.standing import as_running, frozen_definition
+from hybridrec.versions.experiment_states import ExperimentState
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from hybridrec.runs.run import Run
+
+CANARY_DAYS = 3.0  # at which a canary's interval is tightest
+AA_DAYS = 14.0
+DAY = timedelta(days=1)
+AA_OUTCOMES = ("clicks", "click_rate")
+Row = dict[str, object]
+
+
+class Arm(NamedTuple):
+    """A variant beside the control, arm 0, among the users of its experiment. number: of its arm."""
+
+    experiment: str
+    variant: str
+    number: int
+    users: Users
+    ratio: SampleRatio
+
+
+class Look(NamedTuple):
+    """A look at an experiment: how often there was one, and how many standard errors decide. fraction: of the horizon, None without."""
+
+    phase: str
+    since: datetime
+    until: datetime
+    number: int
+    fraction: float | None
+    limit: float
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the horizon is reached."""
+        return self.fraction is not None and self.fraction >= 1
+
+
+def analyse(run: Run, states: Sequence[ExperimentState]) -> pa.Table:
+    """Return out_experiments of the experiments that run or are canaries, and of the permanent A/A."""
+    import pyarrow as pa
+
+    from hybridrec.tables import table
+
+    files = feedback_files(run)
+    rows: list[Row] = _aa_rows(files)
+    for state in states:
+        if state.state in ("canary", "running"):
+            rows += _rows(run, files, state)
+    schema = table("out_experiments").arrow_schema()
+    return pa.Table.from_pylist(sorted(rows, key=lambda row: (row["experiment"], row["variant"], row["outcome"])), schema=schema)
+
+
+def look_at(state: ExperimentState, definition: Definition, until: datetime) -> Look:
+    """Return the look at the feedback until then. A night that was left out counts as a look: its bound is as if it had been one."""
+    days = max((until - state.since) / DAY, 1e-9)
+    number = max(ceil(days - 1e-9), 1)
+    if state.state == "canary":
+        return Look("canary", state.since, until, number, None, float(multiplier(days, CANARY_DAYS)))
+    horizon = definition.horizon_days
+    fractions = [night / horizon for night in range(1, min(number, horizon))] + [min(days / horizon, 1.0)]
+    return Look("running", state.since, until, number, fractions[-1], float(bounds(fractions)[-1]))
+
+
+def harm(rows: Sequence[Row]) -> str:
+    """Return a sentence about the first figure of a canary's rows that is surely worse; "" while none is."""
+    hurt = [row for row in rows if row["phase"] == "canary" and row["verdict"] in ("worse", "hurt")]
+    return str(hurt[0]["sentence"]) if hurt else ""
+
+
+def why_over(rows: Sequence[Row]) -> str:
+    """Return why a running experiment is decided, from its rows; "" while it is not, or while it is broken."""
+    of_test = [row for row in rows if row["phase"] == "running" and row["role"] == "decides"]
+    over = [row for row in of_test if row["verdict"] in ("better", "worse", "over")]
+    return str(over[0]["sentence"]) if over else ""
+
+
+def _rows(run: Run, files: Sequence[str], state: ExperimentState) -> list[Row]:
+    definition = frozen_definition(state)
+    running = as_running(state)
+    users = users_of(files, state.experiment, [variant.name for variant in running.variants], state.since)
+    if users.until is None:
+        return []
+    look = look_at(state, definition, users.until)
+    ratio = _ratio(users, [variant.share for variant in running.variants])
+    covariate = covariate_of(run, users, state.started_at)
+    rows = []
+    for number, variant in enumerate(running.variants[1:], start=1):
+        for outcome, loss in {**definition.guardrails, definition.outcome: None}.items():
+            found = difference(users, number, outcome, covariate, state.started_at)
+            rows.append(_row(Arm(state.experiment, variant.name, number, users, ratio), outcome, loss, look, found))
+    return rows
+
+
+def _aa_rows(files: Sequence[str]) -> list[Row]:
+    users = users_of_aa(files)
+    if users.until is None:
+        return []
+    since = users.first or users.until
+    days = max((users.until - since) / DAY, 1e-9)
+    look = Look("always", since, users.until, max(ceil(days), 1), None, float(multiplier(days, AA_DAYS)))
+    arm = Arm(AA, AA_ARMS[1], 1, users, _ratio(users, [1.0, 1.0]))
+    return [_row(arm, outcome, None, look, difference(users, 1, outcome, None, since)) for outcome in AA_OUTCOMES]
+
+
+def _ratio(users: Users, shares: Sequence[float]) -> SampleRatio:
+    counts = np.bincount(users.arms, minlength=len(shares)).astype(np.float64)
+    return sample_ratio(counts, np.array(shares))
+
+
+def difference(users: Users, number: int, outcome: str, covariate: Covariate | None, assigned_from: datetime) -> Difference | None:
+    """Return variant minus control (arm 0); None while an arm has too few users, or nothing was shown to one."""
+    control, treated = users.of_arm(0), users.of_arm(number)
+    both = control | treated
+    numerator = users.sums[OUTCOMES[outcome].numerator]
+    try:
+        if denominator := OUTCOMES[outcome].denominator:
+            shown = users.sums[denominator]
+            return difference_of_ratios((numerator[control], shown[control]), (numerator[treated], shown[treated]))
+        if covariate is None:
+            return difference_of_means(numerator[control], numerator[treated])
+        return with_cuped(numerator[both], treated[both], Covariate(covariate.values[both], covariate.measured_until), assigned_from)
+    except PermanentError as error:
+        if "the covariate is measured" in str(error):
+            raise
+        return None
+
+
+def _row(arm: Arm, outcome: str, loss: float | None, look: Look, found: Difference | None) -> Row:
+    """Return a row of out_experiments. loss: that a guardrail allows, None for the outcome that decides."""
+    verdict, sentence = _verdict(arm, outcome, loss, look, found)
+    figures: dict[str, object] = dict.fromkeys(("control", "treatment", "estimate", "low", "high", "z"))
+    if found is not None:
+        low, high = found.interval(look.limit)
+        figures = {"control": found.control, "treatment": found.treatment, "estimate": found.estimate, "z": found.z}
+        figures |= {"low": low if isfinite(low) else None, "high": high if isfinite(high) else None}
+    return {
+        "experiment": arm.experiment,
+        "variant": arm.variant,
+        "outcome": outcome,
+        "role": "decides" if loss is None else "guardrail",
+        "phase": look.phase,
+        "since": look.since,
+        "until": look.until,
+        "look": look.number,
+        "fraction": look.fraction,
+        "n_control": int(arm.users.of_arm(0).sum()),
+        "n_variant": int(arm.users.of_arm(arm.number).sum()),
+        "bound": look.limit if isfinite(look.limit) else None,
+        "with_cuped": arm.experiment != AA and not OUTCOMES[outcome].denominator,
+        "sample_ratio_p": arm.ratio.p_value,
+        "n_moved": arm.users.n_moved,
+        "verdict": verdict,
+        "sentence": sentence,
+        **figures,
+    }
+
+
+def _verdict(arm: Arm, outcome: str, loss: float | None, look: Look, found: Difference | None) -> tuple[str, str]:
+    if arm.ratio.alarm:
+        p_value = f"p {arm.ratio.p_value:.2g}, alarm below {ALARM_BELOW:g}"
+        return "broken", f"the users of the variants are not in the ratio of the shares ({p_value}): users or events were lost"
+    if arm.users.n_moved:
+        return "broken", f"{arm.users.n_moved} users have feedback of several variants; expected one for each user"
+    if found is None:
+        return ("open" if loss is None else "unclear"), "too few users with feedback"
+    low, high = found.interval(look.limit)
+    told = f"{outcome} {found.control:.4g} and {found.treatment:.4g}, difference {found.estimate:+.3g} ({low:+.3g} to {high:+.3g})"
+    if loss is not None:
+        state = guard(found, look.limit, loss)
+        word = {"kept": "kept", "broken": "hurt", "unclear": "unclear"}[state]
+        return word, f"{told}: guardrail, at most {loss:.1%} may be lost"
+    if abs(found.z) >= look.limit:
+        word = "better" if found.estimate > 0 else "worse"
+        return word, f"{told}: surely {word}, z {found.z:+.2f} beyond {look.limit:.2f}"
+    if look.is_over:
+        return "over", f"{told}: the horizon is reached, and no bound is crossed"
+    return "open", f"{told}: z {found.z:+.2f} within {look.limit:.2f}"
