@@ -80,6 +80,8 @@ def rows(name: str, mark: str, n_users: int = 50, k: int = 5) -> pa.Table:
         columns = {"item_id": ids, "title": [f"Title {mark} of {item}" for item in ids[:-1]] + [None]}
         columns |= {"categories": [["Drama", mark]] * (len(ids) - 1) + [[]], "is_available": [True] * len(ids)}
     schema = definition(name).arrow_schema()
+    n_rows = len(next(iter(columns.values())))
+    columns = {field: [None] * n_rows for field in schema.names if schema.field(field).nullable} | columns
     return pa.table({field: pa.array(columns[field], schema.field(field).type) for field in schema.names})
 
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from hybridrec.assignment.buckets import AA, AA_ARMS
 from hybridrec.base.errors import PermanentError
 from hybridrec.experiments.alarms import ALARM_BELOW, SampleRatio, guard, sample_ratio
 from hybridrec.experiments.bounds import bounds
-from hybridrec.experiments.buckets import AA, AA_ARMS
 from hybridrec.experiments.definitions import Definition
 from hybridrec.experiments.estimates import Covariate, Difference, difference_of_means, difference_of_ratios, with_cuped
 from hybridrec.experiments.feedback import Users, covariate_of, feedback_files, users_of, users_of_aa

@@ -20,13 +20,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from hybridrec.assignment.buckets import AA
+from hybridrec.assignment.variants import CONTROL, Phase, RunningExperiment, Variant
 from hybridrec.base import extensions
 from hybridrec.base.config import MAX_K, Config, require_known_options
 from hybridrec.base.errors import PermanentError, choices
 from hybridrec.base.settings import Settings
 from hybridrec.base.surfaces import ALWAYS, NAME
-from hybridrec.base.variants import CONTROL, Phase, RunningExperiment, Variant
-from hybridrec.experiments.buckets import AA
 from hybridrec.experiments.outcomes import OUTCOMES
 
 MOST_VARIANTS = 4

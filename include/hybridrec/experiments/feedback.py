@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec.experiments.buckets import NOBODY, aa_arms
+from hybridrec.assignment.buckets import NOBODY, aa_arms
 from hybridrec.experiments.estimates import Covariate
 from hybridrec.storage import store
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Literal, NamedTuple, cast
 
+from hybridrec.assignment.variants import CONTROL, Phase, RunningExperiment
 from hybridrec.base import extensions
 from hybridrec.base.errors import PermanentError, choices
 from hybridrec.base.settings import Settings
-from hybridrec.base.variants import CONTROL, Phase, RunningExperiment
 from hybridrec.experiments.definitions import (
     FOLDER,
     Definition,
@@ -25,7 +25,6 @@ from hybridrec.storage import shared_files, store
 from hybridrec.versions.experiment_states import AT_WORK, MAX_REASON, ExperimentState, KeepsExperiments, StateChange
 
 Choice = Literal["all", "back"]
-EVENT_TABLES = ("core_events", "core_feedback_events")
 OF_ITSELF = "hybridrec"  # who changed a state when no person did
 
 
@@ -125,18 +124,18 @@ def send_back(state: ExperimentState, reason: str, now: datetime, target: KeepsE
 
 
 def event_types(source: str, settings: Settings) -> frozenset[str]:
-    """Return the types of the source's events, and of those that were posted."""
+    """Return the types of the source's events; those that were posted are among them."""
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
-    found: set[str] = set()
-    for name in EVENT_TABLES:
-        folder = settings.warehouse(source) / name
-        if store.is_committed(folder):
-            files = [str(path) for path in shared_files.fetch(folder / file for file in store.read_manifest(folder).files)]
-            for batch in ds.dataset(files).to_batches(columns=["event_type"]):
-                found.update(pc.unique(batch.column(0)).to_pylist())
-    return frozenset(found - {None})
+    folder = settings.warehouse(source) / "core_events"
+    if not store.is_committed(folder):
+        return frozenset()
+    files = [str(path) for path in shared_files.fetch(folder / file for file in store.read_manifest(folder).files)]
+    types: set[str] = set()
+    for batch in ds.dataset(files).to_batches(columns=["event_type"]):
+        types.update(pc.unique(batch.column(0)).to_pylist())
+    return frozenset(types)
 
 
 def _changed(target: KeepsExperiments, before: ExperimentState, after: ExperimentState, act: Act) -> StateChange:

@@ -20,6 +20,18 @@ TABLE = Table(
         Column("strategy", "string", "Strategy that ranked the row."),
         Column("segment", "string", "History segment of the user.", one_of=("none", "light", "heavy")),
         Column("shortfall", "string", "Why there are fewer than k items, null when there are k.", nullable=True),
+        Column("experiment", "string", "Experiment that the user takes part in, null for none.", nullable=True),
+        Column("variant", "string", "The user's variant in it.", nullable=True),
+        Column(
+            "arm", "string", "Arm of the bandit that ranked the row, with the segment that it was drawn for: light:content.", nullable=True
+        ),
+        Column("arm_probability", "float32", "Probability with which this arm was drawn.", nullable=True),
+        Column(
+            "slot_probabilities",
+            "list<float32>",
+            "Probability of each item at its position: below 1 where it was drawn by chance. Null if none was.",
+            nullable=True,
+        ),
     ),
     key=("user_id",),
     min_rows=1,

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hybridrec.base.variants import RunningExperiment, Variant
-from hybridrec.experiments.buckets import BUCKETS, LAYERS, NOBODY, aa_arms, arms_of, buckets, in_layer
+from hybridrec.assignment.buckets import BUCKETS, LAYERS, NOBODY, aa_arms, arms_of, buckets, in_layer
+from hybridrec.assignment.variants import RunningExperiment, Variant
 
 MILLION = 1_000_000
 RAMP = (0.01, 0.05, 0.25, 0.5)

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec.base.variants import RunningExperiment
+from hybridrec.assignment.variants import RunningExperiment
 
 BUCKETS = 100_000
 Layer = Literal["experiments", "bandit", "plain"]
