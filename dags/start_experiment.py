@@ -1,9 +1,9 @@
 """
 ### start_experiment: a few users, or all of its shares, get the variants of an experiment
 
-Starts the experiment of `<home>/experiments/<name>.toml`. As a *canary* each variant has at most 5 % of the experiment's users, and goes back
-by itself if an outcome or a guardrail is surely worse; start it again with *Running* when it has done no harm. The users' lists
-are made by the next `nightly_retrain`.
+Starts the experiment of `<home>/experiments/<name>.toml`. As a *canary* each variant has at most 5 % of the experiment's users, and
+goes back by itself if an outcome or a guardrail is surely worse; start it again with *Running* when it has done no harm. The users'
+lists are made by the next `nightly_retrain`.
 
 **When it fails** the log says what is wrong with the file, or which other experiment has the same users. Nothing was changed.
 """

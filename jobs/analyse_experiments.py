@@ -1,6 +1,6 @@
 """Compare the variants of experiments on the feedback of the run; send a canary back that surely hurts.
 
-Without experiments and without feedback the table is empty. What was analysed is kept with the run, so a rerun gives the same.
+Without experiments and without feedback the table is empty. The states that were analysed are kept with the run, so a rerun gives the same.
 """
 
 from __future__ import annotations

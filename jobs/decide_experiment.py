@@ -1,6 +1,7 @@
 """Decide an experiment: everybody gets a variant (`all`), or everybody the night's own lists again (`back`).
 
-Before a bound is crossed or the horizon is reached a reason must be given. `back` is in effect with the next look-up, `all` with the next night.
+Before a bound is crossed or the horizon is reached a reason must be given. `back` is in effect with the next look-up, `all` with the next
+night.
 """
 
 from __future__ import annotations

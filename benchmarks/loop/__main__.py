@@ -1,4 +1,4 @@
-"""What closing the loop claims: `make bench-loop`, or `python -m benchmarks.loop experiments` for one module.
+"""Print the claims about the closed loop: `make bench-loop`, or `python -m benchmarks.loop experiments` for one module.
 
 Each module beside this file has `claims()`. A claim whose data or whose peer is not there is left out with a line that says so:
 HYBRIDREC_BENCH names the folder of the data sets for checks, and `make bench-loop` installs the peers.

@@ -1,4 +1,4 @@
-"""What the claims need of a machine: data sets for checks, other implementations."""
+"""Find what the claims need of a machine: data sets for checks, other implementations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the statistics of experiments claim: known bounds, false alarms, power, real experiments with a known fault, another library."""
+"""Claims about the statistics of experiments: known bounds, false alarms, power, real experiments with a known fault, another library."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def experiment() -> Param:
 def phase() -> Param:
     """Ask how an experiment starts."""
     choices = {"canary": "Canary: at most 5 % for each variant, goes back by itself", "running": "Running: all of its shares"}
-    text = "Start with a canary. A canary that has done no harm goes on as Running; nobody moves to another variant."
+    text = "Start with a canary. A canary that has done no harm goes on as Running; no user moves to another variant."
     return Param("canary", type="string", enum=list(choices), values_display=choices, title="Phase", description=text)
 
 

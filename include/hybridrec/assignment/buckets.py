@@ -2,7 +2,7 @@
 
 Two hashes are taken. The first, with a salt of the installation's own, puts a user into one of the LAYERS and says where in it, so that
 two experiments never share a user. The second, with the experiment's salt, puts the user into an arm. Each arm begins at a fixed bucket
-and grows from there, so a larger share adds users and moves nobody.
+and grows from there, so a larger share adds users and moves none.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The nightly analysis: each variant against the control, with an interval that holds although every night looks.
 
-An experiment that runs is decided by group-sequential bounds; time is the share of its horizon that has passed. A user's outcome grows from
-night to night by parts that hardly depend on each other, so the statistics of two nights are correlated as those of a sum over time; what
-stays the same about a user makes the correlation larger, and the bounds only safer. A canary and the permanent A/A have no horizon, so a
-confidence sequence guards them.
+An experiment that runs is decided by group-sequential bounds; time is the share of its horizon that has passed. A user's outcome grows
+from night to night by parts that hardly depend on each other, so the statistics of two nights are correlated as those of a sum over time.
+Lasting differences between users make the correlation larger, and the bounds only safer. A canary and the permanent A/A have no
+horizon, so a confidence sequence guards them.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def harm(rows: Sequence[Row]) -> str:
 
 
 def why_over(rows: Sequence[Row]) -> str:
-    """Return why a running experiment is decided, from its rows; "" while it is not, or while it is broken."""
+    """Return the sentence that decides a running experiment, from its rows; "" while it is open or broken."""
     of_test = [row for row in rows if row["phase"] == "running" and row["role"] == "decides"]
     over = [row for row in of_test if row["verdict"] in ("better", "worse", "over")]
     return str(over[0]["sentence"]) if over else ""

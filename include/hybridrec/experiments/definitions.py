@@ -157,7 +157,7 @@ def _require_variants(definition: Definition, where: str) -> None:
         if variant.share > 1 / len(variants) + 1e-9:
             raise PermanentError(
                 f"{where}: {name} has the share {variant.share:g}; with {len(variants)} variants each may grow to {1 / len(variants):.3g},"
-                " so that a larger share moves nobody to another variant"
+                " so that a larger share moves no user to another variant"
             )
         _require_options(definition, name, f"{where} [variants.{name}]")
 

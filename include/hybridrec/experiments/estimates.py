@@ -25,7 +25,7 @@ class Difference(NamedTuple):
 
     @property
     def z(self) -> float:
-        """Estimate in standard errors; 0 where there is no spread, since nothing was measured then."""
+        """Estimate in standard errors; 0 without any spread, since nothing was measured then."""
         return float(self.estimate / self.standard_error) if self.standard_error > 0 else 0.0
 
     @property

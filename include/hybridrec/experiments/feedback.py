@@ -1,4 +1,4 @@
-"""What came of what users were shown, summed up per user and variant from `model_feedback`; memory holds a row a user who takes part."""
+"""Feedback on what users were shown, summed up per user and variant from `model_feedback`; memory holds a row a user who takes part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the analysis of the nights has said last: the states that a run has analysed, and the newest rows of an experiment."""
+"""Read the newest analysis: the states that a run has analysed, and the newest rows of an experiment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who gets which variant in a run: made once from the run's experiments, read by whoever ranks or makes lists.
+"""Assign the users of a run to variants: once, from the run's experiments; read by the workers that rank and make lists.
 
 variants/groups.npy              int8 (n_users,), position of the user's group in `groups`, NOBODY without one
 variants/strategy.<name>.npy     bool (n_users,), users whose variant is ranked by that strategy

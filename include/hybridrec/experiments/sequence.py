@@ -1,7 +1,7 @@
 """A confidence sequence: intervals that hold at all looks at once, however many there will be.
 
 Asymptotic confidence sequence of Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas 2024, Time-uniform central limit theory and asymptotic
-confidence sequences, theorem 2.2. It guards a canary, whose size nobody knows beforehand. It is wider than the bounds of a test with a
+confidence sequences, theorem 2.2. It guards a canary, whose size is not known beforehand. It is wider than the bounds of a test with a
 horizon: that is the price of no plan.
 """
 

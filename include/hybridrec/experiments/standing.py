@@ -1,4 +1,4 @@
-"""How experiments stand: started, frozen into a night, decided or sent back by a person or by a canary's alarm."""
+"""Start experiments, freeze them into a night, decide them or send them back, by a person or by a canary's alarm."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OF_ITSELF = "hybridrec"  # who changed a state when no person did
 
 
 class Act(NamedTuple):
-    """What somebody does: who, why and when."""
+    """An action of a person or of the night: who, why and when."""
 
     who: str
     reason: str
@@ -50,7 +50,7 @@ def frozen_definition(state: ExperimentState) -> Definition:
 
 
 def at_work(settings: Settings, now: datetime) -> tuple[RunningExperiment, ...]:
-    """Return the experiments that lists are made for from now on, by name; none asked for where there is no folder of definitions."""
+    """Return the experiments that lists are made for from now on, by name; without a folder of definitions the target is not asked."""
     if not (settings.home / FOLDER).is_dir():
         return ()
     found = [state for state in keeper(settings).experiments() if state.state in AT_WORK]
@@ -58,7 +58,7 @@ def at_work(settings: Settings, now: datetime) -> tuple[RunningExperiment, ...]:
 
 
 def as_running(state: ExperimentState) -> RunningExperiment:
-    """Return what a night needs of an experiment; of a decided one its winner alone, for everybody."""
+    """Return what a night needs of an experiment; a decided one has its winner alone, for everybody."""
     definition = frozen_definition(state)
     phase: Phase = "canary" if state.state == "canary" else "running"
     running = definition.running(state.experiment, phase)
@@ -124,7 +124,7 @@ def send_back(state: ExperimentState, reason: str, now: datetime, target: KeepsE
 
 
 def event_types(source: str, settings: Settings) -> frozenset[str]:
-    """Return the types of the source's events; those that were posted are among them."""
+    """Return the types of the source's events; posted events are among them."""
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
 

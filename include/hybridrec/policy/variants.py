@@ -29,8 +29,8 @@ def strategy_policy(folder: Path, name: str) -> Policy:
     if strategies.learns(name) and not (folder / STRATEGIES / name).is_dir():
         there = sorted(path.name for path in (folder / STRATEGIES).glob("*"))
         raise PermanentError(
-            f"a variant is ranked by the strategy {name}, which the published policy has not fitted; choose from"
-            f" {', '.join(there) or 'none'}, or one that does not learn"
+            f"a variant is ranked by the strategy {name}, which the published policy has not fitted; choose one that does not learn, or"
+            f" from {', '.join(there) or 'none'}"
         )
     config = stored_config(json.loads((folder / RUN).read_text())["config"])
     choices = dict.fromkeys(read_choices(folder / DECISION), Choice("strategy", name, REASON))

@@ -48,7 +48,7 @@ class ExperimentStates:
             return states(db)
 
     def experiment_log(self, experiment: str = "") -> list[StateChange]:
-        """Return the log, oldest first; of one experiment or of all."""
+        """Return the log, oldest first, for one experiment or for all."""
         with self._job_reader() as db:
             return log(db, experiment)
 

@@ -54,7 +54,7 @@ def variant_batches(batches: Iterator[pa.RecordBatch], run: Run, folder: Path, o
 
 
 def variant_inputs(inputs: ListInputs, variant: Variant) -> ListInputs:
-    """Return the inputs for lists with a variant's options; of one that does not differ the same."""
+    """Return the inputs for lists with a variant's options, the same for one that does not differ."""
     if not (variant.k or variant.without_rules or variant.rules):
         return inputs
     config = inputs.run.config

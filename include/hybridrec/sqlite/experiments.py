@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS experiment_log (
     state TEXT NOT NULL, reason TEXT NOT NULL
 )
 """
-# The database refuses what would change the past, whoever asks.
+# The database refuses every change of the past.
 ONLY_ADDED = [
     f"CREATE TRIGGER IF NOT EXISTS experiment_log_no_{act.lower()} BEFORE {act} ON experiment_log"
     " BEGIN SELECT RAISE(ABORT, 'experiment_log is only added to'); END"
@@ -53,7 +53,7 @@ class ExperimentStates:
             return []
 
     def experiment_log(self, experiment: str = "") -> list[StateChange]:
-        """Return the log, oldest first; of one experiment or of all."""
+        """Return the log, oldest first, for one experiment or for all."""
         try:
             with self._reader() as db:
                 return log(db, experiment)

@@ -1,4 +1,4 @@
-"""How each experiment stands."""
+"""The results of experiments."""
 
 from hybridrec.tables import Column, Table
 
@@ -10,7 +10,7 @@ TABLE = Table(
         Column("variant", "string", "Variant that is compared with the control."),
         Column("outcome", "string", "What is compared."),
         Column("role", "string", "decides: the outcome of the experiment. guardrail: must not get worse.", one_of=("decides", "guardrail")),
-        Column("phase", "string", "How the experiment is looked at: canary, running, or always.", one_of=("canary", "running", "always")),
+        Column("phase", "string", "Kind of look: canary, running, or always.", one_of=("canary", "running", "always")),
         Column("since", "timestamp", "Start of the phase; earlier feedback does not count."),
         Column("until", "timestamp", "Newest feedback that counts."),
         Column("look", "int32", "Number of nights so far; 1 is the first.", minimum=1),
@@ -23,7 +23,7 @@ TABLE = Table(
         Column("low", "float64", "Lower end of the interval, which holds although every night looks.", nullable=True),
         Column("high", "float64", "Upper end of the interval.", nullable=True),
         Column("z", "float64", "Estimate in standard errors.", nullable=True),
-        Column("bound", "float64", "Size of z that decides at this look; null where none can.", nullable=True),
+        Column("bound", "float64", "Size of z that decides at this look; null if none can.", nullable=True),
         Column("with_cuped", "bool", "Whether what the users did before is subtracted."),
         Column("sample_ratio_p", "float64", "P-value of the users of all variants against their shares.", nullable=True),
         Column("n_moved", "int64", "Users with feedback of several variants; they count in none.", minimum=0),

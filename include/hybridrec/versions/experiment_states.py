@@ -68,7 +68,7 @@ class KeepsExperiments(Protocol):
         """Write state and log in one transaction; PermanentError if the former state is another one by now, or must not be left so."""
 
     def experiment_log(self, experiment: str = "") -> list[StateChange]:
-        """Return the log, oldest first; of one experiment or of all."""
+        """Return the log, oldest first, for one experiment or for all."""
 
     def went_back(self, experiment: str) -> bool:
         """Return whether readers should get the night's own list again, by one indexed query."""

@@ -108,7 +108,7 @@ def test_the_log_is_only_added_to(target: Target, kept: KeepsExperiments) -> Non
     before = kept.experiment_log()
     with target._writer() as db:  # type: ignore[attr-defined]
         table = "experiment_log" if "Sqlite" in type(target).__name__ else "hybridrec.experiment_log"
-        for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET who = 'nobody'"):
+        for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET who = 'bob'"):
             try:
                 db.execute(statement)
             except Exception as error:

@@ -1,4 +1,4 @@
-"""The claims about the closed loop: how they are printed, and those that can be measured here."""
+"""The claims about the closed loop are printed, and hold as far as this machine can measure them."""
 
 from __future__ import annotations
 

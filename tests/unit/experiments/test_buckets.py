@@ -1,4 +1,4 @@
-"""Who gets which variant: nobody moves when a share grows, layers and experiments share no user, salts are independent."""
+"""No user moves when a share grows, layers and experiments share no user, and salts are independent."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_canary_grows_beside_a_control_that_stays(users: list[str]) -> None:
 
 
 def test_two_salts_are_independent(users: list[str]) -> None:
-    """Of the users in one arm of the first, half are in each arm of the second: a chi-square of the four fields."""
+    """Half of the users in an arm of the first are in each arm of the second: a chi-square of the four fields."""
     first, second = (arms_of(experiment(0.5, salt), users) for salt in ("buttons", "colours"))
     both = (first != NOBODY) & (second != NOBODY)
     fields = np.bincount(2 * first[both].astype(np.int64) + second[both], minlength=4).astype(float)
@@ -68,7 +68,7 @@ def test_layers_and_parts_share_no_user(users: list[str]) -> None:
 
 
 def test_buckets_are_those_of_an_independent_computation() -> None:
-    """Whoever computes them elsewhere finds them here: first eight bytes of the hash, little-endian, modulo 100,000."""
+    """They can be computed elsewhere: the first eight bytes of the hash, little-endian, modulo 100,000."""
     from hashlib import sha256
 
     digest = sha256("7:buttons:käufer".encode()).digest()
