@@ -99,7 +99,7 @@ def test_more_than_four_variants_and_one_without_a_difference_are_refused(home: 
 
 def test_a_name_without_a_file_says_which_there_are(home: Path) -> None:
     read(home, GOOD)
-    with pytest.raises(PermanentError, match="did you mean mmr[?]"):
+    with pytest.raises(PermanentError, match=r"did you mean mmr[?]"):
         read_definition("mmrs", Settings.from_env())
     for name in ("../mmr", "aa", "Upper"):
         with pytest.raises(PermanentError, match="lower-case letters"):
