@@ -21,7 +21,7 @@ from hybridrec.experiments.alarms import ALARM_BELOW, SampleRatio, guard, sample
 from hybridrec.experiments.bounds import bounds
 from hybridrec.experiments.definitions import Definition
 from hybridrec.experiments.estimates import Covariate, Difference, difference_of_means, difference_of_ratios, with_cuped
-from hybridrec.experiments.feedback import Users, covariate_of, feedback_files, users_of, users_of_aa
+from hybridrec.experiments.feedback import Users, covariate_of, feedback_files, first_served_to_others, users_of, users_of_aa
 from hybridrec.experiments.outcomes import OUTCOMES
 from hybridrec.experiments.sequence import multiplier
 from hybridrec.experiments.standing import as_running, frozen_definition
@@ -39,6 +39,13 @@ AA_OUTCOMES = ("clicks", "click_rate")
 Row = dict[str, object]
 
 
+class Checks(NamedTuple):
+    """Checks of an experiment before any of its figures counts. reported_p: the smallest p-value of the arms' reported lists."""
+
+    ratio: SampleRatio
+    reported_p: float
+
+
 class Arm(NamedTuple):
     """A variant beside the control, arm 0, among the users of its experiment. number: of its arm."""
 
@@ -46,7 +53,7 @@ class Arm(NamedTuple):
     variant: str
     number: int
     users: Users
-    ratio: SampleRatio
+    checks: Checks
 
 
 class Look(NamedTuple):
@@ -80,15 +87,15 @@ def analyse(run: Run, states: Sequence[ExperimentState]) -> pa.Table:
     return pa.Table.from_pylist(sorted(rows, key=lambda row: (row["experiment"], row["variant"], row["outcome"])), schema=schema)
 
 
-def look_at(state: ExperimentState, definition: Definition, until: datetime) -> Look:
+def look_at(state: ExperimentState, definition: Definition, since: datetime, until: datetime) -> Look:
     """Return the look at the feedback until then. A night that was left out counts as a look: its bound is as if it had been one."""
-    days = max((until - state.since) / DAY, 1e-9)
+    days = max((until - since) / DAY, 1e-9)
     number = max(ceil(days - 1e-9), 1)
     if state.state == "canary":
-        return Look("canary", state.since, until, number, None, float(multiplier(days, CANARY_DAYS)))
+        return Look("canary", since, until, number, None, float(multiplier(days, CANARY_DAYS)))
     horizon = definition.horizon_days
     fractions = [night / horizon for night in range(1, min(number, horizon))] + [min(days / horizon, 1.0)]
-    return Look("running", state.since, until, number, fractions[-1], float(bounds(fractions)[-1]))
+    return Look("running", since, until, number, fractions[-1], float(bounds(fractions)[-1]))
 
 
 def harm(rows: Sequence[Row]) -> str:
@@ -106,19 +113,28 @@ def why_over(rows: Sequence[Row]) -> str:
 
 def _rows(run: Run, files: Sequence[str], state: ExperimentState) -> list[Row]:
     definition = frozen_definition(state)
-    running = as_running(state)
-    users = users_of(files, state.experiment, [variant.name for variant in running.variants], state.since)
-    if users.until is None:
+    running, since = as_running(state), counted_since(files, state, definition)
+    users = None if since is None else users_of(files, running, since)
+    if since is None or users is None or users.until is None:
         return []
-    look = look_at(state, definition, users.until)
-    ratio = _ratio(users, [variant.share for variant in running.variants])
+    look = look_at(state, definition, since, users.until)
+    checks = _checks(users, [variant.share for variant in running.variants])
     covariate = covariate_of(run, users, state.started_at)
     rows = []
     for number, variant in enumerate(running.variants[1:], start=1):
+        arm = Arm(state.experiment, variant.name, number, users, checks)
         for outcome, loss in {**definition.guardrails, definition.outcome: None}.items():
             found = difference(users, number, outcome, covariate, state.started_at)
-            rows.append(_row(Arm(state.experiment, variant.name, number, users, ratio), outcome, loss, look, found))
+            rows.append(_row(arm, outcome, loss, look, found))
     return rows
+
+
+def counted_since(files: Sequence[str], state: ExperimentState, definition: Definition) -> datetime | None:
+    """Return the start of the feedback that counts: the phase's, and after a canary the first list of a version with the larger shares."""
+    running, canary = definition.running(state.experiment, "running"), definition.running(state.experiment, "canary")
+    if state.state != "running" or state.since == state.started_at or running.variants == canary.variants:
+        return state.since
+    return first_served_to_others(files, canary, state.since)
 
 
 def _aa_rows(files: Sequence[str]) -> list[Row]:
@@ -128,13 +144,17 @@ def _aa_rows(files: Sequence[str]) -> list[Row]:
     since = users.first or users.until
     days = max((users.until - since) / DAY, 1e-9)
     look = Look("always", since, users.until, max(ceil(days), 1), None, float(multiplier(days, AA_DAYS)))
-    arm = Arm(AA, AA_ARMS[1], 1, users, _ratio(users, [1.0, 1.0]))
+    arm = Arm(AA, AA_ARMS[1], 1, users, _checks(users, [1.0, 1.0]))
     return [_row(arm, outcome, None, look, difference(users, 1, outcome, None, since)) for outcome in AA_OUTCOMES]
 
 
-def _ratio(users: Users, shares: Sequence[float]) -> SampleRatio:
+def _checks(users: Users, shares: Sequence[float]) -> Checks:
+    """Return the check of the users' ratio, and of the share of lists whose impression came back: an arm that loses events has fewer."""
     counts = np.bincount(users.arms, minlength=len(shares)).astype(np.float64)
-    return sample_ratio(counts, np.array(shares))
+    arms = [(users.sums["reported"][users.of_arm(number)], users.sums["lists"][users.of_arm(number)]) for number in range(len(shares))]
+    enough = [len(lists) > 1 and lists.sum() > 0 for _, lists in arms]
+    reported = [difference_of_ratios(arms[0], arm).p_value for arm, known in zip(arms[1:], enough[1:], strict=True) if known and enough[0]]
+    return Checks(sample_ratio(counts, np.array(shares)), min(reported, default=1.0))
 
 
 def difference(users: Users, number: int, outcome: str, covariate: Covariate | None, assigned_from: datetime) -> Difference | None:
@@ -177,7 +197,8 @@ def _row(arm: Arm, outcome: str, loss: float | None, look: Look, found: Differen
         "n_variant": int(arm.users.of_arm(arm.number).sum()),
         "bound": look.limit if isfinite(look.limit) else None,
         "with_cuped": arm.experiment != AA and not OUTCOMES[outcome].denominator,
-        "sample_ratio_p": arm.ratio.p_value,
+        "sample_ratio_p": arm.checks.ratio.p_value,
+        "reported_p": arm.checks.reported_p,
         "n_moved": arm.users.n_moved,
         "verdict": verdict,
         "sentence": sentence,
@@ -186,9 +207,13 @@ def _row(arm: Arm, outcome: str, loss: float | None, look: Look, found: Differen
 
 
 def _verdict(arm: Arm, outcome: str, loss: float | None, look: Look, found: Difference | None) -> tuple[str, str]:
-    if arm.ratio.alarm:
-        p_value = f"p {arm.ratio.p_value:.2g}, alarm below {ALARM_BELOW:g}"
-        return "broken", f"the users of the variants are not in the ratio of the shares ({p_value}): users or events were lost"
+    ratio, reported_p = arm.checks
+    if ratio.alarm:
+        told = f"p {ratio.p_value:.2g}, alarm below {ALARM_BELOW:g}"
+        return "broken", f"the users of the variants are not in the ratio of the shares ({told}): users were lost"
+    if reported_p < ALARM_BELOW:
+        told = f"p {reported_p:.2g}, alarm below {ALARM_BELOW:g}"
+        return "broken", f"the variants have impressions of different shares of their lists ({told}): events were lost"
     if arm.users.n_moved:
         return "broken", f"{arm.users.n_moved} users have feedback of several variants; expected one for each user"
     if found is None:

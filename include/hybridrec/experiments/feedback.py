@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridrec.assignment.buckets import NOBODY, aa_arms
+from hybridrec.assignment.buckets import NOBODY, aa_arms, arms_of
+from hybridrec.assignment.variants import RunningExperiment
 from hybridrec.experiments.estimates import Covariate
 from hybridrec.storage import store
 
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
 
     from hybridrec.runs.run import Run
 
-SUMS = ("shown", "clicked", "reward")
-NEEDED = ("user_id", "served_at", "experiment", "variant", *SUMS)
+ROWS = ("shown", "clicked", "reward")  # sums over the positions of all lists
+LISTS = ("lists", "reported")  # lists, and those of them whose impression the caller has reported
+SUMS = (*ROWS, *LISTS)
 COLUMNS = ("user_id", "arm", "first", "until", *SUMS)
+NEEDED = ("user_id", "served_at", "experiment", "variant", "position", "shown_by", *ROWS)
 BATCHES_TOGETHER = 16
 
 
@@ -50,16 +53,16 @@ def feedback_files(run: Run) -> list[str]:
     return run.files("model_feedback") if store.is_committed(run.dataset("model_feedback")) else []
 
 
-def users_of(files: Sequence[str], experiment: str, variants: Sequence[str], since: datetime) -> Users:
+def users_of(files: Sequence[str], running: RunningExperiment, since: datetime) -> Users:
     """Return the users of an experiment, from what was served since then."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    names = pa.array([variant.name for variant in running.variants])
+
     def rows() -> Iterator[pa.Table]:
-        for batch in _batches(files):
-            kept = pc.and_(pc.equal(batch["experiment"], experiment), pc.greater_equal(batch["served_at"], since))
-            part = pa.Table.from_batches([batch]).filter(kept)
-            yield part.append_column("arm", pc.index_in(part["variant"], value_set=pa.array(variants)).cast(pa.int64()))
+        for part in _rows_of(files, running.name, since):
+            yield part.append_column("arm", pc.index_in(part["variant"], value_set=names).cast(pa.int64()))
 
     return _summed(rows())
 
@@ -70,11 +73,28 @@ def users_of_aa(files: Sequence[str]) -> Users:
 
     def rows() -> Iterator[pa.Table]:
         for batch in _batches(files):
-            arms = aa_arms(batch["user_id"].to_pylist())
+            arms = _by_user_id(batch["user_id"], aa_arms)
             part = pa.Table.from_batches([batch]).append_column("arm", pa.array(arms.astype(np.int64)))
-            yield part.filter(pa.array(arms != NOBODY)).filter(pa.compute.field("experiment").is_null())
+            yield part.filter(pa.array((arms != NOBODY) & np.asarray(batch["experiment"].is_null())))
 
     return _summed(rows())
+
+
+def first_served_to_others(files: Sequence[str], canary: RunningExperiment, since: datetime) -> datetime | None:
+    """Return when a user whom the canary had left out was first served a variant; None if that has not happened.
+
+    Only then the night's version with the larger shares is live: what was served before has the canary's shares.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found: list[datetime] = []
+    for part in _rows_of(files, canary.name, since):
+        for chunk in part.select(["user_id", "served_at"]).to_batches():
+            others = _by_user_id(chunk["user_id"], lambda user_ids: arms_of(canary, user_ids)) == NOBODY
+            if others.any():
+                found.append(pc.min(chunk["served_at"].filter(pa.array(others))).as_py())
+    return min(found, default=None)
 
 
 def covariate_of(run: Run, users: Users, assigned_from: datetime) -> Covariate:
@@ -89,6 +109,21 @@ def covariate_of(run: Run, users: Users, assigned_from: datetime) -> Covariate:
         at = pc.index_in(batch["user_id"], value_set=users.user_ids).drop_null()
         counts += np.bincount(at.to_numpy(), minlength=len(counts))
     return Covariate(counts, assigned_from)
+
+
+def _by_user_id(user_ids: pa.Array, arms: Callable[[list[str]], NDArray[np.int8]]) -> NDArray[np.int8]:
+    """Return the arm of each row; a user is hashed once for many rows."""
+    encoded = user_ids.dictionary_encode()
+    return arms(encoded.dictionary.to_pylist())[encoded.indices.to_numpy()]
+
+
+def _rows_of(files: Sequence[str], experiment: str, since: datetime) -> Iterator[pa.Table]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for batch in _batches(files):
+        kept = pc.and_(pc.equal(batch["experiment"], experiment), pc.greater_equal(batch["served_at"], since))
+        yield pa.Table.from_batches([batch]).filter(kept)
 
 
 def _batches(files: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -106,13 +141,11 @@ def _summed(parts: Iterable[pa.Table]) -> Users:
     whole: pa.Table | None = None
     waiting: list[pa.Table] = []
     for part in parts:
-        typed = {name: part[name].cast(pa.float64()).fill_null(0.0) for name in SUMS}
-        known = pa.table({"user_id": part["user_id"], "arm": part["arm"], "first": part["served_at"], "until": part["served_at"], **typed})
-        waiting.append(_by_user(known.filter(known["arm"].is_valid())))
+        waiting.append(_by_user(_figures(part)))
         if len(waiting) == BATCHES_TOGETHER:
             whole, waiting = _by_user(pa.concat_tables([*([whole] if whole else []), *waiting])), []
     tables = [*([whole] if whole else []), *waiting]
-    if not tables or not sum(table.num_rows for table in tables):
+    if not sum(table.num_rows for table in tables):
         empty: NDArray[np.float64] = np.zeros(0)
         return Users(pa.array([], pa.string()), np.zeros(0, np.int64), dict.fromkeys(SUMS, empty), None, None, 0)
     summed = _by_user(pa.concat_tables(tables)).sort_by([("user_id", "ascending"), ("arm", "ascending")])
@@ -122,6 +155,19 @@ def _summed(parts: Iterable[pa.Table]) -> Users:
     once = summed.filter(pc.invert(pc.is_in(summed["user_id"], value_set=moved)))
     sums = {name: once[name].to_numpy() for name in SUMS}
     return Users(once["user_id"].combine_chunks(), once["arm"].to_numpy(), sums, first, until, len(moved))
+
+
+def _figures(rows: pa.Table) -> pa.Table:
+    """Return what is summed of rows of model_feedback with a known arm and user."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    rows = rows.filter(pc.and_(rows["arm"].is_valid(), pc.not_equal(rows["user_id"], "")))
+    at_top = pc.equal(rows["position"], 1)
+    reported = pc.and_(at_top, pc.fill_null(pc.equal(rows["shown_by"], "impression"), False))
+    figures = {name: rows[name] for name in ROWS} | {"lists": at_top, "reported": reported}
+    typed = {name: values.cast(pa.float64()).fill_null(0.0) for name, values in figures.items()}
+    return pa.table({"user_id": rows["user_id"], "arm": rows["arm"], "first": rows["served_at"], "until": rows["served_at"], **typed})
 
 
 def _by_user(rows: pa.Table) -> pa.Table:

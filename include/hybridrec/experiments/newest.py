@@ -38,7 +38,7 @@ def newest_rows(state: ExperimentState, target: KeepsExperiments, settings: Sett
         except PermanentError:  # the run was removed
             continue
         if store.is_committed(run.dataset(TABLE)):
-            rows = [row for row in run.read(TABLE).to_pylist() if row["experiment"] == state.experiment and row["since"] == state.since]
+            rows = [row for row in run.read(TABLE).to_pylist() if row["experiment"] == state.experiment and row["since"] >= state.since]
             if rows:
                 return cast("list[Row]", rows)
     return []

@@ -11,7 +11,7 @@ TABLE = Table(
         Column("outcome", "string", "What is compared."),
         Column("role", "string", "decides: the outcome of the experiment. guardrail: must not get worse.", one_of=("decides", "guardrail")),
         Column("phase", "string", "Kind of look: canary, running, or always.", one_of=("canary", "running", "always")),
-        Column("since", "timestamp", "Start of the phase; earlier feedback does not count."),
+        Column("since", "timestamp", "Start of the feedback that counts: lists with the shares of the phase."),
         Column("until", "timestamp", "Newest feedback that counts."),
         Column("look", "int32", "Number of nights so far; 1 is the first.", minimum=1),
         Column("fraction", "float64", "Share of the horizon that has passed; null without one.", nullable=True),
@@ -26,6 +26,12 @@ TABLE = Table(
         Column("bound", "float64", "Size of z that decides at this look; null if none can.", nullable=True),
         Column("with_cuped", "bool", "Whether what the users did before is subtracted."),
         Column("sample_ratio_p", "float64", "P-value of the users of all variants against their shares.", nullable=True),
+        Column(
+            "reported_p",
+            "float64",
+            "Smallest p-value of the shares of lists with a reported impression, variants against the control.",
+            nullable=True,
+        ),
         Column("n_moved", "int64", "Users with feedback of several variants; they count in none.", minimum=0),
         Column(
             "verdict",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from hybridrec.assignment.buckets import aa_arms, arms_of
@@ -28,10 +30,11 @@ MANY = 40_000
 
 
 class Feedback(NamedTuple):
-    """Made feedback: clicks per list by variant, and the share of each variant's users that is lost."""
+    """Made feedback: by variant the rate of clicks, the share of users who are kept, and of lists whose impression is reported."""
 
     rates: tuple[float, float] = (0.1, 0.1)
     kept: tuple[float, float] = (1.0, 1.0)
+    reported: tuple[float, float] = (1.0, 1.0)
     days: float = 3.0
 
 
@@ -70,6 +73,7 @@ def give(run: Run, state: ExperimentState, made: Feedback) -> None:
     rates = np.where(arms[rows] >= 0, np.array(made.rates)[arms[rows]], 0.1)
     at = [state.since + timedelta(days=float(day)) for day in np.append(generator.uniform(0, made.days, len(rows) - 1), made.days)]
     clicked = generator.random((len(rows), 10)) < rates[:, None]
+    reported = generator.random(len(rows)) < np.where(arms[rows] >= 0, np.array(made.reported)[arms[rows]], 1.0)
     names = [running.variants[arm].name if arm >= 0 else None for arm in arms[rows]]
     columns = {
         "recommendation_id": np.repeat([f"r{row}" for row in rows], 10),
@@ -79,15 +83,18 @@ def give(run: Run, state: ExperimentState, made: Feedback) -> None:
         "experiment": pa.array(np.repeat([state.experiment if name else None for name in names], 10), pa.string()),
         "variant": pa.array(np.repeat(names, 10), pa.string()),
         "shown": np.ones(len(rows) * 10, dtype=bool),
+        "shown_by": pa.array(np.repeat(np.where(reported, "impression", None), 10), pa.string()),
         "clicked": clicked.ravel(),
         "reward": clicked.ravel() * 0.5,
     }
+    write_feedback(run, pa.table(columns))
+
+
+def write_feedback(run: Run, rows: pa.Table) -> None:
     folder = run.dataset("model_feedback")
     with store.attempted(folder) as attempt:
-        import pyarrow.parquet as pq
-
-        pq.write_table(pa.table(columns), attempt / "part-0.parquet")
-        store.commit(folder, store.Manifest(store.files_below(folder, attempt), len(rows) * 10, "made"))
+        pq.write_table(rows, attempt / "part-0.parquet")
+        store.commit(folder, store.Manifest(store.files_below(folder, attempt), rows.num_rows, "made"))
 
 
 def rows_of(run: Run, state: ExperimentState) -> dict[str, dict[str, object]]:
@@ -146,6 +153,32 @@ def test_an_arm_that_loses_users_breaks_the_experiment_and_decides_nothing(run: 
     found = rows_of(run, state)
     assert {row["verdict"] for row in found.values()} == {"broken"}
     assert why_over(list(found.values())) == "" and "not in the ratio of the shares" in str(found["clicks"]["sentence"])
+
+
+def test_an_arm_that_loses_five_percent_of_its_events_breaks_the_experiment(run: Run) -> None:
+    """All its users are there, so only the lists without an impression tell; a loss in both arms alike is no alarm."""
+    state = start(run)
+    give(run, state, Feedback(reported=(1.0, 0.95)))
+    found = rows_of(run, state)
+    assert found["clicks"]["verdict"] == "broken" and "events were lost" in str(found["clicks"]["sentence"])
+    assert found["clicks"]["sample_ratio_p"] > 0.001  # type: ignore[operator]
+    give(run, state, Feedback(reported=(0.95, 0.95)))
+    assert rows_of(run, state)["clicks"]["verdict"] == "open"
+
+
+def test_feedback_of_the_canary_does_not_count_when_all_shares_run(run: Run) -> None:
+    """Until a version with the larger shares is live the arms are 50 to 5, which would ring the alarm of the ratio for ever."""
+    canary = start(run, "canary")
+    state = start(run, "running", act=ANN._replace(at=START + timedelta(hours=1)))
+    give(run, replace(canary, since=state.since), Feedback(days=1.0))
+    assert rows_of(run, state) == {}
+    before = pq.read_table(run.files("model_feedback"))
+    give(run, replace(state, since=state.since + timedelta(days=1)), Feedback(days=3.0))
+    both = pa.concat_tables([before, pq.read_table(run.files("model_feedback"))])
+    write_feedback(run, both)
+    found = rows_of(run, state)["clicks"]
+    assert found["verdict"] == "open" and found["since"] > state.since + timedelta(days=1)  # type: ignore[operator]
+    assert found["sample_ratio_p"] > 0.001  # type: ignore[operator]
 
 
 def test_a_canary_that_hurts_goes_back_by_itself(run: Run) -> None:
@@ -228,7 +261,7 @@ def test_while_everybody_gets_a_variant_nothing_else_starts(run: Run, home: Path
 def test_looks_are_nights_and_the_horizon_spends_the_rest(run: Run) -> None:
     state = start(run)
     definition = standing.frozen_definition(state)
-    looks = [look_at(state, definition, state.since + timedelta(days=days)) for days in (0.4, 1.0, 2.5, 14.0, 20.0)]
+    looks = [look_at(state, definition, state.since, state.since + timedelta(days=days)) for days in (0.4, 1.0, 2.5, 14.0, 20.0)]
     assert [look.number for look in looks] == [1, 1, 3, 14, 20]
     assert [look.is_over for look in looks] == [False, False, False, True, True]
     assert looks[3].limit == pytest.approx(2.1026, abs=0.001)
