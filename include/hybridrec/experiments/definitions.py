@@ -192,13 +192,13 @@ def _require_outcomes(definition: Definition, where: str) -> None:
 
 
 def _sentence(error: ValidationError) -> str:
-    """Return the first complaint as a sentence that names the option."""
-    first = error.errors(include_url=False)[0]
+    """Return a complaint as a sentence that names the option; an unknown one first, since a missing one may be the same misspelt."""
+    first = min(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         fields = VariantFile.model_fields if first["loc"][0] == "variants" else Definition.model_fields
         return f"there is no option {place!r}; {choices(str(first['loc'][-1]), fields)}"
     if first["type"] == "missing":
         return f"{place} is missing; see docs/experiments.md for a file with all options"
-    shown = str(first["input"])[:60]
-    return f"{place} is {shown!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
+    shown = repr(first["input"])[:60]
+    return f"{place} is {shown}: {first['msg'][0].lower()}{first['msg'][1:]}"

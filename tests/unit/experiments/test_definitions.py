@@ -63,7 +63,7 @@ def test_a_good_file_says_all_that_a_night_needs(home: Path) -> None:
         (("k = 10", "kk = 10"), "there is no option 'variants.no_mmr.kk'; did you mean k?"),
         (
             ("minimum_effect", "minimal_effect"),
-            "there is no option 'minimal_effect'; did you mean minimum_effect|minimum_effect is missing",
+            "there is no option 'minimal_effect'; did you mean minimum_effect",
         ),
         (("k = 10", "k = 0.5"), "variants.no_mmr.k is 0.5: input should be a valid integer"),
         (("k = 10", "k = 1000"), "variants.no_mmr.k is 1000: input should be less than or equal to 200"),
