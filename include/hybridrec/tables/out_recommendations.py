@@ -22,9 +22,7 @@ TABLE = Table(
         Column("shortfall", "string", "Why there are fewer than k items, null when there are k.", nullable=True),
         Column("experiment", "string", "Experiment that the user takes part in, null for none.", nullable=True),
         Column("variant", "string", "The user's variant in it.", nullable=True),
-        Column(
-            "arm", "string", "Arm of the bandit that ranked the row, with the segment that it was drawn for: light:content.", nullable=True
-        ),
+        Column("arm", "string", "Arm of the bandit that ranked the row, after the segment it was drawn for: light:content.", nullable=True),
         Column("arm_probability", "float32", "Probability with which this arm was drawn.", nullable=True),
         Column(
             "slot_probabilities",
