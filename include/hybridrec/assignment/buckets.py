@@ -52,7 +52,7 @@ def arms_of(experiment: RunningExperiment, user_ids: Sequence[str]) -> NDArray[n
     low, high = (first + round(part * (end - first)) for part in experiment.part)
     placed = buckets(LAYER_SALT, user_ids)
     inside = np.flatnonzero((placed >= low) & (placed < high))
-    at = buckets(experiment.salt, (user_ids[index] for index in inside))
+    at = buckets(experiment.salt, (user_ids[index] for index in inside.tolist()))
     room = BUCKETS // len(experiment.variants)
     for number, variant in enumerate(experiment.variants):
         width = round(variant.share * BUCKETS)
@@ -65,5 +65,5 @@ def aa_arms(user_ids: Sequence[str]) -> NDArray[np.int8]:
     placed = buckets(LAYER_SALT, user_ids)
     arms = np.full(len(user_ids), NOBODY, dtype=np.int8)
     inside = np.flatnonzero((placed >= AA_BUCKETS[0]) & (placed < AA_BUCKETS[1]))
-    arms[inside] = buckets(AA, (user_ids[index] for index in inside)) % 2
+    arms[inside] = buckets(AA, (user_ids[index] for index in inside.tolist())) % 2
     return arms

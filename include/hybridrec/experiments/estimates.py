@@ -58,7 +58,7 @@ class Covariate:
 def difference_of_means(control: Floats, treatment: Floats) -> Difference:
     """Return the difference of the means of two samples of users, each with its own variance (Welch 1947)."""
     _require_users(len(control), len(treatment))
-    parts = [Moments(np.float64(len(arm)), arm.mean(), arm.var(ddof=1)) for arm in (control, treatment)]
+    parts = [Moments(np.array(float(len(arm))), np.asarray(arm.mean()), np.asarray(arm.var(ddof=1))) for arm in (control, treatment)]
     estimate, error = difference_of_moments(*parts)
     return Difference(float(parts[0].mean), float(parts[1].mean), float(estimate), float(error))
 

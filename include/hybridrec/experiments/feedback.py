@@ -45,7 +45,7 @@ class Users:
 
     def of_arm(self, number: int) -> NDArray[np.bool_]:
         """Return whether each user is in the arm."""
-        return self.arms == number
+        return np.asarray(self.arms == number)
 
 
 def feedback_files(run: Run) -> list[str]:
@@ -114,7 +114,7 @@ def covariate_of(run: Run, users: Users, assigned_from: datetime) -> Covariate:
 def _by_user_id(user_ids: pa.Array, arms: Callable[[list[str]], NDArray[np.int8]]) -> NDArray[np.int8]:
     """Return the arm of each row; a user is hashed once for many rows."""
     encoded = user_ids.dictionary_encode()
-    return arms(encoded.dictionary.to_pylist())[encoded.indices.to_numpy()]
+    return np.asarray(arms(encoded.dictionary.to_pylist())[encoded.indices.to_numpy()], dtype=np.int8)
 
 
 def _rows_of(files: Sequence[str], experiment: str, since: datetime) -> Iterator[pa.Table]:

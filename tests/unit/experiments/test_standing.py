@@ -80,10 +80,10 @@ def give(run: Run, state: ExperimentState, made: Feedback) -> None:
         "position": np.tile(np.arange(1, 11), len(rows)),
         "user_id": np.repeat([user_ids[row] for row in rows], 10),
         "served_at": pa.array(np.repeat(np.array(at, dtype=object), 10), pa.timestamp("us", tz="UTC")),
-        "experiment": pa.array(np.repeat([state.experiment if name else None for name in names], 10), pa.string()),
-        "variant": pa.array(np.repeat(names, 10), pa.string()),
+        "experiment": pa.array(np.repeat(np.array([state.experiment if name else None for name in names], dtype=object), 10), pa.string()),
+        "variant": pa.array(np.repeat(np.array(names, dtype=object), 10), pa.string()),
         "shown": np.ones(len(rows) * 10, dtype=bool),
-        "shown_by": pa.array(np.repeat(np.where(reported, "impression", None), 10), pa.string()),
+        "shown_by": pa.array(np.repeat(np.array(["impression" if one else None for one in reported], dtype=object), 10), pa.string()),
         "clicked": clicked.ravel(),
         "reward": clicked.ravel() * 0.5,
     }

@@ -12,7 +12,7 @@ from hybridrec.experiments.alarms import guard, sample_ratio, sample_ratios
 from hybridrec.experiments.bounds import bounds, spent
 from hybridrec.experiments.estimates import Covariate, Difference, difference_of_means, difference_of_ratios, with_cuped
 from hybridrec.experiments.sequence import multiplier
-from hybridrec.experiments.simulation import Plan, share_decided, statistics, uplift_for
+from hybridrec.experiments.simulation import Plan, Way, share_decided, statistics, uplift_for
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 MOST_FALSE_ALARMS = 0.055
@@ -54,7 +54,7 @@ def test_looks_that_go_back_in_time_are_refused(fractions: tuple[float, ...]) ->
 
 
 @pytest.mark.parametrize("way", ["group_sequential", "confidence_sequence", "bonferroni"])
-def test_ways_that_may_look_every_night_ring_rarely_for_nothing(alike: np.ndarray, way: str) -> None:
+def test_ways_that_may_look_every_night_ring_rarely_for_nothing(alike: np.ndarray, way: Way) -> None:
     assert share_decided(alike, way) <= MOST_FALSE_ALARMS
 
 
@@ -101,11 +101,11 @@ def test_a_ratio_of_sums_has_the_spread_of_users_and_not_of_events() -> None:
     generator = np.random.default_rng(5)
     estimates, errors = [], []
     for _ in range(400):
-        arms = []
+        arms: list[tuple[np.ndarray, np.ndarray]] = []
         for _ in range(2):
             shown = generator.poisson(20, 500) + 1.0
             arms.append((generator.binomial(shown.astype(int), generator.beta(2, 18, 500)).astype(float), shown))
-        found = difference_of_ratios(*arms)
+        found = difference_of_ratios(arms[0], arms[1])
         estimates.append(found.estimate)
         errors.append(found.standard_error)
     assert np.mean(errors) == pytest.approx(np.std(estimates), rel=0.1)
