@@ -16,7 +16,10 @@ def sql(target: SqliteTarget, statement: str) -> list[tuple[object, ...]]:
 
 
 def stored_tables(target: SqliteTarget) -> list[str]:
-    names = sql(target, "SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB '*_v*' ORDER BY name")
+    names = sql(
+        target,
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT IN ('publications', 'experiment_state', 'experiment_log', 'sqlite_sequence') ORDER BY name",
+    )
     return [str(name) for (name,) in names]
 
 

@@ -137,7 +137,9 @@ def only_figures(folder: Path) -> None:
 def only_kept_tables(folder: Path) -> None:
     assert {path.name.removeprefix("recommendations") for path in folder.iterdir()} == {".db", ".db-wal", ".db-shm", ".lock"}
     db = sqlite3.connect(f"file:{folder / DATABASE}?mode=ro", uri=True)
-    [(tables,)] = db.execute("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name <> 'publications'")
+    [(tables,)] = db.execute(
+        "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name NOT IN ('publications', 'experiment_state', 'experiment_log', 'sqlite_sequence')"
+    )
     [(versions,)] = db.execute("SELECT COUNT(*) FROM publications WHERE state <> 'dropped'")
     db.close()
     assert versions <= KEEP
