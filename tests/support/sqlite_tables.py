@@ -6,7 +6,6 @@ import sqlite3
 
 from hybridrec.targets.sqlite import SqliteTarget
 
-
 OF_NO_VERSION = ("publications", "experiment_state", "experiment_log", "sqlite_sequence")
 
 
