@@ -18,7 +18,7 @@ export OMP_WAIT_POLICY = PASSIVE
 export OPENBLAS_NUM_THREADS = 1
 export PYTHONPATH = plugins
 
-.PHONY: install run ui stop status serve up down cluster cluster-stop test test-unit test-integration test-fast test-slow test-cluster test-system lint golden docs bench bench-night sbom audit clean
+.PHONY: install run ui stop status serve up down cluster cluster-stop test test-unit test-integration test-fast test-slow test-cluster test-system lint golden docs bench bench-night bench-loop sbom audit clean
 
 install:
 	@.ci/install
@@ -101,6 +101,13 @@ bench: install  ## the hot loops beside their peers, and how a night grows; writ
 
 bench-night: install  ## a night, task by task
 	$(PY) -m benchmarks.night
+
+var/loop/.installed: .ci/loop.txt
+	$(PY) -m pip install -qq --disable-pip-version-check --no-deps --no-compile --upgrade --target var/loop -r $<
+	@touch $@
+
+bench-loop: install var/loop/.installed  ## what experiments, bandits and estimates claim, beside known answers and other implementations
+	PYTHONPATH=plugins:var/loop $(PY) -m benchmarks.loop
 
 AUDIT := var/audit/bin/python
 var/audit/.installed: .ci/audit.txt

@@ -19,21 +19,26 @@ ROUNDS = 5
 
 
 class Claim(NamedTuple):
-    """Speed relative to a peer, or share of a target; at least `bar` of it is claimed."""
+    """Speed relative to a peer, or share of a target; at least `bar` of it is claimed, or `at_most` that."""
 
     name: str
     ratio: float
     bar: float
+    at_most: bool = False
 
     @property
     def verdict(self) -> str:
-        """Whether the bar is reached."""
-        return "ok" if self.ratio >= self.bar else "short"
+        """Whether the bar is reached; no number that is not one reaches it."""
+        return "ok" if (self.ratio <= self.bar if self.at_most else self.ratio >= self.bar) else "short"
 
     def text(self) -> str:
         """Return one line that ends with the verdict; the ratio is rounded down, so that a near miss stays visible."""
         hundredths = math.floor(round(self.ratio * 100, 6))  # 0.29 * 100 is a little less than 29
         return f"claim {self.name} ratio {hundredths / 100:.2f} bar {self.bar:.2f} {self.verdict}"
+
+    def value_text(self) -> str:
+        """Return the same for a value that is no ratio, as an error or a share."""
+        return f"claim {self.name} value {self.ratio:.6g} bar {self.bar:g} {self.verdict}"
 
 
 def in_turns(steps: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, float]:

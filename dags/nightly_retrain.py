@@ -13,6 +13,7 @@ earlier failure does not affect readers. Every task may be cleared and gives the
 - `promote_model` succeeds also when the gate says no: the reasons are on the model version and in the report.
 - `check_output`: the table differs too much from the live version. The report shows every check; nothing was published. If the
   difference is wanted, start a run with an *Override reason*; it is kept with the version.
+- `analyse_experiments`: the lists are published all the same; the report has no figures of experiments. Clear it.
 - `publish_table` is pink (skipped) when the form's *Publish* was off, in a backfill, and while a person holds publications.
 - `confirm_outcome` is the run's colour: red unless the run has published or `publish_table` was skipped for one of these reasons.
 
@@ -79,6 +80,7 @@ with DAG(
         check_output = python_job("check_output", run_id=RUN_ID, override_reason="{{ params.override_reason or '' }}")
 
     with TaskGroup("publish", prefix_group_id=False):
+        analyse_experiments = python_job("analyse_experiments", run_id=RUN_ID)
         publish_table = python_job("publish_table", outlets=[RECOMMENDATIONS], run_id=RUN_ID)
         # Teardowns run whatever happens before, also when a person marks the run as failed. The report tells of such a night too;
         # the other one alone decides the run's colour.
@@ -90,4 +92,5 @@ with DAG(
     start_spark >> build_interactions >> build_features >> train_model >> generate_candidates
     generate_candidates >> check_leaks >> train_ranker >> evaluate >> register_model >> promote_model
     promote_model >> rank_candidates >> apply_rules >> check_output >> publish_table >> [write_report, confirm_outcome]
+    build_features >> analyse_experiments >> write_report
     apply_rules >> stop_spark

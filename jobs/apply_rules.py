@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
 
+from hybridrec.assignment.variants import PLAIN_SURFACE
 from hybridrec.base import extensions
 from hybridrec.base.surfaces import DEFAULT_SURFACE
 from hybridrec.execution import job, spark, task_records
+from hybridrec.experiments.run_variants import ARTEFACT, any_differs, variant_strategies
 from hybridrec.policy.ranked_lists import BLOCK_USERS
 from hybridrec.reranking.inputs import read_items, write_inputs
 from hybridrec.reranking.popular import popular_items, popularity
 from hybridrec.reranking.published_lists import inputs_of, list_batches, list_of_anybody
 from hybridrec.reranking.similar import similar_items
+from hybridrec.reranking.variant_lists import BY_VARIANT, variant_batches
 from hybridrec.runs.run import Run
 from hybridrec.side_tables.made import write_tables
 from hybridrec.storage import store
@@ -44,13 +47,13 @@ def main(params: Params) -> None:
     session = spark.session()
     with task_records.spark_time():
         run.write_spark("out_recommendations", lists(run, session))
-        if run.config.surfaces:
+        if run.config.surfaces or any_differs(run.manifest.experiments):
             run.write_spark("out_surface_lists", surface_lists(run, session))
 
 
 def surface_lists(run: Run, session: SparkSession) -> DataFrame:
-    """Return out_surface_lists: of each surface the list of anybody, then those of the users."""
-    parts = []
+    """Return out_surface_lists: the night's own lists of users with a variant, then of each surface the list of anybody and the users'."""
+    parts = [lists(run, session, PLAIN_SURFACE)] if any_differs(run.manifest.experiments) else []
     for surface in sorted(run.config.surfaces):
         anybody = list_of_anybody(inputs_of(run, run.artefact("list_inputs"), surface), surface)
         parts += [session.createDataFrame(anybody.to_pylist(), table("out_surface_lists").spark_ddl()), lists(run, session, surface)]
@@ -70,8 +73,13 @@ def lists(run: Run, session: SparkSession, surface: str = DEFAULT_SURFACE) -> Da
     n_blocks = -(-n_users // BLOCK_USERS)
     blocks_each = min(BLOCKS_PER_PARTITION, -(-n_blocks // 2))
     folder = run.artefact("list_inputs")
+    of_users = run.artefact(ARTEFACT) if run.manifest.experiments and surface in (DEFAULT_SURFACE, PLAIN_SURFACE) else None
+    if of_users:
+        rows = with_variant_rows(run, session, rows)
 
     def of_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        if of_users:
+            return variant_batches(batches, run, folder, of_users, plain=surface == PLAIN_SURFACE)
         return list_batches(batches, run, folder, surface)
 
     made = table("out_recommendations" if surface == DEFAULT_SURFACE else "out_surface_lists")
@@ -81,6 +89,17 @@ def lists(run: Run, session: SparkSession, surface: str = DEFAULT_SURFACE) -> Da
         .sortWithinPartitions("user_idx", F.col("item_idx").asc_nulls_first())
         .mapInArrow(extensions.with_local_extensions(of_partition), made.spark_ddl())
     )
+
+
+def with_variant_rows(run: Run, session: SparkSession, rows: DataFrame) -> DataFrame:
+    """Return the rows with those that strategies of variants have ranked, told apart by BY_VARIANT."""
+    from pyspark.sql import functions as F
+
+    marked = rows.withColumn(BY_VARIANT, F.lit(False))
+    if not variant_strategies(run.manifest.experiments):
+        return marked
+    by_variant = run.read_spark(session, "model_variant_ranked").withColumn("user_id", F.lit(None).cast("string"))
+    return marked.unionByName(by_variant.withColumn(BY_VARIANT, F.lit(True)))
 
 
 if __name__ == "__main__":

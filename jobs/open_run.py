@@ -6,6 +6,7 @@ Without --as-of the run sees everything up to the newest event. A second attempt
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 
 from hybridrec.base.settings import Settings
 from hybridrec.execution import job
@@ -16,9 +17,12 @@ log = logging.getLogger(__name__)
 
 
 def main(params: Params) -> None:
-    run = open_run(params, Settings.from_env())
+    run = open_run(params, Settings.from_env(), datetime.now(UTC))
     manifest = run.manifest
     log.info("run %s: source %s as of %s, models %s", run.run_id, manifest.source, manifest.as_of, ", ".join(manifest.models))
+    for experiment in manifest.experiments:
+        shares = ", ".join(f"{variant.name} {variant.share:.0%}" for variant in experiment.variants)
+        log.info("experiment %s is %s: %s", experiment.name, experiment.phase, shares)
     for split in manifest.splits.values():
         log.info("split %s: trains before %s, labels until %s", split.name, split.cut, split.label_end)
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridrec.base import extensions
 from hybridrec.candidates.candidate_set import feature_files
 from hybridrec.execution import job, spark, task_records
+from hybridrec.experiments.run_variants import strategy_users, variant_strategies, write_groups
 from hybridrec.policy.ranked_lists import Depth, Ranking, rank_files
+from hybridrec.policy.variants import rank_variant_files
 from hybridrec.runs.run import Run
 from hybridrec.tables import table
 
@@ -30,6 +34,9 @@ def main(params: Params) -> None:
     session = spark.session()
     with task_records.spark_time():
         run.write_spark("model_ranked", rank(session, run))
+        of_users = write_groups(run)
+        if of_users and (names := variant_strategies(run.manifest.experiments)):
+            run.write_spark("model_variant_ranked", rank_variants(session, run, names, of_users))
 
 
 def rank(session: SparkSession, run: Run) -> DataFrame:
@@ -38,11 +45,7 @@ def rank(session: SparkSession, run: Run) -> DataFrame:
     Workers read the files themselves: a candidate set has some sixty columns, which Spark would turn into rows and back, and each
     file holds all rows of a range of users, so there is nothing to shuffle.
     """
-    ranking = Ranking(
-        files=feature_files(run, "full"),
-        policy=run.artefact("promotion") / "policy",
-        depth=Depth(run.config.rules_depth, EXPLAINED),
-    )
+    ranking = ranking_of(run)
     files = run.files("model_candidates", "full")
 
     def of_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -51,6 +54,32 @@ def rank(session: SparkSession, run: Run) -> DataFrame:
 
     return session.range(0, len(files), 1, len(files)).mapInArrow(
         extensions.with_local_extensions(of_partition), table("model_ranked").spark_ddl()
+    )
+
+
+def rank_variants(session: SparkSession, run: Run, names: tuple[str, ...], of_users: Path) -> DataFrame:
+    """Return model_variant_ranked: of each strategy the users whose variant it ranks."""
+    ranking = ranking_of(run)
+    files = run.files("model_candidates", "full")
+
+    def of_strategy(name: str) -> DataFrame:
+        def of_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            for batch in batches:
+                chosen = [files[number] for number in batch["id"].to_pylist()]
+                yield from rank_variant_files(chosen, ranking, name, strategy_users(of_users, name))
+
+        ranged = session.range(0, len(files), 1, len(files))
+        return ranged.mapInArrow(extensions.with_local_extensions(of_partition), table("model_variant_ranked").spark_ddl())
+
+    return reduce(lambda above, below: above.unionByName(below), map(of_strategy, names))
+
+
+def ranking_of(run: Run) -> Ranking:
+    """Return the input of the workers."""
+    return Ranking(
+        files=feature_files(run, "full"),
+        policy=run.artefact("promotion") / "policy",
+        depth=Depth(run.config.rules_depth, EXPLAINED),
     )
 
 

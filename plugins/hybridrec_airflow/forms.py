@@ -142,3 +142,35 @@ def action() -> Param:
     }
     text = "While publications are held, nights are computed, checked and reported, and the live version stays live."
     return Param("roll_back", type="string", enum=list(choices), values_display=choices, title="Action", description=text)
+
+
+def experiment() -> Param:
+    """Ask for an experiment by its name; the files are on the machine of the tasks, so there is no list to choose from."""
+    text = "Name of a file below experiments/ in the home folder, without .toml; the report lists those that were started."
+    return Param(type="string", pattern=r"^[a-z][a-z0-9_]{0,39}$", title="Experiment", description=text)
+
+
+def phase() -> Param:
+    """Ask how an experiment starts."""
+    choices = {"canary": "Canary: at most 5 % for each variant, goes back by itself", "running": "Running: all of its shares"}
+    text = "Start with a canary. A canary that has done no harm goes on as Running; no user moves to another variant."
+    return Param("canary", type="string", enum=list(choices), values_display=choices, title="Phase", description=text)
+
+
+def choice() -> Param:
+    """Ask how an experiment ends; there is no default."""
+    choices = {"all": "All: everybody gets the variant", "back": "Back: everybody gets the night's own lists"}
+    text = "Back is in effect with the next look-up, All with the next night."
+    return Param(type="string", enum=list(choices), values_display=choices, title="Choice", description=text)
+
+
+def variant() -> Param:
+    """Ask for the variant that everybody gets."""
+    text = "Needed for All if there are several variants besides the control."
+    return Param(None, type=["null", "string"], pattern=r"^[a-z][a-z0-9_]{0,39}$", title="Variant", description=text)
+
+
+def why_now() -> Param:
+    """Ask for a reason, which is needed before the test is over."""
+    text = f"Needed until a bound is crossed or the horizon is reached, at most {MAX_REASON} characters. Stored in the experiment's log."
+    return Param(None, type=["null", "string"], maxLength=MAX_REASON, title="Reason", description=text)

@@ -79,7 +79,9 @@ def rows(name: str, mark: str, n_users: int = 50, k: int = 5) -> pa.Table:
         columns = {"item_id": ids, "title": [f"Title {mark} of {item}" for item in ids[:-1]] + [None]}
         columns |= {"categories": [["Drama", mark]] * (len(ids) - 1) + [[]], "is_available": [True] * len(ids)}
     schema = definition(name).arrow_schema()
-    return pa.table({field: pa.array(columns[field], schema.field(field).type) for field in schema.names})
+    n_rows = len(columns["item_id" if name == "items" else schema.names[0]])
+    nothing = {field: [None] * n_rows for field in schema.names if schema.field(field).nullable}
+    return pa.table({field: pa.array(columns.get(field, nothing.get(field)), schema.field(field).type) for field in schema.names})
 
 
 def tables(mark: str, n_users: int = 50, batch_rows: int = 20) -> dict[str, Iterable[pa.RecordBatch]]:

@@ -6,6 +6,8 @@ import sqlite3
 
 from hybridrec.targets.sqlite import SqliteTarget
 
+OF_NO_VERSION = ("publications", "experiment_state", "experiment_log", "sqlite_sequence")
+
 
 def sql(target: SqliteTarget, statement: str) -> list[tuple[object, ...]]:
     db = sqlite3.connect(target.path, isolation_level=None)
@@ -16,8 +18,8 @@ def sql(target: SqliteTarget, statement: str) -> list[tuple[object, ...]]:
 
 
 def stored_tables(target: SqliteTarget) -> list[str]:
-    names = sql(target, "SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'publications' ORDER BY name")
-    return [str(name) for (name,) in names]
+    names = sql(target, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+    return [str(name) for (name,) in names if name not in OF_NO_VERSION]
 
 
 KILLED = -9

@@ -17,6 +17,7 @@ from hybridrec.base import extensions
 from hybridrec.base.config import FOR_EVER, MAX_K, NIGHT, SURFACES, Config, SplitMethod, read_config, require_known_options
 from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
+from hybridrec.experiments.standing import at_work
 from hybridrec.runs.run import MANIFEST, Input, Run, RunManifest, run_folder
 from hybridrec.splitting import likes, purposes, visits, windows
 from hybridrec.splitting.cuts import HOUR, cut_splits, positive_events_per_hour, user_spans
@@ -50,9 +51,10 @@ class Request:
     backfill: bool = False
 
 
-def open_run(request: Request, settings: Settings) -> Run:
+def open_run(request: Request, settings: Settings, now: datetime | None = None) -> Run:
     """Return the run of that id; made from the request unless an earlier attempt has made it.
 
+    now: experiments that have begun by then are at work in a run that publishes; None for none of them.
     A backfill may take up a run that the schedule has opened: it keeps all that was resolved, and publishes only by request.
     """
     if shared_files.modified(run_folder(settings, request.run_id) / MANIFEST) is not None:
@@ -102,6 +104,7 @@ def open_run(request: Request, settings: Settings) -> Run:
             vectors=vectors,
             window_hours=window_hours,
             event_types=event_types,
+            experiments=at_work(settings, now) if now and request.publish and not request.backfill else (),
         ),
         settings,
     )

@@ -52,10 +52,30 @@ def gather(run: Run, batches: Iterable[pa.RecordBatch], k: int) -> Lists:
     """
     users = run.read("model_users").sort_by("user_idx")["user_id"].combine_chunks()
     items = run.read("model_items", columns=["item_idx", "item_id", "is_available"]).sort_by("item_idx")
-    lists = Lists(np.full((len(users), k), NOTHING, np.int32), np.zeros(len(users), np.int32), broken=dict.fromkeys(BROKEN, 0))
+    k_of_variant = variant_lengths(run)
+    longest = max((k, *k_of_variant.values()))
+    lists = Lists(np.full((len(users), longest), NOTHING, np.int32), np.zeros(len(users), np.int32), broken=dict.fromkeys(BROKEN, 0))
     for batch in batches:
         _gather_batch(run, lists, batch, users, items)
+        lists.broken["wrong_length"] += _wrong_lengths(batch, _full_lengths(batch, k, k_of_variant))
     return lists
+
+
+def variant_lengths(run: Run) -> dict[str, int]:
+    """Return the length of a full list by experiment and variant, as "buttons/bold", of variants that have one of their own."""
+    return {f"{one.name}/{variant.name}": variant.k for one in run.manifest.experiments for variant in one.variants if variant.k}
+
+
+def _full_lengths(batch: pa.RecordBatch, k: int, k_of_variant: dict[str, int]) -> NDArray[np.int64]:
+    """Return the length that each row's list has if nothing is missing."""
+    import pyarrow.compute as pc
+
+    lengths = np.full(batch.num_rows, k, dtype=np.int64)
+    if k_of_variant:
+        names = pc.binary_join_element_wise(batch["experiment"], batch["variant"], "/")
+        for name, own in k_of_variant.items():
+            lengths[pc.fill_null(pc.equal(names, name), False).to_numpy(zero_copy_only=False)] = own
+    return lengths
 
 
 def batches_of(run: Run, name: str) -> Iterator[pa.RecordBatch]:
@@ -85,7 +105,6 @@ def _gather_batch(run: Run, lists: Lists, batch: pa.RecordBatch, users: pa.Array
     item = index_of(batch.column("item_ids").flatten(), items["item_id"].combine_chunks())
     broken = lists.broken
     broken["unknown_users"] += int(np.count_nonzero(~known))
-    broken["wrong_length"] += _wrong_lengths(batch, lengths, lists.items.shape[1])
     broken["unknown_items"] += int(np.count_nonzero(item < 0))
     broken["repeated_items"] += len(row) - len(np.unique(np.stack([row, item]), axis=1).T)
     usable = (item >= 0) & known[row]
@@ -99,9 +118,10 @@ def _gather_batch(run: Run, lists: Lists, batch: pa.RecordBatch, users: pa.Array
     lists.items[user[row[fits]], position[fits]] = item[fits]
 
 
-def _wrong_lengths(batch: pa.RecordBatch, lengths: NDArray[np.int64], k: int) -> int:
+def _wrong_lengths(batch: pa.RecordBatch, k: NDArray[np.int64]) -> int:
     import pyarrow.compute as pc
 
+    lengths = pc.list_value_length(batch.column("item_ids")).to_numpy(zero_copy_only=False)
     stated = batch.column("shortfall").is_valid().to_numpy(zero_copy_only=False)
     wrong = (lengths > k) | ((lengths < k) != stated)
     for name in ("scores", "reasons", "sources"):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from hybridrec.evaluation.ablation import Ablation
 from hybridrec.evaluation.comparisons import Comparison
+from hybridrec.report.experiment_facts import ExperimentResult
 from hybridrec.report.list_facts import CandidateCoverage, Feedback, Lists, SurfaceLists
 
 
@@ -316,6 +317,7 @@ class Facts:
     table_comparisons: tuple[TableComparison, ...] = ()
     surfaces: tuple[SurfaceLists, ...] = ()
     feedback: Feedback | None = None
+    experiments: tuple[ExperimentResult, ...] = ()
     ablations: tuple[Ablation, ...] = ()
     pool: CandidateCoverage | None = None
     indexes: tuple[Index, ...] = ()

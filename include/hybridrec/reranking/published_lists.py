@@ -18,6 +18,7 @@ from hybridrec.reranking.popular import FALLBACK_SENTENCES, TIERS
 from hybridrec.reranking.rule_chain import apply_rules
 from hybridrec.reranking.sentences import sentences
 from hybridrec.reranking.surface_inputs import surface_inputs
+from hybridrec.reranking.tried import with_nothing_tried
 from hybridrec.rules import RuleContext
 from hybridrec.runs.run import Run
 from hybridrec.splitting.mix import segments_of
@@ -106,7 +107,7 @@ def _as_rows(users: pa.Table, ranked: pa.Table, entries: pd.DataFrame, context: 
         "segment": segments_of(np.diff(context.seen.indptr), inputs.run.config.light_max_items).tolist(),
         "shortfall": pa.array([None if count == k else f"{count} of {k} places: {inputs.no_more}" for count in counts], pa.string()),
     }
-    return table("out_recommendations").conform(pa.table(columns))
+    return table("out_recommendations").conform(with_nothing_tried(pa.table(columns)))
 
 
 def _ranked_rows(ranked: pa.Table, entries: pd.DataFrame, n_items: int) -> NDArray[np.int64]:

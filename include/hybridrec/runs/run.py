@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from hybridrec.assignment.variants import RunningExperiment
 from hybridrec.base.config import Config, Options, stored_config
 from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
@@ -81,6 +82,7 @@ class RunManifest:
     repeats: a list may hold an item of its user's history, see hybridrec.splitting.purposes. repeat_shares: of the newest choices, those
     of pairs that had an event of the type before. vectors: the catalogue has its own.
     window_hours: whose popularity says best what comes next, 0 without a calendar, see hybridrec.splitting.windows.
+    experiments: those at work when the run was opened, with the shares of that time.
     event_types: of the positive events, if they are of several; then how one follows another is a table too.
     kept_by: names the folders of the splits: split=ranker, or fold=rank in a run that was opened before decision 65.
     """
@@ -101,6 +103,7 @@ class RunManifest:
     vectors: bool = False
     window_hours: int = 0
     event_types: tuple[str, ...] = ()
+    experiments: tuple[RunningExperiment, ...] = ()
     kept_by: Literal["split", "fold"] = "split"
 
 

@@ -18,12 +18,21 @@ from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.base.surfaces import DEFAULT_SURFACE
 from hybridrec.base.waiting import first_true
-from hybridrec.postgresql import rights
+from hybridrec.postgresql import experiments, rights
 from hybridrec.postgresql.checksum import TableChecksum
 from hybridrec.postgresql.connecting import LOCK_MS, LOOK_UP_MS, database_error, for_look_ups, in_sentences, parsed, transaction
 from hybridrec.postgresql.look_up_queries import READ_LISTS, READ_POPULAR, READ_SIMILAR, READ_SURFACE, READ_TRENDING, READ_USER
 from hybridrec.postgresql.rows import batches, fill, replace_views, stored, value
-from hybridrec.postgresql.version_tables import add_keys, create_missing, create_tables, drop_tables, drop_unreferenced, qualified, quoted
+from hybridrec.postgresql.version_tables import (
+    add_keys,
+    create_missing,
+    create_tables,
+    drop_tables,
+    drop_unreferenced,
+    qualified,
+    quoted,
+    shown_columns,
+)
 from hybridrec.versions.content_hash import TableHash, combined_hash
 from hybridrec.versions.publications import (
     PUBLISHED,
@@ -70,7 +79,7 @@ def connect(settings: Settings) -> PostgresTarget:
     return PostgresTarget(settings.postgres, settings.postgres_reader, settings.threads)
 
 
-class PostgresTarget:
+class PostgresTarget(experiments.ExperimentStates):
     """See the module; the Target protocol says what each method promises.
 
     address: libpq URI or key words; the password may come from PGPASSWORD or PGPASSFILE. Messages name host, port and database only.
@@ -91,7 +100,7 @@ class PostgresTarget:
         require_version(publication.version)
         storage = f"hybridrec_{publication.version}_{uuid.uuid4().hex[:8]}"
         with self._writer() as db, self._only_stager(db):
-            rights.require_narrow_reader(db, self.reader, (*VIEWS, "publications"))
+            rights.require_narrow_reader(db, self.reader, (*VIEWS, "publications", experiments.READABLE))
             drop_unreferenced(db)
             try:
                 create_tables(db, storage)
@@ -133,7 +142,7 @@ class PostgresTarget:
 
     def versions(self) -> list[Publication]:
         """Return all rows of `publications`, newest first."""
-        with in_sentences(self.shown), closing(self._connection(self._conninfo)) as db:
+        with self._job_reader() as db:
             if value(db, "SELECT to_regclass('hybridrec.publications')") is None:
                 return []
             return [Publication(*row) for row in db.execute(f"SELECT {FIELDS} FROM hybridrec.publications ORDER BY number DESC")]  # noqa: S608
@@ -241,6 +250,11 @@ class PostgresTarget:
         return psycopg.connect(conninfo, autocommit=True, prepare_threshold=None)
 
     @contextmanager
+    def _job_reader(self) -> Iterator[Connection[tuple[Any, ...]]]:
+        with in_sentences(self.shown), closing(self._connection(self._conninfo)) as db:
+            yield db
+
+    @contextmanager
     def _writer(self) -> Iterator[Connection[tuple[Any, ...]]]:
         with in_sentences(self.shown), closing(self._connection(self._conninfo)) as db:
             db.execute(f"SET lock_timeout = {LOCK_MS}")
@@ -250,6 +264,7 @@ class PostgresTarget:
                 db.execute(PUBLICATIONS)
                 db.execute(f"GRANT USAGE ON SCHEMA hybridrec TO {quoted(self.reader)}")
                 db.execute(f"GRANT SELECT ON hybridrec.publications TO {quoted(self.reader)}")
+                experiments.create(db, self.reader)
             yield db
 
     @contextmanager
@@ -340,7 +355,7 @@ def _make_live(db: Connection[tuple[Any, ...]], version: str, storage: str, read
     queries = {}
     create_missing(db, storage)  # where an earlier release has staged the version without them
     for name in PUBLISHED:
-        columns = ", ".join(f"t.{quoted(column)}" for column in definition(name).column_names)
+        columns = shown_columns(db, name, storage)
         queries[name] = f"SELECT {columns}, {ORIGIN} FROM {qualified(name, storage)} AS t {origin}"  # noqa: S608
     queries["recommendations_unnested"] = (
         f"SELECT t.user_id, e.rank::integer AS rank, e.item_id, e.score, e.reason, e.source, {ORIGIN}"  # noqa: S608

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hybridrec.base.errors import NothingPublished, PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.base.surfaces import DEFAULT_SURFACE
+from hybridrec.sqlite import experiments
 from hybridrec.sqlite.connecting import FileId, file_id, in_sentences, open_read_only, open_to_write, transaction
 from hybridrec.sqlite.look_up_queries import READ_LISTS, READ_POPULAR, READ_SIMILAR, READ_SURFACE, READ_TRENDING, READ_USER
 from hybridrec.sqlite.publications import FIELDS, PUBLICATIONS, find, publication, record
@@ -32,6 +33,7 @@ from hybridrec.sqlite.version_tables import (
     fill,
     quoted,
     read_back,
+    stored_columns,
     table_name,
 )
 from hybridrec.storage import locks
@@ -80,7 +82,7 @@ class Opened(NamedTuple):
     log: FileId | None
 
 
-class SqliteTarget:
+class SqliteTarget(experiments.ExperimentStates):
     """See the module; the Target protocol says what each method promises.
 
     Look-ups keep one connection, for one thread at a time, and open the file again when another one has replaced it. Only one,
@@ -283,6 +285,7 @@ class SqliteTarget:
                 db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
                 db.execute("PRAGMA journal_mode = WAL")
                 db.execute(PUBLICATIONS)
+                experiments.create(db)
                 last.execute(LOOK).fetchall()  # a new file has its logs only now
                 try:
                     yield db
@@ -320,7 +323,8 @@ def _make_live(db: sqlite3.Connection, version: str, storage: str) -> None:
     origin = f"JOIN publications AS p ON p.version = '{require_version(version)}'"
     for name in PUBLISHED:
         create_table(db, name, storage)  # where an earlier release has staged the version without it
-        columns = ", ".join(f"t.{quoted(column)}" for column in definition(name).column_names)
+        there = stored_columns(db, name, storage)
+        columns = ", ".join(f"t.{quoted(c.name)}" if c in there else f"NULL AS {quoted(c.name)}" for c in definition(name).columns)
         db.execute(f"DROP VIEW IF EXISTS {quoted(name)}")
         db.execute(f"CREATE VIEW {quoted(name)} AS SELECT {columns}, {ORIGIN} FROM {table_name(name, storage)} AS t {origin}")  # noqa: S608
     parallel = (("scores", "score"), ("reasons", "reason"), ("sources", "source"))

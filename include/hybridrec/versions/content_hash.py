@@ -18,16 +18,33 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+LATER = (
+    "experiment",
+    "variant",
+    "arm",
+    "arm_probability",
+    "slot_probabilities",
+)  # versions without any are as those before there were such
+
 
 class ColumnsHash:
-    """A hash over the values of columns, bit by bit; where a batch ends does not matter."""
+    """A hash over the values of columns, bit by bit; where a batch ends does not matter.
 
-    def __init__(self) -> None:
+    later: positions of columns that do not count while all of their values are null.
+    """
+
+    def __init__(self, later: frozenset[int] = frozenset()) -> None:
+        self._nulls = dict.fromkeys(later, 0)  # so far, of columns that have had no value yet
         self._streams: defaultdict[tuple[int, int], hashlib._Hash] = defaultdict(hashlib.sha256)  # by the positions of column and part
 
     def add(self, columns: Iterable[pa.Array]) -> None:
         """Add the next values of each column; in every call the columns have the same types."""
         for column_number, values in enumerate(columns):
+            if column_number in self._nulls:
+                if values.null_count == len(values):
+                    self._nulls[column_number] += len(values)
+                    continue
+                self._streams[column_number, 0].update(bytes(self._nulls.pop(column_number)))
             for number, part in enumerate(_parts(values)):
                 if len(part):
                     self._streams[column_number, number].update(part.data)
@@ -68,7 +85,8 @@ class TableHash:
 
     def __init__(self, definition: Table) -> None:
         self._definition = definition
-        self._values = ColumnsHash()
+        later = frozenset(at for at, name in enumerate(definition.column_names) if name in LATER)
+        self._values = ColumnsHash(later)
         self._last_key: list[pa.Array] = []  # of the rows so far, one value a column
         self.rows = 0
 

@@ -13,10 +13,12 @@ from hybridrec.base import extensions
 from hybridrec.base.config import FOR_EVER, Config, SplitMethod, read_config
 from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
+from hybridrec.experiments import standing
 from hybridrec.opening.new_run import Request, open_run
 from hybridrec.runs.run import Run
 from hybridrec.splitting.cuts import EPOCH, HOUR, Spans, cut_splits
-from tests.support import small_world
+from tests.support import made_experiments, small_world
+from tests.support.made_experiments import moved
 
 
 def test_cuts_leave_the_newest_share_for_labels() -> None:
@@ -237,3 +239,20 @@ def test_a_need_that_no_night_has_is_refused(ingested: Settings, monkeypatch: py
     monkeypatch.setattr(extensions.module("models", "als"), "NEEDS", ("pictures",), raising=False)
     with pytest.raises(PermanentError, match=r"models.als: NEEDS names pictures; choose from repeats, types, vectors"):
         open_run(Request("n", "files"), ingested)
+
+
+def test_experiments_at_work_are_frozen_into_a_night_that_publishes(ingested: Settings) -> None:
+    """Dates count: one that begins tomorrow is not at work, and a backfill has none."""
+    (ingested.home / "experiments").mkdir()
+    target = standing.keeper(ingested)
+    moved(target, "begun", "canary")
+    moved(target, "later", "running", definition={**made_experiments.FILE, "start": "2026-11-21"})
+    moved(target, "over", "running", "back")
+    now = made_experiments.AT
+    [found] = open_run(Request("night", "files"), ingested, now).manifest.experiments
+    assert (found.name, found.phase, [variant.share for variant in found.variants]) == ("begun", "canary", [0.5, 0.05])
+    moved(target, "begun", "back")
+    assert Run.open("night").manifest.experiments == (found,)
+    assert [one.name for one in open_run(Request("next", "files"), ingested, now + timedelta(days=2)).manifest.experiments] == ["later"]
+    for request in (Request("day", "files", backfill=True), Request("trial", "files", publish=False)):
+        assert open_run(request, ingested, now + timedelta(days=2)).manifest.experiments == ()

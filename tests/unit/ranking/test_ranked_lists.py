@@ -15,6 +15,7 @@ from hybridrec.base.errors import PermanentError
 from hybridrec.candidates.candidate_set import feature_files, load_candidates
 from hybridrec.policy.policy import Choice, Policy, load_policy, read_choices, write_choices
 from hybridrec.policy.ranked_lists import Depth, Ranking, rank_batches, rank_candidate_set, retrievers_by_rank, user_blocks
+from hybridrec.policy.variants import rank_variant_files, strategy_policy
 from hybridrec.runs.run import Run
 from hybridrec.strategies import create
 from tests.support import made_candidates
@@ -87,3 +88,22 @@ def test_choices_survive_their_file(tmp_path: Path) -> None:
     write_choices(tmp_path / "decision.json", CHOICES, {"metric": "ndcg@10"})
     assert read_choices(tmp_path / "decision.json") == CHOICES
     assert json.loads((tmp_path / "decision.json").read_text())["metric"] == "ndcg@10"
+
+
+def test_a_variant_is_ranked_by_its_strategy_from_the_same_candidates(small_run: Run, policy_folder: Path, tmp_path: Path) -> None:
+    """Users of the variant are ranked as if the strategy were published for all; others are not ranked."""
+    whole = rank_candidate_set(load_candidates(small_run, "full"), strategy_policy(policy_folder, "stacking"), Depth(5, 3))
+    wanted = np.arange(60) % 3 == 0
+    np.save(tmp_path / "users.npy", wanted, allow_pickle=False)
+    ranking = Ranking(feature_files(small_run, "full"), policy_folder, Depth(5, 3))
+    files = small_run.files("model_candidates", "full")
+    found = pa.Table.from_batches(rank_variant_files(files, ranking, "stacking", tmp_path / "users.npy"))
+    expected = whole.filter(pa.array(wanted[whole["user_idx"].to_numpy()]))
+    assert found.equals(expected) and set(found["strategy"].to_pylist()) == {"stacking"}
+
+
+def test_a_variant_needs_a_strategy_that_was_fitted(small_run: Run, policy_folder: Path) -> None:
+    shutil.rmtree(policy_folder / "strategies" / "stacking")
+    with pytest.raises(PermanentError, match="ranked by the strategy stacking, which the published policy has not fitted"):
+        strategy_policy(policy_folder, "stacking")
+    assert strategy_policy(policy_folder, "weighted").choices["none"].name == "weighted"

@@ -18,6 +18,7 @@ from hybridrec.policy.policy import DECISION, read_choices
 from hybridrec.publishing import output_checks
 from hybridrec.publishing.publish import why_held
 from hybridrec.report import story
+from hybridrec.report.experiment_facts import ExperimentResult, result_of
 from hybridrec.report.facts import (
     Before,
     CheckLine,
@@ -91,6 +92,7 @@ def collect(run: Run, written_at: datetime, durations: Mapping[str, float] | Non
         lists=read("published lists", "apply_rules", describe_lists),
         surfaces=surface_figures(run),
         feedback=feedback(run),
+        experiments=_experiments(run),
         ranked_users=_ranked_users(run),
         missing_sources=read("the candidates of all users", "generate_candidates", _missing_models) or (),
         categories_unlearnt=bool(read("the catalogue", "build_interactions", _categories_unlearnt)),
@@ -168,6 +170,13 @@ def _metrics(run: Run) -> tuple[Metric, ...]:
 
 def _comparisons(run: Run) -> tuple[Comparison, ...]:
     return tuple(Comparison(**row) for row in run.read("out_comparisons").to_pylist())
+
+
+def _experiments(run: Run) -> tuple[ExperimentResult, ...]:
+    """Return the results of experiments; none of a run that has not analysed them."""
+    if not store.is_committed(run.dataset("out_experiments")):
+        return ()
+    return tuple(map(result_of, run.read("out_experiments").to_pylist()))
 
 
 def _table_comparisons(run: Run) -> tuple[TableComparison, ...]:

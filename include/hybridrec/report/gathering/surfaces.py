@@ -27,7 +27,7 @@ def surface_figures(run: Run) -> tuple[SurfaceLists, ...]:
     items: dict[str, set[str]] = {name: set() for name in run.config.surfaces}
     for batch in batches(run, "out_surface_lists", ["surface", "user_id", "item_ids", "reason", "shortfall"]):
         of_users = batch.filter(pc.not_equal(batch["user_id"], ANYBODY))
-        for name in pc.unique(of_users["surface"]).to_pylist():
+        for name in by_how.keys() & set(pc.unique(of_users["surface"]).to_pylist()):  # not the plain lists of users with a variant
             own = of_users.filter(pc.equal(of_users["surface"], name))
             listed = own["item_ids"].flatten()
             some = pc.greater(pc.list_value_length(own["item_ids"]), 0)
