@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING
 from hybridrec.base import extensions
 from hybridrec.candidates.candidate_set import feature_files
 from hybridrec.execution import job, spark, task_records
+from hybridrec.exploration.draws import draws_folder, write_draws
+from hybridrec.off_policy.estimates import night_estimates
+from hybridrec.policy.boost import boost_folder
+from hybridrec.policy.policy import loadable_strategies
 from hybridrec.policy.ranked_lists import Depth, Ranking, rank_files
 from hybridrec.runs.run import Run
 from hybridrec.tables import table
@@ -27,6 +31,9 @@ class Params:
 
 def main(params: Params) -> None:
     run = Run.open(params.run_id)
+    write_draws(run, retrievers_of(run), loadable_strategies(run.artefact("promotion") / "policy"))
+    if run.config.bandit.arms:
+        run.write("out_ope", night_estimates(run))
     session = spark.session()
     with task_records.spark_time():
         run.write_spark("model_ranked", rank(session, run))
@@ -42,6 +49,8 @@ def rank(session: SparkSession, run: Run) -> DataFrame:
         files=feature_files(run, "full"),
         policy=run.artefact("promotion") / "policy",
         depth=Depth(run.config.rules_depth, EXPLAINED),
+        draws=draws_folder(run),
+        boost=boost_folder(run),
     )
     files = run.files("model_candidates", "full")
 
@@ -52,6 +61,14 @@ def rank(session: SparkSession, run: Run) -> DataFrame:
     return session.range(0, len(files), 1, len(files)).mapInArrow(
         extensions.with_local_extensions(of_partition), table("model_ranked").spark_ddl()
     )
+
+
+def retrievers_of(run: Run) -> list[str]:
+    """List the models that retrieved candidates on the full split."""
+    import pyarrow.parquet as pq
+
+    names = pq.read_schema(run.files("model_candidates", "full")[0]).names
+    return [name.removeprefix("rank_") for name in names if name.startswith("rank_")]
 
 
 if __name__ == "__main__":

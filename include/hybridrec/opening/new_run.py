@@ -17,6 +17,7 @@ from hybridrec.base import extensions
 from hybridrec.base.config import MAX_K, SURFACES, Config, SplitMethod, read_config, require_known_options
 from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
+from hybridrec.opening.earlier import earlier_run
 from hybridrec.runs.run import MANIFEST, Input, Run, RunManifest, run_folder
 from hybridrec.splitting import likes, purposes, visits, windows
 from hybridrec.splitting.cuts import HOUR, cut_splits, positive_events_per_hour, user_spans
@@ -100,6 +101,7 @@ def open_run(request: Request, settings: Settings) -> Run:
             vectors=vectors,
             window_hours=window_hours,
             event_types=event_types,
+            earlier=earlier_run(request.source, as_of, config.split, settings),
         ),
         settings,
     )

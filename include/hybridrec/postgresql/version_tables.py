@@ -37,10 +37,13 @@ def qualified(name: str, storage: str) -> str:
 
 def column_ddl(column: Column) -> str:
     """Return the column as CREATE TABLE wants it."""
+    return f"{quoted(column.name)} {_typed(column)}{'' if column.nullable else ' NOT NULL'}"
+
+
+def _typed(column: Column) -> str:
     listed = column.type.startswith("list<")
     kind = TYPES[column.type[5:-1] if listed else column.type]
-    typed = kind.replace("text", "text[]", 1) if kind.startswith("text") and listed else f"{kind}{'[]' if listed else ''}"
-    return f"{quoted(column.name)} {typed}{'' if column.nullable else ' NOT NULL'}"
+    return kind.replace("text", "text[]", 1) if kind.startswith("text") and listed else f"{kind}{'[]' if listed else ''}"
 
 
 def create_tables(db: Connection[tuple[Any, ...]], storage: str) -> None:
@@ -57,6 +60,16 @@ def create_missing(db: Connection[tuple[Any, ...]], storage: str) -> None:
     for name in PUBLISHED:
         if name not in there:
             db.execute(f"CREATE TABLE {qualified(name, storage)} ({', '.join(map(column_ddl, definition(name).columns))})")
+
+
+def shown_columns(db: Connection[tuple[Any, ...]], name: str, storage: str) -> str:
+    """Return what a view selects from the table `t`; null for columns that a version from an earlier release does not have."""
+    query = "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s"
+    there = {column for (column,) in db.execute(query, (storage, name))}
+    return ", ".join(
+        f"t.{quoted(column.name)}" if column.name in there else f"NULL::{_typed(column)} AS {quoted(column.name)}"
+        for column in definition(name).columns
+    )
 
 
 def add_keys(db: Connection[tuple[Any, ...]], storage: str) -> None:

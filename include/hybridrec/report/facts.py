@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hybridrec.evaluation.ablation import Ablation
 from hybridrec.evaluation.comparisons import Comparison
 from hybridrec.report.list_facts import CandidateCoverage, Lists, SurfaceLists
+from hybridrec.report.tried.facts import BanditFacts, ObjectiveFacts
 
 
 @dataclass(frozen=True)
@@ -314,6 +315,8 @@ class Facts:
     comparisons: tuple[Comparison, ...] = ()
     table_comparisons: tuple[TableComparison, ...] = ()
     surfaces: tuple[SurfaceLists, ...] = ()
+    bandit: BanditFacts | None = None
+    objective: ObjectiveFacts | None = None
     ablations: tuple[Ablation, ...] = ()
     pool: CandidateCoverage | None = None
     indexes: tuple[Index, ...] = ()

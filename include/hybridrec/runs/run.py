@@ -81,6 +81,7 @@ class RunManifest:
     of pairs that had an event of the type before. vectors: the catalogue has its own.
     window_hours: whose popularity says best what comes next, 0 without a calendar, see hybridrec.splitting.windows.
     event_types: of the positive events, if they are of several; then how one follows another is a table too.
+    earlier: the run whose learning this one goes on from, empty without one; see hybridrec.opening.earlier.
     kept_by: names the folders of the splits: split=ranker, or fold=rank in a run that was opened before decision 65.
     """
 
@@ -101,6 +102,7 @@ class RunManifest:
     window_hours: int = 0
     event_types: tuple[str, ...] = ()
     kept_by: Literal["split", "fold"] = "split"
+    earlier: str = ""
 
 
 class Run:

@@ -7,6 +7,7 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hybridrec.storage.ahead import one_ahead
@@ -49,6 +50,12 @@ def create_table(db: sqlite3.Connection, name: str, storage: str) -> None:
     columns = ", ".join(_column_ddl(column) for column in shape.columns)
     key = ", ".join(quoted(column) for column in shape.key)
     db.execute(f"CREATE TABLE IF NOT EXISTS {table_name(name, storage)} ({columns}, PRIMARY KEY ({key})) WITHOUT ROWID")
+
+
+def stored_columns(db: sqlite3.Connection, name: str, storage: str) -> tuple[Column, ...]:
+    """Return the columns that the table has: of a version from an earlier release there may be fewer."""
+    there = {row[1] for row in db.execute(f"PRAGMA table_info({table_name(name, storage)})")}
+    return tuple(column for column in definition(name).columns if column.name in there)
 
 
 def fill(db: sqlite3.Connection, name: str, storage: str, batches: Iterable[pa.RecordBatch]) -> tuple[TableHash, TextChecksum]:
@@ -106,9 +113,9 @@ def _joined(texts: pa.StringArray) -> bytes:
 
 def read_back(db: sqlite3.Connection, name: str, storage: str) -> tuple[int, str]:
     """Return rows and checksum of a table as the file has it."""
-    shape = definition(name)
     if not db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (f"{name}_{storage}",)).fetchone():
         return 0, ""  # no checksum has this value; only a person with a tool can have dropped the table
+    shape = replace(definition(name), columns=stored_columns(db, name, storage))
     key = ", ".join(quoted(column) for column in shape.key)
     columns = ", ".join(quoted(column.name) if _is_number(column) else f"CAST({quoted(column.name)} AS BLOB)" for column in shape.columns)
     cursor = db.execute(f"SELECT {columns} FROM {table_name(name, storage)} ORDER BY {key}")  # noqa: S608  checked identifiers
@@ -142,7 +149,8 @@ def decoded(rows: list[tuple[object, ...]], columns: list[Column]) -> pa.RecordB
 
     arrays = []
     for column, values in zip(columns, zip(*rows, strict=True), strict=True):
-        decoded = [json.loads(str(value)) for value in values] if column.type.startswith("list") else list(values)
+        listed = column.type.startswith("list")
+        decoded = [None if value is None else json.loads(str(value)) for value in values] if listed else list(values)
         turned = [None if value is None else bool(value) for value in decoded] if column.type == "bool" else decoded
         arrays.append(pa.array(turned, arrow_type(column.type)))
     return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in columns])

@@ -22,7 +22,16 @@ from hybridrec.postgresql import rights
 from hybridrec.postgresql.checksum import TableChecksum
 from hybridrec.postgresql.connecting import LOCK_MS, LOOK_UP_MS, database_error, for_look_ups, in_sentences, parsed, transaction
 from hybridrec.postgresql.rows import batches, fill, replace_views, stored, value
-from hybridrec.postgresql.version_tables import add_keys, create_missing, create_tables, drop_tables, drop_unreferenced, qualified, quoted
+from hybridrec.postgresql.version_tables import (
+    add_keys,
+    create_missing,
+    create_tables,
+    drop_tables,
+    drop_unreferenced,
+    qualified,
+    quoted,
+    shown_columns,
+)
 from hybridrec.versions.content_hash import TableHash, combined_hash
 from hybridrec.versions.publications import (
     LISTED,
@@ -356,7 +365,7 @@ def _make_live(db: Connection[tuple[Any, ...]], version: str, storage: str, read
     queries = {}
     create_missing(db, storage)  # where an earlier release has staged the version without them
     for name in PUBLISHED:
-        columns = ", ".join(f"t.{quoted(column)}" for column in definition(name).column_names)
+        columns = shown_columns(db, name, storage)
         queries[name] = f"SELECT {columns}, {ORIGIN} FROM {qualified(name, storage)} AS t {origin}"  # noqa: S608
     queries["recommendations_unnested"] = (
         f"SELECT t.user_id, e.rank::integer AS rank, e.item_id, e.score, e.reason, e.source, {ORIGIN}"  # noqa: S608

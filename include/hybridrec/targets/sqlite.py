@@ -31,6 +31,7 @@ from hybridrec.sqlite.version_tables import (
     fill,
     quoted,
     read_back,
+    stored_columns,
     table_name,
 )
 from hybridrec.storage import locks
@@ -338,7 +339,8 @@ def _make_live(db: sqlite3.Connection, version: str, storage: str) -> None:
     origin = f"JOIN publications AS p ON p.version = '{require_version(version)}'"
     for name in PUBLISHED:
         create_table(db, name, storage)  # where an earlier release has staged the version without it
-        columns = ", ".join(f"t.{quoted(column)}" for column in definition(name).column_names)
+        there = stored_columns(db, name, storage)
+        columns = ", ".join(f"t.{quoted(c.name)}" if c in there else f"NULL AS {quoted(c.name)}" for c in definition(name).columns)
         db.execute(f"DROP VIEW IF EXISTS {quoted(name)}")
         db.execute(f"CREATE VIEW {quoted(name)} AS SELECT {columns}, {ORIGIN} FROM {table_name(name, storage)} AS t {origin}")  # noqa: S608
     parallel = (("scores", "score"), ("reasons", "reason"), ("sources", "source"))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def as_text(batch: pa.RecordBatch, definition: Table) -> pa.RecordBatch:
-    """Return the batch with every column as text: lists as JSON arrays, numbers in their shortest exact form.
+    """Return the batch with every column as text: lists as JSON arrays, numbers in their shortest exact form; null stays null.
 
     Lists hold no null and numbers are finite, as `content_hash.TableHash` requires.
     """
@@ -48,7 +48,8 @@ def _list_text(values: pa.ListArray) -> pa.Array:
     texts, mark = (_float_text(flat), "") if numeric else (_escaped(flat), '"')
     inner = pc.binary_join(pa.ListArray.from_arrays(offsets, texts), f"{mark},{mark}")
     arrays = pc.binary_join_element_wise(f"[{mark}", inner, f"{mark}]", "")
-    return arrays if lengths.all() else pc.if_else(pa.array(lengths == 0), "[]", arrays)
+    filled = arrays if lengths.all() else pc.if_else(pa.array(lengths == 0), "[]", arrays)
+    return pc.if_else(values.is_valid(), filled, None) if values.null_count else filled
 
 
 def _escaped(texts: pa.StringArray) -> pa.StringArray:

@@ -1,0 +1,1 @@
+"""What the report says of things that a night tries on some users."""

@@ -1,0 +1,68 @@
+"""Figures of arms, estimates and objective, as the report shows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ArmFigures:
+    """An arm in a segment: how often it is drawn tonight, and what it rests on. n_users: who have drawn it tonight."""
+
+    segment: str
+    arm: str
+    blend: str
+    probability: float
+    successes: float
+    trials: float
+    n_users: int
+
+
+@dataclass(frozen=True)
+class PolicyEstimate:
+    """A row of out_ope."""
+
+    policy: str
+    segment: str
+    outcome: str
+    estimator: str
+    value: float | None
+    low: float | None
+    high: float | None
+    effective: float
+    n_rows: int
+    refused: str
+
+
+@dataclass(frozen=True)
+class BanditFacts:
+    """A night's bandit. newest: when the last draw that counts was served, empty without any."""
+
+    name: str
+    share: float
+    n_draws: int
+    newest: str
+    arms: tuple[ArmFigures, ...]
+    estimates: tuple[PolicyEstimate, ...]
+
+
+@dataclass(frozen=True)
+class StrengthFigures:
+    """A strength that was tried, what it costs, and the mean worth of a list's items in standard deviations."""
+
+    strength: float
+    difference: float
+    low: float
+    high: float
+    worth: float
+
+
+@dataclass(frozen=True)
+class ObjectiveFacts:
+    """A night's objective beside relevance, and the strength chosen for it."""
+
+    name: str
+    metric: str
+    max_loss: float
+    strength: float
+    tried: tuple[StrengthFigures, ...]
