@@ -26,6 +26,7 @@ from hybridrec.policy.policy import DECISION, Choice, write_choices
 from hybridrec.publishing.output_checks import OutputCheck
 from hybridrec.report.facts import Facts
 from hybridrec.report.gathering import collect as collecting
+from hybridrec.reranking.tried import with_nothing_tried
 from hybridrec.runs.run import Run
 from hybridrec.serving.lookup import open_target
 from hybridrec.storage import store
@@ -131,7 +132,8 @@ def lists(run: Run) -> None:
     seen = small_world.numbered_events().groupby("user_idx").item_idx.apply(set).to_dict()
     rows = [_list(user, seen.get(user, set())) for user in range(small_world.N_USERS)]
     columns = ["user_id", "item_ids", "scores", "reasons", "sources", "reason", "strategy", "segment", "shortfall"]
-    run.write("out_recommendations", pa.Table.from_pandas(pd.DataFrame(rows, columns=columns), preserve_index=False))
+    made = pa.Table.from_pandas(pd.DataFrame(rows, columns=columns), preserve_index=False)
+    run.write("out_recommendations", with_nothing_tried(made))
 
 
 def _list(user: int, seen: set[int]) -> tuple[object, ...]:

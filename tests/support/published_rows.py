@@ -46,14 +46,19 @@ def rows(name: str, mark: str, n_users: int = 50, k: int = 5) -> pa.Table:
             "strategy": [mark] * n_users,
             "segment": ["light"] * n_users,
             "shortfall": [None if n else "only five items are left" for n in range(n_users)],
+            "experiment": [None] * n_users,
+            "variant": [None] * n_users,
+            "arm": ["light:content" if n % 3 == 0 else None for n in range(n_users)],
+            "arm_probability": [0.05 if n % 3 == 0 else None for n in range(n_users)],
+            "slot_probabilities": [[1.0] * (k - 1) + [0.02] if n % 2 else None for n in range(n_users)],
         }
     elif name == "surface_lists":
         of_users = rows("recommendations", mark, n_users, k).slice(0, 3).to_pydict()
         of_users["user_id"][0] = ANYBODY
         columns = {field: values * 2 for field, values in of_users.items()} | {"surface": ["cart"] * 3 + ["email"] * 3}
         columns["item_ids"] = [items[: 2 if n < 3 else 1] for n, items in enumerate(columns["item_ids"])]
-        for field in ("scores", "reasons", "sources"):
-            columns[field] = [values[: 2 if n < 3 else 1] for n, values in enumerate(columns[field])]
+        for field in ("scores", "reasons", "sources", "slot_probabilities"):
+            columns[field] = [values and values[: 2 if n < 3 else 1] for n, values in enumerate(columns[field])]
     elif name == "similar_items":
         columns = {"item_id": ids, "item_ids": [[i for i in ids if i != item] for item in ids], "reason": ["content"] * len(ids)}
         columns["scores"] = [[1 / (j + 1) for j in range(len(ids) - 1)] for _ in ids]
