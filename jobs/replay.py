@@ -1,6 +1,6 @@
 """Compare what was served since a run's as_of with what the run would have answered; writes out_replay of the run.
 
-Without --all only answers from behind the run's as_of are compared: of earlier ones the run has seen what came of them. --feedback-run: a
+Without --all only answers after the run's as_of are compared: the run has seen what came of earlier ones. --feedback-run: a
 later run, whose model_feedback knows the clicks on them.
 """
 

@@ -51,7 +51,7 @@ def earlier_folder(run: Run, name: str) -> Path | None:
     try:
         return Run.open(run.manifest.earlier, run.settings).artefact(strategies.artefact_name(name))
     except (PermanentError, store.NotCommitted) as error:
-        log.warning("%s starts anew: %s", name, error)
+        log.warning("%s starts again: %s", name, error)
         return None
 
 

@@ -85,7 +85,7 @@ def hedge_regret(nights: int, n: int, repetitions: int, seed: int) -> float:
     for night in range(nights):
         weights = hedge(sums, night)
         losses = (rng.random((repetitions, n)) < chances).astype(np.float64)
-        against = weights >= np.sort(weights, axis=1)[:, -(n // 2), None]  # whoever is trusted most loses
+        against = weights >= np.sort(weights, axis=1)[:, -(n // 2), None]  # the retrievers that are trusted most lose
         losses[::2] = against[::2]
         own += (weights * losses).sum(axis=1)
         sums += losses

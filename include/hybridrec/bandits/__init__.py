@@ -23,7 +23,7 @@ FOLDER = "bandits"
 
 
 class Counts(NamedTuple):
-    """What came of each arm, float64 (..., n_arms): draws with a reward, and all draws; 0 for an arm without any."""
+    """Outcomes of each arm, float64 (..., n_arms): draws with a reward, and all draws; 0 for an arm without any."""
 
     successes: Doubles
     trials: Doubles

@@ -13,7 +13,7 @@ KEY_LETTERS = 16  # what SipHash takes
 
 
 def uniforms(names: Iterable[str], *salts: str) -> Doubles:
-    """Return a number from 0 to below 1 for each name; of other salts another one, independent of it. float64 (n_names,).
+    """Return a number from 0 to below 1 for each name, float64 (n_names,). Other salts give other, independent numbers.
 
     SipHash (Aumasson and Bernstein 2012) over the names, with a key of the salts: no loop over a million users in Python.
     """

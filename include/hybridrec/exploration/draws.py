@@ -1,4 +1,4 @@
-"""Who is served by which arm tonight: the probabilities by segment, and each user's draw, by a hash of salt, run and user.
+"""Draw the arm of each user of a run: probabilities by segment, and a hash of salt, run and user.
 
 The draws of a run are an artefact, so all workers of all tasks see the same, and a rerun of the task draws the same.
 
@@ -52,7 +52,7 @@ class Draws:
 
 
 def write_draws(run: Run, retrievers: Collection[str], strategies: Collection[str], free: NDArray[np.bool_] | None = None) -> None:
-    """Count what came of earlier draws and draw for tonight, if the run has arms.
+    """Count the outcomes of earlier draws and draw for this run, if the run has arms.
 
     retrievers, strategies: that the night has. free: bool (n_users,), users whom no experiment has; None: all.
     """
@@ -100,7 +100,7 @@ def drawn(chances: Doubles, segments: Longs, distribution: Doubles) -> tuple[Arm
 
 
 def user_segments(run: Run, n_users: int) -> Longs:
-    """Return the position in SEGMENTS of each user's segment tonight."""
+    """Return the position in SEGMENTS of each user's segment in this run."""
     features = run.read("model_user_features", "full", ["user_idx", "user_n_items"])
     lengths = np.zeros(n_users, dtype=np.int32)
     lengths[features["user_idx"].to_numpy()] = features["user_n_items"].to_numpy()

@@ -1,7 +1,7 @@
-"""What came of the draws: one row a user, arm and day, from the rows of model_feedback.
+"""Make the outcomes of draws: one row a user, arm and day, from the rows of model_feedback.
 
-All answers count that were given, also those of which nobody says that they were seen: who gets which arm is chance, so what was not seen
-is missing from all arms alike, while "seen" may itself depend on the list (analysis by intention to treat).
+All answers count, also those without a report that they were seen: chance decides about arms, so unseen lists are as frequent with each of
+them, while "seen" may itself depend on the list (analysis by intention to treat).
 
 An answer whose clicks may still come is left to the next night. To count it as one without a click would lower the arms that were served
 last.

@@ -1,7 +1,7 @@
-"""What is known of each arm, by segment: a nightly batch of all outcomes that are old enough.
+"""Count the outcomes of each arm, by segment: a nightly batch of all that are old enough.
 
-It is counted anew every night from what was fed back, so a rerun gives the same, and no state can fall behind or be counted twice. That
-the count holds every draw is checked all the same: a bandit whose counts stand still goes on looking like one that works.
+Every night counts all feedback again, so a rerun gives the same, and no state can fall behind or be counted twice. The count is checked
+all the same to hold every draw: a bandit whose counts stand still goes on looking like one that works.
 """
 
 from __future__ import annotations

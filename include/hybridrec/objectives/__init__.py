@@ -6,7 +6,7 @@ An extension has `DOC` (one line) and
 
 items: a row an item in the order of item_idx, with item_id, price, margin, released_at, age_days (since release, else since the first
 event; NaN when neither is known) and n_users, who had it before as_of. Returns float64 (n_items,), higher is better, NaN where nothing is
-known. What is not known counts as the mean.
+known; such an item counts as the mean.
 
 Policies add it to scores as far as that costs no more than [objective] allows: hybridrec.policy.boost.
 """

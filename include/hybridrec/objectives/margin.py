@@ -1,4 +1,4 @@
-"""What a sale earns, as the catalogue's column `margin` says. A price is no margin, so an item without one has none."""
+"""Margin: the earnings of a sale by the catalogue's column `margin`. A price is no margin, so an item without one has none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hybridrec.types import Doubles
 if TYPE_CHECKING:
     import pandas as pd
 
-DOC = "What a sale earns: core_items.margin."
+DOC = "Earnings of a sale: core_items.margin."
 
 
 def worth(items: pd.DataFrame, as_of: datetime) -> Doubles:

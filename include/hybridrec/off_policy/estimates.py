@@ -1,4 +1,4 @@
-"""Estimates for tonight's candidate policies, from the outcomes of earlier draws."""
+"""Estimate the rewards of a run's arms and probabilities from the outcomes of earlier draws."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from hybridrec.runs.run import Run
 
-TONIGHT, LOGGED, ALL = "tonight", "logged", "all"
+THIS_RUN, LOGGED, ALL = "this_run", "logged", "all"
 OUTCOMES = ("clicked", "reward")
 HALVES = 2  # of the users: the model that judges one half has learnt from the other
 SMOOTHING = 20.0  # draws by which an arm's mean is pulled to that of its segment
@@ -51,7 +51,7 @@ def night_estimates(run: Run) -> pa.Table:
 
 
 def log_of(outcomes: pa.Table, arms: tuple[str, ...]) -> Log:
-    """Return the outcomes of these arms; those of arms that are not played tonight are left out."""
+    """Return the outcomes of these arms; those of arms that this run does not play are left out."""
     places = published_names(arms)
     found = [places.get(name, (0, -1)) for name in outcomes["arm"].to_pylist()]
     segments, numbers = np.array(found, dtype=np.int64).reshape(-1, 2).T
@@ -81,7 +81,7 @@ def policies(draws: Draws) -> dict[str, Doubles | None]:
     """Return the probabilities of each candidate policy, (n_segments, n_arms); None: those that were logged."""
     alone = np.eye(len(draws.arms))
     candidates: dict[str, Doubles | None] = {arm.name: np.tile(alone[number], (len(SEGMENTS), 1)) for number, arm in enumerate(draws.arms)}
-    return candidates | {TONIGHT: draws.distribution, LOGGED: None}
+    return candidates | {THIS_RUN: draws.distribution, LOGGED: None}
 
 
 def logged_for(log: Log, outcome: str, wanted: Doubles | None, model: Doubles) -> Logged:

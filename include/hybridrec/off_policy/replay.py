@@ -77,7 +77,7 @@ def _entries(lists: pd.DataFrame) -> pd.DataFrame:
 
 
 def _clicked(answers: pd.DataFrame, served: pd.DataFrame, both: pd.DataFrame, clicks: pd.DataFrame | None) -> dict[str, pd.Series[float]]:
-    """Return clicks on the served items of each answer, and those of them that the run has too; of answers to known users."""
+    """Return clicks on the served items of each answer, and those of them that the run has too, for answers to known users."""
     if clicks is None:
         nothing = pd.Series(0.0, index=answers.index)
         return {"clicked_served": nothing, "clicked_kept": nothing}

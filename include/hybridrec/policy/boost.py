@@ -31,7 +31,7 @@ ARTEFACT, STATE, Z = "boost", "boost.json", "z.npy"
 
 
 class Boost(NamedTuple):
-    """What is added: the strength, and each item's worth, float32 (n_items,)."""
+    """The strength, and each item's worth, float32 (n_items,)."""
 
     strength: float
     z: Floats

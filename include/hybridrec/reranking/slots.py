@@ -20,7 +20,7 @@ from hybridrec.types import Doubles, Floats, Longs
 
 
 class Slots(NamedTuple):
-    """Where items are drawn, and by which hash. positions: 0 is the first, rising, all below k; salts: of the options and of the run."""
+    """Places where items are drawn, and salts of the hash. positions: 0 is the first, rising, below k; salts: of options and run."""
 
     positions: tuple[int, ...]
     salts: tuple[str, str]
@@ -36,8 +36,8 @@ class Explored(NamedTuple):
 def explore(kept: pd.DataFrame, user_ids: NDArray[np.object_], k: int, slots: Slots) -> Explored:
     """Draw the items of the slots and move them there; a drawn row takes the score of the row above it, so that scores still fall.
 
-    kept: user_idx, item_idx, score of the rows that all rules have left, by user, best first. user_ids: of each row. Where no more rows are
-    left than there are slots all of them are shown anyway, and the list stays.
+    kept: user_idx, item_idx, score of the rows that all rules have left, by user, best first. user_ids: of each row. A user with no more
+    rows left than slots keeps the list: all of them are shown anyway.
     """
     starts = starts_of(kept["user_idx"].to_numpy())
     pools = np.diff(starts) - (k - len(slots.positions))  # rows that no merit places

@@ -36,7 +36,7 @@ def with_nothing_tried(rows: pa.Table) -> pa.Table:
 def with_tried(rows: pa.Table, users: Ints, own: pd.DataFrame, explored: Explored, inputs: ListInputs) -> pa.Table:
     """Return rows of out_recommendations, one a user, with the arm and the probabilities of the places.
 
-    own: the users' ranked rows before rules; who has none was not ranked by an arm.
+    own: the users' ranked rows before rules; no arm has ranked a user without any.
     """
     import pyarrow as pa
 

@@ -4,7 +4,7 @@
 
 A night's loss of a retriever is what its own list lacks of the best retriever's NDCG, 0 to 1, on the labels of the ranker split: these lie
 before the holdout split, so the weights have not seen what they are judged on. A night scores with the weights of the nights before it and
-hands its losses on to the next; the first one is an equal blend. Whatever the losses are, after T nights the mean loss is above that of the
+hands its losses on to the next; the first one is an equal blend. With any losses, after T nights the mean loss is above that of the
 best retriever by at most sqrt(2 ln N / T) and a little. A retriever that is new starts with the mean of the others.
 
 Freund and Schapire 1997, A decision-theoretic generalization of on-line learning; Cesa-Bianchi and Lugosi 2006, Prediction, learning, and
@@ -54,7 +54,7 @@ class Losses(NamedTuple):
     sums: Mapping[str, float] = {}
 
     def after(self, losses: Mapping[str, float]) -> Losses:
-        """Return the sums with those of one more night; who is missing there loses as much as the mean."""
+        """Return the sums with those of one more night; a retriever that is missing there loses as much as the mean."""
         if not losses:
             return self
         mean = sum(losses.values()) / len(losses)
@@ -67,7 +67,7 @@ class Losses(NamedTuple):
         return {name: self.sums.get(name, mean) for name in sorted(retrievers)}
 
     def weights(self, retrievers: Iterable[str]) -> dict[str, float]:
-        """Return the weights of tonight, which sum to 1."""
+        """Return the weights of the next night, which sum to 1."""
         sums = self.of(retrievers)
         weights = hedge(np.array(list(sums.values())), self.nights)
         return dict(zip(sums, weights.tolist(), strict=True))
@@ -96,7 +96,7 @@ class Strategy:
             self._before = _read(folder, "after")
 
     def fit(self, candidates: CandidateSet, gains: Floats, seed: int, threads: int) -> dict[str, float]:
-        """Add tonight's losses to what the next night goes on from; tonight's weights follow from the nights before."""
+        """Add this run's losses for the next night; the weights of this run follow from the nights before."""
         losses = retriever_losses(candidates, gains, self.config.k)
         self._after = self._before.after(losses)
         weights = self._before.weights(candidates.retrievers)
@@ -114,7 +114,7 @@ class Strategy:
         return type(self)(self.config, self._before)
 
     def save(self, folder: Path) -> None:
-        """Write losses.json: before tonight, from which the weights follow, and after it."""
+        """Write losses.json: before this run, from which the weights follow, and after it."""
         assert self._after is not None
         store.write_json(folder / STATE, {"before": _plain(self._before), "after": _plain(self._after)})
 

@@ -1,4 +1,4 @@
-"""Off-policy estimates of what tonight's arms and their probabilities would have earned."""
+"""Off-policy estimates of the rewards that a run's arms and probabilities would have had."""
 
 from hybridrec.tables import Column, Table
 
@@ -6,7 +6,7 @@ TABLE = Table(
     name="out_ope",
     doc="Mean reward of a policy, estimated from what other probabilities served; empty without a bandit or without feedback.",
     columns=(
-        Column("policy", "string", "An arm for everybody; tonight: the night's probabilities; logged: what was served, as it was."),
+        Column("policy", "string", "An arm for everybody; this_run: its probabilities; logged: the draws as they were."),
         Column("segment", "string", "Segment for which the arm was drawn, or all.", one_of=("all", "none", "light", "heavy")),
         Column("outcome", "string", "clicked: a user's day had a click. reward: sum of its rewards.", one_of=("clicked", "reward")),
         Column("estimator", "string", "File of estimators/."),

@@ -1,4 +1,4 @@
-"""Who is served by which arm: repeatable, by known probabilities, from outcomes that are old enough."""
+"""Draws of arms: repeatable, by known probabilities, from outcomes that are old enough."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def test_a_night_chooses_and_ranks_by_it(small_run: Run, policy_folder: Path, mo
     assert_array_equal(boost.z, standard_worth("exposure", known_items(run, "full"), run.manifest.as_of))
     table = run.read("model_candidates", "full").sort_by([("user_idx", "ascending"), ("item_idx", "ascending")])
     ranking = Ranking(feature_files(run, "full"), policy_folder, Depth(5, 3), boost=folder)
-    boosted_lists = [batch for batch in rank_batches(iter(table.to_batches()), ranking)]
+    boosted_lists = list(rank_batches(iter(table.to_batches()), ranking))
     plain = rank_candidate_set(load_candidates(run, "full"), load_policy(policy_folder), Depth(5, 3)).to_pandas()
     items = np.concatenate([batch["item_idx"].to_numpy() for batch in boosted_lists])
     assert boost.z[items].mean() > boost.z[plain.item_idx].mean()

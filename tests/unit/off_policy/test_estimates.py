@@ -1,4 +1,4 @@
-"""Estimates of tonight's candidate policies, and what a run would have answered."""
+"""Estimates of a run's candidate policies, and the answers that a run would have given."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def estimates() -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("segment", ["all", "light", "heavy"])
-@pytest.mark.parametrize("policy", ["a", "b", "c", "tonight", "logged"])
+@pytest.mark.parametrize("policy", ["a", "b", "c", "this_run", "logged"])
 @pytest.mark.parametrize("outcome", ["clicked", "reward"])
 def test_each_policy_is_worth_what_it_is(policy: str, segment: str, outcome: str, estimates: pd.DataFrame) -> None:
     truths = {}
     for name, chances in CHANCES.items():
-        wanted = {"tonight": dict(zip("abc", TONIGHT[SEGMENTS.index(name)], strict=True)), "logged": LOGGED[name]}.get(
+        wanted = {"this_run": dict(zip("abc", TONIGHT[SEGMENTS.index(name)], strict=True)), "logged": LOGGED[name]}.get(
             policy, {policy: 1.0}
         )
         truths[name] = sum(share * chances[arm] for arm, share in wanted.items())

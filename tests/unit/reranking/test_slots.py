@@ -91,7 +91,7 @@ def test_a_probability_from_before_the_filters_is_an_alarm() -> None:
     right = explore(kept, ids_of(kept), K, SLOTS)
     require_support(kept, right, K, SLOTS)
     too_small = Explored(right.rows, np.where(right.probabilities < 1, np.float32(1 / 9), right.probabilities).astype(np.float32))
-    with pytest.raises(PermanentError, match="has the probability 0.1111, but the rules have left 5 rows to draw from"):
+    with pytest.raises(PermanentError, match=r"has the probability 0\.1111, but the rules have left 5 rows to draw from"):
         require_support(kept, too_small, K, SLOTS)
     with pytest.raises(PermanentError, match="draw after filters and caps"):
         require_support(kept, explore(own, ids_of(own), K, SLOTS), K, SLOTS)

@@ -1,1 +1,1 @@
-"""What the report says of things that a night tries on some users."""
+"""Figures of what a night tries on some users, for the report."""

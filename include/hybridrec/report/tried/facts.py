@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ArmFigures:
-    """An arm in a segment: how often it is drawn tonight, and what it rests on. n_users: who have drawn it tonight."""
+    """An arm in a segment: its probability, and the outcomes behind it. n_users: users of this run who have drawn it."""
 
     segment: str
     arm: str
