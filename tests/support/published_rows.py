@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
 from hybridrec.base.surfaces import ANYBODY
+from hybridrec.tables import Table
 from hybridrec.versions.publications import PUBLISHED, Publication, Target, definition
 
 AS_OF = datetime(2026, 4, 11, tzinfo=UTC)
@@ -134,3 +136,12 @@ def publish_beside_readers(target: Target, open_reader: Callable[[], Target], n_
         thread.join()
     assert faults == []
     assert len(seen) > 1
+
+
+SINCE = ("experiment", "variant", "arm", "arm_probability", "slot_probabilities")  # columns that earlier releases did not have
+
+
+def earlier_definition(name: str) -> Table:
+    """Return the definition of a published table before there were the columns SINCE."""
+    whole = definition(name)
+    return replace(whole, columns=tuple(column for column in whole.columns if column.name not in SINCE))

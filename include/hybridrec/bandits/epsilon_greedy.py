@@ -26,7 +26,7 @@ class Config:
     prior_draws: draws that this share counts as.
     """
 
-    epsilon: float = 0.2
+    epsilon: float = 0.1
     prior_share: float = 0.5
     prior_draws: float = 2.0
 

@@ -17,6 +17,7 @@ from hybridrec.bandits import Counts
 from hybridrec.base.errors import PermanentError
 from hybridrec.exploration.arms import published_names
 from hybridrec.splitting.mix import SEGMENTS
+from hybridrec.types import Longs
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,7 +43,7 @@ def updated(outcomes: pa.Table, arms: tuple[str, ...], as_of: datetime, half_lif
     """Return the posterior of all outcomes of these arms; those of arms that are no longer played are left out."""
     import pyarrow.compute as pc
 
-    cells = _cells(outcomes, arms)
+    cells = cells_of(outcomes, arms)
     known = cells >= 0
     served = outcomes["served_at"].cast("int64").to_numpy() / 1e6  # seconds since 1970
     age_days = (as_of.timestamp() - served) / DAY_SECONDS
@@ -59,7 +60,7 @@ def updated(outcomes: pa.Table, arms: tuple[str, ...], as_of: datetime, half_lif
 
 def require_updated(posterior: Posterior, outcomes: pa.Table) -> None:
     """Raise PermanentError unless every outcome of a played arm is in the counts."""
-    expected = int((_cells(outcomes, posterior.arms) >= 0).sum())
+    expected = int((cells_of(outcomes, posterior.arms) >= 0).sum())
     if posterior.n_draws != expected or (expected > 0) != bool(posterior.counts.trials.sum() > 0):
         raise PermanentError(
             f"bandit: {expected} draws of its arms were fed back, {posterior.n_draws} are counted: its probabilities would stand still; "
@@ -67,10 +68,10 @@ def require_updated(posterior: Posterior, outcomes: pa.Table) -> None:
         )
 
 
-def _cells(outcomes: pa.Table, arms: tuple[str, ...]) -> np.ndarray:
+def cells_of(outcomes: pa.Table, arms: tuple[str, ...]) -> Longs:
     """Return the cell of (segment, arm) of each outcome, -1 for an arm that is not played; int64 (n_outcomes,)."""
     encoded = outcomes["arm"].combine_chunks().dictionary_encode()
     places = published_names(arms)
     of_names = [places.get(name, (0, -1)) for name in encoded.dictionary.to_pylist()]
     cells = np.array([row * len(arms) + column if column >= 0 else -1 for row, column in of_names], dtype=np.int64)
-    return cells[encoded.indices.to_numpy()] if len(cells) else np.zeros(0, dtype=np.int64)
+    return np.asarray(cells[encoded.indices.to_numpy()]) if len(cells) else np.zeros(0, dtype=np.int64)

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from hybridrec.base import extensions
 from hybridrec.estimators import FOLDER, Estimate, Logged, estimate
-from hybridrec.exploration.arms import published_names
 from hybridrec.exploration.draws import Draws, load_draws
 from hybridrec.exploration.outcomes import night_outcomes
+from hybridrec.exploration.posterior import cells_of
 from hybridrec.splitting.mix import SEGMENTS
 from hybridrec.tables import table
 from hybridrec.types import Doubles, Longs
@@ -52,13 +52,11 @@ def night_estimates(run: Run) -> pa.Table:
 
 def log_of(outcomes: pa.Table, arms: tuple[str, ...]) -> Log:
     """Return the outcomes of these arms; those of arms that this run does not play are left out."""
-    places = published_names(arms)
-    found = [places.get(name, (0, -1)) for name in outcomes["arm"].to_pylist()]
-    segments, numbers = np.array(found, dtype=np.int64).reshape(-1, 2).T
-    users = np.unique(outcomes["user_id"].to_numpy(zero_copy_only=False).astype(str), return_inverse=True)[1] if found else segments
+    cells = cells_of(outcomes, arms)
+    users = outcomes["user_id"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
     values = {name: outcomes[name].to_numpy(zero_copy_only=False).astype(np.float64) for name in OUTCOMES}
-    whole = Log(segments, numbers, outcomes["probability"].to_numpy(), users.astype(np.int64), values)
-    return whole.take(numbers >= 0)
+    whole = Log(cells // len(arms), cells % len(arms), outcomes["probability"].to_numpy(), users, values)
+    return whole.take(cells >= 0)
 
 
 def estimate_all(log: Log, draws: Draws) -> list[dict[str, object]]:

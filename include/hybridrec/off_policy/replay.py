@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from hybridrec.tables import table
@@ -69,8 +70,7 @@ def _sums(batch: pa.RecordBatch, lists: pa.Table, clicks: pd.DataFrame | None) -
 
 def _entries(lists: pd.DataFrame) -> pd.DataFrame:
     """Return row (of the list), place (0 is the first) and item of each entry."""
-    lengths = lists["item_ids"].map(len).to_numpy()
-    row = pd.Series(range(len(lists))).repeat(lengths).to_numpy()
+    row = np.repeat(np.arange(len(lists)), lists["item_ids"].map(len).to_numpy(dtype=np.int64))
     items = [item for of_list in lists["item_ids"] for item in of_list]
     entries = pd.DataFrame({"row": row, "item": pd.Series(items, dtype=object)})
     return entries.assign(place=entries.groupby("row").cumcount())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from hybridrec.report.facts import Facts, Notice, TableQuality
 from hybridrec.report.list_facts import Exposure, Lists
@@ -14,7 +15,9 @@ UNLEARNT = "Items with users after the judged cut have more categories than othe
 
 def warnings(facts: Facts) -> tuple[Notice, ...]:
     """Return all warnings, the most serious first."""
-    return tuple(notice for notices_of in (_tasks, _quality, _output, _gate, _news, _lists, _models, _data) for notice in notices_of(facts))
+    return tuple(
+        notice for notices_of in (_tasks, _quality, _output, _gate, _news, _bandit, _lists, _models, _data) for notice in notices_of(facts)
+    )
 
 
 def _tasks(facts: Facts) -> Iterator[Notice]:
@@ -79,6 +82,17 @@ def _news(facts: Facts) -> Iterator[Notice]:
         yield Notice(
             "This night had the same data as the previously live one", figure, "no night repeats the one before", _same_remedy(facts)
         )
+
+
+def _bandit(facts: Facts) -> Iterator[Notice]:
+    bandit, limit = facts.bandit, facts.limits.event_age_days
+    if not bandit or not bandit.newest or not limit:
+        return
+    age = (datetime.fromisoformat(facts.as_of) - datetime.fromisoformat(bandit.newest)).total_seconds() / 86_400
+    if age > limit:
+        figure = f"{bandit.newest}, {days(age)} before as_of"
+        remedy = "Check that look-ups log what they serve and that ingest lands the log; or remove [bandit.arms] from hybridrec.toml."
+        yield Notice("The newest draw that the bandit has learnt from is old", figure, f"{limit:g} days (warn_event_age_days)", remedy)
 
 
 def _same_remedy(facts: Facts) -> str:
