@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 
 from hybridrec.report.facts import Facts, Notice, TableQuality
 from hybridrec.report.list_facts import Exposure, Lists
@@ -86,11 +85,8 @@ def _news(facts: Facts) -> Iterator[Notice]:
 
 def _bandit(facts: Facts) -> Iterator[Notice]:
     bandit, limit = facts.bandit, facts.limits.event_age_days
-    if not bandit or not bandit.newest or not limit:
-        return
-    age = (datetime.fromisoformat(facts.as_of) - datetime.fromisoformat(bandit.newest)).total_seconds() / 86_400
-    if age > limit:
-        figure = f"{bandit.newest}, {days(age)} before as_of"
+    if bandit and limit and bandit.newest_age_days > limit:
+        figure = f"{bandit.newest}, {days(bandit.newest_age_days)} before as_of"
         remedy = "Check that look-ups log what they serve and that ingest lands the log; or remove [bandit.arms] from hybridrec.toml."
         yield Notice("The newest draw that the bandit has learnt from is old", figure, f"{limit:g} days (warn_event_age_days)", remedy)
 
