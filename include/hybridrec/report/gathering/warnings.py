@@ -14,9 +14,8 @@ UNLEARNT = "Items with users after the judged cut have more categories than othe
 
 def warnings(facts: Facts) -> tuple[Notice, ...]:
     """Return all warnings, the most serious first."""
-    return tuple(
-        notice for notices_of in (_tasks, _quality, _output, _gate, _news, _bandit, _lists, _models, _data) for notice in notices_of(facts)
-    )
+    kinds = (_tasks, _quality, _output, _gate, _news, _bandit, _lists, _models, _data)
+    return tuple(notice for notices_of in kinds for notice in notices_of(facts))
 
 
 def _tasks(facts: Facts) -> Iterator[Notice]:

@@ -36,12 +36,13 @@ class PolicyEstimate:
 
 @dataclass(frozen=True)
 class BanditFacts:
-    """A night's bandit. newest: when the last draw that counts was served, empty without any."""
+    """A night's bandit. newest: when the last draw that counts was served, empty without any; newest_age_days: before as_of."""
 
     name: str
     share: float
     n_draws: int
     newest: str
+    newest_age_days: float
     arms: tuple[ArmFigures, ...]
     estimates: tuple[PolicyEstimate, ...]
 

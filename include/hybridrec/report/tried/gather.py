@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 
 from hybridrec.exploration.draws import draws_folder, read_draws, read_state
 from hybridrec.policy import boost
@@ -26,7 +27,9 @@ def bandit_facts(run: Run) -> BanditFacts | None:
             blend = arm.strategy or ", ".join(f"{name} {weight:g}" for name, weight in arm.weights)
             arms.append(ArmFigures(segment, arm.name, blend, figures["probability"], figures["successes"], figures["trials"], n_users))
     options = run.config.bandit
-    return BanditFacts(options.name, options.share, state["n_draws"], state["newest"], tuple(arms), _estimates(run))
+    newest = state["newest"]
+    age = (run.manifest.as_of - datetime.fromisoformat(newest)).total_seconds() / 86_400 if newest else 0.0
+    return BanditFacts(options.name, options.share, state["n_draws"], newest, age, tuple(arms), _estimates(run))
 
 
 def _estimates(run: Run) -> tuple[PolicyEstimate, ...]:
