@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hybridrec.candidates.candidate_set import CandidateSet
-from hybridrec.candidates.groups import Floats, Starts, group_sums, spread
+from hybridrec.candidates.groups import Floats, Rows, Starts, group_sums, spread
 from hybridrec.policy.policy import Policy
 from hybridrec.storage import shared_files, store
 from hybridrec.types import Doubles
@@ -43,12 +44,18 @@ class Boosted(Policy):
     def __init__(self, policy: Policy, boost: Boost) -> None:
         super().__init__(policy.choices, policy.ready, policy.light_max_items)
         self._policy, self._boost = policy, boost
-        self.list_names = policy.list_names  # type: ignore[method-assign]  # also those of arms
-        self.top_features = policy.top_features  # type: ignore[method-assign]
+
+    def list_names(self, candidates: CandidateSet) -> NDArray[np.str_]:
+        """Return the name of each user's list, (n_users,)."""
+        return self._policy.list_names(candidates)
 
     def score(self, candidates: CandidateSet) -> Floats:
         """Return float32 (n_rows,), higher is better; NaN: not in the user's list."""
         return boosted(self._policy.score(candidates), candidates, self._boost)
+
+    def top_features(self, candidates: CandidateSet, rows: Rows) -> list[list[str]]:
+        """List what moved each row's score most, the boost apart."""
+        return self._policy.top_features(candidates, rows)
 
 
 def boosted(scores: Floats, candidates: CandidateSet, boost: Boost) -> Floats:
