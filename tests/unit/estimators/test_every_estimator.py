@@ -45,7 +45,7 @@ def test_few_rows_that_speak_for_the_policy_give_no_estimate(name: str) -> None:
     assert log.weights.mean() == pytest.approx(1.0, abs=0.01)  # looks harmless
     found = estimate(name, log)
     assert np.isnan([found.value, found.low, found.high]).all()
-    assert "10000 rows say as much of this policy as 2.04 of its own, 100 are needed" in found.text()
+    assert "10000 rows say as much of this policy as 2.041 of its own, 100 are needed" in found.text()
 
 
 @pytest.mark.parametrize(("effective", "n_rows", "refused"), [(100, 5_000, False), (99.9, 5_000, True), (400, 50_000, True), (0, 50, True)])

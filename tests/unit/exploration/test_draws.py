@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -36,6 +37,13 @@ def run_with(run: Run, **changes: object) -> Run:
     return Run(replace(run.manifest, config=replace(run.config, bandit=bandit)), run.settings)
 
 
+def named(run: Run, run_id: str) -> Run:
+    """Return another run with the same tables."""
+    other = Run(replace(run.manifest, run_id=run_id), run.settings)
+    shutil.copytree(run.folder, other.folder)
+    return other
+
+
 def test_chances_are_even_and_independent_of_another_salt() -> None:
     names = [f"user {n}" for n in range(20_000)]
     here, there = uniforms(names, "a", "run 1"), uniforms(names, "a", "run 2")
@@ -68,15 +76,14 @@ def test_a_run_draws_once_and_another_one_anew(small_run: Run) -> None:
     assert_array_equal(first.of_user, again.of_user)
     assert {arm.name for arm in first.arms} == set(ARMS)
     assert_allclose(first.probabilities, 1 / 3, atol=1e-6)
-    other = Run(replace(run.manifest, run_id="other"), run.settings)
-    assert (draws_module.draw(other, np.zeros(60, np.int64), first.distribution)[0] != first.of_user).any()
+    assert (draws_module.draw(named(run, "other"), np.zeros(60, np.int64), first.distribution)[0] != first.of_user).any()
 
 
 def test_the_share_is_of_the_same_users_every_night(small_run: Run) -> None:
     run = run_with(small_run, share=0.5)
     even = np.full((3, 3), 1 / 3)
     tonight = draws_module.draw(run, np.zeros(60, np.int64), even)
-    tomorrow = draws_module.draw(Run(replace(run.manifest, run_id="tomorrow"), run.settings), np.zeros(60, np.int64), even)
+    tomorrow = draws_module.draw(named(run, "tomorrow"), np.zeros(60, np.int64), even)
     assert_array_equal(tonight[0] == NO_ARM, tomorrow[0] == NO_ARM)
     assert 15 < (tonight[0] != NO_ARM).sum() < 45
     assert (tonight[1][tonight[0] == NO_ARM] == 0).all()

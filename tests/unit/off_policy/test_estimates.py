@@ -37,7 +37,7 @@ def estimates() -> pd.DataFrame:
     rows = feedback_rows.of_draws(CHANCES, LOGGED, 3_000, 2, seed=8, until=NOON)
     log = log_of(outcomes_of(rows.to_batches(), NOON), ("a", "b", "c"))
     found = pa.Table.from_pylist(estimate_all(log, draws()), table("out_ope").arrow_schema())
-    return found.to_pandas().set_index(["policy", "segment", "outcome", "estimator"])
+    return found.to_pandas().set_index(["policy", "segment", "outcome", "estimator"]).sort_index()
 
 
 @pytest.mark.parametrize("segment", ["all", "light", "heavy"])
@@ -69,7 +69,7 @@ def test_what_was_served_is_estimated_as_it_was(estimates: pd.DataFrame) -> None
 def test_a_policy_of_which_nothing_is_known_is_refused() -> None:
     rows = feedback_rows.of_draws(CHANCES, {name: {"a": 0.98, "b": 0.01, "c": 0.01} for name in CHANCES}, 400, 1, seed=8, until=NOON)
     log = log_of(outcomes_of(rows.to_batches(), NOON), ("a", "b", "c"))
-    found = pd.DataFrame(estimate_all(log, draws())).set_index(["policy", "segment", "outcome", "estimator"])
+    found = pd.DataFrame(estimate_all(log, draws())).set_index(["policy", "segment", "outcome", "estimator"]).sort_index()
     assert "are needed; explore more" in found.loc[("c", "all", "clicked", "ips")].refused
     assert found.loc[("c", "all", "clicked", "ips")].value is None or np.isnan(found.loc[("c", "all", "clicked", "ips")].value)
     assert found.loc[("a", "all", "clicked", "ips")].value == pytest.approx(0.25, abs=0.05)
