@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import numpy as np
 import pytest
 
-from hybridrec.balancing.strength import write_night_boost
-from hybridrec.base.trying import Bandit, Objective
+from hybridrec.base.trying import Bandit
 from hybridrec.exploration.draws import write_draws
 from hybridrec.off_policy.estimates import night_estimates
-from hybridrec.policy.policy import Choice
+from hybridrec.policy.boost import Boost, write_boost
 from hybridrec.report.gathering.warnings import warnings
 from hybridrec.report.pages.page import render, report_json
 from hybridrec.runs.run import Run
-from hybridrec.strategies import create
 from tests.support import feedback_rows, small_world
 from tests.support.finished_night import collect
 
@@ -26,14 +25,16 @@ EVEN = {segment: dict.fromkeys(ARMS, 1 / 3) for segment in CHANCES}
 
 def trying(night: Run, until_days: float = 0.0) -> Run:
     """Return the night with arms that have learnt from draws up to some days before as_of, and an objective."""
-    config = replace(night.config, bandit=Bandit(arms=ARMS), objective=Objective(name="exposure", max_loss=0.9))
+    config = replace(night.config, bandit=Bandit(arms=ARMS))
     run = Run(replace(night.manifest, config=config), night.settings)
     until = small_world.AS_OF - timedelta(days=until_days)
     feedback_rows.commit(run, feedback_rows.of_draws(CHANCES, EVEN, 400, 2, seed=3, until=until))
     write_draws(run, ["item_knn", "content", "popularity"], [])
     run.write("out_ope", night_estimates(run))
-    choices = {segment: Choice("strategy", "weighted", "") for segment in ("none", "light", "heavy")}
-    write_night_boost(run, choices, {"weighted": create("weighted", run.config)})
+    tried = [{"strength": 0.1 * n, "worth": 0.2 * n, "difference": -0.001 * n, "low": -0.002 * n, "high": 0.0} for n in range(3)]
+    with run.staged("boost") as folder:
+        figures = {"objective": "exposure", "metric": "ndcg@10", "max_loss": 0.003, "n_users": 58, "tried": tried}
+        write_boost(folder, Boost(0.1, np.zeros(small_world.N_ITEMS, dtype=np.float32)), figures)
     return run
 
 
