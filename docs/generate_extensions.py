@@ -36,10 +36,19 @@ APIS = (
         ("PairScorer", "Retriever", "KnowsSimilarItems", "BuildsIndex", "HasFactors"),
         ("TrainingData", "UserBlock", "Neighbours", "Log", "Linear", "OneOf"),
     ),
-    Api("strategies", "adding-a-strategy.md", "hybridrec.strategies", ("Strategy", "LearntStrategy", "ExplainingStrategy"), ()),
+    Api(
+        "strategies",
+        "adding-a-strategy.md",
+        "hybridrec.strategies",
+        ("Strategy", "LearntStrategy", "CarryingStrategy", "ExplainingStrategy"),
+        (),
+    ),
     Api("rules", "adding-a-rule.md", "hybridrec.rules", (), ("Kind", "RuleContext")),
     Api("sources", "adding-a-source.md", "hybridrec.sources", (), ()),
     Api("targets", "adding-a-target.md", "hybridrec.versions.publications", ("Target",), ("Publication", "Answer", "SimilarItems")),
+    Api("bandits", "adding.md#a-bandit-an-estimator-an-objective", "hybridrec.bandits", (), ("Counts",)),
+    Api("estimators", "adding.md#a-bandit-an-estimator-an-objective", "hybridrec.estimators", (), ("Logged", "Terms", "Estimate")),
+    Api("objectives", "adding.md#a-bandit-an-estimator-an-objective", "hybridrec.objectives", (), ()),
     Api("tables", "adding.md#a-table", "hybridrec.tables", (), ("Table", "Column")),
 )
 

@@ -9,11 +9,14 @@ from pathlib import Path
 from hybridrec.base import extensions
 from hybridrec.base.config import Config
 from hybridrec.base.surfaces import Surface
+from hybridrec.base.trying import Bandit, Exploration, Objective
 
 PAGE = Path(__file__).parent / "options.md"
-ELSEWHERE = ("extension_options", "surfaces")  # fields of Config that are groups of their own
+TRIED = {"bandit": Bandit, "exploration": Exploration, "objective": Objective}  # groups; bandits.md has examples
+ELSEWHERE = ("extension_options", "surfaces", *TRIED)  # fields of Config that are groups of their own
 SURFACES = "Groups `[surfaces.<name>]`, one for each list besides the night's own; [surfaces.md](surfaces.md) has examples."
-FOLDERS = ("models", "strategies", "rules", "sources")
+WHAT_IS_TRIED = "Groups of their own, all off by default; [bandits.md](bandits.md) has examples."
+FOLDERS = ("models", "strategies", "rules", "sources", "bandits")
 INTRODUCTION = """\
 # Options
 
@@ -89,6 +92,8 @@ def page() -> str:
     """Render the page as Markdown: the night, each extension folder, the environment."""
     parts = [INTRODUCTION, "## The night", "Group `[night]`. `[night.event_weights]` changes single weights.", table(Config)]
     parts += ["## Surfaces", SURFACES, table(Surface)]
+    parts += ["## Trials of a night", WHAT_IS_TRIED]
+    parts += [f"### {name}\n\n{table(group)}" for name, group in TRIED.items()]
     for folder in FOLDERS:
         parts += [f"## {folder.capitalize()}", f"Groups `[{folder}.<name>]`."]
         parts += [section(folder, name) for name in extensions.names(folder) if hasattr(extensions.module(folder, name), "Config")]

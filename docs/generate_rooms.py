@@ -11,7 +11,7 @@ import grimp
 ROOT = Path(__file__).parents[1]
 PAGE = Path(__file__).parent / "rooms.md"
 LIBRARY = ROOT / "include" / "hybridrec"
-EXTENSIONS = ("models", "rules", "sources", "strategies", "tables", "targets")
+EXTENSIONS = ("bandits", "estimators", "models", "objectives", "rules", "sources", "strategies", "tables", "targets")
 INTRODUCTION = """\
 # Rooms
 

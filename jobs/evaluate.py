@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from hybridrec.evaluation.evaluate import evaluate
+from hybridrec.balancing.strength import write_night_boost
+from hybridrec.evaluation.evaluate import evaluate, load_strategies
 from hybridrec.evaluation.leaks import require_past
 from hybridrec.execution import job, task_records
 from hybridrec.policy.policy import DECISION, write_choices
@@ -35,6 +36,7 @@ def main(params: Params) -> None:
     run.write("out_table_comparisons", judge_tables(run))
     with run.staged("decision") as folder:
         write_choices(folder / DECISION, evaluation.choices, evaluation.figures)
+    write_night_boost(run, evaluation.choices, load_strategies(run) if run.config.objective.name else {})
     for segment, choice in evaluation.choices.items():
         log.info("%s histories get %s: %s", segment, choice.name, choice.reason)
 

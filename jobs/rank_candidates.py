@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING
 from hybridrec.base import extensions
 from hybridrec.candidates.candidate_set import feature_files
 from hybridrec.execution import job, spark, task_records
-from hybridrec.experiments.run_variants import strategy_users, variant_strategies, write_groups
+from hybridrec.experiments.run_variants import ranked_by_variant, strategy_users, variant_strategies, write_groups
+from hybridrec.exploration.draws import draws_folder, write_draws
+from hybridrec.off_policy.estimates import night_estimates
+from hybridrec.policy.boost import boost_folder
+from hybridrec.policy.policy import loadable_strategies
 from hybridrec.policy.ranked_lists import Depth, Ranking, rank_files
 from hybridrec.policy.variants import rank_variant_files
 from hybridrec.runs.run import Run
@@ -31,10 +35,14 @@ class Params:
 
 def main(params: Params) -> None:
     run = Run.open(params.run_id)
+    of_users = write_groups(run)
+    taken = ranked_by_variant(run, of_users) if of_users else None
+    write_draws(run, retrievers_of(run), loadable_strategies(run.artefact("promotion") / "policy"), taken)
+    if run.config.bandit.arms:
+        run.write("out_ope", night_estimates(run))
     session = spark.session()
     with task_records.spark_time():
         run.write_spark("model_ranked", rank(session, run))
-        of_users = write_groups(run)
         if of_users and (names := variant_strategies(run.manifest.experiments)):
             run.write_spark("model_variant_ranked", rank_variants(session, run, names, of_users))
 
@@ -80,7 +88,17 @@ def ranking_of(run: Run) -> Ranking:
         files=feature_files(run, "full"),
         policy=run.artefact("promotion") / "policy",
         depth=Depth(run.config.rules_depth, EXPLAINED),
+        draws=draws_folder(run),
+        boost=boost_folder(run),
     )
+
+
+def retrievers_of(run: Run) -> list[str]:
+    """List the models that retrieved candidates on the full split."""
+    import pyarrow.parquet as pq
+
+    names = pq.read_schema(run.files("model_candidates", "full")[0]).names
+    return [name.removeprefix("rank_") for name in names if name.startswith("rank_")]
 
 
 if __name__ == "__main__":

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 from hybridrec import strategies
 from hybridrec.base import extensions
+from hybridrec.base.errors import PermanentError
 from hybridrec.evaluation.leaks import require_past
 from hybridrec.execution import job, task_records
 from hybridrec.metrics.labels import labelled_candidates
@@ -36,6 +38,8 @@ def main(params: Params) -> None:
     for name in filter(strategies.learns, extensions.names(strategies.FOLDER)):
         strategy = strategies.create(name, run.config)
         assert isinstance(strategy, strategies.LearntStrategy)
+        if isinstance(strategy, strategies.CarryingStrategy):
+            strategy.carry(earlier_folder(run, name))
         metrics = strategy.fit(candidates, gains, run.config.seed, run.settings.threads)
         with run.staged(strategies.artefact_name(name)) as folder:
             strategy.save(folder)
@@ -43,6 +47,17 @@ def main(params: Params) -> None:
         log.info(
             "fitted %s on %d users, %d rows, %d of them hits: %s", name, len(candidates.users), len(gains), int((gains > 0).sum()), metrics
         )
+
+
+def earlier_folder(run: Run, name: str) -> Path | None:
+    """Return what the run that this one goes on from has saved of a strategy; None if there is none, or it has been removed."""
+    if not run.manifest.earlier:
+        return None
+    try:
+        return Run.open(run.manifest.earlier, run.settings).artefact(strategies.artefact_name(name))
+    except (PermanentError, store.NotCommitted) as error:
+        log.warning("%s starts again: %s", name, error)
+        return None
 
 
 if __name__ == "__main__":

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pyarrow as pa
 
 from hybridrec.base.surfaces import ANYBODY
+from hybridrec.tables import Table
 from hybridrec.versions.publications import PUBLISHED, Publication, Target, definition
 
 AS_OF = datetime(2026, 4, 11, tzinfo=UTC)
@@ -46,12 +49,17 @@ def rows(name: str, mark: str, n_users: int = 50, k: int = 5) -> pa.Table:
             "strategy": [mark] * n_users,
             "segment": ["light"] * n_users,
             "shortfall": [None if n else "only five items are left" for n in range(n_users)],
+            "experiment": [None] * n_users,
+            "variant": [None] * n_users,
+            "arm": ["light:content" if n % 3 == 0 else None for n in range(n_users)],
+            "arm_probability": [0.05 if n % 3 == 0 else None for n in range(n_users)],
+            "slot_probabilities": [[1.0] * (k - 1) + [0.02] if n % 2 else None for n in range(n_users)],
         }
     elif name == "surface_lists":
-        of_users: dict[str, list[list[object]]] = rows("recommendations", mark, n_users, k).slice(0, 3).to_pydict()
-        listed = ("item_ids", "scores", "reasons", "sources")
+        of_users: dict[str, list[Any]] = rows("recommendations", mark, n_users, k).slice(0, 3).to_pydict()
+        listed = ("item_ids", "scores", "reasons", "sources", "slot_probabilities")
         columns = {field: values * 2 for field, values in of_users.items()}
-        columns |= {field: [row[:2] for row in of_users[field]] + [row[:1] for row in of_users[field]] for field in listed}
+        columns |= {field: [row and row[:2] for row in of_users[field]] + [row and row[:1] for row in of_users[field]] for field in listed}
         columns |= {"surface": ["cart"] * 3 + ["email"] * 3, "user_id": [ANYBODY, "u00001", "u00002"] * 2}
     elif name == "similar_items":
         columns = {"item_id": ids, "item_ids": [[i for i in ids if i != item] for item in ids], "reason": ["content"] * len(ids)}
@@ -131,3 +139,12 @@ def publish_beside_readers(target: Target, open_reader: Callable[[], Target], n_
         thread.join()
     assert faults == []
     assert len(seen) > 1
+
+
+SINCE = ("experiment", "variant", "arm", "arm_probability", "slot_probabilities")  # columns that earlier releases did not have
+
+
+def earlier_definition(name: str) -> Table:
+    """Return the definition of a published table before there were the columns SINCE."""
+    whole = definition(name)
+    return replace(whole, columns=tuple(column for column in whole.columns if column.name not in SINCE))

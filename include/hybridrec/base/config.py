@@ -20,11 +20,14 @@ from typing import Any, Literal, TypeVar, get_args
 from hybridrec.base import extensions
 from hybridrec.base.errors import PermanentError, choices
 from hybridrec.base.surfaces import ALWAYS, DEFAULT_SURFACE, NAME, History, Surface
+from hybridrec.base.trying import Bandit, Exploration, Objective, require_bandit, require_exploration, require_objective
 
 Options = dict[str, bool | int | float | str]
 T = TypeVar("T")
 NIGHT = "night"  # the group of Config itself
 SURFACES = "surfaces"
+BANDIT, EXPLORATION, OBJECTIVE = TRIED = ("bandit", "exploration", "objective")
+GROUPS = (NIGHT, SURFACES, *TRIED)
 MAX_K = 200
 EVENT_TYPES = ("impression", "view", "click", "add_to_cart", "purchase", "rating")
 POSITIVE_TYPES = EVENT_TYPES[1:]  # can have a weight
@@ -138,6 +141,9 @@ class Config:
     side_tables: list[str] = field(default_factory=lambda: list(SIDE_TABLES))
     extension_options: dict[str, dict[str, Options]] = field(default_factory=dict)
     surfaces: dict[str, Surface] = field(default_factory=dict)
+    bandit: Bandit = field(default_factory=Bandit)
+    exploration: Exploration = field(default_factory=Exploration)
+    objective: Objective = field(default_factory=Objective)
 
     def options(self, folder: str, name: str) -> Options:
         """Return overrides for an extension."""
@@ -174,14 +180,28 @@ def read_config(path: Path) -> Config:
         days = _by_type(night[HAD_DAYS], f"{path} [{NIGHT}.{HAD_DAYS}]", -FOR_EVER, FOR_EVER, POSITIVE_TYPES)
         night = night | {HAD_DAYS: Config().had_days | days}
     surfaces = _group(raw.pop(SURFACES, {}), f"{path} [{SURFACES}]")
+    tried = {name: _group(raw.pop(name, {}), f"{path} [{name}]") for name in TRIED}
     _require_known_groups(raw, path)
     config = replace(with_options(Config(), night, f"{path} [{NIGHT}]"), extension_options=raw)
+    config = _with_tried(config, tried, path)
     config = replace(config, surfaces={name: _surface(name, surfaces[name], f"{path} [{SURFACES}.{name}]") for name in sorted(surfaces)})
     _require_purposes(config, f"{path} [{NIGHT}]")
     for name in config.side_tables:
         if name not in SIDE_TABLES:
             raise PermanentError(f"{path} [{NIGHT}] side_tables: there is no table {name!r}; {choices(str(name), SIDE_TABLES)}")
     return config
+
+
+def _with_tried(config: Config, tried: dict[str, dict[str, Any]], path: Path) -> Config:
+    """Return the options with the groups of what the night tries out."""
+    bandit, exploration, objective = (
+        with_options(group, tried[name], f"{path} [{name}]")
+        for name, group in ((BANDIT, config.bandit), (EXPLORATION, config.exploration), (OBJECTIVE, config.objective))
+    )
+    require_bandit(bandit, f"{path} [{BANDIT}]")
+    require_exploration(exploration, f"{path} [{EXPLORATION}]")
+    require_objective(objective, f"{path} [{OBJECTIVE}]")
+    return replace(config, bandit=bandit, exploration=exploration, objective=objective)
 
 
 def _require_purposes(config: Config, where: str) -> None:
@@ -265,7 +285,7 @@ def _require_known_groups(raw: dict[str, Any], path: Path) -> None:
     """Raise PermanentError for an unknown group: its options would be ignored silently."""
     for folder, options_by_name in raw.items():
         if folder not in extensions.FOLDERS:
-            raise PermanentError(f"{path}: there is no group [{folder}]; {choices(folder, (NIGHT, SURFACES, *extensions.FOLDERS))}")
+            raise PermanentError(f"{path}: there is no group [{folder}]; {choices(folder, (*GROUPS, *extensions.FOLDERS))}")
         known = extensions.all_names(folder)
         for name, options in _group(options_by_name, f"{path} [{folder}]").items():
             if name not in known:

@@ -1,7 +1,7 @@
 """Extensions: what lies in an extension folder, found by file name.
 
-models, strategies, rules, sources, targets and tables are packages whose every public module is an extension; the
-file name is the extension's name everywhere. HYBRIDREC_EXTENSIONS may name further folders of the same layout
+models, strategies, rules, sources, targets, tables, bandits, estimators and objectives are packages whose every public module is an
+extension; the file name is the extension's name everywhere. HYBRIDREC_EXTENSIONS may name further folders of the same layout
 (`<folder>/models/als2.py`), so an extension can be added without touching this package.
 """
 
@@ -23,7 +23,7 @@ Batch = TypeVar("Batch")
 PACKAGE = "hybridrec"
 LIBRARY = Path(__file__).parents[1]
 VARIABLES = ("HYBRIDREC_EXTENSIONS", "HYBRIDREC_SKIP")
-FOLDERS = ("tables", "sources", "models", "strategies", "rules", "targets")
+FOLDERS = ("tables", "sources", "models", "strategies", "rules", "targets", "bandits", "estimators", "objectives")
 
 
 def names(folder: str) -> tuple[str, ...]:

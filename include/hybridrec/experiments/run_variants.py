@@ -66,6 +66,12 @@ def read_groups(folder: Path) -> NDArray[np.int8]:
     return found
 
 
+def ranked_by_variant(run: Run, folder: Path) -> NDArray[np.bool_]:
+    """Return whether a variant's strategy ranks each user instead of what ranks all others, bool (n_users,). folder: of write_groups."""
+    known = groups(run.manifest.experiments)
+    return np.isin(read_groups(folder), [number for number, group in enumerate(known) if group.variant.strategy])
+
+
 def strategy_users(folder: Path, strategy: str) -> Path:
     """Return the file that says whom the strategy ranks."""
     return folder / f"strategy.{strategy}.npy"

@@ -18,6 +18,7 @@ from hybridrec.base.config import FOR_EVER, MAX_K, NIGHT, SURFACES, Config, Spli
 from hybridrec.base.errors import PermanentError
 from hybridrec.base.settings import Settings
 from hybridrec.experiments.standing import at_work
+from hybridrec.opening.earlier import earlier_run
 from hybridrec.runs.run import MANIFEST, Input, Run, RunManifest, run_folder
 from hybridrec.splitting import likes, purposes, visits, windows
 from hybridrec.splitting.cuts import HOUR, cut_splits, positive_events_per_hour, user_spans
@@ -105,6 +106,7 @@ def open_run(request: Request, settings: Settings, now: datetime | None = None) 
             window_hours=window_hours,
             event_types=event_types,
             experiments=at_work(settings, now) if now and request.publish and not request.backfill else (),
+            earlier=earlier_run(request.source, as_of, config.split, settings),
         ),
         settings,
     )

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridrec import strategies
+from hybridrec.base import extensions
 from hybridrec.base.config import Config, stored_config
 from hybridrec.base.errors import PermanentError
 from hybridrec.candidates.candidate_set import CandidateSet
@@ -56,12 +57,12 @@ class Policy:
 
     def __init__(self, choices: dict[str, Choice], ready: dict[str, strategies.Strategy], light_max_items: int) -> None:
         self.choices = choices
-        self._ready = ready
-        self._light_max_items = light_max_items
+        self.ready = ready
+        self.light_max_items = light_max_items
 
     def segments(self, candidates: CandidateSet) -> NDArray[np.str_]:
         """Return each user's segment, (n_users,)."""
-        return segments_of(candidates.n_history, self._light_max_items)
+        return segments_of(candidates.n_history, self.light_max_items)
 
     def score(self, candidates: CandidateSet) -> Floats:
         """Return float32 (n_rows,), higher is better; NaN: not in the user's list."""
@@ -74,12 +75,17 @@ class Policy:
             scores[rows] = self._score_list(part, *choice)
         return scores
 
+    def list_names(self, candidates: CandidateSet) -> NDArray[np.str_]:
+        """Return the name of each user's list, (n_users,)."""
+        names = {segment: choice.name for segment, choice in self.choices.items()}
+        return np.array([names[segment] for segment in self.segments(candidates)], dtype=object)
+
     def top_features(self, candidates: CandidateSet, rows: Rows) -> list[list[str]]:
         """List the names of the columns that moved each row's score most; empty for lists that cannot say."""
         of_rows = np.repeat(self.segments(candidates), np.diff(candidates.starts))[rows]
         named: list[list[str]] = [[] for _ in rows]
         for segment, choice in self.choices.items():
-            named_by = [self._ready[name] for name in choice.strategies if isinstance(self._ready[name], strategies.ExplainingStrategy)]
+            named_by = [self.ready[name] for name in choice.strategies if isinstance(self.ready[name], strategies.ExplainingStrategy)]
             at = np.flatnonzero(of_rows == segment)
             if len(at) and named_by:
                 strategy = cast(strategies.ExplainingStrategy, named_by[0])
@@ -95,11 +101,12 @@ class Policy:
 
     def _score_list(self, candidates: CandidateSet, kind: ListKind, name: str, parts: tuple[Part, ...]) -> Floats:
         if kind == ENSEMBLE:
-            return ensemble_scores(candidates, parts, self._score_strategy)
-        return self._score_strategy(name, candidates) if kind == "strategy" else single_model_scores(candidates, kind, name)
+            return ensemble_scores(candidates, parts, self.score_strategy)
+        return self.score_strategy(name, candidates) if kind == "strategy" else single_model_scores(candidates, kind, name)
 
-    def _score_strategy(self, name: str, candidates: CandidateSet) -> Floats:
-        return self._ready[name].score(candidates)
+    def score_strategy(self, name: str, candidates: CandidateSet) -> Floats:
+        """Return the scores of a strategy that is ready."""
+        return self.ready[name].score(candidates)
 
 
 def single_model_lists(candidates: CandidateSet) -> list[tuple[Kind, str]]:
@@ -126,13 +133,20 @@ def scorer_scores(candidates: CandidateSet, scorer: str) -> Floats:
     return candidates.features[f"score_{scorer}"]
 
 
-def load_policy(folder: Path) -> Policy:
-    """Return the policy in a folder, ready to score."""
+def load_policy(folder: Path, more: tuple[str, ...] = ()) -> Policy:
+    """Return the policy in a folder, ready to score. more: strategies besides those of its choices that shall be ready."""
     config = _config(folder)
     choices = read_choices(folder / DECISION)
-    names = sorted({name for choice in choices.values() for name in choice.strategies})
+    names = sorted({name for choice in choices.values() for name in choice.strategies} | set(more))
     ready = {name: strategies.load(name, config, folder / STRATEGIES / name) for name in names}
     return Policy(choices, ready, config.light_max_items)
+
+
+def loadable_strategies(folder: Path) -> tuple[str, ...]:
+    """List the strategies that a policy's folder holds or that need nothing."""
+    fitted = {path.name for path in (folder / STRATEGIES).iterdir()} if (folder / STRATEGIES).is_dir() else set()
+    known = extensions.names(strategies.FOLDER)
+    return tuple(name for name in known if name in fitted or not strategies.learns(name))
 
 
 def save_policy(run: Run, choices: dict[str, Choice], folder: Path) -> None:

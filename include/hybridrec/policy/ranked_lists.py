@@ -12,6 +12,8 @@ import numpy as np
 
 from hybridrec.candidates.candidate_set import CandidateSet, FeatureFiles, ItemColumns, build_candidates, load_items
 from hybridrec.candidates.groups import Rows, best_first
+from hybridrec.policy.armed import load_with_arms
+from hybridrec.policy.boost import Boosted, read_boost
 from hybridrec.policy.policy import Policy, load_policy
 from hybridrec.storage import shared_files
 from hybridrec.tables import table
@@ -35,8 +37,7 @@ def rank_candidate_set(candidates: CandidateSet, policy: Policy, depth: Depth) -
 
     scores = policy.score(candidates)
     rows, ranks = best_first(scores, candidates.items, candidates.starts, depth.kept)
-    of_rows = np.repeat(policy.segments(candidates), np.diff(candidates.starts))[rows]
-    names = {segment: choice.name for segment, choice in policy.choices.items()}
+    names = np.repeat(policy.list_names(candidates), np.diff(candidates.starts))[rows]
     features: list[list[str]] = [[] for _ in rows]
     explained = np.flatnonzero(ranks <= depth.explained)
     for at, of_row in zip(explained, policy.top_features(candidates, rows[explained]), strict=True):
@@ -46,7 +47,7 @@ def rank_candidate_set(candidates: CandidateSet, policy: Policy, depth: Depth) -
         "item_idx": candidates.items[rows],
         "score": scores[rows],
         "rank": ranks,
-        "strategy": pa.array([names[segment] for segment in of_rows], pa.string()),
+        "strategy": pa.array(names, pa.string()),
         "sources": retrievers_by_rank(candidates, rows),
         "top_features": pa.array(features, pa.list_(pa.string())),
     }
@@ -68,11 +69,13 @@ def retrievers_by_rank(candidates: CandidateSet, rows: Rows) -> pa.Array:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Input of a worker that ranks: paths, no models."""
+    """Input of a worker that ranks: paths, no models. draws, boost: of the run, None without."""
 
     files: FeatureFiles
     policy: Path
     depth: Depth
+    draws: Path | None = None
+    boost: Path | None = None
 
 
 def rank_files(files: Iterable[str], ranking: Ranking) -> Iterator[pa.RecordBatch]:
@@ -89,17 +92,19 @@ def rank_batches(batches: Iterator[pa.RecordBatch], ranking: Ranking) -> Iterato
 
     Rows are taken BLOCK_USERS users at a time, however the batches are cut, so memory does not grow with the partition.
     """
-    items, policy = _prepared(ranking.files, ranking.policy)
+    items, policy = _prepared(ranking)
     for block in user_blocks(batches):
         ranked = rank_candidate_set(build_candidates(block, ranking.files, items), policy, ranking.depth)
         yield from ranked.combine_chunks().to_batches()
 
 
 @lru_cache(maxsize=1)
-def _prepared(files: FeatureFiles, policy: Path) -> tuple[ItemColumns, Policy]:
+def _prepared(ranking: Ranking) -> tuple[ItemColumns, Policy]:
     """Prepare the shared inputs of all blocks once per worker: committed files are never written again."""
-    shared_files.fetch(Path(file) for file in files.paths)
-    return load_items(files), load_policy(shared_files.fetch_folder(policy))
+    shared_files.fetch(Path(file) for file in ranking.files.paths)
+    folder = shared_files.fetch_folder(ranking.policy)
+    policy = load_policy(folder) if ranking.draws is None else load_with_arms(folder, ranking.draws)
+    return load_items(ranking.files), policy if ranking.boost is None else Boosted(policy, read_boost(ranking.boost))
 
 
 def user_blocks(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:

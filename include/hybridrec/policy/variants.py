@@ -14,6 +14,7 @@ from hybridrec import strategies
 from hybridrec.base.config import stored_config
 from hybridrec.base.errors import PermanentError
 from hybridrec.candidates.candidate_set import ItemColumns, build_candidates, load_items
+from hybridrec.policy.boost import Boosted, read_boost
 from hybridrec.policy.policy import DECISION, RUN, STRATEGIES, Choice, Policy, read_choices
 from hybridrec.policy.ranked_lists import Ranking, rank_candidate_set, user_blocks
 from hybridrec.storage import shared_files
@@ -60,4 +61,5 @@ def rank_variant_files(files: Iterable[str], ranking: Ranking, strategy: str, us
 @lru_cache(maxsize=1)
 def _prepared(ranking: Ranking, strategy: str) -> tuple[ItemColumns, Policy]:
     shared_files.fetch(Path(file) for file in ranking.files.paths)
-    return load_items(ranking.files), strategy_policy(shared_files.fetch_folder(ranking.policy), strategy)
+    policy = strategy_policy(shared_files.fetch_folder(ranking.policy), strategy)
+    return load_items(ranking.files), policy if ranking.boost is None else Boosted(policy, read_boost(ranking.boost))

@@ -8,6 +8,7 @@ from hybridrec.evaluation.ablation import Ablation
 from hybridrec.evaluation.comparisons import Comparison
 from hybridrec.report.experiment_facts import ExperimentResult
 from hybridrec.report.list_facts import CandidateCoverage, Feedback, Lists, SurfaceLists
+from hybridrec.report.tried.facts import BanditFacts, ObjectiveFacts
 
 
 @dataclass(frozen=True)
@@ -318,6 +319,8 @@ class Facts:
     surfaces: tuple[SurfaceLists, ...] = ()
     feedback: Feedback | None = None
     experiments: tuple[ExperimentResult, ...] = ()
+    bandit: BanditFacts | None = None
+    objective: ObjectiveFacts | None = None
     ablations: tuple[Ablation, ...] = ()
     pool: CandidateCoverage | None = None
     indexes: tuple[Index, ...] = ()

@@ -13,9 +13,11 @@ from scipy.sparse import csr_array
 
 from hybridrec.base.threads import in_threads
 from hybridrec.dataset.content import SimilarContent, item_vectors
+from hybridrec.exploration.draws import Draws, load_draws
 from hybridrec.reranking.popular import FallbackTiers, fallback_tiers, popularity
 from hybridrec.reranking.rule_chain import Rule, active_rules
 from hybridrec.reranking.similar import PREFERRED
+from hybridrec.reranking.slots import Slots
 from hybridrec.retrieval.select import empty_lists
 from hybridrec.retrieval.sparse import load_csr, save_csr
 from hybridrec.rules import RuleContext
@@ -39,6 +41,7 @@ class ListInputs:
 
     neighbours: by model, int32 (n_items, NEIGHBOURS), nearest first, NO_ITEM pads.
     surface_k: items per list of a surface; 0: as many as the night's own has. no_more: why a list may have fewer.
+    draws: the users' arms, None without a bandit. slots: where items are drawn by chance, None if nowhere.
     """
 
     run: Run
@@ -49,6 +52,8 @@ class ListInputs:
     rules: tuple[Rule, ...]
     surface_k: int = 0
     no_more: str = "the catalogue has no other available item that this user has not had and no rule excludes"
+    draws: Draws | None = None
+    slots: Slots | None = None
 
     @property
     def k(self) -> int:
@@ -114,7 +119,13 @@ def load_inputs(run: Run, folder: Path) -> ListInputs:
         path.name.split(".")[1]: np.load(path, mmap_mode="r", allow_pickle=False) for path in sorted(folder.glob("neighbours.*.npy"))
     }
     steps = fallback_tiers(counts, items["is_available"].to_numpy(dtype=bool))
-    return ListInputs(run, items, folder, neighbours, steps, tuple(active_rules(run.config)))
+    rules, slots = tuple(active_rules(run.config)), _slots(run)
+    return ListInputs(run, items, folder, neighbours, steps, rules, draws=load_draws(run), slots=slots)
+
+
+def _slots(run: Run) -> Slots | None:
+    positions = tuple(sorted(position - 1 for position in run.config.exploration.positions if position <= run.config.k))
+    return Slots(positions, (run.config.exploration.salt, run.run_id)) if positions else None
 
 
 def read_items(run: Run) -> pd.DataFrame:

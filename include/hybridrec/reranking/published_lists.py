@@ -17,8 +17,9 @@ from hybridrec.reranking.inputs import ListInputs, load_inputs
 from hybridrec.reranking.popular import FALLBACK_SENTENCES, TIERS
 from hybridrec.reranking.rule_chain import apply_rules
 from hybridrec.reranking.sentences import sentences
+from hybridrec.reranking.slots import Explored, explore, require_support
 from hybridrec.reranking.surface_inputs import surface_inputs
-from hybridrec.reranking.tried import with_nothing_tried
+from hybridrec.reranking.tried import with_nothing_tried, with_tried
 from hybridrec.rules import RuleContext
 from hybridrec.runs.run import Run
 from hybridrec.splitting.mix import segments_of
@@ -77,8 +78,19 @@ def make_lists(users: pa.Table, ranked: pa.Table, inputs: ListInputs) -> pa.Tabl
     context = inputs.context(users_idx)
     own = _own_rows(ranked)
     kept = apply_rules(own, context, inputs.rules)
-    entries = first_entries(kept, own, inputs.fallback, context, inputs.rules)
-    return _as_rows(users, ranked, entries, context, inputs)
+    explored = _explored(kept, users, inputs)
+    entries = first_entries(explored.rows, own, inputs.fallback, context, inputs.rules)
+    rows = _as_rows(users, ranked, entries, context, inputs)
+    return with_tried(rows, users_idx, own, explored, inputs)
+
+
+def _explored(kept: pd.DataFrame, users: pa.Table, inputs: ListInputs) -> Explored:
+    if inputs.slots is None or kept.empty:
+        return Explored(kept, np.ones(len(kept), dtype=np.float32))
+    at = np.searchsorted(users["user_idx"].to_numpy(), kept["user_idx"].to_numpy())
+    explored = explore(kept, users["user_id"].to_numpy()[at], inputs.k, inputs.slots)
+    require_support(kept, explored, inputs.k, inputs.slots)
+    return explored
 
 
 def _own_rows(ranked: pa.Table) -> pd.DataFrame:

@@ -35,6 +35,7 @@ def surface_inputs(inputs: ListInputs, name: str) -> ListInputs:
         rules=(*rules, _filter(name, surface, allowed)),
         fallback=_only(inputs.fallback, fills),
         no_more=f"the surface {name} allows no other available item for this user",
+        slots=None,
     )
 
 

@@ -84,6 +84,7 @@ class RunManifest:
     window_hours: whose popularity says best what comes next, 0 without a calendar, see hybridrec.splitting.windows.
     experiments: those at work when the run was opened, with the shares of that time.
     event_types: of the positive events, if they are of several; then how one follows another is a table too.
+    earlier: the run whose learning this one goes on from, empty without one; see hybridrec.opening.earlier.
     kept_by: names the folders of the splits: split=ranker, or fold=rank in a run that was opened before decision 65.
     """
 
@@ -105,6 +106,7 @@ class RunManifest:
     event_types: tuple[str, ...] = ()
     experiments: tuple[RunningExperiment, ...] = ()
     kept_by: Literal["split", "fold"] = "split"
+    earlier: str = ""
 
 
 class Run:

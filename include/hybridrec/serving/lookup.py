@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import replace
+from typing import cast
 
+from hybridrec.assignment.variants import PLAIN_SURFACE
 from hybridrec.base import extensions
 from hybridrec.base.settings import Settings
 from hybridrec.base.surfaces import ANYBODY, DEFAULT_SURFACE
+from hybridrec.versions.experiment_states import KeepsExperiments
 from hybridrec.versions.publications import Answer, Entry, Reason, ServedAnswer, Target
 
 RETRIEVERS_SHOWN = 3
@@ -35,12 +38,19 @@ def recommend(target: Target, user_id: str, k: int, exclude: frozenset[str] = fr
     All of it is of one version; TimeoutError if that changes again and again meanwhile, NoSurface if it has no such surface.
     """
     for _ in range(ATTEMPTS):
-        own = target.read_user(user_id, surface) if user_id != ANYBODY else None
+        own = _in_effect(target, target.read_user(user_id, surface)) if user_id != ANYBODY else None
         tiers = _tiers(target, own, k, exclude) if surface == DEFAULT_SURFACE else [_on_surface(target, own, surface)]
         if len({(tier.version, tier.generated_at) for tier in tiers}) == 1:
             answer = _joined(tiers, own, k, exclude)
             return replace(answer, user_id=user_id, surface=surface, recommendation_id=secrets.token_hex(ID_BYTES))
     raise TimeoutError("the live version changed again and again during one look-up; ask again")
+
+
+def _in_effect(target: Target, own: ServedAnswer | None) -> ServedAnswer | None:
+    """Return the user's list; the night's own one if it is a variant's whose experiment has gone back since."""
+    if own is None or not own.experiment or not hasattr(target, "went_back"):
+        return own
+    return (target.read_user(own.user_id, PLAIN_SURFACE) or own) if cast(KeepsExperiments, target).went_back(own.experiment) else own
 
 
 def popular(target: Target, window: str, k: int) -> ServedAnswer:

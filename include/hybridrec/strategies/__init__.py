@@ -54,6 +54,14 @@ class LearntStrategy(Strategy, Protocol):
 
 
 @runtime_checkable
+class CarryingStrategy(LearntStrategy, Protocol):
+    """A strategy that goes on from what an earlier night has learnt."""
+
+    def carry(self, folder: Path | None) -> None:
+        """Go on from the folder that an earlier night's `save` has filled, None without one; called before `fit`."""
+
+
+@runtime_checkable
 class ExplainingStrategy(Strategy, Protocol):
     """A strategy that can say what moved a score."""
 

@@ -13,6 +13,7 @@ TABLE = Table(
         Column("brand", "string", "Brand, studio or maker.", nullable=True),
         Column("provider", "string", "Seller or supplier.", nullable=True),
         Column("price", "float32", "Price in the catalogue's currency.", nullable=True, minimum=0),
+        Column("margin", "float32", "Earnings of a sale, in the catalogue's currency; may be negative.", nullable=True),
         Column("is_available", "bool", "False: must not be recommended.", default=True, if_bad=False),
         Column("is_promoted", "bool", "True: under promotion.", default=False),
         Column("is_consumable", "bool", "True: who has had it may want it again at once.", default=False),

@@ -22,7 +22,7 @@ from hybridrec.targets.sqlite import SqliteTarget
 from hybridrec.versions.publications import BESIDE_LISTS
 from tests.support import ROOT
 from tests.support.database import READER, as_role, sql
-from tests.support.published_rows import publication, publish, publish_beside_readers, tables
+from tests.support.published_rows import SINCE, earlier_definition, publication, publish, publish_beside_readers, tables
 
 KILLED = -9
 END_ALL_OTHERS = (
@@ -204,6 +204,22 @@ def test_a_version_of_an_earlier_release_can_be_gone_back_to(target: PostgresTar
     target.switch_to("v2", 3)
     assert reader.read_lists("buy_again", ["u00000"])[0].origin[1] == "v2"
     reader.close()
+
+
+def test_a_version_with_fewer_columns_can_be_gone_back_to(target: PostgresTarget, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as earlier:
+        for module in ("postgresql.version_tables", "postgresql.rows", "targets.postgres"):
+            earlier.setattr(f"hybridrec.{module}.definition", earlier_definition)
+        publish(target, "v1", "one")
+    publish(target, "v2", "two")
+    target.check("v1")
+    target.switch_to("v1", 3)
+    answer = target.read_user("u00001")
+    assert answer is not None and answer.version == "v1"
+    rows = pa.Table.from_batches(target.read_live("recommendations"))
+    assert rows.select(SINCE).combine_chunks().to_pylist() == [dict.fromkeys(SINCE)] * rows.num_rows
+    target.switch_to("v2", 3)
+    assert pa.Table.from_batches(target.read_live("recommendations"))["arm"].null_count < rows.num_rows
 
 
 def test_several_items_are_found_by_the_key_and_not_by_a_scan(target: PostgresTarget, postgres_address: str) -> None:

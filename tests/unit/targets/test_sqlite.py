@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from hybridrec.base.errors import PermanentError, explain_os_error
@@ -14,7 +15,7 @@ from hybridrec.sqlite.look_up_queries import READ_LISTS
 from hybridrec.targets import sqlite
 from hybridrec.targets.sqlite import SqliteTarget
 from hybridrec.versions.publications import BESIDE_LISTS, PUBLISHED
-from tests.support.published_rows import publication, publish, publish_beside_readers, tables
+from tests.support.published_rows import SINCE, earlier_definition, publication, publish, publish_beside_readers, tables
 from tests.support.sqlite_tables import sql, stored_tables
 
 
@@ -72,6 +73,22 @@ def test_a_version_of_an_earlier_release_can_be_gone_back_to(target: SqliteTarge
     assert target.read_lists("buy_again", ["u00000"]) == []
     target.switch_to("v2", 3)
     assert target.read_lists("buy_again", ["u00000"])[0].origin[1] == "v2"
+
+
+def test_a_version_with_fewer_columns_can_be_gone_back_to(target: SqliteTarget, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as earlier:
+        for module in ("sqlite.version_tables", "targets.sqlite"):
+            earlier.setattr(f"hybridrec.{module}.definition", earlier_definition)
+        publish(target, "v1", "one")
+    publish(target, "v2", "two")
+    target.check("v1")
+    target.switch_to("v1", 3)
+    answer = target.read_user("u00001")
+    assert answer is not None and answer.version == "v1"
+    rows = pa.Table.from_batches(target.read_live("recommendations"))
+    assert rows.select(SINCE).combine_chunks().to_pylist() == [dict.fromkeys(SINCE)] * rows.num_rows
+    target.switch_to("v2", 3)
+    assert pa.Table.from_batches(target.read_live("recommendations"))["arm"].null_count < rows.num_rows
 
 
 @pytest.mark.parametrize("name", BESIDE_LISTS)

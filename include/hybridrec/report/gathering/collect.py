@@ -44,6 +44,7 @@ from hybridrec.report.gathering.surfaces import feedback, surface_figures
 from hybridrec.report.gathering.table_quality import table_quality
 from hybridrec.report.gathering.target_state import ask_target
 from hybridrec.report.gathering.warnings import warnings
+from hybridrec.report.tried.gather import bandit_facts, objective_facts
 from hybridrec.runs.run import Run
 from hybridrec.storage import shared_files, store
 from hybridrec.training.fits import FIT_FILE
@@ -93,6 +94,8 @@ def collect(run: Run, written_at: datetime, durations: Mapping[str, float] | Non
         surfaces=surface_figures(run),
         feedback=feedback(run),
         experiments=_experiments(run),
+        bandit=bandit_facts(run),
+        objective=objective_facts(run),
         ranked_users=_ranked_users(run),
         missing_sources=read("the candidates of all users", "generate_candidates", _missing_models) or (),
         categories_unlearnt=bool(read("the catalogue", "build_interactions", _categories_unlearnt)),

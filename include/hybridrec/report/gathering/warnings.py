@@ -16,11 +16,8 @@ UNLEARNT = "Items with users after the judged cut have more categories than othe
 
 def warnings(facts: Facts) -> tuple[Notice, ...]:
     """Return all warnings, the most serious first."""
-    return tuple(
-        notice
-        for notices_of in (_tasks, _feedback, _quality, _output, _gate, _news, _lists, _models, _data)
-        for notice in notices_of(facts)
-    )
+    kinds = (_tasks, _feedback, _quality, _output, _gate, _news, _bandit, _lists, _models, _data)
+    return tuple(notice for notices_of in kinds for notice in notices_of(facts))
 
 
 def _tasks(facts: Facts) -> Iterator[Notice]:
@@ -104,6 +101,14 @@ def _news(facts: Facts) -> Iterator[Notice]:
         yield Notice(
             "This night had the same data as the previously live one", figure, "no night repeats the one before", _same_remedy(facts)
         )
+
+
+def _bandit(facts: Facts) -> Iterator[Notice]:
+    bandit, limit = facts.bandit, facts.limits.event_age_days
+    if bandit and limit and bandit.newest_age_days > limit:
+        figure = f"{bandit.newest}, {days(bandit.newest_age_days)} before as_of"
+        remedy = "Check that look-ups log what they serve and that ingest lands the log; or remove [bandit.arms] from hybridrec.toml."
+        yield Notice("The newest draw that the bandit has learnt from is old", figure, f"{limit:g} days (warn_event_age_days)", remedy)
 
 
 def _same_remedy(facts: Facts) -> str:

@@ -1,0 +1,1 @@
+"""Claims about what closes the loop: experiments, arms, estimates, logs."""

@@ -1,0 +1,1 @@
+"""Figures of what a night tries on some users, for the report."""

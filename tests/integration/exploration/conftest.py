@@ -1,0 +1,3 @@
+"""A policy of the small world."""
+
+from tests.support.policies import policy_folder, policy_home  # noqa: F401  fixtures
