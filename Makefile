@@ -111,7 +111,7 @@ var/loop/.installed: .ci/loop.txt
 	$(PY) -m pip install -qq --disable-pip-version-check --no-deps --no-compile --upgrade --target var/loop -r $<
 	@touch $@
 
-bench-loop: install var/loop/.installed  ## what experiments, bandits and estimates claim, beside known answers and other implementations
+bench-loop: install var/loop/.installed var/obp/.installed  ## what experiments, bandits and estimates claim, beside known answers and other implementations
 	PYTHONPATH=plugins:var/loop $(PY) -m benchmarks.loop
 
 AUDIT := var/audit/bin/python

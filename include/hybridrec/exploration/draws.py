@@ -55,7 +55,7 @@ class Draws:
 def write_draws(run: Run, retrievers: Collection[str], strategies: Collection[str], taken: NDArray[np.bool_] | None = None) -> None:
     """Count the outcomes of earlier draws and draw for this run, if the run has arms.
 
-    retrievers, strategies: that the night has. taken: bool (n_users,), users whom the variant of an experiment ranks; None: there are no such users.
+    retrievers, strategies: that the night has. taken: bool (n_users,), users whom an experiment's variant ranks; None: there are none.
     """
     if not run.config.bandit.arms:
         return
