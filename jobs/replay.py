@@ -64,7 +64,8 @@ def clicks_of(run: Run) -> pd.DataFrame | None:
     if not store.is_committed(run.dataset(FEEDBACK)):
         return None
     data = ds.dataset(run.files(FEEDBACK), format="parquet", partitioning=None)
-    return data.to_table(columns=["recommendation_id", "item_id"], filter=ds.field("clicked")).to_pandas()
+    clicks: pd.DataFrame = data.to_table(columns=["recommendation_id", "item_id"], filter=ds.field("clicked")).to_pandas()
+    return clicks
 
 
 def _served_at(run: Run) -> ds.Expression:

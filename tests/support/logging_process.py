@@ -76,7 +76,7 @@ def _log_and_die(root: Path, at_write: int, part: float, told: int) -> None:
         nonlocal writes
         writes += 1
         if writes == at_write:
-            write(descriptor, bytes(text)[: int(len(text) * part)])
+            write(descriptor, bytes(text)[: int(len(bytes(text)) * part)])
             os.kill(os.getpid(), signal.SIGKILL)
         return write(descriptor, text)
 

@@ -39,7 +39,7 @@ def rows(name: str, mark: str, n_users: int = 50, k: int = 5) -> pa.Table:
     """Return rows of a published table; `mark` is in every row, so that a mixture of two versions shows."""
     ids = [f"i{n:03d}" for n in range(k + 3)]
     if name == "recommendations":
-        columns = {
+        columns: dict[str, list[Any]] = {
             "user_id": [f"u{n:05d}" for n in range(n_users)],
             "item_ids": [[ids[(n + j) % len(ids)] for j in range(k)] for n in range(n_users)],
             "scores": [[round(0.9 - 0.1 * j - n / 1e6, 6) for j in range(k)] for n in range(n_users)],

@@ -194,10 +194,9 @@ def read_config(path: Path) -> Config:
 
 def _with_tried(config: Config, tried: dict[str, dict[str, Any]], path: Path) -> Config:
     """Return the options with the groups of what the night tries out."""
-    bandit, exploration, objective = (
-        with_options(group, tried[name], f"{path} [{name}]")
-        for name, group in ((BANDIT, config.bandit), (EXPLORATION, config.exploration), (OBJECTIVE, config.objective))
-    )
+    bandit = with_options(config.bandit, tried[BANDIT], f"{path} [{BANDIT}]")
+    exploration = with_options(config.exploration, tried[EXPLORATION], f"{path} [{EXPLORATION}]")
+    objective = with_options(config.objective, tried[OBJECTIVE], f"{path} [{OBJECTIVE}]")
     require_bandit(bandit, f"{path} [{BANDIT}]")
     require_exploration(exploration, f"{path} [{EXPLORATION}]")
     require_objective(objective, f"{path} [{OBJECTIVE}]")

@@ -106,7 +106,7 @@ def standard_error(influence: Doubles, units: NDArray[np.int64] | None) -> float
     sums = influence
     if units is not None:
         _, numbers = np.unique(units, return_inverse=True)
-        sums = np.bincount(numbers, weights=influence)
+        sums = np.bincount(numbers, weights=influence).astype(np.float64)
     n = len(sums)
     return float(np.sqrt(sums @ sums * n / max(n - 1, 1)) / len(influence))
 

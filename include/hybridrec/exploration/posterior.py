@@ -51,7 +51,9 @@ def updated(outcomes: pa.Table, arms: tuple[str, ...], as_of: datetime, half_lif
     clicked = outcomes["clicked"].to_numpy(zero_copy_only=False).astype(np.float64)
     size, shape = len(SEGMENTS) * len(arms), (len(SEGMENTS), len(arms))
     at = np.maximum(cells, 0)
-    successes, trials = (np.bincount(at, values, minlength=size).reshape(shape) for values in (weights * clicked, weights))
+    successes, trials = (
+        np.bincount(at, values, minlength=size).astype(np.float64).reshape(shape) for values in (weights * clicked, weights)
+    )
     newest = pc.max(outcomes["served_at"]).as_py() if known.any() else None
     if not known.all():
         log.info("bandit: %d of %d draws are of arms that are not played any more", int((~known).sum()), len(known))

@@ -42,4 +42,4 @@ def standard_worth(name: str, items: pd.DataFrame, as_of: datetime) -> Floats:
             "or choose another objective"
         )
     z = (worth - known.mean()) / known.std()
-    return np.nan_to_num(np.clip(z, -LARGEST, LARGEST)).astype(np.float32)
+    return np.asarray(np.nan_to_num(np.clip(z, -LARGEST, LARGEST)), dtype=np.float32)

@@ -113,8 +113,8 @@ def cross_fitted(log: Log, outcome: str, shape: tuple[int, ...]) -> Doubles:
 
 def _row(policy: str, segment: str, outcome: str, name: str, found: Estimate) -> dict[str, object]:
     figures = (None, None, None) if found.refused else (found.value, found.low, found.high)
-    values = dict(zip(("value", "low", "high"), figures, strict=True))
-    rest = {"effective": found.effective, "n_rows": found.n_rows, "refused": found.refused or None}
+    values: dict[str, object] = dict(zip(("value", "low", "high"), figures, strict=True))
+    rest: dict[str, object] = {"effective": found.effective, "n_rows": found.n_rows, "refused": found.refused or None}
     return {"policy": policy, "segment": segment, "outcome": outcome, "estimator": name} | values | rest
 
 

@@ -65,7 +65,8 @@ def _sums(batch: pa.RecordBatch, lists: pa.Table, clicks: pd.DataFrame | None) -
     figures = {name: values.reindex(answers.index, fill_value=0.0).astype(float).fillna(0.0) for name, values in counts.items()}
     figures |= _clicked(answers, served, both, clicks)
     rows = answers[["version", "surface"]].assign(n_answers=1, n_known=answers["known"].astype(int), **figures)
-    return rows.groupby(["version", "surface"])[list(SUMS)].sum().reset_index()
+    sums: pd.DataFrame = rows.groupby(["version", "surface"])[list(SUMS)].sum().reset_index()
+    return sums
 
 
 def _entries(lists: pd.DataFrame) -> pd.DataFrame:

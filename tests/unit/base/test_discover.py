@@ -52,7 +52,7 @@ def test_a_worker_of_another_environment_finds_the_extensions_of_the_job(
     ("skip", "said"),
     [
         ("models.twotower", r"HYBRIDREC_SKIP: there is no 'models.twotower'; did you mean models.two_tower\? choose from models.als, "),
-        ("rules.mmr, model.als", r"HYBRIDREC_SKIP: 'model.als' names no extension folder, .*did you mean models\? choose from models, "),
+        ("rules.mmr, model.als", r"HYBRIDREC_SKIP: 'model.als' names no extension folder, .*did you mean models\? choose from bandits, "),
         ("als", r"HYBRIDREC_SKIP: 'als' names no extension folder"),
     ],
 )

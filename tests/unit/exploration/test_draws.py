@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from hybridrec.assignment.buckets import in_layer
 from hybridrec.base.config import Config
 from hybridrec.base.errors import PermanentError
 from hybridrec.base.trying import Bandit
@@ -19,7 +20,7 @@ from hybridrec.exploration import draws as draws_module
 from hybridrec.exploration.arms import Arm, arms_of, playable
 from hybridrec.exploration.chance import uniforms
 from hybridrec.exploration.draws import NO_ARM, drawn, load_draws, write_draws
-from hybridrec.exploration.outcomes import outcomes_of
+from hybridrec.exploration.outcomes import night_outcomes, outcomes_of
 from hybridrec.exploration.posterior import Posterior, require_updated, updated
 from hybridrec.runs.run import Run
 from hybridrec.splitting.mix import SEGMENTS
@@ -29,6 +30,7 @@ from tests.support.feedback_rows import NOON, feedback
 ARMS = {"content": "content=1", "people": "item_knn=2,popularity=0.5", "stack": "weighted"}
 HAS = (["content", "item_knn", "popularity"], ["weighted"])
 HOUR = timedelta(hours=1)
+USER_IDS = [f"u{user:02d}" for user in range(small_world.N_USERS)]
 
 
 def run_with(run: Run, **changes: object) -> Run:
@@ -75,7 +77,9 @@ def test_a_run_draws_once_and_another_one_anew(small_run: Run) -> None:
     assert again is not None
     assert_array_equal(first.of_user, again.of_user)
     assert {arm.name for arm in first.arms} == set(ARMS)
-    assert_allclose(first.probabilities, 1 / 3, atol=1e-6)
+    inside = in_layer("bandit", USER_IDS)
+    assert_array_equal(first.of_user != NO_ARM, inside)
+    assert_allclose(first.probabilities, np.where(inside, 1 / 3, 0), atol=1e-6)
     assert (draws_module.draw(named(run, "other"), np.zeros(60, np.int64), first.distribution)[0] != first.of_user).any()
 
 
@@ -85,10 +89,10 @@ def test_the_share_is_of_the_same_users_every_night(small_run: Run) -> None:
     tonight = draws_module.draw(run, np.zeros(60, np.int64), even)
     tomorrow = draws_module.draw(named(run, "tomorrow"), np.zeros(60, np.int64), even)
     assert_array_equal(tonight[0] == NO_ARM, tomorrow[0] == NO_ARM)
-    assert 15 < (tonight[0] != NO_ARM).sum() < 45
+    assert 0 < (tonight[0] != NO_ARM).sum() < in_layer("bandit", USER_IDS).sum()
     assert (tonight[1][tonight[0] == NO_ARM] == 0).all()
-    free = np.arange(60) < 30
-    excluded = draws_module.draw(run, np.zeros(60, np.int64), even, free)
+    taken = np.arange(60) >= 30
+    excluded = draws_module.draw(run, np.zeros(60, np.int64), even, taken)
     assert (excluded[0][30:] == NO_ARM).all()
     assert_array_equal(excluded[0][:30], tonight[0][:30])
 
@@ -137,9 +141,9 @@ def test_the_night_itself_leaves_them_out(small_run: Run) -> None:
     rows = [(f"u{n:02d}", "light:people", 0.3, [False], small_world.AS_OF - HOUR) for n in range(20)]
     rows += [(f"u{n:02d}", "light:people", 0.3, [True], small_world.AS_OF - 25 * HOUR) for n in range(20)]
     feedback_rows.commit(small_run, feedback(rows))
-    counted = draws_module.night_outcomes(run_with(small_run))
+    counted = night_outcomes(run_with(small_run))
     assert counted["clicked"].to_pylist() == [True] * 20
-    assert draws_module.night_outcomes(run_with(small_run, window_hours=0.0)).num_rows == 40
+    assert night_outcomes(run_with(small_run, window_hours=0.0)).num_rows == 40
 
 
 def test_outcomes_are_a_row_a_user_arm_and_day_however_batches_are_cut() -> None:

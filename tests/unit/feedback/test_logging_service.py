@@ -18,8 +18,6 @@ from hybridrec.feedback.append_log import AppendLog, Limits
 from hybridrec.feedback.lines import EVENTS, MAX_EVENTS, SERVED
 from hybridrec.serving import lookup
 from hybridrec.serving.http_edge import MAX_BODY
-from hybridrec.sqlite import look_up_queries
-from hybridrec.targets import sqlite as sqlite_target
 from hybridrec.targets.sqlite import SqliteTarget
 from hybridrec.versions.publications import DRAWN, POPULAR_SURFACE
 from tests.support.published_rows import publish
@@ -86,21 +84,29 @@ def test_what_is_no_list_or_goes_without_its_body_leaves_no_line(client: Client,
     assert logged(feedback_log, SERVED) == []
 
 
+def show(path: Path, view: str) -> None:
+    """Put another view in the place of recommendations."""
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("DROP VIEW recommendations")
+        db.execute(view)
+
+
 def test_what_the_night_has_drawn_is_in_the_line_and_not_in_the_answer(
     tmp_path: Path, feedback_log: AppendLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "recommendations.db"
     publish(SqliteTarget(path), "v1", "one")
-    drawing = look_up_queries._list_query("recommendations", "r.user_id = ?", DRAWN)
-    monkeypatch.setattr(sqlite_target, "READ_USER", (drawing, look_up_queries.READ_USER[1]))
     drawn = ("'cart'", "'b'", "'bold'", "0.25", "json('[1.0,1.0,0.125,1.0,1.0]')")
-    columns = ", ".join(f"{value} AS {name}" for value, name in zip(drawn, DRAWN, strict=True))
     with serving(path, feedback_log=feedback_log) as client:
-        assert client.get("/recommendations/u00001")[1]["experiment"] is None  # of a view from before these columns
-        with closing(sqlite3.connect(path)) as db, db:
+        with closing(sqlite3.connect(path)) as db:
             [(view,)] = db.execute("SELECT sql FROM sqlite_master WHERE name = 'recommendations'")
-            db.execute("DROP VIEW recommendations")
-            db.execute(view.replace(" FROM", f", {columns} FROM", 1))
+        before, after = view, view
+        for name, value in zip(DRAWN, drawn, strict=True):
+            before, after = before.replace(f', t."{name}"', ""), after.replace(f't."{name}"', f"{value} AS {name}")
+        assert before != view != after
+        show(path, before)
+        assert client.get("/recommendations/u00001")[1]["experiment"] is None  # of a view that an earlier release has made
+        show(path, after)
         own = ids(client.get("/recommendations/u00001")[1])
         _, answer = client.get("/recommendations/u00001?k=3")
         client.get(f"/recommendations/u00001?k=3&exclude={own[0]}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,6 +41,11 @@ def estimates() -> pd.DataFrame:
     return found.to_pandas().set_index(["policy", "segment", "outcome", "estimator"]).sort_index()
 
 
+def rows_of(estimates: pd.DataFrame, policy: str, segment: str, outcome: str) -> Any:
+    """Return the rows of a policy by estimator, a DataFrame with cells of known kinds."""
+    return estimates.xs((policy, segment, outcome), level=("policy", "segment", "outcome"))
+
+
 @pytest.mark.parametrize("segment", ["all", "light", "heavy"])
 @pytest.mark.parametrize("policy", ["a", "b", "c", "this_run", "logged"])
 @pytest.mark.parametrize("outcome", ["clicked", "reward"])
@@ -51,7 +57,7 @@ def test_each_policy_is_worth_what_it_is(policy: str, segment: str, outcome: str
         )
         truths[name] = sum(share * chances[arm] for arm, share in wanted.items())
     truth = np.mean(list(truths.values())) if segment == "all" else truths[segment]
-    rows = estimates.loc[(policy, segment, outcome)]
+    rows = rows_of(estimates, policy, segment, outcome)
     assert set(rows.index) == {"ips", "snips", "doubly_robust"}
     assert rows.refused.isna().all()
     for row in rows.itertuples():
@@ -61,18 +67,19 @@ def test_each_policy_is_worth_what_it_is(policy: str, segment: str, outcome: str
 
 
 def test_what_was_served_is_estimated_as_it_was(estimates: pd.DataFrame) -> None:
-    values = estimates.loc[("logged", "all", "clicked")].value
-    assert values.max() - values.min() < 1e-12
-    assert estimates.loc[("logged", "all", "clicked")].effective.iloc[0] == 12_000
+    rows = rows_of(estimates, "logged", "all", "clicked")
+    assert rows.value.max() - rows.value.min() < 1e-12
+    assert rows.effective.iloc[0] == 12_000
 
 
 def test_a_policy_of_which_nothing_is_known_is_refused() -> None:
     rows = feedback_rows.of_draws(CHANCES, {name: {"a": 0.98, "b": 0.01, "c": 0.01} for name in CHANCES}, 400, 1, seed=8, until=NOON)
     log = log_of(outcomes_of(rows.to_batches(), NOON), ("a", "b", "c"))
     found = pd.DataFrame(estimate_all(log, draws())).set_index(["policy", "segment", "outcome", "estimator"]).sort_index()
-    assert "are needed; explore more" in found.loc[("c", "all", "clicked", "ips")].refused
-    assert found.loc[("c", "all", "clicked", "ips")].value is None or np.isnan(found.loc[("c", "all", "clicked", "ips")].value)
-    assert found.loc[("a", "all", "clicked", "ips")].value == pytest.approx(0.25, abs=0.05)
+    refused, plain = (rows_of(found, arm, "all", "clicked").loc["ips"] for arm in ("c", "a"))
+    assert "are needed; explore more" in refused.refused
+    assert refused.value is None or np.isnan(refused.value)
+    assert plain.value == pytest.approx(0.25, abs=0.05)
 
 
 def test_the_night_writes_them_down(small_run: Run) -> None:

@@ -134,7 +134,7 @@ def test_an_unknown_option_is_refused(ingested: Settings) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[nigth]\nk = 3\n", r"hybridrec.toml: there is no group \[nigth\]; did you mean night\? choose from models, night, rules, "),
+        ("[nigth]\nk = 3\n", r"hybridrec.toml: there is no group \[nigth\]; did you mean night\? choose from bandit, bandits, "),
         ("[model.als]\nfactors = 3\n", r"there is no group \[model\]; did you mean models\? choose from "),
         ("[models.alz]\nfactors = 3\n", r"there is no group \[models.alz\]; did you mean als\? choose from als, "),
         ("[models.als]\nfactor = 3\n", r"\[models.als\]: there is no option 'factor'; did you mean factors\? choose from "),

@@ -8,6 +8,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from hybridrec.assignment.buckets import in_layer
 from hybridrec.base.trying import Bandit
 from hybridrec.exploration.draws import write_draws
 from hybridrec.off_policy.estimates import night_estimates
@@ -45,7 +46,8 @@ def test_the_page_shows_arms_estimates_and_strengths(night: Run) -> None:
     assert light["people"].probability > 0.8
     assert light["crowd"].probability < 0.1
     assert light["people"].blend == "item_knn 1"
-    assert sum(row.n_users for row in facts.bandit.arms) == small_world.N_USERS
+    inside = in_layer("bandit", (f"u{user:02d}" for user in range(small_world.N_USERS)))
+    assert sum(row.n_users for row in facts.bandit.arms) == inside.sum()
     assert facts.bandit.n_draws == 1_600
     assert {row.policy for row in facts.bandit.estimates} == {*ARMS, "this_run", "logged"}
     page = render(facts)

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from hybridrec.assignment.buckets import in_layer
 from hybridrec.base.errors import PermanentError
 from hybridrec.base.trying import Bandit, Exploration
 from hybridrec.exploration.draws import load_draws, write_draws
@@ -131,7 +132,7 @@ def test_published_places_and_their_probabilities(ranked_run: Run, inputs_folder
         assert len(row.slot_probabilities) == len(row.item_ids) == len(set(row.item_ids)) == 5
         assert [one == 1 for one in row.slot_probabilities] == [True, False, True, True, False]
         assert 1 / row.slot_probabilities[1] == pytest.approx(round(1 / row.slot_probabilities[1]), rel=1e-5)
-        assert [row.item_ids[place] for place in (0, 2, 3)] == list(plain.loc[user].item_ids[:3])
+        assert [row.item_ids[place] for place in (0, 2, 3)] == list(plain.loc[str(user)].item_ids[:3])
         assert (np.diff(row.scores) <= 0).all()
         assert "i38" not in row.item_ids, "it is out of stock"
         events = small_world.events()
@@ -166,7 +167,9 @@ def test_rows_say_which_arm_ranked_them(ranked_run: Run, inputs_folder: Path) ->
         else:
             assert row.arm == f"{row.segment}:{draws.arms[draws.of_user[user]].name}"
             assert row.arm_probability == pytest.approx(1 / 3)
-    assert 20 < made.arm.notna().sum() < 55
+    in_bandits_layer = in_layer("bandit", made.index)
+    assert not made.arm.notna()[~in_bandits_layer].any()
+    assert 0 < made.arm.notna().sum() < in_bandits_layer.sum(), "a share of the layer"
 
 
 def test_the_columns_have_their_types(ranked_run: Run, inputs_folder: Path) -> None:

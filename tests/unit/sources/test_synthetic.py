@@ -35,7 +35,17 @@ def test_same_seed_same_bytes(shop: dict[str, pa.Table], tmp_path: Path) -> None
     assert land(tmp_path / "other", seed=8)["events"] != shop["events"]
 
 
-NOT_SIMULATED = {"event_date", "standing", "order_id", "quantity", "opted_out", "is_consumable", "vector"}  # the shop delivers none
+# The shop delivers none of them.
+NOT_SIMULATED = {
+    "event_date",
+    "standing",
+    "order_id",
+    "quantity",
+    "opted_out",
+    "is_consumable",
+    "margin",
+    "vector",
+}  # the shop delivers none
 
 
 def test_size_and_columns_are_as_declared(shop: dict[str, pa.Table]) -> None:
