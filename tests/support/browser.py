@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +62,6 @@ class Browser:
 
     def start_night(self, *, source: str, models: Collection[str], k: int, publish: bool = True) -> str:
         """Fill the form and send it; returns the id of the run that it has started."""
-        known = self.run_ids()
         form = self.open_form()
         form.get_by_role("spinbutton").fill(str(k))
         form.get_by_role("spinbutton").press("Tab")
@@ -74,9 +73,25 @@ class Browser:
             form.get_by_label(f"Remove {name}", exact=True).click()
         if not publish:
             form.locator("label", has=self.page.locator("input[name=element_publish]")).first.click()
-        self.picture("form")
+        return self._sent(form, DAG)
+
+    def start(self, dag_id: str, chosen: Mapping[str, str], **written: str) -> str:
+        """Fill the form of a DAG and send it; returns the id of the run that it has started. chosen: options as the form shows them."""
+        self.page.goto(f"{self.api.url}/dags/{dag_id}")
+        self.page.get_by_role("button", name="Trigger").first.click()
+        form = self.page.get_by_role("dialog")
+        for name, value in written.items():
+            form.locator(f"#element_{name}").fill(value)
+        for name, option in chosen.items():
+            form.locator(f"#element_{name}").get_by_role("combobox").click()
+            self.page.get_by_role("option", name=option).click()
+        return self._sent(form, dag_id)
+
+    def _sent(self, form: Locator, dag_id: str) -> str:
+        known = self.run_ids(dag_id)
+        self.picture(f"form_{dag_id}")
         self.send(form)
-        new = first_true(lambda: self.run_ids() - known, FORM_SECONDS, every=0.5)
+        new = first_true(lambda: self.run_ids(dag_id) - known, FORM_SECONDS, every=0.5)
         assert new, "the form started no run"
         self.page.goto("about:blank")  # a page that follows a run takes half a core from it
         return new.pop()
@@ -110,9 +125,9 @@ class Browser:
         folder.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=folder / f"{name}.png")
 
-    def run_ids(self) -> set[str]:
-        """Return the run ids of all nights."""
-        runs: list[dict[str, Any]] = self.api._call("GET", f"/api/v2/dags/{DAG}/dagRuns?limit=100")["dag_runs"]
+    def run_ids(self, dag_id: str = DAG) -> set[str]:
+        """Return the run ids of all nights, or of another DAG."""
+        runs: list[dict[str, Any]] = self.api._call("GET", f"/api/v2/dags/{dag_id}/dagRuns?limit=100")["dag_runs"]
         return {run["dag_run_id"] for run in runs}
 
 

@@ -198,7 +198,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, airflow_home: Path) -> Itera
         installation = Installation.from_env()
     try:
         api = services.connect(installation)
-        for dag_id in ("ingest", "nightly_retrain", "rollback_publication", "tune_models"):
+        for dag_id in ("ingest", "nightly_retrain", "rollback_publication", "tune_models", "start_experiment", "decide_experiment"):
             dag_run.wait_for_dag(api, dag_id)
             api.pause(dag_id, False)
         installation.settings.home.joinpath("hybridrec.toml").write_text(OPTIONS)
