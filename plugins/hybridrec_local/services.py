@@ -25,7 +25,7 @@ from hybridrec.base import extensions
 from hybridrec.base.errors import PermanentError, explain_os_error
 from hybridrec.base.private_files import keep_private, make_private_folder, require_own, tighten
 from hybridrec.base.waiting import first_true
-from hybridrec.execution.spark import require_java
+from hybridrec.execution.spark import require_java, stop_servers
 from hybridrec_local import dag_run
 from hybridrec_local.daemon import CannotStart, Daemon, say, tail
 from hybridrec_local.installation import Installation
@@ -218,8 +218,11 @@ def _schedule(installation: Installation) -> str:
 
 
 def down(installation: Installation) -> int:
-    """Stop everything."""
-    say(f"stopped: {', '.join(stop_services(installation)) or 'nothing was running'}")
+    """Stop everything, also the Spark servers of nights that are at work: the tasks that would stop them do not run any more."""
+    stopped = stop_services(installation)
+    if n_servers := stop_servers(installation.settings):
+        stopped.append(f"Spark of {n_servers} {'night' if n_servers == 1 else 'nights'}")
+    say(f"stopped: {', '.join(stopped) or 'nothing was running'}")
     return 0
 
 

@@ -220,6 +220,15 @@ def stop_server(settings: Settings, name: str) -> float:
     return peak
 
 
+def stop_servers(settings: Settings) -> int:
+    """Stop the servers of all nights; returns how many ran."""
+    names = [state.stem for state in sorted(_state_path(settings, "any").parent.glob("*.json"))]
+    running = [name for name in names if running_server(settings, name)]
+    for name in running:
+        stop_server(settings, name)
+    return len(running)
+
+
 def _scratch(path: Path) -> Path:
     """Return the folder of temporary files for the server of this state or log: it leaves some of each session."""
     return path.with_suffix(".tmp")

@@ -14,7 +14,7 @@ import psutil
 from hybridrec.base.settings import Settings
 from hybridrec.base.waiting import first_true
 from hybridrec.execution import spark
-from hybridrec.execution.spark import running_server, start_server, stop_server
+from hybridrec.execution.spark import running_server, start_server, stop_server, stop_servers
 
 START = """
 from hybridrec.base.settings import Settings
@@ -46,9 +46,10 @@ def test_jobs_that_ask_at_once_share_one_server_and_a_dead_one_is_replaced(home:
         state.write_text(json.dumps(known))  # as an earlier version has left it, whose server takes anybody's Python
         assert len(start_server(settings, "t").token) >= 32
         assert not psutil.pid_exists(replaced.pid) or psutil.Process(replaced.pid).status() == psutil.STATUS_ZOMBIE
+        assert spark.server_peak_mib(settings, "t") > 100
     finally:
-        peak = stop_server(settings, "t")
-    assert peak > 100
+        n_stopped = stop_servers(settings)  # as `make stop` does
+    assert n_stopped == 1
     assert running_server(settings, "t") is None
     assert not (home / "spark" / "t.tmp").exists()
     assert stop_server(settings, "t") == 0.0
