@@ -35,7 +35,7 @@ def steps(dag_id: str, run_id: str, params: Mapping[str, object]) -> list[Step]:
     """
     dag = load_dag(dag_id)
     values = dag.params.dump()
-    context = {"run_id": run_id, "params": values | dict(params), "dag_run": SimpleNamespace(run_type="manual")}
+    context = {"run_id": run_id, "params": values | dict(params), "dag_run": SimpleNamespace(run_type="manual", triggering_user_name=None)}
     environment = Environment(undefined=StrictUndefined, autoescape=False)  # noqa: S701  command lines, not pages
 
     def render(value: Any) -> Any:

@@ -1,6 +1,7 @@
-"""Draw the arm of each user of a run: probabilities by segment, and a hash of salt, run and user.
+"""Draw the arm of each user of a run: probabilities by segment, and a hash of salt, as_of and user.
 
-The draws of a run are an artefact, so all workers of all tasks see the same, and a rerun of the task draws the same.
+The draws of a run are an artefact, so all workers of all tasks see the same. A rerun draws the same, and so does another run
+with the same as_of: equal inputs give equal lists.
 
     bandit/bandit.json             arms, probabilities by segment, and what they rest on
     bandit/arms.npy                int8 (n_users,), position of the user's arm, -1 for users who are not served by an arm
@@ -88,7 +89,7 @@ def draw(run: Run, segments: Longs, distribution: Doubles, taken: NDArray[np.boo
         at, ids = batch["user_idx"].to_numpy(), batch["user_id"].to_numpy(zero_copy_only=False)
         chosen = in_layer("bandit", ids) & (uniforms(ids, bandit.salt) < bandit.share)  # the same users every night
         chosen &= True if taken is None else ~taken[at]
-        served = drawn(uniforms(ids, bandit.salt, run.run_id), segments[at], distribution)
+        served = drawn(uniforms(ids, bandit.salt, run.manifest.as_of.isoformat()), segments[at], distribution)
         of_user[at[chosen]], probabilities[at[chosen]] = served[0][chosen], served[1][chosen]
     return of_user, probabilities
 

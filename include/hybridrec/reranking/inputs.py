@@ -124,8 +124,8 @@ def load_inputs(run: Run, folder: Path) -> ListInputs:
 
 
 def _slots(run: Run) -> Slots | None:
-    positions = tuple(sorted(position - 1 for position in run.config.exploration.positions if position <= run.config.k))
-    return Slots(positions, (run.config.exploration.salt, run.run_id)) if positions else None
+    positions = tuple(sorted(position - 1 for position in run.config.exploration.positions))
+    return Slots(positions, (run.config.exploration.salt, run.manifest.as_of.isoformat())).within(run.config.k)
 
 
 def read_items(run: Run) -> pd.DataFrame:

@@ -20,10 +20,15 @@ from hybridrec.types import Doubles, Floats, Longs
 
 
 class Slots(NamedTuple):
-    """Places where items are drawn, and salts of the hash. positions: 0 is the first, rising, below k; salts: of options and run."""
+    """Places where items are drawn, and salts of the hash. positions: 0 is the first, rising, below k; salts: of options, and as_of."""
 
     positions: tuple[int, ...]
     salts: tuple[str, str]
+
+    def within(self, k: int) -> Slots | None:
+        """Return those of a list of k items; None if there are none."""
+        positions = tuple(position for position in self.positions if position < k)
+        return self._replace(positions=positions) if positions else None
 
 
 class Explored(NamedTuple):

@@ -62,7 +62,8 @@ def variant_inputs(inputs: ListInputs, variant: Variant) -> ListInputs:
     options = options | {rule: options.get(rule, {}) | own for rule, own in variant.rules.items()}
     config = replace(config, extension_options={**config.extension_options, "rules": options})
     rules = tuple(rule for rule in active_rules(config) if rule.name not in variant.without_rules)
-    return replace(inputs, surface_k=variant.k or inputs.surface_k, rules=rules)
+    slots = inputs.slots.within(variant.k or inputs.k) if inputs.slots else None
+    return replace(inputs, surface_k=variant.k or inputs.surface_k, rules=rules, slots=slots)
 
 
 def _lists_of_groups(

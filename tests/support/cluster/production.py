@@ -20,7 +20,7 @@ from hybridrec.versions.publications import Publication
 from hybridrec_local import dag_run
 from hybridrec_local.rest import DIRECT
 from hybridrec_local.topology import Cluster
-from tests.support.cluster.small_night import NIGHT, RUN_ID, WORLD
+from tests.support.cluster.small_night import NIGHT, RUN_ID, STARTED, write_options
 from tests.support.scheduler import Dags
 
 # Little memory and quick starts.
@@ -32,7 +32,7 @@ SMALL = {
     "SPARK_DAEMON_MEMORY": "256m",
 }
 NIGHTLY = ("ingest", "nightly_retrain")
-DAGS = (*NIGHTLY, "rollback_publication")
+DAGS = (*NIGHTLY, "rollback_publication", "start_experiment", "decide_experiment")
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +49,7 @@ def cluster() -> Iterator[Cluster]:
     try:
         found.start()
         data = found.volume("data")
-        (data / "hybridrec.toml").write_text(WORLD)
+        write_options(data)
         api = found.connect("admin")
         for dag_id in DAGS:
             dag_run.wait_for_dag(api, dag_id)
@@ -84,6 +84,7 @@ def run_id(cluster: Cluster, commands: set[str]) -> str:
     """Provide the id of a night over REST that has succeeded."""
     dags = Dags(cluster.connect("operator"))
     dags.run("ingest", RUN_ID, source="synthetic")
+    dags.run("start_experiment", RUN_ID, **STARTED)
     return dags.run("nightly_retrain", RUN_ID, **NIGHT)
 
 

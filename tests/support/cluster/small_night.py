@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,33 @@ from tests.support import nightly, object_store
 
 RUN_ID = "night"
 NIGHT: dict[str, Any] = {"source": "synthetic", "models": ["als", "item_knn", "popularity"], "k": 10}
-WORLD = "[sources.synthetic]\nn_events = 20_000\nn_users = 300\nn_items = 200\n"
+STARTED: dict[str, Any] = {"experiment": "shorter", "phase": "running", "source": "synthetic", "reason": "a test of the topology"}
+# The night tries an experiment, arms and a place for exploration.
+WORLD = """
+[sources.synthetic]
+n_events = 20_000
+n_users = 300
+n_items = 200
+[bandit.arms]
+people = "als=2,item_knn=1"
+neighbours = "item_knn=1"
+crowd = "popularity=1"
+[exploration]
+positions = [7]
+"""
+EXPERIMENT = """
+hypothesis = "A shorter list is read to its end"
+outcome = "clicks"
+minimum_effect = 0.05
+horizon_days = 14
+start = {today}
+[variants.control]
+share = 0.5
+[variants.shorter]
+share = 0.5
+k = 4
+strategy = "weighted"
+"""
 LEFT_OUT = {"start_spark", "stop_spark", "write_report", "confirm_outcome"}  # no other job needs them
 TABLES = set(extensions.names("tables")) - {"out_ablation"}  # which tells how many seconds a source took
 
@@ -26,10 +53,19 @@ TABLES = set(extensions.names("tables")) - {"out_ablation"}  # which tells how m
 def run(home: Path, launch: nightly.Launch, patch: pytest.MonkeyPatch, left_out: set[str] = LEFT_OUT) -> dict[str, str]:
     """Run the jobs in sequence in a home of their own; returns the hash of every table by its path."""
     home.mkdir()
-    (home / "hybridrec.toml").write_text(WORLD)
+    write_options(home)
     patch.setenv("HYBRIDREC_HOME", str(home))
-    nightly.ByHand(RUN_ID, NIGHT, left_out, launch).run(home, "ingest", "nightly_retrain")
+    nightly.ByHand(RUN_ID, NIGHT, left_out, launch).run(home, "ingest")
+    nightly.ByHand(RUN_ID, STARTED, left_out, launch).run(home, "start_experiment")
+    nightly.ByHand(RUN_ID, NIGHT, left_out, launch).run(home, "nightly_retrain")
     return hashes(home)
+
+
+def write_options(home: Path) -> None:
+    """Write the options of the small night, and the experiment that it makes lists for."""
+    (home / "hybridrec.toml").write_text(WORLD)
+    (home / "experiments").mkdir(exist_ok=True)
+    (home / "experiments" / "shorter.toml").write_text(EXPERIMENT.format(today=datetime.now(UTC).date()))
 
 
 def hashes(home: Path) -> dict[str, str]:

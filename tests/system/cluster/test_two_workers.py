@@ -18,6 +18,7 @@ from hybridrec_local.topology import Cluster
 from tests.support.cluster import small_night
 from tests.support.cluster.production import NIGHTLY, live, page, reader, reader_address
 from tests.support.cluster.small_night import NIGHT
+from tests.support.scheduler import Dags
 
 PROBE = ROOT / "tests" / "support" / "cluster" / "probe_executors.py"
 # A cluster's defaults as an administrator might have set them: what shapes results must hold against them.
@@ -67,6 +68,23 @@ def test_the_service_answers_from_what_the_night_has_published(cluster: Cluster,
     answer = page(f"{cluster.url('lookup')}/recommendations/{user_id}?k=10")
     assert [entry["item_id"] for entry in answer["entries"]] == item_ids[:10]
     assert answer["version"] == live(cluster).version
+
+
+def test_an_experiment_that_goes_back_is_out_with_the_next_look_up(cluster: Cluster, run_id: str) -> None:
+    with reader(cluster) as db:
+        [(user_id,)] = db.execute(
+            "SELECT user_id FROM hybridrec.recommendations WHERE variant = 'shorter' ORDER BY user_id LIMIT 1"
+        ).fetchall()
+        [(own,)] = db.execute(
+            "SELECT item_ids FROM hybridrec.surface_lists WHERE surface = '(plain)' AND user_id = %s", (user_id,)
+        ).fetchall()
+    address = f"{cluster.url('lookup')}/recommendations/{user_id}?k=10"
+    before = page(address)
+    assert (len(before["entries"]), before["experiment"], before["variant"]) == (4, "shorter", "shorter")
+    Dags(cluster.connect("operator")).run("decide_experiment", experiment="shorter", choice="back", reason="a test of the topology")
+    after = page(address)
+    assert ([entry["item_id"] for entry in after["entries"]], after["experiment"]) == (own, None)
+    assert after["version"] == before["version"]
 
 
 def test_a_reader_reads_what_is_published_and_nothing_else(cluster: Cluster, run_id: str) -> None:

@@ -39,9 +39,9 @@ def run_with(run: Run, **changes: object) -> Run:
     return Run(replace(run.manifest, config=replace(run.config, bandit=bandit)), run.settings)
 
 
-def named(run: Run, run_id: str) -> Run:
-    """Return another run with the same tables."""
-    other = Run(replace(run.manifest, run_id=run_id), run.settings)
+def later(run: Run, run_id: str) -> Run:
+    """Return another run with the same tables, a day later."""
+    other = Run(replace(run.manifest, run_id=run_id, as_of=run.manifest.as_of + 24 * HOUR), run.settings)
     shutil.copytree(run.folder, other.folder)
     return other
 
@@ -80,14 +80,14 @@ def test_a_run_draws_once_and_another_one_anew(small_run: Run) -> None:
     inside = in_layer("bandit", USER_IDS)
     assert_array_equal(first.of_user != NO_ARM, inside)
     assert_allclose(first.probabilities, np.where(inside, 1 / 3, 0), atol=1e-6)
-    assert (draws_module.draw(named(run, "other"), np.zeros(60, np.int64), first.distribution)[0] != first.of_user).any()
+    assert (draws_module.draw(later(run, "other"), np.zeros(60, np.int64), first.distribution)[0] != first.of_user).any()
 
 
 def test_the_share_is_of_the_same_users_every_night(small_run: Run) -> None:
     run = run_with(small_run, share=0.5)
     even = np.full((3, 3), 1 / 3)
     tonight = draws_module.draw(run, np.zeros(60, np.int64), even)
-    tomorrow = draws_module.draw(named(run, "tomorrow"), np.zeros(60, np.int64), even)
+    tomorrow = draws_module.draw(later(run, "tomorrow"), np.zeros(60, np.int64), even)
     assert_array_equal(tonight[0] == NO_ARM, tomorrow[0] == NO_ARM)
     assert 0 < (tonight[0] != NO_ARM).sum() < in_layer("bandit", USER_IDS).sum()
     assert (tonight[1][tonight[0] == NO_ARM] == 0).all()

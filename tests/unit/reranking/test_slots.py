@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from hybridrec.assignment.buckets import in_layer
+from hybridrec.assignment.variants import Variant
 from hybridrec.base.errors import PermanentError
 from hybridrec.base.trying import Bandit, Exploration
 from hybridrec.exploration.draws import load_draws, write_draws
@@ -18,6 +19,7 @@ from hybridrec.reranking import published_lists
 from hybridrec.reranking.inputs import ListInputs, load_inputs, write_inputs
 from hybridrec.reranking.slots import Explored, Slots, explore, require_support
 from hybridrec.reranking.tried import COLUMNS
+from hybridrec.reranking.variant_lists import variant_inputs
 from hybridrec.runs.run import Run
 from hybridrec.tables import table
 from tests.support import small_world
@@ -138,6 +140,14 @@ def test_published_places_and_their_probabilities(ranked_run: Run, inputs_folder
         events = small_world.events()
         assert not set(row.item_ids) & set(events[events.user_id == user].item_id)
     pd.testing.assert_frame_equal(made, lists_of(exploring, inputs_folder))
+
+
+def test_a_variants_shorter_list_has_no_place_beyond_its_end(ranked_run: Run, inputs_folder: Path) -> None:
+    exploring = load_inputs(with_options(replace_k(ranked_run, 5), exploration=Exploration(positions=[2, 5])), inputs_folder)
+    three = variant_inputs(exploring, Variant("shorter", 0.5, k=3))
+    assert (three.k, three.slots and three.slots.positions) == (3, (1,))
+    assert variant_inputs(exploring, Variant("shortest", 0.5, k=1)).slots is None
+    assert variant_inputs(exploring, Variant("other rules", 0.5, without_rules=("mmr",))).slots == exploring.slots
 
 
 def replace_k(run: Run, k: int) -> Run:
