@@ -22,7 +22,7 @@ import jobs  # noqa: F401  sets the thread counts of Arrow's and others' pools
 from benchmarks.measure import Claim, in_turns, machine
 from hybridrec.publishing.publish import BATCH_ROWS
 from hybridrec.targets.sqlite import PAGE_BYTES, SqliteTarget
-from hybridrec.versions.publications import PUBLISHED, Publication, definition
+from hybridrec.versions.publications import DRAWN, PUBLISHED, Publication, definition
 from hybridrec.versions.row_text import as_text
 
 N_ITEMS, K, N_FILES = 20_000, 20, 4
@@ -88,6 +88,7 @@ def lists_of(rng: np.random.Generator, users: np.ndarray, k: int = K) -> pa.Tabl
     }
     columns["shortfall"] = pa.nulls(len(users), pa.string())
     schema = definition("recommendations").arrow_schema()
+    columns |= {field.name: pa.nulls(len(users), field.type) for field in schema if field.name in DRAWN}
     return pa.table([columns[name] for name in schema.names], schema=schema)
 
 

@@ -166,11 +166,11 @@ def choice() -> Param:
 
 def variant() -> Param:
     """Ask for the variant that everybody gets."""
-    text = "Needed for All if there are several variants besides the control."
+    text = "Empty: the only one besides the control. Needed for All if there are several."
     return Param(None, type=["null", "string"], pattern=r"^[a-z][a-z0-9_]{0,39}$", title="Variant", description=text)
 
 
 def why_now() -> Param:
     """Ask for a reason, which is needed before the test is over."""
-    text = f"Needed until a bound is crossed or the horizon is reached, at most {MAX_REASON} characters. Stored in the experiment's log."
+    text = f"Empty: allowed once a bound is crossed or the horizon is reached. At most {MAX_REASON} characters, kept in the log."
     return Param(None, type=["null", "string"], maxLength=MAX_REASON, title="Reason", description=text)

@@ -194,7 +194,12 @@ def _choices(task: Any) -> Iterator[dict[str, str]]:
 def _filled_in(dag: DAG) -> dict[str, Any]:
     """Return the form as it is offered, with a run's id where a person has to give one."""
     offered = {name: dag.params.get_param(name) for name in dag.params}
-    return {name: field.value if field.has_value or "null" in field.schema["type"] else "nightly.1" for name, field in offered.items()}
+    return {name: field.value if field.has_value or "null" in field.schema["type"] else required(field) for name, field in offered.items()}
+
+
+def required(field: Any) -> str:
+    """Return a value for a field without a default."""
+    return str(field.schema.get("enum", ["nightly.1"])[0])
 
 
 def _argv(

@@ -16,7 +16,7 @@ from tests.support.database import PUBLISHER, READER, administer, as_role, sql
 from tests.support.published_rows import publication, publish, tables
 
 PAGE = ROOT / "docs/reading-the-tables.md"
-READABLE = {*PUBLISHED, "recommendations_unnested", "publications"}
+READABLE = {*PUBLISHED, "recommendations_unnested", "publications", "experiment_state"}
 READS = "SELECT relname FROM pg_class WHERE relkind IN ('r', 'v', 'm', 'f', 'p') AND has_table_privilege(oid, 'SELECT')"
 OURS = "relnamespace::regnamespace::text NOT IN ('pg_catalog', 'information_schema')"
 
