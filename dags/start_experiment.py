@@ -19,7 +19,12 @@ with DAG(
     "start_experiment",
     doc_md=__doc__,
     schedule=None,
-    params={"experiment": forms.experiment(), "phase": forms.phase(), "source": forms.source(), "reason": forms.reason()},
+    params={
+        "experiment": forms.experiment(),
+        "phase": forms.phase(),
+        "source": forms.source(),
+        "reason": forms.reason("Kept in the experiment's log."),
+    },
     tags=["experiments", "by hand"],
     **defaults.DAG,
 ):

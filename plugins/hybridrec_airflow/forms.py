@@ -126,9 +126,9 @@ def version() -> Param:
     return Param(None, type=["null", "string"], pattern=r"^[A-Za-z0-9_.-]{1,160}$", title="Version", description=text)
 
 
-def reason() -> Param:
-    """Ask for a person's reason; there is no default."""
-    text = f"Why you do this, 3 to {MAX_REASON} characters. Stored, and shown by each night that is held."
+def reason(use: str = "Stored, and shown by each night that is held.") -> Param:
+    """Ask for a person's reason; there is no default. use: what becomes of it."""
+    text = f"Why you do this, 3 to {MAX_REASON} characters. {use}"
     return Param(type="string", minLength=3, maxLength=MAX_REASON, title="Reason", description=text)
 
 

@@ -26,6 +26,13 @@ def frozen_states(run: Run, target: KeepsExperiments) -> list[ExperimentState]:
     if not store.is_committed(run.dataset(STATES)):
         with run.staged(STATES) as folder:
             (folder / FILE).write_text(store.as_json([asdict(state) for state in target.experiments()]))
+    return kept_states(run)
+
+
+def kept_states(run: Run) -> list[ExperimentState]:
+    """Return the states that the run has found; none of a run that has not looked."""
+    if not store.is_committed(run.dataset(STATES)):
+        return []
     raw = json.loads((run.artefact(STATES) / FILE).read_text())
     return [ExperimentState(**row | {name: datetime.fromisoformat(row[name]) for name in ("since", "started_at")}) for row in raw]
 

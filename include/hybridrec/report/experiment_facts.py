@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any
+
+from hybridrec.assignment.variants import Phase
+from hybridrec.experiments.standing import frozen_definition
+from hybridrec.versions.experiment_states import ExperimentState
 
 GOOD, BAD = ("better", "kept"), ("worse", "hurt", "broken")
 
@@ -37,6 +42,28 @@ class ExperimentResult:
     def style(self) -> str:
         """Class of the verdict on the page."""
         return "good" if self.verdict in GOOD else "bad" if self.verdict in BAD else "kind"
+
+
+@dataclass(frozen=True)
+class ExperimentStanding:
+    """An experiment in the state that the run has found. variants: each with its share of the experiment's users."""
+
+    experiment: str
+    state: str
+    since: datetime
+    variants: dict[str, float]
+    hypothesis: str
+
+
+def standing_of(state: ExperimentState) -> ExperimentStanding:
+    """Return the facts of a state."""
+    definition = frozen_definition(state)
+    if state.state == "decided":
+        variants = {state.winner: 1.0}
+    else:
+        phase: Phase = "canary" if state.state == "canary" else "running"
+        variants = {variant.name: variant.share for variant in definition.running(state.experiment, phase).variants}
+    return ExperimentStanding(state.experiment, state.state, state.since, variants, definition.hypothesis)
 
 
 def result_of(row: dict[str, Any]) -> ExperimentResult:

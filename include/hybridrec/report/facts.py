@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hybridrec.evaluation.ablation import Ablation
 from hybridrec.evaluation.comparisons import Comparison
-from hybridrec.report.experiment_facts import ExperimentResult
+from hybridrec.report.experiment_facts import ExperimentResult, ExperimentStanding
 from hybridrec.report.list_facts import CandidateCoverage, Feedback, Lists, SurfaceLists
 from hybridrec.report.tried.facts import BanditFacts, ObjectiveFacts
 
@@ -319,6 +319,7 @@ class Facts:
     surfaces: tuple[SurfaceLists, ...] = ()
     feedback: Feedback | None = None
     experiments: tuple[ExperimentResult, ...] = ()
+    standing: tuple[ExperimentStanding, ...] = ()
     bandit: BanditFacts | None = None
     objective: ObjectiveFacts | None = None
     ablations: tuple[Ablation, ...] = ()

@@ -14,11 +14,12 @@ from hybridrec.evaluation.ablation import Ablation
 from hybridrec.evaluation.comparisons import Comparison
 from hybridrec.evaluation.leaks import FINDINGS, FINDINGS_FILE
 from hybridrec.execution.spark import server_peak_mib
+from hybridrec.experiments.newest import kept_states
 from hybridrec.policy.policy import DECISION, read_choices
 from hybridrec.publishing import output_checks
 from hybridrec.publishing.publish import why_held
 from hybridrec.report import story
-from hybridrec.report.experiment_facts import ExperimentResult, result_of
+from hybridrec.report.experiment_facts import ExperimentResult, result_of, standing_of
 from hybridrec.report.facts import (
     Before,
     CheckLine,
@@ -49,6 +50,7 @@ from hybridrec.runs.run import Run
 from hybridrec.storage import shared_files, store
 from hybridrec.training.fits import FIT_FILE
 from hybridrec.tuning.trials import as_text
+from hybridrec.versions.experiment_states import AT_WORK
 
 if TYPE_CHECKING:
     from hybridrec.runs.run import RunManifest, Split
@@ -94,6 +96,7 @@ def collect(run: Run, written_at: datetime, durations: Mapping[str, float] | Non
         surfaces=surface_figures(run),
         feedback=feedback(run),
         experiments=_experiments(run),
+        standing=tuple(standing_of(state) for state in kept_states(run) if state.state in AT_WORK),
         bandit=bandit_facts(run),
         objective=objective_facts(run),
         ranked_users=_ranked_users(run),
