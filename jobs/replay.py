@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hybridrec.base.errors import PermanentError
+from hybridrec.base.surfaces import DEFAULT_SURFACE
 from hybridrec.execution import job
 from hybridrec.exploration.outcomes import FEEDBACK
 from hybridrec.off_policy.replay import SERVED, replay
@@ -33,10 +34,13 @@ class Params:
 
 
 def main(params: Params) -> None:
+    import pyarrow.dataset as ds
+
     run = Run.open(params.run_id)
     lists = run.read("out_recommendations", columns=["user_id", "item_ids"])
     served = served_log(run)
-    wanted = None if params.all else _served_at(run)
+    wanted = ds.field("surface") == DEFAULT_SURFACE  # the run's other surfaces have other lists
+    wanted = wanted if params.all else wanted & _served_at(run)
     rows = replay(served.to_batches(columns=list(SERVED), filter=wanted), lists, clicks_of(Run.open(params.feedback_run or run.run_id)))
     if not rows.num_rows:
         raise PermanentError(f"replay: nothing was served after {run.manifest.as_of}, the as_of of run {run.run_id}; use --all, or wait")

@@ -18,10 +18,14 @@ from hybridrec.storage import store
 NOON = datetime(2026, 4, 1, 12, tzinfo=UTC)
 SCHEMA = pa.schema(
     [
-        *((name, pa.string()) for name in ("recommendation_id", "user_id", "item_id", "surface", "experiment", "variant", "arm")),
+        *(
+            (name, pa.string())
+            for name in ("recommendation_id", "user_id", "item_id", "version", "surface", "experiment", "variant", "arm")
+        ),
         ("position", pa.int32()),
         ("served_at", pa.timestamp("us", tz="UTC")),
         ("probability", pa.float32()),
+        ("arm_probability", pa.float32()),
         ("shown", pa.bool_()),
         ("clicked", pa.bool_()),
         ("reward", pa.float32()),
@@ -41,9 +45,11 @@ def feedback(answers: Sequence[tuple[str, str | None, float | None, Sequence[boo
                     "user_id": user,
                     "item_id": f"i{position:02d}",
                     "served_at": served_at,
+                    "version": f"v{served_at:%Y%m%d}",
                     "surface": "recommendations",
                     "arm": arm,
                     "probability": probability,
+                    "arm_probability": probability,
                     "shown": True,
                     "clicked": clicked,
                     "reward": float(clicked),
@@ -78,6 +84,7 @@ def of_draws(
             )
     rows = pd.concat(frames, ignore_index=True)
     rows["recommendation_id"], rows["item_id"] = [f"r{n:08d}" for n in range(len(rows))], "i01"
+    rows = rows.assign(arm_probability=rows["probability"], version=rows["served_at"].dt.strftime("v%Y%m%d"))
     rows = rows.assign(position=1, surface="recommendations", experiment=None, variant=None, shown=True)
     return pa.Table.from_pandas(rows[SCHEMA.names], SCHEMA, preserve_index=False)
 

@@ -24,7 +24,7 @@ class Bandit:
     arms: named blends, 3 to 6: weights of retrievers as "als=2,ease=1", or the name of a strategy; none: no bandit.
     share: share of the users in the bandit's layer who are served by an arm; the layers of experiments and of plain lists are never.
     floor: smallest probability of an arm.
-    window_hours: what was served in the last hours before as_of is not counted yet: its clicks may still come.
+    window_hours: what was served in the last hours before as_of is not counted yet, nor in attribution_days: clicks may still come.
     half_life_days: age in days at which a draw counts half; 0: all count alike.
     salt: part of the hash that draws; another one draws other users and arms.
     """

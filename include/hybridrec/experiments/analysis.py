@@ -18,7 +18,7 @@ import numpy as np
 from hybridrec.assignment.buckets import AA, AA_ARMS
 from hybridrec.base.errors import PermanentError
 from hybridrec.experiments.alarms import ALARM_BELOW, SampleRatio, guard, sample_ratio
-from hybridrec.experiments.bounds import bounds
+from hybridrec.experiments.bounds import ALPHA, bounds
 from hybridrec.experiments.definitions import Definition
 from hybridrec.experiments.estimates import Covariate, Difference, difference_of_means, difference_of_ratios, with_cuped
 from hybridrec.experiments.feedback import Users, covariate_of, feedback_files, first_served_to_others, users_of, users_of_aa
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 CANARY_DAYS = 3.0  # at which a canary's interval is tightest
 AA_DAYS = 14.0
+MIN_USERS = 100  # in each arm: intervals rest on sums of many; with ten users a canary goes back in a quarter of all A/A tests
 DAY = timedelta(days=1)
 AA_OUTCOMES = ("clicks", "click_rate")
 Row = dict[str, object]
@@ -88,14 +89,18 @@ def analyse(run: Run, states: Sequence[ExperimentState]) -> pa.Table:
 
 
 def look_at(state: ExperimentState, definition: Definition, since: datetime, until: datetime) -> Look:
-    """Return the look at the feedback until then. A night that was left out counts as a look: its bound is as if it had been one."""
+    """Return the look at the feedback until then, at most the end of the horizon: each further look would decide by chance.
+
+    A night that was left out counts as a look: its bound is as if it had been one.
+    """
     days = max((until - since) / DAY, 1e-9)
     number = max(ceil(days - 1e-9), 1)
+    alpha = ALPHA / (len(definition.names) - 1)  # Bonferroni: the error is that of all variants together
     if state.state == "canary":
-        return Look("canary", since, until, number, None, float(multiplier(days, CANARY_DAYS)))
+        return Look("canary", since, until, number, None, float(multiplier(days, CANARY_DAYS, alpha)))
     horizon = definition.horizon_days
     fractions = [night / horizon for night in range(1, min(number, horizon))] + [min(days / horizon, 1.0)]
-    return Look("running", since, until, number, fractions[-1], float(bounds(fractions)[-1]))
+    return Look("running", since, until, number, fractions[-1], float(bounds(fractions, alpha)[-1]))
 
 
 def harm(rows: Sequence[Row]) -> str:
@@ -114,10 +119,12 @@ def why_over(rows: Sequence[Row]) -> str:
 def _rows(run: Run, files: Sequence[str], state: ExperimentState) -> list[Row]:
     definition = frozen_definition(state)
     running, since = as_running(state), counted_since(files, state, definition)
-    users = None if since is None else users_of(files, running, since)
+    end = since + timedelta(days=definition.horizon_days) if since and state.state == "running" else None
+    users = None if since is None else users_of(files, running, since, end)
     if since is None or users is None or users.until is None:
         return []
-    look = look_at(state, definition, since, users.until)
+    is_over = end is not None and run.manifest.as_of - timedelta(days=run.config.attribution_days) >= end
+    look = look_at(state, definition, since, end if end and is_over else users.until)
     checks = _checks(users, [variant.share for variant in running.variants])
     covariate = covariate_of(run, users, state.started_at)
     rows = []
@@ -160,6 +167,8 @@ def _checks(users: Users, shares: Sequence[float]) -> Checks:
 def difference(users: Users, number: int, outcome: str, covariate: Covariate | None, assigned_from: datetime) -> Difference | None:
     """Return variant minus control (arm 0); None while an arm has too few users, or nothing was shown to one."""
     control, treated = users.of_arm(0), users.of_arm(number)
+    if min(control.sum(), treated.sum()) < MIN_USERS:
+        return None
     both = control | treated
     numerator = users.sums[OUTCOMES[outcome].numerator]
     try:

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hybridrec.assignment.buckets import AA
+from hybridrec.assignment.buckets import AA, LAYER_SALT
 from hybridrec.assignment.variants import CONTROL, Phase, RunningExperiment, Variant
 from hybridrec.base import extensions
 from hybridrec.base.config import MAX_K, Config, require_known_options
@@ -117,6 +117,8 @@ def definition_of(raw: dict[str, Any], where: str) -> Definition:
         raise PermanentError(f"{where}: {_sentence(error)}") from None
     _require_variants(definition, where)
     _require_outcomes(definition, where)
+    if definition.salt in (LAYER_SALT, AA):
+        raise PermanentError(f"{where}: salt is {definition.salt!r}, by which layers are made; choose another one, or leave it out")
     low, high = definition.part
     if not 0 <= low < high <= 1:
         raise PermanentError(f"{where}: part is {list(definition.part)}, expected from and to between 0 and 1, as [0.0, 0.5]")
@@ -186,6 +188,8 @@ def _require_outcomes(definition: Definition, where: str) -> None:
     for name in (definition.outcome, *definition.guardrails):
         if name not in OUTCOMES:
             raise PermanentError(f"{where}: there is no outcome {name!r}; {choices(name, OUTCOMES)}")
+    if definition.outcome in definition.guardrails:
+        raise PermanentError(f"{where}: guardrails names {definition.outcome}, which is the outcome that decides; remove it there")
     for name, loss in definition.guardrails.items():
         if not 0 <= loss < 1:
             raise PermanentError(f"{where}: guardrails.{name} is {loss:g}, expected the share that may be lost, from 0 to below 1")

@@ -53,15 +53,16 @@ def feedback_files(run: Run) -> list[str]:
     return run.files("model_feedback") if store.is_committed(run.dataset("model_feedback")) else []
 
 
-def users_of(files: Sequence[str], running: RunningExperiment, since: datetime) -> Users:
-    """Return the users of an experiment, from what was served since then."""
+def users_of(files: Sequence[str], running: RunningExperiment, since: datetime, end: datetime | None = None) -> Users:
+    """Return the users of an experiment, from what was served since then and before the end, if there is one."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     names = pa.array([variant.name for variant in running.variants])
 
     def rows() -> Iterator[pa.Table]:
-        for part in _rows_of(files, running.name, since):
+        for rows_since in _rows_of(files, running.name, since):
+            part = rows_since if end is None else rows_since.filter(pc.less(rows_since["served_at"], end))
             yield part.append_column("arm", pc.index_in(part["variant"], value_set=names).cast(pa.int64()))
 
     return _summed(rows())

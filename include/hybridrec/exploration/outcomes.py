@@ -1,4 +1,4 @@
-"""Make the outcomes of draws: one row a user, arm and day, from the rows of model_feedback.
+"""Make the outcomes of draws: one row a user, arm and published version, from the rows of model_feedback.
 
 All answers count, also those without a report that they were seen: chance decides about arms, so unseen lists are as frequent with each of
 them, while "seen" may itself depend on the list (analysis by intention to treat).
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from hybridrec.runs.run import Run
 
 FEEDBACK = "model_feedback"
-COLUMNS = ("user_id", "served_at", "arm", "probability", "clicked", "reward")
-UNIT = ["user_id", "arm", "day"]
+COLUMNS = ("user_id", "served_at", "version", "arm", "probability", "arm_probability", "clicked", "reward")
+UNIT = ["user_id", "arm", "version"]  # a day may have two versions, so two draws
 
 
 def night_outcomes(run: Run) -> pa.Table:
@@ -37,10 +37,9 @@ def night_outcomes(run: Run) -> pa.Table:
 
 
 def outcomes_of(batches: Iterable[pa.RecordBatch], mature_before: datetime) -> pa.Table:
-    """Return user_id, arm, day, probability, clicked, reward, served_at (the last one), sorted by user, arm and day.
+    """Return user_id, arm, version, arm_probability, clicked, reward, served_at (the last one), sorted by user, arm and version.
 
     batches: rows of model_feedback with COLUMNS; an arm without a probability was not drawn, or its answer was altered, and is left out.
-    probability: of the arm; places of exploration have smaller ones, so the largest of an answer is it.
     """
     import pyarrow as pa
 
@@ -55,7 +54,7 @@ def _schema() -> pa.Schema:
     import pyarrow as pa
 
     text, time = pa.string(), pa.timestamp("us", tz="UTC")
-    kinds = (("user_id", text), ("arm", text), ("day", pa.date32()), ("probability", pa.float64()), ("clicked", pa.bool_()))
+    kinds = (("user_id", text), ("arm", text), ("version", text), ("arm_probability", pa.float64()), ("clicked", pa.bool_()))
     return pa.schema([*kinds, ("reward", pa.float64()), ("served_at", time)])
 
 
@@ -70,13 +69,13 @@ def _by_unit(batches: Iterable[pa.RecordBatch], mature_before: datetime) -> Iter
         counted = pc.and_(pc.is_valid(rows["arm"]), pc.is_valid(rows["probability"]))
         rows = rows.filter(pc.and_(counted, pc.less_equal(rows["served_at"], latest)))
         if rows.num_rows:
-            filled = rows.set_column(4, "clicked", pc.fill_null(rows["clicked"], False))
-            filled = filled.set_column(5, "reward", pc.fill_null(rows["reward"].cast(pa.float64()), 0.0))
-            yield _summed(filled.append_column("day", rows["served_at"].cast(pa.date32())))
+            yield _summed(rows)
 
 
 def _summed(rows: pa.Table) -> pa.Table:
-    sums = rows.group_by(UNIT).aggregate([("probability", "max"), ("clicked", "any"), ("reward", "sum"), ("served_at", "max")])
-    named = {"probability_max": "probability", "clicked_any": "clicked", "reward_sum": "reward", "served_at_max": "served_at"}
+    sums = rows.group_by(UNIT).aggregate([("arm_probability", "max"), ("clicked", "any"), ("reward", "sum"), ("served_at", "max")])
+    named = {
+        f"{name}_{how}": name for name, how in (("arm_probability", "max"), ("clicked", "any"), ("reward", "sum"), ("served_at", "max"))
+    }
     renamed = sums.rename_columns([named.get(name, name) for name in sums.column_names])
     return renamed.select(_schema().names)

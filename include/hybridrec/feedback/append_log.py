@@ -26,7 +26,7 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING
 
-from hybridrec.feedback.lines import KINDS
+from hybridrec.feedback.lines import EVENTS, KINDS
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -93,13 +93,19 @@ class AppendLog:
         self._thread.start()
 
     def add(self, kind: str, lines: Sequence[bytes]) -> bool:
-        """Have all of these lines written soon, or none; return whether they will be unless the process ends before."""
+        """Have all of these lines written soon, or none; return whether they will be unless the process ends before.
+
+        Events that are not taken are not lost: their sender hears of it and sends them again.
+        """
         of_kind = self._kinds[kind]
         with self._adding:
+            is_full = len(of_kind.lines) + len(lines) > self._limits.lines
+            if is_full and kind == EVENTS:
+                return False
             of_kind.accepted += len(lines)
             if self._counter is not None:
                 COUNTER.pack_into(self._counter, COUNTER.size * KINDS.index(kind), of_kind.accepted)
-            if len(of_kind.lines) + len(lines) > self._limits.lines:
+            if is_full:
                 of_kind.lost += len(lines)
                 return False
             of_kind.lines.extend(lines)

@@ -60,8 +60,6 @@ def judge_events(landed: DataFrame, served: DataFrame, stored: DataFrame | None,
 
     first = [F.min(name).alias(name) for name in ("received_at", "source_file", "waiting_since")]
     once = landed.groupBy("event_id", *EVENT_CONTENT).agg(*first)
-    order = Window.partitionBy("event_id").orderBy("received_at", _hash(EVENT_CONTENT))
-    once = once.withColumn("_nth", F.row_number().over(order))
     lists = served.join(once.select("recommendation_id").distinct(), "recommendation_id", "left_semi").select(
         "recommendation_id", "served_at", "surface", "experiment", "variant", "item_ids", F.nullif("user_id", F.lit("")).alias("_asked")
     )
@@ -74,7 +72,6 @@ def judge_events(landed: DataFrame, served: DataFrame, stored: DataFrame | None,
     known = known.withColumn("_own_position", F.coalesce("position", "_at"))
     taken, sent, slack = F.unix_micros("received_at"), F.unix_micros("event_at"), F.lit(CLOCK_SECONDS * 1_000_000)
     reasons = [
-        _when(F.col("_nth") > 1, CONFLICT),
         _when(F.col("served_at").isNull(), UNKNOWN),
         _when(F.col("_own_user") != F.col("_asked"), OTHER_USER),
         _when(F.col("_own_user").isNull(), NO_USER),
@@ -84,6 +81,10 @@ def judge_events(landed: DataFrame, served: DataFrame, stored: DataFrame | None,
         _when(F.col("event_at") > moment(landed_at), NOT_YET),
     ]
     judged = known.withColumn("_reason", F.coalesce(*reasons))
+    # A good event is not refused for a faulty one of the same id, which its sender has corrected.
+    order = Window.partitionBy("event_id", F.col("_reason").isNull()).orderBy("received_at", _hash(EVENT_CONTENT))
+    judged = judged.withColumn("_nth", F.row_number().over(order))
+    judged = judged.withColumn("_reason", F.coalesce("_reason", _when(F.col("_nth") > 1, CONFLICT)))
     return judged if stored is None else _without_stored(judged, stored)
 
 

@@ -53,6 +53,7 @@ class LandedLog:
 def land_log(settings: Settings, source: str, folder: Path) -> dict[str, str]:
     """Write what is new in the log into a landing's folder; returns a hash over each part, none if there is nothing new."""
     before = reading.remove_old(settings.served, taken_state(settings, source))
+    ended = reading.ended_writers(settings.served)
     portions = reading.new_portions(settings.served, before)
     counts, lines, unreadable, writer = dict[str, Taken](), Counter[str](), 0, _Parts(settings, source, folder)
     for portion in portions:
@@ -63,7 +64,7 @@ def land_log(settings: Settings, source: str, folder: Path) -> dict[str, str]:
             lines[portion.kind] += block.n_lines
             unreadable += len(block.refused)
         counts[portion.name] = Taken(portion.end + portion.torn, found.lines)
-    state = reading.with_losses(settings.served, reading.advanced(before, counts))
+    state = reading.with_losses(settings.served, reading.advanced(before, counts), ended)
     lost = {kind: _sum(state, kind) - _sum(before, kind) for kind in KINDS}
     if not lines and state == taken_state(settings, source):
         return {}

@@ -123,11 +123,16 @@ def advanced(state: LogState, counts: dict[str, Taken]) -> LogState:
     return LogState(state.files | counts, state.lost)
 
 
-def with_losses(root: Path, state: LogState) -> LogState:
-    """Return the state with the lines that are lost for good: of processes that have ended."""
+def ended_writers(root: Path) -> frozenset[str]:
+    """Return the names of the folders whose processes have ended: to be asked before their files are read."""
+    return frozenset(writer.name for writer in _writers(root) if has_ended(writer))
+
+
+def with_losses(root: Path, state: LogState, ended: frozenset[str]) -> LogState:
+    """Return the state with the lines that are lost for good. ended: folders whose processes had ended before their files were read."""
     lost = dict(state.lost)
     for writer in _writers(root):
-        if has_ended(writer) and (accepted := _accepted(writer)) is not None:
+        if writer.name in ended and (accepted := _accepted(writer)) is not None:
             found = {
                 kind: sum(taken.lines for name, taken in state.files.items() if name.startswith(f"{writer.name}/{kind}-")) for kind in KINDS
             }

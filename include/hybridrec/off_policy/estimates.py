@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -25,6 +26,8 @@ THIS_RUN, LOGGED, ALL = "this_run", "logged", "all"
 OUTCOMES = ("clicked", "reward")
 HALVES = 2  # of the users: the model that judges one half has learnt from the other
 SMOOTHING = 20.0  # draws by which an arm's mean is pulled to that of its segment
+
+logger = logging.getLogger(__name__)
 
 
 class Log(NamedTuple):
@@ -51,11 +54,24 @@ def night_estimates(run: Run) -> pa.Table:
 
 
 def log_of(outcomes: pa.Table, arms: tuple[str, ...]) -> Log:
-    """Return the outcomes of these arms; those of arms that this run does not play are left out."""
+    """Return the outcomes of the versions that had these arms and no others.
+
+    Among the draws of a version with another arm, or without one of these, the rest would not be weighed by their own probabilities.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    of_version: dict[str, set[str]] = {}
+    for pair in outcomes.select(["version", "arm"]).group_by(["version", "arm"]).aggregate([]).to_pylist():
+        of_version.setdefault(pair["version"], set()).add(pair["arm"].split(":", 1)[1])
+    same = [version for version, names in of_version.items() if names == set(arms)]
+    if n_others := len(of_version) - len(same):
+        logger.info("estimates: %d of %d versions had other arms, and are left out", n_others, len(of_version))
+    outcomes = outcomes.filter(pc.is_in(outcomes["version"], pa.array(same, pa.string())))
     cells = cells_of(outcomes, arms)
     users = outcomes["user_id"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
     values = {name: outcomes[name].to_numpy(zero_copy_only=False).astype(np.float64) for name in OUTCOMES}
-    whole = Log(cells // len(arms), cells % len(arms), outcomes["probability"].to_numpy(), users, values)
+    whole = Log(cells // len(arms), cells % len(arms), outcomes["arm_probability"].to_numpy(), users, values)
     return whole.take(cells >= 0)
 
 

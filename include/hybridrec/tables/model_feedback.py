@@ -14,10 +14,12 @@ TABLE = Table(
         Column("user_id", "string", "User who was asked for; empty where popular items were asked for as such."),
         Column("item_id", "string", "Item that stood there."),
         Column("served_at", "timestamp", "When it was sent, UTC."),
+        Column("version", "string", "Published version that the list comes from: a user has one draw in each."),
         Column("surface", "string", "Surface that was asked for."),
         Column("experiment", "string", "Experiment that the user took part in.", nullable=True),
         Column("variant", "string", "Variant of it that the list follows.", nullable=True),
         Column("arm", "string", "Arm that was drawn for the user.", nullable=True),
+        Column("arm_probability", "float32", "Probability of that draw.", nullable=True),
         Column(
             "probability",
             "float64",

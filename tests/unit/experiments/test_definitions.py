@@ -72,6 +72,8 @@ def test_a_good_file_says_all_that_a_night_needs(home: Path) -> None:
         (('["mmr"]', '["seen"]'), "no list may do without out_of_stock and seen"),
         (("category_cap.max_share", "category_cap.most"), "there is no option 'most'"),
         (('outcome = "clicks"', 'outcome = "sales"'), "there is no outcome 'sales'; choose from"),
+        (("reward = 0.01", "clicks = 0.01"), "guardrails names clicks, which is the outcome that decides"),
+        (("start = ", 'salt = "layers"\nstart = '), "salt is 'layers', by which layers are made"),
         (("reward = 0.01", "reward = 1.5"), "guardrails.reward is 1.5, expected the share"),
         (("[variants.control]\nshare = 0.5", ""), "expected 'control' and at least one other"),
         (("[variants.control]\nshare = 0.5", "[variants.control]\nshare = 0.5\nk = 5"), "the control has the night's own lists"),

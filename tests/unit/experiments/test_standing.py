@@ -15,18 +15,24 @@ import pytest
 from hybridrec.assignment.buckets import aa_arms, arms_of
 from hybridrec.base.errors import PermanentError
 from hybridrec.experiments import standing
-from hybridrec.experiments.analysis import analyse, harm, look_at, why_over
+from hybridrec.experiments.analysis import analyse, difference, harm, look_at, why_over
+from hybridrec.experiments.definitions import definition_of
+from hybridrec.experiments.feedback import Users
 from hybridrec.experiments.newest import frozen_states
-from hybridrec.experiments.standing import Act
+from hybridrec.experiments.standing import Act, frozen_definition
 from hybridrec.runs.run import Run
 from hybridrec.storage import store
 from hybridrec.versions.experiment_states import ExperimentState
 from jobs import analyse_experiments, decide_experiment
+from tests.support import made_experiments
 from tests.unit.experiments.test_definitions import GOOD
 
 START = datetime(2026, 12, 1, 1, tzinfo=UTC)
 ANN = Act("ann", "the idea of the week", START)
 MANY = 40_000
+THREE = made_experiments.FILE | {
+    "variants": {"control": {"share": 0.25}} | {name: {"share": 0.25, "without_rules": ["mmr"]} for name in ("a", "b", "c")}
+}
 
 
 class Feedback(NamedTuple):
@@ -97,6 +103,11 @@ def write_feedback(run: Run, rows: pa.Table) -> None:
         store.commit(folder, store.Manifest(store.files_below(folder, attempt), rows.num_rows, "made"))
 
 
+def later(run: Run, days: float) -> Run:
+    """Return the run as of some days after the start."""
+    return Run(replace(run.manifest, as_of=START + timedelta(days=days)), run.settings)
+
+
 def rows_of(run: Run, state: ExperimentState) -> dict[str, dict[str, object]]:
     rows = analyse(run, [state]).to_pylist()
     return {row["outcome"]: row for row in rows if row["experiment"] == state.experiment}
@@ -134,8 +145,32 @@ def test_an_uplift_is_found_before_the_horizon_and_decides(run: Run) -> None:
 def test_at_the_horizon_the_test_is_over_without_a_difference(run: Run) -> None:
     state = start(run)
     give(run, state, Feedback(days=14.0))
-    found = rows_of(run, state)
+    assert rows_of(later(run, 20.9), state)["clicks"]["verdict"] == "open", "clicks on lists of the last day may still come"
+    found = rows_of(later(run, 21.0), state)
     assert found["clicks"]["verdict"] == "over" and "the horizon is reached" in why_over(list(found.values()))
+
+
+def test_feedback_after_the_horizon_decides_nothing(run: Run) -> None:
+    """The planted fault: looked at further nights, A/A tests cross the last bound in 9 % of cases after a week, in 18 % after eight."""
+    state = start(run)
+    give(run, state, Feedback(days=28.0))
+    found, all_of_it = rows_of(later(run, 60.0), state)["clicks"], rows_of(later(run, 60.0), replace(state, state="canary"))["clicks"]
+    assert (found["until"], found["fraction"]) == (state.since + timedelta(days=14), 1.0)
+    assert 0.4 < int(str(found["n_variant"])) / int(str(all_of_it["n_variant"])) < 0.6
+
+
+def test_a_few_users_decide_nothing(run: Run) -> None:
+    many = Users(pa.nulls(5_099), np.repeat([0, 1], [5_000, 99]), {"clicked": np.repeat([1.0, 0.0], [5_000, 99])}, None, None, 0)
+    assert difference(many, 1, "clicks", None, START) is None
+    enough = Users(pa.nulls(5_100), np.repeat([0, 1], [5_000, 100]), {"clicked": np.repeat([1.0, 0.0], [5_000, 100])}, None, None, 0)
+    assert difference(enough, 1, "clicks", None, START) is not None
+
+
+def test_several_variants_share_the_error(run: Run) -> None:
+    state = start(run)
+    one, three = frozen_definition(state), definition_of(THREE, "three")
+    bound = [look_at(state, definition, state.since, state.since + timedelta(days=14)).limit for definition in (one, three)]
+    assert bound[1] > bound[0] + 0.3
 
 
 def test_before_it_is_over_a_decision_needs_a_reason(run: Run) -> None:

@@ -146,7 +146,7 @@ def test_the_night_itself_leaves_them_out(small_run: Run) -> None:
     assert night_outcomes(run_with(small_run, window_hours=0.0)).num_rows == 40
 
 
-def test_outcomes_are_a_row_a_user_arm_and_day_however_batches_are_cut() -> None:
+def test_outcomes_are_a_row_a_user_arm_and_version_however_batches_are_cut() -> None:
     rows = feedback(
         [
             ("u1", "light:a", 0.5, [False, True, False], NOON),
@@ -168,8 +168,15 @@ def test_outcomes_are_a_row_a_user_arm_and_day_however_batches_are_cut() -> None
 
 def test_a_place_of_exploration_does_not_lower_the_probability_of_the_arm() -> None:
     rows = feedback([("u1", "light:a", 0.5, [False, False], NOON)])
-    lowered = rows.set_column(rows.column_names.index("probability"), "probability", pa.array([0.5, 0.01], pa.float32()))
-    assert outcomes_of(lowered.to_batches(), NOON)["probability"].to_pylist() == [0.5]
+    lowered = rows.set_column(rows.column_names.index("probability"), "probability", pa.array([0.02, 0.01], pa.float32()))
+    assert outcomes_of(lowered.to_batches(), NOON)["arm_probability"].to_pylist() == [0.5]
+
+
+def test_two_versions_of_one_day_are_two_draws() -> None:
+    rows = feedback([("u1", "light:a", 0.9, [True], NOON), ("u1", "light:a", 0.05, [False], NOON + HOUR)])
+    rows = rows.set_column(rows.column_names.index("version"), "version", pa.array(["v1", "v2"]))
+    found = outcomes_of(rows.to_batches(), NOON + 100 * HOUR)
+    assert (found["arm_probability"].to_pylist(), found["clicked"].to_pylist()) == (pytest.approx([0.9, 0.05]), [True, False])
 
 
 def test_draws_count_by_their_age() -> None:

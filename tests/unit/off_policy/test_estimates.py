@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,20 @@ def test_a_policy_of_which_nothing_is_known_is_refused() -> None:
     assert "are needed; explore more" in refused.refused
     assert refused.value is None or np.isnan(refused.value)
     assert plain.value == pytest.approx(0.25, abs=0.05)
+
+
+def test_versions_with_other_arms_are_left_out() -> None:
+    """The planted fault: with an arm of 30 % dropped from the log, the others' rows are weighted too high, and .3 is estimated as .42."""
+    chances = {name: {"a": 0.3, "b": 0.3, "c": 0.3, "former": 0.3} for name in CHANCES}
+    shares = {name: {"a": 0.3, "b": 0.2, "c": 0.2, "former": 0.3} for name in CHANCES}
+    before = feedback_rows.of_draws(chances, shares, 3_000, 2, seed=8, until=NOON - timedelta(days=9))
+    now = feedback_rows.of_draws({name: dict.fromkeys("abc", 0.3) for name in CHANCES}, LOGGED, 3_000, 2, seed=9, until=NOON)
+    log = log_of(outcomes_of(pa.concat_tables([before, now]).to_batches(), NOON), ("a", "b", "c"))
+    assert len(log.arms) == now.num_rows
+    found = pd.DataFrame(estimate_all(log, draws())).set_index(["policy", "segment", "outcome", "estimator"]).sort_index()
+    for arm in "abc":
+        row = rows_of(found, arm, "all", "clicked").loc["ips"]
+        assert row.low - 0.01 < 0.3 < row.high + 0.01
 
 
 def test_the_night_writes_them_down(small_run: Run) -> None:
