@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from datetime import datetime
 from typing import Any
 
 from hybridrec.assignment.variants import Phase
@@ -46,11 +45,11 @@ class ExperimentResult:
 
 @dataclass(frozen=True)
 class ExperimentStanding:
-    """An experiment in the state that the run has found. variants: each with its share of the experiment's users."""
+    """An experiment in the state that the run has found. since: UTC, as text. variants: each with its share of the experiment's users."""
 
     experiment: str
     state: str
-    since: datetime
+    since: str
     variants: dict[str, float]
     hypothesis: str
 
@@ -63,7 +62,7 @@ def standing_of(state: ExperimentState) -> ExperimentStanding:
     else:
         phase: Phase = "canary" if state.state == "canary" else "running"
         variants = {variant.name: variant.share for variant in definition.running(state.experiment, phase).variants}
-    return ExperimentStanding(state.experiment, state.state, state.since, variants, definition.hypothesis)
+    return ExperimentStanding(state.experiment, state.state, f"{state.since:%Y-%m-%d %H:%M}", variants, definition.hypothesis)
 
 
 def result_of(row: dict[str, Any]) -> ExperimentResult:

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from datetime import timedelta
 
 from hybridrec.experiments.newest import FILE, STATES
-from hybridrec.report.pages.page import render
+from hybridrec.report.pages.page import render, report_json
 from hybridrec.runs.run import Run
 from hybridrec.storage import store
 from hybridrec.versions.experiment_states import ExperimentState, StateName
@@ -39,6 +39,7 @@ def test_an_experiment_is_in_the_report_before_it_has_feedback(night: Run) -> No
     assert "<td>large</td><td>running</td><td>2026-11-20 05:00</td><td>control 50" in page
     assert "No list with a variant has led to feedback yet" in page
     assert 'id="experiment-results"' not in page
+    assert '"canary"' in report_json(facts)
 
 
 def test_what_people_write_stays_text(night: Run) -> None:
